@@ -1,0 +1,103 @@
+"""Knowledge distillation for image classifiers: a thin core, every algorithm a plugin.
+
+Nothing heavy is imported until a name is used: `import kdcore` and a plugin's declarations need no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from kdcore.engine.api import RunResult, run
+    from kdcore.engine.distillation import Distillation, DistillationOutput
+    from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, Paper
+    from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
+    from kdcore.hookspecs import hookimpl
+    from kdcore.options import DistillerOptions
+    from kdcore.protocols import (
+        Batch,
+        Distiller,
+        FeatureAdapter,
+        FeatureMap,
+        ModelInfo,
+        ModelOutput,
+        Progress,
+        Requires,
+        Setup,
+        Stage,
+        StageInfo,
+    )
+    from kdcore.spec.models import RunSpec
+
+__version__: Final = "0.1.0"
+PLUGIN_API: Final = 1
+
+_HOMES: Final = {
+    "kdcore.entries": ("AdapterEntry", "DatasetEntry", "DistillerEntry", "ModelEntry", "Paper"),
+    "kdcore.errors": ("Interrupted", "KdError", "Problem", "RunFailed", "UserError"),
+    "kdcore.hookspecs": ("hookimpl",),
+    "kdcore.options": ("DistillerOptions",),
+    "kdcore.protocols": (
+        "Batch",
+        "Distiller",
+        "FeatureAdapter",
+        "FeatureMap",
+        "ModelInfo",
+        "ModelOutput",
+        "Progress",
+        "Requires",
+        "Setup",
+        "Stage",
+        "StageInfo",
+    ),
+    "kdcore.spec.models": ("RunSpec",),
+    "kdcore.engine.distillation": ("Distillation", "DistillationOutput"),
+    "kdcore.engine.api": ("RunResult", "run"),
+}
+_HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "PLUGIN_API",
+    "AdapterEntry",
+    "Batch",
+    "DatasetEntry",
+    "Distillation",
+    "DistillationOutput",
+    "Distiller",
+    "DistillerEntry",
+    "DistillerOptions",
+    "FeatureAdapter",
+    "FeatureMap",
+    "Interrupted",
+    "KdError",
+    "ModelEntry",
+    "ModelInfo",
+    "ModelOutput",
+    "Paper",
+    "Problem",
+    "Progress",
+    "Requires",
+    "RunFailed",
+    "RunResult",
+    "RunSpec",
+    "Setup",
+    "Stage",
+    "StageInfo",
+    "UserError",
+    "__version__",
+    "hookimpl",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'kdcore' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

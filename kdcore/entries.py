@@ -1,0 +1,139 @@
+"""The records that plugins declare: frozen, torch-free, checked when they are made."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Kind = Literal["logit", "feature", "relation", "contrastive", "heterogeneous", "baseline"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """Where a method was published."""
+
+    title: str
+    year: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What every declaration has: a name, one line about it, and where its code is.
+
+    Raises:
+        ValueError: a field is not of the form that its comment names.
+    """
+
+    name: str  # lower-case letters, digits and "_.-": what a spec calls it
+    summary: str  # one line for the lists
+    target: str  # "package.module:attribute", imported when it is first used
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+
+
+@dataclass(frozen=True, slots=True)
+class DistillerEntry:
+    """Declares a distiller.
+
+    `options` names the pydantic model of its options (a subclass of `kdcore.DistillerOptions`), `task_weight`
+    the weight of the task loss beside it when a spec does not say one, and `formula` its loss in one line.
+
+    Raises:
+        ValueError: a field has the wrong form.
+    """
+
+    name: str
+    kind: Kind
+    summary: str
+    target: str
+    options: str
+    paper: Paper | None = None
+    task_weight: float = 1.0
+    formula: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        if self.kind not in KINDS:
+            raise ValueError(f"{_label(self)}: kind is {self.kind!r}; it must be one of {', '.join(KINDS)}")
+        _check_text(self, "options", _TARGET, "'package.module:attribute'")
+        if self.paper is not None and not isinstance(self.paper, Paper):
+            raise ValueError(f"{_label(self)}: paper must be a kdcore.Paper or None, not {self.paper!r}")
+        if isinstance(self.task_weight, bool) or not isinstance(self.task_weight, int | float):
+            raise ValueError(f"{_label(self)}: task_weight must be a number, not {self.task_weight!r}")
+        if not 0 <= self.task_weight < float("inf"):
+            raise ValueError(f"{_label(self)}: task_weight is {self.task_weight}; it must be 0 or more")
+        if self.formula is not None:
+            _check_line(self, "formula")
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterEntry(Entry):
+    """Declares a feature adapter for the model classes in `models`, dotted names like `timm.models.resnet:ResNet`.
+
+    Raises:
+        ValueError: a field has the wrong form.
+    """
+
+    models: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        if isinstance(self.models, str):
+            raise ValueError(f"{_label(self)}: models must be a sequence of dotted names, not one string")
+        object.__setattr__(self, "models", tuple(self.models))
+        for model in self.models:
+            if not isinstance(model, str) or not _TARGET.fullmatch(model):
+                raise ValueError(f"{_label(self)}: models has {model!r}; it must be like 'package.module:Class'")
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetEntry(Entry):
+    """Declares a dataset: `target` is called as `(root, split)` and returns pairs of PIL image and class index.
+
+    Raises:
+        ValueError: a field has the wrong form.
+    """
+
+    num_classes: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        if self.num_classes is not None and (type(self.num_classes) is not int or self.num_classes < 1):
+            raise ValueError(f"{_label(self)}: num_classes must be a positive integer, not {self.num_classes!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry(Entry):
+    """Declares a model: `target` is called as `(num_classes, in_chans, **options)` and returns an `nn.Module`."""
+
+
+AnyEntry = DistillerEntry | AdapterEntry | DatasetEntry | ModelEntry
+
+
+def _label(entry: Any) -> str:
+    return f"{type(entry).__name__}(name={entry.name!r})"
+
+
+def _check_common(entry: AnyEntry | Entry) -> None:
+    _check_text(entry, "name", _NAME, "lower-case letters, digits, '_', '.' and '-'")
+    _check_line(entry, "summary")
+    _check_text(entry, "target", _TARGET, "'package.module:attribute'")
+
+
+def _check_text(entry: Any, field: str, form: re.Pattern[str], meaning: str) -> None:
+    value = getattr(entry, field)
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise ValueError(f"{_label(entry)}: {field} is {value!r}; it must be {meaning}")
+
+
+def _check_line(entry: Any, field: str) -> None:
+    value = getattr(entry, field)
+    if not isinstance(value, str) or not value.strip() or "\n" in value:
+        raise ValueError(f"{_label(entry)}: {field} must be one line of text, not {value!r}")

@@ -1,0 +1,109 @@
+"""What can go wrong, in two kinds: the user can mend it (exit code 2), or the run failed (exit code 1)."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+_ABSENT: Final = object()
+_SHOWN = 120  # characters of a value that a message repeats
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where, with what value, what is allowed, and what was probably meant.
+
+    `where` is a path in the spec (`student.model`), a flag (`--set`), a file, or a plugin.
+    """
+
+    where: str
+    message: str
+    value: Any = _ABSENT
+    allowed: str | None = None
+    nearest: str | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        if self.value is not _ABSENT:
+            text += f" (got {shown(self.value)})"
+        if self.nearest is not None:
+            text += f"\n    did you mean {self.nearest!r}?"
+        if self.allowed is not None:
+            text += f"\n    allowed: {self.allowed}"
+        if self.hint is not None:
+            text += f"\n    {self.hint}"
+        return text
+
+    def as_dict(self) -> dict[str, Any]:
+        """The problem as JSON-ready fields; those that do not apply are left out."""
+        fields: dict[str, Any] = {"where": self.where, "message": self.message}
+        if self.value is not _ABSENT:
+            fields["value"] = _jsonable(self.value)
+        for name in ("allowed", "nearest", "hint"):
+            if getattr(self, name) is not None:
+                fields[name] = getattr(self, name)
+        return fields
+
+
+class KdError(Exception):
+    """Base of the errors that kd explains; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UserError(KdError):
+    """What the user gave is wrong: spec, flag, file or plugin. Carries every problem that was found."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class RunFailed(KdError):
+    """A run could not go on: a loss that is not finite, a full disk, a file that vanished."""
+
+
+class Interrupted(KdError):
+    """A run was asked to stop and did, after a checkpoint; `exit_code` is 130 (Ctrl-C) or 143 (SIGTERM)."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """The known name that is most like `name`, or None where nothing is near."""
+    names = sorted(set(known))
+    by_lower = {candidate.lower(): candidate for candidate in reversed(names)}
+    found = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Names for a message: sorted, cut to `most`, with the count of those left out."""
+    ordered = sorted(set(names))
+    text = ", ".join(ordered[:most]) or "none"
+    return text if len(ordered) <= most else f"{text}, ... ({len(ordered) - most} more)"
+
+
+def shown(value: Any) -> str:
+    """A value as JSON where it is JSON, cut to a readable length."""
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _jsonable(value: Any) -> Any:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return repr(value)
+    return value

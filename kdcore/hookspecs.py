@@ -1,0 +1,49 @@
+"""Every hook there is. Declaring hooks return records and import nothing heavy; run hooks watch a run's life."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry
+    from kdcore.results.rundir import RunDirectory
+
+hookspec = pluggy.HookspecMarker("kdcore")
+hookimpl = pluggy.HookimplMarker("kdcore")
+
+
+@hookspec
+def kd_distillers() -> list[DistillerEntry]:  # type: ignore[empty-body]
+    """Declare distillers."""
+
+
+@hookspec
+def kd_feature_adapters() -> list[AdapterEntry]:  # type: ignore[empty-body]
+    """Declare feature adapters and the model classes that they serve."""
+
+
+@hookspec
+def kd_datasets() -> list[DatasetEntry]:  # type: ignore[empty-body]
+    """Declare datasets."""
+
+
+@hookspec
+def kd_models() -> list[ModelEntry]:  # type: ignore[empty-body]
+    """Declare models."""
+
+
+@hookspec
+def kd_run_started(run: RunDirectory) -> None:
+    """A run begins (or goes on): everything is built, no step of this process has been taken."""
+
+
+@hookspec
+def kd_epoch_ended(run: RunDirectory, metrics: dict[str, Any]) -> None:
+    """An epoch was trained and evaluated; `metrics` is its line of `metrics.jsonl`."""
+
+
+@hookspec
+def kd_run_finished(run: RunDirectory, summary: dict[str, Any]) -> None:
+    """A run is complete; `summary` is the content of `summary.json`."""

@@ -1,0 +1,260 @@
+"""`Distiller`, `FeatureAdapter`, and the values that they and the engine exchange.
+
+Importing this module needs no torch: a plugin may annotate with it anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from kdcore.options import DistillerOptions
+
+Stage = int | str
+"""Where features are taken: 1..4 from shallow to deep, or a module path such as `layer3.1.conv2`."""
+
+STAGES: tuple[int, ...] = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Requires:
+    """What the engine gives a distiller beside the logits.
+
+    Attributes:
+        teacher: it reads the teacher; False for methods that need none.
+        student_stages: stages of the student whose feature maps it reads.
+        teacher_stages: stages of the teacher whose feature maps it reads.
+        student_embedding: it reads the student's embedding.
+        teacher_embedding: it reads the teacher's embedding.
+        sample_index: it needs each sample's position in the training set (a memory bank).
+        whole_batch: it relates samples to each other, so that in a run of several processes it sees all of them.
+        views: augmented views of each sample that it sees.
+        target: it reads the ground truth, so that unlabelled images will not do.
+    """
+
+    teacher: bool = True
+    student_stages: tuple[Stage, ...] = ()
+    teacher_stages: tuple[Stage, ...] = ()
+    student_embedding: bool = False
+    teacher_embedding: bool = False
+    sample_index: bool = False
+    whole_batch: bool = False
+    views: int = 1
+    target: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("student_stages", "teacher_stages"):
+            stages = tuple(getattr(self, name))
+            object.__setattr__(self, name, stages)
+            for stage in stages:
+                if isinstance(stage, bool) or not (stage in STAGES or (isinstance(stage, str) and stage)):
+                    raise ValueError(f"{name} has {stage!r}; a stage is 1, 2, 3, 4 or a module path")
+        if self.views < 1:
+            raise ValueError(f"views is {self.views}; it must be 1 or more")
+        if not self.teacher and (self.teacher_stages or self.teacher_embedding):
+            raise ValueError("teacher=False, yet teacher features are asked for")
+
+    def union(self, other: Requires) -> Requires:
+        """What both together need."""
+        return Requires(
+            teacher=self.teacher or other.teacher,
+            student_stages=tuple(dict.fromkeys(self.student_stages + other.student_stages)),
+            teacher_stages=tuple(dict.fromkeys(self.teacher_stages + other.teacher_stages)),
+            student_embedding=self.student_embedding or other.student_embedding,
+            teacher_embedding=self.teacher_embedding or other.teacher_embedding,
+            sample_index=self.sample_index or other.sample_index,
+            whole_batch=self.whole_batch or other.whole_batch,
+            views=max(self.views, other.views),
+            target=self.target or other.target,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StageInfo:
+    """The shape of one stage's feature map at the run's input size: `map [B, channels, *grid]`."""
+
+    stage: Stage
+    channels: int
+    grid: tuple[int, int]
+    prefix_tokens: int = 0
+
+
+class ModelInfo:
+    """What a distiller may know of a model when it builds its heads, all at the run's input size.
+
+    Attributes:
+        name: the model's name in the spec.
+        num_parameters: how many parameters it has.
+        classifier: its classifier module. Do not store it as a submodule of a distiller: it would be trained.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        num_parameters: int,
+        classifier: nn.Module | None,
+        probe: Callable[[Sequence[Stage]], tuple[StageInfo, ...]],
+        probe_embedding: Callable[[], int],
+    ) -> None:
+        self.name = name
+        self.num_parameters = num_parameters
+        self.classifier = classifier
+        self._probe = probe
+        self._probe_embedding = probe_embedding
+        self._probed: dict[Stage, StageInfo] = {}
+
+    @cached_property
+    def stages(self) -> tuple[StageInfo, ...]:
+        """Stages 1..4, from shallow to deep.
+
+        Raises:
+            UserError: the model gives no features.
+        """
+        return tuple(self.stage(number) for number in STAGES)
+
+    def stage(self, ref: Stage) -> StageInfo:
+        """The stage with this number or module path, probed when it is asked for.
+
+        Raises:
+            UserError: the model has no such stage or module.
+        """
+        if ref not in self._probed:
+            wanted = STAGES if ref in STAGES else (ref,)
+            self._probed.update({info.stage: info for info in self._probe(wanted)})
+        return self._probed[ref]
+
+    @cached_property
+    def embedding_dim(self) -> int:
+        """D of the embedding `[B, D]`.
+
+        Raises:
+            UserError: the model gives no embedding.
+        """
+        return self._probe_embedding()
+
+    def __repr__(self) -> str:
+        return f"ModelInfo({self.name!r}, {self.num_parameters:,} parameters)"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a distiller is built from.
+
+    Attributes:
+        student: the student.
+        teacher: the teacher, or None where the run has none.
+        num_classes: K.
+        train_size: samples in the training set, N.
+        train_labels: the class index of every training sample `[N]`, or None where they are not known.
+        generator: the source of randomness for what a distiller draws while it is built.
+    """
+
+    student: ModelInfo
+    teacher: ModelInfo | None
+    num_classes: int
+    train_size: int
+    train_labels: Tensor | None
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """One stage's features: `map [B, C, H, W]`, and `prefix [B, P, C]` for class and register tokens, or None."""
+
+    map: Tensor
+    prefix: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """What one forward pass of a model gave.
+
+    Attributes:
+        logits: `[B, K]`.
+        features: a feature map for each stage that was asked for.
+        embedding: `[B, D]`, or None where it was not asked for.
+        views: with `Requires.views` above 1, the output for each view, this one first; else empty.
+    """
+
+    logits: Tensor
+    features: dict[Stage, FeatureMap] = field(default_factory=dict)
+    embedding: Tensor | None = None
+    views: tuple[ModelOutput, ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's samples.
+
+    Attributes:
+        images: `[B, C, H, W]`, normalised for the student.
+        target: class indices `[B]`, probabilities `[B, K]` (mixup, cutmix), or None where there are no labels.
+        index: positions in the training set `[B]`, or None where they are not known (streams).
+    """
+
+    images: Tensor
+    target: Tensor | None
+    index: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the run is: `epoch` counts from 0.0 and grows within the epoch, `step` counts optimizer steps from 0."""
+
+    epoch: float
+    step: int
+    total_steps: int
+    total_epochs: int
+
+
+@runtime_checkable
+class Distiller(Protocol):
+    """One algorithm: turns student and teacher outputs into loss terms. In practice an `nn.Module`.
+
+    Its constructor is called as `(options, setup)`. Its parameters are trained with the student's, and its
+    buffers are checkpointed. Subclassing is not required.
+    """
+
+    requires: Requires
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Named scalars, already weighted; the step's loss is the task loss plus their sum.
+
+        `teacher` is None in a run without one, which only a distiller with `requires.teacher` False can be in.
+        """
+        ...
+
+
+class DistillerFactory(Protocol):
+    """What a `DistillerEntry.target` names: usually the distiller's class."""
+
+    def __call__(self, options: DistillerOptions, setup: Setup) -> nn.Module:
+        """A distiller for this run."""
+        ...
+
+
+@runtime_checkable
+class FeatureAdapter(Protocol):
+    """Knows one model family: which stages it has, and how one forward pass yields everything.
+
+    An adapter holds no state of a model: one instance may serve several. Called without arguments.
+    """
+
+    def stages(self, model: nn.Module, image_size: tuple[int, int]) -> tuple[StageInfo, ...]:
+        """Stages 1..4 at this input size `(height, width)`."""
+        ...
+
+    def forward(
+        self, model: nn.Module, images: Tensor, stages: Sequence[Stage], embedding: bool
+    ) -> ModelOutput:
+        """One pass: logits equal to `model(images)`, the maps of `stages` (1..4), the embedding if asked for."""
+        ...

@@ -1,0 +1,273 @@
+"""The run spec: a pydantic model for each section. The field descriptions are the documentation and the schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+
+def _no_bool(value: Any) -> Any:
+    # pydantic would take true for 1
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted, not true or false")
+    return value
+
+
+Int = Annotated[int, BeforeValidator(_no_bool)]
+Float = Annotated[float, BeforeValidator(_no_bool)]
+Triple = tuple[Float, Float, Float] | tuple[Float]
+
+
+class Section(BaseModel):
+    """A part of the spec: immutable, unknown keys and infinite numbers are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class AugmentSpec(Section):
+    """How training images are varied, by timm's and torchvision's transforms."""
+
+    crop: Literal["auto", "resized", "pad", "none"] = Field(
+        "auto",
+        description="'resized': random resized crop (ImageNet); 'pad': random crop of the zero-padded image "
+        "(CIFAR); 'none': resize only; 'auto': 'pad' up to 64 px, else 'resized'.",
+    )
+    padding: Int = Field(4, ge=0, description="Pixels of zero padding on each side for crop 'pad'.")
+    scale: tuple[Float, Float] = Field((0.08, 1.0), description="Range of the area kept by crop 'resized'.")
+    ratio: tuple[Float, Float] = Field((3 / 4, 4 / 3), description="Range of its aspect ratio.")
+    hflip: Float = Field(0.5, ge=0, le=1, description="Probability of a horizontal flip.")
+    vflip: Float = Field(0.0, ge=0, le=1, description="Probability of a vertical flip.")
+    color_jitter: Float = Field(0.0, ge=0, description="Strength of colour jitter; 0 is off.")
+    auto_augment: str | None = Field(
+        None, description="timm's AutoAugment, RandAugment or AugMix string, such as 'rand-m9-mstd0.5'."
+    )
+    random_erasing: Float = Field(0.0, ge=0, le=1, description="Probability of random erasing.")
+
+    @field_validator("scale", "ratio")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1]:
+            raise ValueError("two numbers above 0 are wanted, the smaller first")
+        return value
+
+
+class DataSpec(Section):
+    """Which images, and how they are read."""
+
+    dataset: str = Field(
+        "digits",
+        description="A registered name (kd list-datasets), a folder or tar of images, or a name of timm's dataset "
+        "factory ('torch/cifar100', 'hfds/...', 'wds/...').",
+    )
+    root: str | None = Field(None, description="Where the dataset lies or is downloaded to.")
+    train_split: str = Field("train", description="Name of the split to train on.")
+    eval_split: str | None = Field(
+        "test",
+        description="Name of the split to evaluate on; null: none, and only agreement with the teacher on the "
+        "training images is measured.",
+    )
+    train_samples: Int | None = Field(
+        None, ge=1, description="Train on so many samples: the first of a seeded, class-balanced draw."
+    )
+    num_classes: Int | None = Field(
+        None, ge=2, description="K, where the dataset does not tell it (streams, unlabelled images)."
+    )
+    image_size: Int | None = Field(
+        None, ge=8, description="Side of the student's input in pixels; null: the student's own."
+    )
+    channels: Literal[1, 3] = Field(3, description="3: images are converted to RGB; 1: to grey.")
+    mean: Triple | None = Field(None, description="Channel means for normalising; null: the student's own.")
+    std: Triple | None = Field(None, description="Channel deviations for normalising; null: the student's own.")
+    crop_pct: Float | None = Field(
+        None, gt=0, le=1, description="Part of the image that evaluation crops; null: the student's, 1 up to 64 px."
+    )
+    interpolation: Literal["nearest", "bilinear", "bicubic"] | None = Field(
+        None, description="How images are resized; null: the student's own."
+    )
+    workers: Int | None = Field(
+        None, ge=0, description="Loader processes; null: chosen by the machine. Changes no result."
+    )
+    augment: AugmentSpec = Field(default_factory=AugmentSpec, description="How training images are varied.")
+    mixup: Float = Field(0.0, ge=0, description="Mixup alpha (Zhang et al. 2018); 0 is off.")
+    cutmix: Float = Field(0.0, ge=0, description="CutMix alpha (Yun et al. 2019); 0 is off.")
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and min(value) <= 0:
+            raise ValueError("deviations are above 0")
+        return value
+
+
+class ModelSpec(Section):
+    """A model: which one, and where its weights come from."""
+
+    model: str = Field(description="A timm model, such as 'resnet18' or 'vit_tiny_patch16_224', or a plugin's model.")
+    pretrained: bool = Field(False, description="Start from timm's pretrained weights (downloads them).")
+    checkpoint: str | None = Field(
+        None, description="Weights to start from: safetensors, a timm checkpoint, or a run directory."
+    )
+    small_input: bool = Field(
+        False, description="The architecture's known variant for 32-px images (stride-1 stem, small patches)."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Arguments for the model's constructor, such as {'drop_path_rate': 0.1}."
+    )
+    adapter: str | None = Field(
+        None, description="The feature adapter to use (kd list-adapters); null: the one for the model's class."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ModelSpec:
+        if self.pretrained and self.checkpoint is not None:
+            raise ValueError("'pretrained' and 'checkpoint' exclude each other: say one")
+        return self
+
+
+class TeacherSpec(ModelSpec):
+    """The teacher, and where it was or will be trained."""
+
+    model: str | None = Field(  # type: ignore[assignment]  # a run knows its model
+        None, description="A timm model or a plugin's; null: the one of 'run' or of the run directory 'checkpoint'."
+    )
+    run: str | None = Field(
+        None, description="A spec whose student is this teacher: run first unless its finished run is there."
+    )
+    image_size: Int | None = Field(
+        None,
+        ge=8,
+        description="Side of the teacher's input; null: what it was trained with where that is known, "
+        "else the student's.",
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> TeacherSpec:
+        if self.run is not None and (self.pretrained or self.checkpoint is not None):
+            raise ValueError("'run' excludes 'pretrained' and 'checkpoint': say one")
+        if self.model is None and self.run is None and self.checkpoint is None:
+            raise ValueError("'model' is missing (only 'run' and a run directory as 'checkpoint' know theirs)")
+        return self
+
+
+class DistillerSpec(BaseModel):
+    """One distiller: its name, and its options beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(description="A distiller's name (kd list-distillers), or 'plugin/name'.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the spec gives beside the name."""
+        return dict(self.model_extra or {})
+
+
+class TaskSpec(Section):
+    """The loss against the ground truth."""
+
+    weight: Float | None = Field(
+        None, ge=0, description="Factor of the task loss; null: the distiller's own. 0 needs no labels."
+    )
+    label_smoothing: Float = Field(0.0, ge=0, lt=1, description="Label smoothing of the task loss.")
+
+
+class TrainSpec(Section):
+    """The training loop."""
+
+    epochs: Int = Field(30, ge=1, description="Passes over the training set.")
+    batch_size: Int = Field(64, ge=1, description="Samples of one optimizer step and pass, over all processes.")
+    accumulate: Int = Field(1, ge=1, description="Batches whose gradients are added up before a step.")
+    clip_grad: Float | None = Field(None, gt=0, description="Largest norm of the gradient; null: no clipping.")
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Number format of the forward passes.")
+    ema: Float | None = Field(
+        None, gt=0, lt=1, description="Decay of an averaged copy of the student, evaluated beside it; null: none."
+    )
+    compile: bool = Field(False, description="Compile student and teacher with torch.compile.")
+    channels_last: bool = Field(False, description="Keep images and weights in channels-last order.")
+
+
+class OptimizerSpec(Section):
+    """The optimizer, by timm's factory."""
+
+    name: str = Field("sgd", description="A name of timm's optimizer factory: 'sgd', 'adamw', 'lamb', ...")
+    lr: Float = Field(0.05, gt=0, description="Learning rate.")
+    momentum: Float = Field(0.9, ge=0, lt=1, description="Momentum, for the optimizers that have one.")
+    weight_decay: Float = Field(5e-4, ge=0, description="Weight decay.")
+    filter_bias_and_bn: bool = Field(
+        True, description="No weight decay for biases and normalisation layers. The CIFAR papers decay them: false."
+    )
+    layer_decay: Float | None = Field(None, gt=0, le=1, description="Factor on the learning rate from layer to layer.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="More arguments of the optimizer, such as {'nesterov': false}."
+    )
+
+
+class SchedulerSpec(Section):
+    """The learning rate over time, by timm's factory."""
+
+    name: str = Field("cosine", description="'cosine', 'step', 'multistep', 'poly', 'tanh', 'plateau', or 'none'.")
+    warmup_epochs: Int = Field(0, ge=0, description="Epochs of linear warm-up.")
+    warmup_lr: Float = Field(1e-5, ge=0, description="Learning rate at the start of the warm-up.")
+    min_lr: Float = Field(0.0, ge=0, description="Lowest learning rate.")
+    decay_epochs: Int = Field(30, ge=1, description="Epochs between the decays of 'step'.")
+    decay_milestones: tuple[Int, ...] = Field((150, 180, 210), description="Epochs of the decays of 'multistep'.")
+    decay_rate: Float = Field(0.1, gt=0, le=1, description="Factor of a decay.")
+    cooldown_epochs: Int = Field(0, ge=0, description="The last so many epochs keep the lowest learning rate.")
+    patience_epochs: Int = Field(10, ge=0, description="Epochs without gain before 'plateau' decays.")
+    per_step: bool = Field(False, description="Change the learning rate each step instead of each epoch.")
+
+
+class CheckpointSpec(Section):
+    """When the state of the run is kept, beside the end of each epoch."""
+
+    minutes: Float = Field(15.0, gt=0, description="A checkpoint at least this often, in minutes.")
+
+
+def _as_list(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [{"name": item} if isinstance(item, str) else item for item in value]
+    return [{"name": value} if isinstance(value, str) else value]
+
+
+Distillers = Annotated[tuple[DistillerSpec, ...], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+class RunSpec(Section):
+    """The validated description of a run."""
+
+    name: str = Field(
+        "run",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="Name of the run and of its directory; when left out, that of the spec's file.",
+    )
+    seed: Int = Field(0, ge=0, lt=2**63, description="Where all randomness comes from.")
+    output: str = Field("runs", description="Folder of the run directories, relative to the spec's file.")
+    data: DataSpec = Field(default_factory=DataSpec, description="Which images, and how they are read.")
+    teacher: TeacherSpec | None = Field(None, description="The teacher; null for distillers that need none.")
+    student: ModelSpec = Field(description="The model that is trained.")
+    distiller: Distillers = Field(
+        description="One distiller or a list of them, whose loss terms add up: a name, or an object of name and options."
+    )
+    task: TaskSpec = Field(default_factory=TaskSpec, description="The loss against the ground truth.")
+    train: TrainSpec = Field(default_factory=TrainSpec, description="The training loop.")
+    optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="The optimizer.")
+    scheduler: SchedulerSpec = Field(default_factory=SchedulerSpec, description="The learning rate over time.")
+    checkpoint: CheckpointSpec = Field(default_factory=CheckpointSpec, description="When the run's state is kept.")
+    teacher_cache: None = Field(None, description="Reserved for the cache of the teacher's outputs.")
+
+    @model_serializer(mode="wrap")
+    def _single_distiller_as_object(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if len(self.distiller) == 1:
+            fields["distiller"] = fields["distiller"][0]
+        return fields

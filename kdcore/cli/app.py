@@ -1,0 +1,111 @@
+"""The typer application: which commands there are, and what happens around each."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+import kdcore
+from kdcore.cli import lists, output
+from kdcore.cli.doctor import doctor
+from kdcore.cli.plugins import plugins
+from kdcore.cli.quick import QuickCommand, QuickGroup
+from kdcore.cli.run import run
+from kdcore.cli.schema import schema
+from kdcore.cli.show import show
+from kdcore.cli.validate import validate
+from kdcore.errors import KdError, UserError
+from kdcore.plugins import get_plugins
+
+SHOW_PLUGINS_THEMSELVES = ("plugins", "doctor")
+COMPLETE = "_KD_COMPLETE"  # the variable by which a shell asks for completions
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kd {kdcore.__version__}")
+        raise typer.Exit
+
+
+def _around(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    if ctx.invoked_subcommand not in SHOW_PLUGINS_THEMSELVES:
+        output.warn_all(get_plugins().warnings())
+
+
+def application(*, completion: bool = True) -> typer.Typer:
+    """All commands; `completion` adds the options that install the shell completion."""
+    app = typer.Typer(
+        name="kd",
+        cls=QuickGroup,
+        # rich's help panels cost as much time as all the rest of --help: plain help comes at once
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=completion,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["--help", "-h"]},
+        help="Distill image classifiers: train a small student with the help of a large teacher.",
+        epilog="Start with 'kd list-distillers', 'kd show NAME' and 'kd run SPEC'.",
+    )
+    app.callback()(_around)
+    commands: dict[str, Callable[..., None]] = {
+        "run": run,
+        "validate": validate,
+        "schema": schema,
+        "list-distillers": lists.list_distillers,
+        "list-adapters": lists.list_adapters,
+        "list-datasets": lists.list_datasets,
+        "show": show,
+        "plugins": plugins,
+        "doctor": doctor,
+    }
+    for name, command in commands.items():
+        app.command(name, cls=QuickCommand)(command)
+    return app
+
+
+app = application()
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code: 0, 1, 2, 130 or 143."""
+    try:
+        try:
+            command = typer.main.get_command(
+                _quick_or_whole(sys.argv[1:] if arguments is None else arguments)
+            )
+            command(args=arguments, prog_name="kd")
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # the reader has gone; what is left in the buffer must not fail again when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except UserError as error:
+        output.print_problems(error.problems)
+        sys.exit(error.exit_code)
+    except KdError as error:
+        output.print_error(str(error))
+        sys.exit(error.exit_code)
+    except Exception as error:
+        from kdcore.cli.blame import print_unexpected
+
+        print_unexpected(error)
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _quick_or_whole(arguments: Sequence[str]) -> typer.Typer:
+    # typer imports much of pydantic to process the completion options, even where they are not given
+    completing = COMPLETE in os.environ or not arguments or arguments[0].startswith("-")
+    return app if completing else application(completion=False)

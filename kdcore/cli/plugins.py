@@ -1,0 +1,112 @@
+"""`kd plugins`: which plugins there are, and what is wrong with those that are broken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kdcore.cli import output
+from kdcore.cli.output import JsonFlag
+from kdcore.errors import Problem, UserError, listed, nearest
+from kdcore.plugins import Plugins
+from kdcore.plugins.known import KNOWN
+from kdcore.plugins.records import ENTRY_TYPES, normalised
+from kdcore.plugins.switches import strict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kdcore.plugins import PluginInfo
+
+
+def complete_plugin(incomplete: str) -> list[str]:
+    """For shell completion."""
+    return [info.name for info in Plugins.discover(strict=False).infos if info.name.startswith(incomplete)]
+
+
+def plugins(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="One plugin, by its name or its distribution's: where it is, its hooks, its traceback.",
+            autocompletion=complete_plugin,
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the plugins, what each adds, and what is broken."""
+    found = Plugins.discover(strict=False)  # strict, yet this is where one looks what is wrong
+    output.warn_all(found.notes)
+    shown = found.infos if name is None else _named(name, found.infos)
+    if as_json:
+        output.print_json([as_dict(info) for info in shown])
+    elif name is None:
+        typer.echo(plugin_table(shown))
+    else:
+        typer.echo("\n\n".join(_details(info) for info in shown))
+    if strict() and any(info.status == "broken" for info in shown):
+        raise typer.Exit(2)
+
+
+def plugin_table(infos: Sequence[PluginInfo], indent: str = "") -> str:
+    """One row per plugin."""
+    rows = [
+        [info.name, info.distribution, info.version, info.status, info.error or adds(info)] for info in infos
+    ]
+    return output.table(["name", "distribution", "version", "status", "adds, or error"], rows, indent=indent)
+
+
+def adds(info: PluginInfo) -> str:
+    """What a plugin declares, counted."""
+    count = Counter(role for role in ENTRY_TYPES for _ in info.declared(role))
+    parts = [f"{number} {role}{'s' if number > 1 else ''}" for role, number in count.items()]
+    return ", ".join(parts) or ("hooks only" if info.hooks else "")
+
+
+def as_dict(info: PluginInfo) -> dict[str, Any]:
+    """A plugin as JSON-ready fields."""
+    fields = asdict(info)
+    del fields["entries"]
+    return fields | {f"{role}s": [entry.name for entry in info.declared(role)] for role in ENTRY_TYPES}
+
+
+def _named(name: str, infos: Sequence[PluginInfo]) -> list[PluginInfo]:
+    found = [info for info in infos if normalised(name) in info.candidate.names]
+    if found:
+        return found
+    first_party = {package for table in KNOWN.values() for package in table.values()}
+    names = [info.name for info in infos]
+    raise UserError(
+        Problem(
+            "kd plugins",
+            "no plugin of this name is installed",
+            value=name,
+            nearest=nearest(name, names),
+            allowed=listed(names),
+            hint=f"pip install {normalised(name)}" if normalised(name) in first_party else None,
+        )
+    )
+
+
+def _details(info: PluginInfo) -> str:
+    fields = {
+        "plugin": info.name,
+        "package": f"{info.distribution} {info.version}",
+        "entry point": info.value,
+        "location": info.location,
+        "status": info.status,
+        "hooks": ", ".join(info.hooks),
+        **{f"{role}s": ", ".join(entry.name for entry in info.declared(role)) for role in ENTRY_TYPES},
+        "imports": f"{', '.join(info.heavy)} (slows every command)" if info.heavy else "",
+        "error": info.error or "",
+        "to mend it": info.fix or "",
+    }
+    lines = [f"{key:<12} {value}" for key, value in fields.items() if value]
+    if info.traceback:
+        lines += ["", info.traceback.rstrip()]
+    return "\n".join(lines)

@@ -1,0 +1,68 @@
+"""`kd run`: one distillation from its spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    spec: Annotated[Path, typer.Argument(help="The run spec: JSON, TOML or YAML.", show_default=False)],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a value of the spec; may be repeated."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run directories, instead of the spec's.", show_default=False),
+    ] = None,
+    fresh: Annotated[
+        bool | None,
+        typer.Option(
+            "--fresh/--resume",
+            help="Start over and delete what an earlier run left, or insist on going on. "
+            "Neither: go on where there is an unfinished run of the same spec.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Distill a student: train what SPEC describes, its teacher first where it has a spec of its own."""
+    from kdcore.engine.api import Existing
+    from kdcore.engine.api import run as run_spec
+
+    existing: Existing = "auto" if fresh is None else "fresh" if fresh else "resume"
+    result = run_spec(spec, overrides=overrides or (), output=output, existing=existing)
+    if as_json:
+        import json
+
+        from kdcore.results.files import finite
+
+        typer.echo(json.dumps(finite({"directory": str(result.directory), **result.summary}), indent=2))
+    else:
+        for line in describe(result.summary):
+            typer.echo(line)
+        typer.echo(f"in       {result.directory}")
+
+
+def describe(summary: dict[str, object]) -> list[str]:
+    """The summary in a few lines."""
+    lines = []
+    for role in ("teacher", "student"):
+        about = summary.get(role)
+        if isinstance(about, dict):
+            scores = [
+                f"{label} {about[name]:.2f} %"
+                for name, label in (
+                    ("top1", "top-1"),
+                    ("top5", "top-5"),
+                    ("agreement", "agreement with the teacher"),
+                )
+                if about.get(name) is not None
+            ]
+            lines.append(
+                f"{role:<8} {about['model']}, {about['parameters']:,} parameters  {'  '.join(scores)}"
+            )
+    return lines

@@ -1,0 +1,16 @@
+"""`kd schema`: the JSON Schema of a run spec, for editors."""
+
+from __future__ import annotations
+
+from kdcore.cli.output import print_json
+from kdcore.plugins import get_plugins
+
+
+def schema() -> None:
+    """Print the JSON Schema of a run spec.
+
+    It has the options of every installed distiller, so that an editor completes them.
+    """
+    from kdcore.spec.load import spec_schema
+
+    print_json(spec_schema(get_plugins()))

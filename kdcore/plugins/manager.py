@@ -1,0 +1,252 @@
+"""Plugins: discovery step by step, and typed methods in front of what was found."""
+
+from __future__ import annotations
+
+import copy
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import kdcore
+from kdcore.entries import AdapterEntry, AnyEntry, DatasetEntry, DistillerEntry, ModelEntry
+from kdcore.errors import Problem, UserError
+from kdcore.plugins import builtin, switches
+from kdcore.plugins.find import find_candidates
+from kdcore.plugins.importing import PluginError, guarded, heavy_loaded, import_named, reinstall
+from kdcore.plugins.lookup import Index
+from kdcore.plugins.records import Candidate, PluginInfo, Provided, Status, normalised
+from kdcore.plugins.registry import DECLARING, Registry, check_api
+from kdcore.plugins.targets import load_options, load_target
+
+if TYPE_CHECKING:
+    from kdcore.options import DistillerOptions
+    from kdcore.results.rundir import RunDirectory
+
+Warn = Callable[[str], None]
+_CORE = Candidate(switches.CORE, "kdcore.plugins.builtin", "kdcore", kdcore.__version__, builtin.__file__)
+
+
+def warn_on_stderr(line: str) -> None:
+    """Print a warning line."""
+    print(f"warning: {line}", file=sys.stderr, flush=True)
+
+
+class Plugins:
+    """What was discovered. Make it with `Plugins.discover`.
+
+    Attributes:
+        infos: every plugin and what became of it, sorted by name; the core's own among them.
+        notes: a line for each name in `KD_DISABLE_PLUGINS` that switches nothing off.
+    """
+
+    def __init__(
+        self, infos: Sequence[PluginInfo], registry: Registry, notes: Sequence[str], disabled: Sequence[str]
+    ) -> None:
+        self.infos = tuple(sorted(infos, key=lambda info: (info.name, normalised(info.distribution))))
+        self._registry = registry
+        self.notes = tuple(notes)
+        disabling = f"{switches.DISABLE}={','.join(disabled)}"
+        self._distillers = Index("distiller", DistillerEntry, self.infos, disabling)
+        self._adapters = Index("adapter", AdapterEntry, self.infos, disabling)
+        self._datasets = Index("dataset", DatasetEntry, self.infos, disabling)
+        self._models = Index("model", ModelEntry, self.infos, disabling)
+
+    @classmethod
+    def discover(
+        cls,
+        candidates: Sequence[Candidate] | None = None,
+        *,
+        disabled: Sequence[str] | None = None,
+        strict: bool | None = None,
+    ) -> Plugins:
+        """Find, filter, load and register; each plugin on its own, so that a broken one harms no other.
+
+        Without arguments: the installed distributions' entry points and the environment variables.
+
+        Raises:
+            UserError: a plugin is broken, and `strict` says that this is fatal.
+        """
+        candidates = find_candidates() if candidates is None else tuple(candidates)
+        disabled = switches.disabled_names() if disabled is None else tuple(disabled)
+        strict = switches.strict() if strict is None else strict
+        registry = Registry()
+        infos = [_load(_CORE, registry)]
+        active = [item for item in candidates if not switches.is_disabled(item, disabled)]
+        for candidate in candidates:
+            if candidate not in active:
+                infos.append(_info(candidate, "disabled"))
+            elif (rivals := _rivals(candidate, active)) is not None:
+                infos.append(rivals)
+            else:
+                infos.append(_load(candidate, registry))
+        found = cls(infos, registry, switches.unmatched(disabled, candidates), disabled)
+        if strict and found.broken:
+            raise UserError(
+                Problem(f"plugin {info.label}", f"it is broken: {info.error}", hint=info.fix)
+                for info in found.broken
+            )
+        return found
+
+    @property
+    def broken(self) -> tuple[PluginInfo, ...]:
+        """The broken ones."""
+        return tuple(info for info in self.infos if info.status == "broken")
+
+    def warnings(self) -> tuple[str, ...]:
+        """One line per broken plugin, and the notes."""
+        return (*(info.warning for info in self.broken), *self.notes)
+
+    def distillers(self) -> tuple[Provided[DistillerEntry], ...]:
+        """All distillers by name, both of a clash included."""
+        return self._distillers.everything
+
+    def adapters(self) -> tuple[Provided[AdapterEntry], ...]:
+        """All feature adapters by name, both of a clash included."""
+        return self._adapters.everything
+
+    def datasets(self) -> tuple[Provided[DatasetEntry], ...]:
+        """All datasets by name, both of a clash included."""
+        return self._datasets.everything
+
+    def models(self) -> tuple[Provided[ModelEntry], ...]:
+        """All declared models by name, both of a clash included."""
+        return self._models.everything
+
+    def everything(self) -> tuple[Provided[Any], ...]:
+        """All that the loaded plugins declare."""
+        return (*self.distillers(), *self.adapters(), *self.datasets(), *self.models())
+
+    def distiller(self, ref: str, where: str) -> Provided[DistillerEntry]:
+        """The distiller that a spec calls `ref`: `name` or `plugin/name`.
+
+        Raises:
+            UserError: with a problem at `where`: no plugin has it, or two have.
+        """
+        return self._distillers.find(ref, where)
+
+    def adapter(self, ref: str, where: str) -> Provided[AdapterEntry]:
+        """The feature adapter that a spec calls `ref`; raises as `distiller` does."""
+        return self._adapters.find(ref, where)
+
+    def dataset(self, ref: str, where: str) -> Provided[DatasetEntry]:
+        """The dataset that a spec calls `ref`; raises as `distiller` does."""
+        return self._datasets.find(ref, where)
+
+    def model(self, ref: str, where: str) -> Provided[ModelEntry]:
+        """The declared model that a spec calls `ref`; raises as `distiller` does."""
+        return self._models.find(ref, where)
+
+    def load(self, provided: Provided[Any], where: str) -> Any:
+        """Import the target of an entry.
+
+        Raises:
+            UserError: that fails; names the plugin, its version and the cause.
+        """
+        return load_target(provided, where)
+
+    def load_options(self, provided: Provided[DistillerEntry], where: str) -> type[DistillerOptions]:
+        """Import the options model of a distiller.
+
+        Raises:
+            UserError: that fails, or it is no pydantic model with a field `weight`.
+        """
+        return load_options(provided, where)
+
+    def run_started(self, run: RunDirectory, warn: Warn = warn_on_stderr) -> None:
+        """Tell every plugin that a run begins."""
+        self._tell("kd_run_started", {"run": run}, warn)
+
+    def epoch_ended(self, run: RunDirectory, metrics: dict[str, Any], warn: Warn = warn_on_stderr) -> None:
+        """Tell every plugin that an epoch was trained and evaluated."""
+        self._tell("kd_epoch_ended", {"run": run, "metrics": copy.deepcopy(metrics)}, warn)
+
+    def run_finished(self, run: RunDirectory, summary: dict[str, Any], warn: Warn = warn_on_stderr) -> None:
+        """Tell every plugin that a run is complete."""
+        self._tell("kd_run_finished", {"run": run, "summary": copy.deepcopy(summary)}, warn)
+
+    def _tell(self, hook: str, values: dict[str, Any], warn: Warn) -> None:
+        # the values are the plugins' own copies: watching a run must not change it
+        labels = {info.name: info.label for info in self.infos if info.status == "loaded"}
+        for name, error in self._registry.tell(hook, values):
+            warn(f"plugin {labels[name]}: {error}; the run goes on")
+
+
+def _info(candidate: Candidate, status: Status, **fields: Any) -> PluginInfo:
+    return PluginInfo(
+        candidate.name,
+        candidate.distribution,
+        candidate.version,
+        candidate.value,
+        fields.pop("location", candidate.location),
+        status,
+        **fields,
+    )
+
+
+def _rivals(candidate: Candidate, active: Sequence[Candidate]) -> PluginInfo | None:
+    """The candidate as broken, if it may not have the name that it has."""
+    same = [other for other in active if normalised(other.name) == normalised(candidate.name)]
+    if normalised(candidate.name) == switches.CORE:
+        error = "the plugin name 'kdcore' is the core's own"
+        return _info(candidate, "broken", error=error, fix=f"pip uninstall {candidate.distribution}")
+    if "/" in candidate.name:
+        return _info(candidate, "broken", error="a plugin's name may have no '/'", fix=reinstall(candidate))
+    if len(same) == 1:
+        return None
+    owners = sorted({f"{other.distribution} {other.version}" for other in same})
+    if len(owners) == 1:
+        error = f"{owners[0]} has the plugin name {candidate.name!r} {len(same)} times; none is loaded"
+        return _info(candidate, "broken", error=error, fix=reinstall(candidate))
+    error = f"{' and '.join(owners)} have the same plugin name {candidate.name!r}; none is loaded"
+    choices = " or ".join(sorted({f"{switches.DISABLE}={other.distribution}" for other in same}))
+    return _info(candidate, "broken", error=error, fix=f"disable one by its distribution: {choices}")
+
+
+def _load(candidate: Candidate, registry: Registry) -> PluginInfo:
+    location = candidate.location
+    heavy_before = heavy_loaded()
+    declared: list[AnyEntry] = []
+    hooks: tuple[str, ...] = ()
+    try:
+        module, plugin = import_named(candidate.value)
+        location = getattr(module, "__file__", None) or location
+        if isinstance(plugin, type):
+            raise PluginError(f"it names the class {plugin.__name__}; a module or an instance is wanted")
+        with guarded("looking at it raised "):
+            check_api(plugin, module)
+        with guarded("registering it raised "), registry.registered(plugin, candidate.name):
+            hooks = registry.hooks_of(plugin)
+            _declare(plugin, hooks, registry, declared)
+    except PluginError as broken:
+        return _info(
+            candidate,
+            "broken",
+            location=location,
+            error=broken.error,
+            traceback=_traceback(broken),
+            fix=(broken.fix or reinstall(candidate)).replace("{distribution}", candidate.distribution),
+            entries=tuple(declared),
+            hooks=hooks,
+        )
+    heavy = tuple(sorted(heavy_loaded() - heavy_before))
+    return _info(candidate, "loaded", location=location, entries=tuple(declared), hooks=hooks, heavy=heavy)
+
+
+def _declare(plugin: Any, hooks: Sequence[str], registry: Registry, declared: list[AnyEntry]) -> None:
+    # all hooks are called even after one failed: what else the plugin would provide helps later messages
+    failure: PluginError | None = None
+    for hook in hooks:
+        if hook in DECLARING:
+            try:
+                declared += registry.declare(plugin, hook)
+            except PluginError as broken:
+                failure = failure or broken
+    if failure is not None:
+        raise failure
+
+
+def _traceback(broken: PluginError) -> str | None:
+    if broken.__cause__ is None:
+        return None
+    return "".join(traceback.format_exception(broken.__cause__))

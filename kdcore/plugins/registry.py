@@ -1,0 +1,176 @@
+"""Registering: the only place that knows pluggy's hook relay."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from typing import TYPE_CHECKING, Any, Final
+
+import pluggy
+
+import kdcore
+from kdcore import hookspecs
+from kdcore.errors import nearest
+from kdcore.plugins.importing import PluginError, guarded
+from kdcore.plugins.records import ENTRY_TYPES, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kdcore.entries import AnyEntry
+
+DECLARING: Final[dict[str, Role]] = {
+    "kd_distillers": "distiller",
+    "kd_feature_adapters": "adapter",
+    "kd_datasets": "dataset",
+    "kd_models": "model",
+}
+
+
+class Registry:
+    """The registered plugins' hooks."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager("kdcore")
+        self._manager.add_hookspecs(hookspecs)
+        self._specified: Final = {
+            name: tuple(inspect.signature(getattr(hookspecs, name)).parameters)
+            for name in vars(hookspecs)
+            if name.startswith("kd_")
+        }
+
+    @contextlib.contextmanager
+    def registered(self, plugin: Any, name: str) -> Iterator[None]:
+        """Register a plugin, and take it out again if the block raises.
+
+        Raises:
+            PluginError: it is not fit to be registered.
+        """
+        before = self._manager.get_name(plugin)
+        if before is not None:
+            raise PluginError(f"it names the same object as plugin {before!r}")
+        try:
+            self._manager.register(plugin, name=name)
+            self._check(plugin)
+            yield
+        except pluggy.PluginValidationError as error:
+            self._take_out(plugin)
+            raise PluginError(self._describe(error)) from error
+        except BaseException:
+            self._take_out(plugin)
+            raise
+
+    def hooks_of(self, plugin: Any) -> tuple[str, ...]:
+        """The hooks that a registered plugin implements, sorted."""
+        return tuple(sorted(caller.name for caller in self._manager.get_hookcallers(plugin) or ()))
+
+    def declare(self, plugin: Any, hook: str) -> tuple[AnyEntry, ...]:
+        """What one declaring hook of a registered plugin returns.
+
+        Raises:
+            PluginError: it raises, or returns anything but a list or tuple of the hook's records.
+        """
+        found: list[AnyEntry] = []
+        for implementation in self._implementations(hook):
+            if implementation.plugin is plugin:
+                with guarded(f"{hook}() raised "):
+                    returned = implementation.function()
+                found.extend(_checked(hook, returned))
+        return tuple(found)
+
+    def tell(self, hook: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Call one hook of a run in every plugin, by name; yields name and cause where one raises."""
+        for implementation in sorted(self._implementations(hook), key=lambda item: item.plugin_name):
+            arguments = {name: values[name] for name in implementation.argnames}
+            try:
+                with guarded(f"{hook}() raised "):
+                    implementation.function(**arguments)
+            except PluginError as broken:
+                yield implementation.plugin_name, broken.error
+
+    def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
+        caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
+        return list(caller.get_hookimpls())
+
+    def _check(self, plugin: Any) -> None:
+        callers = self._manager.get_hookcallers(plugin) or []
+        for caller in callers:
+            for implementation in caller.get_hookimpls():
+                if implementation.plugin is plugin:
+                    self._check_one(caller.name, implementation)
+        if not callers:
+            bare = [name for name in self._specified if callable(inspect.getattr_static(plugin, name, None))]
+            if bare:
+                raise PluginError(f"its {bare[0]}() lacks the decorator @kdcore.hookimpl")
+            raise PluginError("it has no hooks: no function in it is marked with @kdcore.hookimpl")
+
+    def _check_one(self, name: str, implementation: pluggy.HookImpl) -> None:
+        if name not in self._specified:
+            if implementation.optionalhook:
+                return
+            near = nearest(name, self._specified)
+            meant = (
+                f"; did you mean '{near}'?" if near else f"; there are {', '.join(sorted(self._specified))}"
+            )
+            raise PluginError(f"kd has no hook {name!r}{meant}")
+        if implementation.wrapper or implementation.hookwrapper:
+            raise PluginError(f"its {name}() is a hook wrapper, which kd does not call")
+        if implementation.kwargnames:
+            given = ", ".join(implementation.kwargnames)
+            raise PluginError(f"its {name}() has a default for {given}, so that kd would not pass it")
+
+    def _describe(self, error: pluggy.PluginValidationError) -> str:
+        lines = str(error).splitlines()
+        for name, arguments in self._specified.items():
+            if f"hook {name!r}" in lines[0] or (len(lines) > 1 and f"hook {name!r}" in lines[1]):
+                takes = ", ".join(arguments) or "nothing"
+                return f"its {name}() asks for more than kd passes, which is {takes} ({lines[-1].strip()})"
+        return " ".join(line.strip() for line in lines)
+
+    def _take_out(self, plugin: Any) -> None:
+        # pluggy's register is not atomic in every version, and unregister asserts that there is something
+        if self._manager.get_name(plugin) is not None:
+            self._manager.unregister(plugin)
+
+
+def check_api(plugin: Any, module: Any) -> None:
+    """Check that the plugin is for this version of the plugin interface; one that does not say is taken.
+
+    Raises:
+        PluginError: its `PLUGIN_API` is another one.
+    """
+    asked = getattr(plugin, "PLUGIN_API", None)
+    asked = getattr(module, "PLUGIN_API", None) if asked is None else asked
+    if asked is None:
+        return
+    have = f"kdcore {kdcore.__version__} has {kdcore.PLUGIN_API}"
+    if isinstance(asked, bool) or not isinstance(asked, int):
+        raise PluginError(f"its PLUGIN_API is {asked!r}, which is no integer; {have}")
+    if asked > kdcore.PLUGIN_API:
+        raise PluginError(f"it needs plugin API {asked}; {have}", "pip install --upgrade kdcore")
+    if asked < kdcore.PLUGIN_API:
+        raise PluginError(
+            f"it is made for plugin API {asked}; {have}", "pip install --upgrade {distribution}"
+        )
+
+
+def _checked(hook: str, returned: Any) -> list[AnyEntry]:
+    wanted = ENTRY_TYPES[DECLARING[hook]]
+    if not isinstance(returned, list | tuple):
+        raise PluginError(f"{hook}() returned {_what(returned)}, not a list of kdcore.{wanted.__name__}")
+    names: set[str] = set()
+    for entry in returned:
+        if not isinstance(entry, wanted):
+            raise PluginError(f"{hook}() returned a list with {_what(entry)}, not kdcore.{wanted.__name__}")
+        if entry.name in names:
+            raise PluginError(f"{hook}() returned {entry.name!r} twice")
+        names.add(entry.name)
+    return list(returned)
+
+
+def _what(value: Any) -> str:
+    if value is None:
+        return "None"
+    text = repr(value)
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return f"{type(value).__name__} {' '.join(text.split())}"

@@ -1,0 +1,68 @@
+"""Loading: what an entry names is imported when it is first used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kdcore.errors import Problem, UserError
+from kdcore.plugins.importing import PluginError, import_named, reinstall
+from kdcore.plugins.records import ENTRY_TYPES, PluginInfo, Provided
+
+if TYPE_CHECKING:
+    from kdcore.entries import AnyEntry, DistillerEntry
+    from kdcore.options import DistillerOptions
+
+
+def load_target(provided: Provided[Any], where: str) -> Any:
+    """The class or function that an entry declares.
+
+    Raises:
+        UserError: importing it failed.
+    """
+    return _load(provided, provided.entry.target, "its code", where)
+
+
+def load_options(provided: Provided[DistillerEntry], where: str) -> type[DistillerOptions]:
+    """The pydantic model of a distiller's options.
+
+    Raises:
+        UserError: importing it failed, or it is something else.
+    """
+    from pydantic import BaseModel
+
+    named = provided.entry.options
+    model = _load(provided, named, "its options", where)
+    if not isinstance(model, type) or not issubclass(model, BaseModel):
+        raise UserError(_problem(provided, f"{named} is no pydantic model", where))
+    if "weight" not in model.model_fields:
+        raise UserError(
+            _problem(provided, f"{named} has no field 'weight'; derive it from DistillerOptions", where)
+        )
+    return model  # type: ignore[return-value]  # any model with a weight will do
+
+
+def _load(provided: Provided[Any], named: str, what: str, where: str) -> Any:
+    try:
+        return import_named(named)[1]
+    except PluginError as broken:
+        raise UserError(
+            _problem(provided, f"{what}, {named}, cannot be loaded: {broken.error}", where)
+        ) from broken
+
+
+def _problem(provided: Provided[Any], what_is_wrong: str, where: str) -> Problem:
+    plugin = provided.plugin
+    return Problem(
+        where,
+        f"{role_of(provided.entry)} '{provided.entry.name}' of plugin {plugin.label}: {what_is_wrong}",
+        hint=_mend(plugin),
+    )
+
+
+def role_of(entry: AnyEntry) -> str:
+    """Which kind of thing an entry declares."""
+    return next(role for role, kind in ENTRY_TYPES.items() if isinstance(entry, kind))
+
+
+def _mend(plugin: PluginInfo) -> str:
+    return f"to mend the plugin: {reinstall(plugin.candidate)}"

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+import typer
+
+import kdcore
+from kdcore.cli import app as app_module
+from kdcore.cli import main
+from kdcore.cli.blame import blamed
+from kdcore.errors import Interrupted, Problem, RunFailed, UserError
+from kdcore.plugins import Plugins, get_plugins
+
+COMMANDS = {
+    "run",
+    "validate",
+    "schema",
+    "list-distillers",
+    "list-adapters",
+    "list-datasets",
+    "show",
+    "plugins",
+    "doctor",
+}
+
+
+@pytest.fixture
+def failing(monkeypatch, kd):
+    """A run of `kd` whose only command raises."""
+
+    def run(error):
+        app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+        app.callback()(lambda: None)
+
+        @app.command()
+        def fail() -> None:
+            raise error
+
+        monkeypatch.setattr(app_module, "application", lambda **_: app)
+        return kd("fail")
+
+    return run
+
+
+def test_help_lists_the_commands(kd):
+    done = kd("--help")
+    assert done.code == 0
+    assert {line.split()[0] for line in done.out.splitlines() if line.startswith("  ")} >= COMMANDS
+    assert "--install-completion" in done.out
+    assert kd("-h").out == done.out
+
+
+def test_no_command_is_help_too(kd):
+    done = kd()
+    assert done.code == 2
+    assert "list-distillers" in done.out + done.err
+
+
+def test_every_command_has_help(kd):
+    for name in COMMANDS:
+        done = kd(name, "--help")
+        assert done.code == 0
+        assert done.out.startswith(f"Usage: kd {name} ")
+
+
+def test_version(kd):
+    assert kd("--version").out == f"kd {kdcore.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["show"], ["list-distillers", "--nonsense"], ["--nonsense"]]
+)
+def test_wrong_usage_is_exit_code_2(kd, arguments):
+    done = kd(*arguments)
+    assert done.code == 2
+    assert done.out == ""
+    assert "Error: " in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_mistyped_command_is_explained(kd):
+    assert "list-distillers" in kd("list-distiller").err
+
+
+def test_one_problem(failing):
+    problem = Problem("student.model", "no such model", value="x", nearest="y", allowed="a, b", hint="h")
+    done = failing(UserError(problem))
+    assert (done.code, done.out, done.err) == (2, "", f"error: {problem}\n")
+
+
+def test_several_problems_are_numbered(failing):
+    problems = [Problem("a", "first"), Problem("b", "second", hint="do this")]
+    done = failing(UserError(problems))
+    assert (done.code, done.err) == (2, "error: 2 problems\n1. a: first\n2. b: second\n    do this\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(RunFailed("loss is nan"), 1), (Interrupted("stopped", 130), 130), (Interrupted("stopped", 143), 143)],
+)
+def test_failures_have_a_message_and_a_code(failing, error, code):
+    done = failing(error)
+    assert (done.code, done.out, done.err) == (code, "", f"error: {error}\n")
+
+
+def test_ctrl_c_is_130(failing):
+    done = failing(KeyboardInterrupt())
+    assert (done.code, done.out, done.err) == (130, "", "")
+
+
+def test_an_unexpected_error_keeps_its_traceback(failing):
+    done = failing(ZeroDivisionError("oops"))
+    assert done.code == 1
+    assert done.out == ""
+    assert "Traceback" in done.err
+    assert done.err.endswith("ZeroDivisionError: oops\n")
+
+
+FOX = "@hookimpl\ndef kd_models(): return []\ndef fail(): raise ValueError('inside')\n"
+
+
+def test_an_unexpected_error_names_the_plugin_that_it_came_from(add_plugin, failing):
+    add_plugin("kd-fox", FOX, version="1.2")
+    get_plugins()
+    import kd_fox
+
+    try:
+        kd_fox.fail()
+    except ValueError as error:
+        inner = error
+    last = failing(inner).err.splitlines()[-1]
+    assert last == "This happened in plugin kd-fox 1.2; to go on without it, set KD_DISABLE_PLUGINS=kd-fox"
+
+
+def test_the_plugin_is_found_in_the_cause_too(add_plugin):
+    add_plugin("kd-fox", FOX)
+    infos = Plugins.discover(strict=False).infos
+    import kd_fox
+
+    try:
+        try:
+            kd_fox.fail()
+        except ValueError as error:
+            raise RuntimeError("outside") from error
+    except RuntimeError as error:
+        found = blamed(error, infos)
+    assert found is not None
+    assert found.name == "kd-fox"
+    assert blamed(RuntimeError("no traceback"), infos) is None
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    reader = subprocess.Popen(
+        [sys.executable, "-m", "kdcore", "list-distillers", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"KD_DISABLE_PLUGINS": "*"},
+    )
+    assert reader.stdout is not None
+    assert reader.stderr is not None
+    reader.stdout.close()
+    with reader.stderr:
+        assert reader.stderr.read() == b""
+    assert reader.wait() == 1
+
+
+def test_a_broken_plugin_costs_one_warning_line(add_plugin, alone, kd_process):
+    add_plugin("kd-fox", "print('loud')\nraise SystemExit(7)")
+    for arguments in (["--help"], ["list-distillers"], ["list-adapters", "--json"], ["list-datasets"]):
+        done = kd_process(*arguments)
+        assert done.code == 0
+        assert "loud" not in done.out
+        warnings = [line for line in done.err.splitlines() if line != "loud"]
+        assert warnings == ["warning: plugin kd-fox 1.0 is broken: SystemExit: 7 (kd_fox.py, line 3)"]
+
+
+def test_a_strict_environment_makes_it_fatal_but_not_for_help(add_plugin, alone, kd, monkeypatch):
+    add_plugin("kd-fox", "1 / 0")
+    monkeypatch.setenv("KD_STRICT_PLUGINS", "1")
+    assert kd("--help").code == 0
+    done = kd("list-distillers")
+    assert (done.code, done.out) == (2, "")
+    assert "error: plugin kd-fox 1.0: it is broken: ZeroDivisionError" in done.err
+
+
+def test_completion_of_commands_and_names(monkeypatch, kd, alone):
+    monkeypatch.setenv("_KD_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "kd list-d")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert kd().out.split() == ["list-distillers", "list-datasets"]
+    monkeypatch.setenv("COMP_WORDS", "kd show v")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert kd().out.split() == ["vanilla"]
+
+
+def test_the_result_is_flushed(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert stream.getvalue() == f"kd {kdcore.__version__}\n"

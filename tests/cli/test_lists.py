@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kdcore.cli.output import table
+
+FOX = """
+@hookimpl
+def kd_distillers():
+    return [DistillerEntry(name=name, kind="relation", summary="Red.", target="m:T", options="m:O")
+            for name in ("red", "vanilla")]
+@hookimpl
+def kd_feature_adapters():
+    return [AdapterEntry(name="den", summary="Dens.", target="m:T", models=["m:A", "m:B", "m:C", "m:D"])]
+@hookimpl
+def kd_datasets():
+    return [DatasetEntry(name="forest", summary="Trees.", target="m:T", num_classes=7)]
+"""
+
+
+@pytest.fixture
+def fox(add_plugin, alone):
+    add_plugin("kd-fox", FOX, version="1.2")
+
+
+def rows(done):
+    assert done.code == 0
+    assert done.err == ""
+    return [line.split() for line in done.out.splitlines()]
+
+
+def test_distillers(kd, fox):
+    head, *found = rows(kd("list-distillers"))
+    assert head == ["name", "kind", "plugin", "summary"]
+    assert found[0] == ["red", "relation", "kd-fox", "Red."]
+    # a name that two have is shown as a spec has to write it
+    assert [row[0] for row in found[1:]] == ["kd-fox/vanilla", "kdcore/vanilla"]
+
+
+def test_columns_are_aligned(kd, fox):
+    lines = kd("list-distillers").out.splitlines()
+    column = lines[0].index("summary")
+    assert all(line[column - 2 : column] == "  " and line[column] != " " for line in lines)
+
+
+def test_distillers_as_json(kd, fox):
+    done = kd("list-distillers", "--json")
+    assert done.err == ""
+    red, *vanillas = json.loads(done.out)
+    assert red == {
+        "name": "red",
+        "kind": "relation",
+        "summary": "Red.",
+        "target": "m:T",
+        "options": "m:O",
+        "paper": None,
+        "task_weight": 1.0,
+        "formula": None,
+        "qualified": "kd-fox/red",
+        "plugin": "kd-fox",
+        "distribution": "kd-fox",
+        "version": "1.2",
+        "ambiguous": False,
+    }
+    assert [item["ambiguous"] for item in vanillas] == [True, True]
+
+
+def test_adapters(kd, fox):
+    found = rows(kd("list-adapters"))
+    assert found[1] == ["den", "A,", "B,", "C,", "...", "kd-fox", "Dens."]
+    assert found[2][:4] == ["timm", "(any", "other)", "kdcore"]
+    assert json.loads(kd("list-adapters", "--json").out)[0]["models"] == ["m:A", "m:B", "m:C", "m:D"]
+
+
+def test_datasets(kd, fox):
+    found = rows(kd("list-datasets"))
+    assert found[1][:3] == ["digits", "10", "kdcore"]
+    assert found[2] == ["forest", "7", "kd-fox", "Trees."]
+    assert [item["num_classes"] for item in json.loads(kd("list-datasets", "--json").out)] == [10, 7]
+
+
+def test_json_stays_alone_on_stdout_beside_a_broken_plugin(kd, add_plugin, alone):
+    add_plugin("kd-fox", "print('loud'); 1 / 0")
+    done = kd("list-distillers", "--json")
+    assert [item["name"] for item in json.loads(done.out)] == ["vanilla"]
+    assert "warning: plugin kd-fox 1.0 is broken" in done.err
+
+
+def test_a_terminal_gets_a_bold_head_and_wrapped_cells(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    text = table(["a", "b"], [["x", "word " * 12]])
+    head, first, second = text.splitlines()
+    assert head == "\x1b[1ma  b\x1b[0m"
+    assert first == "x  " + "word " * 6 + "word"
+    assert second == "   " + "word " * 4 + "word"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert table(["a", "b"], []) == "a  b"

@@ -1,0 +1,56 @@
+"""KD: the student's softened class probabilities follow the teacher's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kd_classic.logits import check_temperature, prepare_logits
+from kd_classic.standardize import standardize_logits
+from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+
+if TYPE_CHECKING:
+    from kd_classic.options import KDOptions
+
+
+def kd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
+    """The loss T^2 * KL(softmax(t/T) || softmax(s/T)), the mean over the batch; 0 where both agree.
+
+    Both logits are `[B, K]`. The gradient goes to the student only. The result is float32 for logits of a
+    narrower type, else of the student's.
+
+    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, section 2. T^2 keeps the size
+    of the gradient when the temperature changes.
+
+    Raises:
+        ValueError: the logits' shapes or types do not fit, or the temperature is not above 0.
+    """
+    check_temperature(temperature)
+    student, teacher = prepare_logits(student_logits, teacher_logits)
+    log_student = F.log_softmax(student / temperature, dim=1)
+    log_teacher = F.log_softmax(teacher / temperature, dim=1)
+    return F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True) * temperature**2
+
+
+class KD(nn.Module):
+    """The distiller `kd`, with the loss term `kd`."""
+
+    def __init__(self, options: KDOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        self.requires = Requires()
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """The loss term, weighted."""
+        student_logits, teacher_logits = student.logits, teacher.logits
+        if self.options.standardize:
+            student_logits, teacher_logits = (
+                standardize_logits(student_logits),
+                standardize_logits(teacher_logits),
+            )
+        loss = kd_loss(student_logits, teacher_logits, temperature=self.options.temperature)
+        return {"kd": self.options.weight * loss}

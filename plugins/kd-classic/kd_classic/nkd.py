@@ -1,0 +1,83 @@
+"""NKD: the target class, weighted by the teacher's score, and the other classes among themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kd_classic.logits import (
+    at_class,
+    check_temperature,
+    class_index,
+    prepare_logits,
+    target_of,
+    without_class,
+)
+from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+
+if TYPE_CHECKING:
+    from kd_classic.options import NKDOptions
+
+
+def nkd_loss(
+    student_logits: Tensor, teacher_logits: Tensor, target: Tensor, *, gamma: float, temperature: float
+) -> Tensor:
+    """The loss target term + gamma * non-target term, the mean over the batch.
+
+    With the target class y, the target term is -softmax(t)_y * log softmax(s)_y, at temperature 1 whatever
+    `temperature` is. The non-target term is T^2 times the cross-entropy of the other classes, renormalised
+    among themselves at temperature T. As cross-entropies neither is 0 where both agree: the target term falls
+    towards 0 as the student's p_y goes to 1, and the non-target term is smallest, T^2 times the teacher's
+    entropy, where the student's other classes are distributed as the teacher's. With two classes it is 0.
+
+    Both logits are `[B, K]`. The target is class indices `[B]`, or probabilities `[B, K]`, of which the most
+    probable class is taken, as in the authors' code. The gradient goes to the student only. The result is
+    float32 for logits of a narrower type, else of the student's.
+
+    Source: Yang et al., "From Knowledge Distillation to Self-Knowledge Distillation", ICCV 2023, and
+    the authors' `mmcls/models/dis_losses/nkd.py`.
+
+    Raises:
+        ValueError: shapes or types do not fit, or the temperature is not above 0.
+    """
+    target_term, non_target_term = nkd_terms(student_logits, teacher_logits, target, temperature=temperature)
+    return target_term + gamma * non_target_term
+
+
+def nkd_terms(
+    student_logits: Tensor, teacher_logits: Tensor, target: Tensor, *, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """The target and the non-target term, unweighted; see `nkd_loss`."""
+    check_temperature(temperature)
+    student, teacher = prepare_logits(student_logits, teacher_logits)
+    index = class_index(target, student)
+    score = at_class(F.softmax(teacher, dim=1), index)
+    target_term = -(score * at_class(F.log_softmax(student, dim=1), index)).mean()
+    teacher_others = F.softmax(without_class(teacher, index) / temperature, dim=1)
+    student_others = F.log_softmax(without_class(student, index) / temperature, dim=1)
+    non_target_term = -(teacher_others * student_others).sum(dim=1).mean()
+    return target_term, non_target_term * temperature**2
+
+
+class NKD(nn.Module):
+    """The distiller `nkd`, with the loss terms `target` and `non_target`."""
+
+    def __init__(self, options: NKDOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        self.requires = Requires(target=True)
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Both loss terms, weighted."""
+        options = self.options
+        target_term, non_target_term = nkd_terms(
+            student.logits, teacher.logits, target_of(batch, "nkd"), temperature=options.temperature
+        )
+        return {
+            "target": options.weight * target_term,
+            "non_target": options.weight * options.gamma * non_target_term,
+        }

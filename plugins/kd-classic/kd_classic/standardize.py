@@ -1,0 +1,38 @@
+"""Logit standardisation (LSKD): the student learns the relations of the teacher's logits, not their size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kd_classic.logits import at_least_float32
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_EPS = 1e-7  # of the authors' code, beside the standard deviation
+
+
+def standardize_logits(logits: Tensor) -> Tensor:
+    """The z-scores of each sample's logits over the classes.
+
+    `[B, K]` to `[B, K]`, in float32 at least; to be divided by the temperature afterwards, as logits are. The
+    standard deviation is the unbiased one (K - 1), as in the authors' code. A sample whose logits are all
+    equal gives zeros, and no gradient.
+
+    Source: Sun et al., "Logit Standardization in Knowledge Distillation", CVPR 2024, algorithm 1.
+
+    Raises:
+        ValueError: the logits are not floating point `[B, K]` with K >= 2.
+    """
+    if not logits.is_floating_point() or logits.dim() != 2 or logits.shape[1] < 2:
+        raise ValueError(
+            f"logits are {logits.dtype} of shape {list(logits.shape)}; "
+            "they must be floating point [B, K] with K >= 2"
+        )
+    logits = at_least_float32(logits)
+    # The z-score does not see a shift. This one keeps the precision that a large common part would take, and
+    # makes equal logits exactly 0, so that their deviation is too.
+    shifted = logits - logits.detach().amax(dim=1, keepdim=True)
+    deviation = shifted.std(dim=1, keepdim=True)
+    scores = (shifted - shifted.mean(dim=1, keepdim=True)) / (deviation + _EPS)
+    return scores.masked_fill(deviation == 0, 0.0)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+
+import kd_classic
+import pytest
+import torch
+from kd_classic import plugin
+
+from kdcore import PLUGIN_API, Distiller, DistillerOptions
+
+ENTRIES = plugin.kd_distillers()
+
+
+def _resolve(target: str) -> type:
+    module, _, name = target.partition(":")
+    found: type = getattr(import_module(module), name)
+    return found
+
+
+def test_what_is_declared():
+    assert plugin.PLUGIN_API == PLUGIN_API
+    assert {entry.name: entry.task_weight for entry in ENTRIES} == {
+        "kd": 0.1,
+        "dkd": 1.0,
+        "nkd": 1.0,
+        "dist": 1.0,
+    }
+    for entry in ENTRIES:
+        assert entry.kind == "logit"
+        assert entry.formula
+        assert entry.paper is not None
+        assert entry.paper.url.startswith("https://arxiv.org/abs/")
+
+
+def test_the_distribution_has_the_entry_point():
+    (found,) = [entry for entry in entry_points(group="kdcore") if entry.name == "kd-classic"]
+    assert found.value == "kd_classic.plugin"
+    assert found.load() is plugin
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_what_is_declared_works(entry, setup, step, draw):
+    options = _resolve(entry.options)
+    assert issubclass(options, DistillerOptions)
+    distiller = _resolve(entry.target)(options(), setup)
+    assert isinstance(distiller, torch.nn.Module)
+    assert isinstance(distiller, Distiller)
+    student, teacher, target = draw(4, 5, dtype=torch.float32)
+    student.requires_grad_()
+    terms = step(distiller, student, teacher, target if distiller.requires.target else None)
+    assert all(term.shape == () for term in terms.values())
+    sum(terms.values()).backward()
+    assert student.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("module", ["kd_classic.plugin", "kd_classic", "kd_classic.options"])
+def test_declaring_imports_nothing_heavy(module):
+    code = (
+        f"import sys, {module}\n"
+        "from kd_classic.plugin import kd_distillers\n"
+        "kd_distillers()\n"
+        "print(sorted({'torch', 'timm', 'numpy', 'torchvision'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_package_gives_out_what_it_names_and_nothing_else():
+    assert all(callable(getattr(kd_classic, name)) for name in kd_classic.__all__)
+    assert set(kd_classic.__all__) <= set(dir(kd_classic))
+    with pytest.raises(AttributeError, match="no attribute 'fitnet_loss'"):
+        _ = kd_classic.fitnet_loss

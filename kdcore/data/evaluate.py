@@ -1,0 +1,77 @@
+"""The evaluation data: every sample once over all processes, always in the same order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kdcore.data.batches import EvalData
+from kdcore.data.loader import make_loader, passed, worker_count
+from kdcore.data.samples import KeyedSamples
+from kdcore.data.stream import StreamEvalData
+from kdcore.data.transforms import eval_transform
+from kdcore.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+    from torch.utils.data import DataLoader
+
+    from kdcore.data.inputs import InputConfig
+    from kdcore.data.source import Source
+    from kdcore.data.timm_source import StreamSource
+    from kdcore.spec.models import DataSpec
+
+
+class IndexedEvalData(EvalData):
+    """Evaluation data whose samples have an index; see `build_eval_data`."""
+
+    def __init__(self, size: int, total: int, labelled: bool, loader: DataLoader[object]) -> None:
+        self.size: int = size
+        self.total: int = total
+        self.labelled = labelled
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, target, _ in passed(self._loader):
+            yield images, target
+
+
+def build_eval_data(
+    source: Source,
+    data: DataSpec,
+    input: InputConfig,
+    *,
+    batch_size: int,
+    rank: int = 0,
+    world: int = 1,
+    num_classes: int | None = None,
+    device_type: str = "cpu",
+) -> EvalData:
+    """The evaluation data of one process: a contiguous share of the split, in batches of batch_size / world.
+
+    Labels are checked where `num_classes` is given.
+
+    Raises:
+        UserError: there are no images.
+    """
+    transform = eval_transform(data, input)
+    part = max(1, batch_size // world)
+    if source.stream:
+        stream: StreamSource = source  # type: ignore[assignment]  # the only ones there are
+        return StreamEvalData(stream, transform, part, world, device_type)
+    total = len(source)
+    if total == 0:
+        raise UserError(Problem("data.eval_split", "there are no images to evaluate on"))
+    samples = KeyedSamples(source, None, transform, seed=0, num_classes=num_classes)
+    first, last = rank * total // world, (rank + 1) * total // world
+    # always epoch 0: what a dataset may draw at random is the same in each evaluation
+    keys = [
+        [(0, position) for position in range(start, min(start + part, last))]
+        for start in range(first, last, part)
+    ]
+    workers = worker_count(data.workers, source, world)
+    loader = make_loader(
+        samples, workers=workers, device_type=device_type, batch_sampler=keys, persistent_workers=True
+    )
+    return IndexedEvalData(last - first, total, source.labelled, loader)

@@ -1,0 +1,96 @@
+"""`InputConfig`: how a model wants its images. Torch-free, shared by models and data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kdcore.spec.models import DataSpec
+
+SMALL = 64  # pixels: up to here images are padded rather than cropped, and evaluated whole
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """Size and normalisation of a model's input.
+
+    Attributes:
+        image_size: height and width in pixels; a single number is taken for both.
+        mean: channel means of images in 0..1, one number or one for each channel.
+        std: channel deviations, likewise.
+        interpolation: how images are resized ('nearest', 'bilinear', 'bicubic', ...).
+        crop_pct: the part of the resized image that evaluation crops.
+
+    Raises:
+        ValueError: a size or deviation that is not above 0, or a `crop_pct` outside (0, 1].
+    """
+
+    image_size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bicubic"
+    crop_pct: float = 1.0
+
+    def __post_init__(self) -> None:
+        size: int | tuple[int, ...] = self.image_size
+        sides = (size, size) if isinstance(size, int) else tuple(size)
+        if len(sides) != 2 or min(sides) < 1:
+            raise ValueError(f"image_size is {size!r}; it must be one or two positive numbers")
+        object.__setattr__(self, "image_size", sides)
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty")
+        if min(self.std) <= 0:
+            raise ValueError(f"std is {self.std}; deviations are above 0")
+        if not 0 < self.crop_pct <= 1:
+            raise ValueError(f"crop_pct is {self.crop_pct}; it must be above 0 and at most 1")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, short for `image_size`."""
+        return self.image_size
+
+    def replace(
+        self,
+        *,
+        size: tuple[int, int] | None = None,
+        mean: tuple[float, ...] | None = None,
+        std: tuple[float, ...] | None = None,
+        interpolation: str | None = None,
+        crop_pct: float | None = None,
+    ) -> InputConfig:
+        """A copy with what is not None in its place."""
+        return InputConfig(
+            image_size=self.image_size if size is None else size,
+            mean=self.mean if mean is None else mean,
+            std=self.std if std is None else std,
+            interpolation=self.interpolation if interpolation is None else interpolation,
+            crop_pct=self.crop_pct if crop_pct is None else crop_pct,
+        )
+
+
+def resolve_input(data: DataSpec, model: InputConfig) -> InputConfig:
+    """The student's own input with what the spec says in its place; `crop_pct` unsaid is 1 up to 64 px.
+
+    Resolving twice changes nothing. `mean` and `std` come out with `data.channels` numbers.
+    """
+    size = model.image_size if data.image_size is None else (data.image_size, data.image_size)
+    crop_pct = data.crop_pct
+    if crop_pct is None:
+        crop_pct = 1.0 if max(size) <= SMALL else model.crop_pct
+    return model.replace(
+        size=size,
+        mean=per_channel(model.mean if data.mean is None else data.mean, data.channels),
+        std=per_channel(model.std if data.std is None else data.std, data.channels),
+        interpolation=data.interpolation,
+        crop_pct=crop_pct,
+    )
+
+
+def per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """One number for each channel: a single one is repeated, three become their average for grey images."""
+    if len(values) == channels:
+        return values
+    return (sum(values) / len(values),) * channels

@@ -1,0 +1,99 @@
+"""What folders and tars of images have in common: which names are images, and which folder is which split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from kdcore.errors import Problem, UserError, listed, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+# Tried in this order: the same name, another word for it, any folder that is for evaluation.
+_SAME: Final = (
+    ("train", "training"),
+    ("val", "valid", "validation", "eval", "evaluation"),
+    ("test", "testing"),
+)
+_EVALUATION: Final = _SAME[1] + _SAME[2]
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder belongs to the system rather than to the data ('.DS_Store', '._0001.jpg')."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def is_image(path: str) -> bool:
+    """Whether a path is that of an image, by its ending."""
+    return path.lower().endswith(IMG_EXTENSIONS) and not is_hidden(path.rpartition("/")[2])
+
+
+def find_split(split: str, folders: Collection[str]) -> tuple[str, ...]:
+    """The folders that may be the split: one if it is clear, several if not, none if it is missing."""
+    if split in folders:
+        return (split,)
+    word = split.lower()
+    tiers: list[tuple[str, ...]] = [(word,)]
+    tiers += [group for group in _SAME if word in group]
+    tiers += [_EVALUATION] if word in _EVALUATION else []
+    for tier in tiers:
+        found = tuple(sorted(folder for folder in folders if folder.lower() in tier))
+        if found:
+            return found
+    return ()
+
+
+def choose_split(split: str, folders: Collection[str], images: bool, *, place: str, where: str) -> str:
+    """The folder of the split in a place that has these folders, and images beside them or not.
+
+    Raises:
+        UserError: no folder is the split, or several may be.
+    """
+    found = find_split(split, folders)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        message = f"{place} has no folder of this name, and several that may be meant"
+        raise UserError(Problem(where, message, value=split, allowed=listed(found), hint="Say which."))
+    there = listed(folders) if folders else ("images, no folders" if images else "nothing")
+    raise UserError(
+        Problem(
+            where,
+            f"{place} has no folder for this split",
+            value=split,
+            allowed=f"{there}",
+            nearest=nearest(split, folders),
+            hint=f'If {place} has the class folders (or the images) itself, set this to "".',
+        )
+    )
+
+
+def check_not_splits(folders: Collection[str], *, place: str, where: str) -> None:
+    """Raises UserError where the split is "", and what would be class folders are splits by their names."""
+    words = {word for group in _SAME for word in group}
+    if folders and words.issuperset(folder.lower() for folder in folders):
+        raise UserError(Problem(where, f"{place} is made of splits: name one", "", listed(folders)))
+
+
+def class_layout(paths: Iterable[str]) -> tuple[list[str], list[int], tuple[str, ...] | None]:
+    """Image paths below a split in a fixed order, their labels, and the classes.
+
+    Paths are `CLASS/.../file`, in ImageFolder's order: by class, folder, file. Where no path has a folder the
+    images are unlabelled: labels -1, classes None. Images beside class folders are left out.
+    """
+    known = list(paths)
+    nested = [path for path in known if "/" in path]
+    if not nested:
+        flat = sorted(known)
+        return flat, [-1] * len(flat), None
+    classes = sorted({path.partition("/")[0] for path in nested})
+    number = {name: index for index, name in enumerate(classes)}
+
+    def key(path: str) -> tuple[str, str, str]:
+        folder, _, file = path.rpartition("/")
+        return path.partition("/")[0], folder, file
+
+    nested.sort(key=key)
+    return nested, [number[path.partition("/")[0]] for path in nested], tuple(classes)

@@ -1,0 +1,89 @@
+"""torch's DataLoader with kd's settings, and its errors in one sentence each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from kdcore.data.samples import Columns, Failure, same
+from kdcore.errors import RunFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kdcore.data.source import Source
+
+MOST_WORKERS = 8
+
+
+def worker_count(workers: int | None, source: Source, world: int) -> int:
+    """Loader processes of each process; when not said, by the machine, and none for sets in memory."""
+    if workers is not None:
+        return workers
+    if source.in_memory:
+        return 0
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_WORKERS, cpus // world)
+
+
+def make_loader(dataset: Dataset[Any], *, workers: int, device_type: str, **options: Any) -> DataLoader[Any]:
+    """A loader of finished batches; `options` are DataLoader's own."""
+    if workers:
+        options = {"worker_init_fn": _start_worker, **options}
+    else:
+        options.pop("persistent_workers", None)
+    with _many_workers():
+        return DataLoader(
+            dataset,
+            num_workers=workers,
+            collate_fn=same,
+            pin_memory=device_type == "cuda",
+            # of its own, since the loader draws a number each epoch, else from the run's global generator
+            generator=options.pop("generator", None) or torch.Generator(),
+            **options,
+        )
+
+
+def passed(loader: DataLoader[Any]) -> Iterator[Columns]:
+    """One pass over a loader.
+
+    Raises:
+        RunFailed: an image cannot be read, or a loader process died.
+    """
+    # The iterator is closed by whoever drops the generator: an exception must not keep processes alive.
+    with _many_workers():
+        iterator = iter(loader)
+    while True:
+        try:
+            batch = next(iterator)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise RunFailed(
+                f"a loader process died: {str(error).splitlines()[0]}\n"
+                "    Often memory ran out (in a container: /dev/shm). Try fewer: --set data.workers=1, or 0."
+            ) from error
+        if isinstance(batch, Failure):
+            raise RunFailed(batch.message)
+        yield batch
+
+
+@contextmanager
+def _many_workers() -> Iterator[None]:
+    # torch warns of more processes than CPUs, but the user has said so
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        yield
+
+
+def _start_worker(worker: int) -> None:
+    # Ctrl-C reaches the whole process group. The run decides what becomes of it; its loaders end with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,105 @@
+"""`open_split`: from what a spec says to a source."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from kdcore.data.folder import open_folder
+from kdcore.data.registered import WrappedSource
+from kdcore.data.tar import open_tar
+from kdcore.data.timm_names import kind_of
+from kdcore.data.timm_source import open_timm
+from kdcore.errors import KdError, Problem, UserError, listed
+
+if TYPE_CHECKING:
+    from kdcore.data.source import Source
+    from kdcore.plugins import Plugins
+    from kdcore.spec.models import DataSpec
+
+_ARCHIVES: Final = (".tar", ".tgz", ".txz", ".tbz2", ".tbz", ".gz", ".xz", ".bz2", ".zst", ".zip")
+
+
+def open_split(data: DataSpec, split: str, *, plugins: Plugins, where: str) -> Source:
+    """One split of the spec's dataset: registered, a folder or tar of images, or known to timm's factory.
+
+    `where` is the split's place in the spec, `data.train_split`; problems with the dataset are told at
+    `data.dataset` beside it.
+
+    Raises:
+        UserError: no such dataset or split, it cannot be opened, or K is not what `data.num_classes` says.
+        RunFailed: a compressed archive cannot be unpacked.
+    """
+    section = where.rpartition(".")[0] or where
+    dataset_where = f"{section}.dataset"
+    source = _open(data, split, plugins, where, dataset_where)
+    if source.num_classes is None and source.labelled:
+        source.num_classes = data.num_classes
+    if data.num_classes is not None and source.num_classes not in (None, data.num_classes):
+        known_exactly = source.classes is not None or source.num_classes > data.num_classes
+        if known_exactly:
+            message = f"{data.dataset} has {source.num_classes} classes"
+            raise UserError(Problem(f"{section}.num_classes", message, value=data.num_classes))
+        source.num_classes = data.num_classes  # counted from labels: this split may lack the last classes
+    return source
+
+
+def check_same_classes(train: Source, evaluation: Source, *, where: str) -> None:
+    """Raises UserError where two splits have classes of different names or number."""
+    if train.classes is not None and evaluation.classes is not None:
+        missing = set(train.classes) - set(evaluation.classes)
+        extra = set(evaluation.classes) - set(train.classes)
+        parts = [f"it lacks {listed(missing)}"] if missing else []
+        parts += [f"it has {listed(extra)}, which the training split lacks"] if extra else []
+        if not parts and train.classes != evaluation.classes:
+            parts = ["they come in another order"]
+        if parts:
+            raise UserError(
+                Problem(where, f"its classes are not those of the training split: {'; '.join(parts)}")
+            )
+    counts = (train.num_classes, evaluation.num_classes)
+    exact = train.classes is not None and evaluation.classes is not None
+    if exact and counts[0] != counts[1] and None not in counts:
+        raise UserError(Problem(where, f"it has {counts[1]} classes, the training split {counts[0]}"))
+
+
+def _open(data: DataSpec, split: str, plugins: Plugins, where: str, dataset_where: str) -> Source:
+    name = data.dataset
+    if name in {known for item in plugins.datasets() for known in (item.entry.name, item.qualified)}:
+        return _open_registered(data, split, plugins, where, dataset_where)
+    if kind_of(name) is not None:
+        return open_timm(data, split, where=where, dataset_where=dataset_where)
+    path = Path(name).expanduser()
+    if not path.exists() and not path.is_absolute() and data.root is not None:
+        path = Path(data.root).expanduser() / name
+    if path.is_dir():
+        return open_folder(path, split, where=where)
+    if path.is_file():
+        return open_tar(path, split, where=where, dataset_where=dataset_where)
+    if Path(name).is_absolute() or name.startswith((".", "~")) or name.lower().endswith(_ARCHIVES):
+        there = f" ({path.parent} has {_around(path)})" if path.parent.is_dir() else ""
+        raise UserError(Problem(dataset_where, f"there is no such folder or archive{there}", value=name))
+    return _open_registered(data, split, plugins, where, dataset_where)  # raises, with the nearest name
+
+
+def _open_registered(data: DataSpec, split: str, plugins: Plugins, where: str, dataset_where: str) -> Source:
+    provided = plugins.dataset(data.dataset, dataset_where)
+    target = plugins.load(provided, dataset_where)
+    by = f"{provided.qualified} {provided.plugin.version}"
+    try:
+        return WrappedSource(target(data.root, split), provided.entry.name, provided.entry.num_classes)
+    except UserError as error:
+        raise UserError(
+            dataclasses.replace(problem, where=problem.where or where) for problem in error.problems
+        ) from error
+    except KdError:
+        raise
+    except Exception as error:
+        detail = str(error) or type(error).__name__
+        problem = Problem(where, f"dataset {by} cannot be opened: {detail}", value=split)
+        raise UserError(problem) from error
+
+
+def _around(path: Path) -> str:
+    return listed(entry.name for entry in path.parent.iterdir() if not entry.name.startswith("."))

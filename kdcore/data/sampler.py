@@ -1,0 +1,73 @@
+"""Which samples make up which batch: a function of seed and epoch, shared by all processes without a word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from kdcore.data.keyed import ORDER, keyed_numbers
+from kdcore.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Key = tuple[int, int]  # epoch, position in the training set
+Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+def epoch_order(seed: int, epoch: int, size: int) -> Positions:
+    """The order of an epoch: a permutation of `size` positions."""
+    return np.argsort(keyed_numbers(size, ORDER, seed, epoch), kind="stable")
+
+
+def whole_batches(size: int, batch_size: int, world: int) -> tuple[int, int]:
+    """How many batches an epoch has, and of how many samples over all processes.
+
+    The last batch is dropped where it is not full; fewer samples than a batch make one batch of their own.
+
+    Raises:
+        UserError: a batch does not divide among the processes.
+    """
+    if batch_size % world:
+        raise UserError(
+            Problem(
+                "train.batch_size",
+                f"the whole batch does not divide among {world} processes",
+                value=batch_size,
+                hint=f"Nearest: {max(1, round(batch_size / world)) * world}.",
+            )
+        )
+    if size >= batch_size:
+        return size // batch_size, batch_size
+    if size % world:
+        message = f"there are only {size} training images, which do not divide among {world} processes"
+        raise UserError(Problem("train.batch_size", message, value=batch_size, hint="Use fewer processes."))
+    return 1, size
+
+
+class EpochBatches(Sampler[list[Key]]):
+    """This process's part of each whole batch, as (epoch, position) keys.
+
+    Process r of `world` has the r-th of equal, contiguous parts of each batch. `epoch` and `skip` (batches
+    left out at the start) may be set between two passes; they count from the next one.
+    """
+
+    def __init__(self, seed: int, size: int, batch_size: int, rank: int, world: int) -> None:
+        self.batches, self.whole = whole_batches(size, batch_size, world)
+        self.epoch = 0
+        self.skip = 0
+        self._seed, self._size = seed, size
+        self._part = self.whole // world
+        self._start = rank * self._part
+
+    def __len__(self) -> int:
+        return self.batches - self.skip
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        epoch = self.epoch
+        order = epoch_order(self._seed, epoch, self._size)
+        for batch in range(self.skip, self.batches):
+            start = batch * self.whole + self._start
+            yield [(epoch, int(position)) for position in order[start : start + self._part]]

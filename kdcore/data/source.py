@@ -1,0 +1,93 @@
+"""`Source`: one split of a dataset as the rest of kd sees it, and how an image is decoded."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from kdcore.errors import RunFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+
+class Source:
+    """One split of a dataset: `len()`, and `[i]` -> (PIL image, class index or -1 when unlabelled).
+
+    Attributes:
+        classes: names of the classes in the order of their indices, or None where they are not known.
+        num_classes: K, or None where it is not known.
+        labels: the class index of every sample `[N]`, known without decoding an image, or None.
+        labelled: False where no sample has a class.
+        stream: True where samples only come one after another; see `kdcore.data.stream`.
+        in_memory: True for a small set that is decoded already, so that loader processes would not pay.
+    """
+
+    classes: tuple[str, ...] | None = None
+    num_classes: int | None = None
+    labels: Tensor | None = None
+    labelled: bool = True
+    stream: bool = False
+    in_memory: bool = False
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        raise NotImplementedError
+
+    def name(self, index: int) -> str:
+        """What messages call this sample: its file where it has one."""
+        return f"sample {index}"
+
+
+class Names:
+    """A list of names in two arrays: millions of Python strings would be copied into every loader process."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        encoded = [name.encode("utf-8", "surrogateescape") for name in names]
+        self._text = b"".join(encoded)
+        self._ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, index: int) -> str:
+        start = self._ends[index - 1] if index else 0
+        return self._text[start : self._ends[index]].decode("utf-8", "surrogateescape")
+
+
+def checked_index(index: int, size: int) -> int:
+    """`index` as a position from 0.
+
+    Raises:
+        IndexError: it is outside (which also ends a `for` loop over a source).
+    """
+    if not -size <= index < size:
+        raise IndexError(f"index {index} of {size} samples")
+    return index % size
+
+
+def decode(data: bytes, name: str, index: int) -> Image.Image:
+    """Decode an image file whole.
+
+    Raises:
+        RunFailed: the data is no image or is cut off; names file and index.
+    """
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
+        raise unreadable(name, index, error) from error
+    return image
+
+
+def unreadable(name: str, index: int, error: Exception) -> RunFailed:
+    """The error for an image that cannot be read."""
+    detail = str(error) or type(error).__name__
+    return RunFailed(f"image {index} cannot be read: {name}: {detail}")

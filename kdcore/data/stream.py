@@ -1,0 +1,170 @@
+"""Streams: datasets whose samples only come one after another (`hfids/`, `tfds/`, `wds/`).
+
+A stream is read by exactly one loader process in each process of the run: timm's readers give each loader its
+own shards and shuffle, so that with several of them the samples would depend on their number.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, default_collate
+
+from kdcore.data.batches import EvalData, RawBatch, TrainData, check_skip
+from kdcore.data.keyed import LOADER, ORDER, mix64, seed_sample
+from kdcore.data.loader import make_loader, passed
+from kdcore.data.sampler import whole_batches
+from kdcore.data.samples import Columns, Failure, augmented, unexpected
+from kdcore.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kdcore.data.timm_source import StreamSource
+    from kdcore.data.transforms import Transform
+
+_READER_SEED = 0x7FFFFFFF  # tensorflow takes no larger one
+
+
+class StreamTrainData(TrainData):
+    """Training data from a stream: order by the stream's own shuffling, seeded by seed and epoch.
+
+    An epoch has the whole batches that the stream's length makes; `skip` reads what it leaves out.
+
+    Raises:
+        UserError: the stream does not tell its length, or a batch does not divide among the processes.
+    """
+
+    stream = True
+    labels = None
+
+    def __init__(
+        self,
+        source: StreamSource,
+        transform: Transform,
+        batch_size: int,
+        seed: int,
+        views: int,
+        num_classes: int,
+        rank: int,
+        world: int,
+        device_type: str,
+    ) -> None:
+        if len(source) == 0:
+            hint = (
+                "For webdatasets: an _info.json beside the shards, or 'a-{000..009}.tar|COUNT' as the split."
+            )
+            message = f"{source.title} does not tell how many samples it has, so an epoch has no end"
+            raise UserError(Problem("data.train_split", message, hint=hint))
+        self.size = len(source)
+        self.labelled = source.labelled
+        self.batches_per_epoch, self.batch_size = whole_batches(self.size, batch_size, world)
+        self._source, self._transform = source, transform
+        self._seed, self._views, self._num_classes = seed, views, num_classes
+        self._part, self._rank, self._device_type = self.batch_size // world, rank, device_type
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
+        """The batches of an epoch from the `skip`-th on, without index."""
+        check_skip(epoch, skip, self.batches_per_epoch)
+        if skip == self.batches_per_epoch:
+            return
+        seed = mix64(ORDER, self._seed) & _READER_SEED
+        reader = self._source.open(training=True, seed=seed, batch_size=self._part)
+        reader.set_epoch(epoch)
+        keys = (self._seed, epoch, self._rank)
+        stream = StreamBatches(
+            reader,
+            self._source.title,
+            self._part,
+            self._transform,
+            self._views,
+            self._num_classes,
+            keys,
+            cycle=True,
+        )
+        generator = torch.Generator().manual_seed(mix64(LOADER, *keys))
+        loader = make_loader(
+            stream, workers=1, device_type=self._device_type, batch_size=None, generator=generator
+        )
+        for images, target in islice(passed(loader), skip, self.batches_per_epoch):
+            yield RawBatch(images, target if self.labelled else None, None)
+
+
+class StreamEvalData(EvalData):
+    """Evaluation data from a stream, shared out among the processes by timm's reader."""
+
+    def __init__(
+        self, source: StreamSource, transform: Transform, batch_size: int, world: int, device_type: str
+    ) -> None:
+        self.total = len(source) or None
+        self.size = self.total if world == 1 else None
+        self.labelled = source.labelled
+        self._source, self._transform = source, transform
+        self._batch_size, self._device_type = batch_size, device_type
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        reader = self._source.open(training=False, seed=0, batch_size=self._batch_size)
+        stream = StreamBatches(
+            reader, self._source.title, self._batch_size, self._transform, 1, None, (0,), cycle=False
+        )
+        loader = make_loader(stream, workers=1, device_type=self._device_type, batch_size=None)
+        yield from ((images, target) for images, target in passed(loader))
+
+
+class StreamBatches(IterableDataset[Columns | Failure]):
+    """Batches of (images, target) from an iterable of (PIL image, label), made in the loader process.
+
+    The k-th sample's augmentation is a function of `keys` and k. With `cycle` the stream starts again at its
+    end and only full batches come.
+    """
+
+    def __init__(
+        self,
+        reader: Any,
+        title: str,
+        batch_size: int,
+        transform: Transform,
+        views: int,
+        num_classes: int | None,
+        keys: tuple[int, ...],
+        *,
+        cycle: bool,
+    ) -> None:
+        self._reader, self._title, self._batch_size = reader, title, batch_size
+        self._transform, self._views, self._num_classes = transform, views, num_classes
+        self._keys, self._cycle = keys, cycle
+
+    def __iter__(self) -> Iterator[Columns | Failure]:
+        waiting: list[tuple[Tensor, int]] = []
+        try:
+            for number, (image, label) in enumerate(self._samples()):
+                seed_sample(*self._keys, number, 0)
+                images = augmented(image, self._transform, self._views, *self._keys, number)
+                target = -1 if label is None else int(label)
+                if self._num_classes is not None and target >= self._num_classes:
+                    message = f"has class {target}, and there are only {self._num_classes}"
+                    yield Failure(f"sample {number} of {self._title} {message}")
+                    return
+                waiting.append((images, target))
+                if len(waiting) == self._batch_size:
+                    yield list(default_collate(waiting))
+                    waiting = []
+        except Exception as error:
+            yield Failure(f"{self._title}: {unexpected(error)}")
+            return
+        if waiting:
+            yield list(default_collate(waiting))
+
+    def _samples(self) -> Iterator[tuple[Any, Any]]:
+        while True:
+            some = False
+            for sample in self._reader:
+                some = True
+                yield sample
+            if not self._cycle:
+                return
+            if not some:
+                raise ValueError("the stream gave no samples")

@@ -1,0 +1,78 @@
+"""`train_samples`: the first so many of one seeded, class-balanced draw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from kdcore.data.keyed import SUBSET, keyed_numbers
+from kdcore.errors import Problem, UserError, shown
+
+if TYPE_CHECKING:
+    from kdcore.data.sampler import Positions
+    from kdcore.data.source import Source
+
+
+def balanced_draw(labels: Positions, seed: int) -> Positions:
+    """All positions `[N]` in the order of the draw.
+
+    It goes in rounds: each takes one sample of every class that still has some, the classes in random order.
+    So the first n are the same whatever follows, and no class is ahead of another by more than one until that
+    one runs out.
+    """
+    size = len(labels)
+    numbers = keyed_numbers(2 * size, SUBSET, seed)
+    within, between = numbers[:size], numbers[size:]
+    by_class = np.lexsort((within, labels))
+    sizes = np.unique(labels, return_counts=True)[1]
+    starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    rounds = np.empty(size, dtype=np.int64)
+    rounds[by_class] = np.arange(size) - starts
+    return np.lexsort((between, rounds))
+
+
+def choose_samples(source: Source, train_samples: int | None, seed: int) -> Positions | None:
+    """Positions in the source of the samples to train on, in the training set's order; None: all of them.
+
+    Raises:
+        UserError: there are not so many, or the dataset is a stream.
+        RunFailed: labels that are known only by reading the images cannot be read.
+    """
+    if train_samples is None:
+        return None
+    where = "data.train_samples"
+    if source.stream:
+        raise UserError(
+            Problem(where, "a stream has no subset: its samples have no index", value=train_samples)
+        )
+    if train_samples > len(source):
+        allowed = f"1 to {len(source)}"
+        raise UserError(
+            Problem(where, f"there are only {len(source)} training images", train_samples, allowed)
+        )
+    labels = known_labels(source).numpy()
+    return balanced_draw(labels, seed)[:train_samples]
+
+
+def known_labels(source: Source) -> torch.Tensor:
+    """The labels `[N]`; where the source does not know them ahead, the images are read through for them."""
+    if source.labels is not None:
+        return source.labels
+    return torch.tensor([source[index][1] for index in range(len(source))], dtype=torch.int64)
+
+
+def check_labels(labels: torch.Tensor, num_classes: int) -> None:
+    """Raises UserError where a class index is K or more, or some samples have a class and some have none."""
+    unlabelled = int((labels < 0).sum())
+    if 0 < unlabelled < len(labels):
+        hint = "Give all of them a class, or none."
+        message = f"{unlabelled} of {len(labels)} training images have no class"
+        raise UserError(Problem("data.dataset", message, hint=hint))
+    wrong = labels[labels >= num_classes].unique().tolist()  # type: ignore[no-untyped-call]
+    if wrong:
+        message = (
+            f"with {num_classes} classes, class indices go to {num_classes - 1}; the data has {shown(wrong)}"
+        )
+        raise UserError(Problem("data.num_classes", message))

@@ -1,0 +1,104 @@
+"""What may stand behind a prefix of timm's dataset factory, checked before timm sees it.
+
+timm leaves the checking to others, and some of those would run what a name says: webdataset hands URLs to a
+shell, tensorflow-datasets fetches community code. So names are held to a safe form here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from kdcore.errors import Problem, UserError, nearest
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One prefix: the modules that it needs, how to install them, and whether its datasets are streams."""
+
+    distributions: tuple[str, ...]
+    pip: str
+    stream: bool
+
+
+KINDS: Final = {
+    "torch": Kind((), "", False),
+    "hfds": Kind(("datasets",), "datasets", False),
+    "hfids": Kind(("datasets",), "datasets", True),
+    "tfds": Kind(("tensorflow", "tensorflow-datasets"), "tensorflow tensorflow-datasets", True),
+    "wds": Kind(("webdataset",), "webdataset", True),
+}
+TORCH_FOLDERS: Final = ("folder", "image_folder")
+_TRAIN_OR_TEST: Final = ("cifar10", "cifar100", "fashion_mnist", "kmnist", "mnist", "qmnist")
+_TORCH: Final = (*_TRAIN_OR_TEST, *TORCH_FOLDERS, "imagenet", "inat", "inaturalist", "places365")
+_TRAIN: Final = ("train", "training")
+_TEST: Final = ("test", "val", "valid", "validation", "eval", "evaluation")
+_TFDS_NAME: Final = re.compile(r"[A-Za-z0-9_]+(/[A-Za-z0-9_.-]+)*")
+
+
+def kind_of(dataset: str) -> Kind | None:
+    """The kind of a name like `torch/cifar10`, or None where the name has no prefix of timm's."""
+    prefix, slash, _ = dataset.partition("/")
+    return KINDS.get(prefix.lower()) if slash else None
+
+
+def check_name(dataset: str, split: str, root: str | None, *, where: str, dataset_where: str) -> None:
+    """Raises UserError where name, split, root or installed libraries do not allow to open the dataset."""
+    prefix, _, name = dataset.partition("/")
+    prefix = prefix.lower()
+    if not name and prefix != "wds":
+        raise UserError(
+            Problem(dataset_where, f"a dataset's name is missing after '{prefix}/'", value=dataset)
+        )
+    _check_libraries(dataset, KINDS[prefix], dataset_where)
+    if prefix == "torch":
+        _check_torch(name.lower(), split, where=where, dataset_where=dataset_where)
+    elif prefix == "tfds" and not _TFDS_NAME.fullmatch(name):
+        allowed = "letters, digits and '_', then '/config' or '/version'"
+        raise UserError(Problem(dataset_where, "no name of a TensorFlow dataset", dataset, allowed))
+    elif prefix == "wds" and (root is None or not Path(root).is_dir()):
+        root_where = dataset_where.rpartition(".")[0] + ".root"
+        raise UserError(
+            Problem(
+                root_where,
+                "a webdataset is read from a local folder of shards, which this has to name",
+                value=root,
+                hint="Download remote shards first: webdataset would pass their URLs to a shell.",
+            )
+        )
+
+
+def _check_torch(name: str, split: str, *, where: str, dataset_where: str) -> None:
+    name = name.rpartition("/")[2]
+    if name not in _TORCH:
+        allowed = ", ".join(f"torch/{known}" for known in sorted(_TORCH))
+        near = nearest(name, _TORCH)
+        near = None if near is None else f"torch/{near}"
+        raise UserError(
+            Problem(dataset_where, "torchvision has no such dataset", f"torch/{name}", allowed, near)
+        )
+    if name in _TRAIN_OR_TEST and split not in _TRAIN + _TEST:
+        # timm would take any other word for the test split
+        allowed = "train, test"
+        raise UserError(
+            Problem(where, f"torch/{name} has no such split", split, allowed, nearest(split, _TRAIN + _TEST))
+        )
+
+
+def _check_libraries(dataset: str, kind: Kind, dataset_where: str) -> None:
+    for distribution in kind.distributions:
+        try:
+            version = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            hint = f"pip install {kind.pip}"
+            problem = Problem(
+                dataset_where, f"{distribution} is missing, which this dataset needs", dataset, hint=hint
+            )
+            raise UserError(problem) from None
+        if distribution == "datasets" and int(version.partition(".")[0]) < 4:
+            # older ones run Python code that lies in a dataset's repository
+            hint = 'pip install -U "datasets>=4"'
+            raise UserError(Problem(dataset_where, f"datasets {version} is too old", dataset, hint=hint))

@@ -1,0 +1,158 @@
+"""Every dataset that timm's factory knows (`torch/cifar10`, `hfds/...`, `wds/...`) as a source."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from kdcore.data.cache import cache_dir
+from kdcore.data.folder import open_folder
+from kdcore.data.registered import WrappedSource
+from kdcore.data.source import Source, checked_index, decode, unreadable
+from kdcore.data.timm_names import KINDS, TORCH_FOLDERS, check_name
+from kdcore.errors import KdError, Problem, UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from kdcore.spec.models import DataSpec
+
+
+class ReaderSource(Source):
+    """A dataset behind a reader of timm's that gives undecoded images.
+
+    timm's own dataset would put the next image in the place of one that cannot be read; this one says so.
+    """
+
+    def __init__(self, dataset: Any, title: str) -> None:
+        self._reader = dataset.reader
+        self._title = title
+        classes: dict[str, int] = getattr(self._reader, "class_to_idx", None) or {}
+        if classes:
+            self.classes = tuple(sorted(classes, key=lambda name: classes[name]))
+        column = self._reader.dataset[self._reader.label_key]
+        self.labels = torch.tensor([-1 if label is None else label for label in column], dtype=torch.int64)
+        self.labelled = bool((self.labels >= 0).any())
+        if self.classes is not None:
+            self.num_classes = len(self.classes)
+        elif self.labelled:
+            self.num_classes = int(self.labels.max()) + 1
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        index = checked_index(index, len(self))
+        try:
+            file, label = self._reader[index]
+            with file:
+                data = file.read()
+        except Exception as error:
+            raise unreadable(self.name(index), index, error) from error
+        return decode(data, self.name(index), index), -1 if label is None else int(label)
+
+    def name(self, index: int) -> str:
+        """The dataset and the sample's number."""
+        return f"{self._title}[{index}]"
+
+
+class StreamSource(Source):
+    """A dataset whose samples only come one after another: no index, no labels ahead, no subset.
+
+    `open()` makes the iterable dataset anew, since timm's readers fix shuffling and batch size when made.
+    """
+
+    stream = True
+
+    def __init__(self, options: dict[str, Any], num_classes: int | None) -> None:
+        self._options = options
+        self._opened = False
+        self.title = str(options["name"])
+        first = self.open(training=False, seed=0, batch_size=1)
+        classes: dict[str, int] = getattr(first.reader, "class_to_idx", None) or {}
+        if classes:
+            self.classes = tuple(sorted(classes, key=lambda name: classes[name]))
+        self.num_classes = len(classes) or num_classes
+        self._size = int(getattr(first.reader, "num_samples", 0) or 0)
+
+    def __len__(self) -> int:
+        return self._size  # 0: not known
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        raise TypeError(f"{self.title} is a stream: its samples have no index")
+
+    def open(self, *, training: bool, seed: int, batch_size: int) -> Any:
+        """Timm's iterable dataset, shuffled by `seed` and epoch when training."""
+        level = logging.root.manager.disable
+        if self._opened:  # timm has warned about this dataset, and would again in each epoch
+            logging.disable(max(level, logging.WARNING))
+        self._opened = True
+        try:
+            return _create(is_training=training, seed=seed, batch_size=batch_size, **self._options)
+        finally:
+            logging.disable(level)
+
+
+def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str) -> Source:
+    """A split of a dataset that timm's factory knows, downloaded where the library can do that.
+
+    Raises:
+        UserError: the name or split is unknown, a library is missing, or the dataset cannot be opened.
+    """
+    name = data.dataset
+    check_name(name, split, data.root, where=where, dataset_where=dataset_where)
+    prefix, _, rest = name.partition("/")
+    prefix, rest = prefix.lower(), rest.lower().rpartition("/")[2]
+    if prefix == "torch" and rest in TORCH_FOLDERS:
+        if data.root is None:
+            root_where = dataset_where.rpartition(".")[0] + ".root"
+            raise UserError(Problem(root_where, f"{name} needs the folder of the images here"))
+        return open_folder(Path(data.root), split, where=where)
+    root = data.root
+    if prefix == "torch":
+        root = str(cache_dir() / "datasets") if root is None else root
+    elif prefix == "wds":
+        root = str(Path(str(root)).absolute())
+    options: dict[str, Any] = {
+        "name": name,
+        "root": root,
+        "split": split,
+        "download": prefix in ("torch", "tfds"),
+        "input_img_mode": "L" if data.channels == 1 else "RGB",
+    }
+    try:
+        if KINDS[prefix].stream:
+            source: Source = StreamSource(options, data.num_classes)
+        elif prefix == "torch":
+            source = WrappedSource(_create(**options), name, None)
+        else:
+            source = ReaderSource(_create(**options), name)
+    except KdError:
+        raise
+    except Exception as error:  # every library has its own: files, network, hubs, asserts
+        detail = str(error) or type(error).__name__
+        raise UserError(
+            Problem(
+                dataset_where,
+                f"{name}, split '{split}', cannot be opened: {detail}",
+                hint=f"It was looked for in {root}." if root is not None else None,
+            )
+        ) from error
+    if source.stream and source.num_classes is None:
+        classes_where = dataset_where.rpartition(".")[0] + ".num_classes"
+        raise UserError(Problem(classes_where, f"{name} does not tell how many classes it has: say it here"))
+    return source
+
+
+def _create(**options: Any) -> Any:
+    from timm.data.dataset_factory import create_dataset
+
+    if options["root"] is not None:
+        Path(options["root"]).mkdir(parents=True, exist_ok=True)
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+        return create_dataset(**options, search_split=False, trust_remote_code=False)

@@ -1,0 +1,89 @@
+"""The training data: for each epoch the whole batches that seed and epoch determine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kdcore.data.batches import RawBatch, TrainData, check_skip
+from kdcore.data.loader import make_loader, passed, worker_count
+from kdcore.data.sampler import EpochBatches
+from kdcore.data.samples import KeyedSamples
+from kdcore.data.stream import StreamTrainData
+from kdcore.data.subset import check_labels, choose_samples
+from kdcore.data.transforms import train_transform
+from kdcore.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch.utils.data import DataLoader
+
+    from kdcore.data.inputs import InputConfig
+    from kdcore.data.source import Source
+    from kdcore.data.timm_source import StreamSource
+    from kdcore.spec.models import DataSpec
+
+
+class IndexedTrainData(TrainData):
+    """Training data whose samples have an index; see `build_train_data`."""
+
+    def __init__(self, samples: KeyedSamples, sampler: EpochBatches, loader: DataLoader[object]) -> None:
+        self.size = len(samples)
+        self.batch_size = sampler.whole
+        self.batches_per_epoch = sampler.batches
+        self._sampler = sampler
+        self._loader = loader
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
+        """The batches of an epoch from the `skip`-th on."""
+        check_skip(epoch, skip, self.batches_per_epoch)
+        if skip == self.batches_per_epoch:
+            return
+        self._sampler.epoch, self._sampler.skip = epoch, skip
+        for images, target, index in passed(self._loader):
+            yield RawBatch(images, target if self.labelled else None, index)
+
+
+def build_train_data(
+    source: Source,
+    data: DataSpec,
+    input: InputConfig,
+    *,
+    batch_size: int,
+    seed: int,
+    num_classes: int,
+    rank: int = 0,
+    world: int = 1,
+    views: int = 1,
+    device_type: str = "cpu",
+) -> TrainData:
+    """The training data of one process.
+
+    `batch_size` is the whole batch. The number of loader processes changes nothing but the speed.
+
+    Raises:
+        UserError: `train_samples`, `batch_size`, `augment` or the labels do not fit.
+    """
+    if not source.stream and len(source) == 0:
+        raise UserError(Problem("data.train_split", "there are no training images"))
+    positions = choose_samples(source, data.train_samples, seed)
+    transform = train_transform(data, input)
+    if source.stream:
+        stream: StreamSource = source  # type: ignore[assignment]  # the only ones there are
+        return StreamTrainData(
+            stream, transform, batch_size, seed, views, num_classes, rank, world, device_type
+        )
+    labels = source.labels
+    if labels is not None:
+        labels = labels if positions is None else labels[positions]
+        check_labels(labels, num_classes)
+    samples = KeyedSamples(source, positions, transform, seed, views, num_classes)
+    sampler = EpochBatches(seed, len(samples), batch_size, rank, world)
+    workers = worker_count(data.workers, source, world)
+    loader = make_loader(
+        samples, workers=workers, device_type=device_type, batch_sampler=sampler, persistent_workers=True
+    )
+    built = IndexedTrainData(samples, sampler, loader)
+    built.labels = labels
+    built.labelled = source.labelled
+    return built

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from torch.utils.data import Dataset
+
+from kdcore.data.loader import MOST_WORKERS, make_loader, passed, worker_count
+from kdcore.data.samples import Failure
+from kdcore.data.source import Source
+from kdcore.errors import RunFailed
+
+
+class Items(Dataset):
+    """Gives its keys back; 13 kills the process, 14 fails, 15 has a bug of its own."""
+
+    def __getitems__(self, keys):
+        if 13 in keys:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if 14 in keys:
+            return Failure("image 14 cannot be read")
+        if 15 in keys:
+            raise RuntimeError("something else")
+        return keys
+
+
+def loader(keys, workers):
+    return make_loader(
+        Items(), workers=workers, device_type="cpu", batch_sampler=keys, persistent_workers=True
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_passes(workers):
+    built = loader([[1, 2], [3]], workers)
+    assert list(passed(built)) == [[1, 2], [3]]
+    assert list(passed(built)) == [[1, 2], [3]]
+    assert built.num_workers == workers
+    assert built.multiprocessing_context is None
+
+
+def test_pinned_memory_on_cuda_only():
+    assert make_loader(Items(), workers=0, device_type="cuda", batch_sampler=[]).pin_memory
+    assert not make_loader(Items(), workers=0, device_type="mps", batch_sampler=[]).pin_memory
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_failures_are_raised_here(workers):
+    iterator = passed(loader([[1], [14], [2]], workers))
+    assert next(iterator) == [1]
+    with pytest.raises(RunFailed, match=r"^image 14 cannot be read$"):
+        next(iterator)
+
+
+def test_a_killed_process():
+    with pytest.raises(
+        RunFailed, match=r"(?s)^a loader process died: .*--set data\.workers=1, or 0"
+    ) as caught:
+        list(passed(loader([[13]], 1)))
+    assert "Traceback" not in str(caught.value)
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="something else"):
+        list(passed(loader([[15]], 0)))
+
+
+def test_worker_count(monkeypatch):
+    source, memory = Source(), Source()
+    memory.in_memory = True
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    assert worker_count(None, source, 1) == 6
+    assert worker_count(None, source, 4) == 1
+    assert worker_count(None, source, 8) == 0
+    assert worker_count(None, memory, 1) == 0
+    assert worker_count(3, memory, 8) == 3
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    assert worker_count(None, source, 1) == MOST_WORKERS
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert worker_count(None, source, 1) == 4
+
+
+@pytest.mark.parametrize("handled", [False, True])
+def test_interrupt_is_for_the_run_not_for_its_loaders(handled):
+    script = textwrap.dedent("""
+        import os, signal, sys, time
+        from torch.utils.data import Dataset
+        from kdcore.data.loader import make_loader, passed
+
+        class Slow(Dataset):
+            def __getitems__(self, keys):
+                time.sleep(0.05)
+                return keys
+
+        if sys.argv[1] == "True":
+            signal.signal(signal.SIGINT, lambda *_: print("noted"))
+        keys = [[number] for number in range(20)]
+        try:
+            for batch in passed(make_loader(Slow(), workers=2, device_type="cpu", batch_sampler=keys)):
+                if batch == [1]:
+                    os.killpg(os.getpgrp(), signal.SIGINT)  # what Ctrl-C does
+        except KeyboardInterrupt:
+            print("interrupted")
+            sys.exit(130)
+        print(batch)
+    """)
+    command = [sys.executable, "-c", script, str(handled)]
+    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True, timeout=120)
+    expected = (0, "noted\n[19]\n") if handled else (130, "interrupted\n")
+    assert (done.returncode, done.stdout, done.stderr) == (*expected, "")

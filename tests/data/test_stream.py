@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import timm.data.dataset_factory
+import torch
+
+from kdcore.data.evaluate import build_eval_data
+from kdcore.data.timm_source import open_timm
+from kdcore.data.train import build_train_data
+from kdcore.errors import RunFailed, UserError
+
+
+class Stream:
+    """As timm's IterableImageDataset: shuffled by seed and epoch when training."""
+
+    def __init__(self, pictures, options, size, classes, fail):
+        self.pictures, self.options, self.fail = pictures, options, fail
+        self.reader = SimpleNamespace(num_samples=size, class_to_idx=classes)
+        self.epoch = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        order = list(range(len(self.pictures)))
+        if self.options["is_training"]:
+            generator = torch.Generator().manual_seed(self.options["seed"] + self.epoch)
+            order = torch.randperm(len(order), generator=generator).tolist()
+        for count, index in enumerate(order):
+            if self.fail is not None and count == 4:
+                raise self.fail
+            yield self.pictures[index], index % 3
+
+
+@pytest.fixture
+def open_stream(monkeypatch, make_picture, make_data):
+    monkeypatch.setattr("kdcore.data.timm_names._check_libraries", lambda *_: None)
+
+    def opened(count=10, size=10, classes=None, fail=None, **data):
+        pictures = [make_picture(number) for number in range(count)]
+
+        def create(**options):
+            return Stream(pictures, options, size, classes or {}, fail)
+
+        monkeypatch.setattr(timm.data.dataset_factory, "create_dataset", create)
+        spec = make_data(dataset="hfids/some/one", **{"num_classes": 3, **data})
+        return open_timm(spec, "train", where="data.train_split", dataset_where="data.dataset")
+
+    return opened
+
+
+@pytest.fixture
+def build(make_data, small_input):
+    def built(source, batch_size=4, seed=0, num_classes=3, views=1, world=1, **data):
+        spec = make_data(augment={"crop": "resized"}, **data)
+        return build_train_data(
+            source,
+            spec,
+            small_input,
+            batch_size=batch_size,
+            seed=seed,
+            num_classes=num_classes,
+            views=views,
+            world=world,
+        )
+
+    return built
+
+
+def content(batches):
+    return [(batch.images.numpy().tobytes(), batch.target.tolist()) for batch in batches]
+
+
+def test_source(open_stream):
+    source = open_stream()
+    assert source.stream
+    assert (len(source), source.num_classes, source.labels, source.classes) == (10, 3, None, None)
+    with pytest.raises(TypeError, match="is a stream"):
+        source[0]
+    named = open_stream(classes={"b": 1, "a": 0}, num_classes=None)
+    assert (named.classes, named.num_classes) == (("a", "b"), 2)
+    with pytest.raises(UserError, match=r"data\.num_classes: hfids/some/one does not tell how many classes"):
+        open_stream(num_classes=None)
+
+
+def test_training(open_stream, build):
+    data = build(open_stream())
+    assert (data.size, data.batches_per_epoch, data.stream, data.labels) == (10, 2, True, None)
+    batches = list(data.epoch(0))
+    assert [batch.images.shape for batch in batches] == [(4, 3, 16, 16)] * 2
+    assert batches[0].index is None
+    assert content(data.epoch(0)) == content(batches)
+    assert content(data.epoch(1)) != content(batches)
+    assert content(data.epoch(0, skip=1)) == content(batches)[1:]
+    assert content(data.epoch(0, skip=2)) == []
+    assert content(build(open_stream(), seed=1).epoch(0)) != content(batches)
+
+
+def test_workers_change_nothing(open_stream, build):
+    source = open_stream()
+    assert content(build(source, workers=0).epoch(2)) == content(build(source, workers=4).epoch(2))
+
+
+def test_a_share_that_ends_early_starts_again(open_stream, build):
+    batches = list(build(open_stream(count=5, size=16)).epoch(0))
+    assert [len(batch.target) for batch in batches] == [4] * 4
+
+
+def test_views(open_stream, build):
+    source = open_stream()
+    one, two = (next(iter(build(source, views=views).epoch(0))) for views in (1, 2))
+    assert torch.equal(two.images[:, 0], one.images)
+    assert not torch.equal(two.images[:, 1], one.images)
+
+
+def test_evaluation(open_stream, make_data, small_input):
+    data = build_eval_data(open_stream(), make_data(), small_input, batch_size=4)
+    assert (data.size, data.total) == (10, 10)
+    for _ in range(2):
+        assert [target.tolist() for _, target in data] == [[0, 1, 2, 0], [1, 2, 0, 1], [2, 0]]
+
+
+def test_errors(open_stream, build):
+    with pytest.raises(UserError, match=r"data\.train_split: hfids/some/one does not tell how many samples"):
+        build(open_stream(size=0))
+    with pytest.raises(UserError, match=r"data\.train_samples: a stream has no subset"):
+        build(open_stream(), train_samples=3)
+    with pytest.raises(UserError, match=r"train\.batch_size"):
+        build(open_stream(), world=3)
+    with pytest.raises(RunFailed, match="has class 2, and there are only 2"):
+        list(build(open_stream(), num_classes=2).epoch(0))
+    with pytest.raises(RunFailed, match=r"hfids/some/one: .*OSError: connection lost") as caught:
+        list(build(open_stream(fail=OSError("connection lost"))).epoch(0))
+    assert "Traceback" not in str(caught.value)
+    with pytest.raises(RunFailed, match="gave no samples"):
+        list(build(open_stream(count=0)).epoch(0))

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import bz2
+import errno
+import gzip
+import lzma
+import os
+import shutil
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kdcore.data import unpack
+from kdcore.data.unpack import plain_tar
+from kdcore.errors import RunFailed, UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OPENERS = {"gz": gzip.open, "xz": lzma.open, "bz2": bz2.open}
+
+
+@pytest.fixture
+def plain(image_folder, tmp_path) -> Path:
+    path = tmp_path / "images.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(image_folder, arcname=".")
+    return path
+
+
+def packed(plain: Path, ending: str) -> Path:
+    path = plain.with_name(f"images.tar.{ending}")
+    with OPENERS[ending](path, "wb") as out:
+        out.write(plain.read_bytes())
+    return path
+
+
+def left(cache: Path) -> list[str]:
+    return [path.name for path in (cache / "tars").iterdir()]
+
+
+def test_plain_tars_stay_where_they_are(plain, own_cache):
+    assert plain_tar(plain, where="") == plain
+    assert not list(own_cache.iterdir())
+
+
+@pytest.mark.parametrize("ending", OPENERS)
+def test_unpacked_once(plain, own_cache, ending, monkeypatch):
+    path = packed(plain, ending)
+    copy = plain_tar(path, where="")
+    assert copy.read_bytes() == plain.read_bytes()
+    assert left(own_cache) == [copy.name]
+    monkeypatch.setattr(unpack, "_unpack", lambda *_: pytest.fail("unpacked again"))
+    assert plain_tar(path, where="") == copy
+
+
+def test_a_changed_archive_is_unpacked_anew(plain, own_cache):
+    path = packed(plain, "gz")
+    first = plain_tar(path, where="")
+    os.utime(path, ns=(1, 1))
+    assert plain_tar(path, where="") != first
+
+
+def test_the_ending_does_not_matter(plain):
+    path = packed(plain, "gz").rename(plain.with_name("other.tar"))
+    assert tarfile.is_tarfile(plain_tar(path, where=""))
+
+
+@pytest.mark.parametrize("ending", OPENERS)
+@pytest.mark.parametrize("damage", ["cut off", "changed"])
+def test_damaged(plain, own_cache, ending, damage):
+    path = packed(plain, ending)
+    data = bytearray(path.read_bytes())
+    if damage == "cut off":
+        data = data[: len(data) // 2]
+    else:
+        data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"data\.dataset: the archive is damaged"):
+        plain_tar(path, where="data.dataset")
+    assert left(own_cache) == []
+
+
+def test_compressed_but_no_tar(tmp_path, own_cache):
+    path = tmp_path / "text.tar.gz"
+    path.write_bytes(gzip.compress(b"text"))
+    with pytest.raises(UserError, match="no tar inside"):
+        plain_tar(path, where="data.dataset")
+    assert left(own_cache) == []
+
+
+def test_zstd_and_missing_files(tmp_path):
+    path = tmp_path / "a.tar.zst"
+    path.write_bytes(b"\x28\xb5\x2f\xfd1234")
+    with pytest.raises(UserError, match="zstd"):
+        plain_tar(path, where="data.dataset")
+    with pytest.raises(UserError, match="cannot be read"):
+        plain_tar(tmp_path / "nothing.tar", where="data.dataset")
+
+
+@pytest.mark.parametrize(("number", "text"), [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "Read-only")])
+def test_disk_full_leaves_nothing(plain, own_cache, monkeypatch, number, text):
+    path = packed(plain, "xz")
+
+    def full(source, out, length):
+        out.write(source.read(100))
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(RunFailed, match=f"(?s){text}.*KD_CACHE"):
+        plain_tar(path, where="data.dataset")
+    assert left(own_cache) == []
+
+
+def test_cache_that_is_no_folder(plain, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KD_CACHE", str(tmp_path / "file"))
+    with pytest.raises(RunFailed, match="cannot be unpacked"):
+        plain_tar(packed(plain, "gz"), where="data.dataset")

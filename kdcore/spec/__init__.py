@@ -1,0 +1,1 @@
+"""The run spec: its models, loading and checking it, and its JSON Schema. Imports no torch."""

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    Strict,
     field_validator,
     model_serializer,
     model_validator,
 )
 
 
-def _no_bool(value: Any) -> Any:
-    # pydantic would take true for 1
-    if isinstance(value, bool):
-        raise ValueError("a number is wanted, not true or false")
+def _path_like(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a zero byte is no part of a name or path")
     return value
 
 
-Int = Annotated[int, BeforeValidator(_no_bool)]
-Float = Annotated[float, BeforeValidator(_no_bool)]
-Triple = tuple[Float, Float, Float] | tuple[Float]
+def _no_bool(value: Any) -> Any:
+    # true is 1 to pydantic, and "true" is no choice
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _one_or_three(value: tuple[float, ...]) -> tuple[float, ...]:
+    if len(value) not in (1, 3):
+        raise ValueError("one number for each channel is wanted: 3, or 1")
+    return value
+
+
+# strict: what YAML or --set made text or true is not taken for a number
+Int = Annotated[int, Strict()]
+Float = Annotated[float, Strict()]
+Bool = Annotated[bool, Strict()]
+Text = Annotated[str, Field(min_length=1), AfterValidator(_path_like)]
+PerChannel = Annotated[tuple[Float, ...], AfterValidator(_one_or_three)]
 
 
 class Section(BaseModel):
@@ -48,7 +64,7 @@ class AugmentSpec(Section):
     hflip: Float = Field(0.5, ge=0, le=1, description="Probability of a horizontal flip.")
     vflip: Float = Field(0.0, ge=0, le=1, description="Probability of a vertical flip.")
     color_jitter: Float = Field(0.0, ge=0, description="Strength of colour jitter; 0 is off.")
-    auto_augment: str | None = Field(
+    auto_augment: Text | None = Field(
         None, description="timm's AutoAugment, RandAugment or AugMix string, such as 'rand-m9-mstd0.5'."
     )
     random_erasing: Float = Field(0.0, ge=0, le=1, description="Probability of random erasing.")
@@ -64,12 +80,12 @@ class AugmentSpec(Section):
 class DataSpec(Section):
     """Which images, and how they are read."""
 
-    dataset: str = Field(
+    dataset: Text = Field(
         "digits",
         description="A registered name (kd list-datasets), a folder or tar of images, or a name of timm's dataset "
         "factory ('torch/cifar100', 'hfds/...', 'wds/...').",
     )
-    root: str | None = Field(None, description="Where the dataset lies or is downloaded to.")
+    root: Text | None = Field(None, description="Where the dataset lies or is downloaded to.")
     train_split: str = Field("train", description="Name of the split to train on.")
     eval_split: str | None = Field(
         "test",
@@ -85,11 +101,20 @@ class DataSpec(Section):
     image_size: Int | None = Field(
         None, ge=8, description="Side of the student's input in pixels; null: the student's own."
     )
-    channels: Literal[1, 3] = Field(3, description="3: images are converted to RGB; 1: to grey.")
-    mean: Triple | None = Field(None, description="Channel means for normalising; null: the student's own.")
-    std: Triple | None = Field(None, description="Channel deviations for normalising; null: the student's own.")
+    channels: Annotated[Literal[1, 3], BeforeValidator(_no_bool)] = Field(
+        3, description="3: images are converted to RGB; 1: to grey."
+    )
+    mean: PerChannel | None = Field(
+        None, description="Channel means for normalising; null: the student's own."
+    )
+    std: PerChannel | None = Field(
+        None, description="Channel deviations for normalising; null: the student's own."
+    )
     crop_pct: Float | None = Field(
-        None, gt=0, le=1, description="Part of the image that evaluation crops; null: the student's, 1 up to 64 px."
+        None,
+        gt=0,
+        le=1,
+        description="Part of the image that evaluation crops; null: the student's, 1 up to 64 px.",
     )
     interpolation: Literal["nearest", "bilinear", "bicubic"] | None = Field(
         None, description="How images are resized; null: the student's own."
@@ -112,19 +137,23 @@ class DataSpec(Section):
 class ModelSpec(Section):
     """A model: which one, and where its weights come from."""
 
-    model: str = Field(description="A timm model, such as 'resnet18' or 'vit_tiny_patch16_224', or a plugin's model.")
-    pretrained: bool = Field(False, description="Start from timm's pretrained weights (downloads them).")
-    checkpoint: str | None = Field(
+    model: Text = Field(
+        description="A timm model, such as 'resnet18' or 'vit_tiny_patch16_224', or a plugin's model."
+    )
+    pretrained: Bool = Field(False, description="Start from timm's pretrained weights (downloads them).")
+    checkpoint: Text | None = Field(
         None, description="Weights to start from: safetensors, a timm checkpoint, or a run directory."
     )
-    small_input: bool = Field(
+    small_input: Bool = Field(
         False, description="The architecture's known variant for 32-px images (stride-1 stem, small patches)."
     )
     options: dict[str, Any] = Field(
-        default_factory=dict, description="Arguments for the model's constructor, such as {'drop_path_rate': 0.1}."
+        default_factory=dict,
+        description="Arguments for the model's constructor, such as {'drop_path_rate': 0.1}.",
     )
-    adapter: str | None = Field(
-        None, description="The feature adapter to use (kd list-adapters); null: the one for the model's class."
+    adapter: Text | None = Field(
+        None,
+        description="The feature adapter to use (kd list-adapters); null: the one for the model's class.",
     )
 
     @model_validator(mode="after")
@@ -137,10 +166,11 @@ class ModelSpec(Section):
 class TeacherSpec(ModelSpec):
     """The teacher, and where it was or will be trained."""
 
-    model: str | None = Field(  # type: ignore[assignment]  # a run knows its model
-        None, description="A timm model or a plugin's; null: the one of 'run' or of the run directory 'checkpoint'."
+    model: Text | None = Field(  # type: ignore[assignment]  # a run knows its model
+        None,
+        description="A timm model or a plugin's; null: the one of 'run' or of the run directory 'checkpoint'.",
     )
-    run: str | None = Field(
+    run: Text | None = Field(
         None, description="A spec whose student is this teacher: run first unless its finished run is there."
     )
     image_size: Int | None = Field(
@@ -155,7 +185,9 @@ class TeacherSpec(ModelSpec):
         if self.run is not None and (self.pretrained or self.checkpoint is not None):
             raise ValueError("'run' excludes 'pretrained' and 'checkpoint': say one")
         if self.model is None and self.run is None and self.checkpoint is None:
-            raise ValueError("'model' is missing (only 'run' and a run directory as 'checkpoint' know theirs)")
+            raise ValueError(
+                "'model' is missing (only 'run' and a run directory as 'checkpoint' know theirs)"
+            )
         return self
 
 
@@ -164,7 +196,7 @@ class DistillerSpec(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str = Field(description="A distiller's name (kd list-distillers), or 'plugin/name'.")
+    name: Text = Field(description="A distiller's name (kd list-distillers), or 'plugin/name'.")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -185,28 +217,40 @@ class TrainSpec(Section):
     """The training loop."""
 
     epochs: Int = Field(30, ge=1, description="Passes over the training set.")
-    batch_size: Int = Field(64, ge=1, description="Samples of one optimizer step and pass, over all processes.")
-    accumulate: Int = Field(1, ge=1, description="Batches whose gradients are added up before a step.")
-    clip_grad: Float | None = Field(None, gt=0, description="Largest norm of the gradient; null: no clipping.")
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Number format of the forward passes.")
-    ema: Float | None = Field(
-        None, gt=0, lt=1, description="Decay of an averaged copy of the student, evaluated beside it; null: none."
+    batch_size: Int = Field(
+        64, ge=1, description="Samples of one optimizer step and pass, over all processes."
     )
-    compile: bool = Field(False, description="Compile student and teacher with torch.compile.")
-    channels_last: bool = Field(False, description="Keep images and weights in channels-last order.")
+    accumulate: Int = Field(1, ge=1, description="Batches whose gradients are added up before a step.")
+    clip_grad: Float | None = Field(
+        None, gt=0, description="Largest norm of the gradient; null: no clipping."
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        "fp32", description="Number format of the forward passes."
+    )
+    ema: Float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Decay of an averaged copy of the student, evaluated beside it; null: none.",
+    )
+    compile: Bool = Field(False, description="Compile student and teacher with torch.compile.")
+    channels_last: Bool = Field(False, description="Keep images and weights in channels-last order.")
 
 
 class OptimizerSpec(Section):
     """The optimizer, by timm's factory."""
 
-    name: str = Field("sgd", description="A name of timm's optimizer factory: 'sgd', 'adamw', 'lamb', ...")
+    name: Text = Field("sgd", description="A name of timm's optimizer factory: 'sgd', 'adamw', 'lamb', ...")
     lr: Float = Field(0.05, gt=0, description="Learning rate.")
     momentum: Float = Field(0.9, ge=0, lt=1, description="Momentum, for the optimizers that have one.")
     weight_decay: Float = Field(5e-4, ge=0, description="Weight decay.")
-    filter_bias_and_bn: bool = Field(
-        True, description="No weight decay for biases and normalisation layers. The CIFAR papers decay them: false."
+    filter_bias_and_bn: Bool = Field(
+        True,
+        description="No weight decay for biases and normalisation layers. The CIFAR papers decay them: false.",
     )
-    layer_decay: Float | None = Field(None, gt=0, le=1, description="Factor on the learning rate from layer to layer.")
+    layer_decay: Float | None = Field(
+        None, gt=0, le=1, description="Factor on the learning rate from layer to layer."
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="More arguments of the optimizer, such as {'nesterov': false}."
     )
@@ -215,16 +259,34 @@ class OptimizerSpec(Section):
 class SchedulerSpec(Section):
     """The learning rate over time, by timm's factory."""
 
-    name: str = Field("cosine", description="'cosine', 'step', 'multistep', 'poly', 'tanh', 'plateau', or 'none'.")
+    name: Text = Field(
+        "cosine", description="'cosine', 'step', 'multistep', 'poly', 'tanh', 'plateau', or 'none'."
+    )
     warmup_epochs: Int = Field(0, ge=0, description="Epochs of linear warm-up.")
     warmup_lr: Float = Field(1e-5, ge=0, description="Learning rate at the start of the warm-up.")
     min_lr: Float = Field(0.0, ge=0, description="Lowest learning rate.")
-    decay_epochs: Int = Field(30, ge=1, description="Epochs between the decays of 'step'.")
-    decay_milestones: tuple[Int, ...] = Field((150, 180, 210), description="Epochs of the decays of 'multistep'.")
+    decay_epochs: Float | None = Field(
+        None,
+        gt=0,
+        description="Epochs between the decays of 'step', or of the last phase of 'wsd' and 'rsqrt' (below 1: that "
+        "part of all epochs); null: timm's own, 90 and 0.2.",
+    )
+    decay_milestones: tuple[Int, ...] = Field(
+        (150, 180, 210), description="'multistep' decays after so many epochs, as the papers count them."
+    )
     decay_rate: Float = Field(0.1, gt=0, le=1, description="Factor of a decay.")
-    cooldown_epochs: Int = Field(0, ge=0, description="The last so many epochs keep the lowest learning rate.")
+    cooldown_epochs: Int = Field(
+        0, ge=0, description="The last so many epochs keep the lowest learning rate."
+    )
     patience_epochs: Int = Field(10, ge=0, description="Epochs without gain before 'plateau' decays.")
-    per_step: bool = Field(False, description="Change the learning rate each step instead of each epoch.")
+    per_step: Bool = Field(False, description="Change the learning rate each step instead of each epoch.")
+
+    @field_validator("decay_milestones")
+    @classmethod
+    def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if min(value, default=1) < 1 or any(later <= earlier for earlier, later in pairwise(value)):
+            raise ValueError("rising epochs above 0 are wanted")
+        return value
 
 
 class CheckpointSpec(Section):
@@ -239,7 +301,16 @@ def _as_list(value: Any) -> Any:
     return [{"name": value} if isinstance(value, str) else value]
 
 
-Distillers = Annotated[tuple[DistillerSpec, ...], BeforeValidator(_as_list), Field(min_length=1)]
+Distillers = Annotated[
+    tuple[DistillerSpec, ...],
+    BeforeValidator(_as_list),
+    Field(
+        min_length=1,
+        json_schema_extra={
+            "x-words": "a distiller's name, an object of 'name' and options, or a list of these"
+        },
+    ),
+]
 
 
 class RunSpec(Section):
@@ -248,21 +319,27 @@ class RunSpec(Section):
     name: str = Field(
         "run",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        max_length=128,
+        json_schema_extra={"x-words": "letters, digits, '_', '.' and '-', the first a letter or a digit"},
         description="Name of the run and of its directory; when left out, that of the spec's file.",
     )
     seed: Int = Field(0, ge=0, lt=2**63, description="Where all randomness comes from.")
-    output: str = Field("runs", description="Folder of the run directories, relative to the spec's file.")
+    output: Text = Field("runs", description="Folder of the run directories, relative to the spec's file.")
     data: DataSpec = Field(default_factory=DataSpec, description="Which images, and how they are read.")
     teacher: TeacherSpec | None = Field(None, description="The teacher; null for distillers that need none.")
     student: ModelSpec = Field(description="The model that is trained.")
     distiller: Distillers = Field(
-        description="One distiller or a list of them, whose loss terms add up: a name, or an object of name and options."
+        description="A distiller, or a list of them whose loss terms add up: a name, or an object of name and options."
     )
     task: TaskSpec = Field(default_factory=TaskSpec, description="The loss against the ground truth.")
     train: TrainSpec = Field(default_factory=TrainSpec, description="The training loop.")
     optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec, description="The optimizer.")
-    scheduler: SchedulerSpec = Field(default_factory=SchedulerSpec, description="The learning rate over time.")
-    checkpoint: CheckpointSpec = Field(default_factory=CheckpointSpec, description="When the run's state is kept.")
+    scheduler: SchedulerSpec = Field(
+        default_factory=SchedulerSpec, description="The learning rate over time."
+    )
+    checkpoint: CheckpointSpec = Field(
+        default_factory=CheckpointSpec, description="When the run's state is kept."
+    )
     teacher_cache: None = Field(None, description="Reserved for the cache of the teacher's outputs.")
 
     @model_serializer(mode="wrap")

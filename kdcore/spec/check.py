@@ -1,0 +1,167 @@
+"""What a spec's types do not tell: names, files, and values that do not go together. Needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from kdcore.errors import Problem, UserError
+from kdcore.spec.datasets import check_dataset
+from kdcore.spec.models import DistillerSpec, ModelSpec, RunSpec, TeacherSpec
+from kdcore.spec.names import check_model, check_optimizer, check_scheduler
+from kdcore.spec.paths import absolute, file_in_the_way, kind_of, missing
+from kdcore.spec.resolve import resolve_distiller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kdcore.plugins import Plugins
+    from kdcore.spec.loaded import ResolvedDistiller
+
+_RESERVED: Final = {
+    "num_classes": "it comes from the data (data.num_classes, where the data does not tell it)",
+    "in_chans": "it is data.channels",
+    "pretrained": "it is a key beside 'options'",
+    "checkpoint_path": "it is 'checkpoint' beside 'options'",
+}
+
+
+class Checker:
+    """Checks one spec, and collects what is wrong.
+
+    Attributes:
+        given: the spec as it was given.
+        spec: after `check` the same with absolute paths and all options of the distillers.
+        distillers: those that are right.
+        problems: what is wrong.
+        wrong: whether a place is told wrong already.
+    """
+
+    def __init__(
+        self, spec: RunSpec, base: Path, plugins: Plugins, wrong: Callable[[str], bool], written: Any
+    ) -> None:
+        self.given = self.spec = spec
+        self.distillers: list[ResolvedDistiller] = []
+        self.problems: list[Problem] = []
+        self._base = base
+        self._plugins = plugins
+        self.wrong = wrong
+        self._written = written  # the distiller as the spec writes it: a name, an object, or a list
+
+    def check(self) -> None:
+        """Check everything but the teacher's own spec."""
+        spec = self.spec
+        student = self._model(spec.student, "student")
+        teacher = None if spec.teacher is None else self._teacher(spec.teacher)
+        dataset, problems = check_dataset(spec.data, self._base, self._plugins)
+        self._add(problems)
+        root = None if spec.data.root is None else absolute(spec.data.root, self._base)
+        data = spec.data.model_copy(update={"dataset": dataset, "root": root})
+        distillers = tuple(self._distiller(item, number) for number, item in enumerate(spec.distiller))
+        output = absolute(spec.output, self._base)
+        changes = {
+            "student": student,
+            "teacher": teacher,
+            "data": data,
+            "distiller": distillers,
+            "output": output,
+        }
+        self.spec = spec.model_copy(update=changes)
+        self._add(check_optimizer(spec.optimizer.name, "optimizer.name"))
+        self._add(check_scheduler(spec.scheduler.name, "scheduler.name"))
+        self._add(self._together())
+        self._add(self._directory())
+        self._weigh_task()
+
+    def _add(self, problems: Any) -> None:
+        self.problems += [problem for problem in problems if not self.wrong(problem.where)]
+
+    def _model(self, model: ModelSpec, role: str) -> ModelSpec:
+        changes: dict[str, Any] = {}
+        if model.model is not None:
+            changes["model"], problems = check_model(model.model, f"{role}.model", self._base, self._plugins)
+            self._add(problems)
+        if model.adapter is not None:
+            try:
+                self._plugins.adapter(model.adapter, f"{role}.adapter")
+            except UserError as error:
+                self._add(error.problems)
+        if model.checkpoint is not None:
+            path = changes["checkpoint"] = absolute(model.checkpoint, self._base)
+            if kind_of(path) is None:
+                self._add([missing(f"{role}.checkpoint", model.checkpoint, path, "file or run directory")])
+        for key in [key for key in _RESERVED if key in model.options]:
+            where = f"{role}.options.{key}"
+            self._add([Problem(where, "this is no option", model.options[key], hint=_RESERVED[key])])
+        return model.model_copy(update=changes)
+
+    def _teacher(self, teacher: TeacherSpec) -> ModelSpec:
+        checked = self._model(teacher, "teacher")
+        known = checked.checkpoint
+        if teacher.model is None and known is not None and kind_of(known) == "file":
+            message = "this is missing, and a file of weights as 'checkpoint' does not tell it"
+            self._add([Problem("teacher.model", message, allowed="a model's name")])
+        if teacher.run is not None:
+            return checked.model_copy(update={"run": absolute(teacher.run, self._base)})
+        return checked
+
+    def _distiller(self, item: DistillerSpec, number: int) -> DistillerSpec:
+        several = isinstance(self._written, list | tuple)
+        where = f"distiller[{number}]" if several else "distiller"
+        if self.wrong(where) or self.wrong(f"{where}.name"):
+            return item
+        written = self._written[number] if several else self._written
+        name_where = f"{where}.name" if isinstance(written, dict) else where
+        try:
+            resolved = resolve_distiller(item.name, item.options, self._plugins, where, name_where=name_where)
+        except UserError as error:
+            self._add(error.problems)
+            return item
+        self.distillers.append(resolved)
+        options = resolved.options.model_dump(mode="json", by_alias=True, round_trip=True)
+        return DistillerSpec(name=item.name, **options)
+
+    def _together(self) -> Iterator[Problem]:
+        spec = self.spec
+        if len(spec.distiller) > 1 and spec.task.weight is None and not self.wrong("distiller"):
+            message = "with several distillers the weight of the task loss has to be said"
+            yield Problem("task.weight", message, allowed="a number, 0 or more", hint="1.0 is usual")
+        for name in ("mixup", "cutmix"):
+            if getattr(spec.data, name) > 0 and spec.train.batch_size % 2:
+                message = f"data.{name} pairs the images of a batch, which needs an even number of them"
+                yield Problem("train.batch_size", message, spec.train.batch_size)
+                break
+        shared = spec.scheduler.warmup_epochs + spec.scheduler.cooldown_epochs
+        if spec.scheduler.name != "none" and shared >= spec.train.epochs and not self.wrong("train.epochs"):
+            left = f"which leaves none of train.epochs = {spec.train.epochs}"
+            message = f"warm-up and cool-down take {shared} epochs, {left}"
+            where = "warmup" if spec.scheduler.warmup_epochs else "cooldown"
+            value = getattr(spec.scheduler, f"{where}_epochs")
+            yield Problem(f"scheduler.{where}_epochs", message, value)
+
+    def _directory(self) -> Iterator[Problem]:
+        output, given = self.spec.output, self.given.output
+        if (file := file_in_the_way(output)) is not None:
+            yield Problem(
+                "output", f"{file} is a file; a folder is wanted, which is made where there is none", given
+            )
+        elif kind_of(Path(output) / self.spec.name) == "file":
+            yield Problem(
+                "name", f"{Path(output) / self.spec.name} is a file; the run directory would be there"
+            )
+
+    def _weigh_task(self) -> None:
+        """Fill in the weight of the task loss, and check that something is left to learn from."""
+        if len(self.distillers) < len(self.spec.distiller) or self.wrong("task.weight"):
+            return
+        weight = self.spec.task.weight
+        if weight is None and len(self.distillers) == 1:
+            weight = self.distillers[0].provided.entry.task_weight
+            task = self.spec.task.model_copy(update={"weight": float(weight)})
+            self.spec = self.spec.model_copy(update={"task": task})
+        silent = [
+            item.provided.entry.kind == "baseline" or item.options.weight == 0 for item in self.distillers
+        ]
+        if weight == 0 and all(silent):
+            message = "with it nothing is left to learn from: the distillers give no loss term of their own"
+            self._add([Problem("task.weight", message, weight, "a number above 0")])

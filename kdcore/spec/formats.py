@@ -1,0 +1,104 @@
+"""Text to values: JSON, TOML and YAML, with the line and column of what is broken."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from kdcore.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TOML_PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+_HINTS: Final = (
+    (re.compile(r"/[/*]|#"), "JSON has no comments: take them out, or write the spec in TOML or YAML"),
+    (re.compile(r"'"), "strings stand in double quotes"),
+    (re.compile(r"None|True|False"), "JSON writes null, true and false"),
+    (re.compile(r"[]}]"), "is there a comma too many before it?"),
+    (re.compile(r"\""), "is a comma missing before it?"),
+)
+
+
+class Object(dict[Any, Any]):
+    """A mapping of the file, and the keys that it has more than once."""
+
+    duplicates: tuple[str, ...] = ()
+
+
+def parse_json(text: str, where: str) -> Any:
+    """The value that a JSON text holds; raises UserError where it is broken."""
+
+    def pairs(items: list[tuple[str, Any]]) -> Object:
+        found = Object(items)
+        if len(found) < len(items):
+            keys = [key for key, _ in items]
+            found.duplicates = tuple(dict.fromkeys(key for key in keys if keys.count(key) > 1))
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=pairs)
+    except json.JSONDecodeError as error:
+        rest = text[error.pos :].lstrip()
+        hint = next((hint for start, hint in _HINTS if start.match(rest)), None)
+        if not rest:
+            hint = "the text ends too early: is a bracket or quote not closed?"
+        broken("JSON", where, text, error.msg, error.lineno, error.colno, hint)
+
+
+def parse_toml(text: str, where: str) -> Any:
+    """The value that a TOML text holds; raises UserError where it is broken."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = _TOML_PLACE.fullmatch(str(error))
+        message, line, column = found.groups() if found else (str(error), None, None)
+        last = text.count("\n") + 1
+        broken("TOML", where, text, str(message), int(line or last), int(column) if column else None, None)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The value that a YAML text holds; raises UserError where it is broken or holds more than data."""
+    from kdcore.spec.yaml_loader import parse  # PyYAML is imported for YAML alone
+
+    return parse(text, where)
+
+
+PARSERS: Final[dict[str, Callable[[str, str], Any]]] = {
+    ".json": parse_json,
+    ".toml": parse_toml,
+    ".yaml": parse_yaml,
+    ".yml": parse_yaml,
+}
+
+
+def parse(text: str, suffix: str, where: str) -> Any:
+    """The value that a text holds, in the format of a suffix of `PARSERS`.
+
+    Objects of JSON and YAML come as `Object`.
+
+    Raises:
+        UserError: with line and column of what is broken.
+    """
+    try:
+        return PARSERS[suffix](text, where)
+    except RecursionError:
+        raise UserError(Problem(where, "its values are nested too deeply")) from None
+    except (ValueError, OverflowError) as error:  # such as a number of more digits than Python reads
+        raise UserError(Problem(where, f"a value cannot be read: {error}")) from error
+
+
+def broken(
+    kind: str, where: str, text: str, message: str, line: int, column: int | None, hint: str | None
+) -> NoReturn:
+    """Raise the error of a broken file, with the line in question."""
+    lines = text.splitlines()
+    position = f"line {line}" + (f", column {column}" if column else "")
+    shown = lines[line - 1].strip() if 0 < line <= len(lines) else ""
+    plain = message[:1].lower() + message[1:]
+    problem = Problem(where, f"broken {kind} in {position}: {plain}", hint=hint)
+    if shown:
+        problem = Problem(where, problem.message, value=shown, hint=hint)
+    raise UserError(problem) from None

@@ -1,0 +1,107 @@
+"""Which names the installed timm knows, read from its source text: importing it takes seconds, and torch.
+
+Only registered names are looked for. Where timm's files are not found in the form that is expected, the answer
+is None: then the names are checked later, when models and optimizers are built.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, AnyStr, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_REGISTERED: Final = re.compile(rb"^@register_model\s*\n(?:@.*\n)*def (\w+)", re.MULTILINE)
+_DEPRECATIONS: Final = re.compile(
+    rb"^register_model_deprecations\(__name__, \{(.*?)^\}\)", re.MULTILINE | re.DOTALL
+)
+_DEPRECATED: Final = re.compile(rb"'([\w.]+)'\s*:")
+_OPTIMIZER: Final = re.compile(r"OptimInfo\(\s*(?:name=)?'(\w+)',\s*(?:opt_class=)?(?:'(\w+)\.)?")
+_ALIAS: Final = re.compile(r"register_alias\('(\w+)'")
+_SCHEDULER: Final = re.compile(r"\bsched (?:==|!=) '(\w+)'|\bsched in \(([^)]*)\)")
+_PREFIX: Final = re.compile(r"\bprefix == '(\w+)'")
+_TORCH: Final = re.compile(r"\bname == '(\w+)'|^    (\w+)=\w+,$", re.MULTILINE)
+
+
+@cache
+def timm_folder() -> Path | None:
+    """Where timm is installed; finding it does not import it."""
+    try:
+        found = importlib.util.find_spec("timm")
+    except (ImportError, ValueError):
+        return None
+    folders = list(found.submodule_search_locations or ()) if found is not None else []
+    return Path(folders[0]) if folders else None
+
+
+@cache
+def models() -> frozenset[str] | None:
+    """Timm's models, without the tags of their weights."""
+    texts = _models_files()
+    return frozenset(name.decode() for text in texts for name in _REGISTERED.findall(text)) or None
+
+
+@cache
+def deprecated_models() -> frozenset[str]:
+    """Old names that timm still takes."""
+    blocks = [block for text in _models_files() for block in _DEPRECATIONS.findall(text)]
+    return frozenset(name.decode() for block in blocks for name in _DEPRECATED.findall(block))
+
+
+@cache
+def optimizers() -> dict[str, str | None] | None:
+    """Timm's optimizers, and the package beside torch that one needs."""
+    text = _read("optim/_optim_factory.py")
+    found = {
+        name: package if package in ("apex", "bitsandbytes") else None
+        for name, package in _OPTIMIZER.findall(text)
+    }
+    found.update(dict.fromkeys(_ALIAS.findall(text)))
+    return found or None
+
+
+@cache
+def schedulers() -> frozenset[str] | None:
+    """Timm's schedulers, and 'none'."""
+    text = _read("scheduler/scheduler_factory.py")
+    names = {single for single, _ in _SCHEDULER.findall(text) if single}
+    names |= {name for _, several in _SCHEDULER.findall(text) for name in re.findall(r"'(\w+)'", several)}
+    return frozenset(names) or None
+
+
+@cache
+def dataset_prefixes() -> frozenset[str]:
+    """What stands in front of the '/' in a name of timm's dataset factory."""
+    return frozenset(_PREFIX.findall(_read("data/dataset_factory.py"))) or frozenset(
+        ("torch", "hfds", "hfids", "tfds", "wds")
+    )
+
+
+@cache
+def torch_datasets() -> frozenset[str] | None:
+    """What may follow `torch/`."""
+    found = {single or basic for single, basic in _TORCH.findall(_read("data/dataset_factory.py"))}
+    return frozenset(found) or None
+
+
+@cache
+def _models_files() -> tuple[bytes, ...]:
+    folder = timm_folder()
+    files = () if folder is None else sorted((folder / "models").glob("*.py"))
+    return tuple(_quietly(file.read_bytes, b"") for file in files)
+
+
+def _read(name: str) -> str:
+    folder = timm_folder()
+    return "" if folder is None else _quietly(lambda: (folder / name).read_text(encoding="utf-8"), "")
+
+
+def _quietly(read: Callable[[], AnyStr], otherwise: AnyStr) -> AnyStr:
+    try:
+        return read()
+    except (OSError, ValueError):
+        return otherwise

@@ -1,0 +1,182 @@
+"""Loading a run spec: from its file, or from Python, to one in which all names and files are known to exist."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from kdcore.errors import Problem, UserError
+from kdcore.spec.check import Checker
+from kdcore.spec.files import RUN_SPEC, find_file, read_file
+from kdcore.spec.loaded import LoadedSpec, ResolvedDistiller
+from kdcore.spec.mend import Mended
+from kdcore.spec.overrides import Overrides
+from kdcore.spec.plain import plain
+from kdcore.spec.schema import spec_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from kdcore.plugins import Plugins
+    from kdcore.spec.models import RunSpec
+
+__all__ = ["LoadedSpec", "ResolvedDistiller", "load_spec", "resolve", "resolved_dict", "spec_schema"]
+
+_EDITOR_KEY: Final = "$schema"  # by which a JSON file tells editors its schema
+_NAME_LENGTH: Final = 128
+
+
+def load_spec(
+    path: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    output: Path | None = None,
+    plugins: Plugins | None = None,
+) -> LoadedSpec:
+    """Read and check a spec, and the spec of its teacher's run.
+
+    Args:
+        path: the file, or a run directory.
+        overrides: what `--set` gives, `key.path=value`.
+        output: folder of the run directories instead of the spec's; the teacher's run is there too.
+        plugins: where names are looked up; None for those that are installed.
+
+    Raises:
+        UserError: with every problem that was found.
+    """
+    loader = _Loader(_installed(plugins), output)
+    label = str(path)
+    loaded, problems = loader.load(find_file(Path(path), label), label, overrides, ())
+    if loaded is None or problems:
+        raise UserError(problems)
+    return loaded
+
+
+def resolve(spec: RunSpec, *, base: Path, plugins: Plugins | None = None) -> LoadedSpec:
+    """Check a spec that was made in Python; its relative paths are as seen from the folder `base`.
+
+    Raises:
+        UserError: with every problem that was found.
+    """
+    loader = _Loader(_installed(plugins), None)
+    checker = Checker(spec, base, loader.plugins, lambda where: False, spec.model_dump()["distiller"])
+    loaded, problems = loader.settle(checker, None, ())
+    if problems:
+        raise UserError(problems)
+    return loaded
+
+
+def resolved_dict(loaded: LoadedSpec) -> dict[str, Any]:
+    """The spec with every default filled in, as JSON; loading it gives an equal spec."""
+    return loaded.spec.model_dump(mode="json")
+
+
+def _installed(plugins: Plugins | None) -> Plugins:
+    from kdcore.plugins import get_plugins
+
+    return get_plugins() if plugins is None else plugins
+
+
+class _Loader:
+    """Loads a spec and those of its teachers."""
+
+    def __init__(self, plugins: Plugins, output: Path | None) -> None:
+        self.plugins = plugins
+        self._output = output
+
+    def load(
+        self, file: Path, label: str, overrides: Iterable[str], chain: tuple[Path, ...]
+    ) -> tuple[LoadedSpec | None, list[Problem]]:
+        """One spec and what is wrong with it; None where that is too much to go on.
+
+        `label` is what the file is called in a problem, and `chain` has the files whose teacher this is.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        raw, faults = plain(read_file(file, label))
+        flags = Overrides(overrides)
+        flags.apply(raw)
+        if self._output is not None:
+            raw["output"] = str(self._output.absolute())
+            flags.note("output", "--output")
+        raw.pop(_EDITOR_KEY, None)
+        raw.setdefault("name", _name_of(file))
+        mended = Mended(raw, faults)
+        problems = [fault.problem for fault in (*flags.faults, *faults, *mended.faults)]
+        loaded = None
+        if mended.spec is not None:
+            base, written = file.absolute().parent, raw.get("distiller")
+            checker = Checker(mended.spec, base, self.plugins, mended.wrong, written)
+            loaded, more = self.settle(checker, file.absolute(), chain)
+            problems += more
+        problems.sort(key=lambda problem: _position(problem.where, list(raw)))
+        return loaded, [replace(problem, where=flags.told(problem.where)) for problem in problems]
+
+    def settle(
+        self, checker: Checker, file: Path | None, chain: tuple[Path, ...]
+    ) -> tuple[LoadedSpec, list[Problem]]:
+        """What a spec and that of its teacher's run make together, and what is wrong with them."""
+        checker.check()
+        spec, problems, teacher = checker.spec, checker.problems, None
+        given = checker.given.teacher
+        if spec.teacher is not None and spec.teacher.run is not None and given is not None:
+            above = chain if file is None else (*chain, file.resolve())
+            teacher, more = self._teacher(spec.teacher.run, given.run, above)
+            problems += more
+        loaded = LoadedSpec(spec, file, tuple(checker.distillers), teacher)
+        beside = [problem for problem in _beside_teacher(loaded) if not checker.wrong(problem.where)]
+        return loaded, problems + beside
+
+    def _teacher(
+        self, run: str, given: str | None, above: tuple[Path, ...]
+    ) -> tuple[LoadedSpec | None, list[Problem]]:
+        where = "teacher.run"
+        try:
+            file = find_file(Path(run), where, given)
+            if file.resolve() in above:
+                names = " -> ".join(path.name for path in (*above[above.index(file.resolve()) :], file))
+                return None, [Problem(where, f"the specs train each other's teacher: {names}", given)]
+            label = f"{where} ({file.name})"
+            loaded, problems = self.load(file, label, (), above)
+        except UserError as error:
+            return None, list(error.problems)
+        told = [replace(problem, where=f"{label}: {problem.where}") for problem in problems]
+        return (None if told else loaded), told
+
+
+def _beside_teacher(loaded: LoadedSpec) -> Iterator[Problem]:
+    """What does not go together with the spec of the teacher's run."""
+    given = loaded.spec.teacher
+    if loaded.teacher is None or given is None:
+        return
+    trained = loaded.teacher.spec.student.model
+    if given.model not in (None, trained):
+        message = f"teacher.run trains another model, '{trained}'"
+        yield Problem("teacher.model", message, given.model, hint="leave it out")
+    below: LoadedSpec | None = loaded.teacher
+    while below is not None:
+        if _directory(below) == _directory(loaded):
+            message = f"the teacher's run has the same directory, {_directory(loaded)}"
+            yield Problem(
+                "name", message, loaded.spec.name, hint="give one of the two another 'name' or 'output'"
+            )
+        below = below.teacher
+
+
+def _directory(loaded: LoadedSpec) -> Path:
+    return Path(loaded.spec.output).resolve() / loaded.spec.name
+
+
+def _name_of(file: Path) -> str:
+    """A run's name from its spec's file, or from the run directory that the file is in."""
+    stem = file.absolute().parent.name if file.name == RUN_SPEC else file.stem
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).lstrip("_.-")[:_NAME_LENGTH] or "run"
+
+
+def _position(where: str, keys: list[str]) -> int:
+    """Where in the file a problem is; what is missing comes last, flags come first."""
+    top = re.split(r"[.\[ ]", where, maxsplit=1)[0]
+    return -1 if top == "--set" else keys.index(top) if top in keys else len(keys)

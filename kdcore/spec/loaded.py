@@ -1,0 +1,46 @@
+"""What loading gives: the spec, its distillers, and the spec of the teacher's run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kdcore.entries import DistillerEntry
+    from kdcore.options import DistillerOptions
+    from kdcore.plugins import Provided
+    from kdcore.spec.models import RunSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedDistiller:
+    """A distiller of the spec: what provides it, and its checked options.
+
+    Attributes:
+        provided: its declaration, and the plugin that it comes from.
+        options: an instance of its options model.
+        name: as the spec calls it, `name` or `plugin/name`.
+    """
+
+    provided: Provided[DistillerEntry]
+    options: DistillerOptions
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSpec:
+    """A spec in which every name is known and every default filled in.
+
+    Attributes:
+        spec: with absolute paths, all options of the distillers, and the weight of the task loss.
+        path: its file; None for a spec made in Python.
+        distillers: in the order of the spec.
+        teacher: the spec of `teacher.run`.
+    """
+
+    spec: RunSpec
+    path: Path | None
+    distillers: tuple[ResolvedDistiller, ...]
+    teacher: LoadedSpec | None

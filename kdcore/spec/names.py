@@ -1,0 +1,118 @@
+"""Names of models, optimizers and schedulers, checked without importing timm or torch."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from kdcore.errors import Problem, UserError, listed, nearest
+from kdcore.spec import installed
+from kdcore.spec.paths import absolute, kind_of, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kdcore.plugins import Plugins
+
+_HUB: Final = ("hf-hub", "hf_hub")
+_LOCAL: Final = "local-dir"
+_TIMM: Final = "timm/"
+_LOOKAHEAD: Final = "lookahead_"
+
+
+def check_model(name: str, where: str, base: Path, plugins: Plugins) -> tuple[str, list[Problem]]:
+    """A model's name with an absolute path if it has one, and what is wrong with it.
+
+    Taken are timm's `name`, `name.tag`, `timm/name`, `hf-hub:org/name` and `local-dir:path`, and a plugin's `name`
+    or `plugin/name`.
+    """
+    source, colon, rest = name.partition(":")
+    if colon:
+        return _sourced(name, source.lower(), rest, where, base)
+    try:
+        return name, list(_registered(name, where, plugins))
+    except UserError as error:
+        return name, list(error.problems)
+
+
+def check_optimizer(name: str, where: str) -> Iterator[Problem]:
+    """What is wrong with an optimizer's name."""
+    known = installed.optimizers()
+    plain = name.lower().removeprefix(_LOOKAHEAD)
+    if known is None:
+        return
+    if plain not in known:
+        near = nearest(plain, known)
+        ahead = _LOOKAHEAD if name.lower().startswith(_LOOKAHEAD) else ""
+        allowed = f"{listed(known, 20)}; each also behind '{_LOOKAHEAD}'"
+        yield Problem(where, "timm has no optimizer of this name", name, allowed, near and ahead + near)
+    elif (package := known[plain]) is not None and importlib.util.find_spec(package) is None:
+        yield Problem(where, f"this optimizer needs the package {package}, which is not installed", name)
+
+
+def check_scheduler(name: str, where: str) -> Iterator[Problem]:
+    """What is wrong with a scheduler's name."""
+    known = installed.schedulers()
+    if known is not None and name not in known:
+        yield Problem(
+            where, "timm has no scheduler of this name", name, listed(known, 20), nearest(name, known)
+        )
+
+
+def _sourced(name: str, source: str, rest: str, where: str, base: Path) -> tuple[str, list[Problem]]:
+    if source in _HUB and rest:
+        return name, []
+    if source == _LOCAL and rest:
+        path = absolute(rest, base)
+        if kind_of(path) == "folder":
+            return f"{_LOCAL}:{path}", []
+        return name, [missing(where, name, path, "folder")]
+    allowed = "a model's name, 'hf-hub:org/name' or 'local-dir:path'"
+    return name, [Problem(where, f"'{source}:' leads to no model", name, allowed)]
+
+
+def _registered(name: str, where: str, plugins: Plugins) -> Iterator[Problem]:
+    plain = name.removeprefix(_TIMM)
+    declared = {item.entry.name: item.qualified for item in plugins.models()}
+    if "/" in plain:
+        if Path(plain).suffix or plain.startswith((".", "~", os.sep)):
+            hint = "a file or folder of weights goes to 'checkpoint'"
+            yield Problem(where, "a model is known by its name, not by a path", name, hint=hint)
+            return
+        plugins.model(name, where)
+        return
+    known = installed.models()
+    if known is None:
+        return
+    architecture = plain.partition(".")[0]
+    in_timm = architecture in known or architecture in installed.deprecated_models()
+    if plain == name and plain in declared:
+        plugins.model(name, where)
+        if in_timm:
+            both = f"{_TIMM}{plain}, {declared[plain]}"
+            yield Problem(where, "timm and a plugin both have a model of this name", name, both)
+    elif not in_timm:
+        yield _unknown(name, architecture, known | declared.keys(), where, plugins)
+
+
+def _unknown(name: str, architecture: str, known: frozenset[str], where: str, plugins: Plugins) -> Problem:
+    hint = None
+    try:
+        plugins.model(name, where)
+    except UserError as error:
+        told = error.problems[0]
+        if told.allowed is None:  # it is known where this model is from, and why it is not here
+            return told
+        hint = told.hint
+    close = difflib.get_close_matches(architecture.lower(), sorted(known), n=6, cutoff=0.6)
+    return Problem(
+        where,
+        "neither timm nor a plugin has a model of this name",
+        value=name,
+        nearest=nearest(architecture, known),
+        allowed=f"a name such as {', '.join(close)}" if close else f"one of timm's {len(known)} models",
+        hint=hint,
+    )

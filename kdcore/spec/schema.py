@@ -1,0 +1,118 @@
+"""The JSON Schema of a run spec, with the options of every installed distiller, so that an editor completes them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from kdcore.errors import UserError
+from kdcore.spec import installed
+from kdcore.spec.models import RunSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from kdcore.entries import DistillerEntry
+    from kdcore.plugins import Plugins, Provided
+
+Schema = dict[str, Any]
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def spec_schema(plugins: Plugins, warn: Callable[[str], None] | None = None) -> Schema:
+    """The JSON Schema (draft 2020-12) of a run spec.
+
+    A distiller whose options cannot be imported or described is left out, and `warn` is told in one line (on
+    stderr unless it is given).
+    """
+    warn = warn or _on_stderr
+    schema = RunSpec.model_json_schema()
+    defs: Schema = schema["$defs"]
+    names: list[str] = []
+    branches: list[Schema] = []
+    several = Counter(item.entry.name for item in plugins.distillers())
+    for item in plugins.distillers():
+        try:
+            branch = _distiller(item, defs, several[item.entry.name] > 1, plugins)
+        except Exception as error:  # whatever a plugin's module or types raise
+            cause = (
+                error.problems[0].message
+                if isinstance(error, UserError)
+                else f"{type(error).__name__}: {error}"
+            )
+            warn(f"distiller {item.qualified} is left out of the schema: {cause}")
+            continue
+        names += branch["properties"]["name"]["enum"]
+        branches.append(branch)
+    del defs["DistillerSpec"]
+    defs["Distiller"] = (
+        {"anyOf": [{"type": "string", "enum": names}, *branches]} if branches else {"type": "object"}
+    )
+    one: Schema = {"$ref": "#/$defs/Distiller"}
+    schema["properties"]["distiller"] = {
+        "description": schema["properties"]["distiller"]["description"],
+        "anyOf": [one, {"type": "array", "items": one, "minItems": 1}],
+    }
+    schema["properties"]["$schema"] = {"type": "string", "description": "This schema, for editors."}
+    _name_known(defs, plugins)
+    return {
+        "$schema": _DIALECT,
+        "title": "kd run spec",
+        **{key: value for key, value in schema.items() if key != "title"},
+    }
+
+
+def _distiller(item: Provided[DistillerEntry], defs: Schema, ambiguous: bool, plugins: Plugins) -> Schema:
+    entry = item.entry
+    key = re.sub(r"\W", "_", item.qualified)
+    template = f"#/$defs/{key}.{{model}}"
+    options = plugins.load_options(item, "distiller").model_json_schema(ref_template=template)
+    inner = {f"{key}.{name}": part for name, part in options.pop("$defs", {}).items()}
+    about = entry.summary + (f" {entry.paper.title} ({entry.paper.year})." if entry.paper is not None else "")
+    names = [item.qualified] if ambiguous else [entry.name, item.qualified]
+    branch = {
+        **options,
+        "title": entry.name,
+        "description": about,
+        "properties": {"name": {"enum": names, "description": about}, **options.get("properties", {})},
+        "required": ["name", *options.get("required", ())],
+    }
+    defs.update(inner)
+    return branch
+
+
+def _name_known(defs: Schema, plugins: Plugins) -> None:
+    """Tell the names that an editor can complete; those that more may be added to are not closed."""
+    optimizers, schedulers = installed.optimizers(), installed.schedulers()
+    if optimizers is not None:
+        names = sorted(optimizers)
+        # names in capitals and those behind 'lookahead_' are taken too
+        form = f"^([Ll][Oo][Oo][Kk][Aa][Hh][Ee][Aa][Dd]_)?({'|'.join(_any_case(name) for name in names)})$"
+        _replace(defs, "OptimizerSpec", "name", [{"enum": names}, {"type": "string", "pattern": form}])
+    if schedulers is not None:
+        _replace(defs, "SchedulerSpec", "name", [{"enum": sorted(schedulers)}])
+    datasets = [item.entry.name for item in plugins.datasets()]
+    _replace(
+        defs, "DataSpec", "dataset", [{"enum": sorted(set(datasets))}, {"type": "string", "minLength": 1}]
+    )
+    adapters = [name for item in plugins.adapters() for name in (item.entry.name, item.qualified)]
+    for model in ("ModelSpec", "TeacherSpec"):
+        _replace(defs, model, "adapter", [{"enum": sorted(set(adapters))}, {"type": "null"}])
+
+
+def _any_case(name: str) -> str:
+    return "".join(f"[{char.upper()}{char}]" if char.isalpha() else char for char in name)
+
+
+def _replace(defs: Schema, model: str, field: str, alternatives: Iterable[Schema]) -> None:
+    properties = defs[model]["properties"]
+    kept = {key: properties[field][key] for key in ("default", "description") if key in properties[field]}
+    found = list(alternatives)
+    properties[field] = {**kept, **(found[0] if len(found) == 1 else {"anyOf": found})}
+
+
+def _on_stderr(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr, flush=True)

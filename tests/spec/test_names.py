@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+
+from kdcore.spec import installed
+from kdcore.spec.names import check_model, check_optimizer, check_scheduler
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet34", "resnet34.a1_in1k", "timm/resnet18", "tv_resnet50", "toynet", "kd-toys/toynet", "kd-toys/resnet18",
+        "hf-hub:timm/resnet18.a1_in1k", "hf_hub:timm/resnet18",
+    ],
+)  # fmt: skip
+def test_known_models(plugins, name):
+    assert check_model(name, "student.model", Path("/"), plugins) == (name, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "near", "words"),
+    [
+        ("resnet81", "resnet18", "neither timm nor a plugin"),
+        ("ResNet34", "resnet34", "neither timm"),
+        ("toynett", "toynet", "neither timm"),
+        ("zzzzzz", None, "timm's 13"),
+        ("resnet18", None, "timm and a plugin both"),
+        ("kd-toys/toynett", "toynet", "has no model"),
+        ("absent/net", None, "not installed"),
+        ("weights/model.pth", None, "checkpoint"),
+        ("./model", None, "not by a path"),
+        ("https:x", None, "leads to no model"),
+        ("local-dir:absent", None, "no folder"),
+        ("local-dir:", None, "leads to no model"),
+    ],
+)
+def test_unknown_models(plugins, tmp_path, name, near, words):
+    _, (problem,) = check_model(name, "student.model", tmp_path, plugins)
+    assert problem.where == "student.model"
+    assert problem.nearest == near
+    assert words in str(problem)
+
+
+def test_an_ambiguous_model_names_both_spellings(plugins):
+    _, (problem,) = check_model("resnet18", "x", Path("/"), plugins)
+    assert problem.allowed == "timm/resnet18, kd-toys/resnet18"
+
+
+def test_local_folders_are_absolute(plugins, tmp_path):
+    (tmp_path / "student").mkdir()
+    assert check_model("local-dir:student", "x", tmp_path, plugins) == (f"local-dir:{tmp_path}/student", [])
+
+
+def test_where_timm_is_not_found_every_name_passes(plugins, monkeypatch):
+    for name in ("models", "optimizers", "schedulers"):
+        monkeypatch.setattr(installed, name, lambda: None)
+    assert check_model("anything", "x", Path("/"), plugins) == ("anything", [])
+    assert list(check_optimizer("anything", "x")) == list(check_scheduler("anything", "x")) == []
+
+
+@pytest.mark.parametrize("name", ["sgd", "AdamW", "lookahead_adam", "Lookahead_SGD", "nesterov"])
+def test_known_optimizers(name):
+    assert list(check_optimizer(name, "optimizer.name")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("adamm", "adam"), ("lookahead_adamm", "lookahead_adam"), ("foo_adam", None), ("zzzzzz", None)],
+)
+def test_unknown_optimizers(name, near):
+    (problem,) = check_optimizer(name, "optimizer.name")
+    assert problem.nearest == near or (name == "foo_adam" and problem.nearest is not None)
+
+
+def test_optimizers_of_packages_that_are_not_installed(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (problem,) = check_optimizer("bnblion", "optimizer.name")
+    assert "bitsandbytes" in problem.message
+
+
+def test_schedulers():
+    assert list(check_scheduler("cosine", "x")) == list(check_scheduler("none", "x")) == []
+    (problem,) = check_scheduler("cosin", "scheduler.name")
+    assert problem.nearest == "cosine"
+    assert "multistep" in problem.allowed

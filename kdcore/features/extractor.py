@@ -1,0 +1,138 @@
+"""One forward pass that yields all that was asked for: logits, stages, modules by path, embedding."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from kdcore.errors import Problem, UserError
+from kdcore.features.layout import as_feature_map
+from kdcore.protocols import FeatureAdapter, FeatureMap, ModelOutput, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch.utils.hooks import RemovableHandle
+
+
+class Extractor:
+    """Runs a model once and gives `ModelOutput`.
+
+    Numbered stages and the embedding come through the adapter, module paths through forward hooks that are
+    set here and taken away by `close`. A module that runs several times in a pass gives its last output.
+
+    Args:
+        model: the model.
+        adapter: its feature adapter.
+        stages: 1..4 and module paths.
+        embedding: whether the embedding is wanted.
+
+    Raises:
+        UserError: the model has no module of that path.
+    """
+
+    def __init__(
+        self, model: nn.Module, adapter: FeatureAdapter, stages: Sequence[Stage] = (), embedding: bool = False
+    ) -> None:
+        self.model = model
+        self.adapter = adapter
+        self.numbers = tuple(stage for stage in stages if isinstance(stage, int))
+        self.paths = tuple(stage for stage in stages if isinstance(stage, str))
+        self.embedding = embedding
+        modules = {path: find_module(model, path) for path in self.paths}
+        prepare = getattr(adapter, "prepare", None)
+        if prepare is not None and (self.numbers or embedding):
+            prepare(model)
+        self._taps = {path: _Tap() for path in self.paths}
+        self._handles: list[RemovableHandle] = [
+            module.register_forward_hook(self._taps[path]) for path, module in modules.items()
+        ]
+
+    def __call__(self, images: Tensor) -> ModelOutput:
+        """`[B, C, H, W]` -> the model's output; with nothing asked for but logits, plainly `model(images)`.
+
+        Raises:
+            UserError: a module did not run, or its output is no feature map.
+        """
+        for tap in self._taps.values():
+            tap.open = True
+        if self.numbers or self.embedding:
+            output = self.adapter.forward(self.model, images, self.numbers, self.embedding)
+        else:
+            output = ModelOutput(self.model(images))
+        if not isinstance(output.logits, Tensor):
+            raise UserError(
+                Problem(
+                    "", f"{type(self.model).__name__} gives several outputs; a classifier gives one, [B, K]"
+                )
+            )
+        if not self._taps:
+            return output
+        features = dict(output.features)
+        for path, tap in self._taps.items():
+            features[path] = self._feature(path, tap, images)
+            tap.close()
+        return ModelOutput(output.logits, features, output.embedding)
+
+    def close(self) -> None:
+        """Take the hooks off the model; the extractor gives no module paths afterwards."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _feature(self, path: str, tap: _Tap, images: Tensor) -> FeatureMap:
+        name = type(self.model).__name__
+        if not tap.caught:
+            raise UserError(Problem("", f"module '{path}' of {name} did not run in the forward pass"))
+        size = (images.shape[2], images.shape[3])
+        try:
+            return as_feature_map(tap.output, self.model, size, images.shape[0])
+        except ValueError as error:
+            raise UserError(
+                Problem("", f"module '{path}' of {name} is no stage: {error}", hint="name another module")
+            ) from error
+
+
+class _Tap:
+    """A forward hook that keeps a module's output during the extractor's own pass only."""
+
+    def __init__(self) -> None:
+        self.open = False
+        self.caught = False
+        self.output: Any = None
+
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self.open:
+            self.output = output
+            self.caught = True
+
+    def close(self) -> None:
+        self.open = self.caught = False
+        self.output = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Tap:
+        return _Tap()  # a copy of the model must not hand its features to the original's extractor
+
+
+def find_module(model: nn.Module, path: str) -> nn.Module:
+    """The module at `path`.
+
+    Raises:
+        UserError: there is none; the message names the nearest.
+    """
+    modules: dict[str, nn.Module] = dict(model.named_modules())
+    if path and path in modules:
+        return modules[path]
+    near = difflib.get_close_matches(path, [name for name in modules if name], n=3, cutoff=0.5)
+    children = [name for name, _ in model.named_children()]
+    raise UserError(
+        Problem(
+            "",
+            f"{type(model).__name__} has no module '{path}'",
+            nearest=near[0] if near else None,
+            allowed="stages 1, 2, 3, 4 or a module path: "
+            + (", ".join(near) if near else ", ".join(children) + " and those inside them"),
+        )
+    )

@@ -1,0 +1,56 @@
+"""From a model to the feature adapter that serves it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from kdcore.errors import Problem, UserError
+from kdcore.features.plain import PlainAdapter
+from kdcore.features.timm import TimmAdapter, is_timm_model
+from kdcore.protocols import FeatureAdapter
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kdcore.entries import AdapterEntry
+    from kdcore.plugins import Plugins, Provided
+
+
+def find_adapter(model: nn.Module, name: str | None, plugins: Plugins, where: str) -> FeatureAdapter:
+    """The adapter called `name`, or else the one declared for the model's class or its nearest base class.
+
+    A timm model that no plugin serves gets the generic adapter; any other model one that gives logits only.
+
+    Raises:
+        UserError: there is no adapter of this name, it cannot be loaded, or two are declared for one class.
+    """
+    if name is not None:
+        return _load(plugins.adapter(name, where), plugins, where)
+    model = cast("nn.Module", getattr(model, "_orig_mod", model))
+    adapters = plugins.adapters()
+    for cls in type(model).__mro__:
+        dotted = f"{cls.__module__}:{cls.__qualname__}"
+        serving = [provided for provided in adapters if dotted in provided.entry.models]
+        if len(serving) > 1:
+            names = sorted(provided.qualified for provided in serving)
+            raise UserError(
+                Problem(
+                    where,
+                    f"two adapters are declared for {dotted}: {' and '.join(names)}",
+                    hint=f'say which one ("adapter": "{names[0]}"), or disable one with KD_DISABLE_PLUGINS',
+                )
+            )
+        if serving:
+            return _load(serving[0], plugins, where)
+    return TimmAdapter() if is_timm_model(model) else PlainAdapter()
+
+
+def _load(provided: Provided[AdapterEntry], plugins: Plugins, where: str) -> FeatureAdapter:
+    adapter = plugins.load(provided, where)()
+    if not isinstance(adapter, FeatureAdapter):
+        raise UserError(
+            Problem(
+                where, f"adapter {provided.qualified} lacks the methods 'stages' and 'forward' of an adapter"
+            )
+        )
+    return adapter

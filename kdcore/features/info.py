@@ -1,0 +1,62 @@
+"""What a distiller may know of a model, found by probing when it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from torch import Tensor, nn
+
+from kdcore.errors import UserError
+from kdcore.features.extractor import Extractor
+from kdcore.features.probing import Result, probe
+from kdcore.features.timm import stage_info
+from kdcore.protocols import FeatureAdapter, ModelInfo, Stage, StageInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def model_info(
+    name: str, model: nn.Module, adapter: FeatureAdapter, image_size: tuple[int, int], in_chans: int
+) -> ModelInfo:
+    """The model at this input size; shapes are probed on the meta device, each when it is first asked for."""
+
+    def probe_stages(stages: Sequence[Stage]) -> tuple[StageInfo, ...]:
+        def look(twin: nn.Module, images: Tensor) -> tuple[StageInfo, ...]:
+            features = Extractor(twin, adapter, stages)(images).features
+            return tuple(stage_info(stage, features[stage]) for stage in stages)
+
+        return _named(name, lambda: probe(model, image_size, in_chans, look))
+
+    def probe_embedding() -> int:
+        def look(twin: nn.Module, images: Tensor) -> int:
+            embedding = Extractor(twin, adapter, (), True)(images).embedding
+            return cast("Tensor", embedding).shape[1]
+
+        return _named(name, lambda: probe(model, image_size, in_chans, look))
+
+    return ModelInfo(
+        name,
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        classifier=_classifier(model),
+        probe=probe_stages,
+        probe_embedding=probe_embedding,
+    )
+
+
+def _named(name: str, call: Callable[[], Result]) -> Result:
+    try:
+        return call()
+    except UserError as error:
+        raise UserError(
+            replace(problem, where=problem.where or name) for problem in error.problems
+        ) from error
+
+
+def _classifier(model: nn.Module) -> nn.Module | None:
+    get = getattr(model, "get_classifier", None)
+    classifier = get() if callable(get) else None
+    if isinstance(classifier, tuple | list) and classifier:
+        classifier = classifier[0]
+    return classifier if isinstance(classifier, nn.Module) else None

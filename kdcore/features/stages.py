@@ -1,0 +1,42 @@
+"""Which of a network's feature maps are stages 1..4."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# of 12 blocks, those after which OFA-KD (Hao et al. 2023) takes the stages of a network without levels
+DEPTHS = (2, 4, 10, 12)
+
+
+def stage_indices(reductions: Sequence[int]) -> tuple[int, int, int, int]:
+    """The maps that are stages 1..4, by the input's reduction at each map from shallow to deep.
+
+    - One reduction only (ViT, Mixer): blocks 2, 4, 10 and 12 of 12, in proportion, and four different ones.
+    - Four or five maps (most pyramids, dilated ones too): the last four.
+    - More maps on four levels or more (VGG, DLA): the last map of each of the last four levels.
+    - More maps on two or three levels (CrossViT): in proportion, as with one level.
+    - Three maps or fewer (LeViT, PiT, Nest): one stage each, counted from the deepest; the shallowest map
+      is every stage in front of it too.
+
+    Only the order of the reductions counts, not their values: a stride-1 stem, which leaves them stale, or a
+    wrong entry does not move a stage. So a stage is at the same depth whatever the input size.
+    """
+    count = len(reductions)
+    if count == 0:
+        raise ValueError("there are no feature maps")
+    if count < len(DEPTHS):
+        padded = (0,) * (len(DEPTHS) - count) + tuple(range(count))
+        return padded[0], padded[1], padded[2], padded[3]
+    ends = [at for at in range(count) if at + 1 == count or reductions[at + 1] != reductions[at]]
+    if len(ends) > 1 and count <= 5:
+        return count - 4, count - 3, count - 2, count - 1
+    if len(ends) >= 4:
+        return ends[-4], ends[-3], ends[-2], ends[-1]
+    chosen: list[int] = []
+    for depth in DEPTHS:
+        block = (2 * count * depth + 12) // 24  # count * depth / 12, half rounded up
+        chosen.append(max(block - 1, chosen[-1] + 1 if chosen else 0))
+    return chosen[0], chosen[1], chosen[2], chosen[3]

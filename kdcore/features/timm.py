@@ -1,0 +1,207 @@
+"""The generic adapter: serves every classifier of timm."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from kdcore.errors import Problem, UserError
+from kdcore.features.probing import probe
+from kdcore.features.stages import stage_indices
+from kdcore.protocols import STAGES, FeatureMap, ModelOutput, Stage, StageInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is chosen once for a model."""
+
+    indices: tuple[int, int, int, int]  # of the intermediate maps that are stages 1..4
+    prefix: bool  # the class hands out class and register tokens
+
+
+_plans: WeakKeyDictionary[nn.Module, dict[type, _Plan]] = WeakKeyDictionary()
+
+
+class TimmAdapter:
+    """Logits, feature maps and embedding of any timm classifier in one pass.
+
+    The backbone runs once (`forward_intermediates`), the head once (`forward_head`). Maps are taken before a
+    final normalisation. The embedding is what enters the classifier, after dropout: the very tensor that the
+    logits were computed from. With several classifiers (distilled DeiT) it is what enters the first. Where
+    the classifier is not one layer or block that takes vectors, it is what timm calls `pre_logits`.
+    Stages: see `kdcore.features.stages.stage_indices`; a subclass may choose others in
+    `indices` or `backbone`.
+    """
+
+    def indices(self, model: nn.Module) -> tuple[int, int, int, int]:
+        """The intermediate maps, as `forward_intermediates` counts them, that are stages 1..4."""
+        return stage_indices([info["reduction"] for info in _feature_info(model)])
+
+    def stages(self, model: nn.Module, image_size: tuple[int, int]) -> tuple[StageInfo, ...]:
+        """Stages 1..4 at this input size.
+
+        Raises:
+            UserError: the model is not a classifier, or cannot take images of this size.
+        """
+
+        def look(twin: nn.Module, images: Tensor) -> tuple[StageInfo, ...]:
+            output = self.forward(twin, images, STAGES, embedding=False)
+            return tuple(stage_info(stage, output.features[stage]) for stage in STAGES)
+
+        return probe(model, image_size, in_chans(model), look)
+
+    def forward(
+        self, model: nn.Module, images: Tensor, stages: Sequence[Stage], embedding: bool
+    ) -> ModelOutput:
+        """Logits bit-equal to `model(images)`, the maps of `stages` (1..4), the embedding if asked for.
+
+        Raises:
+            UserError: the model is not a classifier.
+        """
+        if not stages and not embedding:
+            return ModelOutput(model(images))
+        final, features = self.backbone(model, images, stages)
+        if not embedding:
+            return ModelOutput(_head(model, final), features)
+        logits, vector = _head_and_embedding(model, final)
+        return ModelOutput(logits, features, vector)
+
+    def backbone(
+        self, model: nn.Module, images: Tensor, stages: Sequence[Stage]
+    ) -> tuple[Any, dict[Stage, FeatureMap]]:
+        """The final features, in the layout that `forward_head` takes, and the maps of `stages`.
+
+        A subclass may take a map from elsewhere; the final features it has to leave as they are.
+        """
+        net = cast("Any", model)
+        plan = self._plan(model)
+        wanted = sorted({plan.indices[cast("int", stage) - 1] for stage in stages}) or [plan.indices[-1]]
+        if plan.prefix:
+            final, maps = net.forward_intermediates(images, indices=wanted, return_prefix_tokens=True)
+        else:
+            final, maps = net.forward_intermediates(images, indices=wanted)
+        by_index = dict(zip(wanted, maps, strict=True))
+        features: dict[Stage, FeatureMap] = {}
+        for stage in stages:
+            found = by_index[plan.indices[cast("int", stage) - 1]]
+            features[stage] = FeatureMap(*found) if isinstance(found, tuple) else FeatureMap(found)
+        return final, features
+
+    def prepare(self, model: nn.Module) -> None:
+        """Choose the maps now: a compiled forward pass must find that done."""
+        self._plan(model)
+
+    def _plan(self, model: nn.Module) -> _Plan:
+        plans = _plans.get(model)
+        plan = None if plans is None else plans.get(type(self))
+        if plan is None:
+            plan = _Plan(self.indices(model), _gives_prefix(model))
+            _plans.setdefault(model, {})[type(self)] = plan
+        return plan
+
+
+def is_timm_model(model: nn.Module) -> bool:
+    """Whether the model has what the generic adapter calls: timm's models have, and those built like them."""
+    return all(hasattr(model, name) for name in ("forward_intermediates", "forward_head", "feature_info"))
+
+
+def in_chans(model: nn.Module) -> int:
+    """Channels of the images that a timm model was built for."""
+    own = getattr(model, "in_chans", None)
+    size = (getattr(model, "pretrained_cfg", None) or {}).get("input_size")
+    return own if isinstance(own, int) else size[0] if size else 3
+
+
+def stage_info(stage: Stage, feature: FeatureMap) -> StageInfo:
+    """The shape of a feature map."""
+    _, channels, height, width = feature.map.shape
+    return StageInfo(
+        stage, channels, (height, width), 0 if feature.prefix is None else feature.prefix.shape[1]
+    )
+
+
+class _Caught(TorchFunctionMode):
+    """Keeps what is first computed on together with `weight`.
+
+    A forward pre-hook on the classifier would see the same, but cannot be set within a compiled function.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = weight
+        self.vector: Tensor | None = None
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if self.vector is None:
+            for value in (*args[1:], *(kwargs or {}).values()):
+                if value is self.weight:
+                    self.vector = args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def _head(net: Any, final: Any) -> Tensor:
+    try:
+        return cast("Tensor", net.forward_head(final))
+    except NotImplementedError as error:
+        name = type(net).__name__
+        raise UserError(
+            Problem("", f"{name} is an encoder without a classifier; kd distills classifiers")
+        ) from error
+
+
+def _head_and_embedding(net: Any, final: Any) -> tuple[Tensor, Tensor]:
+    weight = _classifier_weight(net)
+    vector = None
+    if weight is None:
+        logits = _head(net, final)
+    else:
+        caught = _Caught(weight)
+        with caught:
+            logits = _head(net, final)
+        vector = caught.vector
+    if vector is not None and vector.dim() == 4 and vector.shape[2:] == (1, 1):
+        vector = vector.flatten(1)
+    if vector is None or vector.dim() != 2:
+        vector = net.forward_head(final, pre_logits=True)
+    return logits, vector
+
+
+def _classifier_weight(net: Any) -> Tensor | None:
+    classifier = net.get_classifier() if hasattr(net, "get_classifier") else None
+    if isinstance(classifier, tuple | list):
+        classifier = classifier[0]
+    if not isinstance(classifier, nn.Module) or isinstance(classifier, nn.ModuleList | nn.ModuleDict):
+        return None
+    for parameter in classifier.parameters():  # of a block: its first, which is what the vector meets first
+        return parameter
+    return None
+
+
+def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
+    info = getattr(model, "feature_info", None)
+    info = getattr(info, "info", info)
+    if not is_timm_model(model) or not info:
+        raise UserError(
+            Problem(
+                "",
+                f"{type(model).__name__} tells nothing of its feature maps",
+                hint="name a module path instead of a stage number, or an adapter for this model",
+            )
+        )
+    return list(info)
+
+
+def _gives_prefix(model: nn.Module) -> bool:
+    # asked for without such tokens, some classes hand out bare maps and one raises
+    takes = inspect.signature(cast("Any", model).forward_intermediates).parameters
+    return "return_prefix_tokens" in takes and (getattr(model, "num_prefix_tokens", 0) or 0) > 0

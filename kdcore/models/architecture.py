@@ -1,0 +1,234 @@
+"""From a model's name and options to the module: timm's models and those of plugins."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import timm
+import torch
+from torch import nn
+
+from kdcore.errors import Problem, RunFailed, UserError, listed, nearest
+from kdcore.models.explain import explained, parameters_of
+from kdcore.models.small_input import SIZE, Family, require_family
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kdcore.entries import ModelEntry
+    from kdcore.plugins import Plugins, Provided
+
+_RESERVED: Final = {
+    "num_classes": "it comes from the data",
+    "in_chans": "it is data.channels",
+    "pretrained": "it is a key of its own beside 'options'",
+    "checkpoint_path": "use 'checkpoint' beside 'options'",
+    **dict.fromkeys(
+        ("pretrained_cfg", "pretrained_cfg_overlay", "pretrained_model_args", "cache_dir", "features_only"),
+        "it is not for the model's constructor",
+    ),
+    **dict.fromkeys(("scriptable", "exportable", "no_jit", "device", "dtype"), "kd decides it"),
+}
+_NETWORK: Final = ("huggingface_hub", "httpx", "httpcore", "requests", "urllib3", "urllib", "http", "ssl")
+
+
+@dataclass(frozen=True)
+class TimmArchitecture:
+    """A model of timm: its name without and with the tag of its weights."""
+
+    name: str
+    tagged: str
+    config: Any  # timm's PretrainedCfg
+    module: str  # where timm defines it
+
+    def family(self, where: str) -> Family:
+        """Its small-input variant; raises UserError where there is none."""
+        return require_family(self.module, self.name, where)
+
+    def arguments(
+        self, options: Mapping[str, Any], small_input: bool, size: tuple[int, int] | None, where: str
+    ) -> dict[str, Any]:
+        """What its constructor is called with, beside the numbers of classes and channels; options win."""
+        arguments: dict[str, Any] = dict(self.family(where).arguments) if small_input else {}
+        # timm tells so of the models that are built for one input size
+        if size is not None and self.config.fixed_input_size and size != tuple(self.config.input_size[1:]):
+            arguments["img_size"] = list(size)
+        return {**arguments, **options}
+
+    def create(
+        self,
+        num_classes: int,
+        in_chans: int,
+        size: tuple[int, int] | None,
+        options: Mapping[str, Any],
+        small_input: bool,
+        pretrained: bool,
+        where: str,
+    ) -> nn.Module:
+        """The model, small-input variant included; weights are timm's where `pretrained`, else initial.
+
+        Raises:
+            UserError: an option is wrong, or the model cannot be built so.
+            RunFailed: the weights cannot be downloaded.
+        """
+        arguments = self.arguments(options, small_input, size, where)
+        changes = self.family(where).change if small_input else None
+
+        def build(weights: bool) -> nn.Module:
+            create: Callable[..., nn.Module] = timm.create_model
+            tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
+            return create(
+                self.tagged, pretrained=weights, num_classes=num_classes, in_chans=in_chans, **tuples
+            )
+
+        with explained(self.tagged, options, where, self._accepted):
+            if pretrained:  # a wrong option is told before anything is downloaded
+                with torch.device("meta"):
+                    build(False)
+            else:
+                model = build(False)
+        if pretrained:
+            model = self._download(lambda: build(True), where)
+        if changes is not None:
+            changes(model)
+        return model
+
+    def _download(self, build: Callable[[], nn.Module], where: str) -> nn.Module:
+        try:
+            return build()
+        except Exception as error:
+            lines = str(error).strip().splitlines()
+            cause = lines[0] if lines else type(error).__name__
+            if isinstance(error, OSError) or type(error).__module__.split(".")[0] in _NETWORK:
+                raise RunFailed(
+                    f"{where}: the pretrained weights of {self.tagged} could not be downloaded: {cause}\n"
+                    f"    Is there a network? Weights that are here already can be '{where}.checkpoint'."
+                ) from error
+            raise UserError(
+                Problem(
+                    f"{where}.pretrained",
+                    f"the pretrained weights of {self.tagged} do not fit this model: {cause}",
+                    hint=f"{where}.options, small_input and the input size change its shape",
+                )
+            ) from error
+
+    def _accepted(self, refusing: str) -> list[str]:
+        cls = getattr(sys.modules[self.module], refusing, None)
+        bases = cls.__mro__ if isinstance(cls, type) else ()
+        return [name for base in bases[:-1] for name in parameters_of(base) if name not in _RESERVED]
+
+
+@dataclass(frozen=True)
+class PluginArchitecture:
+    """A model of a plugin."""
+
+    provided: Provided[ModelEntry]
+    target: Callable[..., Any]
+
+    @property
+    def name(self) -> str:
+        """'plugin/name'."""
+        return self.provided.qualified
+
+    def create(
+        self, num_classes: int, in_chans: int, options: Mapping[str, Any], small_input: bool, where: str
+    ) -> nn.Module:
+        """The model with its initial weights.
+
+        Raises:
+            UserError: an option is wrong, or the plugin's code fails.
+        """
+        if small_input:
+            require_family("", self.name, where)
+        with explained(self.name, options, where, lambda _: parameters_of(self.target)):
+            model: Any = self.target(num_classes, in_chans, **options)
+        if not isinstance(model, nn.Module):
+            kind = type(model).__name__
+            raise UserError(Problem(f"{where}.model", f"{self.name} gave no nn.Module but: {kind}"))
+        return model
+
+
+def find_architecture(name: str, plugins: Plugins, where: str) -> TimmArchitecture | PluginArchitecture:
+    """The timm model 'name', 'name.tag' or 'timm/name', or the plugin's model 'name' or 'plugin/name'.
+
+    Raises:
+        UserError: there is no such model or tag, or both timm and a plugin have one of this name.
+    """
+    where = f"{where}.model"
+    plain = name.removeprefix("timm/")
+    if ":" in name:
+        raise UserError(
+            Problem(
+                where,
+                "a model is named by timm's or a plugin's name, not by a place",
+                value=name,
+                hint="weights from a file or folder go to 'checkpoint'",
+            )
+        )
+    if "/" in plain:
+        return _plugin_architecture(name, plugins, where)
+    provided = {item.entry.name for item in plugins.models()} if plain == name else set()
+    known = timm.is_model(plain)
+    if plain in provided and known:
+        raise UserError(
+            Problem(
+                where,
+                "both timm and a plugin have a model of this name",
+                value=name,
+                allowed=f"timm/{plain}, "
+                + ", ".join(item.qualified for item in plugins.models() if item.entry.name == plain),
+            )
+        )
+    if plain in provided:
+        return _plugin_architecture(name, plugins, where)
+    if not known:
+        names = timm.list_models() + sorted(provided)
+        raise UserError(
+            Problem(
+                where,
+                "there is no model of this name in timm or in a plugin",
+                value=name,
+                nearest=nearest(plain.partition(".")[0], names),
+                hint="timm.list_models() lists timm's",
+            )
+        )
+    base, _, tag = plain.partition(".")
+    try:
+        config = timm.models.get_pretrained_cfg(plain)
+    except RuntimeError as error:
+        tags = [model.partition(".")[2] for model in timm.list_pretrained(f"{base}.*")]
+        raise UserError(
+            Problem(
+                where,
+                f"{base} has no weights called '{tag}'",
+                value=name,
+                nearest=nearest(tag, tags),
+                allowed=listed(tags),
+            )
+        ) from error
+    entry = timm.models.model_entrypoint(base)
+    return TimmArchitecture(base, plain, config, entry.__module__)
+
+
+def _plugin_architecture(name: str, plugins: Plugins, where: str) -> PluginArchitecture:
+    provided = plugins.model(name, where)
+    return PluginArchitecture(provided, plugins.load(provided, where))
+
+
+def check_options(options: Mapping[str, Any], where: str) -> None:
+    """Raises UserError for each option that is not the constructor's to decide."""
+    problems = [
+        Problem(f"{where}.options.{name}", f"this is not an option: {_RESERVED[name]}")
+        for name in options
+        if name in _RESERVED
+    ]
+    if problems:
+        raise UserError(problems)
+
+
+def default_size(architecture: TimmArchitecture, small_input: bool) -> tuple[int, int]:
+    """The input size of a model where nothing says another."""
+    size = tuple(architecture.config.input_size[1:])
+    return SIZE if small_input else (size[0], size[1])

@@ -1,0 +1,111 @@
+"""`config.json` beside a student's weights: timm's hub format, and a section of kd's own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from kdcore.data.inputs import InputConfig
+from kdcore.errors import Problem, UserError
+from kdcore.spec.models import ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+CONFIG: Final = "config.json"
+WEIGHTS: Final = "model.safetensors"
+SECTION: Final = "kdcore"
+"""Key of kd's own section, which timm passes over."""
+
+# arguments of timm's that a spec says elsewhere
+_ELSEWHERE: Final = ("num_classes", "in_chans", "img_size", "global_pool")
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """What a student's folder says of it.
+
+    Attributes:
+        path: the folder.
+        spec: the model as a run spec would name it.
+        input: what it was trained on.
+        num_classes: K.
+        in_chans: channels of its images.
+        class_names: names of the classes, or None.
+        raw: the whole `config.json`.
+    """
+
+    path: Path
+    spec: ModelSpec
+    input: InputConfig
+    num_classes: int
+    in_chans: int
+    class_names: tuple[str, ...] | None
+    raw: Mapping[str, Any]
+
+    @property
+    def weights(self) -> Path:
+        """The file with the weights."""
+        return self.path / WEIGHTS
+
+
+def find_student(path: Path) -> Path | None:
+    """The student's folder for a run directory or that folder itself; None where `path` is neither."""
+    for folder in (path, path / "student"):
+        if (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file():
+            return folder
+    return None
+
+
+def load_config(path: Path) -> StudentConfig | None:
+    """The configuration in a run directory or student folder, also one that timm exported; else None.
+
+    Raises:
+        UserError: there is one, and it is damaged.
+    """
+    folder = find_student(path)
+    if folder is None:
+        return None
+    file = folder / CONFIG
+    try:
+        return _parse(folder, json.loads(file.read_text("utf-8")))
+    except OSError as error:
+        raise UserError(Problem(str(file), f"cannot be read: {error.strerror}")) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            Problem(str(file), f"is not a configuration of timm's or kd's ({type(error).__name__}: {error})")
+        ) from error
+
+
+def _parse(folder: Path, raw: dict[str, Any]) -> StudentConfig:
+    own = raw.get(SECTION)
+    timm = raw["pretrained_cfg"]
+    channels, height, width = timm["input_size"]
+    if own is None:
+        arguments = raw.get("model_args", {})
+        options = {name: value for name, value in arguments.items() if name not in _ELSEWHERE}
+        spec = ModelSpec.model_validate({"model": raw["architecture"], "options": options})
+        size = arguments.get(
+            "img_size", (height, width)
+        )  # timm leaves a flexible model's own size in input_size
+        height, width = (size, size) if isinstance(size, int) else size
+    else:
+        spec = ModelSpec.model_validate({key: own[key] for key in ("model", "small_input", "options")})
+    names = raw.get("label_names")
+    return StudentConfig(
+        folder,
+        spec,
+        InputConfig(
+            (height, width),
+            tuple(timm["mean"]),
+            tuple(timm["std"]),
+            timm.get("interpolation", "bicubic"),
+            timm.get("crop_pct", 0.875),
+        ),
+        raw["num_classes"],
+        channels,
+        tuple(names) if isinstance(names, list) else None,
+        raw,
+    )

@@ -1,0 +1,128 @@
+"""Putting weights into a model, and saying plainly what does not fit."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from kdcore.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def fit_weights(
+    model: nn.Module, weights: Mapping[str, Tensor], *, num_classes: int, teacher: bool, where: str
+) -> tuple[str, ...]:
+    """Load weights into a model whole, and return warnings.
+
+    What timm does to foreign checkpoints of this architecture (renamed keys, position embeddings of another
+    grid) is done here too. A classifier for another number of classes stays at its initial values in a
+    student. With weights or a model on the meta device everything is checked and nothing is loaded.
+
+    Raises:
+        UserError: keys are missing, unexpected or of another shape, or a teacher knows other classes.
+    """
+    weights = dict(weights)
+    heads = _classifier_keys(model)
+    if _mismatch(model, weights, skip=heads).any:
+        weights = _filtered(model, weights, where)
+    warnings: tuple[str, ...] = ()
+    known = _known_classes(model, weights, heads)
+    if known is not None and known != num_classes:
+        if teacher:
+            raise UserError(
+                Problem(where, f"the checkpoint knows {known} classes, the data has {num_classes}")
+            )
+        for name in heads:
+            weights.pop(name, None)
+        warnings = (
+            f"{where}: the checkpoint knows {known} classes, the data has {num_classes}: "
+            "the classifier starts from its initial values",
+        )
+    mismatch = _mismatch(model, weights, skip=heads if warnings else ())
+    if mismatch.any:
+        raise UserError(mismatch.problem(where, type(model).__name__))
+    if not any(tensor.is_meta for tensor in (*weights.values(), *model.parameters())):
+        model.load_state_dict(weights, strict=not warnings)
+    return warnings
+
+
+class _Mismatch:
+    """Keys that a model wants and does not get, gets and does not want, or gets in another shape."""
+
+    def __init__(self, missing: list[str], unexpected: list[str], reshaped: list[str]) -> None:
+        self.groups = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+        self.any = bool(missing or unexpected or reshaped)
+
+    def problem(self, where: str, name: str) -> Problem:
+        parts = [f"{len(keys)} {what} ({_short(keys)})" for what, keys in self.groups.items() if keys]
+        return Problem(
+            where,
+            f"the weights do not fit {name}: {'; '.join(parts)}",
+            hint="they are of another model, or of one built with other options or small_input",
+        )
+
+
+def _mismatch(model: nn.Module, weights: Mapping[str, Tensor], skip: tuple[str, ...]) -> _Mismatch:
+    own = model.state_dict()
+    # checkpoints of old versions lack the counters of batch norm, which nothing reads
+    missing = [k for k in own if k not in weights and k not in skip and not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in weights if k not in own and k not in skip]
+    reshaped = [
+        f"{k} {list(weights[k].shape)} instead of {list(own[k].shape)}"
+        for k in own
+        if k in weights and k not in skip and weights[k].shape != own[k].shape
+    ]
+    return _Mismatch(missing, unexpected, reshaped)
+
+
+def _short(keys: list[str], most: int = 3) -> str:
+    return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")
+
+
+def _filtered(model: nn.Module, weights: dict[str, Tensor], where: str) -> dict[str, Tensor]:
+    """What timm's own filter for this architecture makes of the weights, where it has one."""
+    home = sys.modules.get(type(model).__module__)
+    if home is None or not home.__name__.startswith("timm."):
+        return weights
+    translate: Any = getattr(home, "checkpoint_filter_fn", None)
+    if translate is None and home.__name__ == "timm.models.deit":
+        translate = vars(sys.modules["timm.models.vision_transformer"])["checkpoint_filter_fn"]
+    if translate is None:
+        return weights
+    try:
+        return dict(translate(dict(weights), model))
+    except Exception as error:  # it expects the weights of this architecture, and these may be any
+        raise UserError(
+            Problem(
+                where, f"these are not weights of {type(model).__name__} ({type(error).__name__}: {error})"
+            )
+        ) from error
+
+
+def _classifier_keys(model: nn.Module) -> tuple[str, ...]:
+    get = getattr(model, "get_classifier", None)
+    if not callable(get):
+        return ()
+    found = get()
+    modules = list(found) if isinstance(found, tuple | list) else [found]
+    names = {id(module): name for name, module in model.named_modules()}
+    keys: list[str] = []
+    for module in modules:
+        if isinstance(module, nn.Module) and id(module) in names:
+            prefix = names[id(module)]
+            keys += [f"{prefix}.{name}" for name in module.state_dict()]
+    return tuple(keys)
+
+
+def _known_classes(model: nn.Module, weights: Mapping[str, Tensor], heads: tuple[str, ...]) -> int | None:
+    """How many classes the weights' classifier has, where that can be seen."""
+    own = model.state_dict()
+    classes = getattr(model, "num_classes", None)
+    for name in heads:
+        if name in weights and weights[name].dim() and own[name].dim() and own[name].shape[0] == classes:
+            return int(weights[name].shape[0])
+    return None

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from kdcore import StageInfo, UserError
+from kdcore.features import PlainAdapter, TimmAdapter, model_info
+
+
+def test_what_it_tells(build):
+    model = build("resnet10t")
+    info = model_info("resnet10t", model, TimmAdapter(), (32, 64), 3)
+    assert info.name == "resnet10t"
+    assert info.num_parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert info.classifier is model.fc
+    assert info.embedding_dim == 512
+    assert info.stages == (
+        StageInfo(1, 64, (8, 16)),
+        StageInfo(2, 128, (4, 8)),
+        StageInfo(3, 256, (2, 4)),
+        StageInfo(4, 512, (1, 2)),
+    )
+    assert info.stage(3) == info.stages[2]
+    assert info.stage("layer2.0.conv1") == StageInfo("layer2.0.conv1", 128, (4, 8))
+    assert info.stage("fc") == StageInfo("fc", 10, (1, 1))
+
+
+def test_tokens(build):
+    info = model_info("deit", build("deit_tiny_distilled_patch16_224"), TimmAdapter(), (32, 32), 3)
+    assert info.stages[0] == StageInfo(1, 192, (4, 4), 2)
+    assert info.stage("blocks.2") == StageInfo("blocks.2", 192, (4, 4), 2)
+    assert info.classifier is build("deit_tiny_distilled_patch16_224").head
+
+
+def test_published_shapes_at_224():
+    """The table of the OFA-KD paper's models: channels and grids at 224 px."""
+    known = {
+        "resnet50": [(256, 56), (512, 28), (1024, 14), (2048, 7)],
+        "convnext_tiny": [(96, 56), (192, 28), (384, 14), (768, 7)],
+        "mobilenetv2_100": [(24, 56), (32, 28), (96, 14), (320, 7)],
+        "swin_tiny_patch4_window7_224": [(96, 56), (192, 28), (384, 14), (768, 7)],
+        "vit_base_patch16_224": [(768, 14)] * 4,
+        "mixer_b16_224": [(768, 14)] * 4,
+    }
+    for name, expected in known.items():
+        with torch.device("meta"):
+            model = timm.create_model(name, num_classes=10)
+        stages = model_info(name, model, TimmAdapter(), (224, 224), 3).stages
+        assert [(stage.channels, *stage.grid) for stage in stages] == [(c, g, g) for c, g in expected]
+
+
+def test_is_lazy():
+    class Broken(nn.Module):
+        def forward(self, images):
+            raise AssertionError
+
+    info = model_info("broken", Broken(), PlainAdapter(), (8, 8), 3)
+    assert info.num_parameters == 0
+    assert info.classifier is None
+
+
+def test_errors_name_the_model(build):
+    info = model_info("the student", build("resnet10t"), TimmAdapter(), (32, 32), 3)
+    with pytest.raises(UserError) as caught:
+        info.stage("layer9")
+    assert caught.value.problems[0].where == "the student"
+    with pytest.raises(UserError, match="is not a timm model"):
+        _ = model_info("net", nn.Flatten(), PlainAdapter(), (8, 8), 3).embedding_dim
+
+
+def test_leaves_no_hooks_and_no_mode(build):
+    model = build("resnet10t").train()
+    try:
+        info = model_info("resnet10t", model, TimmAdapter(), (32, 32), 3)
+        assert info.stage("layer1").channels == 64
+        assert info.embedding_dim == 512
+        assert not any(module._forward_hooks for module in model.modules())
+        assert all(module.training for module in model.modules())
+    finally:
+        model.eval()

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+
+from kdcore import UserError
+from kdcore.models.weights import fit_weights
+
+
+def create(name="test_vit", **options):
+    return timm.create_model(name, num_classes=10, **options).eval()
+
+
+def fit(model, weights, num_classes=10, teacher=False):
+    return fit_weights(model, weights, num_classes=num_classes, teacher=teacher, where="student.checkpoint")
+
+
+def test_whole():
+    first, second = create(), create()
+    images = torch.randn(1, 3, 160, 160)
+    assert fit(second, first.state_dict()) == ()
+    assert torch.equal(first(images), second(images))
+
+
+def test_batch_norm_counters_may_be_missing():
+    first, second = create("resnet10t"), create("resnet10t")
+    weights = {k: v for k, v in first.state_dict().items() if not k.endswith("num_batches_tracked")}
+    assert fit(second, weights) == ()
+    assert torch.equal(first.conv1[0].weight, second.conv1[0].weight)
+
+
+def test_short_form_of_what_does_not_fit():
+    weights = create("resnet10t").state_dict()
+    weights.pop("conv1.0.weight")
+    weights["conv1.9.weight"] = torch.zeros(1)
+    weights["layer1.0.conv1.weight"] = torch.zeros(1, 2)
+    for index in range(5):
+        weights[f"extra.{index}"] = torch.zeros(1)
+    model = create("resnet10t")
+    before = model.conv1[3].weight.clone()
+    with pytest.raises(UserError) as caught:
+        fit(model, weights)
+    (problem,) = caught.value.problems
+    assert "1 missing (conv1.0.weight)" in problem.message
+    assert "6 unexpected (conv1.9.weight, extra.0, extra.1, ...)" in problem.message
+    assert "1 of another shape (layer1.0.conv1.weight [1, 2] instead of [64, 64, 3, 3])" in problem.message
+    assert torch.equal(model.conv1[3].weight, before)
+
+
+def test_position_embeddings_of_another_grid():
+    source, target = create(img_size=64, patch_size=8), create(img_size=32, patch_size=8)
+    assert fit(target, source.state_dict()) == ()
+    assert torch.equal(source.blocks[0].attn.qkv.weight, target.blocks[0].attn.qkv.weight)
+    assert target.pos_embed.shape != source.pos_embed.shape
+
+
+def test_distilled_deit_resamples_too():
+    name = "deit_tiny_distilled_patch16_224"
+    source, target = create(name, img_size=64, depth=1), create(name, img_size=32, depth=1)
+    assert fit(target, source.state_dict()) == ()
+    assert torch.equal(source.head_dist.weight, target.head_dist.weight)
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "test_vit", "deit_tiny_distilled_patch16_224", "levit_128s"])
+def test_other_classes(name):
+    options = {"depth": 1} if "deit" in name else {}
+    source, target = timm.create_model(name, num_classes=7, **options), create(name, **options)
+    with pytest.raises(UserError, match="the checkpoint knows 7 classes, the data has 10"):
+        fit(target, source.state_dict(), teacher=True)
+    classifier = target.get_classifier()
+    classifiers = classifier if isinstance(classifier, tuple) else (classifier,)
+    before = [parameter.clone() for module in classifiers for parameter in module.parameters()]
+    (warning,) = fit(target, source.state_dict())
+    assert warning.startswith("student.checkpoint: the checkpoint knows 7 classes, the data has 10")
+    after = [parameter for module in classifiers for parameter in module.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    first, second = source.state_dict(), target.state_dict()
+    shared = [name for name in first if first[name].shape == second[name].shape and "head" not in name]
+    assert all(torch.equal(first[name], second[name]) for name in shared)
+
+
+def test_weights_of_another_architecture():
+    with pytest.raises(UserError):
+        fit(create("test_vit"), create("resnet10t").state_dict())
+    with pytest.raises(UserError, match="the weights do not fit ResNet"):
+        fit(create("resnet10t"), create("test_vit").state_dict())
+
+
+def test_nothing_is_loaded_on_meta():
+    model = create("resnet10t")
+    before = model.conv1[0].weight.clone()
+    weights = {name: value.to("meta") for name, value in create("resnet10t").state_dict().items()}
+    assert fit(model, weights) == ()
+    assert torch.equal(model.conv1[0].weight, before)

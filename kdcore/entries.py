@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 Kind = Literal["logit", "feature", "relation", "contrastive", "heterogeneous", "baseline"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -85,12 +85,14 @@ class AdapterEntry(Entry):
 
     def __post_init__(self) -> None:
         _check_common(self)
-        if isinstance(self.models, str):
+        if isinstance(cast("object", self.models), str):
             raise ValueError(f"{_label(self)}: models must be a sequence of dotted names, not one string")
         object.__setattr__(self, "models", tuple(self.models))
         for model in self.models:
             if not isinstance(model, str) or not _TARGET.fullmatch(model):
-                raise ValueError(f"{_label(self)}: models has {model!r}; it must be like 'package.module:Class'")
+                raise ValueError(
+                    f"{_label(self)}: models has {model!r}; it must be like 'package.module:Class'"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,9 @@ class DatasetEntry(Entry):
     def __post_init__(self) -> None:
         _check_common(self)
         if self.num_classes is not None and (type(self.num_classes) is not int or self.num_classes < 1):
-            raise ValueError(f"{_label(self)}: num_classes must be a positive integer, not {self.num_classes!r}")
+            raise ValueError(
+                f"{_label(self)}: num_classes must be a positive integer, not {self.num_classes!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ Importing this module needs no torch: a plugin may annotate with it anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     import torch
     from torch import Tensor, nn
 

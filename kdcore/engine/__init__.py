@@ -1,0 +1,1 @@
+"""The engine: from a spec to a trained student."""

@@ -1,0 +1,190 @@
+"""`run`: one distillation from a spec to its run directory, the teacher's first where the spec says so."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from kdcore.engine.display import Display, SilentDisplay, choose_display
+from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
+from kdcore.plugins import Plugins, get_plugins
+from kdcore.results.rundir import RunDirectory
+from kdcore.spec.load import LoadedSpec, load_spec, resolve, resolved_dict
+from kdcore.spec.models import RunSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kdcore.engine.signals import StopRequest
+
+Existing = Literal["auto", "resume", "fresh"]
+"""What to do with a run directory that is not empty: go on if it is the same spec, insist on that, or start over."""
+
+_MAY_CHANGE = frozenset({"output", "data.workers", "checkpoint.minutes"})
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run gave.
+
+    Attributes:
+        directory: the run directory.
+        summary: the content of `summary.json`.
+        metrics: a record per epoch, as in `metrics.jsonl`.
+    """
+
+    directory: Path
+    summary: dict[str, Any]
+    metrics: list[dict[str, Any]]
+
+
+def run(
+    spec: RunSpec | LoadedSpec | str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    output: Path | None = None,
+    existing: Existing = "auto",
+    quiet: bool = False,
+) -> RunResult:
+    """Run a spec to its end, or go on with what an earlier process began.
+
+    Args:
+        spec: a file, or a spec made in Python, whose relative paths are relative to the current directory.
+        overrides: `key.path=value`, as for `--set`; for a file only.
+        output: folder of the run directories instead of the spec's, for the teacher's run too.
+        existing: what to do with a run directory that is there already.
+        quiet: show nothing.
+
+    Raises:
+        UserError: something in the spec is wrong, or the directory holds another run.
+        RunFailed: the run could not go on.
+        Interrupted: it was asked to stop, and wrote a checkpoint.
+    """
+    plugins = get_plugins()
+    if isinstance(spec, str | Path):
+        spec = load_spec(Path(spec), overrides=overrides, output=output, plugins=plugins)
+    elif isinstance(spec, RunSpec):
+        chosen = spec if output is None else spec.model_copy(update={"output": str(output)})
+        spec = resolve(chosen, base=Path.cwd(), plugins=plugins)
+    main_process = int(os.environ.get("RANK", "0")) == 0
+    display = SilentDisplay() if quiet else choose_display(main_process)
+    done = _finished(spec, existing)
+    if done is not None:
+        display.note(
+            f"{spec.spec.name}: finished before, in {done.directory}; nothing to do (--fresh starts over)"
+        )
+        return done
+    from kdcore.engine.preflight import check
+    from kdcore.engine.signals import stop_requests
+
+    report = check(spec, plugins)
+    for line in report.lines():
+        display.note(line)
+    with stop_requests() as stop:
+        return _run(spec, plugins, display, existing, stop)
+
+
+def run_directory(loaded: LoadedSpec) -> RunDirectory:
+    """Where this spec's run leaves its things."""
+    return RunDirectory(Path(loaded.spec.output) / loaded.spec.name)
+
+
+def _finished(loaded: LoadedSpec, existing: Existing) -> RunResult | None:
+    """The result of the same spec's finished run, if there is one.
+
+    Raises:
+        UserError: the directory holds a run of another spec, or there is nothing to resume.
+    """
+    directory = run_directory(loaded)
+    if existing == "fresh":
+        return None
+    if not directory.exists:
+        if existing == "resume":
+            raise UserError(Problem("--resume", f"there is no run in {directory.path}"))
+        return None
+    changes = _changes(directory.spec(), resolved_dict(loaded))
+    if changes:
+        raise UserError(
+            Problem(
+                where,
+                f"{directory.path} holds a run with another value: {before!r} there, {now!r} here",
+                hint="--fresh starts over and deletes that run; another 'name' or --output keeps it",
+            )
+            for where, before, now in changes
+        )
+    epochs = directory.spec()["train"]["epochs"]
+    if directory.finished and epochs == loaded.spec.train.epochs:
+        return RunResult(directory.path, directory.summary() or {}, directory.metrics())
+    return None
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    old, new = _flat(before), _flat(now)
+    changed = []
+    for where in sorted(old.keys() | new.keys()):
+        one, other = old.get(where), new.get(where)
+        longer = where == "train.epochs" and isinstance(one, int) and isinstance(other, int) and other > one
+        if one != other and where not in _MAY_CHANGE and not longer:
+            changed.append((where, one, other))
+    return changed
+
+
+def _flat(value: Any, where: str = "") -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        return {
+            place: item
+            for key, part in value.items()
+            for place, item in _flat(part, f"{where}.{key}" if where else str(key)).items()
+        }
+    return {where: list(value) if isinstance(value, tuple) else value}
+
+
+def _run(
+    loaded: LoadedSpec, plugins: Plugins, display: Display, existing: Existing, stop: StopRequest
+) -> RunResult:
+    if loaded.teacher is not None:
+        _run_teacher(loaded.teacher, plugins, display, stop)
+    directory = run_directory(loaded)
+    with directory.locked():
+        if existing == "fresh":
+            directory.clear()
+        from kdcore.engine.session import Session
+
+        session = Session(loaded, plugins, directory, display, stop)
+        try:
+            return session.run()
+        except Interrupted:
+            session.conclude("interrupted")
+            raise
+        except (KdError, OSError, RuntimeError) as error:
+            failure = _explained(error)
+            if isinstance(failure, RunFailed):
+                session.conclude("failed", str(failure))
+            if failure is error:
+                raise
+            raise failure from error
+
+
+def _run_teacher(teacher: LoadedSpec, plugins: Plugins, display: Display, stop: StopRequest) -> None:
+    done = _finished(teacher, "auto")
+    if done is None:
+        display.note(f"teacher: training '{teacher.spec.name}' first")
+        _run(teacher, plugins, display, "auto", stop)
+        display.note(f"student: training with teacher '{teacher.spec.name}'")
+
+
+def _explained(error: Exception) -> Exception:
+    """Ends that users meet, in words; anything else as it is."""
+    import torch
+
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunFailed("the disk is full: make room, and the same command goes on from the last checkpoint")
+    if isinstance(error, torch.OutOfMemoryError):
+        return RunFailed(
+            "the GPU's memory is full. What to lower: train.batch_size (train.accumulate keeps the sum), "
+            "data.image_size; or set train.precision to 'bf16'"
+        )
+    return error

@@ -1,0 +1,250 @@
+"""`Distillation`: student, teacher and distillers as the one module that is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdcore.engine.build import DistillerLike, build_distillers
+from kdcore.engine.gather import gather_batch, gather_output, world_size
+from kdcore.engine.seeds import derive
+from kdcore.features import Extractor, find_adapter, model_info
+from kdcore.plugins import get_plugins
+from kdcore.protocols import Batch, Distiller, FeatureAdapter, ModelOutput, Progress, Requires, Setup
+
+_Extract = Callable[[Tensor], ModelOutput]
+_START = Progress(epoch=0.0, step=0, total_steps=1, total_epochs=1)
+
+
+class DistillationOutput(NamedTuple):
+    """What one step gave.
+
+    Attributes:
+        loss: the task loss plus all terms, a scalar to call `backward` on.
+        task_loss: the weighted loss against the ground truth, a scalar.
+        terms: the distillers' loss terms by name, weighted scalars.
+        logits: the student's `[B, K]`.
+        teacher_logits: the teacher's `[B, K]`, or None where there is no teacher.
+    """
+
+    loss: Tensor
+    task_loss: Tensor
+    terms: dict[str, Tensor]
+    logits: Tensor
+    teacher_logits: Tensor | None
+
+
+class Distillation(nn.Module):
+    """A student that learns from a teacher, for any training loop; the engine trains this same module.
+
+    Its parameters are the student's and the distillers' heads; the teacher moves with it between devices, stays
+    in eval mode, and is neither trained nor part of its state.
+
+    Args:
+        student: the model to train.
+        teacher: the model to learn from, or None for distillers that need none.
+        distillers: a distiller's name, an instance, or a list of them. Names are looked up among the installed
+            plugins; options of a single name are given as keyword arguments, in a list as
+            `{"name": ..., "alpha": ...}`.
+        num_classes: K.
+        image_size: side of the images in pixels, or (height, width).
+        train_size: samples in the training set, for distillers with a memory bank.
+        train_labels: class index of every training sample `[N]`, for distillers that need it.
+        task_weight: factor of the task loss; None: the distiller's own. To be said for several names.
+        label_smoothing: of the task loss.
+        student_adapter: feature adapter of the student; None: found by the model's class.
+        teacher_adapter: likewise of the teacher.
+        teacher_images: turns images as the student sees them into the teacher's; None: they are the same.
+        teacher_image_size: (height, width) of what it makes.
+        in_chans: channels of the images.
+        seed: of what the distillers draw while they are built.
+        options: of a distiller given by name.
+
+    Raises:
+        UserError: a name or an option is wrong, or a model lacks what a distiller needs.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module | None,
+        distillers: DistillerLike | Sequence[DistillerLike],
+        *,
+        num_classes: int,
+        image_size: int | tuple[int, int],
+        train_size: int = 0,
+        train_labels: Tensor | None = None,
+        task_weight: float | None = None,
+        label_smoothing: float = 0.0,
+        student_adapter: FeatureAdapter | None = None,
+        teacher_adapter: FeatureAdapter | None = None,
+        teacher_images: Callable[[Tensor], Tensor] | None = None,
+        teacher_image_size: tuple[int, int] | None = None,
+        in_chans: int = 3,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        size = (image_size, image_size) if isinstance(image_size, int) else image_size
+        plugins = get_plugins()
+        student_adapter = student_adapter or find_adapter(student, None, plugins, "student")
+        self.student = student
+        # kept out of the module tree: its parameters and state are not this module's
+        self._outside: tuple[nn.Module, ...] = ()
+        teacher_info = None
+        if teacher is not None:
+            teacher_adapter = teacher_adapter or find_adapter(teacher, None, plugins, "teacher")
+            teacher_info = model_info(
+                model_name(teacher), teacher, teacher_adapter, teacher_image_size or size, in_chans
+            )
+            self._outside = (teacher.requires_grad_(False).eval(),)
+        setup = Setup(
+            student=model_info(model_name(student), student, student_adapter, size, in_chans),
+            teacher=teacher_info,
+            num_classes=num_classes,
+            train_size=train_size,
+            train_labels=train_labels,
+            generator=torch.Generator().manual_seed(derive(seed, "distiller")),
+        )
+        built, own_weight = build_distillers(distillers, options, setup, plugins, task_weight, seed)
+        self.distillers = nn.ModuleDict(built).to(next(student.parameters()).device)
+        self.num_classes = num_classes
+        self.task_weight = own_weight
+        self.label_smoothing = label_smoothing
+        self._teacher_images = teacher_images
+        needs = [cast("Distiller", distiller).requires for distiller in self.distillers.values()]
+        self.requires = reduce(Requires.union, needs, Requires(teacher=False))
+        self._extract_student: _Extract = Extractor(
+            student, student_adapter, self.requires.student_stages, self.requires.student_embedding
+        )
+        self._extract_teacher: _Extract | None = None
+        if teacher is not None and self.requires.teacher:
+            assert teacher_adapter is not None
+            self._extract_teacher = Extractor(
+                teacher, teacher_adapter, self.requires.teacher_stages, self.requires.teacher_embedding
+            )
+
+    @property
+    def teacher(self) -> nn.Module | None:
+        """The teacher, or None."""
+        return self._outside[0] if self._outside else None
+
+    def compile_models(self) -> None:
+        """Compile the forward passes of student and teacher with `torch.compile`; names in the state stay."""
+        self._extract_student = torch.compile(self._extract_student)
+        if self._extract_teacher is not None:
+            self._extract_teacher = torch.compile(self._extract_teacher)
+
+    def forward(
+        self,
+        images: Tensor,
+        target: Tensor | None = None,
+        *,
+        index: Tensor | None = None,
+        progress: Progress | None = None,
+        teacher_output: ModelOutput | None = None,
+    ) -> DistillationOutput:
+        """One step's losses.
+
+        Args:
+            images: `[B, C, H, W]`, or `[B, V, C, H, W]` for distillers that see V views.
+            target: class indices `[B]`, probabilities `[B, K]`, or None where no loss reads them.
+            index: positions in the training set `[B]`, for distillers that need them.
+            progress: how far the run is, for losses that change; None: its beginning.
+            teacher_output: the teacher's output for these images where it is known already.
+
+        Raises:
+            ValueError: something that a distiller needs is missing.
+        """
+        self._check(images, target, index)
+        student = self._forward_views(self._extract_student, images)
+        teacher = teacher_output
+        if teacher is None and self._extract_teacher is not None:
+            teacher = self._forward_teacher(images)
+        task_loss = self._task_loss(student, target)
+        batch = Batch(images if images.dim() == 4 else images[:, 0], target, index)
+        terms = self._terms(student, teacher, batch, progress or _START)
+        loss = task_loss
+        for term in terms.values():
+            loss = loss + term
+        return DistillationOutput(loss, task_loss, terms, student.logits, teacher.logits if teacher else None)
+
+    def _check(self, images: Tensor, target: Tensor | None, index: Tensor | None) -> None:
+        views = images.shape[1] if images.dim() == 5 else 1
+        if views != self.requires.views:
+            raise ValueError(
+                f"the distillers see {self.requires.views} views of each image, images has {views}"
+            )
+        if target is None and (self.task_weight > 0 or self.requires.target):
+            raise ValueError("target is missing: the task loss or a distiller reads the ground truth")
+        if index is None and self.requires.sample_index:
+            raise ValueError("index is missing: a distiller needs each sample's position in the training set")
+
+    def _forward_teacher(self, images: Tensor) -> ModelOutput:
+        assert self._extract_teacher is not None
+        with torch.no_grad():
+            if self._teacher_images is not None:
+                flat = self._teacher_images(images.flatten(0, -4))
+                images = flat.reshape(*images.shape[:-3], *flat.shape[-3:])
+            return self._forward_views(self._extract_teacher, images)
+
+    @staticmethod
+    def _forward_views(extract: _Extract, images: Tensor) -> ModelOutput:
+        if images.dim() == 4:
+            return _float_logits(extract(images))
+        views = tuple(_float_logits(extract(images[:, view])) for view in range(images.shape[1]))
+        first = views[0]
+        return ModelOutput(first.logits, first.features, first.embedding, views)
+
+    def _task_loss(self, student: ModelOutput, target: Tensor | None) -> Tensor:
+        if target is None or self.task_weight == 0:
+            # keeps the classifier in the graph: every parameter has a gradient, which DDP waits for
+            return 0.0 * student.logits.float().mean()
+        outputs = student.views or (student,)
+        losses = [
+            F.cross_entropy(out.logits, target, label_smoothing=self.label_smoothing) for out in outputs
+        ]
+        return self.task_weight * torch.stack(losses).mean()
+
+    def _terms(
+        self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        several = len(self.distillers) > 1
+        gathered: tuple[ModelOutput, ModelOutput | None, Batch] | None = None
+        terms: dict[str, Tensor] = {}
+        for name, distiller in self.distillers.items():
+            seen = (student, teacher, batch)
+            if distiller.requires.whole_batch and world_size() > 1:  # type: ignore[union-attr]
+                gathered = gathered or (
+                    gather_output(student),
+                    gather_output(teacher) if teacher is not None else None,
+                    gather_batch(batch),
+                )
+                seen = gathered
+            for term, value in distiller(*seen, progress).items():
+                terms[f"{name}.{term}" if several else term] = value
+        return terms
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Distillation:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for module in self._outside:
+            module._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+def model_name(model: nn.Module) -> str:
+    """The architecture's name where timm gave it one, else the class's."""
+    config = getattr(model, "pretrained_cfg", None) or {}
+    return config.get("architecture") or type(model).__name__
+
+
+def _float_logits(output: ModelOutput) -> ModelOutput:
+    """Losses are computed from float32 logits, whatever precision the model ran in."""
+    if output.logits.dtype in (torch.float16, torch.bfloat16):
+        return ModelOutput(output.logits.float(), output.features, output.embedding, output.views)
+    return output

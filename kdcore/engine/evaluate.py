@@ -1,0 +1,96 @@
+"""Accuracy of a model on the evaluation images, and its agreement with the teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from accelerate import Accelerator
+
+    from kdcore.data import EvalData
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        top1: percent of labelled images whose class has the highest logit; None where none is labelled.
+        top5: percent whose class is among the five highest.
+        agreement: percent of images on which the model's first class is the teacher's; None without a teacher.
+        predictions: the model's first class for each image of this process, in the data's order.
+    """
+
+    top1: float | None
+    top5: float | None
+    agreement: float | None
+    predictions: Tensor
+
+    def as_dict(self) -> dict[str, Any]:
+        """The percentages that were measured."""
+        values = {"top1": self.top1, "top5": self.top5, "agreement": self.agreement}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    data: EvalData,
+    accelerator: Accelerator,
+    *,
+    transform: Callable[[Tensor], Tensor] | None = None,
+    teacher_predictions: Tensor | None = None,
+    channels_last: bool = False,
+    advance: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Evaluate `model` in eval mode; every image counts once, however many processes there are.
+
+    Args:
+        model: gives logits `[B, K]`.
+        data: the images of this process.
+        accelerator: device, precision and the other processes.
+        transform: applied to the images first (the teacher's own size and normalisation).
+        teacher_predictions: the teacher's first class for each image of this process, to measure the agreement.
+        channels_last: memory order of the images.
+        advance: called after each batch.
+    """
+    training = model.training
+    model.eval()
+    device = accelerator.device
+    # right first, right among five, labelled, same as the teacher, images
+    counts = torch.zeros(5, dtype=torch.int64, device=device)
+    predictions: list[Tensor] = []
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    seen = 0
+    for images, target in data:
+        images = images.to(device, non_blocking=True, memory_format=memory_format)
+        target = target.to(device, non_blocking=True)
+        with accelerator.autocast():
+            logits = model(images if transform is None else transform(images))
+        best = logits.float().topk(min(5, logits.shape[1]), dim=1).indices
+        hits = best == target.unsqueeze(1)
+        first = best[:, 0]
+        same = counts.new_zeros(())
+        if teacher_predictions is not None:
+            same = (first == teacher_predictions[seen : seen + len(first)].to(device)).sum()
+        counts += torch.stack(
+            [hits[:, 0].sum(), hits.sum(), (target >= 0).sum(), same, counts.new_tensor(len(first))]
+        )
+        predictions.append(first)
+        seen += len(first)
+        advance()
+    model.train(training)
+    total = accelerator.reduce(counts, reduction="sum").tolist()
+    top1, top5, labelled, agreeing, images_seen = total
+    return Evaluation(
+        top1=100 * top1 / labelled if labelled else None,
+        top5=100 * top5 / labelled if labelled else None,
+        agreement=100 * agreeing / images_seen if teacher_predictions is not None and images_seen else None,
+        predictions=torch.cat(predictions).cpu() if predictions else torch.empty(0, dtype=torch.int64),
+    )

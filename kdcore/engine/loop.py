@@ -1,0 +1,329 @@
+"""The training loop: batch -> teacher and student -> loss terms -> step, with evaluation and checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from kdcore.engine.checkpoint import Checkpoints
+from kdcore.engine.evaluate import Evaluation, evaluate
+from kdcore.engine.meter import Meter
+from kdcore.engine.optim import build_optimizer, build_scheduler
+from kdcore.engine.seeds import derive
+from kdcore.errors import Interrupted
+from kdcore.protocols import Progress
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from kdcore.data import RawBatch
+    from kdcore.data.mix import Mixer
+    from kdcore.engine.display import Display
+    from kdcore.engine.prepare import Prepared
+    from kdcore.engine.signals import StopRequest
+    from kdcore.plugins import Plugins
+    from kdcore.results.rundir import RunDirectory
+    from kdcore.spec.models import RunSpec
+
+
+class Training:
+    """One run's training, from its first step or from a checkpoint.
+
+    The state is what a checkpoint holds: weights, optimizer, position, the epoch's sums, the records so far. There
+    is no state of random generators: every draw is a function of the seed and of the step that it is made for.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        prepared: Prepared,
+        mixer: Mixer | None,
+        run: RunDirectory,
+        accelerator: Accelerator,
+        display: Display,
+        plugins: Plugins,
+        stop: StopRequest,
+    ) -> None:
+        self.spec = spec
+        self.distillation = prepared.distillation
+        self.student = prepared.distillation.student
+        self.teacher_images = prepared.teacher_images
+        self.train_data = prepared.train
+        self.eval_data = prepared.eval
+        self.mixer = mixer
+        self.ema = prepared.ema
+        self.run = run
+        self.accelerator = accelerator
+        self.display = display
+        self.plugins = plugins
+        self.stop = stop
+        self.checkpoints = Checkpoints(run.checkpoints)
+        self.meter = Meter(accelerator.device)
+        accumulate = spec.train.accumulate
+        self.steps_per_epoch = -(-self.train_data.batches_per_epoch // accumulate)
+        optimizer = build_optimizer(spec.optimizer, self.distillation)
+        self.scheduler = build_scheduler(
+            spec.scheduler, optimizer, epochs=spec.train.epochs, steps_per_epoch=self.steps_per_epoch
+        )
+        if spec.train.compile:
+            self.distillation.compile_models()
+        self.model, self.optimizer = accelerator.prepare(self.distillation, optimizer)
+        self.epoch = 0  # epochs that are complete
+        self.batch = 0  # batches of the running epoch that are done
+        self.step = 0  # optimizer steps that are done
+        self.records: list[dict[str, Any]] = []
+        self.best: dict[str, Any] = {"top1": None, "epoch": None}
+        self.teacher_scores: dict[str, Any] | None = None
+        self._teacher_predictions: Tensor | None = None
+        self.seconds = 0.0  # wall time of earlier processes
+        self._training_seconds = 0.0  # of the running epoch, without evaluation
+        self._started = time.monotonic()
+        self._saved_at = time.monotonic()
+        self._saved_step: int | None = None
+
+    # -- the run ---------------------------------------------------------------------------------------------
+
+    def fit(self) -> None:
+        """Train to the last epoch.
+
+        Raises:
+            RunFailed: a loss is not finite.
+            Interrupted: somebody asked to stop; a checkpoint was written.
+        """
+        epochs = self.spec.train.epochs
+        self.display.begin(epochs, self.epoch)
+        try:
+            self._schedule(self.epoch)
+            while self.epoch < epochs:
+                self._train_epoch()
+                self._end_epoch()
+        finally:
+            self.display.close()
+
+    def measure_teacher(self) -> Evaluation | None:
+        """The teacher's accuracy on the evaluation images, measured once a run."""
+        teacher = self.distillation.teacher
+        if teacher is None or self.teacher_scores is not None:
+            return None
+        found = evaluate(
+            teacher,
+            self.eval_data,
+            self.accelerator,
+            transform=self.teacher_images,
+            channels_last=self.spec.train.channels_last,
+        )
+        self.teacher_scores = found.as_dict()
+        self._teacher_predictions = found.predictions
+        return found
+
+    @property
+    def wall_seconds(self) -> float:
+        """Since the run began, over all its processes in time."""
+        return self.seconds + time.monotonic() - self._started
+
+    # -- an epoch --------------------------------------------------------------------------------------------
+
+    def _train_epoch(self) -> None:
+        batches, accumulate = self.train_data.batches_per_epoch, self.spec.train.accumulate
+        self.display.epoch(self.epoch, batches, self.batch)
+        self.distillation.train()
+        if self.batch == 0:
+            self.meter.reset()
+            self._training_seconds = 0.0
+        looked = mark = time.monotonic()
+        first = self.batch
+        for raw in self.train_data.epoch(self.epoch, skip=self.batch):
+            size = min(accumulate, batches - self.batch // accumulate * accumulate)
+            last = (self.batch + 1) % accumulate == 0 or self.batch + 1 == batches
+            self._forward_backward(raw, size, last)
+            self.batch += 1
+            now = time.monotonic()
+            rate = (self.batch - first) * self.train_data.batch_size / (now - mark)
+            self.display.advance(rate)
+            if now - looked > self.display.seconds_between_losses:
+                looked = now
+                self.meter.check(self._saved_step)
+                self.display.losses(self.meter.read())
+            if last:
+                self._update()
+                if self.batch < batches:
+                    self._pause(mark)
+        self._training_seconds += time.monotonic() - mark
+
+    def _forward_backward(self, raw: RawBatch, size: int, last: bool) -> None:
+        device = self.accelerator.device
+        # dropout and drop path draw from here: a function of seed, epoch, batch and process
+        torch.manual_seed(
+            derive(self.spec.seed, "step", self.epoch, self.batch, self.accelerator.process_index)
+        )
+        images = raw.images.to(device, non_blocking=True)
+        target = None if raw.target is None else raw.target.to(device, non_blocking=True)
+        index = None if raw.index is None else raw.index.to(device, non_blocking=True)
+        if self.mixer is not None:
+            images, target = self.mixer(images, target, self.epoch, self.batch)
+        if self.spec.train.channels_last and images.dim() == 4:
+            images = images.to(memory_format=torch.channels_last)
+        progress = Progress(
+            epoch=self.epoch + self.batch / self.train_data.batches_per_epoch,
+            step=self.step,
+            total_steps=self.steps_per_epoch * self.spec.train.epochs,
+            total_epochs=self.spec.train.epochs,
+        )
+        with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
+            output = self.model(images, target, index=index, progress=progress)
+            self.accelerator.backward(output.loss / size)
+        self.meter.add(output, target, self.step)
+
+    def _update(self) -> None:
+        if self.spec.train.clip_grad is not None:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.spec.train.clip_grad)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        if self.scheduler is not None:
+            self.scheduler.step_update(self.step)
+        if self.ema is not None:
+            self.ema.update(self.student, step=self.step)
+
+    def _pause(self, mark: float) -> None:
+        """Between two steps of an epoch: a checkpoint where one is due, the end where it is asked for."""
+        due = time.monotonic() - self._saved_at > 60 * self.spec.checkpoint.minutes
+        due, stop = self._agree(due, self.stop.signal is not None)
+        if not due and not stop:
+            return
+        before = self._training_seconds
+        self._training_seconds += time.monotonic() - mark
+        self.save()
+        if stop:
+            self._interrupt()
+        self._training_seconds = before
+
+    def _agree(self, *flags: bool) -> list[bool]:
+        """What any process says holds for all: they stop and save at the same step."""
+        if self.accelerator.num_processes == 1:
+            return list(flags)
+        mine = torch.tensor(flags, dtype=torch.int32, device=self.accelerator.device)
+        return [bool(flag) for flag in self.accelerator.reduce(mine, reduction="sum").tolist()]
+
+    def _end_epoch(self) -> None:
+        self.meter.check(self._saved_step)
+        means = self.meter.read(self._reduce)
+        images = self.train_data.batches_per_epoch * self.train_data.batch_size
+        found = self._evaluate(self.student)
+        self.epoch, self.batch = self.epoch + 1, 0
+        record: dict[str, Any] = {
+            "epoch": self.epoch,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "loss": means["loss"],
+            "task_loss": means["task_loss"],
+            "terms": means["terms"],
+            "train": {"top1": means["top1"], "top5": means["top5"]},
+            "eval": found.as_dict(),
+            "images_per_second": images / max(self._training_seconds, 1e-9),
+        }
+        if self.ema is not None:
+            record["ema"] = self._evaluate(self.ema.module).as_dict()
+        self.records.append(record)
+        self._schedule(self.epoch, found.top1)
+        score = found.top1 if found.top1 is not None else found.agreement
+        if score is not None and (self.best["top1"] is None or score > self.best["top1"]):
+            self.best = {"top1": score, "epoch": self.epoch}
+            if self.accelerator.is_main_process:
+                self.checkpoints.save_best({"student": self.student.state_dict()}, self.best)
+        self.save()
+        self.display.epoch_ended(record)
+        if self.accelerator.is_main_process:
+            self.run.write_metrics(self.records)
+            self.plugins.epoch_ended(self.run, record)
+        (stop,) = self._agree(self.stop.signal is not None)
+        if stop and self.epoch < self.spec.train.epochs:
+            self._interrupt()
+
+    def _evaluate(self, model: torch.nn.Module) -> Evaluation:
+        return evaluate(
+            model,
+            self.eval_data,
+            self.accelerator,
+            teacher_predictions=self._teacher_predictions,
+            channels_last=self.spec.train.channels_last,
+        )
+
+    def _schedule(self, epoch: int, metric: float | None = None) -> None:
+        if self.scheduler is None:
+            return
+        self.scheduler.step(epoch, metric)
+        self.scheduler.step_update(self.step)
+
+    def _reduce(self, sums: Tensor) -> Tensor:
+        reduced: Tensor = self.accelerator.reduce(sums, reduction="sum")
+        return reduced
+
+    def _interrupt(self) -> None:
+        name = self.stop.signal.name if self.stop.signal is not None else "another process"
+        raise Interrupted(
+            f"stopped by {name} after step {self.step}; a checkpoint was written: the same command goes on from it",
+            self.stop.exit_code,
+        )
+
+    # -- its state -------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write a checkpoint; never of a loss that is not finite.
+
+        Raises:
+            RunFailed: a loss is not finite.
+        """
+        self.meter.check(self._saved_step)
+        if self.accelerator.is_main_process:
+            self.checkpoints.save(self.step, self._state())
+        self._saved_at, self._saved_step = time.monotonic(), self.step
+
+    def _state(self) -> dict[str, Any]:
+        scaler = self.accelerator.scaler
+        return {
+            "distillation": dict(self.distillation.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "plateau": self._plateau_state(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "ema": None if self.ema is None else dict(self.ema.module.state_dict()),
+            "meter": self.meter.state_dict(),
+            "position": {"epoch": self.epoch, "batch": self.batch, "step": self.step},
+            "records": self.records,
+            "best": self.best,
+            "teacher": {"scores": self.teacher_scores, "predictions": self._teacher_predictions},
+            "seconds": {"wall": self.wall_seconds, "epoch": self._training_seconds},
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint's state."""
+        self.distillation.load_state_dict(state["distillation"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        inner = getattr(self.scheduler, "lr_scheduler", None)
+        if state["plateau"] is not None and inner is not None:
+            inner.load_state_dict(state["plateau"])
+        if self.accelerator.scaler is not None and state["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        if self.ema is not None and state["ema"] is not None:
+            self.ema.module.load_state_dict(state["ema"])
+        self.meter.load_state_dict(state["meter"])
+        position = state["position"]
+        self.epoch, self.batch, self.step = position["epoch"], position["batch"], position["step"]
+        self.records = state["records"]
+        self.best = state["best"]
+        if self.accelerator.num_processes == 1:
+            self.teacher_scores = state["teacher"]["scores"]
+            self._teacher_predictions = state["teacher"]["predictions"]
+        self.seconds, self._training_seconds = state["seconds"]["wall"], state["seconds"]["epoch"]
+        self._saved_step = self.step
+
+    def _plateau_state(self) -> dict[str, Any] | None:
+        # timm's other schedulers are functions of the epoch
+        inner = getattr(self.scheduler, "lr_scheduler", None)
+        if inner is None:
+            return None
+        plain = (bool, int, float, str, list, type(None))
+        return {name: value for name, value in inner.state_dict().items() if isinstance(value, plain)}

@@ -1,0 +1,125 @@
+"""The check before anything is trained: data found, models built without memory, heads fitted, settings taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from kdcore.engine.optim import build_optimizer, build_scheduler
+from kdcore.engine.prepare import Prepared, Splits, open_splits, prepare
+from kdcore.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from kdcore.plugins import Plugins
+    from kdcore.spec.load import LoadedSpec
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What a run would work with."""
+
+    student: str
+    student_parameters: int
+    teacher: str | None
+    teacher_parameters: int | None
+    head_parameters: int
+    num_classes: int
+    train_size: int | None
+    eval_size: int | None
+    image_size: tuple[int, int]
+    warnings: tuple[str, ...] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**self.__dict__, "image_size": list(self.image_size), "warnings": list(self.warnings)}
+
+    def lines(self) -> list[str]:
+        """For people."""
+        side = "x".join(map(str, self.image_size))
+        size = "a stream of" if self.train_size is None else f"{self.train_size:,}"
+        text = [f"data     {size} images of {side}, {self.num_classes} classes"]
+        if self.teacher is not None:
+            text.append(f"teacher  {self.teacher}, {self.teacher_parameters:,} parameters")
+        heads = f", {self.head_parameters:,} more in the distillers' heads" if self.head_parameters else ""
+        return [*text, f"student  {self.student}, {self.student_parameters:,} parameters{heads}"]
+
+
+def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
+    """Everything that can be found wrong without training, the teacher's own spec included.
+
+    Raises:
+        UserError: with all problems that were found.
+    """
+    from kdcore.plugins import get_plugins
+
+    plugins = plugins or get_plugins()
+    teacher_classes: int | None = None
+    if loaded.teacher is not None:
+        try:
+            teacher_classes = check(loaded.teacher, plugins).num_classes
+        except UserError as error:
+            name = loaded.teacher.path.name if loaded.teacher.path else loaded.teacher.spec.name
+            raise UserError(_under(f"teacher.run ({name})", problem) for problem in error.problems) from error
+    splits = open_splits(loaded.spec, plugins, teacher_classes)
+    if teacher_classes is not None and teacher_classes != splits.num_classes:
+        raise UserError(
+            Problem(
+                "teacher.run",
+                f"the teacher learns {teacher_classes} classes, the student's data has {splits.num_classes}",
+                value=loaded.spec.teacher.run if loaded.spec.teacher else None,
+            )
+        )
+    prepared = prepare(loaded, splits, plugins, device=torch.device("meta"))
+    _check_training(loaded, prepared)
+    return _report(splits, prepared)
+
+
+def _check_training(loaded: LoadedSpec, prepared: Prepared) -> None:
+    spec = loaded.spec
+    problems: list[Problem] = []
+    if spec.train.precision == "fp16" and not torch.cuda.is_available():
+        problems.append(
+            Problem(
+                "train.precision", "fp16 needs a GPU, and there is none", value="fp16", allowed="fp32, bf16"
+            )
+        )
+    try:
+        optimizer = build_optimizer(spec.optimizer, prepared.distillation)
+        build_scheduler(spec.scheduler, optimizer, epochs=spec.train.epochs, steps_per_epoch=1)
+    except UserError as error:
+        problems += error.problems
+    if problems:
+        raise UserError(problems)
+
+
+def _report(splits: Splits, prepared: Prepared) -> Preflight:
+    teacher = prepared.teacher
+    return Preflight(
+        student=prepared.student.name,
+        student_parameters=count(prepared.student.model),
+        teacher=None if teacher is None else teacher.name,
+        teacher_parameters=None if teacher is None else count(teacher.model),
+        head_parameters=count(prepared.distillation.distillers),
+        num_classes=splits.num_classes,
+        train_size=None if splits.train.stream else prepared.train.size,
+        eval_size=None if splits.eval.stream else len(splits.eval),
+        image_size=prepared.input.image_size,
+        warnings=prepared.warnings,
+    )
+
+
+def count(module: torch.nn.Module) -> int:
+    """Parameters of a module."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _under(place: str, problem: Problem) -> Problem:
+    return Problem(
+        f"{place}: {problem.where}",
+        problem.message,
+        allowed=problem.allowed,
+        nearest=problem.nearest,
+        hint=problem.hint,
+    )

@@ -1,0 +1,276 @@
+"""From a loaded spec to everything a run needs: data, models, distillers. On the meta device it is a check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import nn
+
+from kdcore.data import build_eval_data, build_train_data, check_same_classes, open_split
+from kdcore.data.inputs import InputConfig, resolve_input
+from kdcore.engine.distillation import Distillation
+from kdcore.engine.seeds import derive
+from kdcore.engine.teacher_images import TeacherImages
+from kdcore.errors import Problem, UserError
+from kdcore.features import find_adapter
+from kdcore.models import BuiltModel, build_model, load_config
+from kdcore.results.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from kdcore.data import EvalData, Source, TrainData
+    from kdcore.plugins import Plugins
+    from kdcore.spec.load import LoadedSpec
+    from kdcore.spec.models import ModelSpec, RunSpec
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The images to train on and those to evaluate on; K, and the classes' names where they are known."""
+
+    train: Source
+    eval: Source
+    num_classes: int
+    classes: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is trained, on what, and what it learns from."""
+
+    distillation: Distillation
+    train: TrainData
+    eval: EvalData
+    student: BuiltModel
+    teacher: BuiltModel | None
+    ema: ModelEmaV3 | None
+    input: InputConfig
+    teacher_images: TeacherImages | None
+    warnings: tuple[str, ...]
+
+
+def open_splits(spec: RunSpec, plugins: Plugins, known_classes: int | None = None) -> Splits:
+    """Open both splits and settle the number of classes; `known_classes` is the teacher's, for unlabelled images.
+
+    Raises:
+        UserError: a split is missing, the splits' classes differ, or K is not to be had.
+    """
+    data = spec.data
+    train = open_split(data, data.train_split, plugins=plugins, where="data.train_split")
+    evaluation = train
+    if data.eval_split is not None:
+        evaluation = open_split(data, data.eval_split, plugins=plugins, where="data.eval_split")
+        check_same_classes(train, evaluation, where="data.eval_split")
+    labelled = train if train.labelled else evaluation
+    found = labelled.num_classes if labelled.labelled else None
+    if found is not None and data.num_classes not in (None, found):
+        raise UserError(
+            Problem("data.num_classes", f"{data.dataset} has {found} classes", value=data.num_classes)
+        )
+    num_classes = found or data.num_classes or known_classes
+    if num_classes is None:
+        raise UserError(
+            Problem(
+                "data.num_classes", f"{data.dataset} does not tell how many classes there are: say it here"
+            )
+        )
+    if num_classes < 2:
+        raise UserError(Problem("data.dataset", f"{data.dataset} has one class only; classifying needs two"))
+    if not train.labelled and spec.task.weight != 0:
+        raise UserError(
+            Problem(
+                "task.weight",
+                f"the images of split '{data.train_split}' have no labels, which the task loss reads",
+                value=spec.task.weight,
+                hint="set it to 0, or give the images in a folder per class",
+            )
+        )
+    return Splits(train, evaluation, num_classes, labelled.classes)
+
+
+@dataclass(frozen=True)
+class TeacherPlan:
+    """The teacher as a model to build; `size` is the side of its input, None where the model's own holds."""
+
+    model: ModelSpec
+    size: int | None
+
+
+def plan_teacher(loaded: LoadedSpec, student: InputConfig) -> TeacherPlan | None:
+    """Which teacher to build: the spec's, or the student of `teacher.run`, from its run directory once it is finished.
+
+    Raises:
+        UserError: `teacher.model` is not the model of `teacher.run`.
+    """
+    teacher = loaded.spec.teacher
+    if teacher is None:
+        return None
+    if loaded.teacher is None:
+        # pretrained weights and run directories know their size; others see what the student sees
+        known = teacher.pretrained or (teacher.checkpoint and load_config(Path(teacher.checkpoint)))
+        return TeacherPlan(teacher, teacher.image_size or (None if known else student.image_size[0]))
+    trained = loaded.teacher.spec
+    if teacher.model not in (None, trained.student.model):
+        raise UserError(
+            Problem(
+                "teacher.model",
+                f"teacher.run trains another model, '{trained.student.model}'",
+                value=teacher.model,
+            )
+        )
+    directory = run_directory(loaded.teacher)
+    known_of_it = {
+        "run": None,
+        "model": trained.student.model,
+        "small_input": trained.student.small_input,
+        "options": {**trained.student.options, **teacher.options},
+        "checkpoint": str(directory.path) if directory.finished else None,
+    }
+    size = teacher.image_size or (None if directory.finished else trained.data.image_size)
+    return TeacherPlan(teacher.model_copy(update=known_of_it), size)
+
+
+def run_directory(loaded: LoadedSpec) -> RunDirectory:
+    """Where this spec's run leaves its things."""
+    return RunDirectory(Path(loaded.spec.output) / loaded.spec.name)
+
+
+def prepare(
+    loaded: LoadedSpec,
+    splits: Splits,
+    plugins: Plugins,
+    *,
+    device: torch.device,
+    rank: int = 0,
+    world: int = 1,
+) -> Prepared:
+    """Build data, student, teacher and distillers; on the meta device shapes only, and no weights are read.
+
+    Raises:
+        UserError: a model cannot be built or loaded, the classes differ, or a distiller cannot work with the pair.
+    """
+    spec = loaded.spec
+    builder = _Builder(spec, splits, plugins, meta=device.type == "meta")
+    student = builder.model(spec.student, "student", spec.data.image_size)
+    input_config = resolve_input(spec.data, student.input)
+    plan = plan_teacher(loaded, input_config)
+    teacher = None if plan is None else builder.model(plan.model, "teacher", plan.size)
+    teacher_images = None if teacher is None else _teacher_images(input_config, teacher, device)
+    models = [None if one is None else builder.place(one.model, device) for one in (student, teacher)]
+    assert models[0] is not None
+    adapters = [
+        None
+        if model is None or named is None
+        else find_adapter(model, named.adapter, plugins, f"{role}.adapter")
+        for role, model, named in (("student", models[0], spec.student), ("teacher", models[1], spec.teacher))
+    ]
+    ema = None
+    if spec.train.ema is not None and device.type != "meta":
+        ema = ModelEmaV3(models[0], decay=spec.train.ema)  # a copy from before any hook is set
+    views_unknown = partial(
+        build_train_data,
+        splits.train,
+        spec.data,
+        input_config,
+        batch_size=spec.train.batch_size,
+        seed=spec.seed,
+        num_classes=splits.num_classes,
+        rank=rank,
+        world=world,
+        device_type=device.type,
+    )
+    train = views_unknown()
+    distillation = Distillation(
+        models[0],
+        models[1],
+        loaded.distillers,
+        num_classes=splits.num_classes,
+        image_size=input_config.image_size,
+        train_size=train.size or 0,
+        train_labels=train.labels,
+        task_weight=spec.task.weight,
+        label_smoothing=spec.task.label_smoothing,
+        student_adapter=adapters[0],
+        teacher_adapter=adapters[1],
+        teacher_images=teacher_images,
+        teacher_image_size=None if teacher is None else teacher.input.image_size,
+        in_chans=spec.data.channels,
+        seed=spec.seed,
+    )
+    _check_needs(distillation, splits)
+    if distillation.requires.views > 1:
+        train = views_unknown(views=distillation.requires.views)
+    evaluation = build_eval_data(
+        splits.eval,
+        spec.data,
+        input_config,
+        batch_size=_eval_batch(spec.train.batch_size),
+        rank=rank,
+        world=world,
+        num_classes=splits.num_classes,
+        device_type=device.type,
+    )
+    warnings = student.warnings + (() if teacher is None else teacher.warnings)
+    if teacher is not None and teacher.random_weights and loaded.teacher is None:
+        warnings += ("teacher: its weights are random: say 'pretrained', 'checkpoint' or 'run'",)
+    return Prepared(
+        distillation, train, evaluation, student, teacher, ema, input_config, teacher_images, warnings
+    )
+
+
+def _eval_batch(batch_size: int) -> int:
+    """Without gradients a larger batch fits, and a small one would waste time."""
+    return max(batch_size, min(4 * batch_size, 256))
+
+
+def _teacher_images(student: InputConfig, teacher: BuiltModel, device: torch.device) -> TeacherImages | None:
+    # where nothing was learnt, there is no normalisation of the teacher's own
+    own = replace(student, image_size=teacher.input.image_size) if teacher.random_weights else teacher.input
+    converter = TeacherImages(student, own)
+    return None if converter.identity else converter.to(device)
+
+
+@dataclass(frozen=True)
+class _Builder:
+    spec: RunSpec
+    splits: Splits
+    plugins: Plugins
+    meta: bool
+
+    def model(self, model: ModelSpec, role: str, size: int | None) -> BuiltModel:
+        """Build one model; its initial weights are a function of the seed and its role."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive(self.spec.seed, role))
+            return build_model(
+                model,
+                num_classes=self.splits.num_classes,
+                in_chans=self.spec.data.channels,
+                image_size=None if size is None else (size, size),
+                plugins=self.plugins,
+                where=role,
+                device="meta" if self.meta else "cpu",
+            )
+
+    def place(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """Move a model to the device, in the memory order that the spec says."""
+        model = model.to(device)
+        return model.to(memory_format=torch.channels_last) if self.spec.train.channels_last else model
+
+
+def _check_needs(distillation: Distillation, splits: Splits) -> None:
+    requires = distillation.requires
+    if requires.target and not splits.train.labelled:
+        raise UserError(
+            Problem("distiller", "a distiller reads the ground truth, and the training images have no labels")
+        )
+    if requires.sample_index and splits.train.stream:
+        raise UserError(
+            Problem(
+                "distiller",
+                "a distiller needs each sample's position, which a stream of images does not tell",
+            )
+        )

@@ -1,0 +1,197 @@
+"""One process's work on one run: accelerator, data, models, training, and what is left behind at the end."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
+from accelerate.utils import DistributedDataParallelKwargs
+
+from kdcore.data.mix import Mixer
+from kdcore.engine.api import RunResult
+from kdcore.engine.loop import Training
+from kdcore.engine.preflight import count
+from kdcore.engine.prepare import Prepared, Splits, open_splits, prepare
+from kdcore.models import save_student
+from kdcore.results.environment import environment
+from kdcore.spec.load import resolved_dict
+
+if TYPE_CHECKING:
+    from kdcore.engine.display import Display
+    from kdcore.engine.signals import StopRequest
+    from kdcore.plugins import Plugins
+    from kdcore.results.rundir import RunDirectory
+    from kdcore.spec.load import LoadedSpec
+
+_PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+class Session:
+    """Builds a run, trains it, and writes its end."""
+
+    def __init__(
+        self,
+        loaded: LoadedSpec,
+        plugins: Plugins,
+        directory: RunDirectory,
+        display: Display,
+        stop: StopRequest,
+    ) -> None:
+        self.loaded = loaded
+        self.spec = loaded.spec
+        self.plugins = plugins
+        self.directory = directory
+        self.display = display
+        self.stop = stop
+        self.training: Training | None = None
+        self.prepared: Prepared | None = None
+
+    def run(self) -> RunResult:
+        """Train to the end and write the summary and the student.
+
+        Raises:
+            RunFailed: the run could not go on.
+            Interrupted: it was asked to stop.
+        """
+        accelerator = self._accelerator()
+        splits = open_splits(self.spec, self.plugins)
+        prepared = self.prepared = prepare(
+            self.loaded,
+            splits,
+            self.plugins,
+            device=accelerator.device,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+        )
+        for text in prepared.warnings:
+            self.display.warn(text)
+        training = self.training = self._training(accelerator, prepared, splits.num_classes)
+        if accelerator.is_main_process:
+            about = environment(
+                self.plugins, accelerator.device, accelerator.num_processes, self.directory.path.parent
+            )
+            self.directory.begin(json.loads(json.dumps(resolved_dict(self.loaded))), about)
+        self._resume(training)
+        self._show_teacher(training, splits.num_classes)
+        if accelerator.is_main_process:
+            self.plugins.run_started(self.directory)
+        training.fit()
+        summary = self.conclude("finished")
+        if accelerator.is_main_process:
+            self._save_students(prepared, splits, training, summary)
+            self.directory.write_summary(summary)
+            self.plugins.run_finished(self.directory, summary)
+        accelerator.wait_for_everyone()
+        return RunResult(self.directory.path, summary, training.records)
+
+    def conclude(self, status: str, error: str | None = None) -> dict[str, Any]:
+        """The summary as things stand; written unless the run is finished, when the student comes first."""
+        training, prepared = self.training, self.prepared
+        if training is None or prepared is None:
+            return {"status": status}
+        last: dict[str, Any] = training.records[-1] if training.records else {}
+        rates = [record["images_per_second"] for record in training.records]
+        summary: dict[str, Any] = {
+            "status": status,
+            "student": {
+                "model": prepared.student.name,
+                **{name: last.get("eval", {}).get(name) for name in ("top1", "top5", "agreement")},
+                "best_top1": training.best["top1"],
+                "best_epoch": training.best["epoch"],
+                "parameters": count(training.student),
+            },
+            "distiller": {"parameters": count(training.distillation.distillers)},
+            "teacher": None,
+            "epochs": training.epoch,
+            "steps": training.step,
+            "images_per_second": sum(rates) / len(rates) if rates else None,
+            "wall_seconds": training.wall_seconds,
+            "peak_memory_bytes": _peak_memory(training.accelerator.device),
+        }
+        if "ema" in last:
+            summary["student"]["ema"] = last["ema"]
+        if prepared.teacher is not None:
+            summary["teacher"] = {
+                "model": prepared.teacher.name,
+                **(training.teacher_scores or {}),
+                "parameters": count(prepared.teacher.model),
+            }
+        if error is not None:
+            summary["error"] = error
+        if status != "finished" and training.accelerator.is_main_process:
+            self.directory.write_summary(summary)
+        return summary
+
+    # -- its parts -------------------------------------------------------------------------------------------
+
+    def _accelerator(self) -> Accelerator:
+        # accelerate keeps the first Accelerator's precision for the whole process; a teacher's run has its own
+        AcceleratorState._reset_state()
+        GradientState._reset_state()
+        handlers = []
+        if self.spec.task.weight == 0:
+            # the classifier may be in no loss
+            handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
+        return Accelerator(mixed_precision=_PRECISIONS[self.spec.train.precision], kwargs_handlers=handlers)
+
+    def _training(self, accelerator: Accelerator, prepared: Prepared, num_classes: int) -> Training:
+        data = self.spec.data
+        mixer = None
+        if data.mixup > 0 or data.cutmix > 0:
+            mixer = Mixer(data.mixup, data.cutmix, num_classes, seed=self.spec.seed)
+        return Training(
+            self.spec, prepared, mixer, self.directory, accelerator, self.display, self.plugins, self.stop
+        )
+
+    def _resume(self, training: Training) -> None:
+        state = training.checkpoints.load(self.display.warn)
+        if state is None:
+            return
+        training.load(state)
+        if training.accelerator.is_main_process:
+            self.directory.write_metrics(training.records)
+        where = f"epoch {training.epoch}" + (f", batch {training.batch}" if training.batch else "")
+        self.display.note(f"going on from the checkpoint after {where} (step {training.step})")
+
+    def _show_teacher(self, training: Training, num_classes: int) -> None:
+        measured = training.measure_teacher()
+        scores = training.teacher_scores or {}
+        if measured is None or scores.get("top1") is None:
+            return
+        top1 = scores["top1"]
+        self.display.note(
+            f"teacher  top-1 {top1:.2f} %, top-5 {scores['top5']:.2f} % on the evaluation images"
+        )
+        chance = 100 / num_classes
+        if top1 < chance + 0.1 * (100 - chance):
+            self.display.warn(
+                f"teacher: its top-1 of {top1:.2f} % is little better than chance ({chance:.2f} %)"
+            )
+
+    def _save_students(
+        self, prepared: Prepared, splits: Splits, training: Training, summary: dict[str, Any]
+    ) -> None:
+        save = {
+            "model_name": prepared.student.name,
+            "num_classes": splits.num_classes,
+            "input": prepared.input,
+            "options": self.spec.student.options,
+            "small_input": self.spec.student.small_input,
+            "class_names": splits.classes,
+            "metrics": summary["student"],
+        }
+        save_student(training.student, self.directory.student, **save)
+        if training.ema is not None:
+            save_student(training.ema.module, self.directory.path / "student-ema", **save)
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,43 @@
+"""The teacher's view of the student's images: its own mean, deviation and input size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from kdcore.data.inputs import InputConfig
+
+
+class TeacherImages(nn.Module):
+    """Turns images normalised for the student, `[B, C, H, W]`, into what the teacher was trained on."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, student: InputConfig, teacher: InputConfig) -> None:
+        super().__init__()
+        own, other = (
+            torch.tensor([config.mean, config.std], dtype=torch.float64) for config in (student, teacher)
+        )
+        # ((x * own_std + own_mean) - mean) / std, in one multiplication and one addition
+        scale = own[1] / other[1]
+        shift = (own[0] - other[0]) / other[1]
+        self.register_buffer("scale", scale.float().view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("shift", shift.float().view(1, -1, 1, 1), persistent=False)
+        self.size = teacher.image_size if teacher.image_size != student.image_size else None
+        self.renormalise = bool((scale != 1).any() or (shift != 0).any())
+
+    @property
+    def identity(self) -> bool:
+        """Teacher and student see the same."""
+        return self.size is None and not self.renormalise
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`[B, C, H, W]` -> `[B, C, *teacher's size]`."""
+        if self.size is not None:
+            images = F.interpolate(images, self.size, mode="bicubic", antialias=True, align_corners=False)
+        return torch.addcmul(self.shift, images, self.scale) if self.renormalise else images

@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdcore import Batch, Distillation, FeatureMap, ModelOutput, Progress, Requires, UserError
+
+
+class Net(nn.Module):
+    """A classifier that is not timm's."""
+
+    def __init__(self, width: int = 4, num_classes: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 3, stride=2, padding=1)
+        self.norm = nn.BatchNorm2d(width)
+        self.fc = nn.Linear(width, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.fc(self.norm(self.conv(images)).relu().mean((2, 3)))
+
+
+class Difference(nn.Module):
+    """The squared difference of the logits, and of a module's features after a trained projection."""
+
+    def __init__(self, weight: float = 1.0, **requires: Any) -> None:
+        super().__init__()
+        self.requires = Requires(**{"student_stages": ("conv",), "teacher_stages": ("conv",), **requires})
+        self.head = nn.Conv2d(4, 6, 1)
+        self.weight = weight
+        self.seen: list[tuple[ModelOutput, ModelOutput | None, Batch, Progress]] = []
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        self.seen.append((student, teacher, batch, progress))
+        terms = {"logits": self.weight * F.mse_loss(student.logits, teacher.logits)}
+        if self.requires.student_stages:
+            terms["hint"] = F.mse_loss(self.head(student.features["conv"].map), teacher.features["conv"].map)
+        return terms
+
+
+class Nothing(nn.Module):
+    requires = Requires(teacher=False)
+
+    def forward(self, *_: Any) -> dict[str, Tensor]:
+        return {}
+
+
+@pytest.fixture
+def pair() -> tuple[Net, Net]:
+    torch.manual_seed(0)
+    return Net(4), Net(6)
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+target = torch.tensor([0, 1, 2, 0, 1])
+
+
+def test_the_loss_is_the_task_loss_plus_the_terms(pair: tuple[Net, Net], images: Tensor):
+    student, teacher = pair
+    distillation = Distillation(
+        student, teacher, Difference(), num_classes=3, image_size=8, label_smoothing=0.1
+    )
+    out = distillation(images, target)
+    # the student again, by hand, with the statistics of the batch as in the pass above
+    logits = student(images)
+    with torch.no_grad():
+        guided = teacher(images)
+    assert torch.equal(out.logits, logits)
+    assert out.teacher_logits is not None
+    assert torch.equal(out.teacher_logits, guided)
+    task = F.cross_entropy(logits, target, label_smoothing=0.1)
+    torch.testing.assert_close(out.task_loss, task)
+    torch.testing.assert_close(out.terms["logits"], ((logits - guided) ** 2).mean())
+    torch.testing.assert_close(out.loss, task + out.terms["logits"] + out.terms["hint"])
+
+
+def test_everything_but_the_teacher_is_trained(pair: tuple[Net, Net], images: Tensor):
+    student, teacher = pair
+    distiller = Difference()
+    distillation = Distillation(student, teacher, distiller, num_classes=3, image_size=8)
+    expected = {id(one) for one in (*student.parameters(), *distiller.parameters())}
+    assert {id(one) for one in distillation.parameters()} == expected
+    distillation.train()(images, target).loss.backward()
+    assert all(one.grad is not None for one in distillation.parameters())
+    assert all(one.grad is None and not one.requires_grad for one in teacher.parameters())
+    assert student.training
+    assert not teacher.training
+    assert not any("teacher" in name for name in distillation.state_dict())
+    assert distillation.student is student
+    assert distillation.teacher is teacher
+    assert list(distillation.distillers.values()) == [distiller]
+
+
+def test_the_teachers_statistics_do_not_move(pair: tuple[Net, Net], images: Tensor):
+    student, teacher = pair
+    before = copy.deepcopy(teacher.state_dict())
+    distillation = Distillation(student, teacher, Difference(), num_classes=3, image_size=8).train()
+    distillation(images, target)
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+
+
+def test_the_teacher_moves_along(pair: tuple[Net, Net]):
+    student, teacher = pair
+    distillation = Distillation(student, teacher, Difference(), num_classes=3, image_size=8).to(torch.float64)
+    assert teacher.fc.weight.dtype == torch.float64
+    out = distillation(torch.randn(2, 3, 8, 8, dtype=torch.float64), target[:2])
+    assert out.loss.dtype == torch.float64
+
+
+def test_one_forward_pass_a_model_whatever_the_number_of_distillers(pair: tuple[Net, Net], images: Tensor):
+    student, teacher = pair
+    calls = {"student": 0, "teacher": 0}
+    for name, model in (("student", student), ("teacher", teacher)):
+        model.register_forward_pre_hook(lambda *_, name=name: calls.update({name: calls[name] + 1}))
+    one, other = Difference(), Difference(weight=2.0)
+    distillation = Distillation(student, teacher, [one, other], num_classes=3, image_size=8)
+    calls.update(student=0, teacher=0)
+    out = distillation(images, target)
+    assert calls == {"student": 1, "teacher": 1}
+    assert set(out.terms) == {
+        "difference.logits",
+        "difference.hint",
+        "difference_2.logits",
+        "difference_2.hint",
+    }
+    torch.testing.assert_close(out.terms["difference_2.logits"], 2 * out.terms["difference.logits"])
+
+
+def test_a_distiller_gets_what_it_asks_for(pair: tuple[Net, Net], images: Tensor):
+    distiller = Difference(sample_index=True)
+    distillation = Distillation(*pair, distiller, num_classes=3, image_size=8)
+    index, progress = torch.arange(5), Progress(epoch=1.5, step=3, total_steps=10, total_epochs=5)
+    with pytest.raises(ValueError, match="index is missing"):
+        distillation(images, target)
+    distillation(images, target, index=index, progress=progress)
+    student, teacher, batch, seen = distiller.seen[-1]
+    assert isinstance(student.features["conv"], FeatureMap)
+    assert student.features["conv"].map.shape == (5, 4, 4, 4)
+    assert teacher is not None
+    assert teacher.features["conv"].map.shape == (5, 6, 4, 4)
+    assert not teacher.logits.requires_grad
+    assert batch.index is index
+    assert seen is progress
+
+
+def test_views_are_passed_one_by_one(pair: tuple[Net, Net], images: Tensor):
+    student, teacher = pair
+    distiller = Difference(views=2, student_stages=(), teacher_stages=())
+    distillation = Distillation(student.eval(), teacher, distiller, num_classes=3, image_size=8).eval()
+    both = torch.stack([images, images.flip(3)], dim=1)
+    out = distillation(both, target)
+    seen = distiller.seen[-1][0]
+    torch.testing.assert_close(seen.views[0].logits, student(images))
+    torch.testing.assert_close(seen.views[1].logits, student(images.flip(3)))
+    expected = (
+        F.cross_entropy(student(images), target) + F.cross_entropy(student(images.flip(3)), target)
+    ) / 2
+    torch.testing.assert_close(out.task_loss, expected)
+    with pytest.raises(ValueError, match="2 views"):
+        distillation(images, target)
+
+
+def test_without_a_task_loss_no_labels_are_needed_and_the_classifier_still_has_a_gradient(
+    pair: tuple[Net, Net], images: Tensor
+):
+    student, teacher = pair
+    distiller = Difference()
+    distillation = Distillation(student, teacher, distiller, num_classes=3, image_size=8, task_weight=0.0)
+    out = distillation(images)
+    assert out.task_loss.item() == 0
+    out.terms["hint"].backward(retain_graph=True)
+    assert student.fc.weight.grad is None
+    out.loss.backward()
+    assert student.fc.weight.grad is not None
+
+
+def test_labels_that_are_needed_and_missing_are_said(pair: tuple[Net, Net], images: Tensor):
+    with pytest.raises(ValueError, match="target is missing"):
+        Distillation(*pair, Difference(), num_classes=3, image_size=8)(images)
+    reading = Distillation(*pair, Difference(target=True), num_classes=3, image_size=8, task_weight=0.0)
+    with pytest.raises(ValueError, match="target is missing"):
+        reading(images)
+
+
+def test_soft_targets(pair: tuple[Net, Net], images: Tensor):
+    soft = torch.full((5, 3), 1 / 3)
+    out = Distillation(*pair, Difference(), num_classes=3, image_size=8)(images, soft)
+    expected = -(F.log_softmax(out.logits, dim=1) / 3).sum(1).mean()
+    torch.testing.assert_close(out.task_loss, expected)
+
+
+def test_known_outputs_of_the_teacher_spare_its_pass(pair: tuple[Net, Net], images: Tensor):
+    student, teacher = pair
+    distiller = Difference(student_stages=(), teacher_stages=())
+    distillation = Distillation(student, teacher, distiller, num_classes=3, image_size=8)
+    teacher.register_forward_pre_hook(lambda *_: pytest.fail("the teacher ran"))
+    known = ModelOutput(torch.zeros(5, 3))
+    out = distillation(images, target, teacher_output=known)
+    torch.testing.assert_close(out.terms["logits"], (out.logits**2).mean())
+
+
+def test_the_teacher_sees_its_own_images(pair: tuple[Net, Net], images: Tensor):
+    student, teacher = pair
+    distiller = Difference(student_stages=(), teacher_stages=())
+    distillation = Distillation(
+        student, teacher, distiller, num_classes=3, image_size=8, teacher_images=lambda x: 2 * x + 1
+    )
+    out = distillation(images, target)
+    assert out.teacher_logits is not None
+    torch.testing.assert_close(out.teacher_logits, teacher(2 * images + 1))
+
+
+def test_a_run_without_a_teacher(pair: tuple[Net, Net], images: Tensor):
+    distillation = Distillation(pair[0], None, Nothing(), num_classes=3, image_size=8)
+    out = distillation(images, target)
+    assert out.teacher_logits is None
+    assert torch.equal(out.loss, out.task_loss)
+
+
+def test_a_teacher_that_no_distiller_reads_does_not_run(pair: tuple[Net, Net], images: Tensor):
+    student, teacher = pair
+    distillation = Distillation(student, teacher, Nothing(), num_classes=3, image_size=8)
+    teacher.register_forward_pre_hook(lambda *_: pytest.fail("the teacher ran"))
+    assert distillation(images, target).teacher_logits is None
+
+
+def test_a_missing_teacher_is_said(pair: tuple[Net, Net]):
+    with pytest.raises(UserError, match="needs a teacher"):
+        Distillation(pair[0], None, Difference(), num_classes=3, image_size=8)
+
+
+def test_an_unknown_module_path_is_said_with_the_nearest(pair: tuple[Net, Net]):
+    with pytest.raises(UserError, match=r"student: .*'convv'") as caught:
+        Distillation(*pair, Difference(student_stages=("convv",)), num_classes=3, image_size=8)
+    assert caught.value.problems[0].nearest == "conv"
+
+
+def test_what_is_no_distiller_is_said(pair: tuple[Net, Net]):
+    with pytest.raises(UserError, match="'requires'"):
+        Distillation(*pair, nn.Linear(2, 2), num_classes=3, image_size=8)
+    with pytest.raises(UserError, match="at least one"):
+        Distillation(*pair, [], num_classes=3, image_size=8)
+
+
+def test_by_name_with_the_distillers_own_task_weight(pair: tuple[Net, Net], images: Tensor):
+    kd_classic = pytest.importorskip("kd_classic")
+    distillation = Distillation(*pair, "kd", num_classes=3, image_size=8, temperature=2.0)
+    out = distillation(images, target)
+    torch.testing.assert_close(out.task_loss, 0.1 * F.cross_entropy(out.logits, target))
+    expected = 0.9 * kd_classic.kd_loss(out.logits, out.teacher_logits, temperature=2.0)
+    torch.testing.assert_close(out.terms["kd"], expected)
+
+
+def test_several_names_need_the_task_weight(pair: tuple[Net, Net], images: Tensor):
+    pytest.importorskip("kd_classic")
+    several: list[Any] = ["kd", {"name": "dkd", "alpha": 2.0}]
+    with pytest.raises(UserError, match=r"task\.weight"):
+        Distillation(*pair, several, num_classes=3, image_size=8)
+    out = Distillation(*pair, several, num_classes=3, image_size=8, task_weight=1.0)(images, target)
+    assert set(out.terms) == {"kd.kd", "dkd.tckd", "dkd.nckd"}
+
+
+@pytest.mark.parametrize(
+    ("distiller", "options", "words"),
+    [
+        ("kdd", {}, "kdd"),
+        ("kd", {"temprature": 2.0}, "temprature"),
+        ("kd", {"temperature": "hot"}, "temperature"),
+        (["kd"], {"temperature": 2.0, "weight": 1.0}, ""),
+        ([{"alpha": 1.0}], {}, "'name'"),
+        (["kd", "dkd"], {"temperature": 2.0}, "single distiller"),
+    ],
+)
+def test_wrong_names_and_options_are_said(
+    pair: tuple[Net, Net], distiller: Any, options: dict[str, Any], words: str
+):
+    pytest.importorskip("kd_classic")
+    if not words:
+        Distillation(*pair, distiller, num_classes=3, image_size=8, **options)
+        return
+    with pytest.raises(UserError, match=words):
+        Distillation(*pair, distiller, num_classes=3, image_size=8, task_weight=1.0, **options)
+
+
+def test_building_heads_leaves_the_callers_generator_alone(pair: tuple[Net, Net]):
+    pytest.importorskip("kd_classic")
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    Distillation(*pair, "kd", num_classes=3, image_size=8)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_copy_is_independent(pair: tuple[Net, Net], images: Tensor):
+    distillation = Distillation(*pair, Difference(), num_classes=3, image_size=8)
+    twin = copy.deepcopy(distillation)
+    torch.testing.assert_close(twin(images, target).loss, distillation(images, target).loss)
+    with torch.no_grad():
+        twin.student.fc.weight.zero_()
+    assert not torch.equal(twin.student.fc.weight, distillation.student.fc.weight)
+    assert twin.teacher is not distillation.teacher
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_losses_see_float32_logits_under_autocast(pair: tuple[Net, Net], images: Tensor, dtype: torch.dtype):
+    distiller = Difference(student_stages=(), teacher_stages=())
+    distillation = Distillation(*pair, distiller, num_classes=3, image_size=8)
+    with torch.autocast("cpu", dtype=dtype):
+        out = distillation(images, target)
+    assert out.logits.dtype == torch.float32
+    assert distiller.seen[-1][1].logits.dtype == torch.float32  # type: ignore[union-attr]
+    assert out.loss.isfinite()

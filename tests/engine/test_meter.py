@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from kdcore.engine.distillation import DistillationOutput
+from kdcore.engine.meter import Meter
+from kdcore.errors import RunFailed
+
+
+def _output(loss: float, term: float, logits: list[list[float]]) -> DistillationOutput:
+    task = torch.tensor(loss - term)
+    return DistillationOutput(
+        torch.tensor(loss), task, {"kd": torch.tensor(term)}, torch.tensor(logits), None
+    )
+
+
+def test_means_are_weighted_by_the_batches_sizes():
+    meter = Meter(torch.device("cpu"))
+    meter.add(_output(3.0, 1.0, [[1.0, 0.0]] * 3), torch.tensor([0, 0, 1]), step=0)
+    meter.add(_output(7.0, 4.0, [[1.0, 0.0]]), torch.tensor([1]), step=1)
+    means = meter.read()
+    assert means["loss"] == pytest.approx((3 * 3 + 7) / 4)
+    assert means["task_loss"] == pytest.approx((2 * 3 + 3) / 4)
+    assert means["terms"] == {"kd": pytest.approx((1 * 3 + 4) / 4)}
+    assert means["top1"] == pytest.approx(50.0)
+    assert means["top5"] == pytest.approx(100.0)
+
+
+def test_mixed_targets_count_by_their_larger_part():
+    meter = Meter(torch.device("cpu"))
+    meter.add(_output(1.0, 0.5, [[0.0, 2.0], [2.0, 0.0]]), torch.tensor([[0.4, 0.6], [0.3, 0.7]]), step=0)
+    assert meter.read()["top1"] == pytest.approx(50.0)
+
+
+def test_unlabelled_images_have_losses_and_no_accuracy():
+    meter = Meter(torch.device("cpu"))
+    meter.add(_output(1.0, 1.0, [[0.0, 2.0]]), None, step=0)
+    assert meter.read()["top1"] is None
+    assert meter.read()["loss"] == 1.0
+
+
+def test_an_epoch_without_batches_has_no_means():
+    assert Meter(torch.device("cpu")).read()["loss"] is None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_the_guilty_term_its_first_step_and_the_last_checkpoint_are_named(bad: float):
+    meter = Meter(torch.device("cpu"))
+    meter.add(_output(2.0, 1.0, [[0.0, 1.0]]), torch.tensor([1]), step=7)
+    meter.check(None)
+    broken = DistillationOutput(
+        torch.tensor(bad), torch.tensor(1.0), {"kd": torch.tensor(bad)}, torch.tensor([[0.0, 1.0]]), None
+    )
+    meter.add(broken, torch.tensor([1]), step=8)
+    meter.add(broken, torch.tensor([1]), step=9)
+    with pytest.raises(
+        RunFailed, match=r"^kd became NaN or infinite at step 8; the last good checkpoint is of step 5"
+    ):
+        meter.check(5)
+
+
+def test_a_state_goes_on_where_it_was():
+    meter, other = Meter(torch.device("cpu")), Meter(torch.device("cpu"))
+    meter.add(_output(3.0, 1.0, [[1.0, 0.0]] * 3), torch.tensor([0, 0, 1]), step=0)
+    other.load_state_dict(meter.state_dict())
+    for one in (meter, other):
+        one.add(_output(7.0, 4.0, [[1.0, 0.0]]), torch.tensor([1]), step=1)
+    assert meter.read() == other.read()

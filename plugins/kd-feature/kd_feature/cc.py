@@ -1,0 +1,63 @@
+"""CC: differences from the teacher do not go together between neighbouring samples of a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from kd_feature.stages import embeddings, teacher_of
+from kd_feature.tensors import at_least_float32, check_same_shape, full_precision, prepare_features
+from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+
+if TYPE_CHECKING:
+    from kd_feature.options import CCOptions
+
+
+def cc_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
+    """The product of one sample's and the next one's |student - teacher|, the mean over the B - 1 pairs.
+
+    Both features are of one shape `[B, D]`. The gradient goes to the student only. A batch of one has loss 0. The
+    result is float32 for features of a narrower type, else of the student's.
+
+    Source: Peng et al., "Correlation Congruence for Knowledge Distillation", ICCV 2019, in the form that its
+    authors shared with RepDistiller (`distiller_zoo/CC.py`). It depends on the order of the samples, and is not the
+    difference of two tables of correlations that the paper describes.
+
+    Raises:
+        ValueError: the shapes or types do not fit.
+    """
+    check_same_shape(student_features, teacher_features)
+    return _congruence(*prepare_features(student_features, teacher_features, dims=2))
+
+
+def _congruence(student: Tensor, teacher: Tensor) -> Tensor:
+    apart = (student - teacher).abs()
+    return (apart[:-1] * apart[1:]).sum() / max(len(apart) - 1, 1)
+
+
+class CC(nn.Module):
+    """The distiller `cc`, with the loss term `cc`: the embeddings of both through a linear head each, both trained.
+
+    Raises:
+        ValueError: there is no teacher.
+        UserError: a model gives no embedding.
+    """
+
+    def __init__(self, options: CCOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        self.student_head = nn.Linear(setup.student.embedding_dim, options.dim)
+        self.teacher_head = nn.Linear(teacher_of(setup).embedding_dim, options.dim)
+        self.requires = Requires(student_embedding=True, teacher_embedding=True, whole_batch=True)
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """The loss term, weighted."""
+        of_student, of_teacher = embeddings(student, teacher)
+        with full_precision(of_student.device):
+            of_student = self.student_head(at_least_float32(of_student))
+            # the teacher itself gets no gradient, its head does
+            of_teacher = self.teacher_head(at_least_float32(of_teacher.detach()))
+            return {"cc": self.options.weight * _congruence(of_student, of_teacher)}

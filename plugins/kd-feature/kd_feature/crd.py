@@ -1,0 +1,64 @@
+"""CRD: a sample's embedding is close to the teacher's of the same sample, and far from those of other classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kd_feature.crd_loss import CRDLoss
+from kd_feature.negatives import NegativeSampler
+from kd_feature.stages import embeddings, teacher_of
+from kd_feature.tensors import at_least_float32, full_precision
+from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+
+if TYPE_CHECKING:
+    from kd_feature.options import CRDOptions
+
+
+class CRD(nn.Module):
+    """The distiller `crd`, with the loss term `crd`: `CRDLoss` behind a linear head for each model's embedding.
+
+    Negatives are samples of another class; without labels, any other sample. The memories take
+    8 * N * dim bytes: 1.3 GB for 1.28 million samples.
+
+    Raises:
+        ValueError: there is no teacher, or the training set's size is unknown or gives no negatives.
+        UserError: a model gives no embedding.
+    """
+
+    def __init__(self, options: CRDOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        self.requires = Requires(
+            student_embedding=True, teacher_embedding=True, sample_index=True, whole_batch=True
+        )
+        self.student_head = nn.Linear(setup.student.embedding_dim, options.dim)
+        self.teacher_head = nn.Linear(teacher_of(setup).embedding_dim, options.dim)
+        seed = int(torch.randint(2**62, (), generator=setup.generator))
+        self.sampler = NegativeSampler(setup.train_size, setup.train_labels, options.negatives, seed)
+        self.loss = CRDLoss(
+            options.dim, setup.train_size, self.sampler.negatives, options.temperature, options.momentum
+        )
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """The loss term, weighted; the memories take this batch in.
+
+        Raises:
+            ValueError: the batch does not say which samples it has.
+        """
+        if batch.index is None:
+            raise ValueError(
+                "crd needs each sample's position in the training set, and this batch has no index"
+            )
+        of_student, of_teacher = embeddings(student, teacher)
+        with full_precision(of_student.device):
+            of_student = F.normalize(self.student_head(at_least_float32(of_student)), dim=1)
+            # the teacher itself gets no gradient, its head does
+            of_teacher = F.normalize(self.teacher_head(at_least_float32(of_teacher.detach())), dim=1)
+        loss = self.loss(of_student, of_teacher, batch.index, self.sampler(batch.index))
+        return {"crd": self.options.weight * loss}

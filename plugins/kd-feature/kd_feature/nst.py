@@ -1,0 +1,64 @@
+"""NST: the student's channels select the places that the teacher's channels select, as two sets of channels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kd_feature.stages import maps, needed, stage_pairs
+from kd_feature.tensors import full_precision, on_one_grid, prepare_features
+
+if TYPE_CHECKING:
+    from kd_feature.options import NSTOptions
+    from kdcore import Batch, ModelOutput, Progress, Setup
+
+
+def nst_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
+    """The squared maximum mean discrepancy between both models' channels, the mean over the batch.
+
+    A channel is its map, flattened and divided by its L2 norm; the kernel of two channels is their product squared.
+
+    Both features are maps `[B, C, H, W]` that may differ in all but B; the larger grid is averaged down to the
+    other first. The gradient goes to the student only. The result is float32 for features of a narrower type, else
+    of the student's.
+
+    Source: Huang and Wang, "Like What You Like: Knowledge Distill via Neuron Selectivity Transfer", 2017, with
+    the polynomial kernel (d = 2, c = 0).
+
+    Raises:
+        ValueError: the shapes or types do not fit.
+    """
+    student, teacher = on_one_grid(*prepare_features(student_features, teacher_features, dims=4))
+    ours, theirs = F.normalize(student.flatten(2), dim=2), F.normalize(teacher.flatten(2), dim=2)
+    channels, others, places = ours.shape[1], theirs.shape[1], ours.shape[2]
+    with full_precision(student.device):
+        if places**2 <= channels**2 + channels * others + others**2:
+            # The mean of <a, b>^2 over channels a of A and b of B is the product of the tables A^T A / |A| and
+            # B^T B / |B| [places, places], so that the three means make the square of one difference.
+            difference = ours.mT @ ours / channels - theirs.mT @ theirs / others
+            return difference.square().sum(dim=(1, 2)).mean()
+        return _kernel(ours, ours) + _kernel(theirs, theirs) - 2 * _kernel(ours, theirs)
+
+
+def _kernel(a: Tensor, b: Tensor) -> Tensor:
+    return (a @ b.mT).square().mean()
+
+
+class NST(nn.Module):
+    """The distiller `nst`, with the loss term `nst`: `nst_loss` summed over the stages."""
+
+    def __init__(self, options: NSTOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        self.pairs = stage_pairs(options.stages)
+        self.requires = needed(self.pairs)
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """The loss term, weighted."""
+        losses = [nst_loss(*pair) for pair in maps(self.pairs, student, teacher)]
+        return {"nst": self.options.weight * torch.stack(losses).sum()}

@@ -1,0 +1,62 @@
+"""PKT: each sample's neighbours, as probabilities, are in the student as in the teacher."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from kd_feature.stages import embeddings
+from kd_feature.tensors import full_precision, prepare_features
+from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+
+if TYPE_CHECKING:
+    from kd_feature.options import PKTOptions
+
+_EPS = 1e-7  # of the authors' code, beside norms and probabilities
+
+
+def pkt_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
+    """The mean over `[B, B]` of t * log(t / s), with t and s how likely a sample is another's neighbour.
+
+    That is (1 + cosine similarity) / 2, divided by its sum over the samples, the sample itself included; 1e-7 stands
+    beside the norms and beside t and s in the logarithm.
+
+    Both features are `[B, ...]` and may differ in all but B. The gradient goes to the student only. The result is
+    float32 for features of a narrower type, else of the student's.
+
+    Source: Passalis and Tefas, "Learning Deep Representations with Probabilistic Knowledge Transfer", ECCV 2018,
+    with the cosine kernel, and the authors' code.
+
+    Raises:
+        ValueError: the shapes or types do not fit.
+    """
+    student, teacher = prepare_features(student_features, teacher_features)
+    with full_precision(student.device):
+        ours, theirs = _neighbours(student), _neighbours(teacher)
+        return (theirs * ((theirs + _EPS) / (ours + _EPS)).log()).mean()
+
+
+def _neighbours(features: Tensor) -> Tensor:
+    flat = features.flatten(1)
+    norms: Tensor = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
+    unit = flat / (norms + _EPS)
+    # rounding can take a cosine below -1, and the logarithm with it
+    alike = ((unit @ unit.T + 1) / 2).clamp(min=0)
+    return alike / alike.sum(dim=1, keepdim=True)
+
+
+class PKT(nn.Module):
+    """The distiller `pkt` on the embeddings, with the loss term `pkt`."""
+
+    def __init__(self, options: PKTOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        self.requires = Requires(student_embedding=True, teacher_embedding=True, whole_batch=True)
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """The loss term, weighted."""
+        return {"pkt": self.options.weight * pkt_loss(*embeddings(student, teacher))}

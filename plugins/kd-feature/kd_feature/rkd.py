@@ -1,0 +1,138 @@
+"""RKD: distances between samples, and angles between three of them, are in the student as in the teacher."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from kd_feature.stages import embeddings
+from kd_feature.tensors import full_precision, prepare_features
+from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+
+if TYPE_CHECKING:
+    from kd_feature.options import RKDOptions
+
+_EPS = 1e-12  # of the authors' code: the least squared distance
+_ROUNDING = 64  # a squared distance of so many units of rounding is that of two equal samples
+_AT_ONCE = 1 << 22  # angles that are kept for the backward pass; more are computed again in it
+
+
+def rkd_distance_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
+    """Smooth L1 between both tables of distances `[B, B]`, each divided by its mean; the mean over all B^2.
+
+    Both features are `[B, ...]` and may differ in all but B. The gradient goes to the student only; two equal
+    samples have distance 1e-6 and give none. A batch of one has loss 0. The result is float32 for features of a
+    narrower type, else of the student's.
+
+    Source: Park et al., "Relational Knowledge Distillation", CVPR 2019, section 3.2, and
+    the authors' code.
+
+    Raises:
+        ValueError: the shapes or types do not fit.
+    """
+    student, teacher = prepare_features(student_features, teacher_features)
+    with full_precision(student.device):
+        loss = F.smooth_l1_loss(_distances(_relations(student)), _distances(_relations(teacher)))
+    return loss.to(student.dtype)
+
+
+def rkd_angle_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
+    """Smooth L1 between the cosines of the angles at each sample towards two others; the mean over all B^3.
+
+    Both features are `[B, ...]` and may differ in all but B. The gradient goes to the student only; between equal
+    samples there is no direction, and the cosine is 0. From the products of samples `[B, B]`: memory grows with
+    B^3 up to four million angles, with B^2 beyond, and not with the features. The result is float32 for features
+    of a narrower type, else of the student's.
+
+    Source: Park et al., "Relational Knowledge Distillation", CVPR 2019, section 3.2, and
+    the authors' code.
+
+    Raises:
+        ValueError: the shapes or types do not fit.
+    """
+    student, teacher = prepare_features(student_features, teacher_features)
+    samples = student.shape[0]
+    at_once = max(_AT_ONCE // samples**2, 1)
+    with full_precision(student.device):
+        ours, theirs = _relations(student), _relations(teacher)
+        loss = ours.products.new_zeros(())
+        for start in range(0, samples, at_once):
+            part = slice(start, start + at_once)
+            if at_once >= samples:
+                loss = loss + _angle_loss(ours, theirs, part)
+            else:
+                again = checkpoint(
+                    _angle_loss, ours, theirs, part, use_reentrant=False, preserve_rng_state=False
+                )
+                loss = loss + again
+    return (loss / samples**3).to(student.dtype)
+
+
+class _Relations(NamedTuple):
+    """Of samples around their mean: products `[B, B]`, squared distances `[B, B]`, and which pairs are apart."""
+
+    products: Tensor
+    squares: Tensor
+    apart: Tensor
+
+
+def _relations(features: Tensor) -> _Relations:
+    flat = features.flatten(1)
+    if flat.device.type != "mps":  # a device without float64
+        # a distance out of products is a small difference of large numbers
+        flat = flat.double()
+    flat = flat - flat.detach().mean(dim=0)
+    products = flat @ flat.T
+    lengths = products.diagonal()
+    both = lengths.unsqueeze(0) + lengths.unsqueeze(1)
+    squares = both - 2 * products
+    apart = squares.detach() > _ROUNDING * torch.finfo(flat.dtype).eps * both.detach()
+    return _Relations(products, squares, apart.fill_diagonal_(False))
+
+
+def _distances(relations: _Relations) -> Tensor:
+    """Distances over their mean, `[B, B]` with a diagonal of 0."""
+    squares = torch.where(relations.apart, relations.squares, _EPS).clamp(min=_EPS)
+    samples = len(squares)
+    distances = squares.sqrt() * (1 - torch.eye(samples, dtype=squares.dtype, device=squares.device))
+    return distances / (distances.sum() / max(samples * (samples - 1), 1)).clamp(min=_EPS)
+
+
+def _angle_loss(student: _Relations, teacher: _Relations, at: slice) -> Tensor:
+    return F.smooth_l1_loss(_angles(student, at), _angles(teacher, at), reduction="sum")
+
+
+def _angles(relations: _Relations, at: slice) -> Tensor:
+    """Cosines `[A, B, B]` of the angles at some samples between the directions to two others."""
+    products, squares, apart = relations
+    own = products.diagonal()[at].view(-1, 1, 1)
+    here = products[at]
+    between = products - here.unsqueeze(1) - here.unsqueeze(2) + own
+    near = torch.where(apart[at], squares[at], 1.0).rsqrt()
+    inverse = torch.where(apart[at], near, 0.0)
+    return between * inverse.unsqueeze(1) * inverse.unsqueeze(2)
+
+
+class RKD(nn.Module):
+    """The distiller `rkd` on the embeddings, with the loss terms `distance` and `angle`."""
+
+    def __init__(self, options: RKDOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        self.requires = Requires(student_embedding=True, teacher_embedding=True, whole_batch=True)
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Both loss terms, weighted; one of weight 0 is left out."""
+        options, pair = self.options, embeddings(student, teacher)
+        terms = {}
+        if options.distance_weight:
+            terms["distance"] = options.weight * options.distance_weight * rkd_distance_loss(*pair)
+        if options.angle_weight:
+            terms["angle"] = options.weight * options.angle_weight * rkd_angle_loss(*pair)
+        return terms

@@ -1,0 +1,56 @@
+"""SP: samples that are alike to the teacher are alike to the student."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kd_feature.stages import maps, needed, stage_pairs
+from kd_feature.tensors import full_precision, prepare_features
+
+if TYPE_CHECKING:
+    from kd_feature.options import SPOptions
+    from kdcore import Batch, ModelOutput, Progress, Setup
+
+
+def sp_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
+    """The mean squared difference of both tables of similarities `[B, B]`.
+
+    The similarity of two samples is the product of their flattened features; each row is divided by its L2 norm.
+
+    Both features are `[B, ...]` and may differ in all but B: maps of any two grids compare as they are. The gradient
+    goes to the student only. The result is float32 for features of a narrower type, else of the student's.
+
+    Source: Tung and Mori, "Similarity-Preserving Knowledge Distillation", ICCV 2019.
+
+    Raises:
+        ValueError: the shapes or types do not fit.
+    """
+    student, teacher = prepare_features(student_features, teacher_features)
+    with full_precision(student.device):
+        return F.mse_loss(_similarities(student), _similarities(teacher))
+
+
+def _similarities(features: Tensor) -> Tensor:
+    flat = features.flatten(1)
+    return F.normalize(flat @ flat.T, dim=1)
+
+
+class SP(nn.Module):
+    """The distiller `sp`, with the loss term `sp`: `sp_loss` summed over the stages."""
+
+    def __init__(self, options: SPOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        self.pairs = stage_pairs(options.stages)
+        self.requires = needed(self.pairs, whole_batch=True)
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """The loss term, weighted."""
+        losses = [sp_loss(*pair) for pair in maps(self.pairs, student, teacher)]
+        return {"sp": self.options.weight * torch.stack(losses).sum()}

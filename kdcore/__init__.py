@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kdcore.engine.distillation import Distillation, DistillationOutput
     from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, Paper
     from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
+    from kdcore.features.timm import TimmAdapter
     from kdcore.hookspecs import hookimpl
     from kdcore.options import DistillerOptions
     from kdcore.protocols import (
@@ -36,6 +37,7 @@ PLUGIN_API: Final = 1
 _HOMES: Final = {
     "kdcore.entries": ("AdapterEntry", "DatasetEntry", "DistillerEntry", "ModelEntry", "Paper"),
     "kdcore.errors": ("Interrupted", "KdError", "Problem", "RunFailed", "UserError"),
+    "kdcore.features.timm": ("TimmAdapter",),
     "kdcore.hookspecs": ("hookimpl",),
     "kdcore.options": ("DistillerOptions",),
     "kdcore.protocols": (
@@ -84,6 +86,7 @@ __all__ = [
     "Setup",
     "Stage",
     "StageInfo",
+    "TimmAdapter",
     "UserError",
     "__version__",
     "hookimpl",

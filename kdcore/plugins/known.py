@@ -14,17 +14,7 @@ _NAMES: Final[dict[Role, dict[str, tuple[str, ...]]]] = {
         "kd-ofa": ("ofa",),
     },
     "adapter": {
-        "kd-feature": (
-            "resnet",
-            "convnext",
-            "mobilenetv2",
-            "efficientnet",
-            "mobilenetv3",
-            "vgg",
-            "vit",
-            "swin",
-            "mixer",
-        ),
+        "kd-feature": ("convnext", "mixer", "mobilenetv2", "resnet", "swin", "vit"),
     },
     "dataset": {},
     "model": {},

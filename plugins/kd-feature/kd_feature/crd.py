@@ -37,7 +37,8 @@ class CRD(nn.Module):
         )
         self.student_head = nn.Linear(setup.student.embedding_dim, options.dim)
         self.teacher_head = nn.Linear(teacher_of(setup).embedding_dim, options.dim)
-        seed = int(torch.randint(2**62, (), generator=setup.generator))
+        device = setup.generator.device
+        seed = int(torch.randint(2**62, (), generator=setup.generator, device=device))
         self.sampler = NegativeSampler(setup.train_size, setup.train_labels, options.negatives, seed)
         self.loss = CRDLoss(
             options.dim, setup.train_size, self.sampler.negatives, options.temperature, options.momentum

@@ -94,10 +94,11 @@ class NegativeSampler(nn.Module):
 
 
 def _as_classes(num_samples: int, labels: Tensor | None) -> Tensor:
+    # on the CPU even where the rest is built on the meta device: the sizes of the classes are wanted
     if labels is None:
-        return torch.arange(num_samples)
+        return torch.arange(num_samples, device="cpu")
     labels = labels.detach().cpu().long()
-    alone = labels.amax().clamp(min=-1) + 1 + torch.arange(num_samples)
+    alone = labels.amax().clamp(min=-1) + 1 + torch.arange(num_samples, device="cpu")
     _, classes = torch.unique(torch.where(labels < 0, alone, labels), return_inverse=True)
     return cast("Tensor", classes)
 

@@ -34,7 +34,7 @@ class FitNetOptions(DistillerOptions):
     regressor: Literal["auto", "conv", "linear"] = Field(
         default="auto",
         description="What takes the student's map to the teacher's: 'conv', a convolution with batch norm and ReLU "
-        "(RepDistiller); 'linear', the convolution alone (OFA-KD), for teachers whose maps have negative values, "
+        "(RepDistiller); 'linear', the convolution alone, for teachers whose maps have negative values, "
         "such as ConvNeXt, Swin and MobileNetV2; 'auto', 'linear' for teachers of tokens on one grid (ViT, Mixer), "
         "else 'conv'.",
     )

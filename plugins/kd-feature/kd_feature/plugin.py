@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-
+from kd_feature.adapters.declared import ADAPTERS
 from kdcore import AdapterEntry, DistillerEntry, Paper, hookimpl
 
 PLUGIN_API = 1
@@ -135,6 +133,4 @@ def kd_distillers() -> list[DistillerEntry]:
 @hookimpl
 def kd_feature_adapters() -> list[AdapterEntry]:
     """The feature adapters per architecture."""
-    if find_spec("kd_feature.adapters") is None:
-        return []
-    return list(import_module("kd_feature.adapters.declared").ADAPTERS)
+    return list(ADAPTERS)

@@ -30,7 +30,7 @@ class Regressor(nn.Sequential):
     """
 
     def __init__(self, student: StageInfo, teacher: StageInfo, *, nonlinear: bool) -> None:
-        convolution = _convolution(student, teacher, bias=True)
+        convolution = _convolution(student, teacher)
         layers: list[nn.Module] = [convolution]
         if (
             isinstance(convolution, nn.Conv2d)
@@ -46,16 +46,16 @@ class Regressor(nn.Sequential):
         super().__init__(*layers)
 
 
-def _convolution(student: StageInfo, teacher: StageInfo, *, bias: bool) -> nn.Conv2d | nn.ConvTranspose2d:
+def _convolution(student: StageInfo, teacher: StageInfo) -> nn.Conv2d | nn.ConvTranspose2d:
     channels = (student.channels, teacher.channels)
     down, up = _factor(student.grid, teacher.grid), _factor(teacher.grid, student.grid)
     if down is not None and down > 1:
         half = down // 2
-        return nn.Conv2d(*channels, 2 * half + 1, stride=down, padding=half, bias=bias)
+        return nn.Conv2d(*channels, 2 * half + 1, stride=down, padding=half)
     if up is not None and up > 1:
         half = up // 2
-        return nn.ConvTranspose2d(*channels, up + 2 * half, stride=up, padding=half, bias=bias)
-    return nn.Conv2d(*channels, 1, bias=bias)
+        return nn.ConvTranspose2d(*channels, up + 2 * half, stride=up, padding=half)
+    return nn.Conv2d(*channels, 1)
 
 
 def _factor(large: tuple[int, int], small: tuple[int, int]) -> int | None:

@@ -91,7 +91,7 @@ def _relations(features: Tensor) -> _Relations:
     both = lengths.unsqueeze(0) + lengths.unsqueeze(1)
     squares = both - 2 * products
     apart = squares.detach() > _ROUNDING * torch.finfo(flat.dtype).eps * both.detach()
-    return _Relations(products, squares, apart.fill_diagonal_(False))
+    return _Relations(products, squares, apart)
 
 
 def _distances(relations: _Relations) -> Tensor:

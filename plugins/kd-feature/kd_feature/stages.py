@@ -70,6 +70,8 @@ def embeddings(student: ModelOutput, teacher: ModelOutput) -> tuple[Tensor, Tens
     Raises:
         ValueError: one is missing.
     """
-    if student.embedding is None or teacher.embedding is None:
-        raise ValueError("the embeddings of student and teacher are needed, and one is missing")
+    if student.embedding is None:
+        raise ValueError("both embeddings are needed, and the student's is missing")
+    if teacher.embedding is None:
+        raise ValueError("both embeddings are needed, and the teacher's is missing")
     return student.embedding, teacher.embedding

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -142,7 +143,7 @@ class Oracle:
 
     def cc(self, s: Grid, t: Grid) -> float:
         apart = [[abs(a - b) for a, b in zip(x, y, strict=True)] for x, y in zip(s, t, strict=True)]
-        return self.mean(self.dot(a, b) for a, b in zip(apart[:-1], apart[1:], strict=True))
+        return self.mean(self.dot(a, b) for a, b in pairwise(apart))
 
 
 class CRDOracle:

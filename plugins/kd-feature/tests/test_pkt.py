@@ -45,6 +45,16 @@ def test_opposite_vectors_and_zero_vectors(draw):
         assert gradient.isfinite().all()
 
 
+def test_a_cosine_that_rounding_takes_below_minus_one():
+    for seed in range(60, 70):  # 64 is one of few that do
+        one = torch.randn(1, 4096, generator=torch.Generator().manual_seed(seed)).abs()
+        student = torch.cat([one, -one]).requires_grad_()
+        value = pkt_loss(student, torch.ones(2, 1))
+        value.backward()
+        assert value.isfinite()
+        assert student.grad.isfinite().all()
+
+
 def test_the_distiller_weighs_its_term(make_setup, output, step):
     setup = make_setup()
     distiller = PKT(PKTOptions(), setup)

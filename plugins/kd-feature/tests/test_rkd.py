@@ -94,6 +94,14 @@ def test_near_samples_far_from_the_origin(oracle, draw):
         assert loss(student, teacher).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_two_samples_that_are_almost_one(oracle, draw):
+    # at a distance of 1e-4 between others of 4: the direction from one to the other is lost in float32 products
+    student, teacher = draw(5, 8).float(), draw(5, 8, seed=1)
+    student[3] = student[1] + 1e-4 * draw(8, seed=2).float()
+    expected = oracle.angle(student.double().tolist(), teacher.tolist())
+    assert rkd_angle_loss(student, teacher).item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_distiller_weighs_its_terms(make_setup, output, step):
     setup = make_setup()
     student, teacher = output(setup.student, ()), output(setup.teacher, (), seed=1)
@@ -112,5 +120,5 @@ def test_the_distiller_reads_the_embeddings_of_the_whole_batch(make_setup, outpu
     distiller = RKD(RKDOptions(), setup)
     assert distiller.requires == Requires(student_embedding=True, teacher_embedding=True, whole_batch=True)
     assert not list(distiller.parameters())
-    with pytest.raises(ValueError, match="one is missing"):
+    with pytest.raises(ValueError, match="the student's is missing"):
         step(distiller, output(setup.student, (), embedding=False), output(setup.teacher, ()))

@@ -1,0 +1,1 @@
+"""Feature adapters per architecture: the stages that the methods' papers take, by one name for each family."""

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+
+import kd_feature
+import pytest
+import torch
+from kd_feature import plugin
+
+from kdcore import PLUGIN_API, Distiller, DistillerOptions
+
+ENTRIES = plugin.kd_distillers()
+KINDS = {
+    "fitnet": "feature",
+    "at": "feature",
+    "nst": "feature",
+    "vid": "feature",
+    "rkd": "relation",
+    "sp": "relation",
+    "pkt": "relation",
+    "cc": "relation",
+    "crd": "contrastive",
+}
+RELATING = {"rkd", "sp", "pkt", "cc", "crd", "fitnet"}  # FitNet's batch norm does
+
+
+def _resolve(target: str) -> type:
+    module, _, name = target.partition(":")
+    found: type = getattr(import_module(module), name)
+    return found
+
+
+def test_what_is_declared():
+    assert plugin.PLUGIN_API == PLUGIN_API
+    assert {entry.name: entry.kind for entry in ENTRIES} == KINDS
+    for entry in ENTRIES:
+        assert entry.task_weight == 1.0
+        assert entry.formula
+        assert entry.paper is not None
+        assert entry.paper.url.startswith("https://arxiv.org/abs/")
+
+
+def test_the_distribution_has_the_entry_point():
+    (found,) = [entry for entry in entry_points(group="kdcore") if entry.name == "kd-feature"]
+    assert found.value == "kd_feature.plugin"
+    assert found.load() is plugin
+
+
+@pytest.mark.parametrize("pair", [("cnn", "wide"), ("cnn", "vit"), ("vit", "fine")], ids="-".join)
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_what_is_declared_works(entry, pair, make_setup, output, step):
+    options = _resolve(entry.options)
+    assert issubclass(options, DistillerOptions)
+    setup = make_setup(*pair)
+    distiller = _resolve(entry.target)(options(), setup)
+    assert isinstance(distiller, torch.nn.Module)
+    assert isinstance(distiller, Distiller)
+    needs = distiller.requires
+    student = output(setup.student, needs.student_stages, embedding=needs.student_embedding, grad=True)
+    teacher = output(
+        setup.teacher, needs.teacher_stages, embedding=needs.teacher_embedding, seed=1, grad=True
+    )
+    index = torch.tensor([4, 8, 15, 16]) if needs.sample_index else None
+    twin = copy.deepcopy(distiller)
+    twin.load_state_dict(distiller.state_dict())
+    terms = step(distiller, student, teacher, index)
+    assert all(term.shape == () and term.isfinite() for term in terms.values())
+    assert all(torch.equal(term, terms[name]) for name, term in step(twin, student, teacher, index).items())
+    sum(terms.values()).backward()
+    read = [*(one.map for one in student.features.values()), student.embedding]
+    assert sum(one.grad.abs().sum() for one in read if one is not None) > 0
+    untouched = [*(one.map for one in teacher.features.values()), teacher.embedding, student.logits]
+    assert all(one.grad is None for one in untouched if one is not None)
+    assert all(parameter.grad is not None for parameter in distiller.parameters())
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_what_relates_samples_sees_the_whole_batch(entry, make_setup):
+    distiller = _resolve(entry.target)(_resolve(entry.options)(), make_setup())
+    assert distiller.requires.whole_batch == (entry.name in RELATING)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_it_can_be_built_without_memory(entry, make_setup):
+    for labels in (None, torch.arange(40) % 3):
+        with torch.device("meta"):
+            distiller = _resolve(entry.target)(_resolve(entry.options)(), make_setup(labels=labels))
+        assert all(value.is_meta for value in distiller.state_dict().values() if value.dim())
+        assert all(parameter.is_meta for parameter in distiller.to("meta").parameters())
+
+
+@pytest.mark.parametrize("module", ["kd_feature.plugin", "kd_feature", "kd_feature.options"])
+def test_declaring_imports_nothing_heavy(module):
+    code = (
+        f"import sys, {module}\n"
+        "from kd_feature.plugin import kd_distillers, kd_feature_adapters\n"
+        "kd_distillers(), kd_feature_adapters()\n"
+        "print(sorted({'torch', 'timm', 'numpy', 'torchvision'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_package_gives_out_what_it_names_and_nothing_else():
+    assert all(callable(getattr(kd_feature, name)) for name in kd_feature.__all__)
+    assert set(kd_feature.__all__) <= set(dir(kd_feature))
+    with pytest.raises(AttributeError, match="no attribute 'kd_loss'"):
+        _ = kd_feature.kd_loss

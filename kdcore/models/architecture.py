@@ -13,6 +13,7 @@ from torch import nn
 from kdcore.errors import Problem, RunFailed, UserError, listed, nearest
 from kdcore.models.explain import explained, parameters_of
 from kdcore.models.small_input import SIZE, Family, require_family
+from kdcore.spec.model_options import RESERVED_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,17 +21,6 @@ if TYPE_CHECKING:
     from kdcore.entries import ModelEntry
     from kdcore.plugins import Plugins, Provided
 
-_RESERVED: Final = {
-    "num_classes": "it comes from the data",
-    "in_chans": "it is data.channels",
-    "pretrained": "it is a key of its own beside 'options'",
-    "checkpoint_path": "use 'checkpoint' beside 'options'",
-    **dict.fromkeys(
-        ("pretrained_cfg", "pretrained_cfg_overlay", "pretrained_model_args", "cache_dir", "features_only"),
-        "it is not for the model's constructor",
-    ),
-    **dict.fromkeys(("scriptable", "exportable", "no_jit", "device", "dtype"), "kd decides it"),
-}
 _NETWORK: Final = ("huggingface_hub", "httpx", "httpcore", "requests", "urllib3", "urllib", "http", "ssl")
 
 
@@ -117,7 +107,7 @@ class TimmArchitecture:
     def _accepted(self, refusing: str) -> list[str]:
         cls = getattr(sys.modules[self.module], refusing, None)
         bases = cls.__mro__ if isinstance(cls, type) else ()
-        return [name for base in bases[:-1] for name in parameters_of(base) if name not in _RESERVED]
+        return [name for base in bases[:-1] for name in parameters_of(base) if name not in RESERVED_OPTIONS]
 
 
 @dataclass(frozen=True)
@@ -220,9 +210,9 @@ def _plugin_architecture(name: str, plugins: Plugins, where: str) -> PluginArchi
 def check_options(options: Mapping[str, Any], where: str) -> None:
     """Raises UserError for each option that is not the constructor's to decide."""
     problems = [
-        Problem(f"{where}.options.{name}", f"this is not an option: {_RESERVED[name]}")
+        Problem(f"{where}.options.{name}", f"this is not an option: {RESERVED_OPTIONS[name]}")
         for name in options
-        if name in _RESERVED
+        if name in RESERVED_OPTIONS
     ]
     if problems:
         raise UserError(problems)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from kdcore.errors import Problem, UserError
 from kdcore.spec.datasets import check_dataset
+from kdcore.spec.model_options import RESERVED_OPTIONS
 from kdcore.spec.models import DistillerSpec, ModelSpec, RunSpec, TeacherSpec
 from kdcore.spec.names import check_model, check_optimizer, check_scheduler
 from kdcore.spec.paths import absolute, file_in_the_way, kind_of, missing
@@ -17,13 +18,6 @@ if TYPE_CHECKING:
 
     from kdcore.plugins import Plugins
     from kdcore.spec.loaded import ResolvedDistiller
-
-_RESERVED: Final = {
-    "num_classes": "it comes from the data (data.num_classes, where the data does not tell it)",
-    "in_chans": "it is data.channels",
-    "pretrained": "it is a key beside 'options'",
-    "checkpoint_path": "it is 'checkpoint' beside 'options'",
-}
 
 
 class Checker:
@@ -79,8 +73,7 @@ class Checker:
     def _model(self, model: ModelSpec, role: str) -> ModelSpec:
         changes: dict[str, Any] = {}
         if model.model is not None:
-            changes["model"], problems = check_model(model.model, f"{role}.model", self._base, self._plugins)
-            self._add(problems)
+            self._add(check_model(model.model, f"{role}.model", self._plugins))
         if model.adapter is not None:
             try:
                 self._plugins.adapter(model.adapter, f"{role}.adapter")
@@ -90,9 +83,9 @@ class Checker:
             path = changes["checkpoint"] = absolute(model.checkpoint, self._base)
             if kind_of(path) is None:
                 self._add([missing(f"{role}.checkpoint", model.checkpoint, path, "file or run directory")])
-        for key in [key for key in _RESERVED if key in model.options]:
+        for key in [key for key in model.options if key in RESERVED_OPTIONS]:
             where = f"{role}.options.{key}"
-            self._add([Problem(where, "this is no option", model.options[key], hint=_RESERVED[key])])
+            self._add([Problem(where, "this is no option", model.options[key], hint=RESERVED_OPTIONS[key])])
         return model.model_copy(update=changes)
 
     def _teacher(self, teacher: TeacherSpec) -> ModelSpec:

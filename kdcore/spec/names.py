@@ -10,32 +10,25 @@ from typing import TYPE_CHECKING, Final
 
 from kdcore.errors import Problem, UserError, listed, nearest
 from kdcore.spec import installed
-from kdcore.spec.paths import absolute, kind_of, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kdcore.plugins import Plugins
 
-_HUB: Final = ("hf-hub", "hf_hub")
-_LOCAL: Final = "local-dir"
 _TIMM: Final = "timm/"
 _LOOKAHEAD: Final = "lookahead_"
 
 
-def check_model(name: str, where: str, base: Path, plugins: Plugins) -> tuple[str, list[Problem]]:
-    """A model's name with an absolute path if it has one, and what is wrong with it.
-
-    Taken are timm's `name`, `name.tag`, `timm/name`, `hf-hub:org/name` and `local-dir:path`, and a plugin's `name`
-    or `plugin/name`.
-    """
-    source, colon, rest = name.partition(":")
-    if colon:
-        return _sourced(name, source.lower(), rest, where, base)
+def check_model(name: str, where: str, plugins: Plugins) -> list[Problem]:
+    """What is wrong with a model's name, which is timm's `name[.tag]` or `timm/name`, or a plugin's `[plugin/]name`."""
+    if ":" in name:
+        hint = "weights in a file or folder go to 'checkpoint'"
+        return [Problem(where, "a model is known by its name, not by a place", name, hint=hint)]
     try:
-        return name, list(_registered(name, where, plugins))
+        return list(_registered(name, where, plugins))
     except UserError as error:
-        return name, list(error.problems)
+        return list(error.problems)
 
 
 def check_optimizer(name: str, where: str) -> Iterator[Problem]:
@@ -60,18 +53,6 @@ def check_scheduler(name: str, where: str) -> Iterator[Problem]:
         yield Problem(
             where, "timm has no scheduler of this name", name, listed(known, 20), nearest(name, known)
         )
-
-
-def _sourced(name: str, source: str, rest: str, where: str, base: Path) -> tuple[str, list[Problem]]:
-    if source in _HUB and rest:
-        return name, []
-    if source == _LOCAL and rest:
-        path = absolute(rest, base)
-        if kind_of(path) == "folder":
-            return f"{_LOCAL}:{path}", []
-        return name, [missing(where, name, path, "folder")]
-    allowed = "a model's name, 'hf-hub:org/name' or 'local-dir:path'"
-    return name, [Problem(where, f"'{source}:' leads to no model", name, allowed)]
 
 
 def _registered(name: str, where: str, plugins: Plugins) -> Iterator[Problem]:

@@ -9,7 +9,9 @@ import typer
 
 
 def run(
-    spec: Annotated[Path, typer.Argument(help="The run spec: JSON, TOML or YAML.", show_default=False)],
+    spec: Annotated[
+        Path, typer.Argument(metavar="SPEC", help="The run spec: JSON, TOML or YAML.", show_default=False)
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a value of the spec; may be repeated."),
@@ -29,7 +31,10 @@ def run(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Distill a student: train what SPEC describes, its teacher first where it has a spec of its own."""
+    """Distill a student as SPEC says.
+
+    A teacher with a spec of its own is trained first.
+    """
     from kdcore.engine.api import Existing
     from kdcore.engine.api import run as run_spec
 

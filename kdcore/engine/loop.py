@@ -76,7 +76,7 @@ class Training:
         self.batch = 0  # batches of the running epoch that are done
         self.step = 0  # optimizer steps that are done
         self.records: list[dict[str, Any]] = []
-        self.best: dict[str, Any] = {"top1": None, "epoch": None}
+        self.best: dict[str, Any] = {"top1": None, "agreement": None, "epoch": None}
         self.teacher_scores: dict[str, Any] | None = None
         self._teacher_predictions: Tensor | None = None
         self.seconds = 0.0  # wall time of earlier processes
@@ -229,11 +229,7 @@ class Training:
             record["ema"] = self._evaluate(self.ema.module).as_dict()
         self.records.append(record)
         self._schedule(self.epoch, found.top1)
-        score = found.top1 if found.top1 is not None else found.agreement
-        if score is not None and (self.best["top1"] is None or score > self.best["top1"]):
-            self.best = {"top1": score, "epoch": self.epoch}
-            if self.accelerator.is_main_process:
-                self.checkpoints.save_best({"student": self.student.state_dict()}, self.best)
+        self._keep_best(found)
         self.save()
         self.display.epoch_ended(record)
         if self.accelerator.is_main_process:
@@ -242,6 +238,16 @@ class Training:
         (stop,) = self._agree(self.stop.signal is not None)
         if stop and self.epoch < self.spec.train.epochs:
             self._interrupt()
+
+    def _keep_best(self, found: Evaluation) -> None:
+        """By top-1; where nothing is labelled, by the agreement with the teacher."""
+        name = "agreement" if found.top1 is None else "top1"
+        score = getattr(found, name)
+        if score is None or (self.best[name] is not None and score <= self.best[name]):
+            return
+        self.best = {"top1": found.top1, "agreement": found.agreement, "epoch": self.epoch}
+        if self.accelerator.is_main_process:
+            self.checkpoints.save_best({"student": self.student.state_dict()}, self.best)
 
     def _evaluate(self, model: torch.nn.Module) -> Evaluation:
         return evaluate(

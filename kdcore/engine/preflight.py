@@ -62,7 +62,7 @@ def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
         except UserError as error:
             name = loaded.teacher.path.name if loaded.teacher.path else loaded.teacher.spec.name
             raise UserError(_under(f"teacher.run ({name})", problem) for problem in error.problems) from error
-    splits = open_splits(loaded.spec, plugins, teacher_classes)
+    splits = open_splits(loaded, plugins, teacher_classes)
     if teacher_classes is not None and teacher_classes != splits.num_classes:
         raise UserError(
             Problem(

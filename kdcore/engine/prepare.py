@@ -53,13 +53,13 @@ class Prepared:
     warnings: tuple[str, ...]
 
 
-def open_splits(spec: RunSpec, plugins: Plugins, known_classes: int | None = None) -> Splits:
-    """Open both splits and settle the number of classes; `known_classes` is the teacher's, for unlabelled images.
+def open_splits(loaded: LoadedSpec, plugins: Plugins, teacher_classes: int | None = None) -> Splits:
+    """Open both splits and settle the number of classes: the data's, the spec's, or at last the teacher's.
 
     Raises:
         UserError: a split is missing, the splits' classes differ, or K is not to be had.
     """
-    data = spec.data
+    spec, data = loaded.spec, loaded.spec.data
     train = open_split(data, data.train_split, plugins=plugins, where="data.train_split")
     evaluation = train
     if data.eval_split is not None:
@@ -71,7 +71,7 @@ def open_splits(spec: RunSpec, plugins: Plugins, known_classes: int | None = Non
         raise UserError(
             Problem("data.num_classes", f"{data.dataset} has {found} classes", value=data.num_classes)
         )
-    num_classes = found or data.num_classes or known_classes
+    num_classes = found or data.num_classes or teacher_classes or _recorded_classes(loaded)
     if num_classes is None:
         raise UserError(
             Problem(
@@ -90,6 +90,15 @@ def open_splits(spec: RunSpec, plugins: Plugins, known_classes: int | None = Non
             )
         )
     return Splits(train, evaluation, num_classes, labelled.classes)
+
+
+def _recorded_classes(loaded: LoadedSpec) -> int | None:
+    """K of the teacher, from its run directory."""
+    directory = run_directory(loaded.teacher).path if loaded.teacher is not None else None
+    if directory is None and loaded.spec.teacher is not None and loaded.spec.teacher.checkpoint is not None:
+        directory = Path(loaded.spec.teacher.checkpoint)
+    config = None if directory is None else load_config(directory)
+    return None if config is None else config.num_classes
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import DistributedDataParallelKwargs
+from torch.nn.parallel import DistributedDataParallel
 
 from kdcore.data.mix import Mixer
 from kdcore.engine.api import RunResult
@@ -23,6 +24,7 @@ from kdcore.spec.load import resolved_dict
 
 if TYPE_CHECKING:
     from kdcore.engine.display import Display
+    from kdcore.engine.distillation import Distillation
     from kdcore.engine.signals import StopRequest
     from kdcore.plugins import Plugins
     from kdcore.results.rundir import RunDirectory
@@ -59,7 +61,7 @@ class Session:
             Interrupted: it was asked to stop.
         """
         accelerator = self._accelerator()
-        splits = open_splits(self.spec, self.plugins)
+        splits = open_splits(self.loaded, self.plugins)
         prepared = self.prepared = prepare(
             self.loaded,
             splits,
@@ -70,6 +72,7 @@ class Session:
         )
         for text in prepared.warnings:
             self.display.warn(text)
+        _keep_own_buffers(prepared.distillation)
         training = self.training = self._training(accelerator, prepared, splits.num_classes)
         if accelerator.is_main_process:
             about = environment(
@@ -101,8 +104,7 @@ class Session:
             "student": {
                 "model": prepared.student.name,
                 **{name: last.get("eval", {}).get(name) for name in ("top1", "top5", "agreement")},
-                "best_top1": training.best["top1"],
-                "best_epoch": training.best["epoch"],
+                **{f"best_{name}": value for name, value in training.best.items()},
                 "parameters": count(training.student),
             },
             "distiller": {"parameters": count(training.distillation.distillers)},
@@ -188,6 +190,14 @@ class Session:
         save_student(training.student, self.directory.student, **save)
         if training.ema is not None:
             save_student(training.ema.module, self.directory.path / "student-ema", **save)
+
+
+def _keep_own_buffers(distillation: Distillation) -> None:
+    """Spare DDP sending the distillers' buffers around each step: whole batches keep memory banks equal."""
+    names = [f"distillers.{name}" for name, _ in distillation.distillers.named_buffers()]
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(  # type: ignore[no-untyped-call]
+        distillation, names
+    )
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -94,7 +94,7 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Remove what an earlier run left here, and nothing else."""
-        for name in ("checkpoints", "student", "figures"):
+        for name in ("checkpoints", "student", "student-ema", "figures"):
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in (SUMMARY, METRICS, ENVIRONMENT, "report.html", SPEC):
             (self.path / name).unlink(missing_ok=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from kdcore import Interrupted, RunFailed, RunSpec, UserError, run
@@ -308,6 +310,93 @@ def test_several_distillers_in_one_run(spec_file):
     several = [{"name": "kd", "temperature": 2.0}, {"name": "dkd", "warmup_epochs": 0}]
     result = run(spec_file(teacher=TEACHER, distiller=several, task={"weight": 0.5}), quiet=True)
     assert set(result.metrics[0]["terms"]) == {"kd.kd", "dkd.tckd", "dkd.nckd"}
+
+
+@pytest.fixture
+def unlabelled(tmp_path: Path) -> Path:
+    """Images without labels to train on, and labelled ones to evaluate on."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for number, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        if number >= 160:
+            break
+        folder = tmp_path / "images" / ("train" if number < 60 else f"test/{label}")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 15).astype("uint8")).save(folder / f"{number}.png")
+    return tmp_path / "images"
+
+
+def test_unlabelled_images_will_do_without_a_task_loss(spec_file, unlabelled: Path):
+    trained = run(spec_file("teacher"), quiet=True)
+    changes = {
+        "teacher": {"checkpoint": str(trained.directory)},
+        "distiller": KD,
+        "data": {"dataset": "images", "train_samples": None},
+        "task": {"weight": 0},
+    }
+    result = run(spec_file("student", **changes), quiet=True)
+    assert [record["task_loss"] for record in result.metrics] == [0, 0]
+    assert result.metrics[0]["train"] == {"top1": None, "top5": None}
+    assert result.summary["student"]["top1"] is not None
+    assert result.summary["student"]["agreement"] is not None
+    assert result.summary["teacher"]["top1"] is not None
+
+
+def test_without_any_labels_the_agreement_with_the_teacher_is_measured(spec_file, unlabelled: Path):
+    spec_file("teacher")
+    changes = {
+        "teacher": {"run": "teacher.json"},
+        "distiller": KD,
+        "data": {"dataset": "images", "train_samples": None, "eval_split": None},
+        "task": {"weight": 0},
+    }
+    result = run(spec_file("student", **changes), quiet=True)
+    assert result.summary["student"]["top1"] is None
+    assert result.summary["student"]["best_top1"] is None
+    assert result.summary["student"]["best_agreement"] == max(r["eval"]["agreement"] for r in result.metrics)
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "words"),
+    [
+        ({"task": {"weight": 1.0}}, "task.weight", "no labels"),
+        ({"task": {"weight": 0}, "distiller": "dkd"}, "distiller", "ground truth"),
+        ({"task": {"weight": 0}, "teacher": None, "distiller": KD}, "teacher", "needs a teacher"),
+    ],
+)
+def test_labels_that_are_needed_are_missed_before_training(
+    spec_file, unlabelled: Path, changes: dict[str, Any], where: str, words: str
+):
+    data = {"dataset": "images", "train_samples": None, "num_classes": 10}
+    path = spec_file("student", **{"teacher": TEACHER, "distiller": KD, "data": data, **changes})
+    with pytest.raises(UserError, match=words) as caught:
+        run(path, quiet=True)
+    assert caught.value.problems[0].where == where
+    assert not (path.parent / "runs").exists()
+
+
+def test_a_teacher_of_other_classes_is_an_error_before_training(spec_file, unlabelled: Path):
+    (unlabelled / "test" / "0").rename(unlabelled / "elsewhere")
+    shutil.copytree(unlabelled / "test", unlabelled / "nine")
+    nine = {"dataset": "images", "train_split": "nine", "eval_split": "nine", "train_samples": None}
+    trained = run(spec_file("teacher", data=nine), quiet=True)
+    for teacher in ({"checkpoint": str(trained.directory)}, {"run": "teacher.json"}):
+        with pytest.raises(UserError, match=r"9 classes.*10|10.*9 classes") as caught:
+            run(spec_file("student", teacher=teacher, distiller=KD), quiet=True)
+        assert caught.value.problems[0].where.startswith("teacher")
+
+
+def test_a_file_that_cannot_be_decoded_ends_the_run_in_words(spec_file, unlabelled: Path):
+    broken = unlabelled / "test" / "3"
+    next(broken.iterdir()).write_bytes(b"no image")
+    data = {"dataset": "images", "train_split": "test", "train_samples": None}
+    path = spec_file(data=data)
+    with pytest.raises(RunFailed, match=r"cannot be read: .*images/test/3/"):
+        run(path, quiet=True)
+    summary = RunDirectory(path.parent / "runs" / "tiny").summary()
+    assert summary is not None
+    assert summary["status"] == "failed"
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_term(spec_file):

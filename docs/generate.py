@@ -1,0 +1,263 @@
+"""Writes the pages of docs/reference from the code: `uv run python docs/generate.py [--check]`.
+
+With `--check` nothing is written: the exit code is 1 if a page is not what the code says, and its name is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from kdcore.cli.app import application
+from kdcore.entries import KINDS, AdapterEntry, DatasetEntry, DistillerEntry
+from kdcore.plugins import Plugins, Provided, find_candidates
+from kdcore.plugins.known import KNOWN
+from kdcore.spec.models import RunSpec
+from kdcore.spec.words import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pydantic import BaseModel
+
+HERE: Final = Path(__file__).parent
+COMMAND: Final = "uv run python docs/generate.py"
+FIRST_PARTY: Final = frozenset(name for table in KNOWN.values() for name in table.values())
+_NOTE: Final = f"<!-- Written by `{COMMAND}`. Do not edit. -->\n"
+_WIDTH: Final = 80  # of the help texts
+
+Schema = dict[str, Any]
+
+
+def pages() -> dict[str, str]:
+    """The text of every generated page, by its path in docs/."""
+    # nothing that happens to be installed beside the project's own plugins belongs here
+    own = [candidate for candidate in find_candidates() if candidate.distribution in FIRST_PARTY]
+    plugins = Plugins.discover(own, disabled=(), strict=True)
+    texts = {
+        "commands": commands(),
+        "distillers": distillers(plugins),
+        "adapters": adapters(plugins.adapters()),
+        "datasets": datasets(plugins.datasets()),
+        "spec": spec(),
+    }
+    return {f"reference/{name}.md": f"{_NOTE}\n{text.strip()}\n" for name, text in texts.items()}
+
+
+def stale() -> list[str]:
+    """The pages that are missing or not what the code says."""
+    return [
+        name
+        for name, text in pages().items()
+        if not (HERE / name).is_file() or (HERE / name).read_text("utf-8") != text
+    ]
+
+
+def commands() -> str:
+    """The help of every command."""
+    group: Any = typer.main.get_command(application())
+    parent = group.make_context("kd", [], resilient_parsing=True, terminal_width=_WIDTH)
+    lines = [
+        "# Commands",
+        "",
+        "The help of `kd` and of each of its commands. See also [the run spec](../spec.md).",
+    ]
+    lines += ["", _code(group.get_help(parent))]
+    for name, command in group.commands.items():
+        context = command.make_context(name, [], parent=parent, resilient_parsing=True, terminal_width=_WIDTH)
+        lines += ["", f"## kd {name}", "", _code(command.get_help(context))]
+    return "\n".join(lines)
+
+
+def distillers(plugins: Plugins) -> str:
+    """All distillers in a table, and each with its formula and options."""
+    found = sorted(plugins.distillers(), key=lambda item: (KINDS.index(item.entry.kind), item.entry.name))
+    rows = [
+        [
+            f"[`{item.entry.name}`](#{item.entry.name})",
+            item.entry.kind,
+            item.plugin.name,
+            item.entry.summary,
+            _literal(item.entry.task_weight),
+            _paper(item.entry, short=True),
+        ]
+        for item in found
+    ]
+    lines = [
+        "# Distillers",
+        "",
+        "A spec names one as `distiller`, with its options beside the name. The task weight is the factor of the task",
+        "loss beside it, unless the spec says `task.weight`. Also on the command line: `kd list-distillers`,",
+        "`kd show NAME`.",
+        "",
+        "In the losses `s` and `t` are what is taken of student and teacher (logits, feature maps, embeddings), `y` is",
+        "the target class and `T` the temperature; other names are options.",
+        "",
+        *_table(["name", "kind", "plugin", "summary", "task weight", "paper"], rows),
+    ]
+    for item in found:
+        options = plugins.load_options(item, "docs")
+        lines += ["", f"## {item.entry.name}", "", item.entry.summary]
+        lines += ["", f"Loss: `{item.entry.formula}`"] if item.entry.formula else []
+        lines += ["", f"Paper: {_paper(item.entry)}"] if item.entry.paper else []
+        lines += ["", *_table(["option", "allowed", "default", "meaning"], _options(options))]
+    return "\n".join(lines)
+
+
+def adapters(found: Iterable[Provided[AdapterEntry]]) -> str:
+    """All feature adapters and the model classes that they serve."""
+    rows = [
+        [
+            f"`{item.entry.name}`",
+            item.plugin.name,
+            item.entry.summary,
+            ", ".join(f"`{model}`" for model in item.entry.models) or "any other",
+        ]
+        for item in found
+    ]
+    return "\n".join(
+        [
+            "# Feature adapters",
+            "",
+            "A model's adapter is found by its class, the most specific one first. A spec can name another one as",
+            "`student.adapter` or `teacher.adapter`. Also on the command line: `kd list-adapters`.",
+            "",
+            *_table(["name", "plugin", "summary", "model classes"], rows),
+        ]
+    )
+
+
+def datasets(found: Iterable[Provided[DatasetEntry]]) -> str:
+    """All registered datasets, and the other names that a spec can give."""
+    from kdcore.data.timm_names import KINDS as PREFIXES
+
+    rows = [
+        [f"`{item.entry.name}`", _literal(item.entry.num_classes), item.plugin.name, item.entry.summary]
+        for item in found
+    ]
+    others = [
+        [f"`{prefix}/...`", f"`pip install {kind.pip}`" if kind.pip else "nothing more", _yes(kind.stream)]
+        for prefix, kind in PREFIXES.items()
+    ]
+    return "\n".join(
+        [
+            "# Datasets",
+            "",
+            "The registered datasets, which `data.dataset` names. Also on the command line: `kd list-datasets`.",
+            "",
+            *_table(["name", "classes", "plugin", "summary"], rows),
+            "",
+            "`data.dataset` can also be [a folder or a tar of images](../spec.md#data), or a name of timm's dataset",
+            "factory. A stream has no sample positions, so it works with neither `data.train_samples` nor a distiller",
+            "that keeps a memory of the training set.",
+            "",
+            *_table(["name", "needs", "stream"], others),
+        ]
+    )
+
+
+def spec() -> str:
+    """Every field of a run spec."""
+    schema = RunSpec.model_json_schema()
+    lines = [
+        "# Fields of the run spec",
+        "",
+        "[The run spec](../spec.md) explains them; this is the list. `kd schema` prints the same as JSON Schema.",
+    ]
+    for title, rows in _sections(schema):
+        lines += ["", f"## {title}", "", *_table(["field", "allowed", "default", "meaning"], rows)]
+    return "\n".join(lines)
+
+
+def _sections(schema: Schema) -> Iterator[tuple[str, list[list[str]]]]:
+    """The whole and then each section in it, with a row for each field."""
+    waiting: list[tuple[str, Schema]] = [("", schema)]
+    while waiting:
+        path, node = waiting.pop(0)
+        rows = []
+        inner: list[tuple[str, Schema]] = []
+        for name, about in node["properties"].items():
+            where = f"{path}.{name}" if path else name
+            section = _section(schema, about)
+            if section is None:
+                rows.append(_row(schema, where, about, required=name in node.get("required", ())))
+                continue
+            inner.append((where, section))
+            anchor = where.replace(".", "")
+            optional = ", or null" if "anyOf" in about else ""
+            default = "required" if name in node.get("required", ()) else "`null`" if optional else ""
+            meaning = (
+                about.get("description") or section["description"]
+            )  # pydantic leaves out what is the same
+            rows.append([f"[`{where}`](#{anchor})", f"an object{optional}", default, meaning])
+        waiting = inner + waiting
+        yield path or "The whole", rows
+
+
+def _section(root: Schema, about: Schema) -> Schema | None:
+    """The section that a field holds, or None where it holds a value."""
+    for branch in about.get("anyOf", [about]):
+        if "$ref" in branch and "x-words" not in about:
+            found: Schema = root["$defs"][branch["$ref"].rpartition("/")[2]]
+            return found if "properties" in found else None
+    return None
+
+
+def _options(model: type[BaseModel]) -> list[list[str]]:
+    schema = model.model_json_schema()
+    required = schema.get("required", ())
+    return [_row(schema, name, about, name in required) for name, about in schema["properties"].items()]
+
+
+def _row(root: Schema, name: str, about: Schema, required: bool) -> list[str]:
+    default = "required" if required else f"`{_literal(about.get('default', {}))}`"
+    return [f"`{name}`", words(root, about), default, about.get("description", "")]
+
+
+def _paper(entry: DistillerEntry, short: bool = False) -> str:
+    if entry.paper is None:
+        return ""
+    paper = entry.paper
+    return f"[{paper.year}]({paper.url})" if short else f"[{paper.title}]({paper.url}) ({paper.year})"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *escaped)]
+
+
+def _literal(value: Any) -> str:
+    return json.dumps(value)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _code(text: str) -> str:
+    return f"```text\n{text.strip()}\n```"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the pages, or check them; the exit code."""
+    if list(arguments) not in ([], ["--check"]):
+        print(f"usage: {COMMAND} [--check]", file=sys.stderr)
+        return 2
+    if arguments:
+        old = stale()
+        for name in old:
+            print(f"docs/{name} is not what the code says; run: {COMMAND}", file=sys.stderr)
+        return 1 if old else 0
+    for name, text in pages().items():
+        path = HERE / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,96 @@
+"""The code blocks of README.md and docs/*.md.
+
+An HTML comment in front of a block says more of it: `<!-- file: NAME -->` is the file that it is, which the page's
+other blocks find; `<!-- not run: REASON -->` leaves it out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(
+    r"(?P<comments>(?:^<!--[^>]*-->\n\s*)*)^(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
+COMMENT = re.compile(r"<!-- (file|not run): (.+?) -->")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A code block, where it begins, and what its comments say."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    file: str | None = None
+    not_run: str | None = None
+
+    def __str__(self):
+        return f"{self.page}:{self.line}"
+
+
+def blocks_in(page: str, text: str) -> list[Block]:
+    found = []
+    for match in BLOCK.finditer(text):
+        said = dict(COMMENT.findall(match["comments"]))
+        line = text.count("\n", 0, match.start("text")) + 1
+        indent = re.compile(f"^{match['indent']}", re.MULTILINE)
+        code = indent.sub("", match["text"])
+        found.append(Block(page, line, match["language"], code, said.get("file"), said.get("not run")))
+    return found
+
+
+BLOCKS = [
+    block
+    for path in PAGES
+    for block in blocks_in(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+]
+
+
+def pytest_generate_tests(metafunc):
+    """A test of one block has an argument named after the kind of block."""
+    kinds = {"data_block": ("json", "toml", "yaml"), "shell_block": ("console", "bash", "sh", "shell")}
+    for argument, languages in kinds.items():
+        if argument in metafunc.fixturenames:
+            wanted = [block for block in BLOCKS if block.language in languages and block.not_run is None]
+            metafunc.parametrize(argument, wanted, ids=str)
+    if "page" in metafunc.fixturenames:
+        metafunc.parametrize("page", sorted({block.page for block in BLOCKS}))
+
+
+@pytest.fixture(scope="session")
+def root():
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def parse_blocks():
+    return blocks_in
+
+
+@pytest.fixture(scope="session")
+def blocks_of():
+    """The blocks of one page, such as `docs/spec.md`."""
+    return lambda page: [block for block in BLOCKS if block.page == page]
+
+
+@pytest.fixture
+def page_folder(tmp_path, blocks_of):
+    """Makes a folder that holds the files of a page, without those that are not run."""
+
+    def make(page):
+        for block in blocks_of(page):
+            if block.file is not None and block.not_run is None:
+                file = tmp_path / block.file
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(block.text, encoding="utf-8")
+        return tmp_path
+
+    return make

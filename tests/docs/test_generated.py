@@ -1,0 +1,93 @@
+"""The pages of docs/reference are what the code says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def generate(root):
+    spec = importlib.util.spec_from_file_location("docs_generate", root / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def pages(generate):
+    return generate.pages()
+
+
+@pytest.fixture
+def known(generate, pages, monkeypatch):
+    """Makes the pages once for all tests of this module."""
+    monkeypatch.setattr(generate, "pages", lambda: pages)
+    return pages
+
+
+def test_the_pages_are_up_to_date(generate, known):
+    old = generate.stale()
+    assert not old, f"{old} are not what the code says; run: uv run python docs/generate.py"
+
+
+def test_every_page_is_generated(root, known):
+    there = {str(path.relative_to(root / "docs")) for path in (root / "docs" / "reference").iterdir()}
+    assert there == set(known)
+
+
+def test_check_names_what_is_stale(generate, known, root, tmp_path, monkeypatch, capsys):
+    shutil.copytree(root / "docs" / "reference", tmp_path / "reference")
+    monkeypatch.setattr(generate, "HERE", tmp_path)
+    assert generate.main([]) == 0
+    assert generate.main(["--check"]) == 0
+    (tmp_path / "reference" / "spec.md").write_text("old")
+    (tmp_path / "reference" / "adapters.md").unlink()
+    assert generate.main(["--check"]) == 1
+    told = capsys.readouterr().err
+    assert "docs/reference/spec.md is not" in told
+    assert "docs/reference/adapters.md is not" in told
+    assert "commands.md" not in told
+    assert (tmp_path / "reference" / "spec.md").read_text() == "old"
+
+
+def test_a_wrong_flag_is_refused(generate, capsys):
+    assert generate.main(["--chek"]) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_the_distillers_of_every_plugin_are_there(known):
+    page = known["reference/distillers.md"]
+    for name in ("vanilla", "kd", "dkd", "crd", "ofa"):
+        assert f"\n## {name}\n" in page
+    assert "| `beta` | a number, 0 or more | `8.0` |" in page
+
+
+def test_every_field_of_the_spec_is_there(known):
+    from kdcore.spec.models import RunSpec
+
+    def paths(model, where=""):
+        for name, field in model.model_fields.items():
+            yield f"{where}{name}"
+            inner = next((kind for kind in _kinds(field.annotation) if hasattr(kind, "model_fields")), None)
+            if inner is not None and name != "distiller":
+                yield from paths(inner, f"{where}{name}.")
+
+    page = known["reference/spec.md"]
+    assert [path for path in paths(RunSpec) if f"`{path}`" not in page] == []
+    assert json.dumps(RunSpec.model_fields["seed"].default) in page
+
+
+def _kinds(annotation):
+    return (annotation, *getattr(annotation, "__args__", ()))
+
+
+def test_the_text_does_not_depend_on_the_terminal(generate, monkeypatch):
+    wide = generate.commands()
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert generate.commands() == wide
+    assert max(map(len, wide.splitlines())) <= 100

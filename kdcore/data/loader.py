@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kdcore.data.source import Source
 
 MOST_WORKERS = 8
+_LINGER = 30  # seconds
 
 
 def worker_count(workers: int | None, source: Source, world: int) -> int:
@@ -85,5 +86,7 @@ def _many_workers() -> Iterator[None]:
 
 
 def _start_worker(worker: int) -> None:
-    # Ctrl-C reaches the whole process group. The run decides what becomes of it; its loaders end with it.
+    # Ctrl-C, and SIGTERM from a cluster's scheduler, reach the whole process group. The run decides what becomes of
+    # it, and needs its loaders until the step is done; they end with it, or at last by themselves.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LINGER))

@@ -182,6 +182,9 @@ def _explained(error: Exception) -> Exception:
 
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunFailed("the disk is full: make room, and the same command goes on from the last checkpoint")
+    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
+        # told by a signal, wherever the run is at that moment
+        return RunFailed(f"a loader process died: {str(error).splitlines()[0]}")
     if isinstance(error, torch.OutOfMemoryError):
         return RunFailed(
             "the GPU's memory is full. What to lower: train.batch_size (train.accumulate keeps the sum), "

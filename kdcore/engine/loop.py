@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -25,9 +25,14 @@ if TYPE_CHECKING:
     from kdcore.engine.display import Display
     from kdcore.engine.prepare import Prepared
     from kdcore.engine.signals import StopRequest
+    from kdcore.engine.teacher_images import TeacherImages
     from kdcore.plugins import Plugins
     from kdcore.results.rundir import RunDirectory
     from kdcore.spec.models import RunSpec
+
+
+class _Stopped(Exception):
+    """An evaluation was asked to stop."""
 
 
 class Training:
@@ -109,13 +114,7 @@ class Training:
         teacher = self.distillation.teacher
         if teacher is None or self.teacher_scores is not None:
             return None
-        found = evaluate(
-            teacher,
-            self.eval_data,
-            self.accelerator,
-            transform=self.teacher_images,
-            channels_last=self.spec.train.channels_last,
-        )
+        found = self._evaluate(teacher, self.teacher_images)
         self.teacher_scores = found.as_dict()
         self._teacher_predictions = found.predictions
         return found
@@ -249,14 +248,26 @@ class Training:
         if self.accelerator.is_main_process:
             self.checkpoints.save_best({"student": self.student.state_dict()}, self.best)
 
-    def _evaluate(self, model: torch.nn.Module) -> Evaluation:
-        return evaluate(
-            model,
-            self.eval_data,
-            self.accelerator,
-            teacher_predictions=self._teacher_predictions,
-            channels_last=self.spec.train.channels_last,
-        )
+    def _evaluate(self, model: torch.nn.Module, transform: TeacherImages | None = None) -> Evaluation:
+        """Evaluate; a request to stop ends it between two batches, and the next process evaluates anew."""
+        try:
+            return evaluate(
+                model,
+                self.eval_data,
+                self.accelerator,
+                transform=transform,
+                teacher_predictions=self._teacher_predictions,
+                channels_last=self.spec.train.channels_last,
+                advance=self._stop_evaluation,
+            )
+        except _Stopped:
+            self.save()
+            self._interrupt()
+
+    def _stop_evaluation(self) -> None:
+        # several processes would have to agree, batch by batch: they stop at the end of the epoch
+        if self.stop.signal is not None and self.accelerator.num_processes == 1:
+            raise _Stopped
 
     def _schedule(self, epoch: int, metric: float | None = None) -> None:
         if self.scheduler is None:
@@ -268,7 +279,7 @@ class Training:
         reduced: Tensor = self.accelerator.reduce(sums, reduction="sum")
         return reduced
 
-    def _interrupt(self) -> None:
+    def _interrupt(self) -> NoReturn:
         name = self.stop.signal.name if self.stop.signal is not None else "another process"
         raise Interrupted(
             f"stopped by {name} after step {self.step}; a checkpoint was written: the same command goes on from it",

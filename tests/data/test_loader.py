@@ -85,8 +85,16 @@ def test_worker_count(monkeypatch):
     assert worker_count(None, source, 1) == 4
 
 
-@pytest.mark.parametrize("handled", [False, True])
-def test_interrupt_is_for_the_run_not_for_its_loaders(handled):
+@pytest.mark.parametrize(
+    ("name", "handled", "code", "printed"),
+    [
+        ("SIGINT", True, 0, "noted\n[19]\n"),
+        ("SIGINT", False, 130, "interrupted\n"),
+        ("SIGTERM", True, 0, "noted\n[19]\n"),
+        ("SIGTERM", False, -15, ""),
+    ],
+)
+def test_a_signal_to_the_process_group_is_for_the_run_not_for_its_loaders(name, handled, code, printed):
     script = textwrap.dedent("""
         import os, signal, sys, time
         from torch.utils.data import Dataset
@@ -97,19 +105,19 @@ def test_interrupt_is_for_the_run_not_for_its_loaders(handled):
                 time.sleep(0.05)
                 return keys
 
-        if sys.argv[1] == "True":
-            signal.signal(signal.SIGINT, lambda *_: print("noted"))
+        number = getattr(signal, sys.argv[1])
+        if sys.argv[2] == "True":
+            signal.signal(number, lambda *_: print("noted"))
         keys = [[number] for number in range(20)]
         try:
             for batch in passed(make_loader(Slow(), workers=2, device_type="cpu", batch_sampler=keys)):
                 if batch == [1]:
-                    os.killpg(os.getpgrp(), signal.SIGINT)  # what Ctrl-C does
+                    os.killpg(os.getpgrp(), number)  # what Ctrl-C and schedulers do
         except KeyboardInterrupt:
             print("interrupted")
             sys.exit(130)
         print(batch)
     """)
-    command = [sys.executable, "-c", script, str(handled)]
+    command = [sys.executable, "-c", script, name, str(handled)]
     done = subprocess.run(command, capture_output=True, text=True, start_new_session=True, timeout=120)
-    expected = (0, "noted\n[19]\n") if handled else (130, "interrupted\n")
-    assert (done.returncode, done.stdout, done.stderr) == (*expected, "")
+    assert (done.returncode, done.stdout, done.stderr) == (code, printed, "")

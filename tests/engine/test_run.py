@@ -229,6 +229,30 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     assert _without_times(resumed.metrics) == _without_times(straight.metrics)
 
 
+@pytest.mark.parametrize("evaluation", [1, 2, 3])
+def test_a_run_that_is_stopped_while_it_evaluates_goes_on_to_the_same_end(
+    spec_file, monkeypatch: pytest.MonkeyPatch, evaluation: int
+):
+    changes: dict[str, Any] = {"teacher": TEACHER, "distiller": KD}
+    straight = run(spec_file("straight", **changes), quiet=True)
+    evaluate, calls = loop.evaluate, []
+
+    def stopping(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == evaluation:  # the teacher's comes first
+            os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "evaluate", stopping)
+        with pytest.raises(Interrupted):
+            run(spec_file("stopped", **changes), quiet=True)
+    assert len(calls) == evaluation
+    resumed = run(spec_file("stopped", **changes), quiet=True)
+    assert _same(resumed.directory, straight.directory)
+    assert _without_times(resumed.metrics) == _without_times(straight.metrics)
+
+
 def test_a_damaged_checkpoint_is_passed_over(
     spec_file, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,10 @@ import torch
 from torch import nn
 
 from kdcore import Distillation
+from kdcore.cli.show import example
+from kdcore.engine.preflight import check
 from kdcore.plugins import get_plugins
+from kdcore.spec.load import load_spec
 
 # timm's names with the options that they need at 32 px, teacher and student
 PAIRS = (
@@ -73,3 +78,15 @@ def test_one_step_of_any_method_between_any_families(pair, name):
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.isfinite().all(), parameter_name
     assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+@pytest.mark.parametrize("name", [item.entry.name for item in get_plugins().distillers()])
+def test_the_spec_that_kd_show_prints_can_be_run(name: str, tmp_path: Path):
+    pytest.importorskip("sklearn", reason="the digits need scikit-learn")
+    plugins = get_plugins()
+    provided = plugins.distiller(name, "")
+    options = plugins.load_options(provided, "")().model_dump(mode="json")
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(example(provided.entry, options, name)))
+    report = check(load_spec(path))
+    assert report.num_classes == 10

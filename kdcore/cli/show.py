@@ -58,7 +58,7 @@ def example(entry: DistillerEntry, options: dict[str, Any], name: str) -> dict[s
     spec: dict[str, Any] = {"data": {"dataset": "digits", "image_size": 32}}
     if entry.kind != "baseline":
         teacher = _HETEROGENEOUS_TEACHER if entry.kind == "heterogeneous" else "resnet34"
-        spec["teacher"] = {"model": teacher, "pretrained": True}
+        spec["teacher"] = {"model": teacher}
     return spec | {"student": {"model": "resnet10t"}, "distiller": {"name": name, **options}}
 
 
@@ -157,7 +157,9 @@ def _text(about: dict[str, Any]) -> str:
     heading = "a spec to copy" if whole else "in a spec"
     lines += ["", output.bold(heading), json.dumps(about["example"], indent=2)]
     if "teacher" in about["example"]:
-        lines += ["(a teacher's weights: 'pretrained', 'checkpoint', or 'run', a spec that trains it)"]
+        lines += [
+            "(this teacher's weights are random: give it 'pretrained', 'checkpoint', or 'run', a spec that trains it)"
+        ]
     return "\n".join(lines)
 
 

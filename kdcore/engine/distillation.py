@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kdcore.engine.build import DistillerLike, build_distillers
 from kdcore.engine.gather import gather_batch, gather_output, world_size
 from kdcore.engine.seeds import derive
+from kdcore.engine.terms import checked_terms
 from kdcore.features import Extractor, find_adapter, model_info
 from kdcore.plugins import get_plugins
 from kdcore.protocols import Batch, Distiller, FeatureAdapter, ModelOutput, Progress, Requires, Setup
@@ -160,6 +161,7 @@ class Distillation(nn.Module):
 
         Raises:
             ValueError: something that a distiller needs is missing.
+            RunFailed: a distiller gave something else than named scalars.
         """
         self._check(images, target, index)
         student = self._forward_views(self._extract_student, images)
@@ -226,7 +228,7 @@ class Distillation(nn.Module):
                     gather_batch(batch),
                 )
                 seen = gathered
-            for term, value in distiller(*seen, progress).items():
+            for term, value in checked_terms(name, distiller(*seen, progress)).items():
                 terms[f"{name}.{term}" if several else term] = value
         return terms
 

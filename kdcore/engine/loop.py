@@ -213,6 +213,8 @@ class Training:
         means = self.meter.read(self._reduce)
         images = self.train_data.batches_per_epoch * self.train_data.batch_size
         found = self._evaluate(self.student)
+        averaged = None if self.ema is None else self._evaluate(self.ema.module)
+        # from here on nothing stops: the epoch counts once it has its record
         self.epoch, self.batch = self.epoch + 1, 0
         record: dict[str, Any] = {
             "epoch": self.epoch,
@@ -224,8 +226,8 @@ class Training:
             "eval": found.as_dict(),
             "images_per_second": images / max(self._training_seconds, 1e-9),
         }
-        if self.ema is not None:
-            record["ema"] = self._evaluate(self.ema.module).as_dict()
+        if averaged is not None:
+            record["ema"] = averaged.as_dict()
         self.records.append(record)
         self._schedule(self.epoch, found.top1)
         self._keep_best(found)

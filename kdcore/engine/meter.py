@@ -10,9 +10,12 @@ from torch import Tensor
 from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kdcore.engine.distillation import DistillationOutput
 
 _FIXED = ("loss", "task_loss")
+_COUNTS = 4  # right first, right among five, labelled, images
 
 
 class Meter:
@@ -25,22 +28,30 @@ class Meter:
     def reset(self) -> None:
         """Begin an epoch."""
         self._names: tuple[str, ...] = ()
-        self._sums: Tensor | None = None  # [loss values..., right first, right among five, labelled, images]
+        self._sums: Tensor | None = None  # [loss values..., counts...]
         self._bad: Tensor | None = None  # first step at which each loss value was not finite, else -1
 
     def add(self, output: DistillationOutput, target: Tensor | None, step: int) -> None:
         """One batch of this process: means weighted by its size, accuracy against the (most probable) class."""
+        losses = {"loss": output.loss, "task_loss": output.task_loss, **output.terms}
         with torch.no_grad():
             size = output.logits.shape[0]
-            values = torch.stack(
-                [value.detach().float() for value in (output.loss, output.task_loss, *output.terms.values())]
-            )
-            if self._sums is None or self._bad is None:
-                self._names = (*_FIXED, *output.terms)
-                self._sums = torch.zeros(len(values) + 4, dtype=torch.float64, device=self._device)
-                self._bad = torch.full((len(values),), -1, dtype=torch.int64, device=self._device)
+            self._make_room(losses)
+            assert self._sums is not None
+            none = torch.zeros((), device=self._device)  # a term that is absent now adds nothing to the loss
+            values = torch.stack([losses.get(name, none).detach().float() for name in self._names])
             self._bad = torch.where((self._bad < 0) & ~values.isfinite(), step, self._bad)
             self._sums += torch.cat([values.double() * size, _hits(output.logits, target)])
+
+    def _make_room(self, losses: Iterable[str]) -> None:
+        new = [name for name in losses if name not in self._names]
+        if not new:
+            return
+        sums = torch.zeros(_COUNTS, dtype=torch.float64, device=self._device) if self._sums is None else self._sums
+        bad = torch.empty(0, dtype=torch.int64, device=self._device) if self._bad is None else self._bad
+        self._names = (*self._names, *new)
+        self._sums = torch.cat([sums[:-_COUNTS], sums.new_zeros(len(new)), sums[-_COUNTS:]])
+        self._bad = torch.cat([bad, bad.new_full((len(new),), -1)])
 
     def check(self, last_good: int | None) -> None:
         """Raises RunFailed, naming term and step, where a loss was not finite."""

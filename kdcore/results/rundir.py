@@ -80,6 +80,8 @@ class RunDirectory:
     def begin(self, spec: dict[str, Any], environment: dict[str, Any]) -> None:
         """Write what is known before the first step."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)
+        # a run that goes on to more epochs is not finished any more, however it ends
+        (self.path / SUMMARY).unlink(missing_ok=True)
         write_json(self.path / ENVIRONMENT, environment)
         write_json(self.path / SPEC, spec)
 

@@ -59,7 +59,33 @@ def _validate(model: type[DistillerOptions], options: dict[str, Any]) -> Distill
     except (TypeError, ValueError):
         return model.model_validate(options)  # given in Python, where a value may be any object
     # as JSON, since a list is a tuple there, and strict, so that true and "1" are no numbers
-    return model.model_validate_json(text, strict=True)
+    try:
+        return model.model_validate_json(text, strict=True)
+    except ValidationError:
+        # a validator that runs before pydantic's own hands on a list, which is no tuple to strictness
+        lax = _validate_lax(model, options)
+        if lax is None:
+            raise
+        return lax
+
+
+def _validate_lax(model: type[DistillerOptions], options: Mapping[str, Any]) -> DistillerOptions | None:
+    """The options if they are right without strictness, and none of them became a number that was none."""
+    try:
+        validated = model.model_validate(options)
+    except ValidationError:
+        return None
+    turned = any(
+        _turned(options[name], getattr(validated, name)) for name in model.model_fields if name in options
+    )
+    return None if turned else validated
+
+
+def _turned(given: Any, found: Any) -> bool:
+    """Whether a number or a boolean was made of something else, a whole number given for a float apart."""
+    if not isinstance(found, int | float) or type(given) is type(found):
+        return False
+    return isinstance(given, bool | str) or isinstance(found, bool)
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:

@@ -54,6 +54,12 @@ class ToyOptions(DistillerOptions):
     flag: bool = Field(False, description="A switch.")
     scale: float | Literal["auto"] = Field("auto", description="A number, or 'auto'.")
     inner: Inner = Field(default_factory=Inner, description="More.")
+    stages: tuple[int, ...] = Field((1, 2), description="A tuple that a validator sees first.")
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _stages(cls, value):
+        return [value] if isinstance(value, int) else value
 
 class StillOptions(DistillerOptions):
     pass

@@ -33,3 +33,17 @@ def test_the_place_of_the_name(plugins):
     with pytest.raises(UserError) as caught:
         resolve_distiller("toyy", {}, plugins, "distiller", name_where="distiller.name")
     assert [problem.where for problem in caught.value.problems] == ["distiller.name"]
+
+
+@pytest.mark.parametrize(("given", "found"), [([3, 4], (3, 4)), (5, (5,)), ([], ())])
+def test_a_validator_that_runs_first_may_hand_on_a_list(plugins, given, found):
+    resolved = resolve_distiller("toy", {"stages": given, "alpha": 2}, plugins, "distiller")
+    assert resolved.options.stages == found
+    again = resolved.options.model_dump(mode="json")
+    assert resolve_distiller("toy", again, plugins, "distiller").options == resolved.options
+
+
+@pytest.mark.parametrize(("name", "value"), [("alpha", "2"), ("alpha", True), ("flag", "yes"), ("flag", 1)])
+def test_beside_it_nothing_becomes_a_number_that_was_none(plugins, name, value):
+    with pytest.raises(UserError, match=name):
+        resolve_distiller("toy", {"stages": [3], name: value}, plugins, "distiller")

@@ -1,0 +1,43 @@
+"""Loss terms as a distiller gave them: checked, since its code is somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from kdcore.errors import RunFailed
+
+RESERVED = ("loss", "task_loss")  # what the engine itself records beside the terms
+
+
+def checked_terms(distiller: str, terms: Any) -> Mapping[str, Tensor]:
+    """The terms, if they are named scalars.
+
+    Raises:
+        RunFailed: they are something else; names the distiller.
+    """
+    if not isinstance(terms, Mapping):
+        raise _wrong(distiller, f"returned {_kind(terms)}; a dictionary of named scalars is wanted")
+    for name, value in terms.items():
+        if not isinstance(name, str) or name in RESERVED:
+            raise _wrong(
+                distiller, f"names a loss term {name!r}; a text other than 'loss' and 'task_loss' is wanted"
+            )
+        if not isinstance(value, Tensor) or value.dim() != 0 or not value.is_floating_point():
+            raise _wrong(
+                distiller,
+                f"gave {_kind(value)} as loss term '{name}'; a tensor with one real number, of shape [], is wanted",
+            )
+    return terms
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {list(value.shape)}"
+    return f"{value!r}" if value is None or isinstance(value, bool | int | float) else type(value).__name__
+
+
+def _wrong(distiller: str, what: str) -> RunFailed:
+    return RunFailed(f"distiller '{distiller}' {what}. This is a mistake in the plugin that has it")

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args
 Kind = Literal["logit", "feature", "relation", "contrastive", "heterogeneous", "baseline"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -30,7 +30,7 @@ class Entry:
         ValueError: a field is not of the form that its comment names.
     """
 
-    name: str  # lower-case letters, digits and "_.-": what a spec calls it
+    name: str  # letters, digits and "_.-": what a spec calls it
     summary: str  # one line for the lists
     target: str  # "package.module:attribute", imported when it is first used
 
@@ -126,7 +126,7 @@ def _label(entry: Any) -> str:
 
 
 def _check_common(entry: AnyEntry | Entry) -> None:
-    _check_text(entry, "name", _NAME, "lower-case letters, digits, '_', '.' and '-'")
+    _check_text(entry, "name", _NAME, "letters, digits, '_', '.' and '-'")
     _check_line(entry, "summary")
     _check_text(entry, "target", _TARGET, "'package.module:attribute'")
 

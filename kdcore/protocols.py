@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from kdcore.options import DistillerOptions
 
 Stage = int | str
 """Where features are taken: 1..4 from shallow to deep, or a module path such as `layer3.1.conv2`."""
@@ -129,6 +128,13 @@ class ModelInfo:
         if ref not in self._probed:
             wanted = STAGES if ref in STAGES else (ref,)
             self._probed.update({info.stage: info for info in self._probe(wanted)})
+        if ref not in self._probed:
+            from kdcore.errors import Problem, UserError, listed
+
+            known = listed(str(number) for number in STAGES if number in self._probed)
+            raise UserError(
+                Problem(self.name, f"its adapter gives no stage {ref}", allowed=f"stages {known}")
+            )
         return self._probed[ref]
 
     @cached_property
@@ -232,14 +238,6 @@ class Distiller(Protocol):
 
         `teacher` is None in a run without one, which only a distiller with `requires.teacher` False can be in.
         """
-        ...
-
-
-class DistillerFactory(Protocol):
-    """What a `DistillerEntry.target` names: usually the distiller's class."""
-
-    def __call__(self, options: DistillerOptions, setup: Setup) -> nn.Module:
-        """A distiller for this run."""
         ...
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from kdcore.cli.output import JsonFlag, print_json
 
 
 def run(
@@ -29,23 +33,25 @@ def run(
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Distill a student as SPEC says.
 
     A teacher with a spec of its own is trained first.
     """
-    from kdcore.engine.api import Existing
+    from kdcore.engine.api import Existing, is_main_process
     from kdcore.engine.api import run as run_spec
 
     existing: Existing = "auto" if fresh is None else "fresh" if fresh else "resume"
-    result = run_spec(spec, overrides=overrides or (), output=output, existing=existing)
+    # stdout is for the result alone: what a plugin prints while it trains goes where progress goes
+    with contextlib.redirect_stdout(sys.stderr):
+        result = run_spec(spec, overrides=overrides or (), output=output, existing=existing)
+    if not is_main_process():  # of several processes one tells the result
+        return
     if as_json:
-        import json
-
         from kdcore.results.files import finite
 
-        typer.echo(json.dumps(finite({"directory": str(result.directory), **result.summary}), indent=2))
+        print_json(finite({"directory": str(result.directory), **result.summary}))
     else:
         for line in describe(result.summary):
             typer.echo(line)

@@ -37,6 +37,20 @@ class IndexedEvalData(EvalData):
             yield images, target
 
 
+class WithoutLabels(EvalData):
+    """Evaluation data whose labels are not looked at: what was trained on tells nothing about accuracy."""
+
+    labelled = False
+
+    def __init__(self, data: EvalData) -> None:
+        self.size, self.total = data.size, data.total
+        self._data = data
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, target in self._data:
+            yield images, target.new_full(target.shape, -1)
+
+
 def build_eval_data(
     source: Source,
     data: DataSpec,

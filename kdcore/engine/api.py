@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kdcore.engine.display import Display, SilentDisplay, choose_display
-from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
+from kdcore.errors import Interrupted, Problem, RunFailed, UserError
 from kdcore.plugins import Plugins, get_plugins
 from kdcore.results.rundir import RunDirectory
 from kdcore.spec.load import LoadedSpec, load_spec, resolve, resolved_dict
@@ -69,8 +70,7 @@ def run(
     elif isinstance(spec, RunSpec):
         chosen = spec if output is None else spec.model_copy(update={"output": str(output)})
         spec = resolve(chosen, base=Path.cwd(), plugins=plugins)
-    main_process = int(os.environ.get("RANK", "0")) == 0
-    display = SilentDisplay() if quiet else choose_display(main_process)
+    display = SilentDisplay() if quiet else choose_display(is_main_process())
     done = _finished(spec, existing)
     if done is not None:
         display.note(
@@ -85,6 +85,11 @@ def run(
         display.note(line)
     with stop_requests() as stop:
         return _run(spec, plugins, display, existing, stop)
+
+
+def is_main_process() -> bool:
+    """Of several processes, the one that writes; told by their launcher, before they have found each other."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def run_directory(loaded: LoadedSpec) -> RunDirectory:
@@ -148,8 +153,9 @@ def _run(
     if loaded.teacher is not None:
         _run_teacher(loaded.teacher, plugins, display, stop)
     directory = run_directory(loaded)
-    with directory.locked():
-        if existing == "fresh":
+    # the processes of one run share its directory: the main one keeps other runs out for all of them
+    with directory.locked() if is_main_process() else contextlib.nullcontext():
+        if existing == "fresh" and is_main_process():
             directory.clear()
         from kdcore.engine.session import Session
 
@@ -159,29 +165,40 @@ def _run(
         except Interrupted:
             session.conclude("interrupted")
             raise
-        except (KdError, OSError, RuntimeError) as error:
-            failure = _explained(error)
-            if isinstance(failure, RunFailed):
-                session.conclude("failed", str(failure))
+        except UserError:
+            raise
+        except Exception as error:
+            failure = _explained(error, directory)
+            with contextlib.suppress(OSError):  # the disk may be what failed
+                session.conclude("failed", str(failure) or type(failure).__name__)
             if failure is error:
                 raise
             raise failure from error
 
 
 def _run_teacher(teacher: LoadedSpec, plugins: Plugins, display: Display, stop: StopRequest) -> None:
-    done = _finished(teacher, "auto")
+    try:
+        done = _finished(teacher, "auto")
+    except UserError as error:
+        # this command's own --fresh is for the student's run only
+        hint = f"'kd run {teacher.path} --fresh' trains it anew; another 'name' there keeps that run"
+        raise UserError(
+            replace(problem, where=f"teacher.run: {problem.where}", hint=hint) for problem in error.problems
+        ) from error
     if done is None:
         display.note(f"teacher: training '{teacher.spec.name}' first")
         _run(teacher, plugins, display, "auto", stop)
         display.note(f"student: training with teacher '{teacher.spec.name}'")
 
 
-def _explained(error: Exception) -> Exception:
+def _explained(error: Exception, directory: RunDirectory) -> Exception:
     """Ends that users meet, in words; anything else as it is."""
     import torch
 
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunFailed("the disk is full: make room, and the same command goes on from the last checkpoint")
+    if isinstance(error, OSError) and str(error.filename).startswith(str(directory.path)):
+        return RunFailed(f"the run directory cannot be written: {error.strerror}: {error.filename}")
     if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
         # told by a signal, wherever the run is at that moment
         return RunFailed(f"a loader process died: {str(error).splitlines()[0]}")

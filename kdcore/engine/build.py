@@ -57,7 +57,7 @@ def build_distillers(
             name, weight = resolved.provided.entry.name, resolved.provided.entry.task_weight
             module = _construct(resolved, setup, plugins, where, derive(seed, "heads", number))
         _check(module, name, setup, where)
-        built[_key(name, built)] = module
+        built[_unique(name, built)] = module
         weights.append(weight)
     if task_weight is None:
         if len(items) > 1 and not all(isinstance(item, nn.Module) for item in items):
@@ -101,6 +101,10 @@ def _construct(
             raise
         except ValueError as error:  # how a distiller says that it cannot work with these models
             raise UserError(Problem(where, f"{resolved.provided.qualified}: {error}")) from error
+        except AttributeError as error:
+            if setup.teacher is None and error.obj is None:  # it asked the teacher that is not there
+                raise UserError(_needs_teacher(resolved.name)) from error
+            raise
     if not isinstance(module, nn.Module):
         plugin = resolved.provided.plugin
         raise UserError(
@@ -119,16 +123,16 @@ def _check(module: nn.Module, name: str, setup: Setup, where: str) -> None:
             Problem(where, f"{type(module).__name__} is no distiller: it lacks 'requires', a kdcore.Requires")
         )
     if requires.teacher and setup.teacher is None:
-        raise UserError(
-            Problem(
-                "teacher",
-                f"distiller '{name}' needs a teacher, and the spec has none",
-                hint='add "teacher": {...}',
-            )
-        )
+        raise UserError(_needs_teacher(name))
     problems = list(_unavailable(requires, setup))
     if problems:
         raise UserError(problems)
+
+
+def _needs_teacher(name: str) -> Problem:
+    return Problem(
+        "teacher", f"distiller '{name}' needs a teacher, and the spec has none", hint='add "teacher": {...}'
+    )
 
 
 def _unavailable(requires: Requires, setup: Setup) -> Iterable[Problem]:
@@ -153,10 +157,9 @@ def _unavailable(requires: Requires, setup: Setup) -> Iterable[Problem]:
             )
 
 
-def _key(name: str, taken: Mapping[str, nn.Module]) -> str:
-    """A name for the module tree, which allows no dots and no repetition."""
-    key = base = name.replace(".", "_")
-    number = 2
-    while key in taken:
-        key, number = f"{base}_{number}", number + 1
-    return key
+def _unique(name: str, taken: Mapping[str, nn.Module]) -> str:
+    """A name that no other distiller of the run has."""
+    unique, number = name, 2
+    while unique in taken:
+        unique, number = f"{name}_{number}", number + 1
+    return unique

@@ -174,7 +174,7 @@ class TimeLeft:
 
 def describe(record: dict[str, Any]) -> str:
     """An epoch's record in one line."""
-    parts = [_losses({**record, "loss": record["loss"]})]
+    parts = [_losses(record)]
     for name in ("train", "eval", "ema"):
         scores = record.get(name) or {}
         parts += [
@@ -185,8 +185,8 @@ def describe(record: dict[str, Any]) -> str:
 
 
 def _losses(means: dict[str, Any]) -> str:
-    named = {"loss": means["loss"], "task": means["task_loss"], **means["terms"]}
-    return " ".join(f"{name} {value:.4g}" for name, value in named.items() if value is not None)
+    named = [("loss", means["loss"]), ("task", means["task_loss"]), *means["terms"].items()]
+    return " ".join(f"{name} {value:.4g}" for name, value in named if value is not None)
 
 
 def choose_display(main_process: bool) -> Display:

@@ -113,12 +113,13 @@ class Distillation(nn.Module):
             generator=torch.Generator().manual_seed(derive(seed, "distiller")),
         )
         built, own_weight = build_distillers(distillers, options, setup, plugins, task_weight, seed)
-        self.distillers = nn.ModuleDict(built).to(next(student.parameters()).device)
+        self.distillers = nn.ModuleList(built.values()).to(next(student.parameters()).device)
+        self._names = tuple(built)
         self.num_classes = num_classes
         self.task_weight = own_weight
         self.label_smoothing = label_smoothing
         self._teacher_images = teacher_images
-        needs = [cast("Distiller", distiller).requires for distiller in self.distillers.values()]
+        needs = [cast("Distiller", distiller).requires for distiller in self.distillers]
         self.requires = reduce(Requires.union, needs, Requires(teacher=False))
         self._extract_student: _Extract = Extractor(
             student, student_adapter, self.requires.student_stages, self.requires.student_embedding
@@ -219,7 +220,7 @@ class Distillation(nn.Module):
         several = len(self.distillers) > 1
         gathered: tuple[ModelOutput, ModelOutput | None, Batch] | None = None
         terms: dict[str, Tensor] = {}
-        for name, distiller in self.distillers.items():
+        for name, distiller in zip(self._names, self.distillers, strict=True):
             seen = (student, teacher, batch)
             if distiller.requires.whole_batch and world_size() > 1:  # type: ignore[union-attr]
                 gathered = gathered or (

@@ -63,8 +63,9 @@ def evaluate(
     training = model.training
     model.eval()
     device = accelerator.device
-    # right first, right among five, labelled, same as the teacher, images
-    counts = torch.zeros(5, dtype=torch.int64, device=device)
+    # right first, right among five, labelled, same as the teacher
+    counts = torch.zeros(4, dtype=torch.int64, device=device)
+    guided = None if teacher_predictions is None else teacher_predictions.to(device)
     predictions: list[Tensor] = []
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     seen = 0
@@ -77,15 +78,14 @@ def evaluate(
         hits = best == target.unsqueeze(1)
         first = best[:, 0]
         same = counts.new_zeros(())
-        if teacher_predictions is not None:
-            same = (first == teacher_predictions[seen : seen + len(first)].to(device)).sum()
-        counts += torch.stack(
-            [hits[:, 0].sum(), hits.sum(), (target >= 0).sum(), same, counts.new_tensor(len(first))]
-        )
+        if guided is not None:
+            same = (first == guided[seen : seen + len(first)]).sum()
+        counts += torch.stack([hits[:, 0].sum(), hits.sum(), (target >= 0).sum(), same])
         predictions.append(first)
         seen += len(first)
         advance()
     model.train(training)
+    counts = torch.cat([counts, counts.new_tensor([seen])])
     total = accelerator.reduce(counts, reduction="sum").tolist()
     top1, top5, labelled, agreeing, images_seen = total
     return Evaluation(

@@ -218,7 +218,8 @@ class Training:
         self.epoch, self.batch = self.epoch + 1, 0
         record: dict[str, Any] = {
             "epoch": self.epoch,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            # with layer decay each group has its own: the head's is the one that the spec says
+            "lr": max(group["lr"] for group in self.optimizer.param_groups),
             "loss": means["loss"],
             "task_loss": means["task_loss"],
             "terms": means["terms"],
@@ -297,8 +298,9 @@ class Training:
             RunFailed: a loss is not finite.
         """
         self.meter.check(self._saved_step)
+        state = self._state()
         if self.accelerator.is_main_process:
-            self.checkpoints.save(self.step, self._state())
+            self.checkpoints.save(self.step, state)
         self._saved_at, self._saved_step = time.monotonic(), self.step
 
     def _state(self) -> dict[str, Any]:
@@ -309,7 +311,7 @@ class Training:
             "plateau": self._plateau_state(),
             "scaler": None if scaler is None else scaler.state_dict(),
             "ema": None if self.ema is None else dict(self.ema.module.state_dict()),
-            "meter": self.meter.state_dict(),
+            "meter": self.meter.state_dict(self._reduce),
             "position": {"epoch": self.epoch, "batch": self.batch, "step": self.step},
             "records": self.records,
             "best": self.best,
@@ -328,7 +330,7 @@ class Training:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         if self.ema is not None and state["ema"] is not None:
             self.ema.module.load_state_dict(state["ema"])
-        self.meter.load_state_dict(state["meter"])
+        self.meter.load_state_dict(state["meter"], self.accelerator.is_main_process)
         position = state["position"]
         self.epoch, self.batch, self.step = position["epoch"], position["batch"], position["step"]
         self.records = state["records"]

@@ -10,11 +10,12 @@ from torch import Tensor
 from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from kdcore.engine.distillation import DistillationOutput
 
 _FIXED = ("loss", "task_loss")
+_TERM = "terms."  # in front of a term's name, which may be 'loss' too
 _COUNTS = 4  # right first, right among five, labelled, images
 
 
@@ -33,25 +34,28 @@ class Meter:
 
     def add(self, output: DistillationOutput, target: Tensor | None, step: int) -> None:
         """One batch of this process: means weighted by its size, accuracy against the (most probable) class."""
-        losses = {"loss": output.loss, "task_loss": output.task_loss, **output.terms}
+        terms = {_TERM + name: value for name, value in output.terms.items()}
+        losses = {"loss": output.loss, "task_loss": output.task_loss, **terms}
         with torch.no_grad():
             size = output.logits.shape[0]
-            self._make_room(losses)
-            assert self._sums is not None
+            sums, bad = self._room(losses)
             none = torch.zeros((), device=self._device)  # a term that is absent now adds nothing to the loss
             values = torch.stack([losses.get(name, none).detach().float() for name in self._names])
-            self._bad = torch.where((self._bad < 0) & ~values.isfinite(), step, self._bad)
-            self._sums += torch.cat([values.double() * size, _hits(output.logits, target)])
+            self._bad = torch.where((bad < 0) & ~values.isfinite(), step, bad)
+            self._sums = sums + torch.cat([values.double() * size, _hits(output.logits, target)])
 
-    def _make_room(self, losses: Iterable[str]) -> None:
+    def _room(self, losses: Iterable[str]) -> tuple[Tensor, Tensor]:
+        """`_sums` and `_bad`, with a place for each of these names."""
+        sums, bad = self._sums, self._bad
+        if sums is None or bad is None:
+            sums = torch.zeros(_COUNTS, dtype=torch.float64, device=self._device)
+            bad = torch.zeros(0, dtype=torch.int64, device=self._device)
         new = [name for name in losses if name not in self._names]
-        if not new:
-            return
-        sums = torch.zeros(_COUNTS, dtype=torch.float64, device=self._device) if self._sums is None else self._sums
-        bad = torch.empty(0, dtype=torch.int64, device=self._device) if self._bad is None else self._bad
-        self._names = (*self._names, *new)
-        self._sums = torch.cat([sums[:-_COUNTS], sums.new_zeros(len(new)), sums[-_COUNTS:]])
-        self._bad = torch.cat([bad, bad.new_full((len(new),), -1)])
+        if new:
+            self._names = (*self._names, *new)
+            sums = torch.cat([sums[:-_COUNTS], sums.new_zeros(len(new)), sums[-_COUNTS:]])
+            bad = torch.cat([bad, bad.new_full((len(new),), -1)])
+        return sums, bad
 
     def check(self, last_good: int | None) -> None:
         """Raises RunFailed, naming term and step, where a loss was not finite."""
@@ -62,7 +66,9 @@ class Meter:
             return
         first = min(steps.values())
         # the sum is not finite whenever a part is: name the parts
-        guilty = [name for name, step in steps.items() if step == first and name != "loss"] or ["loss"]
+        guilty = [
+            name.removeprefix(_TERM) for name, step in steps.items() if step == first and name != "loss"
+        ] or ["loss"]
         kept = (
             "there is no checkpoint yet"
             if last_good is None
@@ -82,28 +88,32 @@ class Meter:
         means = dict(zip(self._names, (value / images for value in values), strict=True))
         return {
             **{name: means.pop(name) for name in _FIXED},
-            "terms": means,
+            "terms": {name.removeprefix(_TERM): mean for name, mean in means.items()},
             "top1": 100 * top1 / labelled if labelled else None,
             "top5": 100 * top5 / labelled if labelled else None,
         }
 
-    def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint within an epoch."""
-        return {"names": list(self._names), "sums": self._sums, "bad": self._bad}
+    def state_dict(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+        """For a checkpoint within an epoch; `reduce` adds up over processes, all of which have to call it."""
+        sums = None if self._sums is None else reduce(self._sums)
+        return {"names": list(self._names), "sums": sums, "bad": self._bad}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with an epoch."""
+    def load_state_dict(self, state: dict[str, Any], main_process: bool = True) -> None:
+        """Go on with an epoch; of several processes the main one has what all of them added up."""
         self._names = tuple(state["names"])
         self._sums = None if state["sums"] is None else state["sums"].to(self._device)
         self._bad = None if state["bad"] is None else state["bad"].to(self._device)
+        if self._sums is not None and not main_process:
+            self._sums = torch.zeros_like(self._sums)
 
 
 def _hits(logits: Tensor, target: Tensor | None) -> Tensor:
-    size = logits.shape[0]
+    # filled, not copied from the host: a copy would wait for the GPU in each step
+    images = torch.full((), logits.shape[0], dtype=torch.float64, device=logits.device)
     if target is None:
-        return torch.tensor([0, 0, 0, size], dtype=torch.float64, device=logits.device)
+        none = torch.zeros_like(images)
+        return torch.stack([none, none, none, images])
     classes = target if target.dim() == 1 else target.argmax(dim=1)
     hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == classes.unsqueeze(1)
-    return torch.stack(
-        [hits[:, 0].sum(), hits.sum(), (classes >= 0).sum(), torch.tensor(size, device=logits.device)]
-    ).double()
+    counts = torch.stack([hits[:, 0].sum(), hits.sum(), (classes >= 0).sum()])
+    return torch.cat([counts.double(), images.unsqueeze(0)])

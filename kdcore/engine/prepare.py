@@ -12,14 +12,15 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from kdcore.data import build_eval_data, build_train_data, check_same_classes, open_split
+from kdcore.data.evaluate import WithoutLabels
 from kdcore.data.inputs import InputConfig, resolve_input
+from kdcore.engine.api import run_directory
 from kdcore.engine.distillation import Distillation
 from kdcore.engine.seeds import derive
 from kdcore.engine.teacher_images import TeacherImages
 from kdcore.errors import Problem, UserError
 from kdcore.features import find_adapter
 from kdcore.models import BuiltModel, build_model, load_config
-from kdcore.results.rundir import RunDirectory
 
 if TYPE_CHECKING:
     from kdcore.data import EvalData, Source, TrainData
@@ -143,11 +144,6 @@ def plan_teacher(loaded: LoadedSpec, student: InputConfig) -> TeacherPlan | None
     return TeacherPlan(teacher.model_copy(update=known_of_it), size)
 
 
-def run_directory(loaded: LoadedSpec) -> RunDirectory:
-    """Where this spec's run leaves its things."""
-    return RunDirectory(Path(loaded.spec.output) / loaded.spec.name)
-
-
 def prepare(
     loaded: LoadedSpec,
     splits: Splits,
@@ -223,6 +219,8 @@ def prepare(
         num_classes=splits.num_classes,
         device_type=device.type,
     )
+    if spec.data.eval_split is None:
+        evaluation = WithoutLabels(evaluation)
     warnings = student.warnings + (() if teacher is None else teacher.warnings)
     if teacher is not None and teacher.random_weights and loaded.teacher is None:
         warnings += ("teacher: its weights are random: say 'pretrained', 'checkpoint' or 'run'",)

@@ -120,7 +120,7 @@ class Session:
         if prepared.teacher is not None:
             summary["teacher"] = {
                 "model": prepared.teacher.name,
-                **(training.teacher_scores or {}),
+                **{name: (training.teacher_scores or {}).get(name) for name in ("top1", "top5")},
                 "parameters": count(prepared.teacher.model),
             }
         if error is not None:
@@ -139,7 +139,12 @@ class Session:
         if self.spec.task.weight == 0:
             # the classifier may be in no loss
             handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
-        return Accelerator(mixed_precision=_PRECISIONS[self.spec.train.precision], kwargs_handlers=handlers)
+        return Accelerator(
+            # unasked, accelerate takes each process without a GPU for a run of its own
+            cpu=not torch.accelerator.is_available(),
+            mixed_precision=_PRECISIONS[self.spec.train.precision],
+            kwargs_handlers=handlers,
+        )
 
     def _training(self, accelerator: Accelerator, prepared: Prepared, num_classes: int) -> Training:
         data = self.spec.data
@@ -151,7 +156,8 @@ class Session:
         )
 
     def _resume(self, training: Training) -> None:
-        state = training.checkpoints.load(self.display.warn)
+        with training.accelerator.main_process_first():  # it clears up what a killed process left
+            state = training.checkpoints.load(self.display.warn)
         if state is None:
             return
         training.load(state)

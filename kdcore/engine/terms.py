@@ -9,8 +9,6 @@ from torch import Tensor
 
 from kdcore.errors import RunFailed
 
-RESERVED = ("loss", "task_loss")  # what the engine itself records beside the terms
-
 
 def checked_terms(distiller: str, terms: Any) -> Mapping[str, Tensor]:
     """The terms, if they are named scalars.
@@ -21,10 +19,8 @@ def checked_terms(distiller: str, terms: Any) -> Mapping[str, Tensor]:
     if not isinstance(terms, Mapping):
         raise _wrong(distiller, f"returned {_kind(terms)}; a dictionary of named scalars is wanted")
     for name, value in terms.items():
-        if not isinstance(name, str) or name in RESERVED:
-            raise _wrong(
-                distiller, f"names a loss term {name!r}; a text other than 'loss' and 'task_loss' is wanted"
-            )
+        if not isinstance(name, str):
+            raise _wrong(distiller, f"names a loss term {name!r}; a text is wanted")
         if not isinstance(value, Tensor) or value.dim() != 0 or not value.is_floating_point():
             raise _wrong(
                 distiller,

@@ -23,11 +23,17 @@ def model_info(
     """The model at this input size; shapes are probed on the meta device, each when it is first asked for."""
 
     def probe_stages(stages: Sequence[Stage]) -> tuple[StageInfo, ...]:
-        def look(twin: nn.Module, images: Tensor) -> tuple[StageInfo, ...]:
-            features = Extractor(twin, adapter, stages)(images).features
-            return tuple(stage_info(stage, features[stage]) for stage in stages)
+        wanted = list(stages)
+        if any(isinstance(stage, int) for stage in stages):
+            # the adapter says which stages there are; what shape they have is seen, not believed
+            served = {info.stage for info in _named(name, lambda: adapter.stages(model, image_size))}
+            wanted = [stage for stage in stages if isinstance(stage, str) or stage in served]
 
-        return _named(name, lambda: probe(model, image_size, in_chans, look))
+        def look(twin: nn.Module, images: Tensor) -> tuple[StageInfo, ...]:
+            features = Extractor(twin, adapter, wanted)(images).features
+            return tuple(stage_info(stage, features[stage]) for stage in wanted)
+
+        return _named(name, lambda: probe(model, image_size, in_chans, look)) if wanted else ()
 
     def probe_embedding() -> int:
         def look(twin: nn.Module, images: Tensor) -> int:

@@ -106,10 +106,20 @@ class RunDirectory:
         """Keep a second process out of this run directory.
 
         Raises:
-            UserError: another process is at work in it.
+            UserError: another process is at work in it, or it cannot be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as file:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise UserError(
+                Problem(
+                    "output",
+                    f"{self.path} cannot be written: {error.strerror}",
+                    hint="another 'output', or --output DIR",
+                )
+            ) from error
+        with lock as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

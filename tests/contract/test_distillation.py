@@ -83,10 +83,24 @@ def test_the_fields_come_in_the_contracts_order(value: type, names: str, default
 
 
 def test_everything_that_an_author_needs_is_exported():
-    for name in (
-        "PLUGIN_API hookimpl Paper Distiller FeatureAdapter ModelInfo DistillerOptions Stage "
-        "Requires Setup StageInfo FeatureMap ModelOutput Batch Progress Distillation"
-    ).split():
+    for name in [
+        "PLUGIN_API",
+        "hookimpl",
+        "Paper",
+        "Distiller",
+        "FeatureAdapter",
+        "ModelInfo",
+        "DistillerOptions",
+        "Stage",
+        "Requires",
+        "Setup",
+        "StageInfo",
+        "FeatureMap",
+        "ModelOutput",
+        "Batch",
+        "Progress",
+        "Distillation",
+    ]:
         assert hasattr(kdcore, name)
         assert name in kdcore.__all__
     assert isinstance(kdcore.PLUGIN_API, int)
@@ -178,28 +192,3 @@ def test_what_is_missing_is_told(stranger: ModuleType, pair, images: Tensor):
         Distillation(*pair, "toy-bank", num_classes=2, image_size=16, train_size=10, dekay=1.0)
     with pytest.raises(kdcore.UserError, match="teacher"):
         Distillation(pair[0], None, "toy-bank", num_classes=2, image_size=16, train_size=10)
-
-
-def test_every_installed_distiller_trains_a_pair(stranger: ModuleType):
-    import timm
-
-    from kdcore.plugins import get_plugins
-
-    torch.manual_seed(0)
-    narrow = {"channels": [8, 8, 16, 16], "num_classes": 4}
-    images = torch.randn(4, 3, 32, 32)
-    target = torch.tensor([0, 1, 2, 3])
-    for provided in get_plugins().distillers():
-        student, teacher = (timm.create_model("resnet10t", **narrow) for _ in range(2))
-        d = Distillation(
-            student,
-            teacher,
-            provided.qualified,
-            num_classes=4,
-            image_size=32,
-            train_size=40,
-            train_labels=torch.arange(40) % 4,
-        )
-        out = d(images, target, index=torch.tensor([0, 9, 18, 27]))
-        assert out.loss.isfinite(), provided.qualified
-        out.loss.backward()

@@ -98,7 +98,7 @@ def test_everything_but_the_teacher_is_trained(pair: tuple[Net, Net], images: Te
     assert not any("teacher" in name for name in distillation.state_dict())
     assert distillation.student is student
     assert distillation.teacher is teacher
-    assert list(distillation.distillers.values()) == [distiller]
+    assert list(distillation.distillers) == [distiller]
 
 
 def test_the_teachers_statistics_do_not_move(pair: tuple[Net, Net], images: Tensor):

@@ -65,7 +65,42 @@ def test_the_guilty_term_its_first_step_and_the_last_checkpoint_are_named(bad: f
 def test_a_state_goes_on_where_it_was():
     meter, other = Meter(torch.device("cpu")), Meter(torch.device("cpu"))
     meter.add(_output(3.0, 1.0, [[1.0, 0.0]] * 3), torch.tensor([0, 0, 1]), step=0)
-    other.load_state_dict(meter.state_dict())
+    other.load_state_dict(meter.state_dict(lambda sums: sums))
     for one in (meter, other):
         one.add(_output(7.0, 4.0, [[1.0, 0.0]]), torch.tensor([1]), step=1)
     assert meter.read() == other.read()
+
+
+def test_a_term_may_be_called_loss():
+    meter = Meter(torch.device("cpu"))
+    terms = {"loss": torch.tensor(1.0), "task_loss": torch.tensor(math.inf)}
+    output = DistillationOutput(torch.tensor(4.0), torch.tensor(2.0), terms, torch.tensor([[0.0, 1.0]]), None)
+    meter.add(output, None, step=0)
+    means = meter.read()
+    assert (means["loss"], means["task_loss"]) == (4.0, 2.0)
+    assert means["terms"] == {"loss": 1.0, "task_loss": math.inf}
+
+
+def test_terms_may_come_and_go():
+    meter = Meter(torch.device("cpu"))
+    for step, terms in enumerate([{"a": 1.0}, {"a": 3.0, "b": 8.0}, {"b": 4.0}, {}]):
+        values = {name: torch.tensor(value) for name, value in terms.items()}
+        total = torch.tensor(sum(terms.values()))
+        output = DistillationOutput(total, torch.tensor(0.0), values, torch.tensor([[0.0, 1.0]]), None)
+        meter.add(output, torch.tensor([1]), step=step)
+    means = meter.read()
+    assert means["terms"] == {"a": 1.0, "b": 3.0}
+    assert (means["loss"], means["top1"]) == (4.0, 100.0)
+
+
+def test_of_several_processes_the_main_one_takes_up_the_sums_of_all():
+    parts = [Meter(torch.device("cpu")) for _ in range(2)]
+    for part, loss in zip(parts, (1.0, 3.0), strict=True):
+        part.add(_output(loss, 0.5, [[1.0, 0.0]]), torch.tensor([0]), step=0)
+    states = [part.state_dict(lambda sums: sums)["sums"] for part in parts]
+    saved = parts[0].state_dict(lambda _: states[0] + states[1])
+    resumed = [Meter(torch.device("cpu")) for _ in range(2)]
+    for rank, meter in enumerate(resumed):
+        meter.load_state_dict(saved, main_process=rank == 0)
+    whole = sum(meter.state_dict(lambda sums: sums)["sums"] for meter in resumed)
+    assert resumed[0].read(lambda _: whole)["loss"] == pytest.approx(2.0)

@@ -229,17 +229,17 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     assert _without_times(resumed.metrics) == _without_times(straight.metrics)
 
 
-@pytest.mark.parametrize("evaluation", [1, 2, 3])
+@pytest.mark.parametrize("evaluation", [1, 2, 3, 5])
 def test_a_run_that_is_stopped_while_it_evaluates_goes_on_to_the_same_end(
     spec_file, monkeypatch: pytest.MonkeyPatch, evaluation: int
 ):
-    changes: dict[str, Any] = {"teacher": TEACHER, "distiller": KD}
+    changes: dict[str, Any] = {"teacher": TEACHER, "distiller": KD, "train": {"ema": 0.9}}
     straight = run(spec_file("straight", **changes), quiet=True)
     evaluate, calls = loop.evaluate, []
 
     def stopping(*arguments: Any, **options: Any) -> Any:
         calls.append(1)
-        if len(calls) == evaluation:  # the teacher's comes first
+        if len(calls) == evaluation:  # the teacher's comes first, then student and average of each epoch
             os.kill(os.getpid(), signal.SIGTERM)
         return evaluate(*arguments, **options)
 
@@ -330,6 +330,12 @@ def test_warm_up_and_milestones_are_in_the_metrics(spec_file):
     assert [record["lr"] for record in result.metrics] == pytest.approx([0.02, 0.06, 0.1, 0.05])
 
 
+def test_with_layer_decay_the_lr_of_the_head_is_recorded(spec_file):
+    changes: dict[str, Any] = {"optimizer": {"lr": 0.02, "layer_decay": 0.5}, "scheduler": {"name": "none"}}
+    result = run(spec_file(train={"epochs": 1}, **changes), quiet=True)
+    assert [record["lr"] for record in result.metrics] == [0.02]
+
+
 def test_several_distillers_in_one_run(spec_file):
     several = [{"name": "kd", "temperature": 2.0}, {"name": "dkd", "warmup_epochs": 0}]
     result = run(spec_file(teacher=TEACHER, distiller=several, task={"weight": 0.5}), quiet=True)
@@ -379,6 +385,14 @@ def test_without_any_labels_the_agreement_with_the_teacher_is_measured(spec_file
     assert result.summary["student"]["top1"] is None
     assert result.summary["student"]["best_top1"] is None
     assert result.summary["student"]["best_agreement"] == max(r["eval"]["agreement"] for r in result.metrics)
+
+
+def test_without_an_evaluation_split_no_accuracy_is_told(spec_file):
+    result = run(spec_file(data={"eval_split": None}, teacher=TEACHER, distiller=KD), quiet=True)
+    assert all(set(record["eval"]) == {"agreement"} for record in result.metrics)
+    assert all(record["train"]["top1"] is not None for record in result.metrics)
+    assert result.summary["student"]["best_top1"] is None
+    assert result.summary["student"]["best_agreement"] is not None
 
 
 @pytest.mark.parametrize(
@@ -444,9 +458,60 @@ def test_a_full_disk_ends_the_run_in_words(spec_file, monkeypatch: pytest.Monkey
         run(spec_file(), quiet=True)
 
 
+def test_an_error_that_nobody_foresaw_is_in_the_summary(spec_file, monkeypatch: pytest.MonkeyPatch):
+    def failing(*_: Any) -> None:
+        raise KeyError("layer9")
+
+    path = spec_file()
+    monkeypatch.setattr(loop.Training, "_update", failing)
+    with pytest.raises(KeyError):
+        run(path, quiet=True)
+    summary = RunDirectory(path.parent / "runs" / "tiny").summary() or {}
+    assert (summary["status"], summary["error"]) == ("failed", "'layer9'")
+    monkeypatch.setattr(RunDirectory, "write_summary", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(KeyError):  # and not the error of writing it down
+        run(path, quiet=True)
+
+
+def test_a_run_directory_that_vanishes_ends_the_run_in_words(spec_file, monkeypatch: pytest.MonkeyPatch):
+    path = spec_file()
+    update = loop.Training._update
+
+    def vanishing(self: loop.Training) -> None:
+        shutil.rmtree(path.parent / "runs")
+        (path.parent / "runs").touch()
+        update(self)
+
+    monkeypatch.setattr(loop.Training, "_update", vanishing)
+    with pytest.raises(RunFailed, match="run directory cannot be written: Not a directory"):
+        run(spec_file(train={"epochs": 1, "batch_size": 40}), quiet=True)
+
+
+def test_more_epochs_that_were_killed_are_not_taken_for_finished(spec_file, monkeypatch: pytest.MonkeyPatch):
+    run(spec_file(train={"epochs": 1}), quiet=True)
+    longer = spec_file(train={"epochs": 3})
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Training, "_update", lambda self: (_ for _ in ()).throw(SystemExit(9)))
+        with pytest.raises(SystemExit):  # like a kill: nothing is concluded
+            run(longer, quiet=True)
+    assert run(longer, quiet=True).summary["epochs"] == 3
+
+
 def test_a_spec_made_in_python(spec_file, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     values = json.loads(spec_file().read_text())
     result = run(RunSpec.model_validate({**values, "name": "python", "output": "here"}), quiet=True)
     assert result.directory == tmp_path / "here" / "python"
     assert result.summary["status"] == "finished"
+
+
+def test_a_teacher_whose_spec_changed_is_told_with_the_command_that_trains_it_anew(spec_file):
+    teacher = spec_file("big", train={"epochs": 1})
+    student = spec_file(teacher={"run": "big.json"}, distiller=KD, train={"epochs": 1})
+    run(student, quiet=True)
+    spec_file("big", train={"epochs": 1}, optimizer={"lr": 0.01})
+    with pytest.raises(UserError) as caught:
+        run(student, quiet=True, existing="fresh")
+    (problem,) = caught.value.problems
+    assert problem.where == "teacher.run: optimizer.lr"
+    assert f"kd run {teacher} --fresh" in str(problem)

@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import nn
 
-from kdcore import StageInfo, UserError
+from kdcore import FeatureMap, ModelOutput, StageInfo, UserError
 from kdcore.features import PlainAdapter, TimmAdapter, model_info
 
 
@@ -80,3 +80,25 @@ def test_leaves_no_hooks_and_no_mode(build):
         assert all(module.training for module in model.modules())
     finally:
         model.eval()
+
+
+class TwoStages:
+    """An adapter of a network with two levels, which announces shapes that are not its maps'."""
+
+    def stages(self, model, image_size):
+        return (StageInfo(1, 99, (9, 9)), StageInfo(2, 99, (9, 9)))
+
+    def forward(self, model, images, stages, embedding):
+        first = model[0](images)
+        maps = {1: first, 2: model[1](first)}
+        logits = model[2](maps[2].mean((2, 3)))
+        return ModelOutput(logits, {stage: FeatureMap(maps[stage]) for stage in stages})
+
+
+def test_an_adapter_may_serve_fewer_stages_and_shapes_are_seen_not_believed():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 6, 3, 2, 1), nn.Linear(6, 5))
+    info = model_info("two", model, TwoStages(), (16, 24), 3)
+    assert info.stage(2) == StageInfo(2, 6, (4, 6))
+    with pytest.raises(UserError, match="gives no stage 3") as caught:
+        info.stage(3)
+    assert caught.value.problems[0].allowed == "stages 1, 2"

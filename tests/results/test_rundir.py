@@ -40,6 +40,22 @@ def test_an_interrupted_run_is_not_finished(run: RunDirectory):
     assert not run.finished
 
 
+def test_a_run_that_goes_on_is_not_finished_any_more(run: RunDirectory):
+    run.begin({}, {})
+    run.write_summary({"status": "finished"})
+    run.begin({}, {})
+    assert not run.finished
+
+
+def test_a_folder_that_cannot_be_made_is_told(run: RunDirectory):
+    run.path.parent.write_text("a file is in the way")
+    with (
+        pytest.raises(UserError, match=r"output: .*/one cannot be written: Not a directory"),
+        run.locked(),
+    ):
+        raise AssertionError("nothing was locked")
+
+
 def test_starting_over_removes_the_run_and_spares_the_rest(run: RunDirectory):
     run.begin({}, {})
     run.write_summary({"status": "finished"})

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdcore.cli.run import run
+from kdcore.engine import api
+
+
+def test_what_a_plugin_prints_is_kept_off_the_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def printing(*_: Any, **__: Any) -> api.RunResult:
+        print("a distiller says hello")
+        return api.RunResult(Path("runs/one"), {"status": "finished", "images_per_second": float("inf")}, [])
+
+    monkeypatch.setattr(api, "run", printing)
+    run(Path("spec.json"), as_json=True)
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == {
+        "directory": "runs/one",
+        "status": "finished",
+        "images_per_second": None,
+    }
+    assert shown.err == "a distiller says hello\n"

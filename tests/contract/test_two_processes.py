@@ -1,0 +1,62 @@
+"""Two processes and one, with the same whole batch, train the same student."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+
+def _start(spec: Path, output: Path, site: Path, rank: int, port: int) -> subprocess.Popen[str]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "kdcore", "run", str(spec), "--output", str(output), "--json"],
+        env={
+            **inherited,
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(site), inherited.get("PYTHONPATH", "")])),
+            "ACCELERATE_USE_CPU": "true",
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": "2",
+            "LOCAL_WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_two_processes_agree_with_one(site: Path, kd, write, tmp_path: Path):
+    path = write(
+        tmp_path / "a.json",
+        data={"dataset": "toy-shapes", "image_size": 16, "workers": 0, "mixup": 0.3},
+        teacher={"model": "toynet", "options": {"width": 6}},
+        student={"model": "toynet"},
+        distiller={"name": "toy-bank"},
+        train={"epochs": 2, "batch_size": 8},
+    )
+    one = kd("run", path, "--output", tmp_path / "one", path=(site,), ACCELERATE_USE_CPU="true")
+    assert one.code == 0, one.err
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    both = [_start(path, tmp_path / "two", site, rank, port) for rank in range(2)]
+    told = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert json.loads(told[0][0])["status"] == "finished"
+    assert told[1][0] == ""
+    lines = [(tmp_path / n / "a" / "metrics.jsonl").read_text().splitlines() for n in ("one", "two")]
+    for alone, shared in zip(*(map(json.loads, part) for part in lines), strict=True):
+        assert abs(alone["loss"] - shared["loss"]) < 1e-4
+        assert alone["eval"] == shared["eval"]
+    weights = [load_file(tmp_path / n / "a" / "student" / "model.safetensors") for n in ("one", "two")]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], atol=1e-4, rtol=0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST_WORKERS = 8
 _LINGER = 30  # seconds
+_running: WeakSet[Any] = WeakSet()  # iterators with processes of their own
 
 
 def worker_count(workers: int | None, source: Source, world: int) -> int:
@@ -60,6 +63,8 @@ def passed(loader: DataLoader[Any]) -> Iterator[Columns]:
     # The iterator is closed by whoever drops the generator: an exception must not keep processes alive.
     with _many_workers():
         iterator = iter(loader)
+    if loader.num_workers:
+        _running.add(iterator)
     while True:
         try:
             batch = next(iterator)
@@ -83,6 +88,16 @@ def _many_workers() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")
         yield
+
+
+def _end_workers() -> None:
+    for iterator in _running:
+        iterator._shutdown_workers()
+
+
+# An exception's traceback may keep a loader until Python ends, where multiprocessing sends its processes SIGTERM and
+# waits: they would linger. What is registered last is called first.
+atexit.register(_end_workers)
 
 
 def _start_worker(worker: int) -> None:

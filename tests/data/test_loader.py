@@ -121,3 +121,23 @@ def test_a_signal_to_the_process_group_is_for_the_run_not_for_its_loaders(name, 
     command = [sys.executable, "-c", script, name, str(handled)]
     done = subprocess.run(command, capture_output=True, text=True, start_new_session=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (code, printed, "")
+
+
+def test_an_error_does_not_wait_for_the_loaders():
+    script = textwrap.dedent("""
+        from torch.utils.data import Dataset
+        from kdcore.data import loader
+
+        class Numbers(Dataset):
+            def __getitems__(self, keys):
+                return keys
+
+        loader._LINGER = 600
+        keys = [[number] for number in range(20)]
+        options = {"workers": 2, "device_type": "cpu", "batch_sampler": keys, "persistent_workers": True}
+        batches = loader.passed(loader.make_loader(Numbers(), **options))
+        next(batches)
+        raise SystemExit(f"failed beside {len(loader._running)} loader")
+    """)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "failed beside 1 loader\n")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -22,6 +23,23 @@ _NARROWEST = 24  # columns that the last, wrapped cell of a row has at least
 def print_json(value: Any) -> None:
     """Print a result as JSON."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def stdout_for_the_result() -> Iterator[None]:
+    """Send to stderr what is printed meanwhile, by C++ libraries too, so that stdout has the result alone."""
+    sys.stdout.flush()
+    kept = None
+    with contextlib.suppress(OSError):  # a process may have been started without a stdout
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if kept is not None:
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 def warn_all(lines: Iterable[str]) -> None:

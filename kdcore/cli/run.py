@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kdcore.cli.output import JsonFlag, print_json
+from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
 
 
 def run(
@@ -43,8 +41,7 @@ def run(
     from kdcore.engine.api import run as run_spec
 
     existing: Existing = "auto" if fresh is None else "fresh" if fresh else "resume"
-    # stdout is for the result alone: what a plugin prints while it trains goes where progress goes
-    with contextlib.redirect_stdout(sys.stderr):
+    with stdout_for_the_result():
         result = run_spec(spec, overrides=overrides or (), output=output, existing=existing)
     if not is_main_process():  # of several processes one tells the result
         return

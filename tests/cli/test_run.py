@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +27,17 @@ def test_what_a_plugin_prints_is_kept_off_the_json(
         "images_per_second": None,
     }
     assert shown.err == "a distiller says hello\n"
+
+
+def test_what_a_library_writes_to_the_file_descriptor_is_kept_off_it_too(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    def writing(*_: Any, **__: Any) -> api.RunResult:
+        os.write(1, b"[Gloo] hello\n")
+        return api.RunResult(Path("runs/one"), {"status": "finished"}, [])
+
+    monkeypatch.setattr(api, "run", writing)
+    run(Path("spec.json"), as_json=True)
+    shown = capfd.readouterr()
+    assert json.loads(shown.out)["status"] == "finished"
+    assert shown.err == "[Gloo] hello\n"

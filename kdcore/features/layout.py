@@ -21,7 +21,7 @@ def as_feature_map(output: Any, model: nn.Module, image_size: tuple[int, int], b
     Raises:
         ValueError: the output cannot be read as any of these; the message says why.
     """
-    while isinstance(output, tuple | list) and output:
+    while isinstance(output, (tuple, list)) and output:
         output = output[0]
     if not isinstance(output, Tensor):
         raise ValueError(f"it gives a {type(output).__name__}, not a tensor")

@@ -178,9 +178,9 @@ def _head_and_embedding(net: Any, final: Any) -> tuple[Tensor, Tensor]:
 
 def _classifier_weight(net: Any) -> Tensor | None:
     classifier = net.get_classifier() if hasattr(net, "get_classifier") else None
-    if isinstance(classifier, tuple | list):
+    if isinstance(classifier, (tuple, list)):
         classifier = classifier[0]
-    if not isinstance(classifier, nn.Module) or isinstance(classifier, nn.ModuleList | nn.ModuleDict):
+    if not isinstance(classifier, nn.Module) or isinstance(classifier, (nn.ModuleList, nn.ModuleDict)):
         return None
     for parameter in classifier.parameters():  # of a block: its first, which is what the vector meets first
         return parameter

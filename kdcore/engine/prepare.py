@@ -111,11 +111,7 @@ class TeacherPlan:
 
 
 def plan_teacher(loaded: LoadedSpec, student: InputConfig) -> TeacherPlan | None:
-    """Which teacher to build: the spec's, or the student of `teacher.run`, from its run directory once it is finished.
-
-    Raises:
-        UserError: `teacher.model` is not the model of `teacher.run`.
-    """
+    """Which teacher to build: the spec's, or the student of `teacher.run`, from its run directory once finished."""
     teacher = loaded.spec.teacher
     if teacher is None:
         return None
@@ -124,14 +120,6 @@ def plan_teacher(loaded: LoadedSpec, student: InputConfig) -> TeacherPlan | None
         known = teacher.pretrained or (teacher.checkpoint and load_config(Path(teacher.checkpoint)))
         return TeacherPlan(teacher, teacher.image_size or (None if known else student.image_size[0]))
     trained = loaded.teacher.spec
-    if teacher.model not in (None, trained.student.model):
-        raise UserError(
-            Problem(
-                "teacher.model",
-                f"teacher.run trains another model, '{trained.student.model}'",
-                value=teacher.model,
-            )
-        )
     directory = run_directory(loaded.teacher)
     known_of_it = {
         "run": None,

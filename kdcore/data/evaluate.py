@@ -8,6 +8,7 @@ from kdcore.data.batches import EvalData
 from kdcore.data.loader import make_loader, passed, worker_count
 from kdcore.data.samples import KeyedSamples
 from kdcore.data.stream import StreamEvalData
+from kdcore.data.subset import choose_samples
 from kdcore.data.transforms import eval_transform
 from kdcore.errors import Problem, UserError
 
@@ -64,20 +65,22 @@ def build_eval_data(
 ) -> EvalData:
     """The evaluation data of one process: a contiguous share of the split, in batches of batch_size / world.
 
-    Labels are checked where `num_classes` is given.
+    Labels are checked where `num_classes` is given. `data.eval_samples` of them are drawn alike whatever the run's
+    seed, so that runs over seeds are measured on the same images.
 
     Raises:
-        UserError: there are no images.
+        UserError: there are no images, or not so many.
     """
+    positions = choose_samples(source, data.eval_samples, 0, "data.eval_samples")
     transform = eval_transform(data, input)
     part = max(1, batch_size // world)
     if source.stream:
         stream: StreamSource = source  # type: ignore[assignment]  # the only ones there are
         return StreamEvalData(stream, transform, part, world, device_type)
-    total = len(source)
-    if total == 0:
+    if len(source) == 0:
         raise UserError(Problem("data.eval_split", "there are no images to evaluate on"))
-    samples = KeyedSamples(source, None, transform, seed=0, num_classes=num_classes)
+    samples = KeyedSamples(source, positions, transform, seed=0, num_classes=num_classes)
+    total = len(samples)
     first, last = rank * total // world, (rank + 1) * total // world
     # always epoch 0: what a dataset may draw at random is the same in each evaluation
     keys = [

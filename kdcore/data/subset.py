@@ -1,4 +1,4 @@
-"""`train_samples`: the first so many of one seeded, class-balanced draw."""
+"""`train_samples` and `eval_samples`: the first so many of one seeded, class-balanced draw."""
 
 from __future__ import annotations
 
@@ -33,27 +33,25 @@ def balanced_draw(labels: Positions, seed: int) -> Positions:
     return np.lexsort((between, rounds))
 
 
-def choose_samples(source: Source, train_samples: int | None, seed: int) -> Positions | None:
-    """Positions in the source of the samples to train on, in the training set's order; None: all of them.
+def choose_samples(
+    source: Source, wanted: int | None, seed: int, where: str = "data.train_samples"
+) -> Positions | None:
+    """Positions in the source of the samples to use, in the order of the draw; None: all of them.
 
     Raises:
         UserError: there are not so many, or the dataset is a stream.
         RunFailed: labels that are known only by reading the images cannot be read.
     """
-    if train_samples is None:
+    if wanted is None:
         return None
-    where = "data.train_samples"
     if source.stream:
-        raise UserError(
-            Problem(where, "a stream has no subset: its samples have no index", value=train_samples)
-        )
-    if train_samples > len(source):
-        allowed = f"1 to {len(source)}"
-        raise UserError(
-            Problem(where, f"there are only {len(source)} training images", train_samples, allowed)
-        )
+        raise UserError(Problem(where, "a stream has no subset: its samples have no index", value=wanted))
+    if wanted > len(source):
+        kind = "training" if where == "data.train_samples" else "evaluation"
+        message = f"there are only {len(source)} {kind} images"
+        raise UserError(Problem(where, message, wanted, f"1 to {len(source)}"))
     labels = known_labels(source).numpy()
-    return balanced_draw(labels, seed)[:train_samples]
+    return balanced_draw(labels, seed)[:wanted]
 
 
 def known_labels(source: Source) -> torch.Tensor:

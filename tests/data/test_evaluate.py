@@ -12,6 +12,7 @@ from kdcore.data.evaluate import build_eval_data
 from kdcore.data.folder import open_folder
 from kdcore.data.registered import WrappedSource
 from kdcore.data.source import Source
+from kdcore.data.subset import balanced_draw
 from kdcore.data.transforms import eval_transform
 from kdcore.errors import RunFailed, UserError
 
@@ -85,3 +86,18 @@ def test_generators_are_untouched(source, make_data, small_input):
     torch.manual_seed(1)
     list(build_eval_data(source, make_data(workers=0), small_input, batch_size=4))
     assert (random.random(), float(torch.rand(()))) == expected
+
+
+def test_eval_samples_are_a_balanced_draw_whatever_the_seed(source, make_data, small_input):
+    data = make_data(workers=0, eval_samples=5)
+    built = build_eval_data(source, data, small_input, batch_size=2)
+    assert (built.size, built.total) == (5, 5)
+    images = torch.cat([images for images, _ in built])
+    labels = torch.cat([target for _, target in built])
+    chosen = balanced_draw(source.labels.numpy(), 0)[:5]
+    transform = eval_transform(data, small_input)
+    assert torch.equal(images, torch.stack([transform(source[int(index)][0]) for index in chosen]))
+    assert labels.tolist() == source.labels[chosen].tolist()
+    assert labels.bincount().max() - labels.bincount(minlength=len(source.classes)).min() <= 1
+    with pytest.raises(UserError, match=r"(?s)data\.eval_samples: there are only 12 evaluation .*1 to 12"):
+        build_eval_data(source, make_data(eval_samples=13), small_input, batch_size=2)

@@ -11,6 +11,8 @@ import typer
 
 import kdcore
 from kdcore.cli import lists, output
+from kdcore.cli.cache import cache_commands
+from kdcore.cli.cache_teacher import cache_teacher
 from kdcore.cli.doctor import doctor
 from kdcore.cli.plugins import plugins
 from kdcore.cli.quick import QuickCommand, QuickGroup
@@ -59,6 +61,7 @@ def application(*, completion: bool = True) -> typer.Typer:
     commands: dict[str, Callable[..., None]] = {
         "run": run,
         "validate": validate,
+        "cache-teacher": cache_teacher,
         "schema": schema,
         "list-distillers": lists.list_distillers,
         "list-adapters": lists.list_adapters,
@@ -69,6 +72,7 @@ def application(*, completion: bool = True) -> typer.Typer:
     }
     for name, command in commands.items():
         app.command(name, cls=QuickCommand)(command)
+    app.add_typer(cache_commands(), name="cache")
     return app
 
 

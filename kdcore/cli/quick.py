@@ -18,12 +18,16 @@ class QuickCommand(TyperCommand):
         return _without_coercion(super().get_help_option(ctx))
 
 
-class QuickGroup(TyperGroup):
-    """The application: likewise, and its help comes with a warning about each broken plugin."""
+class QuickSubgroup(TyperGroup):
+    """A group of commands: likewise."""
 
     def get_help_option(self, ctx: Any) -> Any:
         """The option `--help`."""
         return _without_coercion(super().get_help_option(ctx))
+
+
+class QuickGroup(QuickSubgroup):
+    """The application: its help comes with a warning about each broken plugin."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help text; it must come whatever plugins there are."""

@@ -51,14 +51,17 @@ class EpochBatches(Sampler[list[Key]]):
     """This process's part of each whole batch, as (epoch, position) keys.
 
     Process r of `world` has the r-th of equal, contiguous parts of each batch. `epoch` and `skip` (batches
-    left out at the start) may be set between two passes; they count from the next one.
+    left out at the start) may be set between two passes; they count from the next one. With `augmentations`
+    there are only so many of each sample: the keys have the epoch modulo that.
     """
 
-    def __init__(self, seed: int, size: int, batch_size: int, rank: int, world: int) -> None:
+    def __init__(
+        self, seed: int, size: int, batch_size: int, rank: int, world: int, augmentations: int | None = None
+    ) -> None:
         self.batches, self.whole = whole_batches(size, batch_size, world)
         self.epoch = 0
         self.skip = 0
-        self._seed, self._size = seed, size
+        self._seed, self._size, self._augmentations = seed, size, augmentations
         self._part = self.whole // world
         self._start = rank * self._part
 
@@ -68,6 +71,7 @@ class EpochBatches(Sampler[list[Key]]):
     def __iter__(self) -> Iterator[list[Key]]:
         epoch = self.epoch
         order = epoch_order(self._seed, epoch, self._size)
+        augmentation = epoch if self._augmentations is None else epoch % self._augmentations
         for batch in range(self.skip, self.batches):
             start = batch * self.whole + self._start
-            yield [(epoch, int(position)) for position in order[start : start + self._part]]
+            yield [(augmentation, int(position)) for position in order[start : start + self._part]]

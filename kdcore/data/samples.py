@@ -72,8 +72,12 @@ class KeyedSamples(Dataset[Columns | Failure]):
         except Exception as error:
             return Failure(unexpected(error))
 
+    def source_index(self, position: int) -> int:
+        """Where in the source a position of the training set is."""
+        return position if self._positions is None else int(self._positions[position])
+
     def _sample(self, epoch: int, position: int) -> tuple[Tensor, int, int]:
-        index = position if self._positions is None else int(self._positions[position])
+        index = self.source_index(position)
         seed_sample(self._seed, epoch, position, 0)
         image, label = self._source[index]
         if self._num_classes is not None and label >= self._num_classes:

@@ -14,11 +14,12 @@ from kdcore.data.transforms import train_transform
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from torch.utils.data import DataLoader
 
     from kdcore.data.inputs import InputConfig
+    from kdcore.data.sampler import Key
     from kdcore.data.source import Source
     from kdcore.data.timm_source import StreamSource
     from kdcore.spec.models import DataSpec
@@ -27,12 +28,19 @@ if TYPE_CHECKING:
 class IndexedTrainData(TrainData):
     """Training data whose samples have an index; see `build_train_data`."""
 
-    def __init__(self, samples: KeyedSamples, sampler: EpochBatches, loader: DataLoader[object]) -> None:
+    def __init__(
+        self,
+        samples: KeyedSamples,
+        sampler: EpochBatches,
+        make_loader: Callable[[Iterable[list[Key]]], DataLoader[object]],
+    ) -> None:
+        self.samples = samples
         self.size = len(samples)
         self.batch_size = sampler.whole
         self.batches_per_epoch = sampler.batches
         self._sampler = sampler
-        self._loader = loader
+        self._make_loader = make_loader
+        self._loader = make_loader(sampler)
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
         """The batches of an epoch from the `skip`-th on."""
@@ -40,7 +48,14 @@ class IndexedTrainData(TrainData):
         if skip == self.batches_per_epoch:
             return
         self._sampler.epoch, self._sampler.skip = epoch, skip
-        for images, target, index in passed(self._loader):
+        yield from self._batches(self._loader)
+
+    def given(self, keys: list[list[Key]]) -> Iterator[RawBatch]:
+        """The batches that these (epoch, position) keys make, by a loader of their own."""
+        yield from self._batches(self._make_loader(keys))
+
+    def _batches(self, loader: DataLoader[object]) -> Iterator[RawBatch]:
+        for images, target, index in passed(loader):
             yield RawBatch(images, target if self.labelled else None, index)
 
 
@@ -55,11 +70,13 @@ def build_train_data(
     rank: int = 0,
     world: int = 1,
     views: int = 1,
+    augmentations: int | None = None,
     device_type: str = "cpu",
 ) -> TrainData:
     """The training data of one process.
 
-    `batch_size` is the whole batch. The number of loader processes changes nothing but the speed.
+    `batch_size` is the whole batch. The number of loader processes changes nothing but the speed. With
+    `augmentations` = A, epoch e sees the images of epoch e mod A again, in an order of its own.
 
     Raises:
         UserError: `train_samples`, `batch_size`, `augment` or the labels do not fit.
@@ -78,11 +95,14 @@ def build_train_data(
         labels = labels if positions is None else labels[positions]
         check_labels(labels, num_classes)
     samples = KeyedSamples(source, positions, transform, seed, views, num_classes)
-    sampler = EpochBatches(seed, len(samples), batch_size, rank, world)
+    sampler = EpochBatches(seed, len(samples), batch_size, rank, world, augmentations)
     workers = worker_count(data.workers, source, world)
-    loader = make_loader(
-        samples, workers=workers, device_type=device_type, batch_sampler=sampler, persistent_workers=True
-    )
+
+    def loader(keys: Iterable[list[Key]]) -> DataLoader[object]:
+        return make_loader(
+            samples, workers=workers, device_type=device_type, batch_sampler=keys, persistent_workers=True
+        )
+
     built = IndexedTrainData(samples, sampler, loader)
     built.labels = labels
     built.labelled = source.labelled

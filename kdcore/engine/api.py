@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Existing = Literal["auto", "resume", "fresh"]
 """What to do with a run directory that is not empty: go on if it is the same spec, insist on that, or start over."""
 
-_MAY_CHANGE = frozenset({"output", "data.workers", "checkpoint.minutes"})
+_MAY_CHANGE = frozenset({"output", "data.workers", "checkpoint.minutes", "teacher_cache.folder"})
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,7 @@ def run(
         Interrupted: it was asked to stop, and wrote a checkpoint.
     """
     plugins = get_plugins()
-    if isinstance(spec, str | Path):
-        spec = load_spec(Path(spec), overrides=overrides, output=output, plugins=plugins)
-    elif isinstance(spec, RunSpec):
-        chosen = spec if output is None else spec.model_copy(update={"output": str(output)})
-        spec = resolve(chosen, base=Path.cwd(), plugins=plugins)
+    spec = settled(spec, overrides, output, plugins)
     display = SilentDisplay() if quiet else choose_display(is_main_process())
     done = _finished(spec, existing)
     if done is not None:
@@ -85,6 +81,22 @@ def run(
         display.note(line)
     with stop_requests() as stop:
         return _run(spec, plugins, display, existing, stop)
+
+
+def settled(
+    spec: RunSpec | LoadedSpec | str | Path, overrides: Sequence[str], output: Path | None, plugins: Plugins
+) -> LoadedSpec:
+    """A spec from its file, or one made in Python, checked.
+
+    Raises:
+        UserError: with every problem that was found.
+    """
+    if isinstance(spec, str | Path):
+        return load_spec(Path(spec), overrides=overrides, output=output, plugins=plugins)
+    if isinstance(spec, RunSpec):
+        chosen = spec if output is None else spec.model_copy(update={"output": str(output)})
+        return resolve(chosen, base=Path.cwd(), plugins=plugins)
+    return spec
 
 
 def is_main_process() -> bool:
@@ -151,7 +163,7 @@ def _run(
     loaded: LoadedSpec, plugins: Plugins, display: Display, existing: Existing, stop: StopRequest
 ) -> RunResult:
     if loaded.teacher is not None:
-        _run_teacher(loaded.teacher, plugins, display, stop)
+        run_teacher(loaded.teacher, plugins, display, stop)
     directory = run_directory(loaded)
     # the processes of one run share its directory: the main one keeps other runs out for all of them
     with directory.locked() if is_main_process() else contextlib.nullcontext():
@@ -168,7 +180,7 @@ def _run(
         except UserError:
             raise
         except Exception as error:
-            failure = _explained(error, directory)
+            failure = explained(error, directory)
             with contextlib.suppress(OSError):  # the disk may be what failed
                 session.conclude("failed", str(failure) or type(failure).__name__)
             if failure is error:
@@ -176,7 +188,14 @@ def _run(
             raise failure from error
 
 
-def _run_teacher(teacher: LoadedSpec, plugins: Plugins, display: Display, stop: StopRequest) -> None:
+def run_teacher(teacher: LoadedSpec, plugins: Plugins, display: Display, stop: StopRequest) -> None:
+    """Train a teacher unless its finished run is there.
+
+    Raises:
+        UserError: its directory holds another run.
+        RunFailed: its run could not go on.
+        Interrupted: it was asked to stop.
+    """
     try:
         done = _finished(teacher, "auto")
     except UserError as error:
@@ -191,7 +210,7 @@ def _run_teacher(teacher: LoadedSpec, plugins: Plugins, display: Display, stop: 
         display.note(f"student: training with teacher '{teacher.spec.name}'")
 
 
-def _explained(error: Exception, directory: RunDirectory) -> Exception:
+def explained(error: Exception, directory: RunDirectory) -> Exception:
     """Ends that users meet, in words; anything else as it is."""
     import torch
 

@@ -104,6 +104,7 @@ class Distillation(nn.Module):
                 model_name(teacher), teacher, teacher_adapter, teacher_image_size or size, in_chans
             )
             self._outside = (teacher.requires_grad_(False).eval(),)
+        self.teacher_info = teacher_info
         setup = Setup(
             student=model_info(model_name(student), student, student_adapter, size, in_chans),
             teacher=teacher_info,
@@ -168,7 +169,7 @@ class Distillation(nn.Module):
         student = self._forward_views(self._extract_student, images)
         teacher = teacher_output
         if teacher is None and self._extract_teacher is not None:
-            teacher = self._forward_teacher(images)
+            teacher = self.forward_teacher(images)
         task_loss = self._task_loss(student, target)
         batch = Batch(images if images.dim() == 4 else images[:, 0], target, index)
         terms = self._terms(student, teacher, batch, progress or _START)
@@ -188,8 +189,14 @@ class Distillation(nn.Module):
         if index is None and self.requires.sample_index:
             raise ValueError("index is missing: a distiller needs each sample's position in the training set")
 
-    def _forward_teacher(self, images: Tensor) -> ModelOutput:
-        assert self._extract_teacher is not None
+    def forward_teacher(self, images: Tensor) -> ModelOutput:
+        """What the distillers read of the teacher, for images as the student sees them.
+
+        Raises:
+            ValueError: there is no teacher, or no distiller reads it.
+        """
+        if self._extract_teacher is None:
+            raise ValueError("there is no teacher, or no distiller reads it")
         with torch.no_grad():
             if self._teacher_images is not None:
                 flat = self._teacher_images(images.flatten(0, -4))

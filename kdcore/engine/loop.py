@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from kdcore.data import RawBatch
     from kdcore.data.mix import Mixer
+    from kdcore.engine.cached_teacher import CachedTeacher
     from kdcore.engine.display import Display
     from kdcore.engine.prepare import Prepared
     from kdcore.engine.signals import StopRequest
@@ -52,11 +53,13 @@ class Training:
         display: Display,
         plugins: Plugins,
         stop: StopRequest,
+        cached_teacher: CachedTeacher | None = None,
     ) -> None:
         self.spec = spec
         self.distillation = prepared.distillation
         self.student = prepared.distillation.student
         self.teacher_images = prepared.teacher_images
+        self.cached_teacher = cached_teacher
         self.train_data = prepared.train
         self.eval_data = prepared.eval
         self.mixer = mixer
@@ -172,8 +175,12 @@ class Training:
             total_steps=self.steps_per_epoch * self.spec.train.epochs,
             total_epochs=self.spec.train.epochs,
         )
+        teacher_output = None
+        if self.cached_teacher is not None:
+            assert raw.index is not None  # no stream has a cache
+            teacher_output = self.cached_teacher(self.epoch, images, raw.index)
         with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
-            output = self.model(images, target, index=index, progress=progress)
+            output = self.model(images, target, index=index, progress=progress, teacher_output=teacher_output)
             self.accelerator.backward(output.loss / size)
         self.meter.add(output, target, self.step)
 

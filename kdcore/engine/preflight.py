@@ -30,6 +30,7 @@ class Preflight:
     eval_size: int | None
     image_size: tuple[int, int]
     warnings: tuple[str, ...] = field(default=())
+    teacher_cache: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -43,7 +44,8 @@ class Preflight:
         if self.teacher is not None:
             text.append(f"teacher  {self.teacher}, {self.teacher_parameters:,} parameters")
         heads = f", {self.head_parameters:,} more in the distillers' heads" if self.head_parameters else ""
-        return [*text, f"student  {self.student}, {self.student_parameters:,} parameters{heads}"]
+        text.append(f"student  {self.student}, {self.student_parameters:,} parameters{heads}")
+        return text if self.teacher_cache is None else [*text, f"cache    {self.teacher_cache}"]
 
 
 def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
@@ -73,7 +75,12 @@ def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
         )
     prepared = prepare(loaded, splits, plugins, device=torch.device("meta"))
     _check_training(loaded, prepared)
-    return _report(splits, prepared)
+    cache = None
+    if loaded.spec.teacher_cache is not None:
+        from kdcore.engine.cached_teacher import check_cache
+
+        cache = check_cache(loaded, prepared, splits)
+    return _report(splits, prepared, cache)
 
 
 def _check_training(loaded: LoadedSpec, prepared: Prepared) -> None:
@@ -94,7 +101,7 @@ def _check_training(loaded: LoadedSpec, prepared: Prepared) -> None:
         raise UserError(problems)
 
 
-def _report(splits: Splits, prepared: Prepared) -> Preflight:
+def _report(splits: Splits, prepared: Prepared, cache: str | None) -> Preflight:
     teacher = prepared.teacher
     return Preflight(
         student=prepared.student.name,
@@ -104,9 +111,10 @@ def _report(splits: Splits, prepared: Prepared) -> Preflight:
         head_parameters=count(prepared.distillation.distillers),
         num_classes=splits.num_classes,
         train_size=None if splits.train.stream else prepared.train.size,
-        eval_size=None if splits.eval.stream else len(splits.eval),
+        eval_size=prepared.eval.total,
         image_size=prepared.input.image_size,
         warnings=prepared.warnings,
+        teacher_cache=cache,
     )
 
 

@@ -174,6 +174,7 @@ def prepare(
         num_classes=splits.num_classes,
         rank=rank,
         world=world,
+        augmentations=None if spec.teacher_cache is None else spec.teacher_cache.augmentations,
         device_type=device.type,
     )
     train = views_unknown()

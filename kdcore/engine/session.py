@@ -23,12 +23,14 @@ from kdcore.results.environment import environment
 from kdcore.spec.load import resolved_dict
 
 if TYPE_CHECKING:
+    from kdcore.engine.cached_teacher import CachedTeacher
     from kdcore.engine.display import Display
     from kdcore.engine.distillation import Distillation
     from kdcore.engine.signals import StopRequest
     from kdcore.plugins import Plugins
     from kdcore.results.rundir import RunDirectory
     from kdcore.spec.load import LoadedSpec
+    from kdcore.spec.models import RunSpec
 
 _PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -60,7 +62,7 @@ class Session:
             RunFailed: the run could not go on.
             Interrupted: it was asked to stop.
         """
-        accelerator = self._accelerator()
+        accelerator = make_accelerator(self.spec)
         splits = open_splits(self.loaded, self.plugins)
         prepared = self.prepared = prepare(
             self.loaded,
@@ -73,7 +75,8 @@ class Session:
         for text in prepared.warnings:
             self.display.warn(text)
         _keep_own_buffers(prepared.distillation)
-        training = self.training = self._training(accelerator, prepared, splits.num_classes)
+        cached = self._cached_teacher(accelerator, prepared, splits)
+        training = self.training = self._training(accelerator, prepared, splits.num_classes, cached)
         if accelerator.is_main_process:
             about = environment(
                 self.plugins, accelerator.device, accelerator.num_processes, self.directory.path.parent
@@ -131,28 +134,35 @@ class Session:
 
     # -- its parts -------------------------------------------------------------------------------------------
 
-    def _accelerator(self) -> Accelerator:
-        # accelerate keeps the first Accelerator's precision for the whole process; a teacher's run has its own
-        AcceleratorState._reset_state()
-        GradientState._reset_state()
-        handlers = []
-        if self.spec.task.weight == 0:
-            # the classifier may be in no loss
-            handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
-        return Accelerator(
-            # unasked, accelerate takes each process without a GPU for a run of its own
-            cpu=not torch.accelerator.is_available(),
-            mixed_precision=_PRECISIONS[self.spec.train.precision],
-            kwargs_handlers=handlers,
-        )
+    def _cached_teacher(
+        self, accelerator: Accelerator, prepared: Prepared, splits: Splits
+    ) -> CachedTeacher | None:
+        if self.spec.teacher_cache is None:
+            return None
+        from kdcore.engine.cached_teacher import CachedTeacher, open_cache
 
-    def _training(self, accelerator: Accelerator, prepared: Prepared, num_classes: int) -> Training:
+        with accelerator.main_process_first():  # it makes the files
+            cache = open_cache(self.loaded, prepared, splits, self.display.warn)
+        self.display.note(f"cache    {cache.path}: {cache.rows_filled:,} of {cache.rows_total:,} rows filled")
+        return CachedTeacher(cache, prepared.distillation, accelerator)
+
+    def _training(
+        self, accelerator: Accelerator, prepared: Prepared, num_classes: int, cached: CachedTeacher | None
+    ) -> Training:
         data = self.spec.data
         mixer = None
         if data.mixup > 0 or data.cutmix > 0:
             mixer = Mixer(data.mixup, data.cutmix, num_classes, seed=self.spec.seed)
         return Training(
-            self.spec, prepared, mixer, self.directory, accelerator, self.display, self.plugins, self.stop
+            self.spec,
+            prepared,
+            mixer,
+            self.directory,
+            accelerator,
+            self.display,
+            self.plugins,
+            self.stop,
+            cached,
         )
 
     def _resume(self, training: Training) -> None:
@@ -196,6 +206,23 @@ class Session:
         save_student(training.student, self.directory.student, **save)
         if training.ema is not None:
             save_student(training.ema.module, self.directory.path / "student-ema", **save)
+
+
+def make_accelerator(spec: RunSpec) -> Accelerator:
+    """Device, precision and processes of one run."""
+    # accelerate keeps the first Accelerator's precision for the whole process; a teacher's run has its own
+    AcceleratorState._reset_state()
+    GradientState._reset_state()
+    handlers = []
+    if spec.task.weight == 0:
+        # the classifier may be in no loss
+        handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
+    return Accelerator(
+        # unasked, accelerate takes each process without a GPU for a run of its own
+        cpu=not torch.accelerator.is_available(),
+        mixed_precision=_PRECISIONS[spec.train.precision],
+        kwargs_handlers=handlers,
+    )
 
 
 def _keep_own_buffers(distillation: Distillation) -> None:

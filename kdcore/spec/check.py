@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kdcore.errors import Problem, UserError
 from kdcore.spec.datasets import check_dataset
 from kdcore.spec.model_options import RESERVED_OPTIONS
-from kdcore.spec.models import DistillerSpec, ModelSpec, RunSpec, TeacherSpec
+from kdcore.spec.models import DistillerSpec, ModelSpec, RunSpec, TeacherCacheSpec, TeacherSpec
 from kdcore.spec.names import check_model, check_optimizer, check_scheduler
 from kdcore.spec.paths import absolute, file_in_the_way, kind_of, missing
 from kdcore.spec.resolve import resolve_distiller
@@ -59,6 +59,7 @@ class Checker:
             "data": data,
             "distiller": distillers,
             "output": output,
+            "teacher_cache": self._teacher_cache(),
         }
         self.spec = spec.model_copy(update=changes)
         self._add(check_optimizer(spec.optimizer.name, "optimizer.name"))
@@ -114,8 +115,21 @@ class Checker:
         options = resolved.options.model_dump(mode="json", by_alias=True, round_trip=True)
         return DistillerSpec(name=item.name, **options)
 
+    def _teacher_cache(self) -> TeacherCacheSpec | None:
+        cache = self.spec.teacher_cache
+        if cache is None or cache.folder is None:
+            return cache
+        folder = absolute(cache.folder, self._base)
+        if (file := file_in_the_way(folder)) is not None:
+            self._add(
+                [Problem("teacher_cache.folder", f"{file} is a file; a folder is wanted", cache.folder)]
+            )
+        return cache.model_copy(update={"folder": folder})
+
     def _together(self) -> Iterator[Problem]:
         spec = self.spec
+        if spec.teacher_cache is not None:
+            yield from _beside_cache(spec)
         if len(spec.distiller) > 1 and spec.task.weight is None and not self.wrong("distiller"):
             message = "with several distillers the weight of the task loss has to be said"
             yield Problem("task.weight", message, allowed="a number, 0 or more", hint="1.0 is usual")
@@ -158,3 +172,16 @@ class Checker:
         if weight == 0 and all(silent):
             message = "with it nothing is left to learn from: the distillers give no loss term of their own"
             self._add([Problem("task.weight", message, weight, "a number above 0")])
+
+
+def _beside_cache(spec: RunSpec) -> Iterator[Problem]:
+    """What a cache of the teacher's outputs cannot be kept for."""
+    if spec.teacher is None:
+        hint = 'add "teacher": {...}, or leave the cache out'
+        yield Problem("teacher_cache", "there is no teacher whose outputs could be kept", hint=hint)
+    for name in ("mixup", "cutmix"):
+        value = getattr(spec.data, name)
+        if value > 0:
+            message = "mixed images are new in each epoch: the teacher's outputs for them cannot be kept"
+            hint = "set it to 0, or leave out teacher_cache"
+            yield Problem(f"data.{name}", message, value, hint=hint)

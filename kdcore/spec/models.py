@@ -95,6 +95,9 @@ class DataSpec(Section):
     train_samples: Int | None = Field(
         None, ge=1, description="Train on so many samples: the first of a seeded, class-balanced draw."
     )
+    eval_samples: Int | None = Field(
+        None, ge=1, description="Evaluate on so many samples only, drawn likewise; null: on all."
+    )
     num_classes: Int | None = Field(
         None, ge=2, description="K, where the dataset does not tell it (streams, unlabelled images)."
     )
@@ -295,6 +298,29 @@ class CheckpointSpec(Section):
     minutes: Float = Field(15.0, gt=0, description="A checkpoint at least this often, in minutes.")
 
 
+class TeacherCacheSpec(Section):
+    """The cache of the teacher's outputs: each sample has a fixed number of augmentations, seen in turn."""
+
+    augmentations: Int = Field(
+        ge=1,
+        description="Augmentations of each sample: epoch e sees number e mod this. The first so many epochs fill "
+        "the cache, the others read it.",
+    )
+    dtype: Literal["float16", "bfloat16", "float32"] = Field(
+        "float16", description="Number format of what is kept."
+    )
+    top_k: Int | None = Field(
+        None,
+        ge=1,
+        description="Keep the so many largest logits and the probability that remains; null: all logits.",
+    )
+    folder: Text | None = Field(
+        None,
+        description="A folder that several runs share, relative to the spec's file; null: 'teacher-cache' in the run "
+        "directory.",
+    )
+
+
 def _as_list(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [{"name": item} if isinstance(item, str) else item for item in value]
@@ -340,7 +366,9 @@ class RunSpec(Section):
     checkpoint: CheckpointSpec = Field(
         default_factory=CheckpointSpec, description="When the run's state is kept."
     )
-    teacher_cache: None = Field(None, description="Reserved for the cache of the teacher's outputs.")
+    teacher_cache: TeacherCacheSpec | None = Field(
+        None, description="The cache of the teacher's outputs; null: the teacher is asked in each step."
+    )
 
     @model_serializer(mode="wrap")
     def _single_distiller_as_object(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

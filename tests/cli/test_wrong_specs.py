@@ -164,7 +164,11 @@ WRONG = [
     Wrong("classes that the dataset has not", {"data": {"num_classes": 7}}, "data.num_classes", ("10 classes",)),
     Wrong("warm-up to the end", {"train": {"epochs": 5}, "scheduler": {"warmup_epochs": 5}},
           "scheduler.warmup_epochs", ("train.epochs = 5",)),
-    Wrong("cache before its time", {"teacher_cache": True}, "teacher_cache", ("only null",)),
+    Wrong("cache that is no object", {"teacher_cache": True}, "teacher_cache", ("an object of augmentations",)),
+    Wrong("cache without a teacher", {"teacher": None, "distiller": "vanilla",
+          "teacher_cache": {"augmentations": 2}}, "teacher_cache", ("no teacher",)),
+    Wrong("cache of mixed images", {"teacher_cache": {"augmentations": 2}, "data": {"cutmix": 1.0}},
+          "data.cutmix", ("new in each epoch", "leave out teacher_cache")),
     # the file itself
     Wrong("comma too many", '{"student": {},\n}', "my-run.json", ("broken JSON in line 2, column 1", "comma")),
     Wrong("comment in JSON", '{\n  // student\n  "student": {}}', "my-run.json", ("line 2, column 3", "no comments")),

@@ -57,6 +57,17 @@ def test_epochs_are_in_the_keys():
     assert [position for batch in batches for _, position in batch] == epoch_order(0, 3, 10)[:8].tolist()
 
 
+def test_augmentations_come_again_in_another_order():
+    sampler = EpochBatches(0, 10, 4, 0, 1, augmentations=2)
+    epochs = []
+    for epoch in range(5):
+        sampler.epoch = epoch
+        epochs.append([key for batch in sampler for key in batch])
+    assert [{augmentation for augmentation, _ in keys} for keys in epochs] == [{0}, {1}, {0}, {1}, {0}]
+    for epoch, keys in enumerate(epochs):
+        assert [position for _, position in keys] == epoch_order(0, epoch, 10)[:8].tolist()
+
+
 def test_whole_batches():
     assert whole_batches(100, 32, 1) == (3, 32)
     assert whole_batches(32, 32, 2) == (1, 32)

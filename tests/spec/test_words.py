@@ -24,7 +24,7 @@ SCHEMA = RunSpec.model_json_schema()
         (("data", "mean"), "a list of numbers, or null"),
         (("scheduler", "decay_milestones"), "a list of whole numbers"),
         (("student", "options"), "an object"),
-        (("teacher_cache",), "null"),
+        (("teacher_cache",), "an object of augmentations, dtype, top_k, folder, or null"),
         (("task",), "an object of weight, label_smoothing"),
         (("name",), "letters, digits, '_', '.' and '-', the first a letter or a digit"),
         (("distiller",), "a distiller's name, an object of 'name' and options, or a list of these"),

@@ -1,0 +1,138 @@
+"""`kd cache`: the teacher caches that lie around."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kdcore.cli import output
+from kdcore.cli.output import JsonFlag
+from kdcore.cli.quick import QuickCommand, QuickSubgroup
+
+if TYPE_CHECKING:
+    from kdcore.teacher_cache.listing import CacheInfo
+
+CachePath = Annotated[Path, typer.Argument(metavar="PATH", help="A cache's folder.", show_default=False)]
+
+
+def list_caches(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FOLDER]...", help="Where to look, folders below included; else 'runs'."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the teacher caches in and below folders."""
+    from kdcore.teacher_cache.listing import find_caches
+    from kdcore.teacher_cache.size import readable
+
+    found = find_caches(folders or [Path("runs")])
+    if as_json:
+        output.print_json([info.as_dict() for info in found])
+        return
+    if not found:
+        typer.echo("there are none")
+        return
+    rows = []
+    for info in found:
+        about = info.manifest
+        if about is None:
+            rows.append(("damaged", "", "", "", readable(info.bytes_used), str(info.path)))
+            continue
+        content = ", ".join(field.name for field in about.fields)
+        rows.append(
+            (
+                f"{about.teacher} on {about.dataset}",
+                f"{about.samples:,} x {about.augmentations}",
+                f"{content} ({about.fields[0].dtype})",
+                f"{100 * info.filled / about.rows:.0f} %",
+                readable(info.bytes_used),
+                str(info.path),
+            )
+        )
+    typer.echo(output.table(("teacher", "samples x augm.", "content", "filled", "on disk", "path"), rows))
+
+
+def show_cache(path: CachePath, as_json: JsonFlag = False) -> None:
+    """Show what a teacher cache holds, and for which teacher and images."""
+    from kdcore.teacher_cache.listing import look_at
+    from kdcore.teacher_cache.size import readable
+
+    info = look_at(path)
+    if as_json:
+        output.print_json(info.as_dict())
+        return
+    if info.manifest is None:
+        output.print_error(f"{path}: {info.problem}")
+        raise typer.Exit(2)
+    about = info.manifest
+    typer.echo(f"teacher   {about.teacher}, weights {about.identity['teacher']['weights'][:12]}")
+    data = about.identity["data"]
+    size = "x".join(map(str, data["image_size"]))
+    typer.echo(f"data      {about.dataset}, split {data['split']}, {about.samples:,} samples of {size}")
+    typer.echo(
+        f"rows      {info.filled:,} of {about.rows:,} filled: {about.augmentations} augmentations each"
+    )
+    for field in about.fields:
+        shape = "x".join(map(str, field.shape))
+        typer.echo(f"          {field.name} {shape} {field.dtype}, {readable(field.row_bytes)} a row")
+    typer.echo(f"seed      {about.identity['seed']}, teacher in {about.identity['precision']}")
+    typer.echo(f"made      {about.created} by kdcore {about.kdcore}")
+    typer.echo(f"on disk   {readable(info.bytes_used)}")
+
+
+def check_cache(path: CachePath, as_json: JsonFlag = False) -> None:
+    """Read all rows of a teacher cache and compare them with their checksums."""
+    from kdcore.teacher_cache.listing import damaged_rows, look_at
+
+    info = look_at(path)
+    damaged = damaged_rows(info)
+    if as_json:
+        output.print_json({"problem": info.problem, "filled": info.filled, "damaged": damaged})
+    elif info.problem is not None:
+        output.print_error(f"{path}: {info.problem}")
+    else:
+        told = (
+            f"{len(damaged):,} of them are damaged and will be computed again" if damaged else "all are whole"
+        )
+        typer.echo(f"{info.filled:,} rows are filled; {told}")
+    if damaged or info.problem is not None:
+        raise typer.Exit(1)
+
+
+def remove_cache(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Folders of caches.", show_default=False)
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Delete teacher caches."""
+    from kdcore.teacher_cache.listing import look_at, remove
+    from kdcore.teacher_cache.size import readable
+
+    found: list[CacheInfo] = [look_at(path) for path in paths]  # all of them, before one is gone
+    for info in found:
+        if yes or typer.confirm(f"delete {info.path} ({readable(info.bytes_used)})?", err=True):
+            remove(info)
+            if not as_json:
+                typer.echo(f"deleted {info.path}")
+    if as_json:
+        output.print_json([str(info.path) for info in found if not info.path.exists()])
+
+
+def cache_commands() -> typer.Typer:
+    """The commands below `kd cache`."""
+    app = typer.Typer(
+        cls=QuickSubgroup,
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        help="List, show, check or delete teacher caches.",
+    )
+    app.command("list", cls=QuickCommand)(list_caches)
+    app.command("show", cls=QuickCommand)(show_cache)
+    app.command("check", cls=QuickCommand)(check_cache)
+    app.command("rm", cls=QuickCommand)(remove_cache)
+    return app

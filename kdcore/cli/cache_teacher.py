@@ -1,0 +1,42 @@
+"""`kd cache-teacher`: the teacher's outputs, computed once for all runs that share them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
+
+
+def cache_teacher(
+    spec: Annotated[
+        Path, typer.Argument(metavar="SPEC", help="The run spec: JSON, TOML or YAML.", show_default=False)
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a value of the spec; may be repeated."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run directories, instead of the spec's.", show_default=False),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Fill the teacher cache of SPEC ahead of its runs.
+
+    What is there already stays. A teacher with a spec of its own is trained first.
+    """
+    from kdcore.engine.api import is_main_process
+    from kdcore.engine.fill_cache import cache_teacher as fill
+
+    with stdout_for_the_result():
+        result = fill(spec, overrides=overrides or (), output=output)
+    if not is_main_process():
+        return
+    if as_json:
+        print_json({**result.__dict__, "path": str(result.path)})
+    else:
+        typer.echo(f"{result.rows:,} rows, {result.computed:,} of them new, {result.size_bytes:,} bytes")
+        typer.echo(f"in       {result.path}")

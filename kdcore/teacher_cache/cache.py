@@ -1,0 +1,341 @@
+"""`TeacherCache`: rows read and written, by any number of runs and processes at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import zlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import kdcore
+from kdcore.errors import Problem, RunFailed, UserError
+from kdcore.protocols import FeatureMap, ModelOutput
+from kdcore.results.files import sync_folder
+from kdcore.teacher_cache.manifest import CHECKSUMS, Manifest, NoCache
+from kdcore.teacher_cache.rows import Field, Rows, fields, stage_name
+from kdcore.teacher_cache.size import check_room, estimate
+from kdcore.teacher_cache.sparse import join, split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from kdcore.spec.models import TeacherCacheSpec
+    from kdcore.teacher_cache.identity import Identity
+
+_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+_EMPTY = 0  # the checksum of a row that is not there
+
+
+class TeacherCache:
+    """A cache that is open.
+
+    A row counts as there once its checksum is written, after its numbers, and as long as the two fit: what a killed
+    process left half, or what somebody edited, is computed again. Runs that fill one cache together write the same.
+
+    Attributes:
+        path: its folder.
+        manifest: what it holds.
+        warn: told of damaged rows.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, rows: Rows, settings: TeacherCacheSpec) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.warn: Callable[[str], None] = lambda text: None
+        self._rows = rows
+        self._augmentations = settings.augmentations
+        self._wanted = fields(rows, settings)
+        self._files = {
+            field.name: os.open(path / f"{field.name}.bin", os.O_RDWR) for field in manifest.fields
+        }
+        self._arrays: dict[str, npt.NDArray[Any]] = {
+            field.name: np.memmap(
+                path / f"{field.name}.bin",
+                field.storage,
+                "r",
+                shape=(manifest.rows, *field.shape),
+            )
+            for field in manifest.fields
+        }
+        self._checksum_file = os.open(path / CHECKSUMS, os.O_RDWR)
+        self._checksums: npt.NDArray[Any] = np.memmap(path / CHECKSUMS, "<u4", "r", shape=(manifest.rows,))
+        self._checked = np.zeros(manifest.rows, dtype=bool)  # by this process, once
+        self._told = False
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        identity: Identity,
+        rows: Rows,
+        settings: TeacherCacheSpec,
+        samples: int,
+        *,
+        create: bool = True,
+    ) -> TeacherCache:
+        """The cache in `folder` that serves, the fullest of several; made where there is none.
+
+        Raises:
+            UserError: there is none and `create` is False, the disk cannot hold it, or it cannot be written.
+        """
+        wanted = _manifest(identity, rows, settings, samples)
+        try:
+            found = _find(folder, wanted)
+            if found is None:
+                if not create:
+                    raise UserError(Problem("teacher_cache", f"there is no such cache in {folder}"))
+                check_room(folder, estimate(rows, settings, samples))
+                found = _create(folder, wanted)
+            return cls(*found, rows, settings)
+        except OSError as error:
+            message = f"{folder} cannot be written: {error.strerror}"
+            raise UserError(Problem("teacher_cache.folder", message, hint="say another 'folder'")) from error
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all its files when it is full."""
+        return self.manifest.rows * (4 + sum(field.row_bytes for field in self.manifest.fields))
+
+    @property
+    def rows_total(self) -> int:
+        """Rows that this run may ask for."""
+        return self._augmentations * self.manifest.samples
+
+    @property
+    def rows_filled(self) -> int:
+        """Those of them that are there."""
+        return int(np.count_nonzero(self._checksums[: self.rows_total]))
+
+    def missing(self, augmentation: int) -> Tensor:
+        """Positions `[M]` of the samples of an augmentation that are not there or damaged."""
+        start = augmentation * self.manifest.samples
+        rows = np.arange(start, start + self.manifest.samples)
+        return torch.from_numpy(np.flatnonzero(~self._there(rows)))
+
+    def read(self, epoch: int, index: Tensor) -> ModelOutput | None:
+        """The outputs for a batch as the epoch shows it, in float32 on the CPU; None unless all rows are there.
+
+        Args:
+            epoch: the epoch; it shows augmentation `epoch` mod augmentations.
+            index: positions in the training set `[B]`.
+        """
+        rows = self._numbers(epoch, index)
+        return self._output(rows) if self._there(rows).all() else None
+
+    def write(self, epoch: int, index: Tensor, output: ModelOutput) -> ModelOutput:
+        """Keep those outputs of a batch that are not there yet, and return the whole batch as it is kept.
+
+        Raises:
+            RunFailed: an output is not finite, or too large for the cache's number format.
+        """
+        rows = self._numbers(epoch, index)
+        new = np.flatnonzero(~self._there(rows))
+        if not len(new):
+            return self._output(rows)
+        values = self._encoded(output, torch.from_numpy(new))
+        if set(self._wanted) == set(self.manifest.fields):
+            self._store(rows[new], values)
+        # else: damaged rows of a cache that keeps more than this run computes; they stay as they are
+        return self._output(rows, new, values)
+
+    def close(self) -> None:
+        """Give the files back; what was written is kept by the system whatever becomes of the process."""
+        for handle in (*self._files.values(), self._checksum_file):
+            os.fsync(handle)
+            os.close(handle)
+        self._files.clear()
+
+    # -- rows ------------------------------------------------------------------------------------------------
+
+    def _numbers(self, epoch: int, index: Tensor) -> npt.NDArray[np.int64]:
+        augmentation = epoch % self._augmentations
+        numbers: npt.NDArray[np.int64] = augmentation * self.manifest.samples + index.cpu().numpy()
+        return numbers
+
+    def _there(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which rows are there and whole; each is checked once by a process."""
+        there = self._checksums[rows] != _EMPTY
+        damaged = 0
+        for place in np.flatnonzero(there & ~self._checked[rows]):
+            row = int(rows[place])
+            if self._checksum([self._arrays[field.name][row] for field in self.manifest.fields]) == int(
+                self._checksums[row]
+            ):
+                self._checked[row] = True
+            else:
+                there[place] = False
+                damaged += 1
+        if damaged and not self._told:
+            self._told = True
+            self.warn(f"teacher cache: rows of {self.path} are damaged; they are computed again")
+        found: npt.NDArray[np.bool_] = there
+        return found
+
+    @staticmethod
+    def _checksum(parts: list[npt.NDArray[Any]]) -> int:
+        value = 0
+        for part in parts:
+            value = zlib.crc32(part.tobytes(), value)
+        return value or 1  # 0 says that the row is not there
+
+    def _store(self, rows: npt.NDArray[np.int64], values: dict[str, npt.NDArray[Any]]) -> None:
+        # written through files, not through the maps: on a full disk a map kills the process without a word
+        for field in self.manifest.fields:
+            content = values[field.name]
+            for place, row in enumerate(rows):
+                os.pwrite(self._files[field.name], content[place].tobytes(), int(row) * field.row_bytes)
+        for place, row in enumerate(rows):
+            parts = [values[field.name][place] for field in self.manifest.fields]
+            checksum = self._checksum(parts)
+            os.pwrite(self._checksum_file, checksum.to_bytes(4, "little"), 4 * int(row))
+        self._checked[rows] = True
+
+    # -- outputs ---------------------------------------------------------------------------------------------
+
+    def _encoded(self, output: ModelOutput, which: Tensor) -> dict[str, npt.NDArray[Any]]:
+        """Every field for these rows of a batch, as it lies on the disk."""
+        parts: dict[str, Tensor] = {}
+        if self.manifest.top_k is None:
+            parts["logits"] = output.logits
+        else:
+            names = ("top-logits", "top-classes", "rest")
+            parts |= dict(zip(names, split(output.logits, self.manifest.top_k), strict=True))
+        if output.embedding is not None:
+            parts["embedding"] = output.embedding
+        for stage, one in output.features.items():
+            parts[f"map-{stage_name(stage)}"] = one.map
+            if one.prefix is not None:
+                parts[f"prefix-{stage_name(stage)}"] = one.prefix
+        return {
+            field.name: self._on_disk(field, parts[field.name].detach()[which.to(parts[field.name].device)])
+            for field in self._wanted
+        }
+
+    def _on_disk(self, field: Field, values: Tensor) -> npt.NDArray[Any]:
+        if field.dtype not in _DTYPES:
+            return values.cpu().numpy().astype(field.storage)
+        if not bool(values.isfinite().all()):
+            raise RunFailed(f"the teacher's {field.name} are not finite, so that they cannot be kept")
+        kept = values.to(_DTYPES[field.dtype])
+        if not bool(kept.isfinite().all()):
+            raise RunFailed(
+                f"the teacher's {field.name} are too large for {field.dtype}: set teacher_cache.dtype to 'bfloat16' or "
+                "'float32'"
+            )
+        kept = kept.cpu().contiguous()
+        raw = kept.view(torch.uint16) if field.dtype == "bfloat16" else kept
+        return raw.numpy().astype(field.storage, copy=False)
+
+    def _output(
+        self,
+        rows: npt.NDArray[np.int64],
+        new: npt.NDArray[np.int64] | None = None,
+        values: dict[str, npt.NDArray[Any]] | None = None,
+    ) -> ModelOutput:
+        """The rows' outputs; at the places `new` of the batch those `values` instead of what is on the disk."""
+        parts: dict[str, Tensor] = {}
+        for field in self._wanted:
+            kept = np.asarray(self._arrays[field.name][rows])
+            if values is not None:
+                kept[new] = values[field.name]
+            parts[field.name] = self._tensor(field, kept)
+        if self.manifest.top_k is None:
+            logits = parts["logits"]
+        else:
+            top, classes, rest = (parts[name] for name in ("top-logits", "top-classes", "rest"))
+            logits = join(top, classes, rest, self._rows.num_classes)
+        features = {
+            info.stage: FeatureMap(
+                parts[f"map-{stage_name(info.stage)}"], parts.get(f"prefix-{stage_name(info.stage)}")
+            )
+            for info in self._rows.stages
+        }
+        return ModelOutput(logits, features, parts.get("embedding"))
+
+    @staticmethod
+    def _tensor(field: Field, values: npt.NDArray[Any]) -> Tensor:
+        if field.dtype == "bfloat16":
+            return torch.from_numpy(values).view(torch.bfloat16).float()
+        tensor = torch.from_numpy(values)
+        return tensor.float() if field.dtype == "float16" else tensor
+
+
+def _manifest(identity: Identity, rows: Rows, settings: TeacherCacheSpec, samples: int) -> Manifest:
+    return Manifest(
+        digest=identity.digest(),
+        identity=identity.parts,
+        teacher=identity.teacher,
+        dataset=identity.dataset,
+        fields=fields(rows, settings),
+        num_classes=rows.num_classes,
+        augmentations=settings.augmentations,
+        samples=samples,
+        top_k=settings.top_k,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        kdcore=kdcore.__version__,
+    )
+
+
+def _stem(manifest: Manifest) -> str:
+    teacher = re.sub(r"[^\w.-]", "_", manifest.teacher)
+    return f"{teacher}-{manifest.digest[:12]}"
+
+
+def _find(folder: Path, wanted: Manifest) -> tuple[Path, Manifest] | None:
+    serving = []
+    for path in sorted(folder.glob(f"{_stem(wanted)}*")):
+        try:
+            manifest = Manifest.read(path)
+        except NoCache:
+            continue
+        if manifest.serves(wanted):
+            filled = int(np.count_nonzero(np.fromfile(path / CHECKSUMS, "<u4")))
+            # the same contents first: a larger one can be read only where it is filled
+            serving.append((manifest.fields == wanted.fields, filled, path, manifest))
+    if not serving:
+        return None
+    best = max(serving, key=lambda item: ((item[0] or item[1] == item[3].rows), item[1]))
+    exact, filled, path, manifest = best
+    return (path, manifest) if exact or filled == manifest.rows else None
+
+
+def _create(folder: Path, manifest: Manifest) -> tuple[Path, Manifest]:
+    """Make the files beside their place and rename them into it: nobody sees half a cache."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{_stem(manifest)}.{os.getpid()}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        for name, size in [
+            *((f"{field.name}.bin", field.row_bytes) for field in manifest.fields),
+            (CHECKSUMS, 4),
+        ]:
+            with (temporary / name).open("wb") as file:
+                file.truncate(size * manifest.rows)  # takes room as it is filled
+        manifest.write(temporary)
+        number = 1
+        while True:
+            target = folder / (_stem(manifest) if number == 1 else f"{_stem(manifest)}-{number}")
+            found = _find(folder, manifest)
+            if found is not None:  # another run was faster
+                return found
+            try:
+                temporary.rename(target)
+            except OSError:
+                if not target.exists():
+                    raise
+                number += 1
+                continue
+            sync_folder(folder)
+            return target, manifest
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,125 @@
+"""What a teacher's outputs are a function of: the weights, the images that it sees, and its precision."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from kdcore.data.samples import Failure
+from kdcore.errors import RunFailed
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kdcore.data.train import IndexedTrainData
+    from kdcore.engine.prepare import Prepared, Splits
+    from kdcore.spec.models import RunSpec
+
+_LOOKED_AT = 64  # samples whose augmented images are part of the identity
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A digest, what went into it, and what people call it.
+
+    Attributes:
+        parts: JSON; two caches are of the same outputs where these are equal.
+        dataset: as the spec names it.
+    """
+
+    parts: dict[str, Any]
+    dataset: str
+
+    def digest(self) -> str:
+        """SHA-256 of all parts, in hex."""
+        return hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def teacher(self) -> str:
+        """The teacher's architecture."""
+        return str(self.parts["teacher"]["model"])
+
+
+def identify(spec: RunSpec, prepared: Prepared, splits: Splits) -> Identity:
+    """The identity of the outputs that a run's teacher gives.
+
+    Not in it: paths, dates and machines, so that a cache may be moved; the student, the distillers, epochs and the
+    batch size; what the cache keeps and in which format, which the manifest says. Instead of the versions of the
+    libraries that decode and augment, the augmented images of some samples are in it: they tell also what no
+    version does.
+
+    Raises:
+        RunFailed: an image cannot be read.
+    """
+    teacher = prepared.teacher
+    assert teacher is not None
+    # a teacher that nobody trained has the student's normalisation; see `prepare`
+    own = prepared.input if teacher.random_weights else teacher.input
+    train: IndexedTrainData = prepared.train  # type: ignore[assignment]  # a stream has no cache
+    return Identity(
+        {
+            "teacher": {
+                "model": teacher.name,
+                "options": json.loads(json.dumps(teacher.options, default=str)),
+                "small_input": teacher.small_input,
+                "weights": _weights(teacher.model),
+                "image_size": list(teacher.input.image_size),
+                "mean": list(own.mean),
+                "std": list(own.std),
+            },
+            "data": {
+                "split": spec.data.train_split,
+                "samples": len(train.samples),
+                "names": _names(train, splits),
+                "image_size": list(prepared.input.image_size),
+                "interpolation": prepared.input.interpolation,
+                "channels": spec.data.channels,
+                "augment": spec.data.augment.model_dump(mode="json"),
+                "images": _images(train, prepared),
+            },
+            "seed": spec.seed,
+            "precision": spec.train.precision,
+        },
+        dataset=spec.data.dataset.rstrip("/").rpartition("/")[2],
+    )
+
+
+def _weights(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        # bfloat16 has no numpy type: the bytes are looked at
+        raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(raw.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _names(train: IndexedTrainData, splits: Splits) -> str:
+    """Of all samples in their order: file and its folder, or the number where there is no file; and the class."""
+    digest = hashlib.sha256()
+    for position in range(len(train.samples)):
+        name = splits.train.name(train.samples.source_index(position))
+        digest.update("/".join(name.replace("\\", "/").split("/")[-2:]).encode("utf-8", "surrogateescape"))
+        digest.update(b";")
+    if train.labels is not None:
+        digest.update(train.labels.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _images(train: IndexedTrainData, prepared: Prepared) -> str:
+    """Evenly spaced samples as the first epoch shows them, in whole grey levels: normalising only rounds."""
+    size = len(train.samples)
+    positions = sorted({number * size // _LOOKED_AT for number in range(_LOOKED_AT)})
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (prepared.input.mean, prepared.input.std))
+    digest = hashlib.sha256()
+    for position in positions:
+        found = train.samples[(0, position)]
+        if isinstance(found, Failure):
+            raise RunFailed(found.message)
+        levels = ((found[0][0] * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+        digest.update(levels.numpy().tobytes())
+    return digest.hexdigest()

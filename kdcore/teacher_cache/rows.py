@@ -1,0 +1,81 @@
+"""What one row of a cache holds, as fields of fixed shape and number format."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from kdcore.protocols import Stage, StageInfo
+    from kdcore.spec.models import TeacherCacheSpec
+
+WIDTHS = {"float16": 2, "bfloat16": 2, "float32": 4, "int16": 2, "int32": 4}  # bytes of a number
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the distillers read of the teacher, for one augmentation of one sample.
+
+    Attributes:
+        num_classes: K of the logits.
+        embedding_dim: D of the embedding; None: it is not kept.
+        stages: the feature maps that are kept, `[C, H, W]`, and `[P, C]` where there are prefix tokens.
+    """
+
+    num_classes: int
+    embedding_dim: int | None
+    stages: tuple[StageInfo, ...]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One array of a cache: a row has `shape` numbers of `dtype`, and lies in the file `name`.bin."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return math.prod(self.shape) * WIDTHS[self.dtype]
+
+    @property
+    def storage(self) -> np.dtype[np.generic]:
+        """The numpy type on the disk; bfloat16, which numpy lacks, as its 16 bits. Little-endian everywhere."""
+        return np.dtype(
+            {"float16": "<f2", "bfloat16": "<u2", "float32": "<f4"}.get(self.dtype, self._integer)
+        )
+
+    @property
+    def _integer(self) -> str:
+        return "<i2" if self.dtype == "int16" else "<i4"
+
+
+def fields(rows: Rows, settings: TeacherCacheSpec) -> tuple[Field, ...]:
+    """The arrays of a cache, in the order in which a row's checksum goes over them."""
+    found: list[Field] = []
+    if settings.top_k is None:
+        found.append(Field("logits", (rows.num_classes,), settings.dtype))
+    else:
+        index = "int16" if rows.num_classes <= 2**15 else "int32"
+        found.append(Field("top-logits", (settings.top_k,), settings.dtype))
+        found.append(Field("top-classes", (settings.top_k,), index))
+        found.append(Field("rest", (1,), "float32"))
+    if rows.embedding_dim is not None:
+        found.append(Field("embedding", (rows.embedding_dim,), settings.dtype))
+    for info in rows.stages:
+        name = stage_name(info.stage)
+        found.append(Field(f"map-{name}", (info.channels, *info.grid), settings.dtype))
+        if info.prefix_tokens:
+            found.append(Field(f"prefix-{name}", (info.prefix_tokens, info.channels), settings.dtype))
+    return tuple(found)
+
+
+def stage_name(stage: Stage) -> str:
+    """How files call a stage; module paths have letters, digits, '_' and '.' only."""
+    return f"stage{stage}" if isinstance(stage, int) else "module." + re.sub(r"[^\w.]", "_", stage)

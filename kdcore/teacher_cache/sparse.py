@@ -1,0 +1,28 @@
+"""Logits kept as the k largest and the probability that the others have together."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def split(logits: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The largest logits `[B, k]`, their classes `[B, k]`, and the logsumexp of the others `[B, 1]`.
+
+    The last is relative to the largest logit, so that it survives a constant added to all.
+    """
+    logits = logits.float()
+    values, classes = logits.topk(k, dim=1)
+    others = logits.scatter(1, classes, -torch.inf).logsumexp(1, keepdim=True)
+    return values, classes, others - values[:, :1]
+
+
+def join(values: Tensor, classes: Tensor, rest: Tensor, num_classes: int) -> Tensor:
+    """Logits `[B, K]` with these largest ones, and the others all alike.
+
+    The others' value is such that a softmax at temperature 1 gives them together the probability that they had.
+    """
+    each = values[:, :1] + rest - math.log(num_classes - values.shape[1])
+    return each.expand(-1, num_classes).scatter(1, classes.long(), values)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kdcore.engine.prepare import open_splits, prepare
+from kdcore.plugins import get_plugins
+from kdcore.spec.load import resolve
+from kdcore.spec.models import RunSpec
+from kdcore.teacher_cache.identity import Identity, identify
+
+pytest.importorskip("sklearn", reason="the digits need scikit-learn")
+NARROW = {"channels": [8, 8, 16, 16]}
+BASE: dict[str, Any] = {
+    "data": {"image_size": 16, "train_samples": 100, "workers": 0},
+    "teacher": {"model": "resnet10t", "options": NARROW},
+    "student": {"model": "resnet10t", "options": NARROW},
+    "distiller": {"name": "kd"},
+    "teacher_cache": {"augmentations": 2},
+}
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    both = dict(base)
+    for key, value in changes.items():
+        deeper = isinstance(value, dict) and isinstance(both.get(key), dict)
+        both[key] = merged(both[key], value) if deeper else value
+    return both
+
+
+def identity(**changes: Any) -> Identity:
+    loaded = resolve(RunSpec.model_validate(merged(BASE, changes)), base=Path.cwd(), plugins=get_plugins())
+    splits = open_splits(loaded, get_plugins())
+    prepared = prepare(loaded, splits, get_plugins(), device=torch.device("cpu"))
+    return identify(loaded.spec, prepared, splits)
+
+
+@pytest.fixture(scope="module")
+def base() -> str:
+    return identity().digest()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"student": {"model": "resnet14t"}},
+        {"distiller": {"name": "dkd"}},
+        {"name": "other", "output": "elsewhere"},
+        {"train": {"epochs": 7, "batch_size": 8, "ema": 0.9}},
+        {"optimizer": {"lr": 0.5}},
+        {"teacher_cache": {"augmentations": 5, "dtype": "float32", "folder": "shared"}},
+        {"data": {"workers": 2, "eval_samples": 10}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_changes_no_output(base, changes):
+    assert identity(**changes).digest() == base
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"teacher": {"model": "resnet14t"}},
+        {"teacher": {"options": {"drop_rate": 0.1}}},
+        {"data": {"image_size": 20}},
+        {"data": {"train_samples": 101}},
+        {"data": {"train_split": "test"}},
+        {"data": {"augment": {"padding": 2}}},
+        {"data": {"augment": {"hflip": 0.0}}},
+        {"data": {"interpolation": "nearest"}},
+        {"train": {"precision": "bf16"}},
+    ],
+    ids=lambda changes: str(next(iter(changes.values()))),
+)
+def test_what_changes_the_outputs(base, changes):
+    assert identity(**changes).digest() != base
+
+
+def test_a_single_weight_counts(base, monkeypatch: pytest.MonkeyPatch):
+    from kdcore.engine import prepare as module
+
+    build = module.build_model
+
+    def nudged(spec: Any, **arguments: Any) -> Any:
+        built = build(spec, **arguments)
+        if arguments["where"] == "teacher":
+            with torch.no_grad():
+                next(built.model.parameters()).view(-1)[0] += 1e-7
+        return built
+
+    monkeypatch.setattr(module, "build_model", nudged)
+    assert identity().digest() != base
+
+
+def test_it_is_json(base):
+    found = identity()
+    assert json.loads(json.dumps(found.parts)) == found.parts
+    assert found.teacher == "resnet10t"
+    assert found.dataset == "digits"
+
+
+def test_a_folder_of_images_may_be_moved(tmp_path: Path):
+    from PIL import Image
+
+    folders = [tmp_path / "here", tmp_path / "there" / "deeper", tmp_path / "changed"]
+    for folder in folders:
+        for label in range(2):
+            (folder / "train" / f"class{label}").mkdir(parents=True)
+            for number in range(4):
+                level = 40 * number + 20 * label + (5 if folder.name == "changed" and number == 2 else 0)
+                Image.new("RGB", (16, 16), (level, 0, 99)).save(
+                    folder / "train" / f"class{label}" / f"{number}.png"
+                )
+    data = {"train_split": "train", "eval_split": "train", "train_samples": None}
+    one, moved, changed = (identity(data={**data, "dataset": str(folder)}).digest() for folder in folders)
+    assert one == moved
+    assert one != changed
+    (folders[0] / "train" / "class0" / "3.png").rename(folders[0] / "train" / "class0" / "2b.png")
+    assert identity(data={**data, "dataset": str(folders[0])}).digest() != one

@@ -1,0 +1,94 @@
+"""The names of a new plugin, checked before anything is written."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args
+
+from kdcore.errors import Problem, UserError, nearest
+from kdcore.plugins.records import ENTRY_TYPES, Role, normalised
+
+if TYPE_CHECKING:
+    from kdcore.plugins import Plugins
+
+Kind = Literal["distiller", "adapter", "dataset", "model"]
+License = Literal["MIT", "Apache-2.0"]
+KINDS: Final[tuple[str, ...]] = get_args(Kind)
+LICENSES: Final[tuple[str, ...]] = get_args(License)
+
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_THING = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a new plugin's parts are called.
+
+    Attributes:
+        distribution: what pip installs, and the entry point.
+        module: the package that is imported.
+        thing: what a spec calls the distiller, adapter, dataset or model.
+        file: the module with its code.
+        cls: its class.
+    """
+
+    distribution: str
+    module: str
+    thing: str
+    file: str
+    cls: str
+
+
+def choose_names(distribution: str, kind: str, thing: str | None, plugins: Plugins) -> Names:
+    """Names from what the user said.
+
+    Raises:
+        UserError: a name cannot be used, or something installed has it.
+    """
+    problems: list[Problem] = []
+    if not _DISTRIBUTION.fullmatch(distribution):
+        allowed = "letters, digits, '.', '_' and '-', a letter or digit at both ends, such as 'kd-swd'"
+        raise UserError(Problem("NAME", "this is no name of a package", distribution, allowed))
+    distribution = normalised(distribution)
+    module = distribution.replace("-", "_")
+    thing = thing or distribution.removeprefix("kd-")
+    file = thing.replace("-", "_")
+    if not module.isidentifier() or keyword.iskeyword(module) or module in sys.stdlib_module_names:
+        message = f"its package would be '{module}', which Python cannot import or has itself"
+        problems.append(Problem("NAME", message, distribution, hint="begin it with 'kd-'"))
+    elif any(distribution in info.candidate.names for info in plugins.infos):
+        problems.append(Problem("NAME", "a plugin of this name is installed", distribution))
+    elif find_spec(module) is not None:
+        problems.append(Problem("NAME", f"there is a package '{module}' already", distribution))
+    if not _THING.fullmatch(thing):
+        allowed = "small letters, digits, '_' and '-', a letter first"
+        problems.append(Problem("--thing", f"this is no name of a {kind}", thing, allowed))
+    elif keyword.iskeyword(file) or file in ("plugin", "options", "adapter"):
+        problems.append(Problem("--thing", f"a file '{file}.py' cannot be had for it", thing))
+    elif thing in (known := _known(kind, plugins)):
+        message = f"there is a {kind} of this name: {' and '.join(known[thing])}"
+        problems.append(Problem("--thing", message, thing, hint="say another one"))
+    if problems:
+        raise UserError(problems)
+    cls = "".join(part.capitalize() for part in re.split(r"[-_]", thing))
+    return Names(distribution, module, thing, file, cls)
+
+
+def check_choice(where: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raises UserError where `value` is none of the allowed ones."""
+    if value not in allowed:
+        near = nearest(value, allowed)
+        raise UserError(Problem(where, "it is none of the choices", value, ", ".join(allowed), near))
+
+
+def _known(kind: str, plugins: Plugins) -> dict[str, list[str]]:
+    """The plugins that have a thing of this kind, by its name."""
+    found: dict[str, list[str]] = {}
+    for provided in plugins.everything():
+        if isinstance(provided.entry, ENTRY_TYPES[cast("Role", kind)]):
+            found.setdefault(provided.entry.name, []).append(provided.plugin.label)
+    return found

@@ -14,6 +14,7 @@ from kdcore.cli import lists, output
 from kdcore.cli.cache import cache_commands
 from kdcore.cli.cache_teacher import cache_teacher
 from kdcore.cli.doctor import doctor
+from kdcore.cli.install import install, uninstall
 from kdcore.cli.new_plugin import new_plugin
 from kdcore.cli.plugins import plugins
 from kdcore.cli.quick import QuickCommand, QuickGroup
@@ -70,6 +71,8 @@ def application(*, completion: bool = True) -> typer.Typer:
         "show": show,
         "plugins": plugins,
         "doctor": doctor,
+        "install": install,
+        "uninstall": uninstall,
         "new-plugin": new_plugin,
     }
     for name, command in commands.items():

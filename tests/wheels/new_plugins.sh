@@ -12,7 +12,7 @@ cd "$root"
 make() {
     local name=$1
     "$bin/kd" new-plugin "$@" --json >/dev/null
-    pip install "./$name"
+    "$bin/kd" install "./$name" >/dev/null
     (
         cd "$name"
         "$bin/ruff" check --quiet .
@@ -21,7 +21,7 @@ make() {
         KD_STRICT_PLUGINS=1 "$bin/kd" plugins
         "$bin/kd" run spec.json
     )
-    uv pip uninstall --quiet --python "$bin/python" "$name"
+    "$bin/kd" uninstall --yes "$name"
 }
 make kd-soft --kind distiller
 make kd-maps --kind distiller --features --license Apache-2.0

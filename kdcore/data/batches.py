@@ -19,11 +19,13 @@ class RawBatch:
         images: normalised float32 `[B, C, H, W]`; `[B, V, C, H, W]` with V > 1 views.
         target: class indices `[B]`, or None where the images are unlabelled.
         index: positions in the training set `[B]`, or None for a stream.
+        broken: positions of images that could not be read, for which others stand in.
     """
 
     images: Tensor
     target: Tensor | None
     index: Tensor | None
+    broken: tuple[int, ...] = ()
 
 
 class TrainData:
@@ -54,25 +56,36 @@ class TrainData:
         """
         raise NotImplementedError
 
+    def name(self, position: int) -> str:
+        """What messages call a sample."""
+        return f"sample {position}"
+
 
 class EvalData:
     """This process's share of a split, in a fixed order; over all processes every sample comes exactly once.
 
-    Iterating gives (images `[B, C, H, W]`, target `[B]`), the target -1 where an image is unlabelled. Shares
-    and last batches may be of different size: add up counts, do not average averages.
+    Iterating gives (images `[B, C, H, W]`, target `[B]`), the target -1 where an image is unlabelled, and -2 where
+    a black one stands for an image that cannot be read, which counts nowhere. Shares and last batches may be of
+    different size: add up counts, do not average averages.
 
     Attributes:
         size: samples of this process, or None where a stream does not tell.
         total: samples of all processes, likewise.
         labelled: whether there are targets.
+        broken: positions of the images that could not be read, as far as they were met.
     """
 
     size: int | None
     total: int | None
     labelled: bool
+    broken: frozenset[int] = frozenset()
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         raise NotImplementedError
+
+    def name(self, position: int) -> str:
+        """What messages call a sample."""
+        return f"sample {position}"
 
 
 def check_skip(epoch: int, skip: int, batches_per_epoch: int) -> None:

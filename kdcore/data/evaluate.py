@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from kdcore.data.batches import EvalData
 from kdcore.data.loader import make_loader, passed, worker_count
@@ -27,15 +27,24 @@ if TYPE_CHECKING:
 class IndexedEvalData(EvalData):
     """Evaluation data whose samples have an index; see `build_eval_data`."""
 
-    def __init__(self, size: int, total: int, labelled: bool, loader: DataLoader[object]) -> None:
+    def __init__(
+        self, size: int, total: int, labelled: bool, samples: KeyedSamples, loader: DataLoader[object]
+    ) -> None:
         self.size: int = size
         self.total: int = total
         self.labelled = labelled
+        self._samples = samples
         self._loader = loader
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, target, _ in passed(self._loader):
+        for images, target, _, *more in passed(self._loader):
+            if more and len(more[0]):
+                self.broken |= frozenset(more[0].tolist())
             yield images, target
+
+    def name(self, position: int) -> str:
+        """What messages call a sample."""
+        return self._samples.name(position)
 
 
 class WithoutLabels(EvalData):
@@ -49,7 +58,12 @@ class WithoutLabels(EvalData):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for images, target in self._data:
-            yield images, target.new_full(target.shape, -1)
+            yield images, target.clamp(max=-1)
+            self.broken = self._data.broken
+
+    def name(self, position: int) -> str:
+        """What messages call a sample."""
+        return self._data.name(position)
 
 
 def build_eval_data(
@@ -79,7 +93,8 @@ def build_eval_data(
         return StreamEvalData(stream, transform, part, world, device_type)
     if len(source) == 0:
         raise UserError(Problem("data.eval_split", "there are no images to evaluate on"))
-    samples = KeyedSamples(source, positions, transform, seed=0, num_classes=num_classes)
+    broken: Literal["mark", "fail"] = "mark" if data.skip_broken else "fail"
+    samples = KeyedSamples(source, positions, transform, seed=0, num_classes=num_classes, broken=broken)
     total = len(samples)
     first, last = rank * total // world, (rank + 1) * total // world
     # always epoch 0: what a dataset may draw at random is the same in each evaluation
@@ -91,4 +106,4 @@ def build_eval_data(
     loader = make_loader(
         samples, workers=workers, device_type=device_type, batch_sampler=keys, persistent_workers=True
     )
-    return IndexedEvalData(last - first, total, source.labelled, loader)
+    return IndexedEvalData(last - first, total, source.labelled, samples, loader)

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from kdcore.data.keyed import kept_generators, seed_sample
+from kdcore.data.source import Unreadable
 from kdcore.errors import KdError, RunFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PIL import Image
-
     from kdcore.data.sampler import Key, Positions
     from kdcore.data.source import Source
     from kdcore.data.transforms import Transform
 
-Columns = list[Tensor]  # images, target, index
+Columns = list[Tensor]  # images, target, index; where broken images are skipped, the positions of those too
+BROKEN = -2
+"""The target of an image that evaluation leaves out."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class KeyedSamples(Dataset[Columns | Failure]):
         seed: the run's.
         views: augmented views of each sample; above 1, images are `[V, C, H, W]`.
         num_classes: K, to check labels against; None: not checked.
+        broken: what becomes of an image that cannot be read. 'fail': the batch does; 'replace': the next position
+            that can be read stands in for it; 'mark': a black image with target `BROKEN` does.
     """
 
     def __init__(
@@ -52,9 +56,11 @@ class KeyedSamples(Dataset[Columns | Failure]):
         seed: int,
         views: int = 1,
         num_classes: int | None = None,
+        broken: Literal["fail", "replace", "mark"] = "fail",
     ) -> None:
         self._source, self._positions, self._transform = source, positions, transform
         self._seed, self._views, self._num_classes = seed, views, num_classes
+        self._broken = broken
 
     def __len__(self) -> int:
         return len(self._source) if self._positions is None else len(self._positions)
@@ -66,7 +72,11 @@ class KeyedSamples(Dataset[Columns | Failure]):
         """A whole batch, as the loader asks for it."""
         try:
             with kept_generators():
-                return list(default_collate([self._sample(*key) for key in keys]))
+                if self._broken == "fail":
+                    return list(default_collate([self._sample(*key) for key in keys]))
+                broken: set[int] = set()
+                samples = [self._whole_sample(*key, broken) for key in keys]
+                return [*default_collate(samples), torch.tensor(sorted(broken), dtype=torch.int64)]
         except KdError as error:
             return Failure(str(error))
         except Exception as error:
@@ -75,6 +85,23 @@ class KeyedSamples(Dataset[Columns | Failure]):
     def source_index(self, position: int) -> int:
         """Where in the source a position of the training set is."""
         return position if self._positions is None else int(self._positions[position])
+
+    def name(self, position: int) -> str:
+        """What messages call the sample at a position of the training set."""
+        return self._source.name(self.source_index(position))
+
+    def _whole_sample(self, epoch: int, position: int, broken: set[int]) -> tuple[Tensor, int, int]:
+        """The sample, or what stands in for a broken one: a function of the position, whoever asks and when."""
+        for step in range(len(self)):
+            candidate = (position + step) % len(self)
+            try:
+                return self._sample(epoch, candidate)
+            except Unreadable:
+                broken.add(candidate)
+                if self._broken == "mark":
+                    black = self._transform(Image.new("RGB", (32, 32)))
+                    return black, BROKEN, candidate
+        raise RunFailed(f"none of the {len(self)} images can be read, the first being {self.name(0)}")
 
     def _sample(self, epoch: int, position: int) -> tuple[Tensor, int, int]:
         index = self.source_index(position)
@@ -87,7 +114,7 @@ class KeyedSamples(Dataset[Columns | Failure]):
             images = augmented(image, self._transform, self._views, self._seed, epoch, position)
         except Exception as error:
             name = self._source.name(index)
-            raise RunFailed(f"image {index} cannot be transformed: {name}: {error}") from error
+            raise Unreadable(f"image {index} cannot be transformed: {name}: {error}") from error
         return images, label, position
 
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+class Unreadable(RunFailed):
+    """An image is missing or cannot be decoded; with `data.skip_broken` the run goes on without it."""
+
+
 class Source:
     """One split of a dataset: `len()`, and `[i]` -> (PIL image, class index or -1 when unlabelled).
 
@@ -87,7 +91,7 @@ def decode(data: bytes, name: str, index: int) -> Image.Image:
     return image
 
 
-def unreadable(name: str, index: int, error: Exception) -> RunFailed:
+def unreadable(name: str, index: int, error: Exception) -> Unreadable:
     """The error for an image that cannot be read."""
     detail = str(error) or type(error).__name__
-    return RunFailed(f"image {index} cannot be read: {name}: {detail}")
+    return Unreadable(f"image {index} cannot be read: {name}: {detail}")

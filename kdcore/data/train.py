@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from kdcore.data.batches import RawBatch, TrainData, check_skip
 from kdcore.data.loader import make_loader, passed, worker_count
@@ -55,8 +55,13 @@ class IndexedTrainData(TrainData):
         yield from self._batches(self._make_loader(keys))
 
     def _batches(self, loader: DataLoader[object]) -> Iterator[RawBatch]:
-        for images, target, index in passed(loader):
-            yield RawBatch(images, target if self.labelled else None, index)
+        for images, target, index, *more in passed(loader):
+            broken = tuple(more[0].tolist()) if more else ()
+            yield RawBatch(images, target if self.labelled else None, index, broken)
+
+    def name(self, position: int) -> str:
+        """What messages call a sample."""
+        return self.samples.name(position)
 
 
 def build_train_data(
@@ -85,6 +90,9 @@ def build_train_data(
         raise UserError(Problem("data.train_split", "there are no training images"))
     positions = choose_samples(source, data.train_samples, seed)
     transform = train_transform(data, input)
+    if source.stream and data.skip_broken:
+        message = "a stream's images are decoded by its reader: broken ones cannot be skipped"
+        raise UserError(Problem("data.skip_broken", message, value=True))
     if source.stream:
         stream: StreamSource = source  # type: ignore[assignment]  # the only ones there are
         return StreamTrainData(
@@ -94,7 +102,8 @@ def build_train_data(
     if labels is not None:
         labels = labels if positions is None else labels[positions]
         check_labels(labels, num_classes)
-    samples = KeyedSamples(source, positions, transform, seed, views, num_classes)
+    broken: Literal["replace", "fail"] = "replace" if data.skip_broken else "fail"
+    samples = KeyedSamples(source, positions, transform, seed, views, num_classes, broken)
     sampler = EpochBatches(seed, len(samples), batch_size, rank, world, augmentations)
     workers = worker_count(data.workers, source, world)
 

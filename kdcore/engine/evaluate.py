@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from kdcore.data.samples import BROKEN
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -63,8 +65,8 @@ def evaluate(
     training = model.training
     model.eval()
     device = accelerator.device
-    # right first, right among five, labelled, same as the teacher
-    counts = torch.zeros(4, dtype=torch.int64, device=device)
+    # right first, right among five, labelled, same as the teacher, images that could be read
+    counts = torch.zeros(5, dtype=torch.int64, device=device)
     guided = None if teacher_predictions is None else teacher_predictions.to(device)
     predictions: list[Tensor] = []
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -78,14 +80,14 @@ def evaluate(
         hits = best == target.unsqueeze(1)
         first = best[:, 0]
         same = counts.new_zeros(())
+        whole = target != BROKEN
         if guided is not None:
-            same = (first == guided[seen : seen + len(first)]).sum()
-        counts += torch.stack([hits[:, 0].sum(), hits.sum(), (target >= 0).sum(), same])
+            same = ((first == guided[seen : seen + len(first)]) & whole).sum()
+        counts += torch.stack([hits[:, 0].sum(), hits.sum(), (target >= 0).sum(), same, whole.sum()])
         predictions.append(first)
         seen += len(first)
         advance()
     model.train(training)
-    counts = torch.cat([counts, counts.new_tensor([seen])])
     total = accelerator.reduce(counts, reduction="sum").tolist()
     top1, top5, labelled, agreeing, images_seen = total
     return Evaluation(

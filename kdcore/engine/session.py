@@ -118,6 +118,8 @@ class Session:
             "wall_seconds": training.wall_seconds,
             "peak_memory_bytes": _peak_memory(training.accelerator.device),
         }
+        if training.skipped is not None:
+            summary["skipped"] = training.skipped.counts()
         if "ema" in last:
             summary["student"]["ema"] = last["ema"]
         if prepared.teacher is not None:

@@ -125,6 +125,11 @@ class DataSpec(Section):
     workers: Int | None = Field(
         None, ge=0, description="Loader processes; null: chosen by the machine. Changes no result."
     )
+    skip_broken: Bool = Field(
+        False,
+        description="Go on without images that are missing or cannot be decoded, and count them in the summary; else "
+        "the first one ends the run.",
+    )
     augment: AugmentSpec = Field(default_factory=AugmentSpec, description="How training images are varied.")
     mixup: Float = Field(0.0, ge=0, description="Mixup alpha (Zhang et al. 2018); 0 is off.")
     cutmix: Float = Field(0.0, ge=0, description="CutMix alpha (Yun et al. 2019); 0 is off.")

@@ -13,11 +13,8 @@ from kdcore.engine.checkpoint import Checkpoints
 from kdcore.engine.evaluate import Evaluation, evaluate
 from kdcore.engine.meter import Meter
 from kdcore.engine.optim import build_optimizer, build_scheduler
-from kdcore.engine.recompute import unchanged
 from kdcore.engine.seeds import derive
-from kdcore.engine.sharding import Shards, in_step, spread, spread_optimizer, whole
 from kdcore.engine.skipped import Skipped
-from kdcore.engine.sync_norm import share_running_statistics
 from kdcore.errors import Interrupted
 from kdcore.protocols import Progress
 
@@ -78,27 +75,13 @@ class Training:
         self.meter = Meter(accelerator.device)
         accumulate = spec.train.accumulate
         self.steps_per_epoch = -(-self.train_data.batches_per_epoch // accumulate)
-        self._recomputed = list(self.student.buffers()) if spec.train.grad_checkpointing else []
-        self.shards: Shards | None = None
-        if spec.train.fsdp is not None and accelerator.num_processes > 1:
-            self.shards = Shards(
-                self.distillation,
-                self.ema,
-                teacher=spec.train.fsdp == "student+teacher",
-                device=accelerator.device,
-            )
-        self._idle = torch.zeros(1, spec.data.channels, *prepared.input.image_size, device=accelerator.device)
         optimizer = build_optimizer(spec.optimizer, self.distillation)
         self.scheduler = build_scheduler(
             spec.scheduler, optimizer, epochs=spec.train.epochs, steps_per_epoch=self.steps_per_epoch
         )
         if spec.train.compile:
             self.distillation.compile_models()
-        if self.shards is None:
-            self.model, self.optimizer = accelerator.prepare(self.distillation, optimizer)
-        else:  # accelerate gives it the precision, and is not to make it DDP's
-            self.model = accelerator.prepare_model(self.shards.root, evaluation_mode=True)
-            self.optimizer = accelerator.prepare_optimizer(optimizer)
+        self.model, self.optimizer = accelerator.prepare(self.distillation, optimizer)
         self.epoch = 0  # epochs that are complete
         self.batch = 0  # batches of the running epoch that are done
         self.step = 0  # optimizer steps that are done
@@ -202,8 +185,7 @@ class Training:
             teacher_output = self.cached_teacher(self.epoch, images, raw.index)
         with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
             output = self.model(images, target, index=index, progress=progress, teacher_output=teacher_output)
-            with unchanged(self._recomputed):
-                self.accelerator.backward(output.loss / size)
+            self.accelerator.backward(output.loss / size)
         self.meter.add(output, target, self.step)
 
     def _update(self) -> None:
@@ -241,8 +223,6 @@ class Training:
         self.meter.check(self._saved_step)
         means = self.meter.read(self._reduce)
         images = self.train_data.batches_per_epoch * self.train_data.batch_size
-        # what is evaluated and saved is one model on all processes
-        share_running_statistics([self.student] if self.ema is None else [self.student, self.ema.module])
         found = self._evaluate(self.student)
         averaged = None if self.ema is None else self._evaluate(self.ema.module)
         # from here on nothing stops: the epoch counts once it has its record
@@ -281,9 +261,8 @@ class Training:
         if score is None or (self.best[name] is not None and score <= self.best[name]):
             return
         self.best = {"top1": found.top1, "agreement": found.agreement, "epoch": self.epoch}
-        student = whole(dict(self.student.state_dict()), self.accelerator.is_main_process)
         if self.accelerator.is_main_process:
-            self.checkpoints.save_best({"student": student}, self.best)
+            self.checkpoints.save_best({"student": self.student.state_dict()}, self.best)
 
     def _evaluate(self, model: torch.nn.Module, transform: TeacherImages | None = None) -> Evaluation:
         """Evaluate; a request to stop ends it between two batches, and the next process evaluates anew."""
@@ -296,7 +275,6 @@ class Training:
                 teacher_predictions=self._teacher_predictions,
                 channels_last=self.spec.train.channels_last,
                 advance=self._stop_evaluation,
-                together=self._together,
             )
         except _Stopped:
             self.save()
@@ -333,7 +311,7 @@ class Training:
             RunFailed: a loss is not finite.
         """
         self.meter.check(self._saved_step)
-        state = whole(self._state(), self.accelerator.is_main_process)
+        state = self._state()
         if self.accelerator.is_main_process:
             self.checkpoints.save(self.step, state)
         self._saved_at, self._saved_step = time.monotonic(), self.step
@@ -357,15 +335,15 @@ class Training:
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint's state."""
-        self.distillation.load_state_dict(spread(state["distillation"], self.distillation))
-        self.optimizer.load_state_dict(spread_optimizer(state["optimizer"], self.optimizer))
+        self.distillation.load_state_dict(state["distillation"])
+        self.optimizer.load_state_dict(state["optimizer"])
         inner = getattr(self.scheduler, "lr_scheduler", None)
         if state["plateau"] is not None and inner is not None:
             inner.load_state_dict(state["plateau"])
         if self.accelerator.scaler is not None and state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         if self.ema is not None and state["ema"] is not None:
-            self.ema.module.load_state_dict(spread(state["ema"], self.ema.module))
+            self.ema.module.load_state_dict(state["ema"])
         self.meter.load_state_dict(state["meter"], self.accelerator.is_main_process)
         position = state["position"]
         self.epoch, self.batch, self.step = position["epoch"], position["batch"], position["step"]

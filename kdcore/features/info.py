@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kdcore.errors import UserError
 from kdcore.features.extractor import Extractor
 from kdcore.features.probing import Result, probe
-from kdcore.features.timm import stage_info
+from kdcore.features.timm import TimmAdapter, stage_info
 from kdcore.protocols import FeatureAdapter, ModelInfo, Stage, StageInfo
 
 if TYPE_CHECKING:
@@ -26,8 +26,11 @@ def model_info(
         wanted = list(stages)
         if any(isinstance(stage, int) for stage in stages):
             # the adapter says which stages there are; what shape they have is seen, not believed
-            served = {info.stage for info in _named(name, lambda: adapter.stages(model, image_size))}
+            infos = _named(name, lambda: adapter.stages(model, image_size))
+            served = {info.stage for info in infos}
             wanted = [stage for stage in stages if isinstance(stage, str) or stage in served]
+            if type(adapter).stages is TimmAdapter.stages and served.issuperset(wanted):
+                return infos  # seen already: this adapter's own answer is a forward pass
 
         def look(twin: nn.Module, images: Tensor) -> tuple[StageInfo, ...]:
             features = Extractor(twin, adapter, wanted)(images).features

@@ -80,7 +80,8 @@ def _probe_on_cpu(
     model: nn.Module, image_size: tuple[int, int], in_chans: int, look: Callable[[nn.Module, Tensor], Result]
 ) -> Result:
     try:
-        with torch.random.fork_rng(devices=[]):
+        # the device by name: a model may create tensors where the caller's default is another one
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             return look(skeleton(model, _on_cpu), torch.zeros(1, in_chans, *image_size))
     except UserError:
         raise

@@ -132,12 +132,15 @@ class PluginArchitecture:
         """
         if small_input:
             require_family("", self.name, where)
-        with explained(self.name, options, where, lambda _: parameters_of(self.target)):
+        with explained(self.name, options, where, self._accepted):
             model: Any = self.target(num_classes, in_chans, **options)
         if not isinstance(model, nn.Module):
             kind = type(model).__name__
             raise UserError(Problem(f"{where}.model", f"{self.name} gave no nn.Module but: {kind}"))
         return model
+
+    def _accepted(self, refusing: str) -> list[str]:
+        return [name for name in parameters_of(self.target) if name not in RESERVED_OPTIONS]
 
 
 def find_architecture(name: str, plugins: Plugins, where: str) -> TimmArchitecture | PluginArchitecture:

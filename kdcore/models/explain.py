@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from kdcore.errors import Problem, UserError, listed, nearest
+from kdcore.spec.problems import faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _UNEXPECTED = re.compile(
     r"(?:([\w.]+)\.__init__|(\w+))\(\) got (?:an )?unexpected keyword argument(?:\(s\):)? \[?'(\w+)'"
@@ -17,7 +21,7 @@ _UNEXPECTED = re.compile(
 _TWICE = re.compile(r"got multiple values for (?:keyword )?argument '(\w+)'")
 
 
-class explained:  # noqa: N801  # read as a statement: with explained(...)  # read as a statement: with explained(...)
+class explained:  # noqa: N801  # read as a statement: with explained(...)
     """A context in which what a constructor raises becomes a UserError at the option that is to blame."""
 
     def __init__(
@@ -35,21 +39,37 @@ class explained:  # noqa: N801  # read as a statement: with explained(...)  # re
         """Explain."""
         if error is None or isinstance(error, UserError) or not isinstance(error, Exception):
             return
-        raise UserError(self._problem(error)) from error
+        found = self._refused(error) if isinstance(error, ValidationError) else [self._problem(error)]
+        raise UserError(found) from error
+
+    def _refused(self, error: ValidationError) -> Iterator[Problem]:
+        """What pydantic says of a constructor's arguments, each at its option."""
+        items = {item["loc"]: item for item in error.errors(include_url=False)}
+        for fault in faults(error, dict(self.options), {}):
+            item = items.get(fault.path)
+            if item is not None and item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+                yield self._unknown(str(fault.path[0]), self._names(""))
+            else:
+                choices = None if item is None else item.get("ctx", {}).get("expected")
+                place = f"{self.where}.options.{fault.problem.where}".rstrip(".")
+                yield replace(fault.problem, where=place, allowed=choices)
+
+    def _unknown(self, option: str, names: Iterable[str]) -> Problem:
+        known = set(names)
+        return Problem(
+            f"{self.where}.options.{option}",
+            f"{self.name} has no such option",
+            value=self.options[option],
+            nearest=nearest(option, known),
+            allowed=listed(known, 40) if known else None,
+        )
 
     def _problem(self, error: Exception) -> Problem:
         text = str(error)
         unexpected, twice = _UNEXPECTED.search(text), _TWICE.search(text)
         if isinstance(error, TypeError) and unexpected and unexpected[3] in self.options:
-            option = unexpected[3]
-            names = sorted(set(self._names((unexpected[1] or unexpected[2]).split(".")[-1])))
-            return Problem(
-                f"{self.where}.options.{option}",
-                f"{self.name} has no such option",
-                value=self.options[option],
-                nearest=nearest(option, names),
-                allowed=listed(names, 40) if names else None,
-            )
+            refusing = (unexpected[1] or unexpected[2]).split(".")[-1]
+            return self._unknown(unexpected[3], self._names(refusing))
         if isinstance(error, TypeError) and twice and twice[1] in self.options:
             option = twice[1]
             return Problem(

@@ -19,8 +19,10 @@ def fit_weights(
     """Load weights into a model whole, and return warnings.
 
     What timm does to foreign checkpoints of this architecture (renamed keys, position embeddings of another
-    grid) is done here too. A classifier for another number of classes stays at its initial values in a
-    student. With weights or a model on the meta device everything is checked and nothing is loaded.
+    grid) is done here too. A plugin's model can have the same: a function `checkpoint_filter_fn(weights, model)`
+    in the module of its class, which is called where keys or shapes do not fit. A classifier for another number
+    of classes stays at its initial values in a student. With weights or a model on the meta device everything
+    is checked and nothing is loaded.
 
     Raises:
         UserError: keys are missing, unexpected or of another shape, or a teacher knows other classes.
@@ -84,9 +86,9 @@ def _short(keys: list[str], most: int = 3) -> str:
 
 
 def _filtered(model: nn.Module, weights: dict[str, Tensor], where: str) -> dict[str, Tensor]:
-    """What timm's own filter for this architecture makes of the weights, where it has one."""
+    """What the architecture's own filter makes of the weights: `checkpoint_filter_fn` of the class's module, if any."""
     home = sys.modules.get(type(model).__module__)
-    if home is None or not home.__name__.startswith("timm."):
+    if home is None:
         return weights
     translate: Any = getattr(home, "checkpoint_filter_fn", None)
     if translate is None and home.__name__ == "timm.models.deit":

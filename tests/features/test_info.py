@@ -102,3 +102,16 @@ def test_an_adapter_may_serve_fewer_stages_and_shapes_are_seen_not_believed():
     with pytest.raises(UserError, match="gives no stage 3") as caught:
         info.stage(3)
     assert caught.value.problems[0].allowed == "stages 1, 2"
+
+
+def test_the_generic_adapters_stages_are_probed_once(build):
+    class Counting(TimmAdapter):
+        passes = 0
+
+        def forward(self, *args, **kwargs):
+            Counting.passes += 1
+            return super().forward(*args, **kwargs)
+
+    info = model_info("resnet10t", build("resnet10t"), Counting(), (32, 32), 3)
+    assert [stage.channels for stage in info.stages] == [64, 128, 256, 512]
+    assert Counting.passes == 1

@@ -77,6 +77,12 @@ def test_also_when_the_model_itself_has_no_values():
     assert probe(model, (8, 8), 3, lambda twin, images: twin(images).shape) == (1, 4, 6, 6)
 
 
+def test_also_where_another_device_is_the_default():
+    model = Undecided()
+    with torch.device("meta"):
+        assert probe(model, (8, 8), 3, lambda twin, images: twin(images).shape) == (1, 4, 6, 6)
+
+
 def test_tensors_kept_beside_the_parameters():
     class Keeping(nn.Module):
         def __init__(self):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 import timm
 import torch
@@ -85,6 +87,49 @@ def test_weights_of_another_architecture():
         fit(create("test_vit"), create("resnet10t").state_dict())
     with pytest.raises(UserError, match="the weights do not fit ResNet"):
         fit(create("resnet10t"), create("test_vit").state_dict())
+
+
+class Net(torch.nn.Module):
+    """A model that is not timm's."""
+
+    num_classes = 10
+
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(4, 10)
+
+    def get_classifier(self):
+        return self.fc
+
+
+def renamed(weights, model):
+    return {name.replace("linear.", "fc."): value for name, value in weights.items()}
+
+
+def test_a_model_that_is_not_timms_can_filter_too(monkeypatch):
+    weights = {"linear.weight": torch.randn(10, 4), "linear.bias": torch.randn(10)}
+    with pytest.raises(UserError, match=r"2 missing \(fc.weight, fc.bias\)"):
+        fit(Net(), weights)
+    monkeypatch.setattr(sys.modules[__name__], "checkpoint_filter_fn", renamed, raising=False)
+    net = Net()
+    assert fit(net, weights) == ()
+    assert torch.equal(net.fc.weight, weights["linear.weight"])
+    with pytest.raises(UserError, match="the checkpoint knows 7 classes, the data has 10"):
+        fit(Net(), {name: value[:7] for name, value in weights.items()}, teacher=True)
+
+
+def test_weights_that_fit_are_not_filtered(monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "checkpoint_filter_fn", lambda *_: {}, raising=False)
+    assert fit(Net(), Net().state_dict()) == ()
+
+
+def test_a_filter_that_fails_is_explained(monkeypatch):
+    def fail(weights, model):
+        return {"fc.weight": weights["other"]}
+
+    monkeypatch.setattr(sys.modules[__name__], "checkpoint_filter_fn", fail, raising=False)
+    with pytest.raises(UserError, match=r"these are not weights of Net \(KeyError: 'other'\)"):
+        fit(Net(), {"linear.weight": torch.zeros(10, 4)})
 
 
 def test_nothing_is_loaded_on_meta():

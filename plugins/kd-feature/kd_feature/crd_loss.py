@@ -133,9 +133,9 @@ class CRDLoss(nn.Module):
             (student, self.teacher_memory, self.student_log_normalizer),
             (teacher, self.student_memory, self.teacher_log_normalizer),
         ):
-            if log_normalizer.isnan():
-                log_mean = _log_mean_exp(embedding, memory, chosen, self.temperature)
-                log_normalizer.copy_(log_mean + math.log(self.num_samples))
+            log_mean = _log_mean_exp(embedding, memory, chosen, self.temperature)
+            first = (log_mean + math.log(self.num_samples)).to(log_normalizer.dtype)
+            log_normalizer.copy_(torch.where(log_normalizer.isnan(), first, log_normalizer))
         self._normalized = True
 
     @torch.no_grad()

@@ -68,6 +68,9 @@ class NegativeSampler(nn.Module):
     def forward(self, index: Tensor) -> Tensor:
         """Positions of samples `[B]` -> `[B, 1 + negatives]`: each sample's own position, then its negatives."""
         device, total = index.device, self.num_samples
+        if index.is_meta:  # there is no generator on that device, and no value to draw
+            self.draws += 1
+            return index.new_empty(len(index), 1 + self.negatives)
         generator = torch.Generator(device).manual_seed(_seed(self.seed, self.draws))
         self.draws += 1
         order = torch.randperm(total, generator=generator, device=device)

@@ -8,7 +8,7 @@ from kd_feature import CRD
 from kd_feature.options import CRDOptions
 from torch.nn import functional as F
 
-from kdcore import Requires
+from kdcore import ModelOutput, Requires
 
 LABELS = torch.arange(40) % 5
 INDEX = torch.tensor([3, 17, 39, 0])
@@ -128,6 +128,21 @@ def test_an_embedding_of_nothing_stays_finite(make_setup, output, step):
     value.backward()
     assert value.isfinite()
     assert all(parameter.grad.isfinite().all() for parameter in distiller.parameters())
+
+
+def test_on_the_meta_device_it_has_a_shape(make_setup, output, step):
+    setup = make_setup(labels=LABELS)
+    distiller = CRD(SMALL, setup).to("meta")
+    student = output(setup.student, (), grad=True)
+    pair = [
+        ModelOutput(one.logits.to("meta"), embedding=one.embedding.detach().to("meta").requires_grad_())
+        for one in (student, output(setup.teacher, ()))
+    ]
+    for _ in range(2):
+        value = step(distiller, *pair, INDEX.to("meta"))["crd"]
+        value.backward()
+    assert (value.shape, value.device.type, distiller.sampler.draws) == ((), "meta", 2)
+    assert pair[0].embedding.grad.shape == student.embedding.shape
 
 
 def test_without_positions_it_says_so(make_setup, output, step):

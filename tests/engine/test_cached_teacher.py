@@ -74,6 +74,8 @@ def test_a_filled_cache_stands_in_for_the_teacher(spec_file, asked, distiller, t
         "distiller": distiller,
         "task": {"weight": 1.0},
         "train": train,
+        # at a high rate these few steps are chaotic: a rounding of the teacher's grows to another student
+        "optimizer": {"lr": 0.001},
     }
     live = run(spec_file("live", **changes), quiet=True)
     cached_spec = spec_file("cached", **changes, teacher_cache=_cache())
@@ -84,7 +86,7 @@ def test_a_filled_cache_stands_in_for_the_teacher(spec_file, asked, distiller, t
     cached = run(cached_spec, quiet=True)
     assert asked == []
     # in bf16 the two differ by the rounding of the teacher's batches of another size
-    assert _distance(live.directory, cached.directory) < (1e-4 if not train else 2e-2)
+    assert _distance(live.directory, cached.directory) < (1e-4 if not train else 1e-3)
     for one, other in zip(live.metrics, cached.metrics, strict=True):
         assert other["terms"] == pytest.approx(one["terms"], rel=1e-4 if not train else 5e-2)
 

@@ -1,4 +1,4 @@
-"""Writes the pages of docs/reference from the code: `uv run python docs/generate.py [--check]`.
+"""Writes docs/reference and the rules in docs/conformance.md from the code: `uv run python docs/generate.py [--check]`.
 
 With `--check` nothing is written: the exit code is 1 if a page is not what the code says, and its name is printed.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,7 @@ HERE: Final = Path(__file__).parent
 COMMAND: Final = "uv run python docs/generate.py"
 FIRST_PARTY: Final = frozenset(name for table in KNOWN.values() for name in table.values())
 _NOTE: Final = f"<!-- Written by `{COMMAND}`. Do not edit. -->\n"
+_RULES: Final = f"<!-- The rules from here on are written by `{COMMAND}`. Do not edit them. -->\n"
 _WIDTH: Final = 80  # of the help texts
 
 Schema = dict[str, Any]
@@ -45,7 +47,8 @@ def pages() -> dict[str, str]:
         "datasets": datasets(plugins.datasets()),
         "spec": spec(),
     }
-    return {f"reference/{name}.md": f"{_NOTE}\n{text.strip()}\n" for name, text in texts.items()}
+    generated = {f"reference/{name}.md": f"{_NOTE}\n{text.strip()}\n" for name, text in texts.items()}
+    return generated | {"conformance.md": conformance()}
 
 
 def stale() -> list[str]:
@@ -173,6 +176,20 @@ def spec() -> str:
     return "\n".join(lines)
 
 
+def conformance() -> str:
+    """What docs/conformance.md says in its own words, and below the rules of the conformance kit."""
+    from kdcore.testing.rules import RULES
+
+    own, mark, _ = (Path(__file__).parent / "conformance.md").read_text("utf-8").partition(_RULES)
+    lines = [own + mark]
+    for kind, rules in RULES.items():
+        lines += ["", f"## Rules for {'feature ' * (kind == 'adapter')}{kind}s"]
+        for rule in rules:
+            lines += ["", f"### {rule.heading}", "", f"**{rule.summary}**"]
+            lines += ["", _wrapped(rule.why), "", _wrapped(f"To mend it: {rule.mend}")]
+    return "\n".join(lines) + "\n"
+
+
 def _sections(schema: Schema) -> Iterator[tuple[str, list[list[str]]]]:
     """The whole and then each section in it, with a row for each field."""
     waiting: list[tuple[str, Schema]] = [("", schema)]
@@ -236,6 +253,10 @@ def _literal(value: Any) -> str:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _code(text: str) -> str:

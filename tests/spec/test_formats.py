@@ -1,3 +1,5 @@
+from importlib.metadata import version
+
 import pytest
 
 from kdcore.errors import UserError
@@ -116,12 +118,11 @@ def test_yaml_anchors_and_merges():
 def test_yaml_merges_do_not_explode():
     lines = ["a0: &a0 {" + ", ".join(f"k{i}: 1" for i in range(10)) + "}"]
     lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12)]
-    try:
-        value = parse("\n".join(lines), ".yaml", "spec")
-    except UserError as error:
-        assert "more keys than any spec has" in str(error)
-    else:  # PyYAML 6.0.4 and later merge a key once
-        assert value["a11"] == {f"k{i}": 1 for i in range(10)}
+    text = "\n".join(lines)
+    if tuple(map(int, version("PyYAML").split(".")[:3])) < (6, 0, 4):
+        assert "more keys than any spec has" in str(broken(text, ".yaml"))
+    else:  # it merges a key once
+        assert parse(text, ".yaml", "spec")["a11"] == {f"k{i}": 1 for i in range(10)}
 
 
 def test_yaml_aliases_are_limited():

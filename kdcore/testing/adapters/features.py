@@ -1,0 +1,218 @@
+"""Checks of stages, feature maps and the embedding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from kdcore.features import Extractor, model_info
+from kdcore.features.timm import in_chans
+from kdcore.protocols import STAGES
+from kdcore.testing.check import Violation, rule, skip
+from kdcore.testing.rig import names, require_equal, tensors_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kdcore.protocols import ModelOutput, StageInfo
+    from kdcore.testing.adapters.subject import AdapterSubject, Size
+
+
+@rule("adapter")
+def stages_announced(subject: AdapterSubject) -> None:
+    """Feature maps have the shapes that `stages` announces, from shallow to deep, also for images twice as wide.
+
+    Distillers build their heads from what is announced.
+
+    Compute shapes from the image size, height first. Tokens become `map [B, C, H, W]` row by row; class and register
+    tokens go to `prefix [B, P, C]`.
+    """
+    if not subject.announced:
+        skip("it knows no stages of this model")
+    height, width = subject.size
+    for size in ((height, width), (height, 2 * width)):
+        model, images = subject.model(), subject.images(size)
+        if size != subject.size:
+            try:
+                with torch.no_grad():
+                    model(images)
+            except Exception:
+                return  # the model is built for one size
+        adapter = subject.adapter()
+        announced = tuple(adapter.stages(model, size))
+        _check_order(announced)
+        with torch.no_grad():
+            output = adapter.forward(model, images, subject.numbers, False)
+        for info in announced:
+            _check_shape(info, output, len(images), size)
+
+
+@rule("adapter")
+def one_stage_alone(subject: AdapterSubject) -> None:
+    """Asked for one stage, it gives this one alone, with the same values as among all.
+
+    Features that nobody reads cost memory until the step is over.
+
+    Give `features` exactly the stages that were asked for.
+    """
+    if not subject.announced:
+        skip("it knows no stages of this model")
+    model, images, adapter = subject.model(), subject.images(), subject.adapter()
+    with torch.no_grad():
+        together = adapter.forward(model, images, subject.numbers, False)
+        for stage in subject.numbers:
+            alone = adapter.forward(model, images, (stage,), False)
+            if list(alone.features) != [stage]:
+                raise Violation(f"asked for stage {stage}, it gives {list(alone.features)}")
+            wanted = {name: value for name, value in tensors_of(together).items() if f"[{stage!r}]" in name}
+            found = {name: value for name, value in tensors_of(alone).items() if "features" in name}
+            require_equal(found, wanted, f"stage {stage} alone")
+
+
+@rule("adapter")
+def embedding(subject: AdapterSubject) -> None:
+    """The embedding is `[B, D]`, and where the classifier is a linear layer it is what enters it.
+
+    Methods compare embeddings, and some send the student's through the teacher's classifier.
+
+    Take the classifier's input, behind pooling, normalisation and dropout.
+    """
+    if not subject.embeds:
+        skip("it knows no embedding of this model")
+    model, images = subject.model(), subject.images()
+    with torch.no_grad():
+        output = subject.adapter().forward(model, images, (), True)
+    vector = output.embedding
+    if not isinstance(vector, torch.Tensor) or vector.dim() != 2 or len(vector) != len(images):
+        shape = list(vector.shape) if isinstance(vector, torch.Tensor) else vector
+        raise Violation(f"for {len(images)} images the embedding has shape {shape}")
+    find: Any = getattr(model, "get_classifier", None)
+    classifier = find() if callable(find) else None
+    if isinstance(classifier, nn.Linear):
+        if vector.shape[1] != classifier.in_features:
+            raise Violation(
+                f"the embedding has {vector.shape[1]} features, the classifier takes {classifier.in_features}"
+            )
+        with torch.no_grad():
+            logits = classifier(vector)
+        if not torch.allclose(logits, output.logits, rtol=1e-4, atol=1e-4):
+            apart = (logits - output.logits).abs().max().item()
+            raise Violation(
+                f"the classifier makes other logits of the embedding: they differ by up to {apart:.3g}"
+            )
+
+
+@rule("adapter")
+def gradients(subject: AdapterSubject) -> None:
+    """The logits' gradient is that of `model(images)` in every parameter, and each feature map has a gradient.
+
+    Through the adapter the student is trained.
+
+    Detach nothing, and compute nothing under `torch.no_grad`.
+    """
+    images = subject.images()
+
+    def reached(output: torch.Tensor, model: nn.Module) -> dict[str, torch.Tensor]:
+        output.square().sum().backward()  # type: ignore[no-untyped-call]
+        return {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
+
+    plain, model = subject.model(), subject.model()
+    wanted = reached(plain(images), plain)
+    output = subject.ask(model, images)
+    parts = {name: value for name, value in tensors_of(output).items() if name != "logits"}
+    for name, value in parts.items():
+        if not value.requires_grad:
+            raise Violation(f"{name} has no gradient")
+    found = reached(output.logits, model)
+    missing = sorted(wanted.keys() - found.keys())
+    if missing:
+        raise Violation(f"no gradient reaches {names(missing)} (of {len(wanted)} parameters)")
+    for name, value in wanted.items():
+        if not torch.allclose(found[name], value, rtol=1e-3, atol=1e-5 * value.abs().max().item()):
+            raise Violation(f"the gradient of {name!r} is another than through model(images)")
+
+
+@rule("adapter")
+def module_path(subject: AdapterSubject) -> None:
+    """Every layer that runs in `model(images)` is called in the adapter's pass, so that module paths work beside it.
+
+    A spec may name a module path as one stage and a number as another. kd reads module paths with forward hooks, which
+    `module.forward(...)` passes by.
+
+    Call modules, `module(x)`, and not their `forward`.
+    """
+    images = subject.images()
+
+    def running(model: nn.Module, adapted: bool) -> list[str]:
+        seen: list[str] = []
+        for path, module in model.named_modules():
+            if not any(True for _ in module.children()):
+                module.register_forward_hook(lambda *_, path=path: seen.append(path))
+        with torch.no_grad():
+            subject.ask(model, images) if adapted else model(images)
+        return seen
+
+    wanted = running(subject.model(), False)
+    missed = sorted(set(wanted) - set(running(subject.model(), True)))
+    if missed:
+        raise Violation(f"{names(missed)} did not run as calls")
+    model = subject.model()
+    parametrised = [path for path in wanted if isinstance(model.get_submodule(path), nn.Conv2d)]
+    if parametrised and subject.numbers:
+        path = parametrised[len(parametrised) // 2]
+        extract = Extractor(model, subject.adapter(), (path, *subject.numbers))
+        with torch.no_grad():
+            features = extract(images).features
+        extract.close()
+        if set(features) != {path, *subject.numbers}:
+            raise Violation(f"asked for {path!r} and {list(subject.numbers)}, there is {list(features)}")
+
+
+@rule("adapter")
+def without_memory(subject: AdapterSubject) -> None:
+    """On the meta device it announces the same stages and gives the same shapes.
+
+    `kd validate` and the first second of a run look at shapes there, without memory and arithmetic.
+
+    Read no values of tensors, and make new ones on the device of the images.
+    """
+    model = subject.model().to("meta")
+    adapter = subject.adapter()
+    if subject.announced:
+        announced = tuple(adapter.stages(model, subject.size))
+        if announced != subject.announced:
+            raise Violation(f"on the meta device it announces {announced}, on the CPU {subject.announced}")
+    info = model_info("model", subject.model(), adapter, subject.size, in_chans(model))
+    probed = tuple(info.stage(stage) for stage in subject.numbers)
+    if probed != subject.announced:
+        raise Violation(
+            f"on the meta device the maps have the shapes {probed}, announced is {subject.announced}"
+        )
+    if subject.embeds and info.embedding_dim < 1:
+        raise Violation(f"on the meta device the embedding has {info.embedding_dim} features")
+
+
+def _check_order(announced: Sequence[StageInfo]) -> None:
+    numbers = [info.stage for info in announced]
+    if any(number not in STAGES for number in numbers) or numbers != sorted(set(numbers), key=str):
+        raise Violation(f"the stages are {numbers}; they have to be 1 to 4, or some of them, in this order")
+    sizes = [info.grid[0] * info.grid[1] for info in announced]
+    if sizes != sorted(sizes, reverse=True):
+        raise Violation(f"the grids grow with depth: {[info.grid for info in announced]}")
+
+
+def _check_shape(info: StageInfo, output: ModelOutput, samples: int, size: Size) -> None:
+    feature = output.features.get(info.stage)
+    if feature is None:
+        raise Violation(f"it announces stage {info.stage} and gives {list(output.features)}")
+    wanted = (samples, info.channels, *info.grid)
+    where = f"for images of {size[0]}x{size[1]}, stage {info.stage}"
+    if tuple(feature.map.shape) != wanted:
+        raise Violation(f"{where} has shape {list(feature.map.shape)}, announced is {list(wanted)}")
+    prefix = 0 if feature.prefix is None else feature.prefix.shape[1]
+    if prefix != info.prefix_tokens:
+        raise Violation(f"{where} has {prefix} prefix tokens, announced are {info.prefix_tokens}")
+    if feature.prefix is not None and tuple(feature.prefix.shape) != (samples, prefix, info.channels):
+        raise Violation(f"{where} has a prefix of shape {list(feature.prefix.shape)}")

@@ -1,0 +1,173 @@
+"""Checks that through the adapter a model is what it is without."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from kdcore.errors import UserError
+from kdcore.features import Extractor, find_adapter
+from kdcore.plugins import get_plugins
+from kdcore.plugins.importing import cause
+from kdcore.testing.check import Violation, rule, skip
+from kdcore.testing.declared import adapter_faults, model_faults
+from kdcore.testing.rig import require_equal, state_of, tensors_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from kdcore.protocols import ModelOutput
+    from kdcore.testing.adapters.subject import AdapterSubject
+
+_SEED = 5
+_MORE_WORK = 1.05  # the embedding may be computed apart from the logits
+
+
+@rule("adapter")
+def declaration(subject: AdapterSubject) -> None:
+    """The declaration names a class of an adapter, and model classes that exist; the model's adapter is this one.
+
+    kd finds a model's adapter by these names. A name with a mistake serves no model, and nothing says so.
+
+    Correct `target` and `models` in the `AdapterEntry`: `models` has `module:Class` as the class itself says it,
+    `type(model).__module__` and `__qualname__`.
+    """
+    if subject.provided is None:
+        skip("a class was given, which no declaration is about")
+    entry = subject.provided.entry
+    faults = [fault for named in entry.models for fault in model_faults(named)]
+    try:
+        faults += adapter_faults(subject.factory, entry.target)
+        if not faults and entry.models:
+            model = subject.any_model()
+            own = [f"{cls.__module__}:{cls.__qualname__}" for cls in type(model).__mro__]
+            found = find_adapter(model, None, get_plugins(), "model")
+            if type(found) is not subject.factory or not set(own) & set(entry.models):
+                faults.append(
+                    f"{own[0]} is served by {type(found).__name__}; models has {', '.join(entry.models)}"
+                )
+    except UserError as error:
+        faults.append(str(error))
+    if faults:
+        raise Violation("; ".join(faults))
+
+
+@rule("adapter")
+def serves(subject: AdapterSubject) -> None:
+    """`stages` and `forward` give StageInfo and ModelOutput for the model.
+
+    All other checks look at these.
+
+    The message says what was raised. An adapter that knows no stages or no embedding of a model raises UserError where
+    it is asked for them.
+    """
+    if isinstance(subject.plain, Exception):
+        raise Violation(cause(subject.plain)) from subject.plain
+
+
+@rule("adapter")
+def logits_equal_model(subject: AdapterSubject) -> None:
+    """The logits are bit-equal to `model(images)`, in evaluation and in training mode, whatever else is asked for.
+
+    The student is evaluated without the adapter. In training mode dropout and batch norm have to act once, as they do
+    in the model's own pass.
+
+    Call what the model's `forward` calls, in its order, dropout included.
+    """
+    asked = [((), False), (subject.numbers, subject.embeds), (subject.numbers[-1:], False)]
+    for training in (False, True):
+        when = f"in {'training' if training else 'evaluation'} mode"
+        wanted, state = _after(subject.model().train(training), lambda model: model(subject.images()))
+        for stages, embedding in asked:
+            forward = partial(
+                subject.adapter().forward, images=subject.images(), stages=stages, embedding=embedding
+            )
+            output, after = _after(subject.model().train(training), forward)
+            found = output.logits
+            what = f"{when}, asked for stages {list(stages)}{' and the embedding' if embedding else ''}"
+            if found.shape != wanted.shape or not torch.equal(found, wanted):
+                apart = (
+                    "" if found.shape != wanted.shape else f" by {(found - wanted).abs().max().item():.3g}"
+                )
+                raise Violation(f"{what}, the logits {list(found.shape)} differ from model(images){apart}")
+            require_equal(after, state, f"{what}, the model's state afterwards")
+
+
+@rule("adapter")
+def one_pass(subject: AdapterSubject) -> None:
+    """Everything together takes no more arithmetic than `model(images)`.
+
+    Each step of a run asks for it. A second pass doubles the time, and moves the statistics of batch norm twice.
+
+    Take the features on the way to the logits.
+    """
+
+    def work(call: Callable[[nn.Module], Any]) -> int:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            call(subject.model())
+        return int(counter.get_total_flops())
+
+    alone = work(lambda model: model(subject.images()))
+    together = work(lambda model: subject.ask(model, subject.images()))
+    if together > _MORE_WORK * alone:
+        raise Violation(f"it takes {together:,} floating-point operations, model(images) {alone:,}")
+
+
+@rule("adapter")
+def autocast(subject: AdapterSubject) -> None:
+    """Under bfloat16 autocast the logits are bit-equal to `model(images)`.
+
+    `"precision": "bf16"` runs student and teacher so.
+
+    Change no types on the way.
+    """
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        wanted = subject.model()(subject.images())
+        found = subject.ask(subject.model(), subject.images()).logits
+    if found.dtype != wanted.dtype or not torch.equal(found, wanted):
+        apart = (found.float() - wanted.float()).abs().max().item()
+        raise Violation(f"the logits are {found.dtype} instead of {wanted.dtype} and differ by {apart:.3g}")
+
+
+@rule("adapter")
+def compile(subject: AdapterSubject) -> None:
+    """`torch.compile` takes it as one graph where it takes the model as one, and the values stay the same.
+
+    `"compile": true` in a spec compiles student and teacher with their adapters. Each break of the graph costs time in
+    each step.
+
+    Set no hooks in `forward`, read no values of tensors, and choose what depends on the model in `prepare(model)`,
+    which kd calls before.
+    """
+    model, images = subject.model(), subject.images()
+    wanted = subject.ask(subject.model(), images)
+    torch._dynamo.reset()
+    try:
+        with torch.no_grad():
+            try:
+                torch.compile(model, backend="eager", fullgraph=True)(images)
+            except Exception as error:
+                skip(f"the bare model breaks: {cause(error)}")
+            extract = Extractor(model, subject.adapter(), subject.numbers, subject.embeds)
+            try:
+                found: ModelOutput = torch.compile(extract, backend="eager", fullgraph=True)(images)
+            except Exception as error:
+                raise Violation(
+                    f"the model compiles as one graph, with the adapter it does not: {cause(error)}"
+                ) from error
+    finally:
+        torch._dynamo.reset()
+    require_equal(tensors_of(found), tensors_of(wanted), "compiled")
+
+
+def _after(model: nn.Module, call: Callable[[nn.Module], Any]) -> tuple[Any, dict[str, Tensor]]:
+    """What a call gives under a seed, and the model's state afterwards."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        found = call(model)
+    return found, state_of(model)

@@ -1,0 +1,154 @@
+"""Checks of what the adapter leaves behind: in the model, and in itself."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from kdcore.testing.check import Violation, rule
+from kdcore.testing.rig import names, require_equal, state_of, tensors_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from kdcore.testing.adapters.subject import AdapterSubject
+
+
+@rule("adapter")
+def no_hooks_left(subject: AdapterSubject) -> None:
+    """After its calls the model has the hooks that it had before.
+
+    Hooks slow each later pass, and are copied and saved with the model.
+
+    Remove what you register, in a `finally`; better, register none: kd serves module paths with its own hooks.
+    """
+    model, adapter = subject.model(), subject.adapter()
+    before = _hooks(model)
+    _use(subject, model, adapter)
+    left = {place: count for place, count in _hooks(model).items() if count != before.get(place, 0)}
+    if left:
+        place, count = next(iter(left.items()))
+        raise Violation(f"{place} has {count} hooks instead of {before.get(place, 0)}")
+
+
+@rule("adapter")
+def no_patching(subject: AdapterSubject) -> None:
+    """After its calls the model is as before: attributes, methods, mode, what is trained, and state.
+
+    A patched model cannot be copied, saved, compiled or used by others as what it was.
+
+    Keep what you know of a model outside of it, in a `weakref.WeakKeyDictionary`, and give a copy to what changes it.
+    """
+    model, adapter = subject.model(), subject.adapter()
+    methods: dict[Any, Any] = {type(module): type(module).forward for module in model.modules()}
+    before, state = _outline(model), state_of(model)
+    _use(subject, model, adapter)
+    after = _outline(model)
+    for name, was in before.items():
+        now = after.get(name)
+        if now != was:
+            place = f"module {name!r}" if name else "the model itself"
+            raise Violation(f"{place} changed: {_difference(was, now)}")
+    if after.keys() != before.keys():
+        raise Violation(f"modules were added: {names(sorted(after.keys() - before.keys()))}")
+    for cls, forward in methods.items():
+        if cls.forward is not forward:
+            raise Violation(f"the class {cls.__name__} has another method 'forward'")
+    require_equal(state_of(model), state, "the model's state")
+
+
+@rule("adapter")
+def deepcopy(subject: AdapterSubject) -> None:
+    """A model that it served can be copied with the adapter, and both give the same.
+
+    Averaged weights and tests copy models.
+
+    Keep no hooks, locks or open files.
+    """
+    model, adapter = subject.model(), subject.adapter()
+    wanted = subject.ask(model, subject.images(), adapter)
+    twin, twin_adapter = copy.deepcopy((model, adapter))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    require_equal(
+        tensors_of(subject.ask(twin, subject.images(), twin_adapter)), tensors_of(wanted), "the copy"
+    )
+
+
+@rule("adapter")
+def several_models(subject: AdapterSubject) -> None:
+    """One instance serves several models in turn.
+
+    kd may keep one instance for student and teacher.
+
+    Keep nothing of a model in the adapter, or keep it by model, in a `weakref.WeakKeyDictionary`.
+    """
+    adapter, one, other = subject.adapter(), subject.model(), subject.model()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(0.5)
+    for model in (one, other, one):
+        wanted = subject.ask(model, subject.images())
+        found = subject.ask(model, subject.images(), adapter)
+        require_equal(tensors_of(found), tensors_of(wanted), "in turn with another model")
+
+
+def _use(subject: AdapterSubject, model: nn.Module, adapter: Any) -> None:
+    if subject.numbers:
+        adapter.stages(model, subject.size)
+    subject.ask(model, subject.images(), adapter)
+
+
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_state_dict_hooks",
+)
+_GLOBAL = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks")
+
+
+def _hooks(model: nn.Module) -> dict[str, int]:
+    found = {
+        f"{path or 'the model'}.{kind}": len(getattr(module, kind, ()))
+        for path, module in model.named_modules()
+        for kind in _HOOKS
+    }
+    place = torch.nn.modules.module
+    return found | {f"torch's {kind}": len(getattr(place, kind, ())) for kind in _GLOBAL}
+
+
+@dataclass(frozen=True)
+class _Outline:
+    cls: type
+    attributes: frozenset[str]
+    training: bool
+    trained: tuple[bool, ...]
+
+
+def _outline(model: nn.Module) -> dict[str, _Outline]:
+    return {
+        path: _Outline(
+            type(module),
+            frozenset(vars(module)),
+            module.training,
+            tuple(parameter.requires_grad for parameter in module.parameters(recurse=False)),
+        )
+        for path, module in model.named_modules()
+    }
+
+
+def _difference(was: _Outline, now: _Outline | None) -> str:
+    if now is None:
+        return "it is gone"
+    if now.attributes != was.attributes:
+        more, less = sorted(now.attributes - was.attributes), sorted(was.attributes - now.attributes)
+        return f"new attributes {more}, missing {less}"
+    if now.training != was.training:
+        return f"training is {now.training} instead of {was.training}"
+    return "its class" if now.cls is not was.cls else "requires_grad of its parameters"

@@ -1,0 +1,93 @@
+"""What is wrong with a declaration, beside what its class is: shared by the checks of things and of plugins."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from kdcore.testing.options import annotated_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic import BaseModel
+
+
+def distiller_faults(target: Any, named: str, model: type[BaseModel]) -> Iterator[str]:
+    """How a distiller's class is other than its declaration says."""
+    from torch import nn
+
+    if not isinstance(target, type) or not issubclass(target, nn.Module):
+        yield f"{named} is {described(target)}, not a subclass of nn.Module"
+        return
+    yield from signature_faults(target, ("options", "setup"), f"{named}(options, setup)")
+    yield from signature_faults(
+        target.forward, ("self", "student", "teacher", "batch", "progress"), f"{named}.forward"
+    )
+    annotation = annotated_options(target)
+    if isinstance(annotation, str):  # for typing only: its name is all there is
+        fits = annotation.rpartition(".")[2] in {base.__name__ for base in model.__mro__}
+    else:
+        fits = not isinstance(annotation, type) or issubclass(model, annotation)
+    if not fits:
+        shown = annotation if isinstance(annotation, str) else annotation.__name__
+        yield f"{named} takes options of {shown}, the declaration names {model.__module__}:{model.__name__}"
+
+
+def adapter_faults(target: Any, named: str) -> Iterator[str]:
+    """How a feature adapter's class is other than its declaration says."""
+    if not callable(target):
+        yield f"{named} is {described(target)}, not a class"
+        return
+    yield from signature_faults(target, (), f"{named}()")
+    for method, arguments in (
+        ("stages", ("model", "image_size")),
+        ("forward", ("model", "images", "stages", "embedding")),
+    ):
+        found = getattr(target, method, None)
+        if not callable(found):
+            yield f"{named} has no method {method!r}"
+        else:
+            own = ("self", *arguments) if isinstance(target, type) else arguments
+            yield from signature_faults(found, own, f"{named}.{method}")
+
+
+def call_faults(target: Any, named: str, arguments: tuple[str, ...]) -> Iterator[str]:
+    """How a dataset's or a model's target is no callable of these arguments."""
+    if not callable(target):
+        yield f"{named} is {described(target)}, which cannot be called"
+        return
+    yield from signature_faults(target, arguments, f"{named}({', '.join(arguments)})")
+
+
+def model_faults(named: str) -> Iterator[str]:
+    """What is wrong with the dotted name of a model class that an adapter serves."""
+    from torch import nn
+
+    from kdcore.plugins.importing import PluginError, import_named
+
+    try:
+        _, found = import_named(named)
+    except PluginError as broken:
+        yield f"the model class {named} cannot be loaded: {broken.error}"
+        return
+    if not isinstance(found, type) or not issubclass(found, nn.Module):
+        yield f"the model class {named} is {described(found)}, not a subclass of nn.Module"
+
+
+def signature_faults(function: Any, arguments: tuple[str, ...], named: str) -> Iterator[str]:
+    """Whether a function can be called with so many positional arguments."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # written in C: nothing to look at
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        wanted = ", ".join(arguments) or "nothing"
+        yield f"{named} cannot be called with {wanted} by position ({error}); its signature is {signature}"
+
+
+def described(value: Any) -> str:
+    """A value's kind, for messages."""
+    return f"the {type(value).__name__} {value!r}"[:80]

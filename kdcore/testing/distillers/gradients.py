@@ -1,0 +1,169 @@
+"""Checks of where gradients go, and of whose parameters and tensors are whose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from kdcore.testing.check import Violation, rule, skip
+from kdcore.testing.rig import backward, mapped, names, require_equal, require_finite, tensors_in, total
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from kdcore.testing.rig import Seen
+    from kdcore.testing.subject import DistillerSubject
+
+
+@rule("distiller")
+def gradient_to_student(subject: DistillerSubject) -> None:
+    """The loss terms have a finite gradient in the student's parameters.
+
+    Without one the student learns nothing from the method.
+
+    Do not detach what comes from the student, and do not read its values with `.item()` or numpy.
+    """
+    rig = subject.rig()
+    terms = rig.step()
+    if not total(terms).requires_grad:
+        raise Violation(f"no term has a gradient: {', '.join(terms)}")
+    backward(terms)
+    require_finite(rig.gradients(), "the gradient of")
+    reached = [name for name, grad in rig.gradients().items() if name.startswith("student.") and grad.any()]
+    if not reached:
+        raise Violation("the gradient of every parameter of the student is missing or 0")
+
+
+@rule("distiller")
+def gradient_to_heads(subject: DistillerSubject) -> None:
+    """The loss terms have a gradient in each of the distiller's own parameters.
+
+    A parameter without one is not trained, and a run of several processes fails in its second step.
+
+    Use every head in each step, or freeze what is not trained with `requires_grad_(False)`.
+    """
+    rig = subject.rig()
+    heads = {
+        name: parameter for name, parameter in rig.distiller.named_parameters() if parameter.requires_grad
+    }
+    if not heads:
+        skip("it has no parameters")
+    backward(rig.step())
+    unreached = [name for name, parameter in heads.items() if parameter.grad is None]
+    if unreached:
+        raise Violation(f"no gradient reaches {names(unreached)} (of {len(heads)} parameters)")
+
+
+@rule("distiller")
+def no_gradient_to_teacher(subject: DistillerSubject) -> None:
+    """The loss terms have no gradient in what comes from the teacher.
+
+    The teacher is not trained. In a loop of one's own, where its outputs may have a graph, the gradient would change it
+    or cost the memory of its graph.
+
+    Take `.detach()` of the teacher's logits, feature maps and embedding where you read them.
+    """
+    rig = subject.rig()
+    if rig.pair.teacher is None:
+        skip("it has no teacher")
+    given: dict[str, Tensor] = {}
+
+    def leaf(value: Tensor) -> Tensor:
+        return value.detach().clone().requires_grad_()
+
+    def change(seen: Seen) -> Seen:
+        changed = seen if seen.teacher is None else replace(seen, teacher=mapped(seen.teacher, leaf))
+        given.update(tensors_in(changed))
+        return changed
+
+    rig.hand_over(change)
+    backward(rig.step())
+    for name, value in given.items():
+        if name.startswith("teacher.") and value.grad is not None and value.grad.any():
+            raise Violation(f"{name} gets a gradient of up to {value.grad.abs().max().item():.3g}")
+
+
+@rule("distiller")
+def owns_its_parameters(subject: DistillerSubject) -> None:
+    """Its parameters are its own: none is the student's or the teacher's.
+
+    A distiller's parameters are trained. With the teacher's among them the teacher is trained, too; with the student's
+    they are updated twice.
+
+    Do not assign a model's module, such as `setup.teacher.classifier`, to an attribute: that makes it a submodule. Keep
+    it in a tuple, or copy it.
+    """
+    rig = subject.rig()
+    own = {id(parameter): name for name, parameter in rig.distiller.named_parameters()}
+    for owner, model in (("student", rig.distillation.student), ("teacher", rig.distillation.teacher)):
+        for name, parameter in () if model is None else model.named_parameters():
+            if id(parameter) in own:
+                raise Violation(f"its parameter {own[id(parameter)]!r} is the {owner}'s {name!r}")
+
+
+@rule("distiller")
+def tensors_are_buffers(subject: DistillerSubject) -> None:
+    """Tensors and modules that it keeps are parameters, buffers or submodules, after a step, too.
+
+    Anything else stays behind when the run moves to a GPU, is not in the checkpoints, and is not trained.
+
+    Use `register_buffer` (with `persistent=False` for what need not be saved), `nn.ModuleList` and `nn.ParameterList`.
+    """
+    rig = subject.rig()
+    backward(rig.step())
+    teacher = rig.distillation.teacher
+    others = {
+        id(module)
+        for model in (rig.distillation.student, teacher)
+        if model is not None
+        for module in model.modules()
+    }
+    for path, module in rig.distiller.named_modules():
+        for name, value in vars(module).items():
+            if name.startswith("_") and name in vars(nn.Module()):
+                continue  # torch's own: registered things
+            for kept in _kept(value):
+                if id(kept) not in others:
+                    place = ".".join(filter(None, (path, name)))
+                    kind = (
+                        "a module" if isinstance(kept, nn.Module) else f"a tensor of shape {list(kept.shape)}"
+                    )
+                    raise Violation(f"the attribute {place!r} of {type(module).__name__} holds {kind}")
+
+
+def _kept(value: Any) -> Iterator[Tensor | nn.Module]:
+    if isinstance(value, torch.Tensor | nn.Module):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _kept(item)
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            yield from _kept(item)
+
+
+@rule("distiller")
+def inputs_unchanged(subject: DistillerSubject) -> None:
+    """What it is called with is bit-equal afterwards.
+
+    The distillers of a run share one forward pass: what one changes in place, the next one sees.
+
+    Use the functions without a trailing underscore, and `=` rather than `+=` on what you were given.
+    """
+    rig = subject.rig()
+    before: dict[str, Tensor] = {}
+    given: dict[str, Tensor] = {}
+
+    def look(seen: Seen) -> Seen:
+        given.update(tensors_in(seen))
+        before.update({name: value.detach().clone() for name, value in given.items()})
+        return seen
+
+    rig.hand_over(look)
+    rig.step()
+    require_equal(given, before, "after forward")

@@ -1,0 +1,154 @@
+"""Checks of the loss terms, and of what a distiller is built from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from kdcore.testing.check import Violation, rule, skip
+from kdcore.testing.models import build_models
+from kdcore.testing.rig import MIDDLE, Refused, require_finite, require_finite_step
+
+if TYPE_CHECKING:
+    from kdcore.protocols import Progress
+    from kdcore.testing.subject import DistillerSubject
+
+
+@rule("distiller")
+def builds(subject: DistillerSubject) -> None:
+    """It can be built from its options and a setup, for a convolutional or a transformer student and teacher.
+
+    All other checks need an instance.
+
+    The message says what it raised, or what it lacks: it has to be an `nn.Module` with `requires`, a
+    `kdcore.Requires`, and a method `forward`.
+    """
+    pair, said = subject.first_pair
+    if pair is None:
+        raise Violation(f"it cannot be built for\n    {said}")
+
+
+@rule("distiller")
+def preflight(subject: DistillerSubject) -> None:
+    """It can be built for models on the meta device, and moved there.
+
+    `kd validate` and the first second of a run build everything there, without memory, so that mistakes cost no
+    training. A distiller that reads weights while it is built fails there.
+
+    Build heads from the shapes in `setup`. Read weights, if at all, in the first `forward`.
+    """
+    models = build_models(subject.home, device="meta")
+    module = subject.build(models.setup).to("meta")
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        if not value.is_meta:
+            raise Violation(f"{name!r} does not move to another device")
+
+
+@rule("distiller")
+def terms_are_scalars(subject: DistillerSubject) -> None:
+    """`forward` gives at least one loss term: a dictionary of names and finite floating-point tensors of shape [].
+
+    The terms are added to the task loss, and reported under their names in `metrics.jsonl`. A baseline may have none.
+
+    Reduce each term to the mean over the batch, and multiply it by `options.weight`.
+    """
+    _ = subject.home
+    terms = subject.plain_terms
+    if isinstance(terms, BaseException):
+        raise Violation(f"forward failed: {type(terms).__name__}: {terms}") from terms
+    require_finite(terms, "the loss term")
+    kind = None if subject.provided is None else subject.provided.entry.kind
+    if not terms and kind != "baseline":
+        raise Violation("forward gave an empty dictionary, and the kind is not 'baseline'")
+
+
+@rule("distiller")
+def weight_scales_terms(subject: DistillerSubject) -> None:
+    """Every loss term is proportional to `options.weight`.
+
+    Specs say how much a method counts with this one option, whatever the method.
+
+    Multiply each term by `options.weight`, and nothing else by it.
+    """
+    once, twice = (
+        {name: term.detach() for name, term in subject.rig(weight=w).step().items()} for w in (1.0, 2.0)
+    )
+    if once.keys() != twice.keys():
+        raise Violation(f"with weight 1 the terms are {sorted(once)}, with weight 2 {sorted(twice)}")
+    for name, term in once.items():
+        if not torch.isclose(2 * term, twice[name], rtol=1e-4):
+            raise Violation(
+                f"the term {name!r} is {term.item():.6g} for weight 1, {twice[name].item():.6g} for weight 2"
+            )
+
+
+@rule("distiller")
+def whole_run(subject: DistillerSubject) -> None:
+    """At the first step, in the middle and at the last step, the terms have the same names and are finite.
+
+    Losses that change over the run must not divide by a number that is 0 at one of its ends. `metrics.jsonl` has the
+    same terms on each line.
+
+    Look at what is computed from `progress`; give a term of 0 rather than none.
+    """
+    ends: dict[str, Progress] = {
+        "the first step": replace(MIDDLE, epoch=0.0, step=0),
+        "the last step": replace(MIDDLE, epoch=99.99, step=999),
+        "the only step": replace(MIDDLE, epoch=0.0, step=0, total_steps=1, total_epochs=1),
+    }
+    usual = subject.rig().step().keys()
+    for when, progress in ends.items():
+        rig = subject.rig()
+        terms = rig.step(progress)
+        if terms.keys() != usual:
+            raise Violation(
+                f"at {when} the terms are {sorted(terms)}, in the middle of a run {sorted(usual)}"
+            )
+        require_finite_step(rig, terms, f"at {when}")
+
+
+@rule("distiller")
+def no_teacher(subject: DistillerSubject) -> None:
+    """Without a teacher it works where `requires.teacher` is False; else it is built, or says that one is missing.
+
+    A spec may have no teacher. Then the user has to read that the distiller needs one, and not a traceback.
+
+    Raise ValueError where `setup.teacher` is None and you need it, or declare `Requires(teacher=False)`.
+    """
+    pair = replace(subject.home, teacher=None)
+    try:
+        module = subject.build(build_models(pair).setup)
+    except Refused as refused:
+        if subject.build(build_models(subject.home).setup).requires.teacher:  # type: ignore[union-attr]
+            return
+        raise Violation(
+            f"requires.teacher is False, and without a teacher it is not built: {refused}"
+        ) from refused
+    if module.requires.teacher:  # type: ignore[union-attr]
+        return  # kd itself says that there is none
+    subject.require_terms()
+    rig = subject.rig(pair)
+    require_finite_step(rig, rig.step(), "without a teacher")
+
+
+@rule("distiller")
+def views(subject: DistillerSubject) -> None:
+    """Where `requires.views` is above 1, every view of the student counts in the loss.
+
+    Each view costs a forward pass of student and teacher.
+
+    Read `student.views`, or ask for fewer views.
+    """
+    rig = subject.rig()
+    count = rig.distillation.requires.views
+    if count == 1:
+        skip("it asks for one view")
+    usual = {name: term.detach() for name, term in rig.step().items()}
+    for view in range(count):
+        rig = subject.rig()
+        rig.images[:, view] = rig.images[:, view].flip(-1)
+        terms = rig.step()
+        if all(torch.equal(term, usual[name]) for name, term in terms.items()):
+            raise Violation(f"it asks for {count} views, and view {view + 1} changes no term")

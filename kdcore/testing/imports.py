@@ -1,0 +1,67 @@
+"""What a plugin imports when it is found: looked at in a process of its own, where nothing is imported yet."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+from kdcore.testing.check import Violation
+
+if TYPE_CHECKING:
+    from kdcore.plugins import PluginInfo
+
+_CODE = "from kdcore.testing.imports import _report; _report()"
+_SECONDS = 120
+
+
+def heavy_imports(plugin: PluginInfo) -> dict[str, list[str]]:
+    """The heavy packages that come with the plugin's declarations, and with each of its options modules, by its name.
+
+    Raises:
+        Violation: importing them failed.
+    """
+    options = tuple(
+        dict.fromkeys(getattr(entry, "options", "").partition(":")[0] for entry in plugin.entries)
+    )
+    return _looked(plugin.value, tuple(filter(None, options)), tuple(sys.path))
+
+
+@cache
+def _looked(value: str, options: tuple[str, ...], path: tuple[str, ...]) -> dict[str, list[str]]:
+    done = subprocess.run(  # noqa: S603  # this Python
+        [sys.executable, "-c", _CODE],
+        input=json.dumps({"path": path, "value": value, "options": options}),
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise Violation(f"importing {value} in a new process failed: {lines[-1]}")
+    found: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _report() -> None:
+    """In the new process: import step by step, and print what became heavy with each."""
+    asked = json.load(sys.stdin)
+    sys.path[:] = asked["path"]
+    from kdcore.plugins.importing import guarded, heavy_loaded, import_named
+    from kdcore.plugins.registry import DECLARING
+
+    found: dict[str, list[str]] = {}
+    before = heavy_loaded()
+    _, plugin = import_named(asked["value"])
+    for hook in DECLARING:
+        if hasattr(plugin, hook):
+            with guarded(f"{hook}() raised "):
+                getattr(plugin, hook)()
+    for name in (asked["value"], *asked["options"]):
+        import_named(name)
+        found[name] = sorted(heavy_loaded() - before)
+        before = heavy_loaded()
+    print(json.dumps(found))

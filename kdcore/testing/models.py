@@ -1,0 +1,138 @@
+"""Tiny models of two families for the checks of distillers, as real as those of a run: timm's, with timm's adapters."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, Literal
+
+import torch
+from torch import nn
+
+from kdcore.engine.distillation import model_name
+from kdcore.features import find_adapter, model_info
+from kdcore.plugins import get_plugins
+from kdcore.protocols import ModelInfo, Setup
+
+Family = Literal["conv", "vit"]
+Role = Literal["student", "teacher"]
+
+SIDE: Final = 32  # of the images, in pixels
+CLASSES: Final = 5
+TRAIN_SIZE: Final = 40  # samples in the training set that the batches come from
+_SEED: Final = 1797
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Which student and teacher: their families (no teacher: None), the number of classes, and K's labels or none."""
+
+    student: Family = "conv"
+    teacher: Family | None = "conv"
+    classes: int = CLASSES
+    labelled: bool = True
+
+    def __str__(self) -> str:
+        names = {"conv": "a convolutional", "vit": "a transformer"}
+        teacher = "no" if self.teacher is None else names[self.teacher]
+        return f"{names[self.student]} student with {teacher} teacher"
+
+
+@dataclass(frozen=True)
+class Models:
+    """A pair's models, and the setup that a distiller for them is built from."""
+
+    student: nn.Module
+    teacher: nn.Module | None
+    setup: Setup
+
+
+def build_models(pair: Pair, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Models:
+    """Copies of the models: equal weights each time, the student in training mode."""
+    student = _placed(pair.student, "student", pair.classes, dtype, device).train()
+    teacher = None
+    if pair.teacher is not None:
+        teacher = _placed(pair.teacher, "teacher", pair.classes, dtype, device)
+        teacher.requires_grad_(False).eval()
+    setup = Setup(
+        student=_info(student, pair.student, "student", pair.classes),
+        teacher=None
+        if teacher is None or pair.teacher is None
+        else _info(teacher, pair.teacher, "teacher", pair.classes),
+        num_classes=pair.classes,
+        train_size=TRAIN_SIZE,
+        train_labels=train_labels(pair.classes) if pair.labelled else None,
+        generator=torch.Generator(),
+    )
+    return Models(student, teacher, setup)
+
+
+def train_labels(classes: int) -> torch.Tensor:
+    """The class index of every training sample `[N]`."""
+    return torch.arange(TRAIN_SIZE) % classes
+
+
+def _placed(family: Family, role: Role, classes: int, dtype: torch.dtype, device: str) -> nn.Module:
+    return copy.deepcopy(_prototype(family, role, classes)).to(device=device, dtype=dtype)
+
+
+def _info(model: nn.Module, family: Family, role: Role, classes: int) -> ModelInfo:
+    """What a distiller may know of this very model; the shapes are probed once a process."""
+    known = _known(family, role, classes)
+    classifier: Any = model
+    return ModelInfo(
+        known.name,
+        num_parameters=known.num_parameters,
+        classifier=classifier.get_classifier(),
+        probe=lambda stages: tuple(known.stage(stage) for stage in stages),
+        probe_embedding=lambda: known.embedding_dim,
+    )
+
+
+@cache
+def _known(family: Family, role: Role, classes: int) -> ModelInfo:
+    model = _prototype(family, role, classes)
+    adapter = find_adapter(model, None, get_plugins(), role)
+    return model_info(model_name(model), model, adapter, (SIDE, SIDE), 3)
+
+
+@cache
+def _prototype(family: Family, role: Role, classes: int) -> nn.Module:
+    import timm  # takes seconds
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED + (role == "teacher"))
+        wide = role == "teacher"
+        # group norm where timm has batch norm: a student that relates no samples shows which distillers do
+        model: nn.Module = (
+            timm.create_model(
+                "resnet10t",
+                num_classes=classes,
+                channels=(12, 16, 20, 24) if wide else (8, 12, 16, 20),
+                stem_width=8,
+                norm_layer="groupnorm1",
+            )
+            if family == "conv"
+            else timm.create_model(
+                "vit_tiny_patch16_224",
+                num_classes=classes,
+                img_size=SIDE,
+                patch_size=8,
+                embed_dim=36 if wide else 24,
+                depth=4,
+                num_heads=3,
+            )
+        )
+        _enliven(model)
+    return model
+
+
+def _enliven(model: nn.Module) -> None:
+    """Values as after some training: branches that start at zero contribute, and logits tell classes apart."""
+    for module in model.modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, nn.Parameter) and weight.dim() == 1:
+            nn.init.normal_(weight, 1.0, 0.1)
+    classifier: Any = model.get_classifier()  # type: ignore[operator]  # timm's models have it
+    nn.init.normal_(classifier.weight, 0.0, 2 / classifier.weight.shape[1] ** 0.5)

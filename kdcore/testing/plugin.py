@@ -1,0 +1,259 @@
+"""The checks of plugins: what they declare, and what finding them costs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from kdcore.entries import AdapterEntry, DistillerEntry, ModelEntry
+from kdcore.errors import Problem, UserError, listed, nearest
+from kdcore.plugins import Provided, get_plugins
+from kdcore.plugins.importing import HEAVY, PluginError, import_named
+from kdcore.plugins.records import normalised
+from kdcore.plugins.switches import CORE
+from kdcore.plugins.targets import role_of
+from kdcore.testing.check import Violation, rule, skip
+from kdcore.testing.declared import adapter_faults, call_faults, distiller_faults, model_faults
+from kdcore.testing.imports import heavy_imports
+from kdcore.testing.options import field_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kdcore.plugins import PluginInfo
+    from kdcore.testing.check import Rule
+
+_REQUIREMENT: Final = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class PluginSubject:
+    """An installed plugin.
+
+    Attributes:
+        name: what it is called in test ids.
+        info: what became of it when it was loaded.
+    """
+
+    def __init__(self, name: str, info: PluginInfo) -> None:
+        self.name = name
+        self.info = info
+
+    @classmethod
+    def of(cls, plugin_name: str) -> PluginSubject:
+        """The subject; see `kdcore.testing.plugin_checks`."""
+        infos = get_plugins().infos
+        found = [info for info in infos if normalised(plugin_name) in info.candidate.names]
+        if not found:
+            known = [info.name for info in infos]
+            raise UserError(
+                Problem(
+                    "plugin",
+                    "no plugin of this name is installed",
+                    value=plugin_name,
+                    nearest=nearest(plugin_name, known),
+                    allowed=listed(known),
+                    hint="install it in the environment of its tests: pip install -e .",
+                )
+            )
+        return cls(plugin_name, found[0])
+
+    def loaded(self) -> PluginInfo:
+        """The plugin.
+
+        Raises:
+            unittest.SkipTest: the check `loads` fails.
+        """
+        if self.info.status != "loaded":
+            skip("it is not loaded: see the check 'loads'")
+        return self.info
+
+    def things(self) -> Iterator[tuple[str, Any, Any]]:
+        """What it declares, that can be loaded: for messages, the entry, and what its target is."""
+        plugins, info = get_plugins(), self.loaded()
+        for entry in info.entries:
+            try:
+                target = plugins.load(Provided(entry, info), self.name)
+            except UserError:
+                continue  # the check `targets` is about that
+            yield f"{role_of(entry)} {entry.name!r}", entry, target
+
+
+@rule("plugin")
+def loads(subject: PluginSubject) -> None:
+    """It is loaded: its entry module can be imported, its hooks exist, and what they return is what they have to.
+
+    A broken plugin is a warning on every command of every user who has it.
+
+    `kd plugins NAME` shows the traceback.
+    """
+    info = subject.info
+    if info.status != "loaded":
+        fix = f"; {info.fix}" if info.fix else ""
+        raise Violation(f"plugin {info.label} is {info.status}: {info.error or 'by KD_DISABLE_PLUGINS'}{fix}")
+
+
+@rule("plugin")
+def lazy_import(subject: PluginSubject) -> None:
+    """Neither its entry module nor its options' modules import torch, timm, torchvision, numpy or accelerate.
+
+    `kd --help`, the lists and `kd validate` import them. One plugin that imports torch there makes each of these
+    commands take seconds.
+
+    Keep declarations and options in modules of their own, import torch where the algorithms are, and annotate under
+    `if TYPE_CHECKING:`. Mind what your package's `__init__.py` imports, too.
+    """
+    for name, found in heavy_imports(subject.loaded()).items():
+        if found:
+            raise Violation(f"importing {name} imports {', '.join(found)} (of {', '.join(HEAVY)})")
+
+
+@rule("plugin")
+def api_version(subject: PluginSubject) -> None:
+    """Its entry module says which version of the plugin interface it is made for, `PLUGIN_API`.
+
+    A later kd, whose interface is another one, then says so with both numbers instead of failing somewhere.
+
+    Write `PLUGIN_API = 1` into the entry module.
+    """
+    if subject.loaded().name == CORE:
+        skip("it is the core's own")
+    module, plugin = import_named(subject.info.value)
+    if getattr(plugin, "PLUGIN_API", getattr(module, "PLUGIN_API", None)) is None:
+        raise Violation(f"{subject.info.value} has no PLUGIN_API")
+
+
+@rule("plugin")
+def targets(subject: PluginSubject) -> None:
+    """Everything that it declares can be imported: targets, options and model classes.
+
+    A wrong name in a declaration comes out when somebody uses the thing.
+
+    Correct the dotted name, `package.module:attribute`, or declare the dependency that is missing.
+    """
+    faults = []
+    for entry in subject.loaded().entries:
+        for named in (entry.target, *([entry.options] if isinstance(entry, DistillerEntry) else ())):
+            try:
+                import_named(named)
+            except PluginError as broken:
+                faults.append(f"{role_of(entry)} {entry.name!r}: {named}: {broken.error}")
+        if isinstance(entry, AdapterEntry):
+            faults += [fault for named in entry.models for fault in model_faults(named)]
+    if faults:
+        raise Violation("; ".join(faults))
+
+
+@rule("plugin")
+def declarations(subject: PluginSubject) -> None:
+    """Its declarations say what the classes and functions are, and how kd calls them.
+
+    kd knows them by their declarations alone until a run needs them.
+
+    Correct the declaration, or the signature.
+    """
+    faults: list[str] = []
+    for _, entry, target in subject.things():
+        if isinstance(entry, DistillerEntry):
+            try:
+                model = get_plugins().load_options(Provided(entry, subject.info), subject.name)
+            except UserError as error:
+                if _importable(entry.options):
+                    faults.append(str(error))
+                continue
+            faults += distiller_faults(target, entry.target, model)
+        elif isinstance(entry, AdapterEntry):
+            faults += adapter_faults(target, entry.target)
+        else:
+            arguments = ("num_classes", "in_chans") if isinstance(entry, ModelEntry) else ("root", "split")
+            faults += call_faults(target, entry.target, arguments)
+    if faults:
+        raise Violation("; ".join(faults))
+
+
+@rule("plugin")
+def options_documented(subject: PluginSubject) -> None:
+    """Every option of its distillers has a default and a description.
+
+    A spec may name a distiller and nothing else. The descriptions are what `kd show`, the JSON Schema and error
+    messages say.
+
+    Write each field as `Field(default=..., description="...")`.
+    """
+    faults = []
+    for label, entry, _ in subject.things():
+        if isinstance(entry, DistillerEntry) and _importable(entry.options):
+            model = import_named(entry.options)[1]
+            faults += (
+                [f"{label}: {fault}" for fault in field_faults(model)]
+                if hasattr(model, "model_fields")
+                else []
+            )
+    if faults:
+        raise Violation("; ".join(faults))
+
+
+@rule("plugin")
+def names(subject: PluginSubject) -> None:
+    """No other installed plugin declares a thing of the same kind and name.
+
+    Two things of one name make it an error to use the name, until the user says `plugin/name`.
+
+    Choose another name; names of methods with an addition, such as `kd-masked`, stay clear.
+    """
+    plugins, info = get_plugins(), subject.loaded()
+    taken = [
+        f"{role_of(item.entry)} {item.entry.name!r} is declared by {item.plugin.label}, too"
+        for item in plugins.everything()
+        if item.plugin is not info
+        and any(type(entry) is type(item.entry) and entry.name == item.entry.name for entry in info.entries)
+    ]
+    if taken:
+        raise Violation("; ".join(taken))
+
+
+@rule("plugin")
+def depends_on_kdcore(subject: PluginSubject) -> None:
+    """Its distribution depends on kdcore, from a version and below the next major one.
+
+    pip then brings a kdcore that fits, and does not take one away that other plugins need.
+
+    Write `dependencies = ["kdcore>=0.1,<2", ...]` into `pyproject.toml`, and install it again.
+    """
+    info = subject.loaded()
+    try:
+        needed = importlib.metadata.requires(info.distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        needed = []
+    own = [text for text in needed if _named(text) == "kdcore" and "extra ==" not in text]
+    if info.name != CORE and not own:
+        raise Violation(f"{info.distribution} {info.version} requires {', '.join(needed) or 'nothing'}")
+    if own and not (">" in own[0] and "<" in own[0]):
+        raise Violation(
+            f"{info.distribution} {info.version} requires {own[0]!r}, without a lower or an upper bound"
+        )
+
+
+def _importable(named: str) -> bool:
+    try:
+        import_named(named)
+    except PluginError:
+        return False
+    return True
+
+
+def _named(requirement: str) -> str:
+    found = _REQUIREMENT.match(requirement)
+    return normalised(found[0]) if found else ""
+
+
+RULES: Final[tuple[Rule[PluginSubject], ...]] = (
+    loads,
+    lazy_import,
+    api_version,
+    targets,
+    declarations,
+    options_documented,
+    names,
+    depends_on_kdcore,
+)

@@ -1,0 +1,242 @@
+"""The distiller that is checked: found, built as a run builds it, and put to work on tiny models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import torch
+from pydantic import BaseModel
+from torch import nn
+
+from kdcore.engine.build import build_distillers
+from kdcore.engine.distillation import Distillation
+from kdcore.entries import DistillerEntry
+from kdcore.errors import Problem, UserError
+from kdcore.plugins import PluginInfo, Plugins, Provided, get_plugins
+from kdcore.spec.load import ResolvedDistiller
+from kdcore.spec.resolve import resolve_distiller
+from kdcore.testing.check import skip
+from kdcore.testing.models import SIDE, Models, Pair, build_models
+from kdcore.testing.options import options_of_class
+from kdcore.testing.rig import Refused, Rig, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from kdcore.options import DistillerOptions
+    from kdcore.protocols import Setup
+
+SEED: Final = 7
+PAIRS: Final = (Pair(), Pair("vit", "vit"), Pair("conv", "vit"), Pair("vit", "conv"))
+
+
+class DistillerSubject:
+    """A distiller with its options.
+
+    Attributes:
+        name: what it is called in test ids.
+        provided: its declaration; None where a class was given.
+        options: its options.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        provided: Provided[DistillerEntry] | None,
+        factory: Any,
+        options: DistillerOptions | None,
+    ) -> None:
+        self.name = name
+        self.provided = provided
+        self._factory = factory
+        self._options = options
+        self._frames: dict[Pair, _Frame] = {}
+
+    @classmethod
+    def of(
+        cls, name_or_class: str | type[nn.Module], options: Mapping[str, Any] | BaseModel | None
+    ) -> DistillerSubject:
+        """The subject; see `kdcore.testing.distiller_checks`."""
+        if isinstance(name_or_class, type):
+            return cls(name_or_class.__name__, None, name_or_class, options_of_class(name_or_class, options))
+        if not isinstance(name_or_class, str):
+            raise UserError(Problem("", "a distiller's name or class is wanted", value=name_or_class))
+        plugins = get_plugins()
+        provided = plugins.distiller(name_or_class, "distiller")
+        found = None
+        if isinstance(options, BaseModel):
+            found = cast("DistillerOptions", options)
+        elif options:
+            found = resolve_distiller(name_or_class, options, plugins, "options").options
+        return cls(name_or_class, provided, None, found)
+
+    @cached_property
+    def factory(self) -> Any:
+        """The distiller's class."""
+        return self._factory if self.provided is None else get_plugins().load(self.provided, self.name)
+
+    @cached_property
+    def options(self) -> DistillerOptions:
+        """Its options."""
+        if self._options is not None:
+            return self._options
+        return resolve_distiller(self.name, {}, get_plugins(), self.name).options
+
+    # -- building --------------------------------------------------------------------------------------------
+
+    def build(self, setup: Setup, options: DistillerOptions | None = None) -> nn.Module:
+        """A new instance, built as a run does it; equal weights each time.
+
+        Raises:
+            Refused: it says that it cannot work with this setup.
+        """
+        setup = replace(setup, generator=torch.Generator().manual_seed(SEED))
+        resolved = ResolvedDistiller(self._declaration, options or self.options, self.name)
+        loader = cast("Plugins", _Loader(self.factory))
+        try:
+            built, _ = build_distillers([resolved], {}, setup, loader, 1.0, SEED)
+        except UserError as error:
+            raise Refused(str(error)) from error
+        (module,) = built.values()
+        return module
+
+    def rig(self, pair: Pair | None = None, *, weight: float | None = None, samples: int = 6) -> Rig:
+        """A new instance at work on tiny models with their first weights; the rig before it is void.
+
+        Raises:
+            Refused: it cannot work with this pair.
+            unittest.SkipTest: without a pair: the check `builds` or `terms_are_scalars` fails.
+        """
+        if pair is None:
+            self.require_terms()
+            pair = self.home
+        frame = self._frames.get(pair)
+        if frame is None:
+            frame = self._frames[pair] = _Frame(self, pair)
+        return frame.rig(self, weight, samples)
+
+    def apart(
+        self,
+        *,
+        dtype: torch.dtype = torch.float32,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> Rig:
+        """Likewise on models of their own, in another type or order of memory."""
+        self.require_terms()
+        frame = _Frame(self, self.home, dtype)
+        frame.distillation.to(memory_format=memory_format)
+        return frame.rig(self, None, 6, dtype, memory_format)
+
+    # -- the plain case --------------------------------------------------------------------------------------
+
+    @cached_property
+    def first_pair(self) -> tuple[Pair | None, str]:
+        """The first pair of usual families that it can be built for, or None and what it says of each."""
+        said = []
+        for pair in PAIRS:
+            try:
+                self.build(build_models(pair).setup)
+            except Refused as refused:
+                said.append(f"{pair}: {refused}")
+            except Exception as error:
+                said.append(f"{pair}: {type(error).__name__}: {error}")
+            else:
+                return pair, ""
+        return None, "\n    ".join(said)
+
+    @property
+    def home(self) -> Pair:
+        """The pair for all checks that are not about pairs.
+
+        Raises:
+            unittest.SkipTest: there is none.
+        """
+        pair, _ = self.first_pair
+        return pair or skip("it cannot be built: see the check 'builds'")
+
+    @cached_property
+    def plain_terms(self) -> dict[str, Tensor] | BaseException:
+        """The loss terms of a plain step, or what it raised."""
+        try:
+            return {name: term.detach() for name, term in self.rig(self.home).step().items()}
+        except Exception as error:
+            return error
+
+    def require_terms(self) -> None:
+        """End the check where a plain step fails, or gives nothing: another check is about that.
+
+        Raises:
+            unittest.SkipTest: in this case.
+        """
+        _ = self.home
+        terms = self.plain_terms
+        if isinstance(terms, BaseException) or not all(term.isfinite() for term in terms.values()):
+            skip("it gives no finite loss terms: see the check 'terms_are_scalars'")
+        if not terms:
+            skip("it has no loss terms")
+
+    @property
+    def _declaration(self) -> Provided[DistillerEntry]:
+        if self.provided is not None:
+            return self.provided
+        place = getattr(self.factory, "__module__", "given")
+        name = self.factory.__name__.strip("_") or "given"
+        entry = DistillerEntry(name=name, kind="logit", summary="-", target="a:b", options="a:b")
+        return Provided(entry, PluginInfo(place, place, "", place, "", "loaded"))
+
+
+class _Loader:
+    """Stands where the installed plugins stand in a run: the class is known already."""
+
+    def __init__(self, factory: Any) -> None:
+        self._factory = factory
+
+    def load(self, provided: object, where: str) -> Any:
+        return self._factory
+
+
+class _Frame:
+    """Models and the `Distillation` around them, used again by each rig: probing shapes takes its time."""
+
+    def __init__(self, subject: DistillerSubject, pair: Pair, dtype: torch.dtype = torch.float32) -> None:
+        self.pair = pair
+        self.models: Models = build_models(pair, dtype)
+        with_first = subject.build(self.models.setup).to(dtype)
+        try:
+            self.distillation = Distillation(
+                self.models.student,
+                self.models.teacher,
+                with_first,
+                num_classes=pair.classes,
+                image_size=SIDE,
+                task_weight=1.0 if pair.labelled else 0.0,
+                train_labels=self.models.setup.train_labels,
+            )
+        except UserError as error:
+            raise Refused(str(error)) from error
+        self._first = [state_of(model) for model in self._all]
+
+    @property
+    def _all(self) -> list[nn.Module]:
+        return [model for model in (self.models.student, self.models.teacher) if model is not None]
+
+    def rig(
+        self,
+        subject: DistillerSubject,
+        weight: float | None,
+        samples: int,
+        dtype: torch.dtype = torch.float32,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> Rig:
+        for model, state in zip(self._all, self._first, strict=True):
+            model.load_state_dict(state)
+            model.zero_grad(set_to_none=True)
+        options = subject.options if weight is None else subject.options.model_copy(update={"weight": weight})
+        distiller = subject.build(self.models.setup, options).to(dtype)
+        self.distillation.distillers = nn.ModuleList([distiller])
+        self.distillation.train()
+        return Rig(self.distillation, distiller, self.pair, samples, dtype, memory_format)

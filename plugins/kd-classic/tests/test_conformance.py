@@ -1,0 +1,30 @@
+"""The plugin and its distillers keep the rules of kdcore's conformance kit."""
+
+from __future__ import annotations
+
+from kd_classic.plugin import kd_distillers
+
+from kdcore.testing import Check, distiller_checks, parametrize_with_checks, plugin_checks
+
+
+@parametrize_with_checks(plugin_checks("kd-classic"))
+def test_the_plugin(check: Check):
+    check()
+
+
+@parametrize_with_checks([check for entry in kd_distillers() for check in distiller_checks(entry.name)])
+def test_the_distillers(check: Check):
+    check()
+
+
+@parametrize_with_checks(
+    [
+        check
+        for name in ("kd", "dkd")
+        for check in distiller_checks(name, options={"standardize": True, "temperature": 2.0})
+        if check.id
+        in ("terms_are_scalars", "gradient_to_student", "large_logits", "batch_of_one", "two_classes")
+    ]
+)
+def test_with_standardized_logits(check: Check):
+    check()

@@ -1,0 +1,148 @@
+"""The command: which models are tried, in which processes, and what is written."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import sys
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import timm
+import torch
+
+from timm_coverage.numbers import check_numbers, representatives
+from timm_coverage.page import page
+from timm_coverage.shapes import check_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+DOCS: Final = Path(__file__).parents[1]
+PACKAGES: Final = ("timm", "torch", "kdcore", "kd-feature", "kd-ofa")
+
+Data = dict[str, Any]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Try the models and write both files; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="docs/coverage.py",
+        description="Try every model of timm as student: all by shapes on the meta device, the smallest of each "
+        "class with numbers on the CPU. Writes docs/coverage.json and docs/coverage.md. Nothing is downloaded. "
+        "An interrupted run goes on when it is called again.",
+    )
+    parser.add_argument("--models", metavar="PATTERN", help="only these (`swin*`); the others' results stay")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: the cores)"
+    )
+    parser.add_argument("--page", action="store_true", help="only write coverage.md anew from coverage.json")
+    parser.add_argument("--output", type=Path, default=DOCS, metavar="DIR", help="instead of docs/")
+    given = parser.parse_args(arguments)
+    target, now = given.output / "coverage.json", versions()
+    data = load(target)
+    if given.page and not data:
+        parser.error(f"there is no {target}; run it without --page")
+    if not given.page:
+        names = timm.list_models(given.models or "")
+        if not names:
+            parser.error(f"timm has no model that matches '{given.models}'")
+        if given.models and data.get("versions") != now:
+            parser.error(f"{target} is not of these versions: {now}; run it without --models first")
+        if not given.models:
+            data = {"versions": now, "models": {}, "classes": {}}
+        data = run(data, names, given.jobs, given.output / "coverage.part")
+        write(target, data)
+    (given.output / "coverage.md").write_text(page(data), encoding="utf-8")
+    return 0
+
+
+def versions() -> dict[str, str]:
+    """What the results depend on."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python, **{name: version(name) for name in PACKAGES}}
+
+
+def run(data: Data, names: Sequence[str], jobs: int, part: Path) -> Data:
+    """The data with these models tried anew. What is done is kept in the file `part` until all is done."""
+    done = _resume(part, {"versions": data["versions"], "names": list(names)})
+    _complete("models", check_shapes, names, jobs, done["models"], part)
+    models = {**data["models"], **done["models"]}
+    smallest = representatives(models)
+    wanted = [name for name in smallest if name in names]
+    _complete("classes", check_numbers, wanted, jobs, done["classes"], part)
+    part.unlink()
+    numbers = {**{record["model"]: record for record in data["classes"].values()}, **done["classes"]}
+    return {
+        **data,
+        "models": {name: models[name] for name in sorted(models)},
+        "classes": {models[name]["class"]: numbers[name] for name in smallest if name in numbers},
+    }
+
+
+def _resume(part: Path, key: Data) -> dict[str, Data]:
+    """What an interrupted run of the same has done; otherwise `part` begins anew."""
+    done: dict[str, Data] = {"models": {}, "classes": {}}
+    lines = part.read_text("utf-8").splitlines(keepends=True) if part.exists() else []
+    first = f"{json.dumps(key)}\n"
+    # a last line without its end was cut off while it was written
+    whole = [first, *(line for line in lines[1:] if line.endswith("\n"))] if lines[:1] == [first] else [first]
+    part.write_text("".join(whole), encoding="utf-8")
+    for entry in map(json.loads, whole[1:]):
+        done[entry["table"]][entry["name"]] = entry["record"]
+    return done
+
+
+def _complete(
+    table: str, check: Callable[[str], Data], names: Sequence[str], jobs: int, done: Data, part: Path
+) -> None:
+    """Add the records of those names that are not done."""
+    started, waiting = time.monotonic(), [name for name in names if name not in done]
+    for count, (name, record) in enumerate(_results(check, waiting, jobs), 1):
+        done[name] = record
+        with part.open("a", encoding="utf-8") as file:
+            file.write(f"{json.dumps({'table': table, 'name': name, 'record': record})}\n")
+        told = f"{table} {count}/{len(waiting)}, {time.monotonic() - started:.0f} s: {name}"
+        print(
+            told, *(f"{key} {record[key]}" for key in ("failures", "lost") if key in record), file=sys.stderr
+        )
+
+
+def _results(check: Callable[[str], Data], names: Sequence[str], jobs: int) -> Iterator[tuple[str, Data]]:
+    if jobs == 1:
+        for name in names:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                record = check(name)
+            yield name, record
+        return
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _prepare) as pool:
+        futures = {pool.submit(check, name): name for name in names}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def _prepare() -> None:
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+
+
+def load(path: Path) -> Data:
+    """The data of an earlier run; empty where there is none."""
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
+def write(path: Path, data: Data) -> None:
+    """As JSON with a line for each record."""
+    blocks = [f'"versions": {json.dumps(data["versions"])}']
+    for table in ("models", "classes"):
+        rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(record)}" for name, record in data[table].items())
+        blocks.append(f'"{table}": {{\n{rows}\n}}')
+    path.write_text("{\n" + ",\n".join(blocks) + "\n}\n", encoding="utf-8")

@@ -1,0 +1,128 @@
+"""One student, one teacher, some methods: built and run as a user of `kdcore.Distillation` would."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import timm
+import torch
+import torch.nn.functional as F
+
+from kdcore import Distillation, DistillationOutput, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from torch import Tensor, nn
+
+METHODS: Final = ("fitnet", "crd", "rkd", "ofa")
+TEACHERS: Final = ("resnet18", "deit_tiny_patch16_224")  # one of maps, one of tokens
+TEACHER_SIZE: Final = (224, 224)
+NUM_CLASSES: Final = 10
+BATCH: Final = 3  # the fewest of which RKD has an angle
+_TRAIN_SIZE: Final = 100
+_OPTIONS: Final[dict[str, dict[str, Any]]] = {"crd": {"negatives": 10}}
+
+
+class Smaller(NamedTuple):
+    """What makes a model small enough: images of this side, and options of its constructor."""
+
+    side: int
+    options: dict[str, Any]
+
+
+class Outcome(NamedTuple):
+    """What methods gave together, and why others gave nothing."""
+
+    value: Any
+    failures: dict[str, str]
+
+
+def create(name: str, device: str, **options: Any) -> nn.Module:
+    """A model of timm with initial weights, in training mode; on 'meta' without weights."""
+    with torch.device(device):
+        return timm.create_model(name, num_classes=NUM_CLASSES, **options).train()
+
+
+@cache
+def teacher(name: str, device: str) -> nn.Module:
+    """The teacher, one for all students of this process."""
+    torch.manual_seed(0)
+    return create(name, device)
+
+
+def image_size(model: nn.Module) -> tuple[int, int]:
+    """The (height, width) that a model was made for."""
+    _, height, width = model.pretrained_cfg["input_size"]
+    return height, width
+
+
+def class_of(model: nn.Module) -> str:
+    """The model's class, as feature adapters are declared for it."""
+    return f"{type(model).__module__}:{type(model).__qualname__}"
+
+
+def images_for(size: tuple[int, int], device: str) -> Tensor:
+    """`BATCH` images, the same ones at each call."""
+    if device == "meta":
+        return torch.empty(BATCH, 3, *size, device=device)
+    return torch.randn(BATCH, 3, *size, generator=torch.Generator().manual_seed(1))
+
+
+def distillation(
+    student: nn.Module, teacher_name: str, methods: Iterable[str], size: tuple[int, int], device: str
+) -> Distillation:
+    """Student, teacher and heads; the teacher sees the images resized to its own size."""
+    with torch.device(device):
+        return Distillation(
+            student,
+            teacher(teacher_name, device),
+            [{"name": name, **_OPTIONS.get(name, {})} for name in methods],
+            num_classes=NUM_CLASSES,
+            image_size=size,
+            train_size=_TRAIN_SIZE,
+            task_weight=1.0,
+            teacher_images=lambda images: F.interpolate(images, TEACHER_SIZE, mode="bilinear"),
+            teacher_image_size=TEACHER_SIZE,
+        )
+
+
+def step(module: Distillation, images: Tensor) -> DistillationOutput:
+    """One forward pass, with targets and positions in the training set.
+
+    Raises:
+        ValueError: the logits are not `[B, K]`, or a loss term is no scalar.
+    """
+    target = torch.arange(BATCH, device=images.device)
+    out = module(images, target, index=target + 5)
+    if out.logits.shape != (BATCH, NUM_CLASSES):
+        raise ValueError(f"logits of shape {list(out.logits.shape)}")
+    for name, value in {"loss": out.loss, **out.terms}.items():
+        if value.dim():
+            raise ValueError(f"{name} is no scalar but of shape {list(value.shape)}")
+    return out
+
+
+def attempt(methods: Sequence[str], run: Callable[[Sequence[str]], Any]) -> Outcome:
+    """`run` with all methods; where that fails, each alone tells the reason, and the others run together."""
+    try:
+        return Outcome(run(methods), {})
+    except Exception as error:
+        if len(methods) == 1:
+            return Outcome(None, {methods[0]: reason(error)})
+        failures: dict[str, str] = {}
+        for name in methods:
+            failures.update(attempt([name], run).failures)
+        working = [name for name in methods if name not in failures]
+        if not failures:  # each alone works, all together do not
+            return Outcome(None, dict.fromkeys(methods, f"together: {reason(error)}"))
+        return Outcome(run(working) if working else None, failures)
+
+
+def reason(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, UserError):
+        return error.problems[0].message
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

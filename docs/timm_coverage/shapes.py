@@ -1,0 +1,92 @@
+"""Every model as student, by shapes: heads are built and one step runs on the meta device."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any, Final
+
+from timm_coverage.pair import (
+    METHODS,
+    TEACHERS,
+    Smaller,
+    attempt,
+    class_of,
+    create,
+    distillation,
+    image_size,
+    images_for,
+    step,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+Record = dict[str, Any]
+
+# models that read a tensor's value in their forward pass, which a meta tensor has not, and what makes them small
+ON_CPU: Final = {"gemma4_vit_*": Smaller(96, {"img_size": 96})}
+
+
+def check_shapes(name: str) -> Record:
+    """The record of one model.
+
+    - `class`, `parameters`, `image_size`; `options` where it is run on the CPU instead of the meta device
+    - `excluded`: why nothing can be distilled into it
+    - `failures`: {method: {teacher: reason}}, without those that work
+    - `unreached`: parameters to which the loss of all methods has no path
+    - `lost`: those of them to which the model's logits have one
+    """
+    smaller = next((found for pattern, found in ON_CPU.items() if fnmatch(name, pattern)), None)
+    device, options = ("cpu", smaller.options) if smaller else ("meta", {})
+    student = create(name, device, **options)
+    size = (smaller.side, smaller.side) if smaller else image_size(student)
+    record: Record = {
+        "class": class_of(student),
+        "parameters": sum(parameter.numel() for parameter in student.parameters()),
+        "image_size": list(size),
+        **({"options": options} if smaller else {}),
+    }
+    images = images_for(size, device)
+    unreached: set[str] = set()
+    for teacher_name in TEACHERS:
+
+        def run(methods: Sequence[str], teacher_name: str = teacher_name) -> set[str]:
+            module = distillation(student, teacher_name, methods, size, device)
+            return out_of_reach(student, step(module, images).loss)
+
+        value, failures = attempt(METHODS, run)
+        unreached |= value or set()
+        for method, why in failures.items():
+            record.setdefault("failures", {}).setdefault(method, {})[teacher_name] = why
+    if not hasattr(student, "get_classifier"):
+        return {"excluded": _only_reason(record), **record}
+    if unreached:
+        record["unreached"] = sorted(unreached)
+        lost = unreached - out_of_reach(student, student(images).sum())
+        if lost:
+            record["lost"] = sorted(lost)
+    return record
+
+
+def _only_reason(record: Record) -> str:
+    """What kd says of a model without a classifier: the same for each method and teacher."""
+    failures = record.pop("failures", {})
+    reasons = {failures.get(method, {}).get(one, "it works") for method in METHODS for one in TEACHERS}
+    return "; ".join(sorted(reasons))
+
+
+def out_of_reach(model: nn.Module, loss: Tensor) -> set[str]:
+    """The parameters to which a loss has no path: its graph is walked, no gradient computed."""
+    seen, waiting = set(), [loss.grad_fn]
+    reached = set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            reached.add(id(node.variable))
+        waiting += [following for following, _ in node.next_functions]
+    return {name for name, parameter in model.named_parameters() if id(parameter) not in reached}

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 Existing = Literal["auto", "resume", "fresh"]
 """What to do with a run directory that is not empty: go on if it is the same spec, insist on that, or start over."""
 
-_MAY_CHANGE = frozenset({"output", "data.workers", "checkpoint.minutes", "teacher_cache.folder"})
+_MAY_CHANGE = frozenset(
+    {
+        "output",
+        "data.workers",
+        "checkpoint.minutes",
+        "teacher_cache.folder",
+        "train.fsdp",
+        "train.grad_checkpointing",
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,11 @@ class Distillation(nn.Module):
         if self._extract_teacher is not None:
             self._extract_teacher = torch.compile(self._extract_teacher)
 
+    def wrap_teacher(self, wrap: Callable[[_Extract], _Extract]) -> None:
+        """Call the teacher's forward pass through what `wrap` makes of it."""
+        if self._extract_teacher is not None:
+            self._extract_teacher = wrap(self._extract_teacher)
+
     def forward(
         self,
         images: Tensor,

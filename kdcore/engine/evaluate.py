@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from kdcore.data import EvalData
+    from kdcore.engine.sharding import Shards
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def evaluate(
     teacher_predictions: Tensor | None = None,
     channels_last: bool = False,
     advance: Callable[[], None] = lambda: None,
+    shards: Shards | None = None,
 ) -> Evaluation:
     """Evaluate `model` in eval mode; every image counts once, however many processes there are.
 
@@ -61,6 +63,7 @@ def evaluate(
         teacher_predictions: the teacher's first class for each image of this process, to measure the agreement.
         channels_last: memory order of the images.
         advance: called after each batch.
+        shards: where the weights are spread over the processes.
     """
     training = model.training
     model.eval()
@@ -70,12 +73,15 @@ def evaluate(
     guided = None if teacher_predictions is None else teacher_predictions.to(device)
     predictions: list[Tensor] = []
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    call = model if shards is None else shards.caller(model)
     seen = 0
-    for images, target in data:
+    for images, target in data if shards is None else shards.in_step(data):
         images = images.to(device, non_blocking=True, memory_format=memory_format)
-        target = target.to(device, non_blocking=True)
         with accelerator.autocast():
-            logits = model(images if transform is None else transform(images))
+            logits = call(images if transform is None else transform(images))
+        if target is None:  # no image of this process: it helps the others
+            continue
+        target = target.to(device, non_blocking=True)
         best = logits.float().topk(min(5, logits.shape[1]), dim=1).indices
         hits = best == target.unsqueeze(1)
         first = best[:, 0]

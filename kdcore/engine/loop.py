@@ -13,8 +13,11 @@ from kdcore.engine.checkpoint import Checkpoints
 from kdcore.engine.evaluate import Evaluation, evaluate
 from kdcore.engine.meter import Meter
 from kdcore.engine.optim import build_optimizer, build_scheduler
+from kdcore.engine.recompute import unchanged
 from kdcore.engine.seeds import derive
+from kdcore.engine.sharding import make_whole, shard, spread, spread_optimizer, whole
 from kdcore.engine.skipped import Skipped
+from kdcore.engine.sync_norm import share_running_statistics
 from kdcore.errors import Interrupted
 from kdcore.protocols import Progress
 
@@ -75,13 +78,19 @@ class Training:
         self.meter = Meter(accelerator.device)
         accumulate = spec.train.accumulate
         self.steps_per_epoch = -(-self.train_data.batches_per_epoch // accumulate)
+        self._recomputed = list(self.student.buffers()) if spec.train.grad_checkpointing else []
+        self.shards = shard(spec, prepared, accelerator)
         optimizer = build_optimizer(spec.optimizer, self.distillation)
         self.scheduler = build_scheduler(
             spec.scheduler, optimizer, epochs=spec.train.epochs, steps_per_epoch=self.steps_per_epoch
         )
         if spec.train.compile:
             self.distillation.compile_models()
-        self.model, self.optimizer = accelerator.prepare(self.distillation, optimizer)
+        if self.shards is None:
+            self.model, self.optimizer = accelerator.prepare(self.distillation, optimizer)
+        else:  # accelerate gives it the precision, and is not to make it DDP's
+            self.model = accelerator.prepare_model(self.shards.root, evaluation_mode=True)
+            self.optimizer = accelerator.prepare_optimizer(optimizer)
         self.epoch = 0  # epochs that are complete
         self.batch = 0  # batches of the running epoch that are done
         self.step = 0  # optimizer steps that are done
@@ -113,6 +122,11 @@ class Training:
                 self._end_epoch()
         finally:
             self.display.close()
+
+    def make_whole(self) -> None:
+        """After training: the main process has all weights of student and average."""
+        for model in (self.student, *(() if self.ema is None else (self.ema.module,))):
+            make_whole(model, self.accelerator.is_main_process)
 
     def measure_teacher(self) -> Evaluation | None:
         """The teacher's accuracy on the evaluation images, measured once a run."""
@@ -185,7 +199,8 @@ class Training:
             teacher_output = self.cached_teacher(self.epoch, images, raw.index)
         with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
             output = self.model(images, target, index=index, progress=progress, teacher_output=teacher_output)
-            self.accelerator.backward(output.loss / size)
+            with unchanged(self._recomputed):
+                self.accelerator.backward(output.loss / size)
         self.meter.add(output, target, self.step)
 
     def _update(self) -> None:
@@ -223,6 +238,8 @@ class Training:
         self.meter.check(self._saved_step)
         means = self.meter.read(self._reduce)
         images = self.train_data.batches_per_epoch * self.train_data.batch_size
+        # what is evaluated and saved is one model on all processes
+        share_running_statistics([self.student] if self.ema is None else [self.student, self.ema.module])
         found = self._evaluate(self.student)
         averaged = None if self.ema is None else self._evaluate(self.ema.module)
         # from here on nothing stops: the epoch counts once it has its record
@@ -261,8 +278,9 @@ class Training:
         if score is None or (self.best[name] is not None and score <= self.best[name]):
             return
         self.best = {"top1": found.top1, "agreement": found.agreement, "epoch": self.epoch}
+        student = whole(dict(self.student.state_dict()), self.accelerator.is_main_process)
         if self.accelerator.is_main_process:
-            self.checkpoints.save_best({"student": self.student.state_dict()}, self.best)
+            self.checkpoints.save_best({"student": student}, self.best)
 
     def _evaluate(self, model: torch.nn.Module, transform: TeacherImages | None = None) -> Evaluation:
         """Evaluate; a request to stop ends it between two batches, and the next process evaluates anew."""
@@ -275,6 +293,7 @@ class Training:
                 teacher_predictions=self._teacher_predictions,
                 channels_last=self.spec.train.channels_last,
                 advance=self._stop_evaluation,
+                shards=self.shards,
             )
         except _Stopped:
             self.save()
@@ -311,7 +330,7 @@ class Training:
             RunFailed: a loss is not finite.
         """
         self.meter.check(self._saved_step)
-        state = self._state()
+        state = whole(self._state(), self.accelerator.is_main_process)
         if self.accelerator.is_main_process:
             self.checkpoints.save(self.step, state)
         self._saved_at, self._saved_step = time.monotonic(), self.step
@@ -328,34 +347,40 @@ class Training:
             "position": {"epoch": self.epoch, "batch": self.batch, "step": self.step},
             "records": self.records,
             "best": self.best,
-            "teacher": {"scores": self.teacher_scores, "predictions": self._teacher_predictions},
+            "teacher": self._measured_teacher(),
             "skipped": None if self.skipped is None else self.skipped.state_dict(),
             "seconds": {"wall": self.wall_seconds, "epoch": self._training_seconds},
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint's state."""
-        self.distillation.load_state_dict(state["distillation"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.distillation.load_state_dict(spread(state["distillation"], self.distillation))
+        self.optimizer.load_state_dict(spread_optimizer(state["optimizer"], self.optimizer))
         inner = getattr(self.scheduler, "lr_scheduler", None)
         if state["plateau"] is not None and inner is not None:
             inner.load_state_dict(state["plateau"])
         if self.accelerator.scaler is not None and state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         if self.ema is not None and state["ema"] is not None:
-            self.ema.module.load_state_dict(state["ema"])
+            self.ema.module.load_state_dict(spread(state["ema"], self.ema.module))
         self.meter.load_state_dict(state["meter"], self.accelerator.is_main_process)
         position = state["position"]
         self.epoch, self.batch, self.step = position["epoch"], position["batch"], position["step"]
         self.records = state["records"]
         self.best = state["best"]
-        if self.accelerator.num_processes == 1:
-            self.teacher_scores = state["teacher"]["scores"]
-            self._teacher_predictions = state["teacher"]["predictions"]
+        measured = state["teacher"]
+        if self.accelerator.num_processes == 1 and measured is not None:
+            self.teacher_scores, self._teacher_predictions = measured["scores"], measured["predictions"]
         if self.skipped is not None and state.get("skipped") is not None:
             self.skipped.load_state_dict(state["skipped"])
         self.seconds, self._training_seconds = state["seconds"]["wall"], state["seconds"]["epoch"]
         self._saved_step = self.step
+
+    def _measured_teacher(self) -> dict[str, Any] | None:
+        # of several processes each has the predictions for its own images: the next ones measure anew
+        if self.accelerator.num_processes > 1:
+            return None
+        return {"scores": self.teacher_scores, "predictions": self._teacher_predictions}
 
     def _plateau_state(self) -> dict[str, Any] | None:
         # timm's other schedulers are functions of the epoch

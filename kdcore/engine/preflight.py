@@ -9,6 +9,7 @@ import torch
 
 from kdcore.engine.optim import build_optimizer, build_scheduler
 from kdcore.engine.prepare import Prepared, Splits, open_splits, prepare
+from kdcore.engine.sharding import problems as sharding_problems
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def _check_training(loaded: LoadedSpec, prepared: Prepared) -> None:
                 "train.precision", "fp16 needs a GPU, and there is none", value="fp16", allowed="fp32, bf16"
             )
         )
+    problems += sharding_problems(spec, prepared.distillation)
     try:
         optimizer = build_optimizer(spec.optimizer, prepared.distillation)
         build_scheduler(spec.scheduler, optimizer, epochs=spec.train.epochs, steps_per_epoch=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from timm.utils import ModelEmaV3
@@ -16,7 +16,9 @@ from kdcore.data.evaluate import WithoutLabels
 from kdcore.data.inputs import InputConfig, resolve_input
 from kdcore.engine.api import run_directory
 from kdcore.engine.distillation import Distillation
+from kdcore.engine.recompute import checkpoint_blocks
 from kdcore.engine.seeds import derive
+from kdcore.engine.sync_norm import synchronised
 from kdcore.engine.teacher_images import TeacherImages
 from kdcore.errors import Problem, UserError
 from kdcore.features import find_adapter
@@ -164,6 +166,11 @@ def prepare(
     ema = None
     if spec.train.ema is not None and device.type != "meta":
         ema = ModelEmaV3(models[0], decay=spec.train.ema)  # a copy from before any hook is set
+    if spec.train.grad_checkpointing:
+        checkpoint_blocks(models[0], student.name)
+    together = spec.train.sync_bn and world > 1
+    if together:
+        models[0] = synchronised(models[0], device)
     views_unknown = partial(
         build_train_data,
         splits.train,
@@ -195,6 +202,8 @@ def prepare(
         in_chans=spec.data.channels,
         seed=spec.seed,
     )
+    if together:
+        distillation.distillers = cast("nn.ModuleList", synchronised(distillation.distillers, device))
     _check_needs(distillation, splits)
     if distillation.requires.views > 1:
         train = views_unknown(views=distillation.requires.views)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from kdcore.engine.api import RunResult
 from kdcore.engine.loop import Training
 from kdcore.engine.preflight import count
 from kdcore.engine.prepare import Prepared, Splits, open_splits, prepare
+from kdcore.errors import Problem, UserError
 from kdcore.models import save_student
 from kdcore.results.environment import environment
 from kdcore.spec.load import resolved_dict
@@ -82,11 +84,14 @@ class Session:
                 self.plugins, accelerator.device, accelerator.num_processes, self.directory.path.parent
             )
             self.directory.begin(json.loads(json.dumps(resolved_dict(self.loaded))), about)
+        if self.spec.train.fsdp is not None and training.shards is None:
+            self.display.note("fsdp     there is one process: it has all weights")
         self._resume(training)
         self._show_teacher(training, splits.num_classes)
         if accelerator.is_main_process:
             self.plugins.run_started(self.directory)
         training.fit()
+        training.make_whole()
         summary = self.conclude("finished")
         if accelerator.is_main_process:
             self._save_students(prepared, splits, training, summary)
@@ -211,7 +216,18 @@ class Session:
 
 
 def make_accelerator(spec: RunSpec) -> Accelerator:
-    """Device, precision and processes of one run."""
+    """Device, precision and processes of one run.
+
+    Raises:
+        UserError: `accelerate launch` was told to wrap models in its own way.
+    """
+    for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM"):
+        if os.environ.get(name, "false").lower() == "true":
+            message = "accelerate's configuration wraps the model, which a spec does not know of"
+            hint = (
+                "take it out of the configuration; train.fsdp in the spec spreads the weights over processes"
+            )
+            raise UserError(Problem(name, message, os.environ[name], hint=hint))
     # accelerate keeps the first Accelerator's precision for the whole process; a teacher's run has its own
     AcceleratorState._reset_state()
     GradientState._reset_state()

@@ -130,6 +130,9 @@ class Checker:
         spec = self.spec
         if spec.teacher_cache is not None:
             yield from _beside_cache(spec)
+        if spec.train.fsdp == "student+teacher" and spec.teacher is None:
+            message = "there is no teacher to spread over the processes"
+            yield Problem("train.fsdp", message, spec.train.fsdp, "student, null")
         if len(spec.distiller) > 1 and spec.task.weight is None and not self.wrong("distiller"):
             message = "with several distillers the weight of the task loss has to be said"
             yield Problem("task.weight", message, allowed="a number, 0 or more", hint="1.0 is usual")
@@ -185,3 +188,9 @@ def _beside_cache(spec: RunSpec) -> Iterator[Problem]:
             message = "mixed images are new in each epoch: the teacher's outputs for them cannot be kept"
             hint = "set it to 0, or leave out teacher_cache"
             yield Problem(f"data.{name}", message, value, hint=hint)
+    if spec.train.fsdp == "student+teacher" and spec.teacher is not None:
+        message = (
+            "with teacher_cache the processes ask the teacher at different times, each for what it lacks"
+        )
+        hint = "leave one of the two out"
+        yield Problem("train.fsdp", message, spec.train.fsdp, "student, null", hint=hint)

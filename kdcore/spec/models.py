@@ -243,6 +243,19 @@ class TrainSpec(Section):
     )
     compile: Bool = Field(False, description="Compile student and teacher with torch.compile.")
     channels_last: Bool = Field(False, description="Keep images and weights in channels-last order.")
+    grad_checkpointing: Bool = Field(
+        False,
+        description="Compute the student's activations again in the backward pass instead of keeping them: less "
+        "memory, more time.",
+    )
+    sync_bn: Bool = Field(
+        False, description="Batch norm of student and heads over the whole batch of all processes."
+    )
+    fsdp: Literal["student", "student+teacher"] | None = Field(
+        None,
+        description="Spread the weights of student and heads, or of the teacher too, over the processes (FSDP); "
+        "null: each process has all weights.",
+    )
 
 
 class OptimizerSpec(Section):

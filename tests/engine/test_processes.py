@@ -1,0 +1,118 @@
+"""Two processes, weights spread over them or not, train what one process trains; each reads the other's checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from kdcore import run
+
+VIT = {
+    "model": "vit_tiny_patch16_224",
+    "options": {"embed_dim": 16, "depth": 2, "num_heads": 2, "patch_size": 4},
+}
+RESNET = {"model": "resnet10t", "small_input": True, "options": {"channels": [8, 8, 16, 16]}}
+SPEC: dict[str, Any] = {
+    "data": {"eval_samples": 33, "train_samples": 32},
+    "teacher": RESNET,
+    "student": VIT,
+    "distiller": ["kd", "dist", "rkd", {"name": "crd", "negatives": 8}, "fitnet"],
+    "task": {"weight": 1.0},
+    "train": {"epochs": 2, "batch_size": 8, "accumulate": 2, "clip_grad": 1.0, "ema": 0.9},
+}
+
+
+def _train_together(spec: Path, output: Path) -> Path:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_")}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "kdcore", "run", str(spec), "--output", str(output)],
+            env={
+                **inherited,
+                "ACCELERATE_USE_CPU": "true",
+                "OMP_NUM_THREADS": "1",
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": "2",
+                "LOCAL_WORLD_SIZE": "2",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    told = [process.communicate(timeout=180)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    directory = output / spec.stem
+    assert json.loads((directory / "environment.json").read_text())["processes"] == 2
+    return directory
+
+
+def _assert_same(one: Path, other: Path, atol: float = 1e-5) -> None:
+    curves = [
+        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (one, other)
+    ]
+    for record, found in zip(*curves, strict=True):
+        assert found["terms"] == pytest.approx(record["terms"], abs=1e-4, rel=1e-5)
+        assert found["eval"] == record["eval"]
+    names = ["student", *(["student-ema"] if (one / "student-ema").exists() else [])]
+    for name in names:
+        first, second = (load_file(folder / name / "model.safetensors") for folder in (one, other))
+        assert first.keys() == second.keys()
+        for key, value in first.items():
+            torch.testing.assert_close(second[key], value, atol=atol, rtol=0, msg=key)
+
+
+def test_two_processes_train_what_one_trains(spec_file, tmp_path):
+    path = spec_file("vit", **SPEC)
+    alone = run(path, quiet=True)
+    _assert_same(alone.directory, _train_together(path, tmp_path / "two"))
+
+
+def test_weights_spread_over_processes(spec_file, tmp_path):
+    path = spec_file("vit", **SPEC)
+    alone = run(path, quiet=True)
+    train = {**SPEC["train"], "fsdp": "student+teacher", "grad_checkpointing": True}
+    path = spec_file("vit", **{**SPEC, "train": train})
+    spread = _train_together(path, tmp_path / "spread")
+    _assert_same(alone.directory, spread)
+
+    # as if it had been killed in its second epoch: one process goes on from what two have written
+    half = tmp_path / "half" / "vit"
+    shutil.copytree(spread, half)
+    shutil.rmtree(max((half / "checkpoints").glob("step-*")))
+    (half / "summary.json").unlink()
+    shutil.rmtree(half / "student")
+    shutil.rmtree(half / "student-ema")
+    _assert_same(alone.directory, run(path, output=half.parent, quiet=True).directory)
+
+
+def test_batch_norm_over_processes(spec_file, tmp_path):
+    train = {"epochs": 2, "batch_size": 8, "sync_bn": True}
+    # a residual network at a high rate would make much of a rounding
+    path = spec_file("bn", **{**SPEC, "student": RESNET, "train": train, "optimizer": {"lr": 0.005}})
+    alone = run(path, quiet=True)
+    _assert_same(alone.directory, _train_together(path, tmp_path / "two"), atol=1e-4)
+
+
+def test_nothing_to_spread(spec_file, capsys):
+    path = spec_file("kd", distiller="kd", teacher=RESNET, train={"epochs": 1, "fsdp": "student"})
+    run(path)
+    assert "there is one process: it has all weights" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""The networks of the CIFAR distillation tables, as plugin of kdcore. Imports no torch."""

@@ -1,0 +1,52 @@
+"""The feature adapter of all networks here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from kd_cifar_models.network import Network
+from kdcore import FeatureMap, ModelOutput, Problem, Stage, StageInfo, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+
+class CifarAdapter:
+    """Stages 1 to 4 as each network names them, and the pooled features in front of its classifier."""
+
+    def stages(self, model: nn.Module, image_size: tuple[int, int]) -> tuple[StageInfo, ...]:
+        """Stages 1 to 4 at this input size `(height, width)`.
+
+        Raises:
+            UserError: the model is none of this plugin's.
+        """
+        network = _known(model)
+        channels = network.stage_channels
+        return tuple(
+            StageInfo(stage, channels[stage - 1], network.grid(image_size, stage)) for stage in (1, 2, 3, 4)
+        )
+
+    def forward(
+        self, model: nn.Module, images: Tensor, stages: Sequence[Stage], embedding: bool
+    ) -> ModelOutput:
+        """One pass; raises UserError where the model is none of this plugin's."""
+        network = _known(model)
+        maps = network.maps(images)
+        vector = network.embed(maps[3])
+        return ModelOutput(
+            network.classify(vector),
+            {stage: FeatureMap(maps[cast("int", stage) - 1]) for stage in stages},
+            vector if embedding else None,
+        )
+
+
+def _known(model: nn.Module) -> Network:
+    if not isinstance(model, Network):
+        raise UserError(
+            Problem(
+                "", f"{type(model).__name__} is no network of kd-cifar-models", hint="leave out 'adapter'"
+            )
+        )
+    return model

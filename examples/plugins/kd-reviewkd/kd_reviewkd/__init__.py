@@ -1,0 +1,1 @@
+"""ReviewKD (Chen et al., CVPR 2021), as plugin of kdcore. Imports no torch."""

@@ -39,6 +39,10 @@ class Checkpoints:
     def load(self, warn: Callable[[str], None]) -> dict[str, Any] | None:
         """The newest state that is whole, or None; `warn` is told of each that is not."""
         self._clean()
+        return self.peek(warn)
+
+    def peek(self, warn: Callable[[str], None] = lambda text: None) -> dict[str, Any] | None:
+        """As `load`, and nothing in the folder is touched: its run may be going on."""
         for name in reversed(self._steps()):
             try:
                 return self._read(name)

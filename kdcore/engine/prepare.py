@@ -149,12 +149,12 @@ def prepare(
         UserError: a model cannot be built or loaded, the classes differ, or a distiller cannot work with the pair.
     """
     spec = loaded.spec
-    builder = _Builder(spec, splits, plugins, meta=device.type == "meta")
+    builder = Builder(spec, splits.num_classes, plugins, meta=device.type == "meta")
     student = builder.model(spec.student, "student", spec.data.image_size)
     input_config = resolve_input(spec.data, student.input)
     plan = plan_teacher(loaded, input_config)
     teacher = None if plan is None else builder.model(plan.model, "teacher", plan.size)
-    teacher_images = None if teacher is None else _teacher_images(input_config, teacher, device)
+    teacher_images = None if teacher is None else teacher_view(input_config, teacher, device)
     models = [None if one is None else builder.place(one.model, device) for one in (student, teacher)]
     assert models[0] is not None
     adapters = [
@@ -211,7 +211,7 @@ def prepare(
         splits.eval,
         spec.data,
         input_config,
-        batch_size=_eval_batch(spec.train.batch_size),
+        batch_size=eval_batch(spec.train.batch_size),
         rank=rank,
         world=world,
         num_classes=splits.num_classes,
@@ -227,12 +227,13 @@ def prepare(
     )
 
 
-def _eval_batch(batch_size: int) -> int:
+def eval_batch(batch_size: int) -> int:
     """Without gradients a larger batch fits, and a small one would waste time."""
     return max(batch_size, min(4 * batch_size, 256))
 
 
-def _teacher_images(student: InputConfig, teacher: BuiltModel, device: torch.device) -> TeacherImages | None:
+def teacher_view(student: InputConfig, teacher: BuiltModel, device: torch.device) -> TeacherImages | None:
+    """What turns the student's images into the teacher's; None where they are the same."""
     # where nothing was learnt, there is no normalisation of the teacher's own
     own = replace(student, image_size=teacher.input.image_size) if teacher.random_weights else teacher.input
     converter = TeacherImages(student, own)
@@ -240,11 +241,13 @@ def _teacher_images(student: InputConfig, teacher: BuiltModel, device: torch.dev
 
 
 @dataclass(frozen=True)
-class _Builder:
+class Builder:
+    """Builds the models of one run."""
+
     spec: RunSpec
-    splits: Splits
+    num_classes: int
     plugins: Plugins
-    meta: bool
+    meta: bool = False
 
     def model(self, model: ModelSpec, role: str, size: int | None) -> BuiltModel:
         """Build one model; its initial weights are a function of the seed and its role."""
@@ -252,7 +255,7 @@ class _Builder:
             torch.default_generator.manual_seed(derive(self.spec.seed, role))
             return build_model(
                 model,
-                num_classes=self.splits.num_classes,
+                num_classes=self.num_classes,
                 in_chans=self.spec.data.channels,
                 image_size=None if size is None else (size, size),
                 plugins=self.plugins,

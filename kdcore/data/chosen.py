@@ -1,0 +1,49 @@
+"""A part of a source, such as the images that a report looks at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from kdcore.data.source import Source, checked_index
+from kdcore.data.subset import balanced_draw
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from kdcore.data.sampler import Positions
+
+
+class ChosenSource(Source):
+    """The samples of a source at some positions, in their order."""
+
+    def __init__(self, source: Source, positions: Positions) -> None:
+        self._source, self._positions = source, positions
+        self.classes, self.num_classes = source.classes, source.num_classes
+        self.labelled, self.in_memory = source.labelled, source.in_memory
+        if source.labels is not None:
+            self.labels = source.labels[torch.from_numpy(np.asarray(positions, dtype=np.int64))]
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        return self._source[int(self._positions[checked_index(index, len(self))])]
+
+    def name(self, index: int) -> str:
+        """As the whole source calls it."""
+        return self._source.name(int(self._positions[index]))
+
+
+def at_most(source: Source, most: int | None) -> Source:
+    """The source itself, or `most` samples of it: balanced over classes where these are known, else spread evenly.
+
+    The same ones each time; a stream stays whole.
+    """
+    if most is None or source.stream or len(source) <= most:
+        return source
+    if source.labels is None:
+        return ChosenSource(source, np.linspace(0, len(source) - 1, most).round().astype(np.int64))
+    return ChosenSource(source, np.sort(balanced_draw(source.labels.numpy(), 0)[:most]))

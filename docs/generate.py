@@ -1,4 +1,7 @@
-"""Writes docs/reference and the rules in docs/conformance.md from the code: `uv run python docs/generate.py [--check]`.
+"""Writes docs/reference, and parts of docs/conformance.md and docs/recipes.md, from the code.
+
+    uv run python docs/generate.py [--check]
+
 
 With `--check` nothing is written: the exit code is 1 if a page is not what the code says, and its name is printed.
 """
@@ -14,9 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from kdcore.cli.app import application
+from kdcore.cli.recipes import json_by_sections
 from kdcore.entries import KINDS, AdapterEntry, DatasetEntry, DistillerEntry
 from kdcore.plugins import Plugins, Provided, find_candidates
 from kdcore.plugins.known import KNOWN
+from kdcore.recipes import recipes as all_recipes
 from kdcore.spec.models import RunSpec
 from kdcore.spec.words import words
 
@@ -25,11 +30,14 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from kdcore.recipes import DistillerPart, Source
+
 HERE: Final = Path(__file__).parent
 COMMAND: Final = "uv run python docs/generate.py"
 FIRST_PARTY: Final = frozenset(name for table in KNOWN.values() for name in table.values())
 _NOTE: Final = f"<!-- Written by `{COMMAND}`. Do not edit. -->\n"
 _RULES: Final = f"<!-- The rules from here on are written by `{COMMAND}`. Do not edit them. -->\n"
+_RECIPES: Final = f"<!-- From here on this is written by `{COMMAND}`. Do not edit it. -->\n"
 _WIDTH: Final = 80  # of the help texts
 
 Schema = dict[str, Any]
@@ -48,7 +56,7 @@ def pages() -> dict[str, str]:
         "spec": spec(),
     }
     generated = {f"reference/{name}.md": f"{_NOTE}\n{text.strip()}\n" for name, text in texts.items()}
-    return generated | {"conformance.md": conformance()}
+    return generated | {"conformance.md": conformance(), "recipes.md": recipes()}
 
 
 def stale() -> list[str]:
@@ -180,14 +188,56 @@ def conformance() -> str:
     """What docs/conformance.md says in its own words, and below the rules of the conformance kit."""
     from kdcore.testing.rules import RULES
 
-    own, mark, _ = (Path(__file__).parent / "conformance.md").read_text("utf-8").partition(_RULES)
-    lines = [own + mark]
+    lines = [_own_words("conformance.md", _RULES)]
     for kind, rules in RULES.items():
         lines += ["", f"## Rules for {'feature ' * (kind == 'adapter')}{kind}s"]
         for rule in rules:
             lines += ["", f"### {rule.heading}", "", f"**{rule.summary}**"]
             lines += ["", _wrapped(rule.why), "", _wrapped(f"To mend it: {rule.mend}")]
     return "\n".join(lines) + "\n"
+
+
+def recipes() -> str:
+    """What docs/recipes.md says in its own words, and below each recipe with its values and their sources."""
+    found = all_recipes().values()
+    rows = [[f"[`{item.name}`](#{item.name})", item.use, item.summary] for item in found]
+    lines = [_own_words("recipes.md", _RECIPES), *_table(["name", "for", "summary"], rows)]
+    for item in found:
+        lines += ["", f"## {item.name}", "", f"{item.summary}.", ""]
+        lines += [f"- {_linked(source)}" for source in item.sources]
+        lines += ["", "```jsonc", json_by_sections(item.spec), "```"]
+        if item.distillers:
+            parts = [
+                [
+                    f"`{name}`",
+                    ", ".join(f"`{key}` {_literal(value)}" for key, value in _leaves(part)),
+                    _from(part.source),
+                ]
+                for name, part in item.distillers.items()
+            ]
+            lines += ["", *_table(["with distiller", "also", "from"], parts)]
+    return "\n".join(lines) + "\n"
+
+
+def _leaves(part: DistillerPart) -> Iterator[tuple[str, Any]]:
+    yield from part.options.items()
+    for section, values in part.spec.items():
+        yield from ((f"{section}.{key}", value) for key, value in values.items())
+
+
+def _linked(source: Source) -> str:
+    return f"[{source.title}]({source.url}): {', '.join(f'`{file}`' for file in source.files)}"
+
+
+def _from(source: str) -> str:
+    repository, _, rest = source.partition(" ")
+    return f"{repository}: {rest}"
+
+
+def _own_words(name: str, mark: str) -> str:
+    """What a page says in front of what is written by this file, with the mark between them."""
+    own, found, _ = (Path(__file__).parent / name).read_text("utf-8").partition(mark)
+    return own + found
 
 
 def _sections(schema: Schema) -> Iterator[tuple[str, list[list[str]]]]:

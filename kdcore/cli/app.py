@@ -18,6 +18,7 @@ from kdcore.cli.install import install, uninstall
 from kdcore.cli.new_plugin import new_plugin
 from kdcore.cli.plugins import plugins
 from kdcore.cli.quick import QuickCommand, QuickGroup
+from kdcore.cli.recipes import list_recipes
 from kdcore.cli.run import run
 from kdcore.cli.schema import schema
 from kdcore.cli.show import show
@@ -68,6 +69,7 @@ def application(*, completion: bool = True) -> typer.Typer:
         "list-distillers": lists.list_distillers,
         "list-adapters": lists.list_adapters,
         "list-datasets": lists.list_datasets,
+        "list-recipes": list_recipes,
         "show": show,
         "plugins": plugins,
         "doctor": doctor,

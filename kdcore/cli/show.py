@@ -1,4 +1,4 @@
-"""`kd show`: all about one distiller, adapter, dataset or model."""
+"""`kd show`: all about one distiller, adapter, dataset, model or recipe."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import typer
 from kdcore.cli import output
 from kdcore.cli.lists import as_dict
 from kdcore.cli.output import JsonFlag
+from kdcore.cli.recipes import recipe_dict, recipe_text
 from kdcore.errors import Problem, UserError, listed, nearest
 from kdcore.plugins import get_plugins
 from kdcore.plugins.records import ENTRY_TYPES, normalised
+from kdcore.recipes import recipes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +27,8 @@ _HETEROGENEOUS_TEACHER = "convnext_atto"
 
 def complete_name(incomplete: str) -> list[str]:
     """For shell completion."""
-    return sorted(name for name in _names(get_plugins()) if name.startswith(incomplete))
+    known = _names(get_plugins()) | recipes().keys()
+    return sorted(name for name in known if name.startswith(incomplete))
 
 
 def show(
@@ -33,7 +36,7 @@ def show(
         str,
         typer.Argument(
             metavar="NAME",
-            help="A distiller, adapter, dataset or model: its name, or 'plugin/name'.",
+            help="A distiller, adapter, dataset or model: its name, or 'plugin/name'; or a recipe.",
             autocompletion=complete_name,
             show_default=False,
         ),
@@ -45,12 +48,18 @@ def show(
     With a spec to copy.
     """
     plugins = get_plugins()
-    described = [_describe(role, provided, plugins) for role, provided in _find(name, plugins)]
+    recipe = recipes().get(name)
+    found = _find(name, plugins) if recipe is None else _find_beside(name, plugins)
+    described = [_describe(role, provided, plugins) for role, provided in found]
+    texts = [_text(about) for about in described]
+    if recipe is not None:
+        described.append({"role": "recipe", **recipe_dict(recipe)})
+        texts.append(recipe_text(recipe))
     if as_json:
         first, *others = described
         output.print_json({**first, "others": others} if others else first)
     else:
-        typer.echo("\n\n".join(_text(about) for about in described))
+        typer.echo("\n\n".join(texts))
 
 
 def example(entry: DistillerEntry, options: dict[str, Any], name: str) -> dict[str, Any]:
@@ -81,6 +90,14 @@ def _find(name: str, plugins: Plugins) -> list[tuple[str, Provided[Any]]]:
     raise UserError(_best(failures, name, plugins))
 
 
+def _find_beside(name: str, plugins: Plugins) -> list[tuple[str, Provided[Any]]]:
+    """What else has the name of a recipe."""
+    try:
+        return _find(name, plugins)
+    except UserError:
+        return []
+
+
 def _best(failures: list[Problem], name: str, plugins: Plugins) -> Problem:
     # a failure that knows the name (two plugins have it, or one that is missing) beats four that do not
     knowing = [problem for problem in failures if not problem.message.startswith("there is no")]
@@ -89,10 +106,12 @@ def _best(failures: list[Problem], name: str, plugins: Plugins) -> Problem:
     hints = [problem.hint for problem in failures if problem.nearest is not None and problem.hint]
     if any(normalised(name) in info.candidate.names for info in plugins.infos):
         hints = [f"it is a plugin: kd plugins {name}"]
-    near = nearest(name, [problem.nearest for problem in failures if problem.nearest is not None])
+    near = nearest(
+        name, [*(problem.nearest for problem in failures if problem.nearest is not None), *recipes()]
+    )
     return Problem(
         "kd show",
-        "there is no distiller, adapter, dataset or model of this name",
+        "there is no distiller, adapter, dataset, model or recipe of this name",
         value=name,
         nearest=near,
         allowed=listed(_names(plugins), most=40),

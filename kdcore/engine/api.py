@@ -27,6 +27,8 @@ Existing = Literal["auto", "resume", "fresh"]
 _MAY_CHANGE = frozenset(
     {
         "output",
+        "recipe",
+        "recipe.applied",
         "data.workers",
         "checkpoint.minutes",
         "teacher_cache.folder",

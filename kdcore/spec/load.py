@@ -12,15 +12,17 @@ from kdcore.spec.check import Checker
 from kdcore.spec.files import RUN_SPEC, find_file, read_file
 from kdcore.spec.loaded import LoadedSpec, ResolvedDistiller
 from kdcore.spec.mend import Mended
+from kdcore.spec.models import RunSpec
+from kdcore.spec.origins import Origins
 from kdcore.spec.overrides import Overrides
 from kdcore.spec.plain import plain
+from kdcore.spec.recipe import with_recipe
 from kdcore.spec.schema import spec_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from kdcore.plugins import Plugins
-    from kdcore.spec.models import RunSpec
 
 __all__ = ["LoadedSpec", "ResolvedDistiller", "load_spec", "resolve", "resolved_dict", "spec_schema"]
 
@@ -60,11 +62,17 @@ def resolve(spec: RunSpec, *, base: Path, plugins: Plugins | None = None) -> Loa
     Raises:
         UserError: with every problem that was found.
     """
-    loader = _Loader(_installed(plugins), None)
-    checker = Checker(spec, base, loader.plugins, lambda where: False, spec.model_dump()["distiller"])
+    loader, origins = _Loader(_installed(plugins), None), Origins()
+    whole, unknown = with_recipe(spec.model_dump(exclude_unset=True), loader.plugins, origins)
+    if unknown:
+        raise UserError(fault.problem for fault in unknown)
+    written = spec.model_dump()["distiller"]
+    if isinstance(spec.recipe, str):
+        spec = RunSpec.model_validate(whole)
+    checker = Checker(spec, base, loader.plugins, lambda where: False, written)
     loaded, problems = loader.settle(checker, None, ())
     if problems:
-        raise UserError(problems)
+        raise UserError(replace(problem, where=origins.told(problem.where)) for problem in problems)
     return loaded
 
 
@@ -97,14 +105,17 @@ class _Loader:
             UserError: the file cannot be read.
         """
         raw, faults = plain(read_file(file, label))
-        flags = Overrides(overrides)
+        origins = Origins()
+        flags = Overrides(overrides, origins)
         flags.apply(raw)
         if self._output is not None:
             raw["output"] = str(self._output.absolute())
-            flags.note("output", "--output")
+            origins.note("output", "--output")
         raw.pop(_EDITOR_KEY, None)
         raw.setdefault("name", _name_of(file))
-        mended = Mended(raw, faults)
+        whole, unknown = with_recipe(raw, self.plugins, origins)
+        faults += unknown
+        mended = Mended(whole, faults)
         problems = [fault.problem for fault in (*flags.faults, *faults, *mended.faults)]
         loaded = None
         if mended.spec is not None:
@@ -112,8 +123,8 @@ class _Loader:
             checker = Checker(mended.spec, base, self.plugins, mended.wrong, written)
             loaded, more = self.settle(checker, file.absolute(), chain)
             problems += more
-        problems.sort(key=lambda problem: _position(problem.where, list(raw)))
-        return loaded, [replace(problem, where=flags.told(problem.where)) for problem in problems]
+        problems.sort(key=lambda problem: _position(problem.where, list(whole)))
+        return loaded, [replace(problem, where=origins.told(problem.where)) for problem in problems]
 
     def settle(
         self, checker: Checker, file: Path | None, chain: tuple[Path, ...]

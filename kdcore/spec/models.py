@@ -357,6 +357,12 @@ Distillers = Annotated[
 ]
 
 
+class AppliedRecipe(Section):
+    """The recipe that a resolved spec was made with; nothing is taken from it any more."""
+
+    applied: Text = Field(description="Its name.")
+
+
 class RunSpec(Section):
     """The validated description of a run."""
 
@@ -368,6 +374,12 @@ class RunSpec(Section):
         description="Name of the run and of its directory; when left out, that of the spec's file.",
     )
     seed: Int = Field(0, ge=0, lt=2**63, description="Where all randomness comes from.")
+    recipe: Text | AppliedRecipe | None = Field(
+        None,
+        json_schema_extra={"x-words": "a recipe's name (kd list-recipes), or null"},
+        description="A paper's way of training, whose values hold where this spec has none. A run directory's spec has "
+        "all values and {'applied': name}: nothing is looked up again.",
+    )
     output: Text = Field("runs", description="Folder of the run directories, relative to the spec's file.")
     data: DataSpec = Field(default_factory=DataSpec, description="Which images, and how they are read.")
     teacher: TeacherSpec | None = Field(None, description="The teacher; null for distillers that need none.")

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import Problem, shown
-from kdcore.spec.place import Fault, place, within
+from kdcore.spec.place import Fault, place
 from kdcore.spec.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from kdcore.spec.origins import Origins
 
 _INDEX: Final = re.compile(r"\[(\d+)\]")
 _FORM: Final = "key.path=value, such as train.epochs=5 or distiller.0.alpha=1"
@@ -34,15 +36,15 @@ class Override:
 
 
 class Overrides:
-    """What the flags say, once it is applied to a spec.
+    """What the flags say, once it is applied to a spec; `origins` is told which values are theirs.
 
     Attributes:
         faults: the flags that say nothing that can be done.
     """
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str], origins: Origins) -> None:
         self.faults: list[Fault] = []
-        self._origins: dict[str, str] = {}  # place in the spec -> the flag that it comes from
+        self._origins = origins
         self._overrides: list[Override] = []
         for text in texts:
             parsed = _parse(text)
@@ -57,17 +59,6 @@ class Overrides:
             problem = self._set(spec, override)
             if problem is not None:
                 self._refuse(problem)
-
-    def note(self, where: str, flag: str) -> None:
-        """Remember that the value at a place comes from another flag."""
-        self._origins[where] = flag
-
-    def told(self, problem_where: str) -> str:
-        """A place of the spec with the flag beside it that its value comes from."""
-        for where, flag in reversed(self._origins.items()):
-            if within(problem_where, where):
-                return f"{problem_where} ({flag})"
-        return problem_where
 
     def _refuse(self, problem: Problem) -> None:
         self.faults.append(Fault(("--set",), problem))
@@ -101,7 +92,7 @@ class Overrides:
             elif isinstance(node[key], str) and done[0] == "distiller" and len(done) <= 2:
                 node[key] = {"name": node[key]}  # a distiller without options may be written as its name
             node = node[key]
-        self._origins[created or place(done)] = override.flag
+        self._origins.note(created or place(done), override.flag)
         return None
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import UserError
+from kdcore.recipes import recipes
 from kdcore.spec import installed
 from kdcore.spec.models import RunSpec
 
@@ -58,6 +59,7 @@ def spec_schema(plugins: Plugins, warn: Callable[[str], None] | None = None) -> 
     }
     schema["properties"]["$schema"] = {"type": "string", "description": "This schema, for editors."}
     _name_known(defs, plugins)
+    schema["properties"]["recipe"]["anyOf"][0] = {"enum": list(recipes())}
     return {
         "$schema": _DIALECT,
         "title": "kd run spec",

@@ -39,6 +39,7 @@ LIGHT = [
     ["list-distillers"],
     ["list-adapters", "--json"],
     ["list-datasets"],
+    ["list-recipes"],
 ]
 WITH_OPTIONS = [["plugins"], ["show", "vanilla"], ["run", "--help"], ["validate", "--help"]]
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kdcore.errors import UserError
 from kdcore.spec.load import load_spec, resolved_dict
 from kdcore.spec.models import RunSpec
+from kdcore.spec.origins import Origins
 from kdcore.spec.overrides import Overrides
 
 WHOLE = RunSpec(
@@ -112,4 +113,4 @@ def test_any_flag(plugins, tmp_path, keys, value):
     file = tmp_path / "a.json"
     file.write_text(json.dumps(WHOLE))
     attempt(file, plugins, overrides=[f"{'.'.join(keys)}={value}"])
-    Overrides([f"{'.'.join(keys)}={value}"]).apply({})
+    Overrides([f"{'.'.join(keys)}={value}"], Origins()).apply({})

@@ -1,10 +1,11 @@
 import pytest
 
+from kdcore.spec.origins import Origins
 from kdcore.spec.overrides import Overrides
 
 
 def applied(spec, *texts):
-    overrides = Overrides(texts)
+    overrides = Overrides(texts, Origins())
     overrides.apply(spec)
     assert overrides.faults == []
     return spec
@@ -81,7 +82,7 @@ def test_a_single_distiller_is_number_0():
     ],
 )
 def test_what_cannot_be_set(spec, text, words):
-    overrides = Overrides([text])
+    overrides = Overrides([text], Origins())
     overrides.apply(spec)
     (fault,) = overrides.faults
     assert fault.problem.where == "--set"
@@ -90,10 +91,11 @@ def test_what_cannot_be_set(spec, text, words):
 
 
 def test_the_flag_is_told_beside_what_it_set():
-    overrides = Overrides(["foo.bar=1", "train.epochs=0", "x=" + "y" * 100])
+    origins = Origins()
+    overrides = Overrides(["foo.bar=1", "train.epochs=0", "x=" + "y" * 100], origins)
     overrides.apply({"train": {"batch_size": 0}})
-    assert overrides.told("foo") == "foo (--set foo.bar=1)"
-    assert overrides.told("train.epochs") == "train.epochs (--set train.epochs=0)"
-    assert overrides.told("train.batch_size") == "train.batch_size"
-    assert overrides.told("foot") == "foot"
-    assert len(overrides.told("x")) < 80
+    assert origins.told("foo") == "foo (--set foo.bar=1)"
+    assert origins.told("train.epochs") == "train.epochs (--set train.epochs=0)"
+    assert origins.told("train.batch_size") == "train.batch_size"
+    assert origins.told("foot") == "foot"
+    assert len(origins.told("x")) < 80

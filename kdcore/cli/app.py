@@ -107,6 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(error.exit_code)
     except KdError as error:
         output.print_error(str(error))
+        if error.__cause__ is not None:
+            from kdcore.cli.blame import print_blamed
+
+            print_blamed(error.__cause__)
         sys.exit(error.exit_code)
     except Exception as error:
         from kdcore.cli.blame import print_unexpected

@@ -7,7 +7,9 @@ import traceback
 from typing import TYPE_CHECKING
 
 from kdcore.plugins import get_plugins
+from kdcore.plugins.importing import cause
 from kdcore.plugins.switches import CORE, DISABLE
+from kdcore.plugins.targets import role_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,27 +18,65 @@ if TYPE_CHECKING:
 
 
 def print_unexpected(error: BaseException) -> None:
-    """Print the traceback on stderr, and a line about the plugin that it runs through, if any."""
+    """Print the traceback on stderr, and whose code it runs through, if it is a plugin's."""
     traceback.print_exception(error, file=sys.stderr)
+    print_blamed(error)
+
+
+def print_blamed(error: BaseException) -> None:
+    """Print on stderr in which plugin the error arose, where that is, and how to do without it."""
     # no discovery here: it may be what failed
     infos = get_plugins().infos if get_plugins.cache_info().currsize else ()
-    plugin = blamed(error, infos)
-    if plugin is not None:
-        without = f"{DISABLE}={plugin.distribution}"
-        print(f"This happened in plugin {plugin.label}; to go on without it, set {without}", file=sys.stderr)
+    found = blamed(error, infos)
+    if found is None:
+        return
+    plugin, module = found
+    things = [
+        f"{role_of(entry)} '{entry.name}'" for entry in plugin.entries if _module(entry.target) == module
+    ]
+    within = f", {' or '.join(things)}" if things else ""
+    print(
+        f"This happened in plugin {plugin.label}{within}: {cause(error)}\n"
+        f"    to see where it is: kd plugins {plugin.name}\n"
+        f"    to go on without it: {DISABLE}={plugin.distribution}",
+        file=sys.stderr,
+    )
 
 
-def blamed(error: BaseException, infos: Iterable[PluginInfo]) -> PluginInfo | None:
-    """The plugin whose package has the innermost frame of the traceback, or of those of its causes."""
-    owners = {_package(info.value): info for info in infos if info.name != CORE}
+def blamed(error: BaseException, infos: Iterable[PluginInfo]) -> tuple[PluginInfo, str] | None:
+    """The plugin with the innermost frame of the traceback, or of those of its causes, and that frame's module.
+
+    A plugin's modules are those of the packages that it names: its entry point's, and its targets'. Of several plugins
+    in one (namespace) package it is the one that shares most of the dotted name.
+    """
+    owners = [
+        (named, info)
+        for info in infos
+        if info.name != CORE
+        for named in {_module(info.value), *(_module(entry.target) for entry in info.entries)}
+    ]
     for module in _modules(error):
-        if _package(module) in owners:
-            return owners[_package(module)]
+        sharing = [(_shared(module, named), info) for named, info in owners]
+        most, info = max(sharing, key=lambda one: one[0], default=(0, None))
+        if most and info is not None:
+            return info, module
     return None
 
 
-def _package(name: str) -> str:
-    return name.partition(":")[0].partition(".")[0].strip()
+def _shared(one: str, other: str) -> int:
+    """How many parts two dotted names have in common from the start; none where `other` is of kdcore's own."""
+    if other.partition(".")[0] == CORE:
+        return 0
+    count = 0
+    for mine, theirs in zip(one.split("."), other.split("."), strict=False):
+        if mine != theirs:
+            break
+        count += 1
+    return count
+
+
+def _module(name: str) -> str:
+    return name.partition(":")[0].strip()
 
 
 def _modules(error: BaseException) -> Iterator[str]:

@@ -20,6 +20,7 @@ from kdcore.cli.output import JsonFlag
 from kdcore.cli.plugins import as_dict, plugin_table
 from kdcore.plugins import PluginInfo, Plugins
 from kdcore.plugins.find import duplicates
+from kdcore.plugins.switches import CORE
 
 PACKAGES = (
     "torch",
@@ -79,6 +80,7 @@ def examine() -> Report:
         if report.versions[name] is None:
             report.problems.append(f"{name} is not installed: pip install {name}")
     _examine_plugins(report)
+    _examine_distributions(report)
     _examine_imports(report)
     _examine_torchvision(report)
     _examine_disk(report)
@@ -103,6 +105,18 @@ def _examine_plugins(report: Report) -> None:
             report.notes.append(
                 f"{name!r} is declared by {len(providers)} plugins: a spec has to say {spellings}"
             )
+
+
+def _examine_distributions(report: Report) -> None:
+    from kdcore.plugins.health import conflicts, stale
+
+    own = sorted({CORE, *(info.distribution for info in report.plugins if info.status != "disabled")})
+    missing = [name for name, found in report.versions.items() if found is None]
+    for name in own:
+        report.problems += conflicts(name, missing)
+        outdated = stale(name)
+        if outdated is not None:
+            report.problems.append(outdated)
     distributions = {"kdcore", *PACKAGES, *(info.distribution for info in report.plugins)}
     for name, places in duplicates(distributions).items():
         report.problems.append(

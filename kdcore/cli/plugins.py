@@ -94,11 +94,15 @@ def _named(name: str, infos: Sequence[PluginInfo]) -> list[PluginInfo]:
 
 
 def _details(info: PluginInfo) -> str:
+    from kdcore.plugins.health import editable_folder  # it reads requirements, which no list needs
+
+    folder = editable_folder(info.distribution)
     fields = {
         "plugin": info.name,
         "package": f"{info.distribution} {info.version}",
         "entry point": info.value,
         "location": info.location,
+        "installed": f"editable, from {folder}" if folder is not None else "",
         "status": info.status,
         "hooks": ", ".join(info.hooks),
         **{f"{role}s": ", ".join(entry.name for entry in info.declared(role)) for role in ENTRY_TYPES},

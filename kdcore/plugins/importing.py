@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 import traceback
 from importlib import import_module
@@ -79,6 +80,12 @@ def cause(error: BaseException) -> str:
 
 def reinstall(candidate: Candidate) -> str:
     """The command that mends most broken installations."""
+    from kdcore.plugins.health import editable_folder  # only where something is broken
+
+    folder = editable_folder(candidate.distribution)
+    if folder is not None:
+        gone = f"pip uninstall {candidate.distribution}"  # the folder may be somewhere else by now
+        return f"pip install -e {shlex.quote(str(folder))}" if folder.is_dir() else gone
     return f"pip install --force-reinstall {candidate.distribution}"
 
 

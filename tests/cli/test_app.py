@@ -131,8 +131,56 @@ def test_an_unexpected_error_names_the_plugin_that_it_came_from(add_plugin, fail
         kd_fox.fail()
     except ValueError as error:
         inner = error
-    last = failing(inner).err.splitlines()[-1]
-    assert last == "This happened in plugin kd-fox 1.2; to go on without it, set KD_DISABLE_PLUGINS=kd-fox"
+    assert failing(inner).err.splitlines()[-3:] == [
+        "This happened in plugin kd-fox 1.2: ValueError: inside (kd_fox.py, line 4)",
+        "    to see where it is: kd plugins kd-fox",
+        "    to go on without it: KD_DISABLE_PLUGINS=kd-fox",
+    ]
+    failed = RunFailed("sample 3 cannot be read")
+    failed.__cause__ = inner
+    told = failing(failed).err.splitlines()
+    assert told[:2] == [
+        "error: sample 3 cannot be read",
+        "This happened in plugin kd-fox 1.2: ValueError: inside (kd_fox.py, line 4)",
+    ]
+
+
+def test_the_thing_that_the_code_is_declared_for_is_named(add_plugin, failing):
+    declared = """
+    @hookimpl
+    def kd_models():
+        return [ModelEntry(name="den", summary="S.", target="kd_fox_den:make")]
+    """
+    folder = add_plugin("kd-fox", declared)
+    (folder.parent / "kd_fox_den.py").write_text("def make(): return {}['key']\n")
+    get_plugins()
+    import kd_fox_den
+
+    try:
+        kd_fox_den.make()
+    except KeyError as error:
+        inner = error
+    assert "in plugin kd-fox 1.0, model 'den': KeyError: 'key' (kd_fox_den.py, line 1)" in failing(inner).err
+
+
+def test_of_two_plugins_in_one_package_the_nearer_one_is_named(add_plugin, tmp_path):
+    package = tmp_path / "site" / "acme"
+    for name in ("one", "two"):
+        folder = add_plugin(f"kd-{name}", "")
+        (package / name).mkdir(parents=True)
+        (package / name / "plugin.py").write_text(
+            "from kdcore import hookimpl\n@hookimpl\ndef kd_models(): return []\n"
+        )
+        (package / name / "code.py").write_text("def fail(): raise ValueError\n")
+        (folder / "entry_points.txt").write_text(f"[kdcore]\nkd-{name} = acme.{name}.plugin\n")
+    infos = Plugins.discover(strict=False).infos
+    from acme.two.code import fail
+
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  # it has no message
+        fail()
+    found = blamed(caught.value, infos)
+    assert found is not None
+    assert (found[0].name, found[1]) == ("kd-two", "acme.two.code")
 
 
 def test_the_plugin_is_found_in_the_cause_too(add_plugin):
@@ -148,7 +196,7 @@ def test_the_plugin_is_found_in_the_cause_too(add_plugin):
     except RuntimeError as error:
         found = blamed(error, infos)
     assert found is not None
-    assert found.name == "kd-fox"
+    assert (found[0].name, found[1]) == ("kd-fox", "kd_fox")
     assert blamed(RuntimeError("no traceback"), infos) is None
 
 

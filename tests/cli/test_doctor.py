@@ -168,3 +168,17 @@ def test_everything_is_really_imported(kd_process, add_plugin, alone):
     assert about["devices"][0].startswith("cpu, ")
     assert [problem for problem in about["problems"] if "kd_fox_nowhere" in problem]
     assert not [problem for problem in about["problems"] if "torch" in problem]
+
+
+def test_what_a_plugin_requires_and_an_editable_one_that_moved_are_wrong(kd, probed, add_plugin, alone):
+    folder = add_plugin("kd-fox", "@hookimpl\ndef kd_models(): return []")
+    with (folder / "METADATA").open("a") as file:
+        file.write("Requires-Dist: kdcore>=7\n")
+    direct = {"url": "file:///nowhere/kd-fox", "dir_info": {"editable": True}}
+    (folder / "direct_url.json").write_text(json.dumps(direct))
+    probed(HEALTHY)
+    done = kd("doctor")
+    assert done.code == 1
+    assert "wrong: kd-fox 1.0 requires kdcore>=7, installed is " in done.out
+    assert "wrong: kd-fox 1.0 is an editable installation of /nowhere/kd-fox, which is not there" in done.out
+    assert "installed    editable, from /nowhere/kd-fox" in kd("plugins", "kd-fox").out

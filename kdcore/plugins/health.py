@@ -1,0 +1,136 @@
+"""What is wrong with how a plugin is installed, as its metadata has it. Imports no plugin."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tomllib
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from kdcore.plugins.find import GROUP, version_of
+from kdcore.plugins.records import normalised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+def conflicts(name: str, known_missing: Iterable[str] = ()) -> Iterator[str]:
+    """What a distribution requires and the environment does not have, a message each.
+
+    Extras are left out, and so is what `known_missing` names.
+    """
+    told = {normalised(missing) for missing in known_missing}
+    for text in _requires(name):
+        try:
+            needed = Requirement(text)
+        except InvalidRequirement:
+            yield f"{name} requires {text!r}, which is no requirement that pip understands"
+            continue
+        if needed.marker is not None and not needed.marker.evaluate({"extra": ""}):
+            continue
+        wanted = f"{needed.name}{needed.specifier}"
+        try:
+            found = version(needed.name)
+        except PackageNotFoundError:
+            if normalised(needed.name) not in told:
+                yield f"{_label(name)} requires {wanted}, which is not installed: pip install '{wanted}'"
+            continue
+        if not needed.specifier.contains(found, prereleases=True):
+            yield f"{_label(name)} requires {wanted}, installed is {found}: pip install --upgrade {name} {needed.name}"
+
+
+def editable_folder(name: str) -> Path | None:
+    """The folder that a distribution is an editable installation of, or None where it is none."""
+    try:
+        text = distribution(name).read_text("direct_url.json") or "{}"
+        about = json.loads(text)
+        editable = about.get("dir_info", {}).get("editable", False)
+        return Path(unquote(urlsplit(about["url"]).path)) if editable else None
+    except (PackageNotFoundError, OSError, ValueError, AttributeError, KeyError):
+        return None
+
+
+def stale(name: str) -> str | None:
+    """How an editable installation is other than its folder, or None where there is no difference.
+
+    Python runs the folder's code, while name, version, requirements and entry points are those of the day of the
+    installation.
+    """
+    folder = editable_folder(name)
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        return f"{_label(name)} is an editable installation of {folder}, which is not there: pip uninstall {name}"
+    differences = list(_differences(distribution(name), _project(folder)))
+    if not differences:
+        return None
+    return (
+        f"{_label(name)} is an editable installation of {folder}, whose pyproject.toml has changed since "
+        f"({'; '.join(differences)}): pip install -e {shlex.quote(str(folder))}"
+    )
+
+
+def _differences(installed: Distribution, project: dict[str, Any]) -> Iterator[str]:
+    now, then = project.get("version"), version_of(installed)
+    if isinstance(now, str) and now != then:  # else the build backend makes it
+        yield f"its version is {now}, installed is {then}"
+    wanted = project.get("entry-points", {}).get(GROUP) if "entry-points" not in _dynamic(project) else None
+    if isinstance(wanted, dict):
+        points = {point.name: point.value for point in installed.entry_points if point.group == GROUP}
+        if points != wanted:
+            yield f"its entry points are {_shown(wanted)}, installed are {_shown(points)}"
+    needed = project.get("dependencies") if "dependencies" not in _dynamic(project) else None
+    if isinstance(needed, list):
+        new = _parsed(needed) - _parsed(text for text in _requires(installed.name) if "extra ==" not in text)
+        if new:
+            yield f"it requires {', '.join(sorted(new))} by now"
+
+
+def _parsed(requirements: Iterable[Any]) -> set[str]:
+    """Requirements in one spelling, which backends do not share."""
+    found = set()
+    for text in requirements:
+        try:
+            one = Requirement(text)
+        except (InvalidRequirement, TypeError):
+            continue
+        one.name = normalised(one.name)
+        found.add(str(one))
+    return found
+
+
+def _project(folder: Path) -> dict[str, Any]:
+    try:
+        with (folder / "pyproject.toml").open("rb") as file:
+            project = tomllib.load(file).get("project", {})
+    except (OSError, ValueError):
+        return {}
+    return project if isinstance(project, dict) else {}
+
+
+def _dynamic(project: dict[str, Any]) -> tuple[str, ...]:
+    found = project.get("dynamic", ())
+    return tuple(found) if isinstance(found, list) else ()
+
+
+def _requires(name: str) -> list[str]:
+    try:
+        return distribution(name).requires or []
+    except Exception:  # not installed, or its METADATA is missing or damaged: another problem tells that
+        return []
+
+
+def _label(name: str) -> str:
+    try:
+        return f"{name} {version_of(distribution(name))}"
+    except PackageNotFoundError:
+        return name
+
+
+def _shown(points: dict[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in sorted(points.items())) or "none"

@@ -104,13 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(130)
     except UserError as error:
         output.print_problems(error.problems)
+        _blame_cause(error)
         sys.exit(error.exit_code)
     except KdError as error:
         output.print_error(str(error))
-        if error.__cause__ is not None:
-            from kdcore.cli.blame import print_blamed
-
-            print_blamed(error.__cause__)
+        _blame_cause(error)
         sys.exit(error.exit_code)
     except Exception as error:
         from kdcore.cli.blame import print_unexpected
@@ -118,6 +116,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print_unexpected(error)
         sys.exit(1)
     sys.exit(0)
+
+
+def _blame_cause(error: KdError) -> None:
+    # with these exceptions a plugin's code may say that something does not fit, or names itself already
+    from kdcore.plugins.importing import PluginError
+
+    found = error.__cause__
+    if found is not None and not isinstance(found, KdError | PluginError | ValueError | TypeError | OSError):
+        from kdcore.cli.blame import print_blamed
+
+        print_blamed(found)
 
 
 def _quick_or_whole(arguments: Sequence[str]) -> typer.Typer:

@@ -12,6 +12,7 @@ from kdcore.data.tar import open_tar
 from kdcore.data.timm_names import kind_of
 from kdcore.data.timm_source import open_timm
 from kdcore.errors import KdError, Problem, UserError, listed
+from kdcore.plugins.importing import cause
 
 if TYPE_CHECKING:
     from kdcore.data.source import Source
@@ -88,7 +89,12 @@ def _open_registered(data: DataSpec, split: str, plugins: Plugins, where: str, d
     target = plugins.load(provided, dataset_where)
     by = f"{provided.qualified} {provided.plugin.version}"
     try:
-        return WrappedSource(target(data.root, split), provided.entry.name, provided.entry.num_classes)
+        return WrappedSource(
+            target(data.root, split),
+            provided.entry.name,
+            provided.entry.num_classes,
+            by,
+        )
     except UserError as error:
         raise UserError(
             dataclasses.replace(problem, where=problem.where or where) for problem in error.problems
@@ -96,7 +102,8 @@ def _open_registered(data: DataSpec, split: str, plugins: Plugins, where: str, d
     except KdError:
         raise
     except Exception as error:
-        detail = str(error) or type(error).__name__
+        # with ValueError and OSError a dataset says what is wrong; anything else is a mistake in its code
+        detail = str(error) if isinstance(error, ValueError | OSError) and str(error) else cause(error)
         problem = Problem(where, f"dataset {by} cannot be opened: {detail}", value=split)
         raise UserError(problem) from error
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from kdcore.data.source import Source, checked_index, unreadable
 from kdcore.errors import KdError, RunFailed
+from kdcore.plugins.importing import cause
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,17 +22,24 @@ class WrappedSource(Source):
     The dataset may tell more than its samples: `targets` or `labels` (a class index for each sample),
     `classes` (names), `in_memory`.
 
+    Args:
+        dataset: the pairs.
+        title: what messages call it.
+        num_classes: K; None: what the dataset tells.
+        plugin: whose code it is, for messages: plugin, name and version; None: a library's.
+
     Raises:
         ValueError: it has no length or items, is empty, or its labels are no class index for each.
     """
 
-    def __init__(self, dataset: Any, title: str, num_classes: int | None) -> None:
+    def __init__(self, dataset: Any, title: str, num_classes: int | None, plugin: str | None = None) -> None:
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise ValueError(f"it gave {type(dataset).__name__}, which has no len() or no items")
         if len(dataset) == 0:
             raise ValueError("it is empty")
         self._dataset = dataset
         self._title = title
+        self._plugin = plugin
         self.in_memory = bool(getattr(dataset, "in_memory", False))
         self.labels = _labels(dataset)
         classes = getattr(dataset, "classes", None)
@@ -55,7 +63,11 @@ class WrappedSource(Source):
         except KdError:
             raise
         except Exception as error:
-            raise unreadable(self.name(index), index, error) from error
+            if self._plugin is None or isinstance(error, OSError):  # a file, not the code
+                raise unreadable(self.name(index), index, error) from error
+            # it may be told by another process, where the exception's traceback is lost
+            detail = RuntimeError(f"{cause(error)}, in the code of {self._plugin}")
+            raise unreadable(self.name(index), index, detail) from error
         if not isinstance(image, Image.Image):
             kind = type(image).__name__
             raise RunFailed(

@@ -119,7 +119,7 @@ def test_an_unexpected_error_keeps_its_traceback(failing):
     assert done.err.endswith("ZeroDivisionError: oops\n")
 
 
-FOX = "@hookimpl\ndef kd_models(): return []\ndef fail(): raise ValueError('inside')\n"
+FOX = "@hookimpl\ndef kd_models(): return []\ndef fail(kind=KeyError): raise kind('inside')\n"
 
 
 def test_an_unexpected_error_names_the_plugin_that_it_came_from(add_plugin, failing):
@@ -129,20 +129,31 @@ def test_an_unexpected_error_names_the_plugin_that_it_came_from(add_plugin, fail
 
     try:
         kd_fox.fail()
-    except ValueError as error:
+    except KeyError as error:
         inner = error
     assert failing(inner).err.splitlines()[-3:] == [
-        "This happened in plugin kd-fox 1.2: ValueError: inside (kd_fox.py, line 4)",
+        "This happened in plugin kd-fox 1.2: KeyError: 'inside' (kd_fox.py, line 4)",
         "    to see where it is: kd plugins kd-fox",
         "    to go on without it: KD_DISABLE_PLUGINS=kd-fox",
     ]
-    failed = RunFailed("sample 3 cannot be read")
-    failed.__cause__ = inner
-    told = failing(failed).err.splitlines()
-    assert told[:2] == [
-        "error: sample 3 cannot be read",
-        "This happened in plugin kd-fox 1.2: ValueError: inside (kd_fox.py, line 4)",
-    ]
+
+
+@pytest.mark.parametrize("kind", [RunFailed, lambda text: UserError(Problem("", text))])
+def test_a_mistake_behind_an_error_names_the_plugin_and_a_refusal_does_not(add_plugin, failing, kind):
+    add_plugin("kd-fox", FOX, version="1.2")
+    get_plugins()
+    import kd_fox
+
+    for inner, lines in ((KeyError, 4), (ValueError, 1)):
+        error = kind("it cannot be built")
+        try:
+            kd_fox.fail(inner)
+        except (KeyError, ValueError) as caught:
+            error.__cause__ = caught
+        told = failing(error).err.splitlines()
+        assert told[0] == "error: it cannot be built"
+        assert len(told) == lines
+    assert len(failing(RunFailed("alone")).err.splitlines()) == 1
 
 
 def test_the_thing_that_the_code_is_declared_for_is_named(add_plugin, failing):
@@ -191,7 +202,7 @@ def test_the_plugin_is_found_in_the_cause_too(add_plugin):
     try:
         try:
             kd_fox.fail()
-        except ValueError as error:
+        except KeyError as error:
             raise RuntimeError("outside") from error
     except RuntimeError as error:
         found = blamed(error, infos)

@@ -71,3 +71,18 @@ def test_errors_while_reading():
     assert source[3][1] == -1
     with pytest.raises(IndexError):
         source[4]
+
+
+def test_a_mistake_in_a_plugins_code_names_the_plugin():
+    class Mistaken(list):
+        targets = (0, 0)
+
+        def __getitem__(self, index):
+            return {}["seven"] if index else Image.open("/nowhere")
+
+    source = WrappedSource(Mistaken([1, 2]), "mine", None, "kd-fox/mine 1.0")
+    told = r"image 1 cannot be read: mine\[1\]: KeyError: 'seven' \(test_registered.py, line \d+\), in the code of "
+    with pytest.raises(RunFailed, match=told + "kd-fox/mine 1.0$"):
+        source[1]
+    with pytest.raises(RunFailed, match=r"mine\[0\]: .*No such file[^,]*$"):  # that is the file's fault
+        source[0]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from kd_cifar_models.network import Network
 from kdcore import FeatureMap, ModelOutput, Problem, Stage, StageInfo, UserError
+
+from kd_cifar_models.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,6 +4,7 @@ from importlib import import_module
 
 import pytest
 import torch
+
 from kd_cifar_models.plugin import kd_models
 
 ENTRIES = {entry.name: entry for entry in kd_models()}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from kd_cifar_models.adapter import CifarAdapter
-
 from kdcore import StageInfo, UserError
 from kdcore.testing import adapter_checks, parametrize_with_checks
+
+from kd_cifar_models.adapter import CifarAdapter
 
 ONE_OF_EACH = [
     "cifar_resnet8",

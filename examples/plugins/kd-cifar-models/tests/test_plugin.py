@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from kdcore.testing import parametrize_with_checks, plugin_checks
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.json"))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import kdcore
 import pytest
 import torch
 from PIL import Image
-
-import kdcore
 
 CIFAR10 = os.environ.get("KD_CIFAR10")
 WEIGHTS = os.environ.get("KD_CIFAR_RESNET_WEIGHTS")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
 from kdcore import DistillerOptions
+from pydantic import Field
 
 Stage = Annotated[int, Field(strict=True, ge=1, le=4)] | Annotated[str, Field(min_length=1)]
 StageChoice = Stage | tuple[Stage, Stage]

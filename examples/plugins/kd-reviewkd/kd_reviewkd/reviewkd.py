@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
+from kdcore import Batch, ModelInfo, ModelOutput, Progress, Requires, Setup, Stage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kd_reviewkd.fusion import Fusion
-from kdcore import Batch, ModelInfo, ModelOutput, Progress, Requires, Setup, Stage
 
 if TYPE_CHECKING:
     from kd_reviewkd.options import ReviewKDOptions

@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-
 from kdcore import FeatureMap, ModelInfo, ModelOutput, Setup, StageInfo
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from kd_reviewkd.reviewkd import hcl_loss
 
 SHAPES = [(2, 3, 8, 8), (2, 3, 5, 5), (1, 2, 4, 4), (2, 2, 3, 3), (2, 2, 2, 2), (3, 2, 1, 1), (2, 2, 7, 3)]

@@ -6,12 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import kdcore
 import pytest
-from kd_reviewkd.options import ReviewKDOptions
+from kdcore.testing import distiller_checks, parametrize_with_checks, plugin_checks
 from PIL import Image
 
-import kdcore
-from kdcore.testing import distiller_checks, parametrize_with_checks, plugin_checks
+from kd_reviewkd.options import ReviewKDOptions
 
 HOME = Path(__file__).parent.parent
 README = (HOME / "README.md").read_text(encoding="utf-8")

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from kdcore import Batch, Progress, Requires
+
 from kd_reviewkd.options import ReviewKDOptions
 from kd_reviewkd.reviewkd import ReviewKD, hcl_loss, warmup_factor
-
-from kdcore import Batch, Progress, Requires
 
 BATCH = Batch(images=torch.zeros(3, 3, 2, 2), target=None)
 LATE = Progress(epoch=30.0, step=5, total_steps=10, total_epochs=40)

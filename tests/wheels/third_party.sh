@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Plugins as third parties have them: the examples, and a new one of each kind made by `kd new-plugin`. All are built
+# and installed beside kdcore's wheel alone; each is linted, type-checked, tested and run.
+set -euo pipefail
+wheels=$1
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+root=$wheels/others
+bin=$root/env/bin
+export bin OMP_NUM_THREADS=1
+uv venv --quiet --python 3.11 "$root/env"
+uv pip install --quiet --python "$bin/python" "$wheels"/kdcore-*.whl pytest ruff mypy scikit-learn
+
+cp -R "$here/examples/plugins/." "$root"
+cd "$root"
+make() { "$bin/kd" new-plugin "$@" --json >/dev/null; }
+make kd-soft --kind distiller
+make kd-maps --kind distiller --features --license Apache-2.0
+make kd-regnets --kind adapter
+make kd-shapes --kind dataset
+make kd-little-net --kind model
+
+"$bin/kd" install ./kd-*/ >install.log 2>&1 || { cat install.log; exit 1; }
+KD_STRICT_PLUGINS=1 "$bin/kd" plugins
+
+# one after the other: the first fills the cache for all
+for plugin in kd-*/; do
+    (cd "$plugin" && "$bin/mypy" --no-error-summary --cache-dir "$root/mypy") || { echo "mypy: $plugin" >&2; exit 1; }
+done
+
+check() (
+    set -euo pipefail
+    cd "$1"
+    "$bin/ruff" check --quiet .
+    # not `python -m pytest`, which would find the sources in this folder instead of what is installed
+    "$bin/pytest" -q --durations=3
+    if [ -f spec.json ]; then "$bin/kd" run spec.json; fi
+)
+logged() {
+    local status=0
+    check "$1" >"${1%/}.log" 2>&1 || status=255 # which makes xargs stop
+    printf '\n-- %s\n%s\n' "$1" "$(cat "${1%/}.log")"
+    return "$status"
+}
+export -f check logged
+printf '%s\n' kd-*/ | xargs -P 2 -I {} bash -c 'logged {}'

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
     from kdcore.features.timm import TimmAdapter
     from kdcore.hookspecs import hookimpl
-    from kdcore.options import DistillerOptions
+    from kdcore.options import DistillerOptions, Options
     from kdcore.protocols import (
         Batch,
         Distiller,
@@ -39,7 +39,7 @@ _HOMES: Final = {
     "kdcore.errors": ("Interrupted", "KdError", "Problem", "RunFailed", "UserError"),
     "kdcore.features.timm": ("TimmAdapter",),
     "kdcore.hookspecs": ("hookimpl",),
-    "kdcore.options": ("DistillerOptions",),
+    "kdcore.options": ("DistillerOptions", "Options"),
     "kdcore.protocols": (
         "Batch",
         "Distiller",
@@ -76,6 +76,7 @@ __all__ = [
     "ModelEntry",
     "ModelInfo",
     "ModelOutput",
+    "Options",
     "Paper",
     "Problem",
     "Progress",

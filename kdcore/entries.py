@@ -99,11 +99,15 @@ class AdapterEntry(Entry):
 class DatasetEntry(Entry):
     """Declares a dataset: `target` is called as `(root, split)` and returns pairs of PIL image and class index.
 
+    `options` names the pydantic model (a subclass of `kdcore.Options`) of what `data.options` of a spec may say; its
+    fields are further keyword arguments of `target`. Without it the dataset has none.
+
     Raises:
         ValueError: a field has the wrong form.
     """
 
     num_classes: int | None = None
+    options: str | None = None
 
     def __post_init__(self) -> None:
         _check_common(self)
@@ -111,11 +115,25 @@ class DatasetEntry(Entry):
             raise ValueError(
                 f"{_label(self)}: num_classes must be a positive integer, not {self.num_classes!r}"
             )
+        _check_options(self)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry(Entry):
-    """Declares a model: `target` is called as `(num_classes, in_chans, **options)` and returns an `nn.Module`."""
+    """Declares a model: `target` is called as `(num_classes, in_chans, **options)` and returns an `nn.Module`.
+
+    `options` names the pydantic model (a subclass of `kdcore.Options`) of what `options` of a spec's model may say.
+    Without it they are the keyword arguments of `target`, which are checked when the model is built.
+
+    Raises:
+        ValueError: a field has the wrong form.
+    """
+
+    options: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        _check_options(self)
 
 
 AnyEntry = DistillerEntry | AdapterEntry | DatasetEntry | ModelEntry
@@ -129,6 +147,11 @@ def _check_common(entry: AnyEntry | Entry) -> None:
     _check_text(entry, "name", _NAME, "letters, digits, '_', '.' and '-'")
     _check_line(entry, "summary")
     _check_text(entry, "target", _TARGET, "'package.module:attribute'")
+
+
+def _check_options(entry: DatasetEntry | ModelEntry) -> None:
+    if entry.options is not None:
+        _check_text(entry, "options", _TARGET, "'package.module:attribute', or None")
 
 
 def _check_text(entry: Any, field: str, form: re.Pattern[str], meaning: str) -> None:

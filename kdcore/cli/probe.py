@@ -10,6 +10,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from kdcore.entries import DistillerEntry
 from kdcore.errors import UserError
 from kdcore.plugins import Plugins
 from kdcore.plugins.importing import cause
@@ -29,7 +30,9 @@ def probe() -> Iterator[dict[str, Any]]:
     plugins = Plugins.discover(strict=False)
     for item in plugins.everything():
         problems: list[str] = []
-        for load in (plugins.load, *((plugins.load_options,) if hasattr(item.entry, "options") else ())):
+        entry = item.entry
+        options = plugins.load_options if isinstance(entry, DistillerEntry) else plugins.load_arguments
+        for load in (plugins.load, *((options,) if getattr(entry, "options", None) else ())):
             try:
                 load(item, "")
             except UserError as error:

@@ -19,6 +19,8 @@ from kdcore.recipes import recipes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydantic import BaseModel
+
     from kdcore.entries import DistillerEntry
     from kdcore.plugins import Plugins, Provided
 
@@ -128,12 +130,15 @@ def _describe(role: str, provided: Provided[Any], plugins: Plugins) -> dict[str,
     entry = provided.entry
     ambiguous = sum(item.entry.name == entry.name for item in _same_role(role, plugins)) > 1
     name = provided.qualified if ambiguous else entry.name
-    if role == "distiller":
+    model = _options_model(role, provided, plugins)
+    rows: list[dict[str, Any]] = []
+    if "options" in about:
+        about["options_model"] = about.pop("options")
+    if model is not None:
         from kdcore.cli.options_table import option_rows
 
-        rows = option_rows(plugins.load_options(provided, "kd show"))
-        about["options_model"] = about.pop("options")
-        about["options"] = rows
+        about["options"] = rows = option_rows(model)
+    if role == "distiller":
         defaults = {row["name"]: row["default"] for row in rows if not row["required"]}
         about["example"] = example(entry, defaults, name)
     elif role == "adapter":
@@ -143,6 +148,12 @@ def _describe(role: str, provided: Provided[Any], plugins: Plugins) -> dict[str,
     else:
         about["example"] = {"student": {"model": name}}
     return about
+
+
+def _options_model(role: str, provided: Provided[Any], plugins: Plugins) -> type[BaseModel] | None:
+    if role == "distiller":
+        return plugins.load_options(provided, "kd show")
+    return None if role == "adapter" else plugins.load_arguments(provided, "kd show")
 
 
 def _same_role(role: str, plugins: Plugins) -> tuple[Provided[Any], ...]:

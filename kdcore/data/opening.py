@@ -13,6 +13,7 @@ from kdcore.data.timm_names import kind_of
 from kdcore.data.timm_source import open_timm
 from kdcore.errors import KdError, Problem, UserError, listed
 from kdcore.plugins.importing import cause
+from kdcore.spec.resolve import arguments, resolve_options
 
 if TYPE_CHECKING:
     from kdcore.data.source import Source
@@ -87,14 +88,13 @@ def _open(data: DataSpec, split: str, plugins: Plugins, where: str, dataset_wher
 def _open_registered(data: DataSpec, split: str, plugins: Plugins, where: str, dataset_where: str) -> Source:
     provided = plugins.dataset(data.dataset, dataset_where)
     target = plugins.load(provided, dataset_where)
+    section = dataset_where.rpartition(".")[0]
+    options = resolve_options(provided, data.options, plugins, f"{section}.options")
+    given = data.options if options is None else arguments(options)
     by = f"{provided.qualified} {provided.plugin.version}"
     try:
-        return WrappedSource(
-            target(data.root, split),
-            provided.entry.name,
-            provided.entry.num_classes,
-            by,
-        )
+        opened = target(data.root, split, **given)
+        return WrappedSource(opened, provided.entry.name, provided.entry.num_classes, by)
     except UserError as error:
         raise UserError(
             dataclasses.replace(problem, where=problem.where or where) for problem in error.problems

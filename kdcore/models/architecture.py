@@ -14,6 +14,7 @@ from kdcore.errors import Problem, RunFailed, UserError, listed, nearest
 from kdcore.models.explain import explained, parameters_of
 from kdcore.models.small_input import SIZE, Family, require_family
 from kdcore.spec.model_options import RESERVED_OPTIONS
+from kdcore.spec.resolve import arguments, resolve_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -116,6 +117,7 @@ class PluginArchitecture:
 
     provided: Provided[ModelEntry]
     target: Callable[..., Any]
+    plugins: Plugins
 
     @property
     def name(self) -> str:
@@ -132,8 +134,10 @@ class PluginArchitecture:
         """
         if small_input:
             require_family("", self.name, where)
-        with explained(self.name, options, where, self._accepted):
-            model: Any = self.target(num_classes, in_chans, **options)
+        checked = resolve_options(self.provided, options, self.plugins, f"{where}.options")
+        given = options if checked is None else arguments(checked)
+        with explained(self.name, given, where, self._accepted):
+            model: Any = self.target(num_classes, in_chans, **given)
         if not isinstance(model, nn.Module):
             kind = type(model).__name__
             raise UserError(Problem(f"{where}.model", f"{self.name} gave no nn.Module but: {kind}"))
@@ -207,7 +211,7 @@ def find_architecture(name: str, plugins: Plugins, where: str) -> TimmArchitectu
 
 def _plugin_architecture(name: str, plugins: Plugins, where: str) -> PluginArchitecture:
     provided = plugins.model(name, where)
-    return PluginArchitecture(provided, plugins.load(provided, where))
+    return PluginArchitecture(provided, plugins.load(provided, where), plugins)
 
 
 def check_options(options: Mapping[str, Any], where: str) -> None:

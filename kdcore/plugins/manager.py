@@ -17,9 +17,11 @@ from kdcore.plugins.importing import PluginError, guarded, heavy_loaded, import_
 from kdcore.plugins.lookup import Index
 from kdcore.plugins.records import Candidate, PluginInfo, Provided, Status, normalised
 from kdcore.plugins.registry import DECLARING, Registry, check_api
-from kdcore.plugins.targets import load_options, load_target
+from kdcore.plugins.targets import load_arguments, load_options, load_target
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from kdcore.options import DistillerOptions
     from kdcore.results.rundir import RunDirectory
 
@@ -152,6 +154,16 @@ class Plugins:
             UserError: that fails, or it is no pydantic model with a field `weight`.
         """
         return load_options(provided, where)
+
+    def load_arguments(
+        self, provided: Provided[ModelEntry] | Provided[DatasetEntry], where: str
+    ) -> type[BaseModel] | None:
+        """Import the options model of a model or dataset; None where it declares none.
+
+        Raises:
+            UserError: that fails, or it is no pydantic model that refuses unknown keys.
+        """
+        return load_arguments(provided, where)
 
     def run_started(self, run: RunDirectory, warn: Warn = warn_on_stderr) -> None:
         """Tell every plugin that a run begins."""

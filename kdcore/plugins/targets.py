@@ -9,7 +9,9 @@ from kdcore.plugins.importing import PluginError, import_named, reinstall
 from kdcore.plugins.records import ENTRY_TYPES, PluginInfo, Provided
 
 if TYPE_CHECKING:
-    from kdcore.entries import AnyEntry, DistillerEntry
+    from pydantic import BaseModel
+
+    from kdcore.entries import AnyEntry, DatasetEntry, DistillerEntry, ModelEntry
     from kdcore.options import DistillerOptions
 
 
@@ -28,17 +30,41 @@ def load_options(provided: Provided[DistillerEntry], where: str) -> type[Distill
     Raises:
         UserError: importing it failed, or it is something else.
     """
-    from pydantic import BaseModel
-
     named = provided.entry.options
-    model = _load(provided, named, "its options", where)
-    if not isinstance(model, type) or not issubclass(model, BaseModel):
-        raise UserError(_problem(provided, f"{named} is no pydantic model", where))
+    model = _load_model(provided, named, where)
     if "weight" not in model.model_fields:
         raise UserError(
             _problem(provided, f"{named} has no field 'weight'; derive it from DistillerOptions", where)
         )
     return model  # type: ignore[return-value]  # any model with a weight will do
+
+
+def load_arguments(
+    provided: Provided[ModelEntry] | Provided[DatasetEntry], where: str
+) -> type[BaseModel] | None:
+    """The pydantic model of the options of a model or dataset; None where it declares none.
+
+    Raises:
+        UserError: importing it failed, or it is something else, or it lets unknown keys pass.
+    """
+    named = provided.entry.options
+    if named is None:
+        return None
+    model = _load_model(provided, named, where)
+    if model.model_config.get("extra") != "forbid":
+        raise UserError(
+            _problem(provided, f"{named} lets unknown keys pass; derive it from kdcore.Options", where)
+        )
+    return model
+
+
+def _load_model(provided: Provided[Any], named: str, where: str) -> type[BaseModel]:
+    from pydantic import BaseModel
+
+    model = _load(provided, named, "its options", where)
+    if not isinstance(model, type) or not issubclass(model, BaseModel):
+        raise UserError(_problem(provided, f"{named} is no pydantic model", where))
+    return model
 
 
 def _load(provided: Provided[Any], named: str, what: str, where: str) -> Any:

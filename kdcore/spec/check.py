@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdcore.errors import Problem, UserError
-from kdcore.spec.datasets import check_dataset
+from kdcore.spec.datasets import check_dataset, dataset_options
 from kdcore.spec.model_options import RESERVED_OPTIONS
 from kdcore.spec.models import DistillerSpec, ModelSpec, RunSpec, TeacherCacheSpec, TeacherSpec
 from kdcore.spec.names import check_model, check_optimizer, check_scheduler
 from kdcore.spec.paths import absolute, file_in_the_way, kind_of, missing
-from kdcore.spec.resolve import resolve_distiller
+from kdcore.spec.resolve import resolve_distiller, resolve_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,9 @@ class Checker:
         dataset, problems = check_dataset(spec.data, self._base, self._plugins)
         self._add(problems)
         root = None if spec.data.root is None else absolute(spec.data.root, self._base)
-        data = spec.data.model_copy(update={"dataset": dataset, "root": root})
+        options, problems = dataset_options(spec.data, self._plugins)
+        self._add(problems)
+        data = spec.data.model_copy(update={"dataset": dataset, "root": root, "options": options})
         distillers = tuple(self._distiller(item, number) for number, item in enumerate(spec.distiller))
         output = absolute(spec.output, self._base)
         changes = {
@@ -87,7 +89,28 @@ class Checker:
         for key in [key for key in model.options if key in RESERVED_OPTIONS]:
             where = f"{role}.options.{key}"
             self._add([Problem(where, "this is no option", model.options[key], hint=RESERVED_OPTIONS[key])])
+        from_run = isinstance(model, TeacherSpec) and model.run is not None
+        if not from_run and kind_of(changes.get("checkpoint", "")) != "folder":
+            changes["options"] = self._model_options(model, role)
         return model.model_copy(update=changes)
+
+    def _model_options(self, model: ModelSpec, role: str) -> dict[str, Any]:
+        """The options of a plugin's model, with the defaults of those that are left out; others as they are."""
+        if model.model is None or self.wrong(f"{role}.model"):
+            return model.options
+        try:
+            provided = self._plugins.model(model.model, f"{role}.model")
+        except UserError:  # timm's, or none
+            return model.options
+        given = {key: value for key, value in model.options.items() if key not in RESERVED_OPTIONS}
+        try:
+            options = resolve_options(provided, given, self._plugins, f"{role}.options")
+        except UserError as error:
+            self._add(error.problems)
+            return model.options
+        if options is None:
+            return model.options
+        return options.model_dump(mode="json", by_alias=True, round_trip=True)
 
     def _teacher(self, teacher: TeacherSpec) -> ModelSpec:
         checked = self._model(teacher, "teacher")

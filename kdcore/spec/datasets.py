@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import Problem, UserError, nearest
 from kdcore.spec import installed
 from kdcore.spec.paths import absolute, kind_of, missing
+from kdcore.spec.resolve import resolve_options
 
 if TYPE_CHECKING:
     from kdcore.plugins import Plugins
@@ -45,6 +46,23 @@ def check_dataset(data: DataSpec, base: Path, plugins: Plugins) -> tuple[str, li
                 Problem(WHERE, message, name, f"a folder, or a file that ends in {', '.join(TARS)}")
             ]
     return name, [_unknown(name, paths, plugins)]
+
+
+def dataset_options(data: DataSpec, plugins: Plugins) -> tuple[dict[str, Any], list[Problem]]:
+    """The dataset's options with the defaults of those that are left out, and what is wrong with them."""
+    try:
+        provided = plugins.dataset(data.dataset, WHERE)
+    except UserError:  # no registered one, or one that is told of elsewhere
+        message = "only datasets of plugins have options, and this is none"
+        return data.options, [Problem("data.options", message, data.options)] if data.options else []
+    try:
+        options = resolve_options(provided, data.options, plugins, "data.options")
+    except UserError as error:
+        return data.options, list(error.problems)
+    if options is not None:
+        return options.model_dump(mode="json", by_alias=True, round_trip=True), []
+    message = f"dataset '{provided.entry.name}' has no options"
+    return data.options, [Problem(f"data.options.{key}", message, data.options[key]) for key in data.options]
 
 
 def _registered(data: DataSpec, plugins: Plugins) -> list[Problem]:

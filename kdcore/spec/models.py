@@ -86,6 +86,9 @@ class DataSpec(Section):
         "factory ('torch/cifar100', 'hfds/...', 'wds/...').",
     )
     root: Text | None = Field(None, description="Where the dataset lies or is downloaded to.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of a plugin's dataset (kd show NAME)."
+    )
     train_split: str = Field("train", description="Name of the split to train on.")
     eval_split: str | None = Field(
         "test",
@@ -157,7 +160,8 @@ class ModelSpec(Section):
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="Arguments for the model's constructor, such as {'drop_path_rate': 0.1}.",
+        description="Arguments for the model's constructor, such as {'drop_path_rate': 0.1}; those of a plugin's "
+        "model: kd show NAME.",
     )
     adapter: Text | None = Field(
         None,

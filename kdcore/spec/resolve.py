@@ -1,23 +1,25 @@
-"""From a distiller's name and options to its declaration and its checked options."""
+"""From names and options to declarations and checked options."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from kdcore.errors import Problem, UserError
+from kdcore.plugins.targets import role_of
 from kdcore.spec.loaded import ResolvedDistiller
 from kdcore.spec.problems import faults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kdcore.entries import DistillerEntry
-    from kdcore.options import DistillerOptions
+    from kdcore.entries import DatasetEntry, ModelEntry
     from kdcore.plugins import Plugins, Provided
+
+AnyOptions = TypeVar("AnyOptions", bound=BaseModel)
 
 
 def resolve_distiller(
@@ -36,14 +38,36 @@ def resolve_distiller(
     return ResolvedDistiller(provided, _validated(model, options, provided, where), name)
 
 
+def resolve_options(
+    provided: Provided[ModelEntry] | Provided[DatasetEntry],
+    options: Mapping[str, Any],
+    plugins: Plugins,
+    where: str,
+) -> BaseModel | None:
+    """The options of a plugin's model or dataset, with the defaults of the others; None where it declares no model.
+
+    Problems with an option are told at `where.option`.
+
+    Raises:
+        UserError: with all problems.
+    """
+    model = plugins.load_arguments(provided, where)
+    return None if model is None else _validated(model, options, provided, where)
+
+
+def arguments(options: BaseModel) -> dict[str, Any]:
+    """The options as keyword arguments: by the names of the fields, their values as they are."""
+    return {name: getattr(options, name) for name in type(options).model_fields}
+
+
 def _validated(
-    model: type[DistillerOptions], options: Mapping[str, Any], provided: Provided[DistillerEntry], where: str
-) -> DistillerOptions:
+    model: type[AnyOptions], options: Mapping[str, Any], provided: Provided[Any], where: str
+) -> AnyOptions:
     plugin = provided.plugin
     try:
         return _validate(model, dict(options))
     except ValidationError as error:
-        owner = f"distiller '{provided.entry.name}'"
+        owner = f"{role_of(provided.entry)} '{provided.entry.name}'"
         found = faults(error, dict(options), _schema(model), (), owner=owner)
         raise UserError(_at(where, fault.problem) for fault in found) from error
     except Exception as error:
@@ -53,7 +77,7 @@ def _validated(
         raise UserError(Problem(where, message, hint="this is a mistake in the plugin")) from error
 
 
-def _validate(model: type[DistillerOptions], options: dict[str, Any]) -> DistillerOptions:
+def _validate(model: type[AnyOptions], options: dict[str, Any]) -> AnyOptions:
     try:
         text = json.dumps(options)
     except (TypeError, ValueError):
@@ -69,7 +93,7 @@ def _validate(model: type[DistillerOptions], options: dict[str, Any]) -> Distill
         return lax
 
 
-def _validate_lax(model: type[DistillerOptions], options: Mapping[str, Any]) -> DistillerOptions | None:
+def _validate_lax(model: type[AnyOptions], options: Mapping[str, Any]) -> AnyOptions | None:
     """The options if they are right without strictness, and none of them became a number that was none."""
     try:
         validated = model.model_validate(options)

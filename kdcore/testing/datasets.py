@@ -11,6 +11,7 @@ from PIL import Image
 
 from kdcore.errors import KdError, UserError, shown
 from kdcore.plugins import get_plugins
+from kdcore.spec.resolve import arguments, resolve_options
 from kdcore.testing.check import Violation, rule, skip
 from kdcore.testing.declared import call_faults
 
@@ -51,7 +52,8 @@ class DatasetSubject:
     def faults(self) -> list[str]:
         """What is wrong with the declared target."""
         try:
-            return list(call_faults(self._target, self.provided.entry.target, ("root", "split")))
+            options = get_plugins().load_arguments(self.provided, self.name)
+            return list(call_faults(self._target, self.provided.entry.target, ("root", "split"), options))
         except UserError as error:
             return [str(error)]
 
@@ -67,7 +69,8 @@ class DatasetSubject:
         """
         if self.faults:
             skip("it cannot be called: see the check 'declaration'")
-        return self._target(self._root, split)
+        options = resolve_options(self.provided, {}, get_plugins(), "options")
+        return self._target(self._root, split, **({} if options is None else arguments(options)))
 
     @cached_property
     def opened(self) -> dict[str, Any] | Exception:

@@ -52,12 +52,15 @@ def adapter_faults(target: Any, named: str) -> Iterator[str]:
             yield from signature_faults(found, own, f"{named}.{method}")
 
 
-def call_faults(target: Any, named: str, arguments: tuple[str, ...]) -> Iterator[str]:
-    """How a dataset's or a model's target is no callable of these arguments."""
+def call_faults(
+    target: Any, named: str, arguments: tuple[str, ...], options: type[BaseModel] | None = None
+) -> Iterator[str]:
+    """How a dataset's or a model's target is no callable of these arguments, and of its options by name."""
     if not callable(target):
         yield f"{named} is {described(target)}, which cannot be called"
         return
-    yield from signature_faults(target, arguments, f"{named}({', '.join(arguments)})")
+    keywords = () if options is None else tuple(options.model_fields)
+    yield from signature_faults(target, arguments, f"{named}({', '.join(arguments)})", keywords)
 
 
 def model_faults(named: str) -> Iterator[str]:
@@ -75,17 +78,20 @@ def model_faults(named: str) -> Iterator[str]:
         yield f"the model class {named} is {described(found)}, not a subclass of nn.Module"
 
 
-def signature_faults(function: Any, arguments: tuple[str, ...], named: str) -> Iterator[str]:
-    """Whether a function can be called with so many positional arguments."""
+def signature_faults(
+    function: Any, arguments: tuple[str, ...], named: str, keywords: tuple[str, ...] = ()
+) -> Iterator[str]:
+    """Whether a function can be called with so many positional arguments, and these by name."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # written in C: nothing to look at
         return
     try:
-        signature.bind(*arguments)
+        signature.bind(*arguments, **dict.fromkeys(keywords))
     except TypeError as error:
         wanted = ", ".join(arguments) or "nothing"
-        yield f"{named} cannot be called with {wanted} by position ({error}); its signature is {signature}"
+        wanted += " by position" + (f" and the options {', '.join(keywords)} by name" if keywords else "")
+        yield f"{named} cannot be called with {wanted} ({error}); its signature is {signature}"
 
 
 def described(value: Any) -> str:

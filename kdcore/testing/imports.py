@@ -24,7 +24,7 @@ def heavy_imports(plugin: PluginInfo) -> dict[str, list[str]]:
         Violation: importing them failed.
     """
     options = tuple(
-        dict.fromkeys(getattr(entry, "options", "").partition(":")[0] for entry in plugin.entries)
+        dict.fromkeys((getattr(entry, "options", None) or "").partition(":")[0] for entry in plugin.entries)
     )
     return _looked(plugin.value, tuple(filter(None, options)), tuple(sys.path))
 

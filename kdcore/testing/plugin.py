@@ -133,7 +133,7 @@ def targets(subject: PluginSubject) -> None:
     """
     faults = []
     for entry in subject.loaded().entries:
-        for named in (entry.target, *([entry.options] if isinstance(entry, DistillerEntry) else ())):
+        for named in filter(None, (entry.target, getattr(entry, "options", None))):
             try:
                 import_named(named)
             except PluginError as broken:
@@ -166,24 +166,31 @@ def declarations(subject: PluginSubject) -> None:
             faults += adapter_faults(target, entry.target)
         else:
             arguments = ("num_classes", "in_chans") if isinstance(entry, ModelEntry) else ("root", "split")
-            faults += call_faults(target, entry.target, arguments)
+            try:
+                options = get_plugins().load_arguments(Provided(entry, subject.info), subject.name)
+            except UserError as error:
+                if _importable(entry.options or ""):
+                    faults.append(str(error))
+                continue
+            faults += call_faults(target, entry.target, arguments, options)
     if faults:
         raise Violation("; ".join(faults))
 
 
 @rule("plugin")
 def options_documented(subject: PluginSubject) -> None:
-    """Every option of its distillers has a default and a description.
+    """Every option of its distillers, models and datasets has a default and a description.
 
-    A spec may name a distiller and nothing else. The descriptions are what `kd show`, the JSON Schema and error
+    A spec may name a thing and nothing else. The descriptions are what `kd show`, the JSON Schema and error
     messages say.
 
     Write each field as `Field(default=..., description="...")`.
     """
     faults = []
     for label, entry, _ in subject.things():
-        if isinstance(entry, DistillerEntry) and _importable(entry.options):
-            model = import_named(entry.options)[1]
+        named = getattr(entry, "options", None)
+        if named is not None and _importable(named):
+            model = import_named(named)[1]
             faults += (
                 [f"{label}: {fault}" for fault in field_faults(model)]
                 if hasattr(model, "model_fields")

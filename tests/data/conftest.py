@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kdcore import DatasetEntry
 from kdcore.data.inputs import InputConfig
 from kdcore.errors import Problem, UserError, nearest
 from kdcore.spec.models import DataSpec
@@ -45,9 +46,13 @@ class FakePlugins:
 
     targets: dict[str, Any] = field(default_factory=dict)
     num_classes: int | None = None
+    options: Any = None
+
+    def load_arguments(self, provided: Any, where: str) -> Any:
+        return self.options
 
     def _provided(self, name: str) -> Any:
-        entry = SimpleNamespace(name=name, num_classes=self.num_classes)
+        entry = DatasetEntry(name, "Pictures.", "fake:Pictures", self.num_classes)
         plugin = SimpleNamespace(name="fake", version="1.2")
         return SimpleNamespace(entry=entry, plugin=plugin, qualified=f"fake/{name}")
 

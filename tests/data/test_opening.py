@@ -4,6 +4,7 @@ import tarfile
 
 import pytest
 
+from kdcore import Options
 from kdcore.data.opening import check_same_classes, open_split
 from kdcore.data.source import Source
 from kdcore.errors import Problem, UserError
@@ -24,6 +25,22 @@ def test_registered(make_plugins, make_data, make_pairs):
     assert opened(make_data(dataset="mine", root="r"), plugins).num_classes == 3
     assert len(opened(make_data(dataset="fake/mine"), plugins, "test")) == 6
     assert asked == [("r", "train"), (None, "test")]
+
+
+class Drawn(Options):
+    sizes: tuple[int, ...] = (3, 4)
+    count: int = 6
+
+
+def test_its_options_are_checked_and_given(make_plugins, make_data, make_pairs):
+    plugins = make_plugins(
+        {"mine": lambda root, split, *, sizes, count: make_pairs(count, sizes=sizes)}, options=Drawn
+    )
+    source = opened(make_data(dataset="mine", options={"sizes": [5]}), plugins)
+    assert len(source) == 6
+    assert source._dataset.sizes == (5,)
+    with pytest.raises(UserError, match=r"data\.options\.count: a whole number is wanted"):
+        opened(make_data(dataset="mine", options={"count": "x"}), plugins)
 
 
 def test_digits_by_the_real_plugins(make_data):

@@ -6,9 +6,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from pydantic import Field
 from torch import nn
 
-from kdcore import ModelEntry, hookimpl
+from kdcore import ModelEntry, Options, hookimpl
 from kdcore.models import BuiltModel, build_model
 from kdcore.plugins import Plugins
 from kdcore.plugins.records import Candidate
@@ -27,17 +28,28 @@ class TinyNet(nn.Module):
         return self.fc(self.features(images).mean((2, 3)))
 
 
+class TinyOptions(Options):
+    """What a spec may say of it."""
+
+    width: int = Field(default=6, ge=1, description="Channels.")
+    bias: bool = Field(default=False, description="Of the classifier.")
+
+
 @pytest.fixture
 def plugins(monkeypatch) -> Plugins:
     """kdcore's own things, and a plugin 'nets' with the models 'tiny-net', 'no-model' and 'resnet10t'."""
     home, plugin = ModuleType("nets_under_test"), ModuleType("plugin_nets")
     home.TinyNet, home.no_model = TinyNet, lambda num_classes, in_chans: 3
+    home.TinyOptions = TinyOptions
 
     @hookimpl
     def kd_models():
         return [
             ModelEntry("tiny-net", "A net.", "nets_under_test:TinyNet"),
             ModelEntry("no-model", "Not a net.", "nets_under_test:no_model"),
+            ModelEntry(
+                "checked-net", "With options.", "nets_under_test:TinyNet", "nets_under_test:TinyOptions"
+            ),
             ModelEntry("resnet10t", "Not timm's.", "nets_under_test:TinyNet"),
         ]
 

@@ -108,6 +108,17 @@ def test_encoders(build):
         build("qwen3_vit_88m_enc", device="meta", image_size=None)
 
 
+def test_a_plugins_model_with_an_options_model(build, plugins):
+    built = build("checked-net", known=plugins, options={"width": 7})
+    assert (built.model.fc.in_features, built.model.fc.bias) == (7, None)
+    assert build("checked-net", known=plugins).model.fc.in_features == 6
+    with pytest.raises(UserError) as caught:
+        build("checked-net", known=plugins, options={"widht": 7, "bias": 3})
+    problems = {problem.where: problem for problem in caught.value.problems}
+    assert problems.keys() == {"student.options.widht", "student.options.bias"}
+    assert problems["student.options.widht"].nearest == "width"
+
+
 def test_plugin_models(build, plugins):
     built = build("tiny-net", known=plugins, options={"width": 7}, image_size=None)
     assert built.model.fc.in_features == 7

@@ -31,18 +31,34 @@ def kd_feature_adapters():
 
 @hookimpl
 def kd_datasets():
-    return [DatasetEntry(name="pictures", summary="s", target="a:b", num_classes=3)]
+    return [
+        DatasetEntry(name="pictures", summary="s", target="a:b", num_classes=3),
+        DatasetEntry(name="drawn", summary="s", target="a:b", options="spec_toys.options:DrawnOptions"),
+    ]
 
 @hookimpl
 def kd_models():
-    return [ModelEntry(name=name, summary="s", target="a:b") for name in ("toynet", "resnet18")]
+    entries = [ModelEntry(name=name, summary="s", target="a:b") for name in ("toynet", "resnet18")]
+    for name, options in (("wide", "WideOptions"), ("lax", "LaxOptions"), ("lost", "Absent")):
+        entries.append(ModelEntry(name=name, summary="s", target="a:b", options="spec_toys.options:" + options))
+    return entries
 """
 
 OPTIONS = """
 from __future__ import annotations
 from typing import Literal
 from pydantic import BaseModel, Field, field_validator
-from kdcore import DistillerOptions
+from kdcore import DistillerOptions, Options
+
+class WideOptions(Options):
+    width: int = Field(2, ge=1, description="How wide.")
+    sizes: tuple[int, ...] = Field((3, 4), description="Sizes.")
+
+class DrawnOptions(Options):
+    shape: Literal["round", "square"] = Field("round", description="What is drawn.")
+
+class LaxOptions(BaseModel):
+    width: int = Field(2, description="How wide.")
 
 class Inner(BaseModel):
     depth: int = Field(2, ge=1, description="How deep.")

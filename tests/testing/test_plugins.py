@@ -17,6 +17,17 @@ API = "PLUGIN_API = 1\n"
 OPTIONS = """\
 from pydantic import Field
 from kdcore import DistillerOptions
+from kdcore import Options as Base
+from pydantic import BaseModel
+
+class Sized(Base):
+    a: int = Field(default=1, description="A.")
+
+class Lax(BaseModel):
+    a: int = Field(default=1, description="A.")
+
+class Bare(Base):
+    a: int
 
 class Options(DistillerOptions):
     a: int = Field(default=1, description="A.")
@@ -36,6 +47,7 @@ class OldMethod(nn.Module):
     def forward(self, student, teacher): return {}
 
 def data(root, split): ...
+def sized(root, split, *, a): ...
 """
 
 
@@ -118,6 +130,39 @@ def test_a_good_one_passes(install, look):
     install("kd-fox-good", API + distiller())
     found = look(plugin_checks("kd_fox_good"))
     assert (found.failed, found.skipped) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "failed"),
+    [
+        ("sized", "Sized", None),
+        (
+            "data",
+            "Sized",
+            (
+                "declarations",
+                r"cannot be called with root, split by position and the options a by name \(got an unex",
+            ),
+        ),
+        ("sized", "Lax", ("declarations", "Lax lets unknown keys pass; derive it from kdcore.Options")),
+        ("sized", "Absent", ("targets", "dataset 'hens': .*_options:Absent")),
+        (
+            "sized",
+            "Bare",
+            ("options_documented", "dataset 'hens': option 'a' has no default; dataset 'hens'"),
+        ),
+    ],
+)
+def test_options_of_datasets_and_models(install, look, target, options, failed):
+    name = f"kd-fox-{target}-{options}".lower()
+    declared = (
+        f"name='hens', summary='S.', target='MODULE_things:{target}', options='MODULE_options:{options}'"
+    )
+    install(name, f"{API}@hookimpl\ndef kd_datasets():\n    return [DatasetEntry({declared})]\n")
+    found = look(plugin_checks(name)).failed
+    assert list(found) == ([] if failed is None else [failed[0]])
+    if failed is not None:
+        assert re.search(failed[1], found[failed[0]]), found
 
 
 @pytest.mark.parametrize("name", ["kdcore", "kd-classic", "kd-feature", "kd-ofa"])

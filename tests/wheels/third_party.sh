@@ -12,6 +12,7 @@ uv pip install --quiet --python "$bin/python" "$wheels"/kdcore-*.whl pytest ruff
 
 cp -R "$here/examples/plugins/." "$root"
 cd "$root"
+mv kd-broken broken # which no other plugin may notice: it comes last
 make() { "$bin/kd" new-plugin "$@" --json >/dev/null; }
 make kd-soft --kind distiller
 make kd-maps --kind distiller --features --license Apache-2.0
@@ -43,3 +44,19 @@ logged() {
 }
 export -f check logged
 printf '%s\n' kd-*/ | xargs -P 2 -I {} bash -c 'logged {}'
+
+printf '\n-- beside broken plugins\n'
+"$bin/ruff" check --quiet broken
+(cd broken && "$bin/mypy" --no-error-summary --cache-dir "$root/mypy")
+"$bin/kd" list-distillers --json >before.json
+"$bin/kd" install ./broken ./broken/twin >install.log 2>&1 || { cat install.log; exit 1; }
+"$bin/kd" --help >/dev/null
+"$bin/kd" plugins
+"$bin/kd" list-distillers --json 2>warnings.txt >after.json
+grep -c "is broken: " warnings.txt
+"$bin/python" - <<'PYTHON'
+import json
+before, after = (json.load(open(name)) for name in ("before.json", "after.json"))
+assert before == [item for item in after if item["name"] != "broken-twice"]
+PYTHON
+"$bin/kd" validate kd-soft/spec.json

@@ -31,6 +31,7 @@ _MAY_CHANGE = frozenset(
         "recipe.applied",
         "data.workers",
         "checkpoint.minutes",
+        "trackers",
         "teacher_cache.folder",
         "train.fsdp",
         "train.grad_checkpointing",

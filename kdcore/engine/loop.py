@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kdcore.engine.prepare import Prepared
     from kdcore.engine.signals import StopRequest
     from kdcore.engine.teacher_images import TeacherImages
+    from kdcore.engine.trackers import Trackers
     from kdcore.plugins import Plugins
     from kdcore.results.rundir import RunDirectory
     from kdcore.spec.models import RunSpec
@@ -58,6 +59,7 @@ class Training:
         plugins: Plugins,
         stop: StopRequest,
         cached_teacher: CachedTeacher | None = None,
+        trackers: Trackers | None = None,
     ) -> None:
         self.spec = spec
         self.distillation = prepared.distillation
@@ -73,6 +75,7 @@ class Training:
         self.display = display
         self.plugins = plugins
         self.stop = stop
+        self.trackers = trackers
         self.checkpoints = Checkpoints(run.checkpoints)
         self.skipped = Skipped(prepared.train, prepared.eval, display) if spec.data.skip_broken else None
         self.meter = Meter(accelerator.device)
@@ -266,6 +269,8 @@ class Training:
         self.display.epoch_ended(record)
         if self.accelerator.is_main_process:
             self.run.write_metrics(self.records)
+            if self.trackers is not None:
+                self.trackers.epoch_ended(self.records)
             self.plugins.epoch_ended(self.run, record)
         (stop,) = self._agree(self.stop.signal is not None)
         if stop and self.epoch < self.spec.train.epochs:

@@ -11,6 +11,7 @@ from kdcore.engine.optim import build_optimizer, build_scheduler
 from kdcore.engine.prepare import Prepared, Splits, open_splits, prepare
 from kdcore.engine.sharding import problems as sharding_problems
 from kdcore.errors import Problem, UserError
+from kdcore.spec.trackers import missing_libraries
 
 if TYPE_CHECKING:
     from kdcore.plugins import Plugins
@@ -58,6 +59,8 @@ def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
     from kdcore.plugins import get_plugins
 
     plugins = plugins or get_plugins()
+    if missing := list(missing_libraries(loaded.spec.trackers)):
+        raise UserError(missing)
     teacher_classes: int | None = None
     if loaded.teacher is not None:
         try:

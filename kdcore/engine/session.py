@@ -19,6 +19,7 @@ from kdcore.engine.api import RunResult
 from kdcore.engine.loop import Training
 from kdcore.engine.preflight import count
 from kdcore.engine.prepare import Prepared, Splits, open_splits, prepare
+from kdcore.engine.trackers import Trackers
 from kdcore.errors import Problem, UserError
 from kdcore.models import save_student
 from kdcore.results.environment import environment
@@ -54,6 +55,7 @@ class Session:
         self.directory = directory
         self.display = display
         self.stop = stop
+        self.trackers = Trackers(directory, display.warn)
         self.training: Training | None = None
         self.prepared: Prepared | None = None
 
@@ -83,7 +85,9 @@ class Session:
             about = environment(
                 self.plugins, accelerator.device, accelerator.num_processes, self.directory.path.parent
             )
-            self.directory.begin(json.loads(json.dumps(resolved_dict(self.loaded))), about)
+            resolved = json.loads(json.dumps(resolved_dict(self.loaded)))
+            self.directory.begin(resolved, about)
+            self.trackers.start(self.spec, resolved)
         if self.spec.train.fsdp is not None and training.shards is None:
             self.display.note("fsdp     there is one process: it has all weights")
         self._resume(training)
@@ -103,6 +107,7 @@ class Session:
     def conclude(self, status: str, error: str | None = None) -> dict[str, Any]:
         """The summary as things stand; written unless the run is finished, when the student comes first."""
         training, prepared = self.training, self.prepared
+        self.trackers.close()
         if training is None or prepared is None:
             return {"status": status}
         last: dict[str, Any] = training.records[-1] if training.records else {}
@@ -170,6 +175,7 @@ class Session:
             self.plugins,
             self.stop,
             cached,
+            self.trackers,
         )
 
     def _resume(self, training: Training) -> None:

@@ -96,9 +96,9 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Remove what an earlier run left here, and nothing else."""
-        for name in ("checkpoints", "student", "student-ema", "figures"):
+        for name in ("checkpoints", "student", "student-ema", "figures", "tensorboard"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (SUMMARY, METRICS, ENVIRONMENT, "report.html", SPEC):
+        for name in (SUMMARY, METRICS, ENVIRONMENT, "trackers.json", "report.html", SPEC):
             (self.path / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager

@@ -12,6 +12,7 @@ from kdcore.spec.models import DistillerSpec, ModelSpec, RunSpec, TeacherCacheSp
 from kdcore.spec.names import check_model, check_optimizer, check_scheduler
 from kdcore.spec.paths import absolute, file_in_the_way, kind_of, missing
 from kdcore.spec.resolve import resolve_distiller, resolve_options
+from kdcore.spec.trackers import check_trackers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,6 +67,7 @@ class Checker:
         self.spec = spec.model_copy(update=changes)
         self._add(check_optimizer(spec.optimizer.name, "optimizer.name"))
         self._add(check_scheduler(spec.scheduler.name, "scheduler.name"))
+        self._add(check_trackers(spec.trackers))
         self._add(self._together())
         self._add(self._directory())
         self._weigh_task()

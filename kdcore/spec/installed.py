@@ -1,6 +1,6 @@
-"""Which names the installed timm knows, read from its source text: importing it takes seconds, and torch.
+"""Which names the installed timm and accelerate know, read from their source text: importing them takes seconds.
 
-Only registered names are looked for. Where timm's files are not found in the form that is expected, the answer
+Only registered names are looked for. Where their files are not found in the form that is expected, the answer
 is None: then the names are checked later, when models and optimizers are built.
 """
 
@@ -24,14 +24,19 @@ _OPTIMIZER: Final = re.compile(r"OptimInfo\(\s*(?:name=)?'(\w+)',\s*(?:opt_class
 _ALIAS: Final = re.compile(r"register_alias\('(\w+)'")
 _SCHEDULER: Final = re.compile(r"\bsched (?:==|!=) '(\w+)'|\bsched in \(([^)]*)\)")
 _PREFIX: Final = re.compile(r"\bprefix == '(\w+)'")
+_TRACKERS: Final = re.compile(r"^LOGGER_TYPE_TO_CLASS = \{(.*?)^\}", re.MULTILINE | re.DOTALL)
 _TORCH: Final = re.compile(r"\bname == '(\w+)'|^    (\w+)=\w+,$", re.MULTILINE)
 
 
-@cache
 def timm_folder() -> Path | None:
     """Where timm is installed; finding it does not import it."""
+    return _folder("timm")
+
+
+@cache
+def _folder(package: str) -> Path | None:
     try:
-        found = importlib.util.find_spec("timm")
+        found = importlib.util.find_spec(package)
     except (ImportError, ValueError):
         return None
     folders = list(found.submodule_search_locations or ()) if found is not None else []
@@ -43,6 +48,18 @@ def models() -> frozenset[str] | None:
     """Timm's models, without the tags of their weights."""
     texts = _models_files()
     return frozenset(name.decode() for text in texts for name in _REGISTERED.findall(text)) or None
+
+
+@cache
+def model_files() -> dict[str, str]:
+    """The file of timm that has a model, without its suffix, by the model's name."""
+    folder = timm_folder()
+    files = () if folder is None else sorted((folder / "models").glob("*.py"))
+    return {
+        name.decode(): file.stem
+        for file in files
+        for name in _REGISTERED.findall(_quietly(file.read_bytes, b""))
+    }
 
 
 @cache
@@ -89,14 +106,21 @@ def torch_datasets() -> frozenset[str] | None:
 
 
 @cache
+def trackers() -> frozenset[str] | None:
+    """Accelerate's trackers of experiments."""
+    block = _TRACKERS.search(_read("tracking.py", "accelerate"))
+    return frozenset(re.findall(r'"(\w+)":', block[1])) if block is not None else None
+
+
+@cache
 def _models_files() -> tuple[bytes, ...]:
     folder = timm_folder()
     files = () if folder is None else sorted((folder / "models").glob("*.py"))
     return tuple(_quietly(file.read_bytes, b"") for file in files)
 
 
-def _read(name: str) -> str:
-    folder = timm_folder()
+def _read(name: str, package: str = "timm") -> str:
+    folder = _folder(package)
     return "" if folder is None else _quietly(lambda: (folder / name).read_text(encoding="utf-8"), "")
 
 

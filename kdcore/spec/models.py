@@ -361,6 +361,28 @@ Distillers = Annotated[
 ]
 
 
+class TrackerSpec(BaseModel):
+    """One tracker: its name, and its options beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: Text = Field(description="A name that accelerate has: 'tensorboard', 'wandb', 'mlflow', ...")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the spec gives beside the name."""
+        return dict(self.model_extra or {})
+
+
+Trackers = Annotated[
+    tuple[TrackerSpec, ...],
+    BeforeValidator(_as_list),
+    Field(
+        json_schema_extra={"x-words": "a tracker's name, an object of 'name' and options, or a list of these"}
+    ),
+]
+
+
 class AppliedRecipe(Section):
     """The recipe that a resolved spec was made with; nothing is taken from it any more."""
 
@@ -402,6 +424,11 @@ class RunSpec(Section):
     )
     teacher_cache: TeacherCacheSpec | None = Field(
         None, description="The cache of the teacher's outputs; null: the teacher is asked in each step."
+    )
+    trackers: Trackers = Field(
+        (),
+        description="Where else an epoch's metrics go, by accelerate: 'tensorboard', 'wandb', 'mlflow', 'comet_ml', "
+        "'aim', 'clearml', 'dvclive', 'swanlab', 'trackio'; an object of name and options for what it takes.",
     )
 
     @model_serializer(mode="wrap")

@@ -89,8 +89,8 @@ class Overrides:
             if isinstance(node, dict) and node.get(key) is None:
                 node[key] = {}
                 created = created or place(done)
-            elif isinstance(node[key], str) and done[0] == "distiller" and len(done) <= 2:
-                node[key] = {"name": node[key]}  # a distiller without options may be written as its name
+            elif isinstance(node[key], str) and done[0] in ("distiller", "trackers") and len(done) <= 2:
+                node[key] = {"name": node[key]}  # one without options may be written as its name
             node = node[key]
         self._origins.note(created or place(done), override.flag)
         return None

@@ -66,18 +66,25 @@ def test_unknown_torch_datasets_are_told_so_by_timm(tmp_path):
         create_dataset("torch/nothing", root=str(tmp_path), split="train")
 
 
+def test_trackers_are_those_of_accelerate():
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+    assert installed.trackers() == frozenset(LOGGER_TYPE_TO_CLASS)
+
+
 def test_nothing_is_imported():
     code = (
         "import sys; from kdcore.spec import installed as i; i.models(); i.optimizers(); i.schedulers();"
-        "assert not {'timm', 'torch', 'numpy'} & set(sys.modules)"
+        "assert i.trackers(); assert not {'timm', 'torch', 'numpy', 'accelerate'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_without_timm_nothing_is_said(monkeypatch, tmp_path):
-    for answer in (installed.models, installed.optimizers, installed.schedulers, installed.torch_datasets):
+def test_without_timm_and_accelerate_nothing_is_said(monkeypatch, tmp_path):
+    answers = (installed.models, installed.optimizers, installed.schedulers, installed.torch_datasets)
+    for answer in (*answers, installed.trackers):
         for found in (None, tmp_path):
-            monkeypatch.setattr(installed, "timm_folder", lambda found=found: found)
+            monkeypatch.setattr(installed, "_folder", lambda package, found=found: found)
             installed._models_files.cache_clear()
             assert answer.__wrapped__() is None
     installed._models_files.cache_clear()

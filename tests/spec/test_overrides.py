@@ -99,3 +99,8 @@ def test_the_flag_is_told_beside_what_it_set():
     assert origins.told("train.batch_size") == "train.batch_size"
     assert origins.told("foot") == "foot"
     assert len(origins.told("x")) < 80
+
+
+def test_a_tracker_that_is_a_name_takes_options():
+    spec = applied({"trackers": ["wandb"]}, "trackers.0.project=ours")
+    assert spec == {"trackers": [{"name": "wandb", "project": "ours"}]}

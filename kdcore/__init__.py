@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kdcore.engine.distillation import Distillation, DistillationOutput
     from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, Paper
     from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
+    from kdcore.exporting.api import ExportResult, export
     from kdcore.features.timm import TimmAdapter
     from kdcore.hookspecs import hookimpl
     from kdcore.options import DistillerOptions, Options
@@ -56,6 +57,7 @@ _HOMES: Final = {
     "kdcore.spec.models": ("RunSpec",),
     "kdcore.engine.distillation": ("Distillation", "DistillationOutput"),
     "kdcore.engine.api": ("RunResult", "run"),
+    "kdcore.exporting.api": ("ExportResult", "export"),
 }
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -69,6 +71,7 @@ __all__ = [
     "Distiller",
     "DistillerEntry",
     "DistillerOptions",
+    "ExportResult",
     "FeatureAdapter",
     "FeatureMap",
     "Interrupted",
@@ -90,6 +93,7 @@ __all__ = [
     "TimmAdapter",
     "UserError",
     "__version__",
+    "export",
     "hookimpl",
     "run",
 ]

@@ -14,6 +14,7 @@ from kdcore.cli import lists, output
 from kdcore.cli.cache import cache_commands
 from kdcore.cli.cache_teacher import cache_teacher
 from kdcore.cli.doctor import doctor
+from kdcore.cli.export import export
 from kdcore.cli.install import install, uninstall
 from kdcore.cli.new_plugin import new_plugin
 from kdcore.cli.plugins import plugins
@@ -64,6 +65,7 @@ def application(*, completion: bool = True) -> typer.Typer:
     commands: dict[str, Callable[..., None]] = {
         "run": run,
         "validate": validate,
+        "export": export,
         "cache-teacher": cache_teacher,
         "schema": schema,
         "list-distillers": lists.list_distillers,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _KEPT = 2
 _STEP = "step-"
 _STATE = "state.safetensors"
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 BEST = "best"
 
 
@@ -65,7 +65,7 @@ class Checkpoints:
         try:
             temporary.mkdir(parents=True)
             digest = write_state(temporary / _STATE, state)
-            write_json(temporary / _MANIFEST, {**about, "sha256": {_STATE: digest}})
+            write_json(temporary / MANIFEST, {**about, "sha256": {_STATE: digest}})
             if target.exists():
                 # a folder cannot be replaced in one step: the old one stays, under a name that `_clean` knows
                 target.rename(self.folder / f".{name}.old")
@@ -78,9 +78,9 @@ class Checkpoints:
     def _read(self, name: str) -> dict[str, Any]:
         folder = self.folder / name
         try:
-            digest = json.loads((folder / _MANIFEST).read_bytes())["sha256"][_STATE]
+            digest = json.loads((folder / MANIFEST).read_bytes())["sha256"][_STATE]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Damaged(f"{_MANIFEST} is damaged or missing") from error
+            raise Damaged(f"{MANIFEST} is damaged or missing") from error
         state: dict[str, Any] = read_state(folder / _STATE, digest)
         return state
 

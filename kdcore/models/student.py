@@ -30,7 +30,7 @@ UNKNOWN_TO_TIMM: Final = "_needs_kdcore"
 does not build another one. `load_student` loads it."""
 
 # of timm's pretrained_cfg: what describes the architecture, not the weights it once came with
-_KEPT: Final = ("pool_size", "crop_mode", "first_conv", "classifier", "fixed_input_size", "license")
+_KEPT: Final = ("pool_size", "first_conv", "classifier", "fixed_input_size", "license")
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,7 @@ def _config(
             "input_size": [in_chans, *taken.image_size],
             "interpolation": taken.interpolation,
             "crop_pct": taken.crop_pct,
+            "crop_mode": "center",  # as kd evaluates, whatever the weights it once came with were evaluated with
             "mean": list(per_channel(taken.mean, in_chans)),
             "std": list(per_channel(taken.std, in_chans)),
             "num_classes": num_classes,

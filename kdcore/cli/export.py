@@ -1,0 +1,100 @@
+"""`kd export`: a run's student for other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kdcore.cli import output as out
+from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
+from kdcore.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from kdcore.exporting.api import ExportResult
+    from kdcore.exporting.students import Weights
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", show_default=False)]
+Ema = Annotated[bool, typer.Option("--ema", help="Take the averaged weights (train.ema).")]
+Best = Annotated[
+    bool, typer.Option("--best", help="Take the weights of the best epoch, also of a run that goes on.")
+]
+
+
+def export(
+    run: RunPath,
+    to: Annotated[
+        str,
+        typer.Option(metavar="FORMAT", help="timm, torch, onnx, pt2 or torchscript.", show_default=False),
+    ],
+    ema: Ema = False,
+    best: Best = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantise to 8 bits, calibrated on training images (onnx).")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write; else RUN/export/FORMAT.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Compare on so many evaluation images; else 256, or all with --int8. 0: no check.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Export the student of RUN for other tools.
+
+    The classes' names and the preprocessing go with it, and a script that loads it without kd. It is compared with
+    the student on images of the run.
+    """
+    from kdcore.exporting.api import export as write
+
+    with stdout_for_the_result():
+        result = write(
+            run,
+            to,
+            weights=chosen_weights(ema, best),
+            int8=int8,
+            output=output,
+            force=force,
+            samples=samples,
+        )
+    out.warn_all(result.warnings)
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        typer.echo("\n".join(describe(result)))
+
+
+def chosen_weights(ema: bool, best: bool) -> Weights:
+    """What `--ema` and `--best` mean.
+
+    Raises:
+        UserError: both are given.
+    """
+    if ema and best:
+        message = "--ema and --best exclude each other: the averaged weights are those of the last step"
+        raise UserError(Problem("--best", message))
+    return "ema" if ema else "best" if best else "last"
+
+
+def describe(result: ExportResult) -> list[str]:
+    """The result in a few lines."""
+    (model, size), *others = result.files.items()
+    kind = f"{result.target}, 8 bits" if result.int8 else result.target
+    lines = [f"{kind}: {result.path / model} ({size:,} bytes), with {', '.join(name for name, _ in others)}"]
+    found = result.check
+    if found is None:
+        return [*lines, "not checked"]
+    lines.append(
+        f"checked on {found.images:,} images of split '{found.split}': the first class is the same on "
+        f"{found.same_top1:,}, logits differ by up to {found.largest_difference:.2g} (of {found.largest_logit:.3g})"
+    )
+    if found.top1 is not None and found.student_top1 is not None:
+        lines.append(f"top-1 {found.top1:.2f} %, the run's student {found.student_top1:.2f} %")
+    return lines

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, Paper
     from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
     from kdcore.exporting.api import ExportResult, export
+    from kdcore.exporting.push import PushResult, push
     from kdcore.features.timm import TimmAdapter
     from kdcore.hookspecs import hookimpl
     from kdcore.options import DistillerOptions, Options
@@ -58,6 +59,7 @@ _HOMES: Final = {
     "kdcore.engine.distillation": ("Distillation", "DistillationOutput"),
     "kdcore.engine.api": ("RunResult", "run"),
     "kdcore.exporting.api": ("ExportResult", "export"),
+    "kdcore.exporting.push": ("PushResult", "push"),
 }
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -83,6 +85,7 @@ __all__ = [
     "Paper",
     "Problem",
     "Progress",
+    "PushResult",
     "Requires",
     "RunFailed",
     "RunResult",
@@ -95,6 +98,7 @@ __all__ = [
     "__version__",
     "export",
     "hookimpl",
+    "push",
     "run",
 ]
 

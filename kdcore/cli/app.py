@@ -18,6 +18,7 @@ from kdcore.cli.export import export
 from kdcore.cli.install import install, uninstall
 from kdcore.cli.new_plugin import new_plugin
 from kdcore.cli.plugins import plugins
+from kdcore.cli.push import push
 from kdcore.cli.quick import QuickCommand, QuickGroup
 from kdcore.cli.recipes import list_recipes
 from kdcore.cli.run import run
@@ -66,6 +67,7 @@ def application(*, completion: bool = True) -> typer.Typer:
         "run": run,
         "validate": validate,
         "export": export,
+        "push": push,
         "cache-teacher": cache_teacher,
         "schema": schema,
         "list-distillers": lists.list_distillers,

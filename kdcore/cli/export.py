@@ -12,8 +12,8 @@ from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
+    from kdcore.engine.opened import Which
     from kdcore.exporting.api import ExportResult
-    from kdcore.exporting.students import Weights
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", show_default=False)]
 Ema = Annotated[bool, typer.Option("--ema", help="Take the averaged weights (train.ema).")]
@@ -71,7 +71,7 @@ def export(
         typer.echo("\n".join(describe(result)))
 
 
-def chosen_weights(ema: bool, best: bool) -> Weights:
+def chosen_weights(ema: bool, best: bool) -> Which:
     """What `--ema` and `--best` mean.
 
     Raises:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _KEPT = 2
 _STEP = "step-"
 _STATE = "state.safetensors"
-MANIFEST = "manifest.json"
+_MANIFEST = "manifest.json"
 BEST = "best"
 
 
@@ -58,6 +58,14 @@ class Checkpoints:
         """
         return self._read(BEST)
 
+    def about_best(self) -> dict[str, Any]:
+        """Which epoch the best state is of, and how good it is.
+
+        Raises:
+            Damaged: it is missing or not whole.
+        """
+        return self._manifest(BEST)
+
     def _write(self, name: str, state: dict[str, Any], about: dict[str, Any]) -> None:
         target = self.folder / name
         temporary = self.folder / f".{name}.tmp"
@@ -65,7 +73,7 @@ class Checkpoints:
         try:
             temporary.mkdir(parents=True)
             digest = write_state(temporary / _STATE, state)
-            write_json(temporary / MANIFEST, {**about, "sha256": {_STATE: digest}})
+            write_json(temporary / _MANIFEST, {**about, "sha256": {_STATE: digest}})
             if target.exists():
                 # a folder cannot be replaced in one step: the old one stays, under a name that `_clean` knows
                 target.rename(self.folder / f".{name}.old")
@@ -76,13 +84,18 @@ class Checkpoints:
         shutil.rmtree(self.folder / f".{name}.old", ignore_errors=True)
 
     def _read(self, name: str) -> dict[str, Any]:
-        folder = self.folder / name
-        try:
-            digest = json.loads((folder / MANIFEST).read_bytes())["sha256"][_STATE]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Damaged(f"{MANIFEST} is damaged or missing") from error
-        state: dict[str, Any] = read_state(folder / _STATE, digest)
+        digest = self._manifest(name)["sha256"][_STATE]
+        state: dict[str, Any] = read_state(self.folder / name / _STATE, digest)
         return state
+
+    def _manifest(self, name: str) -> dict[str, Any]:
+        try:
+            manifest: dict[str, Any] = json.loads((self.folder / name / _MANIFEST).read_bytes())
+            if isinstance(manifest["sha256"][_STATE], str):
+                return manifest
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Damaged(f"{_MANIFEST} is damaged or missing") from error
+        raise Damaged(f"{_MANIFEST} is damaged or missing")
 
     def _steps(self) -> list[str]:
         return sorted(path.name for path in self.folder.glob(f"{_STEP}*") if path.is_dir())

@@ -138,8 +138,8 @@ def open_run(
     """
     plugins = plugins or get_plugins()
     directory = RunDirectory(Path(path))
-    spec = _spec(directory)
-    model = _open_student(directory, spec, student, plugins)
+    spec = read_spec(directory)
+    model = open_student(directory, spec, student, plugins)
     if data is not None:
         spec = spec.model_copy(update={"data": data})
     place = torch.device(device) if device is not None else _default_device()
@@ -192,7 +192,12 @@ def evaluation_data(
     return WithoutLabels(batches) if spec.data.eval_split is None else batches
 
 
-def _spec(directory: RunDirectory) -> RunSpec:
+def read_spec(directory: RunDirectory) -> RunSpec:
+    """The spec of a run; its plugins are not asked.
+
+    Raises:
+        UserError: there is no run, or its spec is of another version of kdcore.
+    """
     if not directory.exists:
         raise UserError(Problem(str(directory.path), "this is no run directory: it has no spec.json"))
     try:
@@ -205,13 +210,20 @@ def _spec(directory: RunDirectory) -> RunSpec:
 
 
 @dataclass(frozen=True)
-class _Student:
+class OpenedStudent:
+    """A run's student; K, and the classes' names where they are known."""
+
     opened: OpenedModel
     num_classes: int
     classes: tuple[str, ...] | None
 
 
-def _open_student(directory: RunDirectory, spec: RunSpec, which: Which, plugins: Plugins) -> _Student:
+def open_student(directory: RunDirectory, spec: RunSpec, which: Which, plugins: Plugins) -> OpenedStudent:
+    """A run's student on the CPU; the data is opened only where the run has not come to its end.
+
+    Raises:
+        UserError: there is no such student, or it cannot be built.
+    """
     folder = directory.path / ("student-ema" if which == "ema" else "student")
     if which == "ema" and spec.train.ema is None:
         raise UserError(
@@ -239,7 +251,7 @@ def _open_student(directory: RunDirectory, spec: RunSpec, which: Which, plugins:
         model.load_state_dict(_best(directory) if which == "best" else _newest(directory, which))
     taken = resolve_input(spec.data, taken)
     adapter = find_adapter(model, spec.student.adapter, plugins, "student.adapter")
-    return _Student(
+    return OpenedStudent(
         OpenedModel(spec.student.model, Subject(model.eval(), None, adapter), taken), num_classes, classes
     )
 
@@ -268,7 +280,7 @@ def _best(directory: RunDirectory) -> dict[str, Tensor]:
 
 
 def _open_teacher(
-    directory: RunDirectory, spec: RunSpec, student: _Student, plugins: Plugins, device: torch.device
+    directory: RunDirectory, spec: RunSpec, student: OpenedStudent, plugins: Plugins, device: torch.device
 ) -> OpenedModel:
     assert spec.teacher is not None
     below = None

@@ -11,11 +11,12 @@ from kdcore.exporting.check import IMAGES, Check, check, require_same
 from kdcore.exporting.folder import new_folder
 from kdcore.exporting.recipe import recipe_of
 from kdcore.exporting.script import write_script
-from kdcore.exporting.students import Weights, open_source, open_student, sample_images
+from kdcore.exporting.students import student_of
 from kdcore.exporting.targets import Target, Written, find_target
 from kdcore.plugins import get_plugins
 
 if TYPE_CHECKING:
+    from kdcore.engine.opened import Which
     from kdcore.exporting.students import RunStudent
     from kdcore.plugins import Plugins
 
@@ -38,7 +39,7 @@ class ExportResult:
     target: str
     path: Path
     files: dict[str, int]
-    weights: Weights
+    weights: Which
     epoch: int
     int8: bool
     check: Check | None
@@ -58,7 +59,7 @@ def export(
     run: str | Path,
     to: str,
     *,
-    weights: Weights = "last",
+    weights: Which = "last",
     int8: bool = False,
     output: str | Path | None = None,
     force: bool = False,
@@ -81,7 +82,7 @@ def export(
     """
     plugins = get_plugins()
     target = find_target(to, int8)
-    student = open_student(run, weights, plugins)
+    student = student_of(run, weights, plugins)
     name = f"{to}-int8" if int8 else to
     if weights != "last":
         name = f"{name}-{weights}"
@@ -112,9 +113,8 @@ def _write(
         return written, None
     if samples is None and not int8:
         samples = IMAGES
-    data, source = open_source(student, None, plugins)
-    images = sample_images(student, data, source, samples)
-    found = check(folder, student, images, data.eval_split or data.train_split, samples)
+    images = student.images(student.split, samples, plugins)
+    found = check(folder, student, images, student.split, samples)
     if not int8:
         require_same(found, target.name)
     write_about(folder, {**says, "check": found.as_dict()})

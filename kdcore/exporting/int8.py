@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.exporting.onnx import FILE, INPUT, add_metadata
-from kdcore.exporting.students import open_source, sample_images
 from kdcore.exporting.targets import quietly
 
 if TYPE_CHECKING:
@@ -14,16 +13,14 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from kdcore.data import Source
+    from kdcore.data import EvalData
     from kdcore.exporting.students import RunStudent
     from kdcore.plugins import Plugins
-    from kdcore.spec.models import DataSpec
 
 __all__ = ["CALIBRATION", "FILE", "quantise"]
 
 CALIBRATION: Final = 256
 """Training images from which the ranges of the activations are taken."""
-_BATCH: Final = 32
 _PRODUCTS: Final = ["Conv", "MatMul", "Gemm"]
 # between convolutions these would else turn the integers back; the sums of a transformer have outliers, which 8 bits
 # over their whole range do not resolve
@@ -75,14 +72,11 @@ class _Images:
     """Calibration images, batch by batch, as onnxruntime asks for them."""
 
     def __init__(self, student: RunStudent, plugins: Plugins) -> None:
-        data, source = open_source(student, student.spec.data.train_split, plugins)
         self.seen = 0
-        self._batches = self._read(student, data, source)
+        self._batches = self._read(student.images(student.spec.data.train_split, CALIBRATION, plugins))
 
-    def _read(
-        self, student: RunStudent, data: DataSpec, source: Source
-    ) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
-        for images, _ in sample_images(student, data, source, CALIBRATION, batch_size=_BATCH):
+    def _read(self, data: EvalData) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+        for images, _ in data:
             images = images[: CALIBRATION - self.seen]
             self.seen += len(images)
             yield {INPUT: images.numpy()}

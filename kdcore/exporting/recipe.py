@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from kdcore.models.architecture import TimmArchitecture, find_architecture
+from kdcore.spec.resolve import arguments as arguments_of
+from kdcore.spec.resolve import resolve_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,7 +44,9 @@ def recipe_of(student: RunStudent, plugins: Plugins) -> Recipe:
     architecture = find_architecture(student.name, plugins, "student")
     if not isinstance(architecture, TimmArchitecture):
         module, _, function = architecture.provided.entry.target.partition(":")
-        arguments = [str(student.num_classes), str(student.in_chans), *_keywords(spec.options)]
+        checked = resolve_options(architecture.provided, spec.options, plugins, "student.options")
+        options = dict(spec.options) if checked is None else arguments_of(checked)
+        arguments = [str(student.num_classes), str(student.in_chans), *_keywords(options)]
         return Recipe(
             (f"from {module} import {function}",),
             (f"model = {function}({', '.join(arguments)})",),

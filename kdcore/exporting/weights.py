@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -14,8 +17,6 @@ from kdcore.models import save_student
 from kdcore.models.student_config import CONFIG, WEIGHTS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kdcore.exporting.recipe import Recipe
     from kdcore.exporting.students import RunStudent
 
@@ -53,7 +54,7 @@ def write_timm(student: RunStudent, folder: Path, about: dict[str, Any], recipe:
 
 
 def save_timm(student: RunStudent, folder: Path, about: dict[str, Any]) -> None:
-    """`config.json` and `model.safetensors`; the configuration has all of `about` too."""
+    """`config.json` and `model.safetensors`."""
     spec = student.spec.student
     save_student(
         student.model,
@@ -70,6 +71,14 @@ def save_timm(student: RunStudent, folder: Path, about: dict[str, Any]) -> None:
         (folder / "timm" / name).rename(folder / name)
     (folder / "timm").rmdir()
     (folder / WEIGHTS).chmod(0o644)
+
+
+def student_config(student: RunStudent, about: dict[str, Any]) -> dict[str, Any]:
+    """The `config.json` that `save_timm` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_timm(student, Path(folder), about)
+        config: dict[str, Any] = json.loads((Path(folder) / CONFIG).read_text("utf-8"))
+    return config
 
 
 def write_torch(student: RunStudent, folder: Path, about: dict[str, Any], recipe: Recipe) -> Written:

@@ -54,7 +54,7 @@ def test_text(kd, a_run):
 
 
 def test_what_is_wrong_ends_with_2(kd, a_run, tmp_path):
-    done = kd("export", tmp_path / "tyni", "--to", "torch")
+    done = kd("export", tmp_path / "tinny", "--to", "torch")
     assert done.code == 2
     assert f"did you mean '{a_run}'?" in done.err
     done = kd("export", a_run, "--to", "onxn")

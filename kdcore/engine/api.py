@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Existing = Literal["auto", "resume", "fresh"]
 """What to do with a run directory that is not empty: go on if it is the same spec, insist on that, or start over."""
 
+_PEER_LOST = re.compile(r"gloo/transport|connection (closed|reset) by peer", re.IGNORECASE)
 _MAY_CHANGE = frozenset(
     {
         "output",
@@ -233,6 +235,13 @@ def explained(error: Exception, directory: RunDirectory) -> Exception:
     if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
         # told by a signal, wherever the run is at that moment
         return RunFailed(f"a loader process died: {str(error).splitlines()[0]}")
+    if isinstance(error, RuntimeError) and (
+        type(error).__name__.startswith("Dist") or _PEER_LOST.search(str(error))
+    ):
+        first = str(error).partition("\n")[0][:200]
+        return RunFailed(
+            f"another process of this run has ended or cannot be reached: its own message says why ({first})"
+        )
     if isinstance(error, torch.OutOfMemoryError):
         return RunFailed(
             "the GPU's memory is full. What to lower: train.batch_size (train.accumulate keeps the sum), "

@@ -36,6 +36,11 @@ class Checkpoints:
         """Keep `state` as the best so far; `about` says which epoch and how good."""
         self._write(BEST, state, about)
 
+    @property
+    def any(self) -> bool:
+        """Whether there is one to go on from, whole or not."""
+        return bool(self._steps())
+
     def load(self, warn: Callable[[str], None]) -> dict[str, Any] | None:
         """The newest state that is whole, or None; `warn` is told of each that is not."""
         self._clean()
@@ -43,11 +48,13 @@ class Checkpoints:
 
     def peek(self, warn: Callable[[str], None] = lambda text: None) -> dict[str, Any] | None:
         """As `load`, and nothing in the folder is touched: its run may be going on."""
-        for name in reversed(self._steps()):
+        names = self._steps()
+        for name in reversed(names):
             try:
                 return self._read(name)
             except Damaged as error:
-                warn(f"checkpoint {name}: {error}; trying the one before it")
+                before = "trying the one before it" if name != names[0] else "there is none before it"
+                warn(f"checkpoint {name}: {error}; {before}")
         return None
 
     def load_best(self) -> dict[str, Any]:
@@ -98,7 +105,8 @@ class Checkpoints:
         raise Damaged(f"{_MANIFEST} is damaged or missing")
 
     def _steps(self) -> list[str]:
-        return sorted(path.name for path in self.folder.glob(f"{_STEP}*") if path.is_dir())
+        names = (path.name for path in self.folder.glob(f"{_STEP}*") if path.is_dir())
+        return sorted(names, key=lambda name: (len(name), name))  # more digits are more steps
 
     def _clean(self) -> None:
         """What a kill between two renames left: the old folder comes back where the new one did not arrive."""

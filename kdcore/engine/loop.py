@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kdcore.engine.checkpoint import Checkpoints
 from kdcore.engine.evaluate import Evaluation, evaluate
+from kdcore.engine.finite import check_finite
 from kdcore.engine.meter import Meter
 from kdcore.engine.optim import build_optimizer, build_scheduler
 from kdcore.engine.recompute import unchanged
@@ -18,7 +19,7 @@ from kdcore.engine.seeds import derive
 from kdcore.engine.sharding import make_whole, shard, spread, spread_optimizer, whole
 from kdcore.engine.skipped import Skipped
 from kdcore.engine.sync_norm import share_running_statistics
-from kdcore.errors import Interrupted
+from kdcore.errors import Interrupted, RunFailed
 from kdcore.protocols import Progress
 
 if TYPE_CHECKING:
@@ -238,7 +239,7 @@ class Training:
         return [bool(flag) for flag in self.accelerator.reduce(mine, reduction="sum").tolist()]
 
     def _end_epoch(self) -> None:
-        self.meter.check(self._saved_step)
+        self._check()
         means = self.meter.read(self._reduce)
         images = self.train_data.batches_per_epoch * self.train_data.batch_size
         # what is evaluated and saved is one model on all processes
@@ -334,11 +335,29 @@ class Training:
         Raises:
             RunFailed: a loss is not finite.
         """
-        self.meter.check(self._saved_step)
+        self._check()
         state = whole(self._state(), self.accelerator.is_main_process)
         if self.accelerator.is_main_process:
             self.checkpoints.save(self.step, state)
         self._saved_at, self._saved_step = time.monotonic(), self.step
+
+    def _check(self) -> None:
+        """Losses, weights and scale are good on all processes, which have to call it together.
+
+        Raises:
+            RunFailed: they are not.
+        """
+        failed = None
+        try:
+            self.meter.check(self._saved_step)
+            check_finite(self.distillation, self.accelerator.scaler, self.step, self._saved_step)
+        except RunFailed as error:
+            failed = error
+        (anywhere,) = self._agree(failed is not None)
+        if failed is not None:
+            raise failed
+        if anywhere:
+            raise RunFailed("another process of this run failed: its message says why")
 
     def _state(self) -> dict[str, Any]:
         scaler = self.accelerator.scaler

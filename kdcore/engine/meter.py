@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from kdcore.engine.finite import ADVICE, last_good
 from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Meter:
             bad = torch.cat([bad, bad.new_full((len(new),), -1)])
         return sums, bad
 
-    def check(self, last_good: int | None) -> None:
+    def check(self, saved: int | None) -> None:
         """Raises RunFailed, naming term and step, where a loss was not finite."""
         if self._bad is None:
             return
@@ -69,14 +70,8 @@ class Meter:
         guilty = [
             name.removeprefix(_TERM) for name, step in steps.items() if step == first and name != "loss"
         ] or ["loss"]
-        kept = (
-            "there is no checkpoint yet"
-            if last_good is None
-            else f"the last good checkpoint is of step {last_good}"
-        )
         raise RunFailed(
-            f"{' and '.join(guilty)} became NaN or infinite at step {first}; {kept}. What to try: a lower "
-            "optimizer.lr, scheduler.warmup_epochs, train.clip_grad, or train.precision 'fp32' or 'bf16'"
+            f"{' and '.join(guilty)} became NaN or infinite at step {first}; {last_good(saved)}. {ADVICE}"
         )
 
     def read(self, reduce: Any = None) -> dict[str, Any]:

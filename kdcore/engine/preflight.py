@@ -90,12 +90,6 @@ def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
 def _check_training(loaded: LoadedSpec, prepared: Prepared) -> None:
     spec = loaded.spec
     problems: list[Problem] = []
-    if spec.train.precision == "fp16" and not torch.cuda.is_available():
-        problems.append(
-            Problem(
-                "train.precision", "fp16 needs a GPU, and there is none", value="fp16", allowed="fp32, bf16"
-            )
-        )
     problems += sharding_problems(spec, prepared.distillation)
     try:
         optimizer = build_optimizer(spec.optimizer, prepared.distillation)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch.nn.parallel import DistributedDataParallel
 
 from kdcore.data.mix import Mixer
@@ -20,7 +20,7 @@ from kdcore.engine.loop import Training
 from kdcore.engine.preflight import count
 from kdcore.engine.prepare import Prepared, Splits, open_splits, prepare
 from kdcore.engine.trackers import Trackers
-from kdcore.errors import Problem, UserError
+from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.models import save_student
 from kdcore.results.environment import environment
 from kdcore.spec.load import resolved_dict
@@ -181,7 +181,10 @@ class Session:
     def _resume(self, training: Training) -> None:
         with training.accelerator.main_process_first():  # it clears up what a killed process left
             state = training.checkpoints.load(self.display.warn)
+        _check_same(training.accelerator, -1 if state is None else state["position"]["step"])
         if state is None:
+            if training.checkpoints.any:
+                self.display.warn("no checkpoint is whole: the run begins anew")
             return
         training.load(state)
         if training.accelerator.is_main_process:
@@ -241,12 +244,32 @@ def make_accelerator(spec: RunSpec) -> Accelerator:
     if spec.task.weight == 0:
         # the classifier may be in no loss
         handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
-    return Accelerator(
+    accelerator = Accelerator(
         # unasked, accelerate takes each process without a GPU for a run of its own
         cpu=not torch.accelerator.is_available(),
         mixed_precision=_PRECISIONS[spec.train.precision],
         kwargs_handlers=handlers,
     )
+    if spec.train.precision == "fp16" and accelerator.device.type == "cpu":
+        # accelerate knows fp16 on accelerators only, and would go on in fp32; torch has it on CPUs too
+        accelerator.native_amp, accelerator.scaler = True, torch.amp.GradScaler("cpu")
+    return accelerator
+
+
+def _check_same(accelerator: Accelerator, step: int) -> None:
+    """All processes go on from one checkpoint.
+
+    Raises:
+        RunFailed: they found different ones.
+    """
+    if accelerator.num_processes == 1:
+        return
+    steps = gather_object([step])
+    if len(set(steps)) > 1:
+        found = ", ".join("none" if one < 0 else f"step {one}" for one in steps)
+        raise RunFailed(
+            f"the processes found different checkpoints ({found}): 'output' has to be a folder that all of them share"
+        )
 
 
 def _keep_own_buffers(distillation: Distillation) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,12 +68,59 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(
     assert name in told[0]
 
 
+def _damages(content: bytes) -> Iterator[tuple[str, bytes]]:
+    """Cut off at, and with a bit flipped in, some 40 places of a file."""
+    size = len(content)
+    places = {number * size // 32 for number in range(32)} | set(range(min(8, size))) | {size - 1}
+    for number, place in enumerate(sorted(places)):
+        yield f"cut to {place} bytes", content[:place]
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << number % 8
+        yield f"bit {number % 8} of byte {place} flipped", bytes(flipped)
+
+
+def test_no_damage_to_any_file_is_taken_for_a_state(checkpoints: Checkpoints):
+    states = {step: _state(step) | {"optimizer": {0: [None, "text", (1, 2.5)]}} for step in (1, 2)}
+    for step, state in states.items():
+        checkpoints.save(step, state)
+        checkpoints.save_best(state, {"epoch": step, "top1": 50.0})
+    tried = 0
+    for path in sorted(path for path in checkpoints.folder.rglob("*") if path.is_file()):
+        whole = path.read_bytes()
+        newest = path.parent.name == "step-00000002"
+        for what, content in _damages(whole):
+            path.write_bytes(content)
+            told: list[str] = []
+            found = checkpoints.load(told.append)
+            assert found is not None, (path, what)
+            # what was saved, all of it: of the newest, or with a word that the newest is damaged
+            step = found["step"]
+            assert step == (1 if told else 2), (path, what)
+            assert torch.equal(found["weights"], states[step]["weights"]), (path, what)
+            assert found["optimizer"] == states[step]["optimizer"], (path, what)
+            assert newest or not told, (path, what)
+            if path.parent.name == "best":
+                with contextlib.suppress(Damaged):
+                    assert checkpoints.load_best()["step"] == 2, what
+            tried += 1
+        path.write_bytes(whole)
+    assert tried > 300
+
+
 def test_no_whole_checkpoint_is_nothing_loaded(checkpoints: Checkpoints):
     checkpoints.save(1, _state(1))
     (checkpoints.folder / "step-00000001" / "manifest.json").write_text("[]")
     told: list[str] = []
     assert checkpoints.load(told.append) is None
     assert len(told) == 1
+
+
+def test_more_steps_than_eight_digits_come_last(checkpoints: Checkpoints):
+    for step in (99_999_999, 100_000_000):
+        checkpoints.save(step, _state(step))
+    newest = checkpoints.load(pytest.fail)
+    assert newest is not None
+    assert newest["step"] == 100_000_000
 
 
 def test_a_missing_best_is_said(checkpoints: Checkpoints):

@@ -106,10 +106,10 @@ def test_weights_spread_over_processes(spec_file, tmp_path):
 
 def test_batch_norm_over_processes(spec_file, tmp_path):
     train = {"epochs": 2, "batch_size": 8, "sync_bn": True}
-    # a residual network at a high rate would make much of a rounding
-    path = spec_file("bn", **{**SPEC, "student": RESNET, "train": train, "optimizer": {"lr": 0.005}})
+    # small batches through batch norm are chaotic: at lr 0.005 a rounding grows to 3e-3 in these eight steps
+    path = spec_file("bn", **{**SPEC, "student": RESNET, "train": train, "optimizer": {"lr": 0.0005}})
     alone = run(path, quiet=True)
-    _assert_same(alone.directory, _train_together(path, tmp_path / "two"), atol=1e-4)
+    _assert_same(alone.directory, _train_together(path, tmp_path / "two"))
 
 
 def test_nothing_to_spread(spec_file, capsys):

@@ -94,4 +94,4 @@ def test_specs_that_cannot_be(spec_file, changes, message):
 def test_what_accelerate_is_told_beside_the_spec_is_refused(monkeypatch, name):
     monkeypatch.setenv(f"ACCELERATE_USE_{name}", "true")
     with pytest.raises(UserError, match=rf"(?s)ACCELERATE_USE_{name}.*train.fsdp"):
-        make_accelerator(RunSpec.model_validate({"student": "resnet18", "distiller": "vanilla"}))
+        make_accelerator(RunSpec.model_validate({"student": {"model": "resnet18"}, "distiller": "vanilla"}))

@@ -11,7 +11,10 @@ from kdcore.errors import RunFailed
 if TYPE_CHECKING:
     from torch import nn
 
-ADVICE = "What to try: a lower optimizer.lr, scheduler.warmup_epochs, train.clip_grad, or train.precision 'fp32' or 'bf16'"
+ADVICE = (
+    "What to try: a lower optimizer.lr, scheduler.warmup_epochs, train.clip_grad, or train.precision "
+    "'fp32' or 'bf16'"
+)
 _SMALLEST_SCALE = 2.0**-14  # fp16's smallest normal number: a smaller factor on the loss makes nothing fit
 
 

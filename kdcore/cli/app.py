@@ -15,6 +15,7 @@ from kdcore.cli.cache import cache_commands
 from kdcore.cli.cache_teacher import cache_teacher
 from kdcore.cli.doctor import doctor
 from kdcore.cli.export import export
+from kdcore.cli.init import init
 from kdcore.cli.install import install, uninstall
 from kdcore.cli.new_plugin import new_plugin
 from kdcore.cli.plugins import plugins
@@ -65,6 +66,7 @@ def application(*, completion: bool = True) -> typer.Typer:
     app.callback()(_around)
     commands: dict[str, Callable[..., None]] = {
         "run": run,
+        "init": init,
         "validate": validate,
         "export": export,
         "push": push,

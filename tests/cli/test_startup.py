@@ -41,7 +41,13 @@ LIGHT = [
     ["list-datasets"],
     ["list-recipes"],
 ]
-WITH_OPTIONS = [["plugins"], ["show", "vanilla"], ["run", "--help"], ["validate", "--help"]]
+WITH_OPTIONS = [
+    ["plugins"],
+    ["show", "vanilla"],
+    ["run", "--help"],
+    ["validate", "--help"],
+    ["init", "--help"],
+]
 
 
 @pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)

@@ -1,0 +1,124 @@
+"""`kd init`: a first spec for a pair of models."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kdcore.cli import output
+from kdcore.cli.output import JsonFlag
+from kdcore.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from kdcore.drafting.interview import Ask
+    from kdcore.drafting.suggest import Suggestion
+
+
+def init(
+    file: Annotated[
+        Path, typer.Argument(metavar="[FILE]", help="The spec to write: .toml, .yaml or .json.")
+    ] = Path("spec.toml"),
+    dataset: Annotated[
+        str | None, typer.Option(help="A dataset's name, or a folder or tar of images.", show_default=False)
+    ] = None,
+    student: Annotated[
+        str | None, typer.Option(help="A timm model, or a plugin's.", show_default=False)
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="A model; a checkpoint, run directory or spec; or none.", show_default=False),
+    ] = None,
+    teacher_weights: Annotated[
+        str | None, typer.Option(help="pretrained, train or finetune.", show_default=False)
+    ] = None,
+    teacher_model: Annotated[
+        str | None, typer.Option(help="The model of a teacher's file of weights.", show_default=False)
+    ] = None,
+    distiller: Annotated[str | None, typer.Option(help="A distiller's name.", show_default=False)] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe's name (kd list-recipes), or none.", show_default=False)
+    ] = None,
+    image_size: Annotated[
+        str | None,
+        typer.Option(metavar="PIXELS", help="Side of the student's input.", show_default=False),
+    ] = None,
+    small_input: Annotated[
+        str | None,
+        typer.Option(metavar="yes|no", help="The student's variant for small images.", show_default=False),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs, instead of the recipe's.", show_default=False)
+    ] = None,
+    models: Annotated[
+        bool,
+        typer.Option(
+            "--models/--no-models", help="Find the data and build the models, or check the spec alone."
+        ),
+    ] = True,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take what is suggested.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a spec for a teacher and a student.
+
+    What is not said is asked for, with a suggestion for the pair at hand.
+    """
+    from kdcore.drafting.files import write_specs
+    from kdcore.drafting.interview import Interview
+    from kdcore.plugins import get_plugins
+
+    flags = {
+        "--dataset": dataset,
+        "--student": student,
+        "--teacher": teacher,
+        "--teacher-weights": teacher_weights,
+        "--teacher-model": teacher_model,
+        "--distiller": distiller,
+        "--recipe": recipe,
+        "--image-size": image_size,
+        "--small-input": small_input,
+    }
+    plugins = get_plugins()
+    interview = Interview(file.absolute().parent, plugins, _asker(flags, ask=not yes))
+    with output.stdout_for_the_result():
+        made = write_specs(file, interview, epochs, plugins, models=models)
+    output.warn_all(made.warnings)
+    if as_json:
+        output.print_json({"files": [str(path) for path in made.files], "spec": made.spec})
+        return
+    for path in made.files:
+        typer.echo(f"wrote {path}")
+    typer.echo(f"next: kd run {file}")
+
+
+def _asker(flags: Mapping[str, str | None], *, ask: bool) -> Ask:
+    def answer(flag: str, question: str, default: Suggestion, check: Callable[[str], None]) -> str:
+        given = flags[flag]
+        if given is not None:
+            try:
+                check(given)
+            except UserError as error:
+                raise UserError(replace(problem, where=flag) for problem in error.problems) from error
+            return given
+        if not ask:
+            return default.value
+        if not sys.stdin.isatty():
+            hint = "--yes takes what is suggested"
+            raise UserError(Problem(flag, "this is missing, and nobody is there to be asked", hint=hint))
+        while True:
+            shown = f"{question}\n  suggested: {default.value}" + (f", {default.why}" if default.why else "")
+            found: str = typer.prompt(
+                f"{shown}\n ", default=default.value, show_default=False, err=True
+            ).strip()
+            try:
+                check(found)
+            except UserError as error:
+                output.print_problems(error.problems)
+            else:
+                return found
+
+    return answer

@@ -1,0 +1,75 @@
+"""What a look at a dataset tells: how large its images are, and whether it has splits."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from typing import IO, TYPE_CHECKING, Final
+
+from kdcore.spec.datasets import TARS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SIZES: Final = {
+    "digits": 32,
+    "torch/cifar10": 32,
+    "torch/cifar100": 32,
+    "torch/mnist": 32,
+    "torch/fashion_mnist": 32,
+}
+_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp", ".tif", ".tiff")
+_TRAINING: Final = ("train", "training")
+_MOST: Final = 10_000  # members of a tar that are looked at
+
+
+def image_side(dataset: str, path: Path | None) -> int | None:
+    """The side of the dataset's first image, in pixels; None where that cannot be told at once."""
+    if path is None:
+        return _SIZES.get(dataset.lower())
+    try:
+        for file in _images(path):
+            from PIL import Image
+
+            with file, Image.open(file) as image:
+                return max(image.size)
+    except (OSError, tarfile.TarError):
+        pass
+    return None
+
+
+def has_splits(path: Path) -> bool | None:
+    """Whether a folder or tar has one for training in it; None where that cannot be told."""
+    try:
+        if path.is_dir():
+            return any(item.name.lower() in _TRAINING for item in path.iterdir() if item.is_dir())
+        with tarfile.open(path) as tar:
+            for _ in range(_MOST):
+                member = tar.next()
+                if member is None:
+                    break
+                if any(part.lower() in _TRAINING for part in member.name.split("/")[:-1]):
+                    return True
+    except (OSError, tarfile.TarError):
+        return None
+    return False
+
+
+def _images(path: Path) -> Iterator[IO[bytes]]:
+    if path.is_dir():
+        for folder, folders, files in os.walk(path):
+            folders.sort()
+            for name in sorted(files):
+                if name.lower().endswith(_SUFFIXES):
+                    yield open(os.path.join(folder, name), "rb")  # noqa: PTH118, PTH123, SIM115  # os.walk's names
+    elif path.name.lower().endswith(TARS):
+        with tarfile.open(path) as tar:
+            for _ in range(_MOST):
+                member = tar.next()
+                if member is None:
+                    return
+                if member.isfile() and member.name.lower().endswith(_SUFFIXES):
+                    file = tar.extractfile(member)
+                    if file is not None:
+                        yield file

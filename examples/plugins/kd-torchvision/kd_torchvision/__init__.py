@@ -1,0 +1,1 @@
+"""The classifiers of torchvision, as plugin of kdcore. Imports no torch."""

@@ -1,11 +1,12 @@
 """What a teacher costs, live and from its cache, as ratios to training the student alone.
 
-    uv run python benchmarks/cached.py [--data FOLDER] [--rounds 7] [--epochs 2] [--samples 2048]
+    uv run python benchmarks/cached.py [--data FOLDER] [--rounds 7] [--epochs 2] [--samples 1024] [--cpu]
 
 Each round trains every contender for some epochs, in random order, in runs of their own that go the whole way of
 `kd run`: alone; with the teacher live; with the teacher's cache, which is filled before. The times are the runs' own
-images/s (training steps with their data, without evaluation), and a ratio is taken within its round. Without --data,
-which names a folder of images, the digits are used at 32 px. Prints the median and the quartiles.
+images/s (training steps with their data, without evaluation), and a ratio is taken within its round. With --cpu it is
+the processor time of the same steps, which means something where others use the machine too. Without --data, which
+names a folder of images, the digits are used at 32 px. Prints the median and the quartiles.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import random
 import statistics
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,22 @@ def contenders(spec: dict[str, Any], augmentations: int) -> dict[str, dict[str, 
     }
 
 
+def processor_time() -> list[float]:
+    """Seconds of processor time that the training steps of the runs take from here on: one number, added up."""
+    from kdcore.engine.loop import Training
+
+    spent: list[float] = []
+    train = Training._train_epoch
+
+    def timed(self: Training) -> None:
+        before = time.process_time()
+        train(self)
+        spent[:] = [sum(spent) + time.process_time() - before]
+
+    Training._train_epoch = timed  # type: ignore[method-assign]
+    return spent
+
+
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
     """Seconds per image of each contender, a list entry per round."""
     from kdcore import run
@@ -42,7 +60,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, list[float
     narrow = {"options": {"channels": [width * arguments.width // 64 for width in (64, 128, 256, 512)]}}
     spec = {
         "data": {"dataset": str(arguments.data or "digits"), "image_size": 32, "workers": 0}
-        | ({"train_samples": arguments.samples, "eval_samples": 64} if arguments.data else {}),
+        | {"train_samples": arguments.samples, "eval_samples": 64},
         "student": STUDENT | narrow,
         "train": {"epochs": arguments.epochs, "batch_size": 64},
     }
@@ -53,13 +71,16 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, list[float
         paths[name].write_text(json.dumps(content))
     filled = cache_teacher(paths["cached"])
     print(f"cache: {filled.rows} rows, {filled.size_bytes:,} bytes, filled in {filled.seconds:.1f} s")
+    spent = processor_time() if arguments.cpu else []
     seconds: dict[str, list[float]] = {name: [] for name in paths}
     for number in range(arguments.rounds + 1):
         for name in random.sample(list(paths), len(paths)):
             result = run(paths[name], output=folder / "runs", existing="fresh", quiet=True)
             if number:  # the first round warms up
                 rates = [record["images_per_second"] for record in result.metrics]
-                seconds[name].append(1 / statistics.fmean(rates))
+                images = arguments.samples // 64 * 64 * arguments.epochs
+                seconds[name].append(spent.pop() / images if arguments.cpu else 1 / statistics.fmean(rates))
+            spent.clear()
     return seconds
 
 
@@ -71,8 +92,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--samples", type=int, default=2048)
+    parser.add_argument("--samples", type=int, default=1024)
     parser.add_argument("--width", type=int, default=32, help="channels of the first stage")
+    parser.add_argument("--cpu", action="store_true", help="measure processor time; needs no quiet machine")
     parser.add_argument("--json", type=Path, help="write all times there")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

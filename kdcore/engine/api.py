@@ -228,7 +228,8 @@ def explained(error: Exception, directory: RunDirectory) -> Exception:
     """Ends that users meet, in words; anything else as it is."""
     import torch
 
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or "No space left on device" in str(error):  # safetensors has an error of its own
         return RunFailed("the disk is full: make room, and the same command goes on from the last checkpoint")
     if isinstance(error, OSError) and str(error.filename).startswith(str(directory.path)):
         return RunFailed(f"the run directory cannot be written: {error.strerror}: {error.filename}")

@@ -1,0 +1,242 @@
+"""A run that is killed at random moments, and one that is not: the same weights to the bit, the same metrics.
+
+    uv run python benchmarks/kills.py [--kills 20] [--method kd crd ofa] [--seed 0] [--forget optimizer]
+
+Each method trains a small student on the digits twice. The first run is left alone. The second is killed with SIGKILL
+again and again, in turn inside a step, inside an evaluation, and while a checkpoint is written, each time after a
+random number of these and a random delay, and started anew each time. At the end the last checkpoints of both
+(student, heads, banks, optimizer, average), the students, and the metrics without their times have to be equal.
+
+--forget leaves a part of the state out when a run goes on, to show that the comparison would notice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import mmap
+import os
+import random
+import signal
+import struct
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PHASES = ("step", "evaluation", "checkpoint")
+TEACHER = {"model": "resnet10t", "small_input": True, "options": {"channels": [8, 8, 16, 16]}}
+STUDENT = {
+    "model": "vit_tiny_patch16_224",
+    "options": {"embed_dim": 16, "depth": 4, "num_heads": 2, "patch_size": 4, "drop_path_rate": 0.2},
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "kd": {"distiller": "kd"},
+    "crd": {"distiller": {"name": "crd", "negatives": 16}},
+    "ofa": {"distiller": "ofa"},
+}
+
+
+class Phase:
+    """What a process is at: shared with the one that watches it."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 8)
+
+    def set(self, number: int) -> None:
+        """In a phase; 0 is none of them. Counts."""
+        _, count = self.get()
+        self._memory[:] = struct.pack("ii", number, count + 1)
+
+    def get(self) -> tuple[int, int]:
+        """The phase, and how many there have been."""
+        number, count = struct.unpack("ii", self._memory[:])
+        return number, count
+
+
+def watch(phase: Phase) -> None:
+    """Let a run of this process say what it is at."""
+    from kdcore.engine.checkpoint import Checkpoints
+    from kdcore.engine.loop import Training
+
+    def told(function: Callable[..., Any], number: int) -> Callable[..., Any]:
+        def wrapper(*arguments: Any, **options: Any) -> Any:
+            phase.set(number)
+            try:
+                return function(*arguments, **options)
+            finally:
+                phase.set(0)
+
+        return wrapper
+
+    for owner, name, number in (
+        (Training, "_forward_backward", 1),
+        (Training, "_update", 1),
+        (Training, "_evaluate", 2),
+        (Checkpoints, "_write", 3),
+    ):
+        setattr(owner, name, told(getattr(owner, name), number))
+
+
+def forget(part: str) -> None:
+    """Leave a part of the state out when a run goes on."""
+    from kdcore.engine.loop import Training
+
+    load = Training.load
+
+    def without(self: Training, state: dict[str, Any]) -> None:
+        load(self, {**state, part: self._state()[part]})
+
+    Training.load = without  # type: ignore[method-assign]
+
+
+def start(spec: Path, phase: Phase, forgotten: str | None) -> int:
+    """A process that goes on with the run; forked, since importing torch takes longer than the run."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        from kdcore import run
+
+        watch(phase)
+        if forgotten is not None:
+            forget(forgotten)
+        run(spec, quiet=True)
+        code = 0
+    finally:
+        if code:
+            import traceback
+
+            traceback.print_exc()
+        os._exit(code)
+
+
+def killed(spec: Path, kills: int, draw: random.Random, forgotten: str | None) -> Counter[str]:
+    """Run to the end with so many kills on the way, fewer where it ends before; where they hit."""
+    hit: Counter[str] = Counter()
+    for number in range(kills):
+        phase = Phase()
+        child = start(spec, phase, forgotten)
+        wanted, entries = number % len(PHASES) + 1, draw.randint(1, 3)
+        seen, before = 0, (0, 0)
+        while True:
+            now = phase.get()
+            if now != before and now[0] == wanted:
+                seen += 1
+            before = now
+            if seen >= entries:
+                time.sleep(draw.random() * 0.01)
+                break
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                if status:
+                    raise SystemExit(f"{spec.stem}: failed")
+                return hit  # it was through before it was killed again
+            time.sleep(0.0003)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        at = phase.get()[0]
+        hit[PHASES[at - 1] if at else "between"] += 1
+    wait(start(spec, Phase(), forgotten), spec)
+    return hit
+
+
+def wait(child: int, spec: Path) -> None:
+    """Wait for a process that nobody kills."""
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit(f"{spec.stem}: failed")
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """What is not the same in two run directories."""
+    import torch
+    from safetensors.torch import load_file
+
+    from kdcore.engine.checkpoint import Checkpoints
+
+    def flat(value: Any, place: str = "") -> dict[str, Any]:
+        if isinstance(value, dict | list | tuple):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            return {k: v for key, item in items for k, v in flat(item, f"{place}.{key}").items()}
+        return {place: value}
+
+    parts = []
+    for folder in (one, other):
+        state = Checkpoints(folder / "checkpoints").load(lambda text: print(text))
+        assert state is not None
+        del state["seconds"]
+        for record in state["records"]:
+            del record["images_per_second"]
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for line in lines:
+            del line["images_per_second"]
+        summary = json.loads((folder / "summary.json").read_text())
+        students = {
+            name: load_file(folder / name / "model.safetensors") for name in ("student", "student-ema")
+        }
+        parts.append(flat({"state": state, "metrics": lines, "best": summary["student"], **students}))
+    first, second = parts
+    different = [f"{name} is in one only" for name in sorted(first.keys() ^ second.keys())]
+    for name in first.keys() & second.keys():
+        a, b = first[name], second[name]
+        same = torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+        if not same:
+            different.append(name)
+    return sorted(different)
+
+
+def main() -> None:
+    """Print a line for each method; ends with 1 where a run was changed by its kills."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--method", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--epochs", type=int, help="of each run; by default enough for the kills")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--forget", choices=["optimizer", "ema", "distillation", "meter"])
+    arguments = parser.parse_args()
+
+    import torch
+
+    torch.set_num_threads(1)  # a forked process cannot use its parent's
+    import kdcore.engine.api
+    import kdcore.engine.preflight
+    import kdcore.engine.session  # noqa: F401
+
+    draw = random.Random(arguments.seed)  # noqa: S311  # nothing secret
+    changed = False
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.method:
+            spec = {
+                "data": {"image_size": 16, "workers": 0, "train_samples": 64, "eval_samples": 64},
+                "teacher": TEACHER,
+                "student": STUDENT,
+                # every step ends with a checkpoint: a kill loses one, and the next one comes soon
+                "checkpoint": {"minutes": 1e-9},
+                "train": {"epochs": arguments.epochs or 2 + arguments.kills, "batch_size": 16, "ema": 0.9},
+                "optimizer": {"name": "adamw", "lr": 0.003},
+                **METHODS[name],
+            }
+            paths = []
+            for kind in ("whole", "killed"):
+                paths.append(Path(folder) / f"{name}-{kind}.json")
+                paths[-1].write_text(json.dumps(spec))
+            wait(start(paths[0], Phase(), None), paths[0])
+            hit = killed(paths[1], arguments.kills, draw, arguments.forget)
+            found = differences(*(Path(folder) / "runs" / path.stem for path in paths))
+            changed = changed or bool(found)
+            where = ", ".join(f"{hit[place]} in {place}" for place in (*PHASES, "between") if hit[place])
+            told = f"{len(found)} values differ, such as {found[0]}" if found else "equal to the bit"
+            print(f"{name:<4} {hit.total()} kills ({where}): {told}", flush=True)
+    sys.exit(1 if changed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Stage,
         StageInfo,
     )
+    from kdcore.results.rundir import RunDirectory
     from kdcore.spec.models import RunSpec
 
 __version__: Final = "0.1.0"
@@ -55,6 +56,7 @@ _HOMES: Final = {
         "Stage",
         "StageInfo",
     ),
+    "kdcore.results.rundir": ("RunDirectory",),
     "kdcore.spec.models": ("RunSpec",),
     "kdcore.engine.distillation": ("Distillation", "DistillationOutput"),
     "kdcore.engine.api": ("RunResult", "run"),
@@ -87,6 +89,7 @@ __all__ = [
     "Progress",
     "PushResult",
     "Requires",
+    "RunDirectory",
     "RunFailed",
     "RunResult",
     "RunSpec",

@@ -1,9 +1,14 @@
-"""What the core itself declares: the baseline, the digits, and the adapter that serves every timm model."""
+"""What the core itself adds: the baseline, the digits, the adapter that serves every timm model, notifications."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry
 from kdcore.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from kdcore.results.rundir import RunDirectory
 
 
 @hookimpl
@@ -44,3 +49,11 @@ def kd_datasets() -> list[DatasetEntry]:
             num_classes=10,
         )
     ]
+
+
+@hookimpl
+def kd_run_finished(run: RunDirectory, summary: dict[str, Any]) -> None:
+    """Tell whom `KD_NOTIFY` names."""
+    from kdcore.notify import notify  # most commands run nothing
+
+    notify(run, summary)

@@ -1,4 +1,4 @@
-"""The code blocks of README.md and docs/*.md.
+"""The code blocks of README.md, docs/*.md and docs/plugins/*.md.
 
 An HTML comment in front of a block says more of it: `<!-- file: NAME -->` is the file that it is, which the page's
 other blocks find; `<!-- not run: REASON -->` leaves it out.
@@ -13,7 +13,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "plugins").glob("*.md")),
+]
 BLOCK = re.compile(
     r"(?P<comments>(?:^<!--[^>]*-->\n\s*)*)^(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from kdcore.engine.distillation import Distillation, DistillationOutput
     from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, Paper
     from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
+    from kdcore.evaluation.api import evaluate
+    from kdcore.evaluation.result import EvalResult, ModelScores
+    from kdcore.evaluation.speed import Speed
     from kdcore.exporting.api import ExportResult, export
     from kdcore.exporting.push import PushResult, push
     from kdcore.features.timm import TimmAdapter
@@ -60,6 +63,9 @@ _HOMES: Final = {
     "kdcore.spec.models": ("RunSpec",),
     "kdcore.engine.distillation": ("Distillation", "DistillationOutput"),
     "kdcore.engine.api": ("RunResult", "run"),
+    "kdcore.evaluation.api": ("evaluate",),
+    "kdcore.evaluation.result": ("EvalResult", "ModelScores"),
+    "kdcore.evaluation.speed": ("Speed",),
     "kdcore.exporting.api": ("ExportResult", "export"),
     "kdcore.exporting.push": ("PushResult", "push"),
 }
@@ -75,6 +81,7 @@ __all__ = [
     "Distiller",
     "DistillerEntry",
     "DistillerOptions",
+    "EvalResult",
     "ExportResult",
     "FeatureAdapter",
     "FeatureMap",
@@ -83,6 +90,7 @@ __all__ = [
     "ModelEntry",
     "ModelInfo",
     "ModelOutput",
+    "ModelScores",
     "Options",
     "Paper",
     "Problem",
@@ -94,11 +102,13 @@ __all__ = [
     "RunResult",
     "RunSpec",
     "Setup",
+    "Speed",
     "Stage",
     "StageInfo",
     "TimmAdapter",
     "UserError",
     "__version__",
+    "evaluate",
     "export",
     "hookimpl",
     "push",

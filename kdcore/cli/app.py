@@ -14,6 +14,7 @@ from kdcore.cli import lists, output
 from kdcore.cli.cache import cache_commands
 from kdcore.cli.cache_teacher import cache_teacher
 from kdcore.cli.doctor import doctor
+from kdcore.cli.eval import evaluate
 from kdcore.cli.export import export
 from kdcore.cli.init import init
 from kdcore.cli.install import install, uninstall
@@ -68,6 +69,7 @@ def application(*, completion: bool = True) -> typer.Typer:
         "run": run,
         "init": init,
         "validate": validate,
+        "eval": evaluate,
         "export": export,
         "push": push,
         "cache-teacher": cache_teacher,

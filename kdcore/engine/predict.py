@@ -96,7 +96,7 @@ def predict(
             images, target = images[:room], target[:room]
             whole = target != BROKEN
             moved = images.to(device, non_blocking=True, memory_format=memory_format)
-            with _precision(device, precision):
+            with autocast(device, precision):
                 for collector in collectors:
                     collector.take(moved, whole)
             targets.append(target[whole])
@@ -142,7 +142,8 @@ class _Collector:
         )
 
 
-def _precision(device: torch.device, precision: str) -> torch.autocast:
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The number format of the forward passes on a device, as `train.precision` says."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     if dtype is torch.float16 and device.type == "cpu":  # a GPU's run looked at without one
         dtype = None

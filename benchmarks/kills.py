@@ -123,7 +123,9 @@ def killed(spec: Path, kills: int, draw: random.Random, forgotten: str | None) -
     for number in range(kills):
         phase = Phase()
         child = start(spec, phase, forgotten)
-        wanted, entries = number % len(PHASES) + 1, draw.randint(1, 3)
+        wanted = number % len(PHASES) + 1
+        # a step has two entries; after the second there is a checkpoint to go on from
+        entries = draw.randint(3, 8) if wanted == 1 else draw.randint(1, 3)
         seen, before = 0, (0, 0)
         while True:
             now = phase.get()
@@ -220,7 +222,11 @@ def main() -> None:
                 "student": STUDENT,
                 # every step ends with a checkpoint: a kill loses one, and the next one comes soon
                 "checkpoint": {"minutes": 1e-9},
-                "train": {"epochs": arguments.epochs or 2 + arguments.kills, "batch_size": 16, "ema": 0.9},
+                "train": {
+                    "epochs": arguments.epochs or 2 + 2 * arguments.kills,
+                    "batch_size": 16,
+                    "ema": 0.9,
+                },
                 "optimizer": {"name": "adamw", "lr": 0.003},
                 **METHODS[name],
             }

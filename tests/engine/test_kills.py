@@ -20,7 +20,6 @@ def _kills(*arguments: str) -> tuple[int, str]:
         text=True,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=300,
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -28,9 +28,12 @@ def test_the_distiller(check):
     check()
 
 
-@parametrize_with_checks(
-    distiller_checks("reviewkd", options={"stages": [[1, 2], 4], "embedding": False, "warmup_epochs": 0})
-)
+# the rules that take longest say nothing new of other options
+OTHER = distiller_checks("reviewkd", options={"stages": [[1, 2], 4], "embedding": False, "warmup_epochs": 0})
+SLOW = {"preflight", "whole_run", "other_family", "two_processes"}
+
+
+@parametrize_with_checks([check for check in OTHER if check.id not in SLOW])
 def test_the_distiller_of_stages_alone(check):
     check()
 

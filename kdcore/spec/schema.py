@@ -11,6 +11,7 @@ from kdcore.errors import UserError
 from kdcore.recipes import recipes
 from kdcore.spec import installed
 from kdcore.spec.models import RunSpec
+from kdcore.spec.schema_options import add_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -59,6 +60,7 @@ def spec_schema(plugins: Plugins, warn: Callable[[str], None] | None = None) -> 
     }
     schema["properties"]["$schema"] = {"type": "string", "description": "This schema, for editors."}
     _name_known(defs, plugins)
+    add_options(defs, plugins, warn)
     schema["properties"]["recipe"]["anyOf"][0] = {"enum": list(recipes())}
     return {
         "$schema": _DIALECT,

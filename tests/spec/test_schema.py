@@ -43,6 +43,8 @@ def test_every_reference_leads_somewhere(schema):
         {"optimizer": {"name": "LookAhead_AdamW"}, "scheduler": {"name": "wsd"}},
         {"data": {"dataset": "torch/cifar100", "mean": [0.5, 0.5, 0.5]}},
         {"student": {"model": "resnet18", "adapter": "toylayers"}, "teacher": None},
+        {"student": {"model": "wide", "options": {"width": 3}}, "data": {"dataset": "drawn"}},
+        {"student": {"model": "toynet", "options": {"widht": 3}}},
         {"$schema": "kd.schema.json"},
     ],
 )
@@ -64,6 +66,9 @@ def test_good_specs(schema, good, sections):
         {"optimizer": {"name": "sgdd"}},
         {"scheduler": {"name": "cosin"}},
         {"student": {"model": "resnet18", "adapter": "no"}},
+        {"student": {"model": "wide", "options": {"widht": 3}}},
+        {"teacher": {"model": "kd-toys/wide", "options": {"width": 0}}},
+        {"data": {"dataset": "drawn", "options": {"shape": "oval"}}},
         {"student": None},
         {"student": {}},
         {"train": {"epochs": "3"}},
@@ -99,7 +104,11 @@ def test_what_cannot_be_described_is_left_out(plugins):
     names = schema["$defs"]["Distiller"]["anyOf"][0]["enum"]
     assert "toy" in names
     assert "unloadable" not in names
-    assert len(lines) == 1
+    assert len(lines) == 3
+    assert lines[1].startswith("the options of model kd-toys/lax are left out of the schema: model 'lax' of")
+    assert lines[2].startswith(
+        "the options of model kd-toys/lost are left out of the schema: model 'lost' of"
+    )
     assert "kd-toys/unloadable" in lines[0]
     assert "kd-toys 1.2.3" in lines[0]
 

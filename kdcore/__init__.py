@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Stage,
         StageInfo,
     )
+    from kdcore.results.report.api import ReportResult, report
     from kdcore.results.rundir import RunDirectory
     from kdcore.spec.models import RunSpec
 
@@ -68,6 +69,7 @@ _HOMES: Final = {
     "kdcore.evaluation.speed": ("Speed",),
     "kdcore.exporting.api": ("ExportResult", "export"),
     "kdcore.exporting.push": ("PushResult", "push"),
+    "kdcore.results.report.api": ("ReportResult", "report"),
 }
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -96,6 +98,7 @@ __all__ = [
     "Problem",
     "Progress",
     "PushResult",
+    "ReportResult",
     "Requires",
     "RunDirectory",
     "RunFailed",
@@ -112,6 +115,7 @@ __all__ = [
     "export",
     "hookimpl",
     "push",
+    "report",
     "run",
 ]
 

@@ -23,6 +23,7 @@ from kdcore.cli.plugins import plugins
 from kdcore.cli.push import push
 from kdcore.cli.quick import QuickCommand, QuickGroup
 from kdcore.cli.recipes import list_recipes
+from kdcore.cli.report import report
 from kdcore.cli.run import run
 from kdcore.cli.schema import schema
 from kdcore.cli.show import show
@@ -72,6 +73,7 @@ def application(*, completion: bool = True) -> typer.Typer:
         "eval": evaluate,
         "export": export,
         "push": push,
+        "report": report,
         "cache-teacher": cache_teacher,
         "schema": schema,
         "list-distillers": lists.list_distillers,

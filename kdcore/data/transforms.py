@@ -38,7 +38,7 @@ def train_transform(data: DataSpec, input: InputConfig) -> Transform:
     """
     input = resolve_input(data, input)
     augment = data.augment
-    steps: list[Any] = [_ToMode(data.channels), *_crop(data, input)]
+    steps: list[Any] = [ToMode(data.channels), *_crop(data, input)]
     if augment.hflip > 0:
         steps.append(tv.RandomHorizontalFlip(augment.hflip))
     if augment.vflip > 0:
@@ -64,7 +64,7 @@ def eval_transform(data: DataSpec, input: InputConfig) -> Transform:
         mean=input.mean,
         std=input.std,
     )
-    composed: Transform = tv.Compose([_ToMode(data.channels), resize_and_normalise])
+    composed: Transform = tv.Compose([ToMode(data.channels), resize_and_normalise])
     return composed
 
 
@@ -109,13 +109,14 @@ def _auto_augment(policy: str, input: InputConfig) -> Any:
         ) from error
 
 
-class _ToMode:
+class ToMode:
     """Converts to grey or RGB; a class, since loader processes may have to pickle it."""
 
     def __init__(self, channels: int) -> None:
         self.mode = "L" if channels == 1 else "RGB"
 
     def __call__(self, image: Image.Image) -> Image.Image:
+        """The image as grey or RGB."""
         if image.mode.startswith("I;16"):
             # Pillow would clip 16 bits to 255: nearly all of the image would be white
             image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")

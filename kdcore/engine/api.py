@@ -31,6 +31,7 @@ _MAY_CHANGE = frozenset(
         "output",
         "recipe",
         "recipe.applied",
+        "report",
         "data.workers",
         "checkpoint.minutes",
         "trackers",

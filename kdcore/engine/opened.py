@@ -68,7 +68,8 @@ class OpenedRun:
         spec: what was run.
         num_classes: K.
         classes: their names, or None.
-        source: the images to evaluate on, undecoded.
+        whole: all images that the run was evaluated on, undecoded.
+        source: those of them to look at.
         data: the same in batches, for the student.
         student: the student that was asked for.
         teacher: the teacher, or None.
@@ -80,6 +81,7 @@ class OpenedRun:
     spec: RunSpec
     num_classes: int
     classes: tuple[str, ...] | None
+    whole: Source
     source: Source
     data: EvalData
     student: OpenedModel
@@ -153,12 +155,14 @@ def open_run(
         except KdError as error:
             missing = str(error)
     model.opened.subject.model.to(place)
-    images = evaluation_images(source, spec.data, most)
+    whole = evaluation_images(source, spec.data)
+    images = at_most(whole, most)
     return OpenedRun(
         directory,
         spec,
         model.num_classes,
         model.classes or source.classes,
+        whole,
         images,
         evaluation_data(images, spec, model.opened.input, model.num_classes, place),
         model.opened,
@@ -168,13 +172,12 @@ def open_run(
     )
 
 
-def evaluation_images(source: Source, data: DataSpec, most: int | None = None) -> Source:
-    """The images that a run with this data is evaluated on, at most so many."""
-    if data.eval_samples is not None and not source.stream:
-        positions = choose_samples(source, data.eval_samples, 0, "data.eval_samples")
-        assert positions is not None
-        source = ChosenSource(source, positions)
-    return at_most(source, most)
+def evaluation_images(source: Source, data: DataSpec) -> Source:
+    """The images of the split that a run with this data is evaluated on, in the order in which it is."""
+    if source.stream:
+        return source
+    positions = choose_samples(source, data.eval_samples, 0, "data.eval_samples")
+    return source if positions is None else ChosenSource(source, positions)
 
 
 def evaluation_data(

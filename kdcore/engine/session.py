@@ -19,6 +19,7 @@ from kdcore.engine.api import RunResult
 from kdcore.engine.loop import Training
 from kdcore.engine.preflight import count
 from kdcore.engine.prepare import Prepared, Splits, open_splits, prepare
+from kdcore.engine.report import report_at_the_end
 from kdcore.engine.trackers import Trackers
 from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.models import save_student
@@ -100,6 +101,9 @@ class Session:
         if accelerator.is_main_process:
             self._save_students(prepared, splits, training, summary)
             self.directory.write_summary(summary)
+            report_at_the_end(
+                self.loaded, self.plugins, self.directory, self.display, prepared, splits, training
+            )
             self.plugins.run_finished(self.directory, summary)
         accelerator.wait_for_everyone()
         return RunResult(self.directory.path, summary, training.records)
@@ -122,6 +126,12 @@ class Session:
             },
             "distiller": {"parameters": count(training.distillation.distillers)},
             "teacher": None,
+            "data": {
+                "num_classes": training.distillation.num_classes,
+                "train_size": None if prepared.train.stream else prepared.train.size,
+                "eval_size": prepared.eval.total,
+                "image_size": list(prepared.input.image_size),
+            },
             "epochs": training.epoch,
             "steps": training.step,
             "images_per_second": sum(rates) / len(rates) if rates else None,

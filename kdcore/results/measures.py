@@ -97,11 +97,13 @@ def calibration(logits: Tensor, target: Tensor, bins: int = BINS) -> Calibration
 
 def class_accuracy(logits: Tensor, target: Tensor) -> ClassAccuracy | None:
     """Accuracy of the images of each class."""
-    counted = confusion(logits, target)
-    if counted is None:
+    classes = logits.shape[1]
+    logits, target = labelled(logits, target)
+    if not len(target):
         return None
-    counts = counted.sum(dim=1)
-    return ClassAccuracy(100 * counted.diagonal().double() / counts.clamp(min=1), counts)
+    counts = torch.bincount(target, minlength=classes)
+    right = torch.bincount(target[logits.argmax(dim=1) == target], minlength=classes)
+    return ClassAccuracy(100 * right.double() / counts.clamp(min=1), counts)
 
 
 def confusion(logits: Tensor, target: Tensor) -> Tensor | None:

@@ -19,6 +19,8 @@ SPEC = "spec.json"
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"
 ENVIRONMENT = "environment.json"
+REPORT = "report.html"
+FIGURES = "figures"
 
 
 class RunDirectory:
@@ -96,9 +98,9 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Remove what an earlier run left here, and nothing else."""
-        for name in ("checkpoints", "student", "student-ema", "figures", "tensorboard"):
+        for name in ("checkpoints", "student", "student-ema", FIGURES, "tensorboard"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (SUMMARY, METRICS, ENVIRONMENT, "trackers.json", "report.html", SPEC):
+        for name in (SUMMARY, METRICS, ENVIRONMENT, "trackers.json", REPORT, SPEC):
             (self.path / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager

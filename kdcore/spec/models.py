@@ -431,6 +431,11 @@ class RunSpec(Section):
         "'aim', 'clearml', 'dvclive', 'swanlab', 'trackio'; an object of name and options for what it takes.",
     )
 
+    report: Bool | Annotated[Int, Field(ge=1)] = Field(
+        True,
+        description="Make the report at the end; a number: from at most so many evaluation images (true: 10,000).",
+    )
+
     @model_serializer(mode="wrap")
     def _single_distiller_as_object(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)

@@ -210,7 +210,7 @@ def kd() -> Callable[..., SimpleNamespace]:
     """Run `python -m kdcore` with these folders on the path."""
 
     def call(*arguments: object, path: tuple[Path, ...] = (), **variables: str) -> SimpleNamespace:
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_")}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_") or k == "KD_NO_REPORT"}
         places = [*map(str, path), inherited.get("PYTHONPATH", "")]
         done = subprocess.run(
             [sys.executable, "-m", "kdcore", *map(str, arguments)],

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 
 def _start(spec: Path, output: Path, site: Path, rank: int, port: int) -> subprocess.Popen[str]:
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_")}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_") or k == "KD_NO_REPORT"}
     return subprocess.Popen(
         [sys.executable, "-m", "kdcore", "run", str(spec), "--output", str(output), "--json"],
         env={

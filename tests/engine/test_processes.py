@@ -36,7 +36,7 @@ def _train_together(spec: Path, output: Path) -> Path:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_")}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_") or k == "KD_NO_REPORT"}
     both = [
         subprocess.Popen(
             [sys.executable, "-m", "kdcore", "run", str(spec), "--output", str(output)],

@@ -1,0 +1,92 @@
+"""The report at the end of a run, from the models and images that are at hand."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from kdcore.data.chosen import at_most
+from kdcore.engine.opened import OpenedModel, OpenedRun, evaluation_data, evaluation_images, open_run
+from kdcore.engine.predict import Subject
+from kdcore.features import find_adapter
+
+if TYPE_CHECKING:
+    from kdcore.engine.display import Display
+    from kdcore.engine.loop import Training
+    from kdcore.engine.prepare import Prepared, Splits
+    from kdcore.plugins import Plugins
+    from kdcore.results.rundir import RunDirectory
+    from kdcore.spec.load import LoadedSpec
+
+SWITCH: Final = "KD_NO_REPORT"
+"""Set to 1, no run makes a report by itself, whatever its spec says: for tests and for sweeps."""
+_LONG: Final = 120.0  # seconds of a run beside which those of t-SNE are few
+
+
+def report_at_the_end(
+    loaded: LoadedSpec,
+    plugins: Plugins,
+    directory: RunDirectory,
+    display: Display,
+    prepared: Prepared,
+    splits: Splits,
+    training: Training,
+) -> None:
+    """Write the report of a run that has just finished; what goes wrong is a warning, for the run is done."""
+    if loaded.spec.report is False or os.environ.get(SWITCH, "") not in ("", "0"):
+        return
+    started = time.monotonic()
+    try:
+        from kdcore.results.report.api import most_images, write_report
+
+        most = most_images({"report": loaded.spec.report})
+        if training.shards is None:
+            opened = _at_hand(loaded, plugins, directory, prepared, splits, training, most)
+        else:  # the teacher's weights may still lie on several devices
+            opened = open_run(directory.path, most=most, device=training.accelerator.device, plugins=plugins)
+        result = write_report(directory, opened, plugins=plugins, tsne=training.wall_seconds > _LONG)
+    except Exception as error:
+        display.warn(
+            f"report: it could not be made ({type(error).__name__}: {error}); 'kd report' tries again"
+        )
+        return
+    for note in result.notes:
+        if "matplotlib" in note:
+            display.note(f"report   {note}")
+    display.note(f"report   {result.path} ({time.monotonic() - started:.1f} s)")
+
+
+def _at_hand(
+    loaded: LoadedSpec,
+    plugins: Plugins,
+    directory: RunDirectory,
+    prepared: Prepared,
+    splits: Splits,
+    training: Training,
+    most: int,
+) -> OpenedRun:
+    spec, device = loaded.spec, training.accelerator.device
+    adapter = find_adapter(training.student, spec.student.adapter, plugins, "student.adapter")
+    student = OpenedModel(prepared.student.name, Subject(training.student, None, adapter), prepared.input)
+    teacher = None
+    guide = training.distillation.teacher
+    if guide is not None and prepared.teacher is not None and spec.teacher is not None:
+        adapter = find_adapter(guide, spec.teacher.adapter, plugins, "teacher.adapter")
+        subject = Subject(guide, prepared.teacher_images, adapter)
+        teacher = OpenedModel(prepared.teacher.name, subject, prepared.teacher.input)
+    whole = evaluation_images(splits.eval, spec.data)
+    images = at_most(whole, most)
+    return OpenedRun(
+        directory,
+        spec,
+        splits.num_classes,
+        splits.classes,
+        whole,
+        images,
+        evaluation_data(images, spec, prepared.input, splits.num_classes, device),
+        student,
+        teacher,
+        None,
+        device,
+    )

@@ -31,6 +31,17 @@ def run(
             show_default=False,
         ),
     ] = None,
+    until: Annotated[
+        int | None,
+        typer.Option(
+            "--until",
+            metavar="EPOCH",
+            min=1,
+            help="Stop after this epoch, with a checkpoint and the schedules of the whole run; "
+            "without it the same command goes on.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Distill a student as SPEC says.
@@ -42,7 +53,7 @@ def run(
 
     existing: Existing = "auto" if fresh is None else "fresh" if fresh else "resume"
     with stdout_for_the_result():
-        result = run_spec(spec, overrides=overrides or (), output=output, existing=existing)
+        result = run_spec(spec, overrides=overrides or (), output=output, existing=existing, until=until)
     if not is_main_process():  # of several processes one tells the result
         return
     if as_json:

@@ -63,6 +63,7 @@ def run(
     overrides: Sequence[str] = (),
     output: Path | None = None,
     existing: Existing = "auto",
+    until: int | None = None,
     quiet: bool = False,
 ) -> RunResult:
     """Run a spec to its end, or go on with what an earlier process began.
@@ -72,6 +73,8 @@ def run(
         overrides: `key.path=value`, as for `--set`; for a file only.
         output: folder of the run directories instead of the spec's, for the teacher's run too.
         existing: what to do with a run directory that is there already.
+        until: stop after so many epochs, schedules being those of all of them; the summary's status is then `paused`,
+            and a later call goes on. None: to the last epoch.
         quiet: show nothing.
 
     Raises:
@@ -95,7 +98,7 @@ def run(
     for line in report.lines():
         display.note(line)
     with stop_requests() as stop:
-        return _run(spec, plugins, display, existing, stop)
+        return _run(spec, plugins, display, existing, stop, until)
 
 
 def settled(
@@ -137,7 +140,7 @@ def _finished(loaded: LoadedSpec, existing: Existing) -> RunResult | None:
         if existing == "resume":
             raise UserError(Problem("--resume", f"there is no run in {directory.path}"))
         return None
-    changes = _changes(directory.spec(), resolved_dict(loaded))
+    changes = spec_changes(directory.spec(), resolved_dict(loaded))
     if changes:
         raise UserError(
             Problem(
@@ -153,7 +156,8 @@ def _finished(loaded: LoadedSpec, existing: Existing) -> RunResult | None:
     return None
 
 
-def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+def spec_changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Where two resolved specs differ in what a run depends on, and how; more epochs are no other run."""
     old, new = _flat(before), _flat(now)
     changed = []
     for where in sorted(old.keys() | new.keys()):
@@ -175,7 +179,12 @@ def _flat(value: Any, where: str = "") -> dict[str, Any]:
 
 
 def _run(
-    loaded: LoadedSpec, plugins: Plugins, display: Display, existing: Existing, stop: StopRequest
+    loaded: LoadedSpec,
+    plugins: Plugins,
+    display: Display,
+    existing: Existing,
+    stop: StopRequest,
+    until: int | None = None,
 ) -> RunResult:
     if loaded.teacher is not None:
         run_teacher(loaded.teacher, plugins, display, stop)
@@ -186,7 +195,7 @@ def _run(
             directory.clear()
         from kdcore.engine.session import Session
 
-        session = Session(loaded, plugins, directory, display, stop)
+        session = Session(loaded, plugins, directory, display, stop, until)
         try:
             return session.run()
         except Interrupted:

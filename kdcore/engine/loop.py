@@ -110,8 +110,8 @@ class Training:
 
     # -- the run ---------------------------------------------------------------------------------------------
 
-    def fit(self) -> None:
-        """Train to the last epoch.
+    def fit(self, until: int | None = None) -> None:
+        """Train to the last epoch, or until so many are complete.
 
         Raises:
             RunFailed: a loss is not finite.
@@ -121,7 +121,7 @@ class Training:
         self.display.begin(epochs, self.epoch)
         try:
             self._schedule(self.epoch)
-            while self.epoch < epochs:
+            while self.epoch < (epochs if until is None else min(until, epochs)):
                 self._train_epoch()
                 self._end_epoch()
         finally:

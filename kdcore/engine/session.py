@@ -49,7 +49,9 @@ class Session:
         directory: RunDirectory,
         display: Display,
         stop: StopRequest,
+        until: int | None = None,
     ) -> None:
+        self.until = until
         self.loaded = loaded
         self.spec = loaded.spec
         self.plugins = plugins
@@ -61,7 +63,7 @@ class Session:
         self.prepared: Prepared | None = None
 
     def run(self) -> RunResult:
-        """Train to the end and write the summary and the student.
+        """Train to the end and write the summary and the student, or to epoch `until` and write a summary.
 
         Raises:
             RunFailed: the run could not go on.
@@ -95,7 +97,11 @@ class Session:
         self._show_teacher(training, splits.num_classes)
         if accelerator.is_main_process:
             self.plugins.run_started(self.directory)
-        training.fit()
+        training.fit(self.until)
+        if training.epoch < self.spec.train.epochs:
+            summary = self.conclude("paused")
+            self.display.note(f"paused after epoch {training.epoch} of {self.spec.train.epochs}")
+            return RunResult(self.directory.path, summary, training.records)
         training.make_whole()
         summary = self.conclude("finished")
         if accelerator.is_main_process:

@@ -187,6 +187,20 @@ def test_more_epochs_go_on_from_the_last_checkpoint(spec_file):
     assert _without_times(longer.metrics) == _without_times(straight.metrics)
 
 
+def test_a_run_that_pauses_goes_on_to_the_same_end(spec_file):
+    schedule = {"train": {"epochs": 3}, "scheduler": {"name": "cosine"}}
+    whole = run(spec_file("whole", **schedule), quiet=True)
+    path = spec_file("parts", **schedule)
+    paused = run(path, until=1, quiet=True)
+    assert (paused.summary["status"], paused.summary["epochs"]) == ("paused", 1)
+    assert not (paused.directory / "student").exists()
+    assert run(path, until=1, quiet=True).summary["epochs"] == 1  # it is there already
+    ended = run(path, until=9, quiet=True)
+    assert ended.summary["status"] == "finished"
+    assert _without_times(ended.metrics) == _without_times(whole.metrics)
+    assert _same(ended.directory, whole.directory)
+
+
 def test_nothing_to_resume_is_said(spec_file):
     with pytest.raises(UserError, match="no run"):
         run(spec_file(), existing="resume", quiet=True)

@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from kdcore.comparison.api import compare
+    from kdcore.comparison.result import ComparisonResult
     from kdcore.engine.api import RunResult, run
     from kdcore.engine.distillation import Distillation, DistillationOutput
     from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, Paper
@@ -64,6 +66,8 @@ _HOMES: Final = {
     "kdcore.spec.models": ("RunSpec",),
     "kdcore.engine.distillation": ("Distillation", "DistillationOutput"),
     "kdcore.engine.api": ("RunResult", "run"),
+    "kdcore.comparison.api": ("compare",),
+    "kdcore.comparison.result": ("ComparisonResult",),
     "kdcore.evaluation.api": ("evaluate",),
     "kdcore.evaluation.result": ("EvalResult", "ModelScores"),
     "kdcore.evaluation.speed": ("Speed",),
@@ -77,6 +81,7 @@ __all__ = [
     "PLUGIN_API",
     "AdapterEntry",
     "Batch",
+    "ComparisonResult",
     "DatasetEntry",
     "Distillation",
     "DistillationOutput",
@@ -111,6 +116,7 @@ __all__ = [
     "TimmAdapter",
     "UserError",
     "__version__",
+    "compare",
     "evaluate",
     "export",
     "hookimpl",

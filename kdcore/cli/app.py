@@ -13,6 +13,7 @@ import kdcore
 from kdcore.cli import lists, output
 from kdcore.cli.cache import cache_commands
 from kdcore.cli.cache_teacher import cache_teacher
+from kdcore.cli.compare import compare
 from kdcore.cli.doctor import doctor
 from kdcore.cli.eval import evaluate
 from kdcore.cli.export import export
@@ -70,6 +71,7 @@ def application(*, completion: bool = True) -> typer.Typer:
         "run": run,
         "init": init,
         "validate": validate,
+        "compare": compare,
         "eval": evaluate,
         "export": export,
         "push": push,

@@ -85,7 +85,7 @@ def run(
     plugins = get_plugins()
     spec = settled(spec, overrides, output, plugins)
     display = SilentDisplay() if quiet else choose_display(is_main_process())
-    done = _finished(spec, existing)
+    done = finished_run(spec, existing)
     if done is not None:
         display.note(
             f"{spec.spec.name}: finished before, in {done.directory}; nothing to do (--fresh starts over)"
@@ -127,7 +127,7 @@ def run_directory(loaded: LoadedSpec) -> RunDirectory:
     return RunDirectory(Path(loaded.spec.output) / loaded.spec.name)
 
 
-def _finished(loaded: LoadedSpec, existing: Existing) -> RunResult | None:
+def finished_run(loaded: LoadedSpec, existing: Existing) -> RunResult | None:
     """The result of the same spec's finished run, if there is one.
 
     Raises:
@@ -221,7 +221,7 @@ def run_teacher(teacher: LoadedSpec, plugins: Plugins, display: Display, stop: S
         Interrupted: it was asked to stop.
     """
     try:
-        done = _finished(teacher, "auto")
+        done = finished_run(teacher, "auto")
     except UserError as error:
         # this command's own --fresh is for the student's run only
         hint = f"'kd run {teacher.path} --fresh' trains it anew; another 'name' there keeps that run"

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from kdcore.comparison.result import ComparisonResult
     from kdcore.engine.api import RunResult, run
     from kdcore.engine.distillation import Distillation, DistillationOutput
+    from kdcore.engine.fill_cache import CacheResult, cache_teacher
+    from kdcore.engine.preflight import Preflight
     from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, Paper
     from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
     from kdcore.evaluation.api import evaluate
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from kdcore.exporting.api import ExportResult, export
     from kdcore.exporting.push import PushResult, push
     from kdcore.features.timm import TimmAdapter
+    from kdcore.functions import list_adapters, list_datasets, list_distillers, list_recipes, validate
     from kdcore.hookspecs import hookimpl
     from kdcore.options import DistillerOptions, Options
     from kdcore.protocols import (
@@ -64,6 +67,15 @@ _HOMES: Final = {
     ),
     "kdcore.results.rundir": ("RunDirectory",),
     "kdcore.spec.models": ("RunSpec",),
+    "kdcore.functions": (
+        "list_adapters",
+        "list_datasets",
+        "list_distillers",
+        "list_recipes",
+        "validate",
+    ),
+    "kdcore.engine.fill_cache": ("CacheResult", "cache_teacher"),
+    "kdcore.engine.preflight": ("Preflight",),
     "kdcore.engine.distillation": ("Distillation", "DistillationOutput"),
     "kdcore.engine.api": ("RunResult", "run"),
     "kdcore.comparison.api": ("compare",),
@@ -81,6 +93,7 @@ __all__ = [
     "PLUGIN_API",
     "AdapterEntry",
     "Batch",
+    "CacheResult",
     "ComparisonResult",
     "DatasetEntry",
     "Distillation",
@@ -100,6 +113,7 @@ __all__ = [
     "ModelScores",
     "Options",
     "Paper",
+    "Preflight",
     "Problem",
     "Progress",
     "PushResult",
@@ -116,13 +130,19 @@ __all__ = [
     "TimmAdapter",
     "UserError",
     "__version__",
+    "cache_teacher",
     "compare",
     "evaluate",
     "export",
     "hookimpl",
+    "list_adapters",
+    "list_datasets",
+    "list_distillers",
+    "list_recipes",
     "push",
     "report",
     "run",
+    "validate",
 ]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import html
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,13 +16,14 @@ from kdcore.engine.display import Display, SilentDisplay, choose_display
 from kdcore.errors import Interrupted, Problem, RunFailed, UserError
 from kdcore.plugins import Plugins, get_plugins
 from kdcore.results.rundir import RunDirectory
-from kdcore.spec.load import LoadedSpec, load_spec, resolve, resolved_dict
+from kdcore.spec.load import LoadedSpec, load_dict, load_spec, resolve, resolved_dict
 from kdcore.spec.models import RunSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kdcore.engine.signals import StopRequest
+    from kdcore.models import LoadedStudent
 
 Existing = Literal["auto", "resume", "fresh"]
 """What to do with a run directory that is not empty: go on if it is the same spec, insist on that, or start over."""
@@ -56,9 +59,33 @@ class RunResult:
     summary: dict[str, Any]
     metrics: list[dict[str, Any]]
 
+    def student(self) -> LoadedStudent:
+        """The final student, loaded from the run directory.
+
+        Raises:
+            UserError: it is not there any more.
+        """
+        from kdcore.models import load_student
+
+        return load_student(self.directory)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the accuracies at a glance."""
+        rows = [
+            _row_html(role, self.summary[role]) for role in ("teacher", "student") if self.summary.get(role)
+        ]
+        head = "<tr><th></th><th>model</th><th>parameters</th><th>top-1</th><th>top-5</th></tr>"
+        return f"<table>{head}{''.join(rows)}</table><code>{html.escape(str(self.directory))}</code>"
+
+
+def _row_html(role: str, about: dict[str, Any]) -> str:
+    scores = ["" if about.get(name) is None else f"{about[name]:.2f} %" for name in ("top1", "top5")]
+    cells = [about["model"], f"{about['parameters']:,}", *scores]
+    return f"<tr><th>{role}</th>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
+
 
 def run(
-    spec: RunSpec | LoadedSpec | str | Path,
+    spec: RunSpec | LoadedSpec | Mapping[str, Any] | str | Path,
     *,
     overrides: Sequence[str] = (),
     output: Path | None = None,
@@ -69,8 +96,9 @@ def run(
     """Run a spec to its end, or go on with what an earlier process began.
 
     Args:
-        spec: a file, or a spec made in Python, whose relative paths are relative to the current directory.
-        overrides: `key.path=value`, as for `--set`; for a file only.
+        spec: a file, or a spec made in Python: a `RunSpec`, or a dict of what a file would hold. Its relative paths
+            are relative to the current directory.
+        overrides: `key.path=value`, as for `--set`; for a file or a dict only.
         output: folder of the run directories instead of the spec's, for the teacher's run too.
         existing: what to do with a run directory that is there already.
         until: stop after so many epochs, schedules being those of all of them; the summary's status is then `paused`,
@@ -102,7 +130,10 @@ def run(
 
 
 def settled(
-    spec: RunSpec | LoadedSpec | str | Path, overrides: Sequence[str], output: Path | None, plugins: Plugins
+    spec: RunSpec | LoadedSpec | Mapping[str, Any] | str | Path,
+    overrides: Sequence[str],
+    output: Path | None,
+    plugins: Plugins,
 ) -> LoadedSpec:
     """A spec from its file, or one made in Python, checked.
 
@@ -111,6 +142,8 @@ def settled(
     """
     if isinstance(spec, str | Path):
         return load_spec(Path(spec), overrides=overrides, output=output, plugins=plugins)
+    if isinstance(spec, Mapping):
+        return load_dict(spec, base=Path.cwd(), overrides=overrides, output=output, plugins=plugins)
     if isinstance(spec, RunSpec):
         chosen = spec if output is None else spec.model_copy(update={"output": str(output)})
         return resolve(chosen, base=Path.cwd(), plugins=plugins)

@@ -190,7 +190,11 @@ def _losses(means: dict[str, Any]) -> str:
 
 
 def choose_display(main_process: bool) -> Display:
-    """Bars where stderr is a terminal, lines elsewhere, silence in all processes but the main one."""
+    """Bars in a terminal, one output in a notebook, lines elsewhere, silence in all processes but the main one."""
+    from kdcore.engine.notebook import NotebookDisplay, in_notebook
+
     if not main_process:
         return SilentDisplay()
+    if in_notebook():
+        return NotebookDisplay()
     return TerminalDisplay() if sys.stderr.isatty() else PlainDisplay()

@@ -20,11 +20,19 @@ from kdcore.spec.recipe import with_recipe
 from kdcore.spec.schema import spec_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from kdcore.plugins import Plugins
 
-__all__ = ["LoadedSpec", "ResolvedDistiller", "load_spec", "resolve", "resolved_dict", "spec_schema"]
+__all__ = [
+    "LoadedSpec",
+    "ResolvedDistiller",
+    "load_dict",
+    "load_spec",
+    "resolve",
+    "resolved_dict",
+    "spec_schema",
+]
 
 _EDITOR_KEY: Final = "$schema"  # by which a JSON file tells editors its schema
 _NAME_LENGTH: Final = 128
@@ -51,6 +59,28 @@ def load_spec(
     loader = _Loader(_installed(plugins), output)
     label = str(path)
     loaded, problems = loader.load(find_file(Path(path), label), label, overrides, ())
+    if loaded is None or problems:
+        raise UserError(problems)
+    return loaded
+
+
+def load_dict(
+    spec: Mapping[str, Any],
+    *,
+    base: Path,
+    overrides: Sequence[str] = (),
+    output: Path | None = None,
+    plugins: Plugins | None = None,
+) -> LoadedSpec:
+    """Check a spec that is given as a dict of what a file would hold; the rest is as for `load_spec`.
+
+    Relative paths are as seen from the folder `base`; without a `name` the run is called `run`.
+
+    Raises:
+        UserError: with every problem that was found.
+    """
+    loader = _Loader(_installed(plugins), output)
+    loaded, problems = loader.check(dict(spec), "run", base, None, overrides, ())
     if loaded is None or problems:
         raise UserError(problems)
     return loaded
@@ -104,7 +134,20 @@ class _Loader:
         Raises:
             UserError: the file cannot be read.
         """
-        raw, faults = plain(read_file(file, label))
+        given, path = read_file(file, label), file.absolute()
+        return self.check(given, _name_of(file), path.parent, path, overrides, chain)
+
+    def check(
+        self,
+        given: dict[str, Any],
+        name: str,
+        base: Path,
+        file: Path | None,
+        overrides: Iterable[str],
+        chain: tuple[Path, ...],
+    ) -> tuple[LoadedSpec | None, list[Problem]]:
+        """Likewise, for what the file holds; `name` is for a run without one."""
+        raw, faults = plain(given)
         origins = Origins()
         flags = Overrides(overrides, origins)
         flags.apply(raw)
@@ -112,16 +155,15 @@ class _Loader:
             raw["output"] = str(self._output.absolute())
             origins.note("output", "--output")
         raw.pop(_EDITOR_KEY, None)
-        raw.setdefault("name", _name_of(file))
+        raw.setdefault("name", name)
         whole, unknown = with_recipe(raw, self.plugins, origins)
         faults += unknown
         mended = Mended(whole, faults)
         problems = [fault.problem for fault in (*flags.faults, *faults, *mended.faults)]
         loaded = None
         if mended.spec is not None:
-            base, written = file.absolute().parent, raw.get("distiller")
-            checker = Checker(mended.spec, base, self.plugins, mended.wrong, written)
-            loaded, more = self.settle(checker, file.absolute(), chain)
+            checker = Checker(mended.spec, base, self.plugins, mended.wrong, raw.get("distiller"))
+            loaded, more = self.settle(checker, file, chain)
             problems += more
         problems.sort(key=lambda problem: _position(problem.where, list(whole)))
         return loaded, [replace(problem, where=origins.told(problem.where)) for problem in problems]

@@ -13,10 +13,14 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     Strict,
+    ValidationError,
     field_validator,
     model_serializer,
     model_validator,
 )
+
+from kdcore.errors import UserError
+from kdcore.spec.problems import faults
 
 
 def _path_like(value: str) -> str:
@@ -389,8 +393,25 @@ class AppliedRecipe(Section):
     applied: Text = Field(description="Its name.")
 
 
-class RunSpec(Section):
-    """The validated description of a run."""
+class _Explained(type(BaseModel)):  # type: ignore[misc]  # pydantic's metaclass, whose module is private
+    """Tells what is wrong with arguments in the words of a spec's file, and as `UserError`."""
+
+    def __call__(cls, **sections: Any) -> Any:
+        try:
+            return super().__call__(**sections)
+        except ValidationError as error:
+            found = faults(error, sections, cls.model_json_schema())
+            raise UserError(fault.problem for fault in found) from None
+
+
+class RunSpec(Section, metaclass=_Explained):
+    """The validated description of a run.
+
+    Made in Python, a section is a model of this module or a dict, and a distiller its name, a dict or a list.
+
+    Raises:
+        UserError: with every problem that its types tell.
+    """
 
     name: str = Field(
         "run",

@@ -1,0 +1,53 @@
+"""The commands as functions, specs as dicts, and errors in Python that read as on the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+import kdcore
+from kdcore import RunSpec, UserError
+from kdcore.engine.api import RunResult, settled
+from kdcore.plugins import get_plugins
+
+SPEC = {"student": {"model": "resnet10t"}, "distiller": "vanilla", "data": {"image_size": 16, "workers": 0}}
+
+
+def test_lists_are_typed():
+    assert "vanilla" in [item.entry.name for item in kdcore.list_distillers()]
+    assert "timm" in [item.entry.name for item in kdcore.list_adapters()]
+    assert "digits" in [item.entry.name for item in kdcore.list_datasets()]
+    assert "cifar-240" in [recipe.name for recipe in kdcore.list_recipes()]
+
+
+def test_validate():
+    pytest.importorskip("sklearn", reason="the digits need scikit-learn")
+    report = kdcore.validate(SPEC)
+    assert (report.student, report.num_classes) == ("resnet10t", 10)
+    with pytest.raises(UserError, match=r"train.epochs \(--set train.epochs=0\)"):
+        kdcore.validate(SPEC, overrides=["train.epochs=0"])
+
+
+def test_a_dict_is_loaded_like_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    loaded = settled(SPEC | {"recipe": "cifar-240"}, ["train.epochs=3"], None, get_plugins())
+    assert (loaded.spec.name, loaded.spec.train.epochs, loaded.spec.train.batch_size) == ("run", 3, 64)
+    assert loaded.spec.output == str(tmp_path / "runs")
+    with pytest.raises(UserError) as raised:
+        settled({"student": {"model": "resnet81"}, "distiller": "vanila"}, [], None, get_plugins())
+    assert [problem.where for problem in raised.value.problems] == ["student.model", "distiller"]
+
+
+def test_mistakes_in_a_spec_made_in_python_are_told_as_in_a_file():
+    with pytest.raises(UserError) as raised:
+        RunSpec(student={"model": "resnet18"}, distiller="kd", train={"epoch": 3}, seed=-1)
+    assert {problem.where for problem in raised.value.problems} == {"train.epoch", "seed"}
+    assert "did you mean 'epochs'?" in str(raised.value)
+
+
+def test_a_result_shows_itself(tmp_path):
+    about = {"model": "a<b", "parameters": 1234, "top1": 97.5, "top5": None}
+    text = RunResult(tmp_path, {"student": about, "teacher": None}, [])._repr_html_()
+    assert "a&lt;b" in text
+    assert "1,234" in text
+    assert "97.50 %" in text
+    assert "teacher" not in text

@@ -1,0 +1,143 @@
+"""Which models of timm work: docs/coverage.md is what docs/coverage.json says, and a few models are tried anew."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+
+import pytest
+import timm
+
+CLASSIFIERS = ("test_resnet", "test_efficientnet", "test_vit", "test_convnext2")  # timm's smallest
+# a model of each trap: maps in NHWC, two heads and two prefix tokens, three maps in all, several final maps
+TRAPS = (
+    "swin_tiny_patch4_window7_224",
+    "deit_tiny_distilled_patch16_224",
+    "levit_128s",
+    "crossvit_tiny_240",
+)
+
+
+@pytest.fixture(scope="module")
+def coverage(root):
+    """docs/timm_coverage, as the script imports it."""
+    sys.path.insert(0, str(root / "docs"))
+    try:
+        import timm_coverage.main
+        import timm_coverage.numbers
+        import timm_coverage.page
+        import timm_coverage.pair
+        import timm_coverage.shapes
+    finally:
+        sys.path.pop(0)
+    return timm_coverage
+
+
+@pytest.fixture(scope="module")
+def data(root):
+    return json.loads((root / "docs" / "coverage.json").read_text("utf-8"))
+
+
+def test_the_page_is_what_the_data_says(root, coverage, data):
+    assert (root / "docs" / "coverage.md").read_text("utf-8") == coverage.page.page(data)
+
+
+def test_every_model_was_tried(data):
+    if data["versions"]["timm"] != timm.__version__:
+        pytest.skip(f"made with timm {data['versions']['timm']}, here is {timm.__version__}")
+    assert list(data["models"]) == sorted(timm.list_models())
+
+
+def test_every_classifier_works_with_every_method(data):
+    works = [record for record in data["models"].values() if "excluded" not in record]
+    assert len(works) > 1300
+    assert [record for record in works if "failures" in record or "lost" in record] == []
+    assert {record["class"] for record in works} == set(data["classes"])
+    for record in data["classes"].values():
+        assert {"failures", "lost"}.isdisjoint(record), record["model"]
+        assert (record["eval_equal"], record["train_equal"], record["finite"]) == (True,) * 3, record["model"]
+
+
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *TRAPS])
+def test_shapes(coverage, name):
+    record = coverage.shapes.check_shapes(name)
+    assert {"failures", "lost", "excluded"}.isdisjoint(record), record
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_numbers(coverage, name):
+    record = coverage.numbers.check_numbers(name)
+    assert {"failures", "lost", "unreached"}.isdisjoint(record), record
+    assert (record["eval_equal"], record["train_equal"], record["finite"]) == (True,) * 3
+
+
+def test_what_fails_is_named(coverage, data):
+    """A record with a mistake in it shows on the page: what the checks find is not lost on the way."""
+    broken = copy.deepcopy(data)
+    broken["models"]["resnet18"]["failures"] = {"crd": {"resnet18": "ValueError: no"}}
+    record = broken["classes"]["timm.models.resnet:ResNet"]
+    record |= {"eval_equal": False, "lost": ["fc.bias"], "unreached": ["fc.bias"]}
+    page = coverage.page.page(broken)
+    assert "- `resnet18`, crd, resnet18: ValueError: no" in page
+    assert f"`{record['model']}`: `fc.bias`; the model's own logits do" in page
+    members = sum(one["class"] == "timm.models.resnet:ResNet" for one in broken["models"].values())
+    row = next(line for line in page.splitlines() if line.startswith("| `resnet:ResNet`"))
+    assert f"{members - 1} of {members}" in row
+
+
+def test_a_wrong_adapter_is_found(coverage, monkeypatch):
+    from kdcore.features.timm import TimmAdapter
+
+    whole = TimmAdapter.backbone
+
+    def wrong(self, model, images, stages):
+        final, features = whole(self, model, images, stages)
+        return final * 1.001, features
+
+    monkeypatch.setattr(TimmAdapter, "backbone", wrong)
+    record = coverage.numbers.check_numbers("test_vit")
+    assert (record["eval_equal"], record["train_equal"]) == (False, False)
+
+
+def test_methods_that_fail_are_told_apart(coverage):
+    def run(methods):
+        if "crd" in methods:
+            raise ValueError("no bank")
+        return methods
+
+    assert coverage.pair.attempt(["kd", "crd", "ofa"], run) == (["kd", "ofa"], {"crd": "ValueError: no bank"})
+
+    def together(methods):
+        if len(methods) > 1:
+            raise ValueError("too many")
+
+    assert coverage.pair.attempt(["kd", "crd"], together).failures == dict.fromkeys(
+        ["kd", "crd"], "together: ValueError: too many"
+    )
+
+
+def test_an_interrupted_run_goes_on(coverage, tmp_path, monkeypatch, capsys):
+    tried = []
+
+    def check(name):
+        tried.append(name)
+        if name == "test_vit" and len(tried) == 2:
+            raise KeyboardInterrupt
+        return {"class": "c", "parameters": 1, "excluded": "no", "image_size": [1, 1]}
+
+    monkeypatch.setattr(coverage.main, "check_shapes", check)
+    arguments = ["--jobs", "1", "--output", str(tmp_path)]
+    names = ["test_resnet", "test_vit"]
+    monkeypatch.setattr(coverage.main.timm, "list_models", lambda pattern: [] if pattern else names)
+    with pytest.raises(KeyboardInterrupt):
+        coverage.main.main(arguments)
+    part = tmp_path / "coverage.part"
+    part.write_text(part.read_text() + '{"table": "models", "na')  # a line that was not finished
+    assert coverage.main.main(arguments) == 0
+    assert tried == ["test_resnet", "test_vit", "test_vit"]
+    assert not part.exists()
+    assert list(json.loads((tmp_path / "coverage.json").read_text())["models"]) == names
+    assert "models 1/1" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        coverage.main.main([*arguments, "--models", "no-such-model"])

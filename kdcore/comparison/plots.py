@@ -85,7 +85,7 @@ def curves_svg(result: ComparisonResult) -> str:
     if not curves:
         return ""
     legend_width = 24 + _LETTER * max(map(len, curves))
-    left, right, top = 40.0, _WIDTH - legend_width, 22.0
+    left, right, top = 40.0, _WIDTH - legend_width, 28.0
     bottom = max(240.0, top + 16 * len(curves))
     values = [value for curve in curves.values() for value in curve]
     ticks = _ticks(min(values), max(values))
@@ -138,11 +138,6 @@ def standalone(svg: str) -> str:
     head, mark, rest = svg.partition(">")
     named = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
     return f"{named}{mark}{style}{rest}\n"
-
-
-def dark_style() -> str:
-    """What of the plots' style is other in the dark."""
-    return _DARK
 
 
 def _dots(lines: Sequence[_Line], reference: float | None, title: str) -> str:

@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final
 
+from kdcore.engine.report import SWITCH
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
@@ -153,7 +155,10 @@ def environments(jobs: int, gpus: Sequence[str], cpus: int) -> list[dict[str, st
     """What the processes of each of `jobs` slots are given: their part of the threads, and a GPU of several."""
     found = []
     for slot in range(jobs):
-        values = {} if _THREADS in os.environ else {_THREADS: str(max(1, cpus // jobs))}
+        # a report for each of many runs is more than anybody reads: kd report RUN makes one
+        values = {SWITCH: "1"}
+        if _THREADS not in os.environ:
+            values[_THREADS] = str(max(1, cpus // jobs))
         if len(gpus) > 1:
             values["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
         found.append(values)

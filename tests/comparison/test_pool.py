@@ -96,13 +96,13 @@ def test_a_directory_that_another_process_is_at_work_in_is_waited_for(script):
 
 def test_threads_and_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert environments(3, [], 8) == [{"OMP_NUM_THREADS": "2"}] * 3
-    assert environments(1, ["0"], 8) == [{"OMP_NUM_THREADS": "8"}]
+    assert environments(3, [], 8) == [{"KD_NO_REPORT": "1", "OMP_NUM_THREADS": "2"}] * 3
+    assert environments(1, ["0"], 8) == [{"KD_NO_REPORT": "1", "OMP_NUM_THREADS": "8"}]
     given = environments(3, ["4", "7"], 2)
     assert [one["CUDA_VISIBLE_DEVICES"] for one in given] == ["4", "7", "4"]
     assert given[0]["OMP_NUM_THREADS"] == "1"
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert environments(2, [], 8) == [{}, {}]
+    assert environments(2, [], 8) == [{"KD_NO_REPORT": "1"}] * 2
 
 
 def test_an_error_of_our_own_leaves_nobody_behind(script, tmp_path: Path):

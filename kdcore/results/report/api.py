@@ -126,7 +126,7 @@ def _look(opened: OpenedRun, notes: list[str], tsne: bool) -> Findings | None:
         student, teacher = opened.predict(embeddings=True, limit=limit)
     except UserError:  # an adapter that knows no embedding of this model
         student, teacher = opened.predict(limit=limit)
-    total = len(opened.whole) if opened.whole is not None and not opened.whole.stream else len(student)
+    total = len(student) if opened.whole.stream else len(opened.whole)
     if len(student) < total:
         notes.append(f"Figures on images are from {len(student):,} of {total:,} evaluation images.")
     findings = find(student, teacher, opened.classes, tsne=tsne)

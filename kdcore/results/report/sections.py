@@ -170,7 +170,7 @@ def _by_class(findings: Findings) -> Markup:
         note += f" {missing} classes have no image here."
     fewest = min(row[3] for row in rows)
     if fewest < 20:  # one image more or less is 5 points and more
-        note += f" Some classes have {fewest} images only: their percentages are rough."
+        note += f" The smallest class has {fewest} image{'s' if fewest > 1 else ''}: percentages are rough."
     table = order if len(order) <= 200 else order[:100] + order[-100:]
     caption = "Accuracy by class" + (" (100 from either end)" if len(order) > 200 else "")
     return figure(

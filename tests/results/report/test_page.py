@@ -106,7 +106,7 @@ def test_images_whose_logits_are_not_finite_are_left_out(make_run, make_opened):
     page, made = _page(run, make_opened(run, predict=lambda **k: (student, predictions(10, 50, 2))))
     assert "20 images are left out" in page.text
     student.logits[:] = float("inf")
-    page, made = _page(run, make_opened(run, predict=lambda **k: (student, None)))
+    page, _ = _page(run, make_opened(run, predict=lambda **k: (student, None)))
     assert "none whose logits are finite" in page.text
     assert "Accuracy by class" not in page.text
 

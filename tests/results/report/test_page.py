@@ -103,7 +103,7 @@ def test_images_whose_logits_are_not_finite_are_left_out(make_run, make_opened):
     run = make_run()
     student = predictions(10, 50, 1)
     student.logits[:20] = float("nan")
-    page, made = _page(run, make_opened(run, predict=lambda **k: (student, predictions(10, 50, 2))))
+    page, _ = _page(run, make_opened(run, predict=lambda **k: (student, predictions(10, 50, 2))))
     assert "20 images are left out" in page.text
     student.logits[:] = float("inf")
     page, _ = _page(run, make_opened(run, predict=lambda **k: (student, None)))

@@ -97,7 +97,8 @@ def kd(site):
 
     @cache
     def call(*arguments, **environment):
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("KD_")}
+        keep = "KD_NO_REPORT"
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_") or k == keep}
         path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
         done = subprocess.run(
             [sys.executable, "-m", "kdcore", *arguments],

@@ -11,8 +11,8 @@ from kdcore.engine.opened import OpenedRun, open_run
 from kdcore.errors import KdError, Problem, UserError
 from kdcore.plugins import get_plugins
 from kdcore.results.files import write_text
+from kdcore.results.report import curves, paper, sections
 from kdcore.results.report import facts as told
-from kdcore.results.report import paper, sections
 from kdcore.results.report.findings import Findings, find
 from kdcore.results.report.gap import find_vanilla, gap
 from kdcore.results.report.glance import lead, tiles
@@ -152,7 +152,7 @@ def _values(
 ) -> dict[str, Any]:
     from kdcore import __version__
 
-    parts = [sections.training(facts)]
+    parts = [curves.training(facts)]
     pictures = []
     if findings is not None and opened is not None:
         parts += [

@@ -16,7 +16,7 @@ from kdcore.results.report.facts import Facts, count_text, duration, value_text
 from kdcore.results.report.gap import find_vanilla, gap
 from kdcore.results.report.page import percent, render
 from kdcore.results.report.paper import NUMBERS
-from kdcore.results.report.sections import Section
+from kdcore.results.report.section import Section
 from kdcore.results.rundir import FIGURES, REPORT
 
 if TYPE_CHECKING:

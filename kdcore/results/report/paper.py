@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +39,7 @@ _STYLE: Final[dict[Any, Any]] = {
     "axes.spines.right": False,
     "legend.frameon": False,
     "pdf.fonttype": 42,  # text stays text, as publishers want it
+    "text.parse_math": False,  # a class may be called $
 }
 
 
@@ -55,7 +57,8 @@ def draw(facts: Facts, findings: Findings | None, folder: Path, notes: list[str]
     logging.getLogger("fontTools").setLevel(logging.ERROR)
     import matplotlib as mpl
 
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that its font lacks
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
         for name, figure in _figures(facts, findings):

@@ -46,7 +46,9 @@ def test_mistakes_in_a_spec_made_in_python_are_told_as_in_a_file():
 
 def test_a_result_shows_itself(tmp_path):
     about = {"model": "a<b", "parameters": 1234, "top1": 97.5, "top5": None}
-    text = RunResult(tmp_path, {"student": about, "teacher": None}, [])._repr_html_()
+    result = RunResult(tmp_path, {"student": about, "teacher": None}, [])
+    assert repr(result) == f"RunResult({str(tmp_path)!r}, top-1 97.50 %)"
+    text = result._repr_html_()
     assert "a&lt;b" in text
     assert "1,234" in text
     assert "97.50 %" in text

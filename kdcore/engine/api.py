@@ -45,7 +45,7 @@ _MAY_CHANGE = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """What a run gave.
 
@@ -68,6 +68,10 @@ class RunResult:
         from kdcore.models import load_student
 
         return load_student(self.directory)
+
+    def __repr__(self) -> str:
+        top1 = (self.summary.get("student") or {}).get("top1")
+        return f"RunResult({str(self.directory)!r}{'' if top1 is None else f', top-1 {top1:.2f} %'})"
 
     def _repr_html_(self) -> str:
         """For notebooks: the accuracies at a glance."""

@@ -212,7 +212,8 @@ def names(subject: PluginSubject) -> None:
     taken = [
         f"{role_of(item.entry)} {item.entry.name!r} is declared by {item.plugin.label}, too"
         for item in plugins.everything()
-        if item.plugin is not info
+        # found anew, a plugin is another object
+        if (item.plugin.name, item.plugin.distribution) != (info.name, info.distribution)
         and any(type(entry) is type(item.entry) and entry.name == item.entry.name for entry in info.entries)
     ]
     if taken:

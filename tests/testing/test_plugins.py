@@ -132,6 +132,13 @@ def test_a_good_one_passes(install, look):
     assert (found.failed, found.skipped) == ({}, {})
 
 
+def test_found_anew_it_is_the_same_plugin(install, look):
+    install("kd-fox-anew", API + distiller())
+    checks = plugin_checks("kd-fox-anew")
+    get_plugins.cache_clear()  # as other tests do between collection and this one
+    assert look(checks).failed == {}
+
+
 @pytest.mark.parametrize(
     ("target", "options", "failed"),
     [

@@ -307,7 +307,8 @@ def test_accumulated_batches_equal_the_big_batch(spec_file):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"train": {"precision": "bf16"}},
+        # torch's bf16 on CPUs leaves weights undefined where a convolution of stride 2 sees a grid of 1x1
+        {"train": {"precision": "bf16"}, "student": {"small_input": True}},
         {"train": {"channels_last": True}},
         {"train": {"clip_grad": 1.0}},
         {"data": {"mixup": 0.4, "cutmix": 1.0}},

@@ -1,25 +1,30 @@
-"""How long the command line takes to answer, as ratios to importing what it is made of.
-
-    uv run python benchmarks/startup.py [--rounds 15]
-
-Every round runs each command once, in random order; a ratio is taken within its round. Prints the median and the
-quartiles, and writes nothing.
-"""
+"""How long the command line takes to answer, as ratios to the `--help` of an empty typer application."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import random
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-BASE = "import typer, rich, pydantic, pluggy"
+from benchmarks.rounds import Case
+
+if TYPE_CHECKING:
+    from benchmarks.groups import Cases
+
+EMPTY = """
+import typer
+app = typer.Typer()
+@app.command()
+def one() -> None: ...
+@app.command()
+def two() -> None: ...
+app()
+"""
 WRONG = {
     "student": {"model": "resnet81"},
     "teacher": {"model": "resnet34", "pretraind": True},
@@ -29,50 +34,37 @@ WRONG = {
 }
 
 
-def commands(folder: Path) -> dict[str, list[str]]:
-    """What is timed, by its name in the table."""
-    spec = folder / "wrong.json"
+def cases() -> Cases:
+    """One: every command, beside an empty application."""
+    return {"commands": commands}
+
+
+def commands() -> Case:
+    """The whole process of each command, from its start to its end."""
+    folder = tempfile.TemporaryDirectory()
+    spec = Path(folder.name) / "wrong.json"
     spec.write_text(json.dumps(WRONG))
+    empty = Path(folder.name) / "empty.py"
+    empty.write_text(EMPTY)
     kd = str(Path(sys.executable).with_name("kd"))
-    return {
-        BASE: [sys.executable, "-c", BASE],
+    timed = {
+        "an empty typer application --help": [sys.executable, str(empty), "--help"],
+        "import typer, rich, pydantic, pluggy": [
+            sys.executable,
+            "-c",
+            "import typer, rich, pydantic, pluggy",
+        ],
         "kd --help": [kd, "--help"],
         "kd list-distillers": [kd, "list-distillers"],
         "kd show dkd": [kd, "show", "dkd"],
         "kd plugins": [kd, "plugins"],
         "kd validate, a spec with 6 mistakes": [kd, "validate", str(spec)],
     }
+    steps = {name: partial(_run, command) for name, command in timed.items()}
+    return Case("commands", next(iter(timed)), steps, close=folder.cleanup, cpu=False)
 
 
-def measure(rounds: int) -> dict[str, list[float]]:
-    """Seconds of every command, a list entry per round."""
-    with tempfile.TemporaryDirectory() as folder:
-        timed = commands(Path(folder))
-        # bytecode is what an installed package has
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-        seconds: dict[str, list[float]] = {name: [] for name in timed}
-        for number in range(rounds + 1):
-            for name in random.sample(list(timed), len(timed)):
-                start = time.perf_counter()
-                subprocess.run(timed[name], env=environment, capture_output=True, check=False)  # noqa: S603
-                if number:  # the first round fills the caches
-                    seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=15)
-    seconds = measure(parser.parse_args().rounds)
-    print(f"{'command':<40} {'median ms':>9}  {'ratio':>5}  quartiles")
-    for name, values in seconds.items():
-        ratios = [value / base for value, base in zip(values, seconds[BASE], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        print(f"{name:<40} {1000 * statistics.median(values):9.0f}  {middle:5.2f}  {low:.2f} to {high:.2f}")
-
-
-if __name__ == "__main__":
-    main()
+def _run(command: list[str]) -> None:
+    # bytecode is what an installed package has
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603

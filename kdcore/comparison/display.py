@@ -25,6 +25,7 @@ SIGNS: Final[dict[Status, str]] = {
     "failed": "✗",
     "dropped": "-",
 }
+_ENDED: Final[frozenset[Status]] = frozenset(("finished", "dropped", "failed"))
 _PERIOD: Final = 60.0  # seconds between two lines of progress
 
 
@@ -86,7 +87,7 @@ class Lines:
         self._told = now
         cells = [cell for row in board.values() for cell in row]
         done, whole = sum(cell.epoch for cell in cells), sum(cell.epochs for cell in cells)
-        ended = sum(cell.status in ("finished", "dropped", "failed") for cell in cells)
+        ended = sum(cell.status in _ENDED for cell in cells)
         spent = duration(now - self._started)
         self.note(f"  {ended} of {len(cells)} runs, {done:,} of {whole:,} epochs, {spent}")
 
@@ -111,26 +112,40 @@ class LiveTable:
 
     def update(self, board: Board) -> None:
         """Draw the table."""
-        self._live.update(drawn(board))
+        self._live.update(drawn(board, self._console.height - 3))
 
     def close(self) -> None:
         """Take the table away: the result comes in its place."""
         self._live.stop()
 
 
-def drawn(board: Board) -> RenderableType:
-    """The table of a board."""
+def drawn(board: Board, most: int | None = None) -> RenderableType:
+    """The table of a board, with at most so many methods: those that run or failed, then the others in their order."""
     from rich.table import Table
 
+    shown = board if most is None or len(board) <= most else _chosen(board, max(most - 1, 1))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, justify in (("method", "left"), ("runs", "left"), ("epochs", "right"), ("now at", "right")):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]  # literals of rich
-    for label, row in board.items():
+    for label, row in shown.items():
         scores = [cell.score for cell in row if cell.score is not None]
         epochs = f"{sum(cell.epoch for cell in row)}/{sum(cell.epochs for cell in row)}"
         score = f"{sum(scores) / len(scores):.2f} %" if scores else ""
         table.add_row(label, " ".join(SIGNS[cell.status] for cell in row), epochs, score, style=_style(row))
+    hidden = [row for label, row in board.items() if label not in shown]
+    if hidden:
+        ended = sum(all(cell.status in _ENDED for cell in row) for row in hidden)
+        table.add_row(f"and {len(hidden)} more", f"{ended} ended", style="dim")
     return table
+
+
+def _chosen(board: Board, most: int) -> Board:
+    def rank(label: str) -> int:
+        states = {cell.status for cell in board[label]}
+        return 0 if "running" in states else 1 if "failed" in states else 2 if not states <= _ENDED else 3
+
+    chosen = sorted(board, key=rank)[:most]  # sorted is stable
+    return {label: row for label, row in board.items() if label in chosen}
 
 
 def _style(row: Sequence[Cell]) -> str:

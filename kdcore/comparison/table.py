@@ -31,6 +31,7 @@ _PLAIN: Final = {  # columns of the CSV, and the fields of a row that they show
     },
     **{name: name for name in ("images_per_second", "extra_parameters", "wall_seconds", "dropped_after")},
 }
+_ONE_SEED: Final = " (one seed: no interval)"  # not in LaTeX: its columns are narrow, its caption says so
 _LATEX: Final = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -78,7 +79,7 @@ def gain(result: ComparisonResult, row: MethodRow) -> str:
     if row.gain is None:
         return _NONE
     half = row.gain.half
-    return f"{row.gain.mean:+.2f}" + (" (one seed: no interval)" if half is None else f" ± {half:.2f}")
+    return f"{row.gain.mean:+.2f}" + (_ONE_SEED if half is None else f" ± {half:.2f}")
 
 
 def state(row: MethodRow) -> str:
@@ -158,7 +159,7 @@ def to_latex(result: ComparisonResult) -> str:
         "\\begin{table}",
         "  \\centering",
         f"  \\caption{{{_plus_minus(latex(caption(result)))}}}",
-        "  \\begin{tabular}{lrrrr}",
+        "  \\begin{tabular}{@{}lrrrr@{}}",
         "    \\toprule",
         f"    Method & {scored} & {gained} & Images/s & Extra parameters \\\\",
         "    \\midrule",
@@ -166,8 +167,11 @@ def to_latex(result: ComparisonResult) -> str:
     for row in result.ranked():
         found = [
             row.label,
-            score(row) if row.score is not None else state(row) if row.dropped_after else "--",
-            gain(result, row) if row.score is not None else "--",
+            *(
+                _dropped(row)
+                if row.score is None
+                else (score(row), gain(result, row).removesuffix(_ONE_SEED))
+            ),
             number(row.images_per_second, 0),
             _NONE if row.extra_parameters is None else f"{row.extra_parameters:,}",
         ]
@@ -182,6 +186,13 @@ def to_latex(result: ComparisonResult) -> str:
 def latex(text: str) -> str:
     """Text with LaTeX's special characters escaped."""
     return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _dropped(row: MethodRow) -> tuple[str, str]:
+    if row.dropped_after is None:
+        return "--", "--"
+    at = "" if row.dropped_at is None else f"{row.dropped_at:.2f} "
+    return f"{at}after epoch {row.dropped_after}", "dropped"
 
 
 def _plus_minus(text: str) -> str:

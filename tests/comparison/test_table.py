@@ -48,8 +48,10 @@ def test_csv_is_unrounded(make_result):
 
 
 def test_one_seed_is_told_without_an_interval(make_result):
-    text = to_markdown(make_result({"vanilla": [50.0], "kd": [51.0]}))
+    result = make_result({"vanilla": [50.0], "kd": [51.0]})
+    text = to_markdown(result)
     assert "| **kd** | **51.00** | +1.00 (one seed: no interval) |" in text
+    assert "kd & \\textbf{51.00} & +1.00 & " in to_latex(result)
     assert "One seed." in text
 
 
@@ -78,7 +80,7 @@ def test_what_was_dropped_and_what_failed_is_told(make_result):
     assert "one in 2 methods goes on after epoch 1 of 3" in text
     assert "21 epochs were trained, of 27 without the budget." in text
     assert "vanilla, seed 0: the disk is full" in text
-    assert "dropped after epoch 1 at 31.50" in to_latex(result)
+    assert "dkd & 31.50 after epoch 1 & dropped & " in to_latex(result)
     assert "- vanilla, seed 0: the disk is full" in to_markdown(result)
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from kdcore.comparison.api import compare
     from kdcore.comparison.result import ComparisonResult
+    from kdcore.drafting.api import init
+    from kdcore.drafting.files import InitResult
     from kdcore.engine.api import RunResult, run
     from kdcore.engine.distillation import Distillation, DistillationOutput
     from kdcore.engine.fill_cache import CacheResult, cache_teacher
@@ -20,10 +22,23 @@ if TYPE_CHECKING:
     from kdcore.evaluation.api import evaluate
     from kdcore.evaluation.result import EvalResult, ModelScores
     from kdcore.evaluation.speed import Speed
+    from kdcore.examination import DoctorReport, doctor
     from kdcore.exporting.api import ExportResult, export
     from kdcore.exporting.push import PushResult, push
     from kdcore.features.timm import TimmAdapter
-    from kdcore.functions import list_adapters, list_datasets, list_distillers, list_recipes, validate
+    from kdcore.functions import (
+        check_cache,
+        list_adapters,
+        list_caches,
+        list_datasets,
+        list_distillers,
+        list_plugins,
+        list_recipes,
+        remove_cache,
+        schema,
+        show_cache,
+        validate,
+    )
     from kdcore.hookspecs import hookimpl
     from kdcore.options import DistillerOptions, Options
     from kdcore.protocols import (
@@ -41,7 +56,11 @@ if TYPE_CHECKING:
     )
     from kdcore.results.report.api import ReportResult, report
     from kdcore.results.rundir import RunDirectory
+    from kdcore.scaffold import NewPlugin, new_plugin
+    from kdcore.showing.api import Description, show
+    from kdcore.showing.options import OptionInfo
     from kdcore.spec.models import RunSpec
+    from kdcore.teacher_cache.listing import CacheCheck, CacheInfo
 
 __version__: Final = "0.1.0"
 PLUGIN_API: Final = 1
@@ -68,12 +87,25 @@ _HOMES: Final = {
     "kdcore.results.rundir": ("RunDirectory",),
     "kdcore.spec.models": ("RunSpec",),
     "kdcore.functions": (
+        "check_cache",
         "list_adapters",
+        "list_caches",
         "list_datasets",
         "list_distillers",
+        "list_plugins",
         "list_recipes",
+        "remove_cache",
+        "schema",
+        "show_cache",
         "validate",
     ),
+    "kdcore.drafting.api": ("init",),
+    "kdcore.drafting.files": ("InitResult",),
+    "kdcore.examination": ("DoctorReport", "doctor"),
+    "kdcore.scaffold": ("NewPlugin", "new_plugin"),
+    "kdcore.showing.api": ("Description", "show"),
+    "kdcore.showing.options": ("OptionInfo",),
+    "kdcore.teacher_cache.listing": ("CacheCheck", "CacheInfo"),
     "kdcore.engine.fill_cache": ("CacheResult", "cache_teacher"),
     "kdcore.engine.preflight": ("Preflight",),
     "kdcore.engine.distillation": ("Distillation", "DistillationOutput"),
@@ -93,24 +125,31 @@ __all__ = [
     "PLUGIN_API",
     "AdapterEntry",
     "Batch",
+    "CacheCheck",
+    "CacheInfo",
     "CacheResult",
     "ComparisonResult",
     "DatasetEntry",
+    "Description",
     "Distillation",
     "DistillationOutput",
     "Distiller",
     "DistillerEntry",
     "DistillerOptions",
+    "DoctorReport",
     "EvalResult",
     "ExportResult",
     "FeatureAdapter",
     "FeatureMap",
+    "InitResult",
     "Interrupted",
     "KdError",
     "ModelEntry",
     "ModelInfo",
     "ModelOutput",
     "ModelScores",
+    "NewPlugin",
+    "OptionInfo",
     "Options",
     "Paper",
     "Preflight",
@@ -131,17 +170,27 @@ __all__ = [
     "UserError",
     "__version__",
     "cache_teacher",
+    "check_cache",
     "compare",
+    "doctor",
     "evaluate",
     "export",
     "hookimpl",
+    "init",
     "list_adapters",
+    "list_caches",
     "list_datasets",
     "list_distillers",
+    "list_plugins",
     "list_recipes",
+    "new_plugin",
     "push",
+    "remove_cache",
     "report",
     "run",
+    "schema",
+    "show",
+    "show_cache",
     "validate",
 ]
 

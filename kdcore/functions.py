@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from kdcore.plugins import get_plugins
+from kdcore.plugins import Plugins, get_plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-    from typing import Any
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kdcore.engine.preflight import Preflight
     from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry
-    from kdcore.plugins import Provided
+    from kdcore.plugins import PluginInfo, Provided
     from kdcore.recipes import Recipe
     from kdcore.spec.loaded import LoadedSpec
     from kdcore.spec.models import RunSpec
+    from kdcore.teacher_cache.listing import CacheCheck, CacheInfo
 
 
 def validate(
@@ -54,3 +54,62 @@ def list_recipes() -> tuple[Recipe, ...]:
     from kdcore.recipes import recipes
 
     return tuple(recipes().values())
+
+
+def list_plugins() -> tuple[PluginInfo, ...]:
+    """The plugins as they are installed now: what each adds, and why one is broken."""
+    return tuple(Plugins.discover(strict=False).infos)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a run spec, with the options of every installed distiller."""
+    from kdcore.spec.load import spec_schema
+
+    return spec_schema(get_plugins())
+
+
+def list_caches(folders: Iterable[str | Path] = ("runs",)) -> tuple[CacheInfo, ...]:
+    """The teacher caches in and below folders.
+
+    Raises:
+        UserError: a folder does not exist.
+    """
+    from kdcore.teacher_cache.listing import find_caches
+
+    return tuple(find_caches(Path(folder) for folder in folders))
+
+
+def show_cache(path: str | Path) -> CacheInfo:
+    """What a teacher cache holds.
+
+    Raises:
+        UserError: it is no cache.
+    """
+    from kdcore.teacher_cache.listing import look_at
+
+    return look_at(Path(path))
+
+
+def check_cache(path: str | Path) -> CacheCheck:
+    """Read all rows of a teacher cache and compare them with their checksums.
+
+    Raises:
+        UserError: it is no cache.
+    """
+    from kdcore.teacher_cache.listing import CacheCheck, damaged_rows
+
+    info = show_cache(path)
+    return CacheCheck(info, tuple(damaged_rows(info)))
+
+
+def remove_cache(path: str | Path) -> CacheInfo:
+    """Delete a teacher cache; what it was.
+
+    Raises:
+        UserError: it is no cache.
+    """
+    from kdcore.teacher_cache.listing import remove
+
+    info = show_cache(path)
+    remove(info)
+    return info

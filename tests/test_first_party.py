@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from kdcore import Distillation
-from kdcore.cli.show import example
 from kdcore.engine.preflight import check
 from kdcore.plugins import get_plugins
+from kdcore.showing.api import example
 from kdcore.spec.load import load_spec
 
 # timm's names with the options that they need at 32 px, teacher and student

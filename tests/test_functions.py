@@ -19,6 +19,33 @@ def test_lists_are_typed():
     assert "cifar-240" in [recipe.name for recipe in kdcore.list_recipes()]
 
 
+def test_plugins_and_schema():
+    plugins = {info.name: info for info in kdcore.list_plugins()}
+    assert plugins["kdcore"].status == "loaded"
+    assert "student" in kdcore.schema()["properties"]
+
+
+def test_a_new_plugin(tmp_path):
+    made = kdcore.new_plugin("kd-swd", kind="model", folder=tmp_path)
+    assert made.path == tmp_path / "kd-swd"
+    assert (made.path / "pyproject.toml").is_file()
+
+
+def test_caches(tmp_path):
+    assert kdcore.list_caches([tmp_path]) == ()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "manifest.json").write_text("{")
+    info = kdcore.show_cache(tmp_path / "damaged")
+    assert isinstance(info, kdcore.CacheInfo)
+    checked = kdcore.check_cache(str(info.path))
+    assert (checked.ok, checked.damaged, checked.cache.problem) == (False, (), info.problem)
+    assert kdcore.remove_cache(info.path) == info
+    assert not info.path.exists()
+    for function in (kdcore.show_cache, kdcore.check_cache, kdcore.remove_cache):
+        with pytest.raises(UserError, match="this is no teacher cache"):
+            function(tmp_path)
+
+
 def test_validate():
     pytest.importorskip("sklearn", reason="the digits need scikit-learn")
     report = kdcore.validate(SPEC)

@@ -25,10 +25,10 @@ def list_caches(
     as_json: JsonFlag = False,
 ) -> None:
     """List the teacher caches in and below folders."""
-    from kdcore.teacher_cache.listing import find_caches
+    from kdcore.functions import list_caches as find
     from kdcore.teacher_cache.size import readable
 
-    found = find_caches(folders or [Path("runs")])
+    found = find(folders or ["runs"])
     if as_json:
         output.print_json([info.as_dict() for info in found])
         return
@@ -57,7 +57,7 @@ def list_caches(
 
 def show_cache(path: CachePath, as_json: JsonFlag = False) -> None:
     """Show what a teacher cache holds, and for which teacher and images."""
-    from kdcore.teacher_cache.listing import look_at
+    from kdcore.functions import show_cache as look_at
     from kdcore.teacher_cache.size import readable
 
     info = look_at(path)
@@ -85,10 +85,10 @@ def show_cache(path: CachePath, as_json: JsonFlag = False) -> None:
 
 def check_cache(path: CachePath, as_json: JsonFlag = False) -> None:
     """Read all rows of a teacher cache and compare them with their checksums."""
-    from kdcore.teacher_cache.listing import damaged_rows, look_at
+    from kdcore.functions import check_cache as check
 
-    info = look_at(path)
-    damaged = damaged_rows(info)
+    checked = check(path)
+    info, damaged = checked.cache, list(checked.damaged)
     if as_json:
         output.print_json({"problem": info.problem, "filled": info.filled, "damaged": damaged})
     elif info.problem is not None:
@@ -98,7 +98,7 @@ def check_cache(path: CachePath, as_json: JsonFlag = False) -> None:
             f"{len(damaged):,} of them are damaged and will be computed again" if damaged else "all are whole"
         )
         typer.echo(f"{info.filled:,} rows are filled; {told}")
-    if damaged or info.problem is not None:
+    if not checked.ok:
         raise typer.Exit(1)
 
 
@@ -110,13 +110,14 @@ def remove_cache(
     as_json: JsonFlag = False,
 ) -> None:
     """Delete teacher caches."""
-    from kdcore.teacher_cache.listing import look_at, remove
+    from kdcore.functions import remove_cache as remove
+    from kdcore.functions import show_cache as look_at
     from kdcore.teacher_cache.size import readable
 
     found: list[CacheInfo] = [look_at(path) for path in paths]  # all of them, before one is gone
     for info in found:
         if yes or typer.confirm(f"delete {info.path} ({readable(info.bytes_used)})?", err=True):
-            remove(info)
+            remove(info.path)
             if not as_json:
                 typer.echo(f"deleted {info.path}")
     if as_json:

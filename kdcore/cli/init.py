@@ -67,9 +67,7 @@ def init(
 
     What is not said is asked for, with a suggestion for the pair at hand.
     """
-    from kdcore.drafting.files import write_specs
-    from kdcore.drafting.interview import Interview
-    from kdcore.plugins import get_plugins
+    from kdcore.drafting.api import init_asking
 
     flags = {
         "--dataset": dataset,
@@ -82,10 +80,8 @@ def init(
         "--image-size": image_size,
         "--small-input": small_input,
     }
-    plugins = get_plugins()
-    interview = Interview(file.absolute().parent, plugins, _asker(flags, ask=not yes))
     with output.stdout_for_the_result():
-        made = write_specs(file, interview, epochs, plugins, models=models)
+        made = init_asking(file, _asker(flags, ask=not yes), epochs, models=models)
     output.warn_all(made.warnings)
     if as_json:
         output.print_json({"files": [str(path) for path in made.files], "spec": made.spec})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from kdcore.cli.output import print_json
-from kdcore.plugins import get_plugins
 
 
 def schema() -> None:
@@ -11,6 +10,6 @@ def schema() -> None:
 
     It has the options of every installed distiller, so that an editor completes them.
     """
-    from kdcore.spec.load import spec_schema
+    from kdcore.functions import schema as spec_schema
 
-    print_json(spec_schema(get_plugins()))
+    print_json(spec_schema())

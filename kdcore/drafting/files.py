@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class InitResult:
     """What was written.
 
     Attributes:
         files: the spec, and behind it that of its teacher if there is one.
-        spec: what the first one says.
+        spec: what the first one says; `run` takes it, or the file.
         warnings: what may be wrong.
     """
 
@@ -38,7 +38,7 @@ class Written:
 
 def write_specs(
     file: Path, interview: Interview, epochs: int | None, plugins: Plugins, *, models: bool
-) -> Written:
+) -> InitResult:
     """Ask for a spec, write it and the teacher's, and check them as `kd validate` does, the models or not.
 
     Data that timm or another library would download is not asked for: then the models are not built.
@@ -68,7 +68,7 @@ def write_specs(
         for path in files:
             path.unlink(missing_ok=True)
         raise
-    return Written(tuple(reversed(files)), as_dict(made.spec), warnings)
+    return InitResult(tuple(reversed(files)), as_dict(made.spec), warnings)
 
 
 def _build(loaded: LoadedSpec, plugins: Plugins) -> tuple[str, ...]:

@@ -60,6 +60,24 @@ class CacheInfo:
         return {**about, "bytes": self.bytes_used}
 
 
+@dataclass(frozen=True)
+class CacheCheck:
+    """A cache whose rows were all read.
+
+    Attributes:
+        cache: what it is.
+        damaged: the rows that do not fit their checksum; a run computes them again.
+    """
+
+    cache: CacheInfo
+    damaged: tuple[int, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether it can be read and all its rows are whole."""
+        return self.cache.problem is None and not self.damaged
+
+
 def find_caches(folders: Iterable[Path]) -> list[CacheInfo]:
     """Every cache in or below these folders, by path.
 

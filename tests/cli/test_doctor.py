@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kdcore.cli import doctor
+from kdcore import examination
 from kdcore.plugins import Plugins
 
 HEALTHY = [
@@ -33,9 +33,9 @@ def probed(monkeypatch):
 def only_core(monkeypatch):
     """As if only the core were installed, each distribution once."""
     plugins = Plugins.discover([], disabled=(), strict=False)
-    monkeypatch.setattr(doctor, "Plugins", SimpleNamespace(discover=lambda **_: plugins))
-    monkeypatch.setattr(doctor, "duplicates", lambda names: {})
-    monkeypatch.setattr(doctor, "requires", lambda name: [])
+    monkeypatch.setattr(examination, "Plugins", SimpleNamespace(discover=lambda **_: plugins))
+    monkeypatch.setattr(examination, "duplicates", lambda names: {})
+    monkeypatch.setattr(examination, "requires", lambda name: [])
 
 
 def test_a_healthy_installation(kd, probed, only_core):
@@ -73,11 +73,11 @@ def test_torchvision_that_does_not_fit_is_wrong(kd, probed, only_core):
 
 def test_torchvision_made_for_another_torch(kd, probed, only_core, monkeypatch):
     probed(HEALTHY)
-    monkeypatch.setattr(doctor, "version", lambda name: {"torch": "2.9.0+cu128"}.get(name, "1.0"))
-    monkeypatch.setattr(doctor, "requires", lambda name: ["numpy", "torch==2.9.0"])
+    monkeypatch.setattr(examination, "version", lambda name: {"torch": "2.9.0+cu128"}.get(name, "1.0"))
+    monkeypatch.setattr(examination, "requires", lambda name: ["numpy", "torch==2.9.0"])
     assert kd("doctor").code == 0
     monkeypatch.setattr(
-        doctor, "requires", lambda name: ["torch (==2.8.0)".replace("(", "").replace(")", "")]
+        examination, "requires", lambda name: ["torch (==2.8.0)".replace("(", "").replace(")", "")]
     )
     done = kd("doctor")
     assert done.code == 1
@@ -97,10 +97,10 @@ def test_a_missing_package_is_wrong(kd, probed, only_core, monkeypatch):
 
     def version(name):
         if name == "timm":
-            raise doctor.PackageNotFoundError(name)
+            raise examination.PackageNotFoundError(name)
         return "1.0"
 
-    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(examination, "version", version)
     done = kd("doctor")
     assert done.code == 1
     assert "wrong: timm is not installed: pip install timm" in done.out.splitlines()
@@ -147,7 +147,7 @@ def test_metadata_that_is_there_twice_is_wrong(kd, probed, add_plugin, alone, tm
 )
 def test_disk(kd, probed, only_core, monkeypatch, free, word, code):
     probed(HEALTHY)
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    monkeypatch.setattr(examination.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
     done = kd("doctor")
     assert done.code == code
     assert [line.split(":")[0] for line in done.out.splitlines() if "are free in" in line] == [word] * bool(

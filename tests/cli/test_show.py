@@ -1,13 +1,9 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
 
 import pytest
-from pydantic import BaseModel, Field
 
-from kdcore import DistillerOptions
-from kdcore.cli.options_table import as_table, option_rows
 from kdcore.spec.models import RunSpec
 
 FOX = """
@@ -125,31 +121,3 @@ def test_options_that_cannot_be_imported(kd, add_plugin, alone):
     done = kd("show", "red")
     assert done.code == 2
     assert "its options, kd_fox_nowhere:Options, cannot be loaded" in done.err
-
-
-class Inner(BaseModel):
-    size: int = 1
-
-
-class Everything(DistillerOptions):
-    needed: int = Field(ge=1, le=9, description="Has to be given.")
-    maybe: float | None = Field(None, description="A number or nothing.")
-    many: tuple[int, ...] = Field((1, 2), description="Some.")
-    flag: bool = Field(False, description="Yes or no.")
-    one: Literal["a"] = Field("a", description="Only this.")
-    inner: Inner = Field(default_factory=Inner, description="More of them.")
-
-
-def test_types_in_a_few_words():
-    rows = {row["name"]: row for row in option_rows(Everything)}
-    assert {name: row["type"] for name, row in rows.items()} == {
-        "weight": "float >= 0",
-        "needed": "int >= 1, <= 9",
-        "maybe": "float | null",
-        "many": "list of int",
-        "flag": "bool",
-        "one": '"a"',
-        "inner": "object",
-    }
-    assert rows["needed"]["required"]
-    assert "(required)" in as_table(list(rows.values()))

@@ -1,0 +1,1 @@
+"""What a name means: `kd show` and `kdcore.show`. Needs no torch."""

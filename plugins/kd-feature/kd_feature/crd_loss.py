@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +13,35 @@ from torch.nn import functional as F
 from kd_feature.tensors import at_least_float32, full_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
 _EPS = 1e-7  # of the authors' code, in the denominators
-# Scores against the whole memory are one matrix product; scores against chosen rows have to fetch each of them.
-# A fetched row costs as much as so many in the product: measured on one CPU core, B = 64, M = 16 384, D = 128,
-# the product takes 60 ms at N = 50 000 and 1.2 s per million rows, fetching 175 ms whatever N is.
-_ROWS_PER_CHOSEN = 8
-# Numbers in the rows that are read at once: what the processor's cache, or a part of a GPU's memory, holds.
-_AT_ONCE = {"cpu": 1 << 22}
+
+
+class _Costs(NamedTuple):
+    """What the two ways to the scores take, for N rows of D numbers, B samples and C chosen rows of each.
+
+    Scores of all rows: N * (row * D + B * (score + term * D)) + B * C * pick. Scores of the chosen rows only:
+    B * C * (chosen + fetch * D).
+    """
+
+    row: float
+    score: float
+    term: float
+    pick: float
+    chosen: float
+    fetch: float
+
+
+# ns of processor time, fitted to N = 10 000 .. 1 281 167, C = 1025 .. 16 385, B = 16 .. 256 and D = 64 .. 256 on one
+# core of a Xeon with AVX-512. Both ways take the same at N = 21 * C for B = 64 and D = 128.
+_COSTS = {"cpu": _Costs(0.7, 4, 0.02, 13, 40, 1.1)}
+# Elsewhere bytes that are moved, with ten operations in the time of a byte: as a GPU's data sheet has it, not measured.
+_COSTS_ELSEWHERE = _Costs(8, 16, 0.4, 100, 8, 16)
+# Numbers in the rows that are fetched at once: what a core's own cache, or a small part of a GPU's memory, holds.
+_AT_ONCE_PER_THREAD = 1 << 20
 _AT_ONCE_ELSEWHERE = 1 << 26
+_SAME = 40.0  # from here on log(1 + exp(x)) is x, even in float64
 
 
 class CRDLoss(nn.Module):
@@ -177,19 +196,9 @@ class _Contrast(torch.autograd.Function):
     def forward(
         ctx: Any, embedding: Tensor, memory: Tensor, chosen: Tensor, shift: Tensor, temperature: float
     ) -> Tensor:
-        memory = memory.to(embedding.dtype)
-        loss, gradients = embedding.new_zeros(()), []
-        if _score_all(memory, chosen):
-            scores = embedding @ memory.T
-            loss, slope = _estimate(scores.gather(1, chosen), shift, temperature)
-            gradients.append(scores.zero_().scatter_add_(1, chosen, slope) @ memory)
-        else:
-            for part, at in _parts(embedding, chosen):
-                rows = _rows(memory, at)
-                of_part, slope = _estimate(_dot(rows, part), shift, temperature)
-                loss += of_part
-                gradients.append(torch.bmm(slope.unsqueeze(1), rows).squeeze(1))
-        ctx.save_for_backward(torch.cat(gradients) / len(chosen))
+        way = _by_product if _score_all(embedding, memory, chosen) else _by_rows
+        loss, gradient = way(embedding / temperature, memory.to(embedding.dtype), chosen, shift)
+        ctx.save_for_backward(gradient / (temperature * len(chosen)))
         return loss / len(chosen)
 
     @staticmethod
@@ -199,40 +208,80 @@ class _Contrast(torch.autograd.Function):
         return grad * of_embedding, None, None, None, None
 
 
-def _estimate(scores: Tensor, shift: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """The loss of scores `[B, 1 + M]`, summed, and its derivative by each."""
-    logits = scores / temperature - shift
-    logits[:, 0].neg_()
-    loss = -F.logsigmoid(-logits).sum()
-    slope = logits.sigmoid_().div_(temperature)
-    slope[:, 0].neg_()
-    return loss, slope
+def _by_product(embedding: Tensor, memory: Tensor, chosen: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """The summed loss and its gradient `[B, D]`, from the scores of all rows."""
+    scores = embedding @ memory.T
+    logits = scores.gather(1, chosen).sub_(shift)
+    loss = _estimate(logits)
+    return loss, scores.zero_().scatter_add_(1, chosen, logits) @ memory
+
+
+def _by_rows(embedding: Tensor, memory: Tensor, chosen: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """The same from the chosen rows, each fetched once: what a row adds to the gradient takes its own score only."""
+    losses, gradient = [], torch.zeros_like(embedding)
+    for samples, columns in _parts(embedding, chosen):
+        rows = _rows(memory, chosen[samples, columns])
+        logits = torch.bmm(rows, embedding[samples].unsqueeze(2)).squeeze(2).sub_(shift)
+        losses.append(_estimate(logits, with_own=columns.start == 0))
+        gradient[samples] += torch.bmm(logits.unsqueeze(1), rows).squeeze(1)
+    return torch.stack(losses).sum(), gradient
+
+
+def _estimate(logits: Tensor, with_own: bool = True) -> Tensor:
+    """The loss of logits `[B, C]`, summed; they become its derivative by each.
+
+    The first column is the own row's if there is one.
+    """
+    if with_own:
+        logits[:, 0].neg_()
+    loss = F.softplus(logits, threshold=_SAME).sum()
+    logits.sigmoid_()
+    if with_own:
+        logits[:, 0].neg_()
+    return loss
 
 
 def _log_mean_exp(embedding: Tensor, memory: Tensor, chosen: Tensor, temperature: float) -> Tensor:
+    scores, way = embedding.new_empty(chosen.shape), _score_all(embedding, memory, chosen)
     memory = memory.to(embedding.dtype)
-    if _score_all(memory, chosen):
-        scores = (embedding @ memory.T).gather(1, chosen)
+    if way:
+        torch.gather(embedding @ memory.T, 1, chosen, out=scores)
     else:
-        scores = torch.cat([_dot(_rows(memory, at), part) for part, at in _parts(embedding, chosen)])
+        for samples, columns in _parts(embedding, chosen):
+            rows = _rows(memory, chosen[samples, columns])
+            scores[samples, columns] = torch.bmm(rows, embedding[samples].unsqueeze(2)).squeeze(2)
     return (scores / temperature).flatten().logsumexp(0) - math.log(scores.numel())
 
 
-def _score_all(memory: Tensor, chosen: Tensor) -> bool:
-    return memory.shape[0] <= _ROWS_PER_CHOSEN * chosen.shape[1]
+def _score_all(embedding: Tensor, memory: Tensor, chosen: Tensor) -> bool:
+    """Whether the scores of all rows cost less than those of the chosen rows alone."""
+    costs = _COSTS.get(embedding.device.type, _COSTS_ELSEWHERE)
+    (samples, dim), rows, each = embedding.shape, memory.shape[0], chosen.shape[1]
+    per_row = costs.row * dim + samples * (costs.score + costs.term * dim)
+    # what both have per chosen row is taken together
+    return rows * per_row <= samples * each * (costs.chosen + costs.fetch * dim - costs.pick)
 
 
-def _parts(embedding: Tensor, chosen: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
-    """Samples in parts whose chosen rows are not too many at once."""
-    most = _AT_ONCE.get(embedding.device.type, _AT_ONCE_ELSEWHERE)
-    size = max(most // (chosen.shape[1] * embedding.shape[1]), 1)
-    return zip(torch.split(embedding, size), torch.split(chosen, size), strict=True)
+def _parts(embedding: Tensor, chosen: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Samples and columns of `chosen` in parts whose rows are not too many at once."""
+    on_cpu = embedding.device.type == "cpu"
+    numbers = _AT_ONCE_PER_THREAD * torch.get_num_threads() if on_cpu else _AT_ONCE_ELSEWHERE
+    most = max(numbers // embedding.shape[1], 1)
+    columns = min(most, chosen.shape[1])
+    samples = most // columns
+    for sample in range(0, len(chosen), samples):
+        for column in range(0, chosen.shape[1], columns):
+            yield slice(sample, sample + samples), slice(column, column + columns)
 
 
 def _rows(memory: Tensor, at: Tensor) -> Tensor:
-    """Rows of the memory `[B, 1 + M, D]`."""
-    return memory.index_select(0, at.flatten()).view(*at.shape, -1)
-
-
-def _dot(rows: Tensor, embedding: Tensor) -> Tensor:
-    return torch.bmm(rows, embedding.unsqueeze(2)).squeeze(2)
+    """Rows of the memory `[B, C, D]`."""
+    where = at.flatten()
+    if memory.device.type == "cpu" and memory.dtype == torch.float32:
+        # sums of one row each: unlike index_select it asks for the next rows while it copies one, which takes a
+        # third less where the memory is larger than the cache
+        each = torch.arange(len(where), dtype=where.dtype)
+        rows = torch.embedding_bag(memory, where, each)[0]
+    else:
+        rows = memory.index_select(0, where)
+    return rows.view(*at.shape, -1)

@@ -20,6 +20,9 @@ class NegativeSampler(nn.Module):
     leaving out its own class. That costs O(N) memory and time whatever the number of classes, and two rows share
     as many negatives as independent draws would on average.
 
+    To leave a class out, a row is first copied whole; then the places where its class stands are overwritten with
+    samples from behind the row's end. So all but the copy is work for one class per row, not for the whole row.
+
     What is drawn is a function of the seed and of how often it was called. That count is part of the state, so
     that a resumed run goes on with the same draws, and every process of a run draws the same.
 
@@ -35,7 +38,9 @@ class NegativeSampler(nn.Module):
         ValueError: N is below 2, the labels do not fit, or all samples are of one class.
     """
 
-    labels: Tensor
+    members: Tensor
+    begin: Tensor
+    size: Tensor
 
     def __init__(self, num_samples: int, labels: Tensor | None, negatives: int, seed: int) -> None:
         super().__init__()
@@ -48,9 +53,17 @@ class NegativeSampler(nn.Module):
                 f"train_labels has shape {list(labels.shape)}, the training set {num_samples} samples"
             )
         self.num_samples = num_samples
-        # not in the state: they are the data's
-        self.register_buffer("labels", _as_classes(num_samples, labels), persistent=False)
-        self.largest_class = int(self.labels.bincount().max())
+        classes = _as_classes(num_samples, labels)
+        sizes = classes.bincount()
+        # not in the state: they are the data's. All samples, class by class; and where a sample's class begins among
+        # them, and how many it has
+        for name, values in (
+            ("members", classes.argsort(stable=True)),
+            ("begin", (sizes.cumsum(0) - sizes)[classes]),
+            ("size", sizes[classes]),
+        ):
+            self.register_buffer(name, values.int(), persistent=False)
+        self.largest_class = int(sizes.max())
         available = num_samples - self.largest_class
         if available < 1:
             raise ValueError("all training samples are of one class; contrast needs samples of another")
@@ -73,19 +86,41 @@ class NegativeSampler(nn.Module):
             return index.new_empty(len(index), 1 + self.negatives)
         generator = torch.Generator(device).manual_seed(_seed(self.seed, self.draws))
         self.draws += 1
-        order = torch.randperm(total, generator=generator, device=device)
+        order = torch.randperm(total, generator=generator, device=device, dtype=torch.int32)
         starts = torch.randint(total, (len(index), 1), generator=generator, device=device)
-        # among so many in a row there are always enough of other classes
-        window = torch.arange(self.negatives + self.largest_class, device=device)
-        places = (starts + window) % total
-        candidates = order[places]
-        other = self.labels[order][places] != self.labels[index].unsqueeze(1)
-        rank = other.cumsum(1)
-        # the first `negatives` of other classes to columns 1.., all the rest to the last column, which is cut off
-        column = torch.where(other & (rank <= self.negatives), rank, self.negatives + 1)
-        drawn = index.new_empty(len(index), self.negatives + 2).scatter_(1, column, candidates)
+        end = self.negatives + 1
+        drawn = index.new_empty(len(index), end + 1)
         drawn[:, 0] = index
-        return drawn[:, :-1]
+        drawn[:, 1:end] = torch.cat([order, order[:end]]).unfold(0, end - 1, 1)[starts.squeeze(1)]
+        behind, places = self._mend(index, order, starts)
+        # all that is no mistake goes to the last column, which is cut off
+        return drawn.scatter_(1, places, order[behind].to(drawn.dtype))[:, :end]
+
+    def _mend(self, index: Tensor, order: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each member of a sample's own class: what to put in its stead, and where, both `[B, C]`.
+
+        That is a place in the order, and a column of the row: the last one + 1 for members that the row has not.
+        """
+        device, total, length = index.device, self.num_samples, self.negatives
+        # among so many behind the row there are always enough of other classes
+        count = torch.arange(self.largest_class, device=device)
+        reserve = len(count)
+        numbers = torch.arange(total, device=device, dtype=order.dtype)
+        place = torch.empty_like(order).scatter_(0, order.long(), numbers)
+        own = self.members[(self.begin[index].unsqueeze(1) + count).clamp_(max=total - 1)]
+        # how far behind the row's start a member stands; where the class has fewer members: at no place
+        at = (place[own.long()] - starts) % total
+        at = torch.where(count < self.size[index].unsqueeze(1), at, total)
+        within = at < length
+        # the reserve without the own class, closed up
+        of_reserve = torch.where((at >= length) & (at < length + reserve), at - length, reserve)
+        usable = torch.ones(len(index), reserve + 1, dtype=torch.bool, device=device)
+        usable = usable.scatter_(1, of_reserve, False)[:, :reserve]
+        rank = torch.where(usable, usable.cumsum(1) - 1, reserve)
+        closed = torch.zeros_like(of_reserve[:, :1]).repeat(1, reserve + 1)
+        closed.scatter_(1, rank, count.expand_as(rank))
+        behind = length + closed.gather(1, (within.cumsum(1) - 1).clamp_(min=0))
+        return (starts + behind) % total, torch.where(within, at + 1, length + 1)
 
     def get_extra_state(self) -> Tensor:
         """How often it was called."""

@@ -14,13 +14,17 @@ from torch.nn import functional as F
 N, D, B, M = 30, 6, 4, 9
 
 
-@pytest.fixture(params=["all rows", "chosen rows", "chosen rows, one sample at once"])
+# rows that are fetched at once: all, those of some samples (of the last part fewer), some of one sample, one
+AT_ONCE = {"chosen rows": 1 << 20, "of three samples": 3 * 10 * D, "part of a sample": 4 * D, "one row": 1}
+
+
+@pytest.fixture(params=["all rows", *AT_ONCE])
 def way(request, monkeypatch) -> str:
     """Both ways to the scores, and the second in parts."""
-    monkeypatch.setattr(crd_loss, "_ROWS_PER_CHOSEN", 1000 if request.param == "all rows" else 0)
-    if request.param.endswith("once"):
-        monkeypatch.setattr(crd_loss, "_AT_ONCE", {})
-        monkeypatch.setattr(crd_loss, "_AT_ONCE_ELSEWHERE", 1)
+    monkeypatch.setattr(crd_loss, "_score_all", lambda *_: request.param == "all rows")
+    if request.param in AT_ONCE:
+        monkeypatch.setattr(crd_loss, "_AT_ONCE_PER_THREAD", AT_ONCE[request.param])
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     return str(request.param)
 
 
@@ -123,30 +127,52 @@ def test_the_gradient_is_that_of_finite_differences(way):
     assert torch.autograd.gradcheck(call, (student.requires_grad_(), teacher.requires_grad_()))
 
 
-def test_both_ways_agree_over_training(monkeypatch):
-    def train(rows: int) -> tuple[list[float], Tensor, Tensor]:
-        monkeypatch.setattr(crd_loss, "_ROWS_PER_CHOSEN", rows)
-        loss, head = _loss(), torch.eye(D, dtype=torch.float64).requires_grad_()
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_both_ways_agree_over_training(monkeypatch, dtype):
+    def train(all_rows: bool) -> tuple[list[float], Tensor, CRDLoss]:
+        monkeypatch.setattr(crd_loss, "_score_all", lambda *_: all_rows)
+        loss, head = _loss(dtype), torch.eye(D, dtype=dtype).requires_grad_()
         values = []
         for seed in range(5):
-            student, teacher, index, chosen = _batch(seed)
+            student, teacher, index, chosen = _batch(seed, dtype)
             value = loss(F.normalize(student @ head, dim=1), teacher, index, chosen)
             values.append(value.item())
             (gradient,) = torch.autograd.grad(value, head)
             with torch.no_grad():
                 head -= 0.01 * gradient
-        return values, head.detach(), loss.student_memory
+        return values, head.detach(), loss
 
-    torch.testing.assert_close(train(0), train(1000))
+    *found, loss = train(False)
+    *expected, other = train(True)
+    torch.testing.assert_close(found, expected)
+    for name, buffer in loss.named_buffers():
+        torch.testing.assert_close(buffer, other.get_buffer(name))
 
 
-def test_the_choice_of_the_way():
-    def choose(rows: int, chosen: int) -> bool:
-        return crd_loss._score_all(torch.empty(rows, 4, device="meta"), torch.empty(2, chosen, device="meta"))
+@pytest.mark.parametrize(
+    ("rows", "chosen", "samples", "all_rows"),
+    [
+        (50_000, 16_385, 64, True),  # CIFAR-100
+        (1_281_167, 16_385, 64, False),  # ImageNet
+        (50_000, 65, 64, False),
+        # the more samples, the more of them share what it takes to read all rows
+        (250_000, 16_385, 2, False),
+        (250_000, 16_385, 64, True),
+    ],
+)
+def test_the_choice_of_the_way(rows, chosen, samples, all_rows):
+    shapes = ((samples, 128), (rows, 128), (samples, chosen))
+    assert crd_loss._score_all(*(torch.empty(1).expand(shape) for shape in shapes)) == all_rows
+    assert crd_loss._score_all(*(torch.empty(shape, device="meta") for shape in shapes)) == all_rows
 
-    assert choose(50_000, 16_385)  # CIFAR-100
-    assert not choose(1_280_000, 16_385)  # ImageNet
-    assert not choose(50_000, 65)
+
+def test_the_loss_of_sure_scores_is_exact():
+    # own row: score 60, the others: -60, 0 and 60
+    logits = torch.tensor([[60.0, -60.0, 0.0, 60.0]], dtype=torch.float64)
+    expected = math.log1p(math.exp(-60)) * 2 + math.log(2) + 60 + math.log1p(math.exp(-60))
+    assert crd_loss._estimate(logits).item() == expected
+    slopes = [-math.exp(-60), math.exp(-60), 0.5, 1.0]
+    torch.testing.assert_close(logits, torch.tensor([slopes]).double(), rtol=1e-7, atol=0)
 
 
 def test_the_memories_are_the_students_and_the_teachers():

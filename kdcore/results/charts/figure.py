@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+from markupsafe import Markup
 
 from kdcore.results.charts.svg import element, joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from markupsafe import Markup
+
+_SHORT = 12  # characters that a column has room for
 
 
 def figure(
@@ -48,8 +52,8 @@ def numbers(header: Sequence[str], rows: Sequence[Sequence[object]], *, caption:
     body = joined(
         element(
             "tr",
-            element("th", _cell(row[0]), scope="row"),
-            *(element("td", _cell(cell)) for cell in row[1:]),
+            element("th", _cell(row[0]), scope="row", class_=_kind(row[0])),
+            *(element("td", _cell(cell), class_=_kind(cell)) for cell in row[1:]),
         )
         for row in rows
     )
@@ -67,7 +71,14 @@ def numbers(header: Sequence[str], rows: Sequence[Sequence[object]], *, caption:
 def _cell(value: object) -> object:
     if value is None:
         return "\N{EN DASH}"
+    if _kind(value):  # the names of classes and models have no spaces to be broken at
+        return Markup("<wbr>").join(re.split(r"(?<=[_/.-])(?=\w)", str(value)))
     return f"{value:.4g}" if isinstance(value, float) else value
+
+
+def _kind(value: object) -> str | None:
+    # a long name may be broken, a number never
+    return "words" if isinstance(value, str) and len(value) > _SHORT else None
 
 
 def _key(class_: str, label: str) -> Markup:

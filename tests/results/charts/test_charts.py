@@ -171,3 +171,9 @@ def test_long_names_are_clipped():
     assert clipped("short") == "short"
     assert clipped("a very long name of a class") == "a very long name…"
     assert clipped("abcdef", 4) == "abc…"
+
+
+def test_long_names_are_broken_and_numbers_are_not():
+    text = str(numbers(("class", "a"), [("amber_fjord-<_060", 0.5), ("0.5 to 1", "6.25 %")], caption="n"))
+    assert '<th scope="row" class="words">amber_<wbr>fjord-&lt;_<wbr>060</th><td>0.5</td>' in text
+    assert '<th scope="row">0.5 to 1</th><td>6.25 %</td>' in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-VOID = {"meta", "img", "br", "link"}
+VOID = {"meta", "img", "br", "wbr", "link"}
 NOT_WRITTEN = re.compile(r"(?<![\w-])(nan|inf|None|undefined)(?![\w-])")
 
 

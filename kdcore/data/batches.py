@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RawBatch:
-    """This process's part of one whole batch, on the CPU.
+    """This process's part of one whole batch.
 
     Attributes:
-        images: normalised float32 `[B, C, H, W]`; `[B, V, C, H, W]` with V > 1 views.
-        target: class indices `[B]`, or None where the images are unlabelled.
+        images: normalised float32 `[B, C, H, W]`, on the device that the data was built for; `[B, V, C, H, W]` with
+            V > 1 views.
+        target: class indices `[B]`, on the CPU, or None where the images are unlabelled.
         index: positions in the training set `[B]`, or None for a stream.
         broken: positions of images that could not be read, for which others stand in.
     """
@@ -56,6 +57,11 @@ class TrainData:
         """
         raise NotImplementedError
 
+    @property
+    def kept_bytes(self) -> int:
+        """About what the decoded images take in memory once all were seen; 0: they are not kept."""
+        return 0
+
     def name(self, position: int) -> str:
         """What messages call a sample."""
         return f"sample {position}"
@@ -64,9 +70,9 @@ class TrainData:
 class EvalData:
     """This process's share of a split, in a fixed order; over all processes every sample comes exactly once.
 
-    Iterating gives (images `[B, C, H, W]`, target `[B]`), the target -1 where an image is unlabelled, and -2 where
-    a black one stands for an image that cannot be read, which counts nowhere. Shares and last batches may be of
-    different size: add up counts, do not average averages.
+    Iterating gives (images `[B, C, H, W]` on the device, target `[B]` on the CPU). The target is -1 where an image is
+    unlabelled, and -2 where a black one stands for an image that cannot be read, which counts nowhere. Shares and last
+    batches may be of different size: add up counts, do not average averages.
 
     Attributes:
         size: samples of this process, or None where a stream does not tell.
@@ -82,6 +88,11 @@ class EvalData:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         raise NotImplementedError
+
+    @property
+    def kept_bytes(self) -> int:
+        """About what the decoded images take in memory once all were seen; 0: they are not kept."""
+        return 0
 
     def name(self, position: int) -> str:
         """What messages call a sample."""

@@ -22,7 +22,7 @@ class ChosenSource(Source):
     def __init__(self, source: Source, positions: Positions) -> None:
         self._source, self._positions = source, positions
         self.classes, self.num_classes = source.classes, source.num_classes
-        self.labelled, self.in_memory = source.labelled, source.in_memory
+        self.labelled, self.in_memory, self.fixed = source.labelled, source.in_memory, source.fixed
         if source.labels is not None:
             self.labels = source.labels[torch.from_numpy(np.asarray(positions, dtype=np.int64))]
 

@@ -24,6 +24,7 @@ class Digits:
 
     classes = tuple("0123456789")
     in_memory = True
+    fixed = True
 
     def __init__(self, root: str | None, split: str) -> None:
         if split not in SPLITS:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import torch
+
 from kdcore.data.batches import EvalData
 from kdcore.data.loader import make_loader, passed, worker_count
+from kdcore.data.memory import remember
+from kdcore.data.normalise import Arrival
 from kdcore.data.samples import KeyedSamples
 from kdcore.data.stream import StreamEvalData
 from kdcore.data.subset import choose_samples
@@ -28,19 +32,31 @@ class IndexedEvalData(EvalData):
     """Evaluation data whose samples have an index; see `build_eval_data`."""
 
     def __init__(
-        self, size: int, total: int, labelled: bool, samples: KeyedSamples, loader: DataLoader[object]
+        self,
+        size: int,
+        total: int,
+        labelled: bool,
+        samples: KeyedSamples,
+        loader: DataLoader[object],
+        arrival: Arrival,
     ) -> None:
         self.size: int = size
         self.total: int = total
         self.labelled = labelled
         self._samples = samples
         self._loader = loader
+        self._arrival = arrival
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for images, target, _, *more in passed(self._loader):
             if more and len(more[0]):
                 self.broken |= frozenset(more[0].tolist())
-            yield images, target
+            yield self._arrival(images), target
+
+    @property
+    def kept_bytes(self) -> int:
+        """See `EvalData`."""
+        return self._samples.kept_bytes
 
     def name(self, position: int) -> str:
         """What messages call a sample."""
@@ -61,6 +77,11 @@ class WithoutLabels(EvalData):
             yield images, target.clamp(max=-1)
             self.broken = self._data.broken
 
+    @property
+    def kept_bytes(self) -> int:
+        """See `EvalData`."""
+        return self._data.kept_bytes
+
     def name(self, position: int) -> str:
         """What messages call a sample."""
         return self._data.name(position)
@@ -75,26 +96,27 @@ def build_eval_data(
     rank: int = 0,
     world: int = 1,
     num_classes: int | None = None,
-    device_type: str = "cpu",
+    device: torch.device | str = "cpu",
 ) -> EvalData:
     """The evaluation data of one process: a contiguous share of the split, in batches of batch_size / world.
 
     Labels are checked where `num_classes` is given. `data.eval_samples` of them are drawn alike whatever the run's
-    seed, so that runs over seeds are measured on the same images.
+    seed, so that runs over seeds are measured on the same images. The images arrive on the device.
 
     Raises:
         UserError: there are no images, or not so many.
     """
     positions = choose_samples(source, data.eval_samples, 0, "data.eval_samples")
-    transform = eval_transform(data, input)
+    steps = eval_transform(data, input)
+    arrival = Arrival(device, steps.normalise)
     part = max(1, batch_size // world)
     if source.stream:
         stream: StreamSource = source  # type: ignore[assignment]  # the only ones there are
-        return StreamEvalData(stream, transform, part, world, device_type)
+        return StreamEvalData(stream, steps, part, world, arrival)
     if len(source) == 0:
         raise UserError(Problem("data.eval_split", "there are no images to evaluate on"))
     broken: Literal["mark", "fail"] = "mark" if data.skip_broken else "fail"
-    samples = KeyedSamples(source, positions, transform, seed=0, num_classes=num_classes, broken=broken)
+    samples = KeyedSamples(source, positions, steps, seed=0, num_classes=num_classes, broken=broken)
     total = len(samples)
     first, last = rank * total // world, (rank + 1) * total // world
     # always epoch 0: what a dataset may draw at random is the same in each evaluation
@@ -102,8 +124,10 @@ def build_eval_data(
         [(0, position) for position in range(start, min(start + part, last))]
         for start in range(first, last, part)
     ]
-    workers = worker_count(data.workers, source, world)
+    if torch.device(device).type != "meta":  # which reads no images
+        samples.memory = remember(samples, data.in_memory, world)
+    workers = worker_count(data.workers, samples, world, arrival.device.type)
     loader = make_loader(
-        samples, workers=workers, device_type=device_type, batch_sampler=keys, persistent_workers=True
+        samples, workers=workers, device_type=arrival.device.type, batch_sampler=keys, persistent_workers=True
     )
-    return IndexedEvalData(last - first, total, source.labelled, samples, loader)
+    return IndexedEvalData(last - first, total, source.labelled, samples, loader, arrival)

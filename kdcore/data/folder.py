@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class FolderSource(Source):
     """The images of one split folder."""
 
+    fixed = True
+
     def __init__(self, files: list[str], labels: list[int], classes: tuple[str, ...] | None) -> None:
         self.classes = classes
         self.num_classes = None if classes is None else len(classes)

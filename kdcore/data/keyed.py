@@ -16,17 +16,23 @@ if TYPE_CHECKING:
 _MASK: Final = (1 << 64) - 1
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 
+Draws = frozenset[str]
+"""Of the global generators, those that something draws from."""
+PYTHON: Final[Draws] = frozenset({"python"})
+NUMPY: Final[Draws] = frozenset({"numpy"})
+TORCH: Final[Draws] = frozenset({"torch"})
+ALL: Final[Draws] = PYTHON | NUMPY | TORCH
+
 ORDER, AUGMENT, SUBSET, MIX, LOADER = range(5)  # first key of each use, so that no two share their numbers
 
 
-def mix64(*keys: int) -> int:
-    """A 64-bit number for a sequence of integers.
+def mix64(*keys: int, state: int = 0) -> int:
+    """A 64-bit number for a sequence of integers; with the number of the first ones as `state`, for the others.
 
     Each step is splitmix64's, a bijection: with all other keys equal, different last keys (modulo 2^64)
     never give the same number. Source: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
     generators".
     """
-    state = 0
     for key in keys:
         state = (state + key + _GOLDEN) & _MASK
         state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
@@ -43,24 +49,40 @@ def keyed_numbers(count: int, *keys: int) -> np.ndarray[tuple[int], np.dtype[np.
     return np.random.PCG64(mix64(*keys)).random_raw(count)
 
 
-def seed_sample(*keys: int) -> None:
-    """Seed what augmentations draw from: Python's, numpy's and torch's global generators, on the CPU only."""
-    state = mix64(AUGMENT, *keys)
-    random.seed(state)
-    np.random.seed((state & 0xFFFFFFFF, state >> 32))
-    torch.default_generator.manual_seed(state)  # torch.manual_seed would seed the accelerators, too
+def seed_sample(*keys: int, draws: Draws = ALL) -> None:
+    """Seed what augmentations draw from: of Python's, numpy's and torch's global generators, on the CPU only, `draws`.
+
+    Seeding numpy's takes as long as cropping and flipping a small image.
+    """
+    if draws:
+        seed_generators(mix64(AUGMENT, *keys), draws)
+
+
+def seed_generators(state: int, draws: Draws) -> None:
+    """Seed some of the global generators with a 64-bit number."""
+    if "python" in draws:
+        random.seed(state)
+    if "numpy" in draws:
+        np.random.seed((state & 0xFFFFFFFF, state >> 32))
+    if "torch" in draws:
+        torch.default_generator.manual_seed(state)  # torch.manual_seed would seed the accelerators, too
 
 
 @contextmanager
-def kept_generators() -> Iterator[None]:
+def kept_generators(draws: Draws = ALL) -> Iterator[None]:
     """Give the global generators their states back at the end; in a loader process nobody else uses them."""
     if get_worker_info() is not None:
         yield
         return
-    states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
+    python = random.getstate() if "python" in draws else None
+    numpy = np.random.get_state() if "numpy" in draws else None
+    torchs = torch.default_generator.get_state() if "torch" in draws else None
     try:
         yield
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.default_generator.set_state(states[2])
+        if python is not None:
+            random.setstate(python)
+        if numpy is not None:
+            np.random.set_state(numpy)
+        if torchs is not None:
+            torch.default_generator.set_state(torchs)

@@ -13,24 +13,31 @@ from weakref import WeakSet
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from kdcore.data.memory import shared_with_loaders
 from kdcore.data.samples import Columns, Failure, same
 from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kdcore.data.source import Source
+    from kdcore.data.samples import KeyedSamples
 
 MOST_WORKERS = 8
 _LINGER = 30  # seconds
 _running: WeakSet[Any] = WeakSet()  # iterators with processes of their own
 
 
-def worker_count(workers: int | None, source: Source, world: int) -> int:
-    """Loader processes of each process; when not said, by the machine, and none for sets in memory."""
+def worker_count(workers: int | None, samples: KeyedSamples, world: int, device_type: str) -> int:
+    """Loader processes of each process; when not said, by the machine.
+
+    None where images are in memory already. Those that are kept once they are decoded need so little time then that on
+    a CPU, which trains meanwhile, processes would only be in the way; a GPU is kept waiting by less.
+    """
     if workers is not None:
         return workers
-    if source.in_memory:
+    if samples.source.in_memory:
+        return 0
+    if samples.memory is not None and (device_type == "cpu" or not shared_with_loaders()):
         return 0
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MOST_WORKERS, cpus // world)

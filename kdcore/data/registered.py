@@ -20,7 +20,7 @@ class WrappedSource(Source):
     """A map-style dataset of (PIL image, class index) pairs.
 
     The dataset may tell more than its samples: `targets` or `labels` (a class index for each sample),
-    `classes` (names), `in_memory`.
+    `classes` (names), `in_memory`, `fixed`.
 
     Args:
         dataset: the pairs.
@@ -41,6 +41,7 @@ class WrappedSource(Source):
         self._title = title
         self._plugin = plugin
         self.in_memory = bool(getattr(dataset, "in_memory", False))
+        self.fixed = bool(getattr(dataset, "fixed", plugin is None))
         self.labels = _labels(dataset)
         classes = getattr(dataset, "classes", None)
         if isinstance(classes, Sequence) and not isinstance(classes, str) and classes:

@@ -11,18 +11,22 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from kdcore.data.keyed import kept_generators, seed_sample
+from kdcore.data.keyed import ALL, AUGMENT, kept_generators, mix64, seed_generators, seed_sample
 from kdcore.data.source import Unreadable
 from kdcore.errors import KdError, RunFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kdcore.data.keyed import Draws
+    from kdcore.data.memory import ImageMemory
     from kdcore.data.sampler import Key, Positions
     from kdcore.data.source import Source
-    from kdcore.data.transforms import Transform
+    from kdcore.data.steps import Fixed, Steps
 
-Columns = list[Tensor]  # images, target, index; where broken images are skipped, the positions of those too
+Columns = list[Tensor]
+"""Images, target, index; where broken images are skipped, the positions of those too. The images are as `Steps.vary`
+gives them: uint8 still to be normalised, or float32."""
 BROKEN = -2
 """The target of an image that evaluation leaves out."""
 
@@ -40,30 +44,38 @@ class KeyedSamples(Dataset[Columns | Failure]):
     Args:
         source: where images and labels come from.
         positions: the chosen positions in the source, or None for all.
-        transform: PIL image -> `[C, H, W]`.
+        steps: what is done to an image, but for normalising.
         seed: the run's.
         views: augmented views of each sample; above 1, images are `[V, C, H, W]`.
         num_classes: K, to check labels against; None: not checked.
         broken: what becomes of an image that cannot be read. 'fail': the batch does; 'replace': the next position
             that can be read stands in for it; 'mark': a black image with target `BROKEN` does.
+
+    Attributes:
+        memory: where images are kept, and taken from when they are there.
     """
+
+    memory: ImageMemory | None = None
 
     def __init__(
         self,
         source: Source,
         positions: Positions | None,
-        transform: Transform,
+        steps: Steps,
         seed: int,
         views: int = 1,
         num_classes: int | None = None,
         broken: Literal["fail", "replace", "mark"] = "fail",
     ) -> None:
-        self._source, self._positions, self._transform = source, positions, transform
+        self.source, self._positions, self._steps = source, positions, steps
         self._seed, self._views, self._num_classes = seed, views, num_classes
         self._broken = broken
+        self._key = mix64(AUGMENT, seed)  # how the keys of each sample begin, as for `seed_sample`
+        # a dataset of a plugin may draw, too
+        self._draws: Draws = steps.draws if source.fixed else ALL
 
     def __len__(self) -> int:
-        return len(self._source) if self._positions is None else len(self._positions)
+        return len(self.source) if self._positions is None else len(self._positions)
 
     def __getitem__(self, key: Key) -> Columns | Failure:
         return self.__getitems__([key])
@@ -71,7 +83,7 @@ class KeyedSamples(Dataset[Columns | Failure]):
     def __getitems__(self, keys: Sequence[Key]) -> Columns | Failure:
         """A whole batch, as the loader asks for it."""
         try:
-            with kept_generators():
+            with kept_generators(self._draws):
                 if self._broken == "fail":
                     return list(default_collate([self._sample(*key) for key in keys]))
                 broken: set[int] = set()
@@ -82,13 +94,18 @@ class KeyedSamples(Dataset[Columns | Failure]):
         except Exception as error:
             return Failure(unexpected(error))
 
+    @property
+    def kept_bytes(self) -> int:
+        """About what all images will take in memory once they were seen; 0 where they are not kept, or were there."""
+        return 0 if self.memory is None or self.source.in_memory else self.memory.expected
+
     def source_index(self, position: int) -> int:
         """Where in the source a position of the training set is."""
         return position if self._positions is None else int(self._positions[position])
 
     def name(self, position: int) -> str:
         """What messages call the sample at a position of the training set."""
-        return self._source.name(self.source_index(position))
+        return self.source.name(self.source_index(position))
 
     def _whole_sample(self, epoch: int, position: int, broken: set[int]) -> tuple[Tensor, int, int]:
         """The sample, or what stands in for a broken one: a function of the position, whoever asks and when."""
@@ -99,31 +116,53 @@ class KeyedSamples(Dataset[Columns | Failure]):
             except Unreadable:
                 broken.add(candidate)
                 if self._broken == "mark":
-                    black = self._transform(Image.new("RGB", (32, 32)))
+                    black = self._steps.vary(self._steps.fixed(Image.new("RGB", (32, 32))))
                     return black, BROKEN, candidate
         raise RunFailed(f"none of the {len(self)} images can be read, the first being {self.name(0)}")
 
-    def _sample(self, epoch: int, position: int) -> tuple[Tensor, int, int]:
+    def read(self, position: int) -> tuple[Fixed, int]:
+        """An image after the steps that never change, and its label; decoded anew.
+
+        Raises:
+            Unreadable: it cannot be decoded or converted.
+            RunFailed: its label is none of the classes.
+        """
         index = self.source_index(position)
-        seed_sample(self._seed, epoch, position, 0)
-        image, label = self._source[index]
+        image, label = self.source[index]
         if self._num_classes is not None and label >= self._num_classes:
             message = f"has class {label}, and there are only {self._num_classes}"
-            raise RunFailed(f"image {index}: {self._source.name(index)} {message}")
+            raise RunFailed(f"image {index}: {self.source.name(index)} {message}")
         try:
-            images = augmented(image, self._transform, self._views, self._seed, epoch, position)
+            return self._steps.fixed(image), label
         except Exception as error:
-            name = self._source.name(index)
-            raise Unreadable(f"image {index} cannot be transformed: {name}: {error}") from error
-        return images, label, position
+            raise self._untransformed(index, error) from error
+
+    def _sample(self, epoch: int, position: int) -> tuple[Tensor, int, int]:
+        if self._draws:
+            seed_generators(mix64(epoch, position, 0, state=self._key), self._draws)
+        kept = None if self.memory is None else self.memory.get(position)
+        if kept is not None:
+            fixed: Fixed = kept[0]
+            label = kept[1]
+        else:
+            fixed, label = self.read(position)
+            if self.memory is not None:
+                self.memory.put(position, fixed, label)
+        try:
+            return varied(fixed, self._steps, self._views, self._seed, epoch, position), label, position
+        except Exception as error:
+            raise self._untransformed(self.source_index(position), error) from error
+
+    def _untransformed(self, index: int, error: Exception) -> Unreadable:
+        return Unreadable(f"image {index} cannot be transformed: {self.source.name(index)}: {error}")
 
 
-def augmented(image: Image.Image, transform: Transform, views: int, *keys: int) -> Tensor:
+def varied(fixed: Fixed, steps: Steps, views: int, *keys: int) -> Tensor:
     """`[C, H, W]`, or `[V, C, H, W]` of V > 1 views; the first goes on from the seeds that are set."""
-    images = [transform(image)]
+    images = [steps.vary(fixed)]
     for view in range(1, views):
-        seed_sample(*keys, view)
-        images.append(transform(image))
+        seed_sample(*keys, view, draws=steps.draws)
+        images.append(steps.vary(fixed))
     return images[0] if views == 1 else torch.stack(images)
 
 

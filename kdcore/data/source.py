@@ -30,6 +30,7 @@ class Source:
         labelled: False where no sample has a class.
         stream: True where samples only come one after another; see `kdcore.data.stream`.
         in_memory: True for a small set that is decoded already, so that loader processes would not pay.
+        fixed: True where a sample is known to be always the same and reading it draws no random numbers.
     """
 
     classes: tuple[str, ...] | None = None
@@ -38,6 +39,7 @@ class Source:
     labelled: bool = True
     stream: bool = False
     in_memory: bool = False
+    fixed: bool = False
 
     def __len__(self) -> int:
         raise NotImplementedError

@@ -17,14 +17,15 @@ from kdcore.data.batches import EvalData, RawBatch, TrainData, check_skip
 from kdcore.data.keyed import LOADER, ORDER, mix64, seed_sample
 from kdcore.data.loader import make_loader, passed
 from kdcore.data.sampler import whole_batches
-from kdcore.data.samples import Columns, Failure, augmented, unexpected
+from kdcore.data.samples import Columns, Failure, unexpected, varied
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kdcore.data.normalise import Arrival
+    from kdcore.data.steps import Steps
     from kdcore.data.timm_source import StreamSource
-    from kdcore.data.transforms import Transform
 
 _READER_SEED = 0x7FFFFFFF  # tensorflow takes no larger one
 
@@ -44,14 +45,14 @@ class StreamTrainData(TrainData):
     def __init__(
         self,
         source: StreamSource,
-        transform: Transform,
+        steps: Steps,
         batch_size: int,
         seed: int,
         views: int,
         num_classes: int,
         rank: int,
         world: int,
-        device_type: str,
+        arrival: Arrival,
     ) -> None:
         if len(source) == 0:
             hint = (
@@ -62,9 +63,9 @@ class StreamTrainData(TrainData):
         self.size = len(source)
         self.labelled = source.labelled
         self.batches_per_epoch, self.batch_size = whole_batches(self.size, batch_size, world)
-        self._source, self._transform = source, transform
+        self._source, self._steps = source, steps
         self._seed, self._views, self._num_classes = seed, views, num_classes
-        self._part, self._rank, self._device_type = self.batch_size // world, rank, device_type
+        self._part, self._rank, self._arrival = self.batch_size // world, rank, arrival
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
         """The batches of an epoch from the `skip`-th on, without index."""
@@ -79,7 +80,7 @@ class StreamTrainData(TrainData):
             reader,
             self._source.title,
             self._part,
-            self._transform,
+            self._steps,
             self._views,
             self._num_classes,
             keys,
@@ -87,31 +88,31 @@ class StreamTrainData(TrainData):
         )
         generator = torch.Generator().manual_seed(mix64(LOADER, *keys))
         loader = make_loader(
-            stream, workers=1, device_type=self._device_type, batch_size=None, generator=generator
+            stream, workers=1, device_type=self._arrival.device.type, batch_size=None, generator=generator
         )
         for images, target in islice(passed(loader), skip, self.batches_per_epoch):
-            yield RawBatch(images, target if self.labelled else None, None)
+            yield RawBatch(self._arrival(images), target if self.labelled else None, None)
 
 
 class StreamEvalData(EvalData):
     """Evaluation data from a stream, shared out among the processes by timm's reader."""
 
     def __init__(
-        self, source: StreamSource, transform: Transform, batch_size: int, world: int, device_type: str
+        self, source: StreamSource, steps: Steps, batch_size: int, world: int, arrival: Arrival
     ) -> None:
         self.total = len(source) or None
         self.size = self.total if world == 1 else None
         self.labelled = source.labelled
-        self._source, self._transform = source, transform
-        self._batch_size, self._device_type = batch_size, device_type
+        self._source, self._steps = source, steps
+        self._batch_size, self._arrival = batch_size, arrival
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         reader = self._source.open(training=False, seed=0, batch_size=self._batch_size)
         stream = StreamBatches(
-            reader, self._source.title, self._batch_size, self._transform, 1, None, (0,), cycle=False
+            reader, self._source.title, self._batch_size, self._steps, 1, None, (0,), cycle=False
         )
-        loader = make_loader(stream, workers=1, device_type=self._device_type, batch_size=None)
-        yield from ((images, target) for images, target in passed(loader))
+        loader = make_loader(stream, workers=1, device_type=self._arrival.device.type, batch_size=None)
+        yield from ((self._arrival(images), target) for images, target in passed(loader))
 
 
 class StreamBatches(IterableDataset[Columns | Failure]):
@@ -126,7 +127,7 @@ class StreamBatches(IterableDataset[Columns | Failure]):
         reader: Any,
         title: str,
         batch_size: int,
-        transform: Transform,
+        steps: Steps,
         views: int,
         num_classes: int | None,
         keys: tuple[int, ...],
@@ -134,15 +135,15 @@ class StreamBatches(IterableDataset[Columns | Failure]):
         cycle: bool,
     ) -> None:
         self._reader, self._title, self._batch_size = reader, title, batch_size
-        self._transform, self._views, self._num_classes = transform, views, num_classes
+        self._steps, self._views, self._num_classes = steps, views, num_classes
         self._keys, self._cycle = keys, cycle
 
     def __iter__(self) -> Iterator[Columns | Failure]:
         waiting: list[tuple[Tensor, int]] = []
         try:
             for number, (image, label) in enumerate(self._samples()):
-                seed_sample(*self._keys, number, 0)
-                images = augmented(image, self._transform, self._views, *self._keys, number)
+                seed_sample(*self._keys, number, 0)  # all generators: the reader may draw, too
+                images = varied(self._steps.fixed(image), self._steps, self._views, *self._keys, number)
                 target = -1 if label is None else int(label)
                 if self._num_classes is not None and target >= self._num_classes:
                     message = f"has class {target}, and there are only {self._num_classes}"

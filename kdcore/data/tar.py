@@ -29,6 +29,8 @@ class TarSource(Source):
     A forked process may go on with the open file: `pread` has no position that they could share.
     """
 
+    fixed = True
+
     def __init__(
         self, tar: Path, title: str, names: list[str], spans: list[tuple[int, int]], labels: list[int]
     ) -> None:

@@ -29,6 +29,8 @@ class ReaderSource(Source):
     timm's own dataset would put the next image in the place of one that cannot be read; this one says so.
     """
 
+    fixed = True
+
     def __init__(self, dataset: Any, title: str) -> None:
         self._reader = dataset.reader
         self._title = title

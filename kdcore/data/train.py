@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import torch
+
 from kdcore.data.batches import RawBatch, TrainData, check_skip
 from kdcore.data.loader import make_loader, passed, worker_count
+from kdcore.data.memory import remember
+from kdcore.data.normalise import Arrival
 from kdcore.data.sampler import EpochBatches
 from kdcore.data.samples import KeyedSamples
 from kdcore.data.stream import StreamTrainData
@@ -33,6 +37,7 @@ class IndexedTrainData(TrainData):
         samples: KeyedSamples,
         sampler: EpochBatches,
         make_loader: Callable[[Iterable[list[Key]]], DataLoader[object]],
+        arrival: Arrival,
     ) -> None:
         self.samples = samples
         self.size = len(samples)
@@ -41,6 +46,7 @@ class IndexedTrainData(TrainData):
         self._sampler = sampler
         self._make_loader = make_loader
         self._loader = make_loader(sampler)
+        self._arrival = arrival
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
         """The batches of an epoch from the `skip`-th on."""
@@ -57,7 +63,12 @@ class IndexedTrainData(TrainData):
     def _batches(self, loader: DataLoader[object]) -> Iterator[RawBatch]:
         for images, target, index, *more in passed(loader):
             broken = tuple(more[0].tolist()) if more else ()
-            yield RawBatch(images, target if self.labelled else None, index, broken)
+            yield RawBatch(self._arrival(images), target if self.labelled else None, index, broken)
+
+    @property
+    def kept_bytes(self) -> int:
+        """See `TrainData`."""
+        return self.samples.kept_bytes
 
     def name(self, position: int) -> str:
         """What messages call a sample."""
@@ -76,43 +87,49 @@ def build_train_data(
     world: int = 1,
     views: int = 1,
     augmentations: int | None = None,
-    device_type: str = "cpu",
+    device: torch.device | str = "cpu",
 ) -> TrainData:
     """The training data of one process.
 
     `batch_size` is the whole batch. The number of loader processes changes nothing but the speed. With
-    `augmentations` = A, epoch e sees the images of epoch e mod A again, in an order of its own.
+    `augmentations` = A, epoch e sees the images of epoch e mod A again, in an order of its own. The images arrive on
+    the device.
 
     Raises:
-        UserError: `train_samples`, `batch_size`, `augment` or the labels do not fit.
+        UserError: `train_samples`, `in_memory`, `batch_size`, `augment` or the labels do not fit.
     """
     if not source.stream and len(source) == 0:
         raise UserError(Problem("data.train_split", "there are no training images"))
     positions = choose_samples(source, data.train_samples, seed)
-    transform = train_transform(data, input)
+    steps = train_transform(data, input)
+    arrival = Arrival(device, steps.normalise)
     if source.stream and data.skip_broken:
         message = "a stream's images are decoded by its reader: broken ones cannot be skipped"
         raise UserError(Problem("data.skip_broken", message, value=True))
     if source.stream:
         stream: StreamSource = source  # type: ignore[assignment]  # the only ones there are
-        return StreamTrainData(
-            stream, transform, batch_size, seed, views, num_classes, rank, world, device_type
-        )
+        return StreamTrainData(stream, steps, batch_size, seed, views, num_classes, rank, world, arrival)
     labels = source.labels
     if labels is not None:
         labels = labels if positions is None else labels[positions]
         check_labels(labels, num_classes)
     broken: Literal["replace", "fail"] = "replace" if data.skip_broken else "fail"
-    samples = KeyedSamples(source, positions, transform, seed, views, num_classes, broken)
+    samples = KeyedSamples(source, positions, steps, seed, views, num_classes, broken)
     sampler = EpochBatches(seed, len(samples), batch_size, rank, world, augmentations)
-    workers = worker_count(data.workers, source, world)
+    if torch.device(device).type != "meta":  # which reads no images
+        samples.memory = remember(samples, data.in_memory, world)
+    workers = worker_count(data.workers, samples, world, arrival.device.type)
 
     def loader(keys: Iterable[list[Key]]) -> DataLoader[object]:
         return make_loader(
-            samples, workers=workers, device_type=device_type, batch_sampler=keys, persistent_workers=True
+            samples,
+            workers=workers,
+            device_type=arrival.device.type,
+            batch_sampler=keys,
+            persistent_workers=True,
         )
 
-    built = IndexedTrainData(samples, sampler, loader)
+    built = IndexedTrainData(samples, sampler, loader, arrival)
     built.labels = labels
     built.labelled = source.labelled
     return built

@@ -1,11 +1,9 @@
-"""From PIL images to normalised tensors, with timm's and torchvision's building blocks."""
+"""What a spec does to its images, with timm's and torchvision's building blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
 from timm.data.auto_augment import augment_and_mix_transform, auto_augment_transform, rand_augment_transform
 from timm.data.random_erasing import RandomErasing
 from timm.data.transforms import (
@@ -18,18 +16,20 @@ from timm.data.transforms_factory import transforms_imagenet_eval
 from torchvision import transforms as tv
 
 from kdcore.data.inputs import SMALL, InputConfig, resolve_input
+from kdcore.data.keyed import NUMPY, PYTHON, TORCH
+from kdcore.data.normalise import Normalise
+from kdcore.data.steps import ArraySteps, PadCrop, PilSteps, Steps
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from PIL import Image
 
+    from kdcore.data.keyed import Draws
     from kdcore.spec.models import DataSpec
 
-Transform = Callable[[Image.Image], "Tensor"]
 
-
-def train_transform(data: DataSpec, input: InputConfig) -> Transform:
-    """Crop, flip, jitter, auto-augment, normalise, erase: PIL image -> float32 `[C, H, W]`.
+def train_transform(data: DataSpec, input: InputConfig) -> Steps:
+    """Crop, flip, auto-augment, jitter, normalise, erase: PIL image -> `[C, H, W]`.
 
     Draws from Python's, numpy's and torch's global generators, seeded for each sample by `kdcore.data.keyed`.
 
@@ -37,52 +37,69 @@ def train_transform(data: DataSpec, input: InputConfig) -> Transform:
         UserError: timm does not take `data.augment.auto_augment`.
     """
     input = resolve_input(data, input)
-    augment = data.augment
-    steps: list[Any] = [ToMode(data.channels), *_crop(data, input)]
+    augment, size = data.augment, input.image_size
+    normalise = Normalise(input.mean, input.std)
+    erase = None
+    if augment.random_erasing > 0:
+        erase = RandomErasing(augment.random_erasing, mode="const", device="cpu")  # type: ignore[no-untyped-call]
+    crop = augment.crop
+    if crop == "auto":
+        crop = "pad" if max(size) <= SMALL else "resized"
+    fixed: list[Any] = [ToMode(data.channels)]
+    if crop != "resized":
+        fixed.append(_shorter_side(size, input.interpolation))
+    if crop == "none":
+        fixed.append(tv.CenterCrop(size))
+    if crop != "resized" and augment.auto_augment is None and augment.color_jitter == 0:
+        return ArraySteps(
+            fixed,
+            normalise,
+            erase,
+            crop=size if crop == "pad" else None,
+            padding=augment.padding,
+            hflip=augment.hflip,
+            vflip=augment.vflip,
+        )
+    steps: list[Any] = []
+    draws: Draws = frozenset()
+    if crop == "resized":
+        resized = RandomResizedCropAndInterpolation  # draws from Python's generator
+        steps.append(resized(size, augment.scale, augment.ratio, interpolation=input.interpolation))  # type: ignore[no-untyped-call]
+        draws |= PYTHON
+    if crop == "pad":
+        steps.append(PadCrop(size, augment.padding))
+        draws |= TORCH
     if augment.hflip > 0:
         steps.append(tv.RandomHorizontalFlip(augment.hflip))
+        draws |= TORCH
     if augment.vflip > 0:
         steps.append(tv.RandomVerticalFlip(augment.vflip))
+        draws |= TORCH
     if augment.auto_augment is not None:
         steps.append(_auto_augment(augment.auto_augment, input))
+        draws |= PYTHON | NUMPY
     if augment.color_jitter > 0:
         steps.append(tv.ColorJitter(*(augment.color_jitter,) * 3))
-    steps += [tv.ToTensor(), tv.Normalize(input.mean, input.std)]
-    if augment.random_erasing > 0:
-        steps.append(RandomErasing(augment.random_erasing, mode="const", device="cpu"))  # type: ignore[no-untyped-call]
-    composed: Transform = tv.Compose(steps)
-    return composed
+        draws |= TORCH
+    return PilSteps(fixed, steps, draws, normalise, erase)
 
 
-def eval_transform(data: DataSpec, input: InputConfig) -> Transform:
-    """Resize by the shorter side, centre crop of `crop_pct`, normalise: PIL image -> float32 `[C, H, W]`."""
+def eval_transform(data: DataSpec, input: InputConfig) -> Steps:
+    """Resize by the shorter side, centre crop of `crop_pct`, normalise: PIL image -> `[C, H, W]`; it draws nothing."""
     input = resolve_input(data, input)
-    resize_and_normalise = transforms_imagenet_eval(
+    resize_and_crop = transforms_imagenet_eval(
         img_size=input.image_size,
         crop_pct=input.crop_pct,
         interpolation=input.interpolation,
-        mean=input.mean,
-        std=input.std,
-    )
-    composed: Transform = tv.Compose([ToMode(data.channels), resize_and_normalise])
-    return composed
+        normalize=False,
+    ).transforms[:-1]  # the last one makes a tensor
+    return ArraySteps([ToMode(data.channels), *resize_and_crop], Normalise(input.mean, input.std))
 
 
-def _crop(data: DataSpec, input: InputConfig) -> list[Any]:
-    size = input.image_size
-    crop = data.augment.crop
-    if crop == "auto":
-        crop = "pad" if max(size) <= SMALL else "resized"
-    if crop == "resized":
-        scale, ratio = data.augment.scale, data.augment.ratio
-        return [RandomResizedCropAndInterpolation(size, scale, ratio, interpolation=input.interpolation)]  # type: ignore[no-untyped-call]
+def _shorter_side(size: tuple[int, int], interpolation: str) -> Any:
     if size[0] == size[1]:
-        resize: Any = tv.Resize(size[0], interpolation=str_to_interp_mode(input.interpolation))  # type: ignore[no-untyped-call]
-    else:
-        resize = ResizeKeepRatio(size, interpolation=input.interpolation)  # type: ignore[no-untyped-call]
-    if crop == "pad":
-        return [resize, tv.RandomCrop(size, padding=data.augment.padding or None)]
-    return [resize, tv.CenterCrop(size)]
+        return tv.Resize(size[0], interpolation=str_to_interp_mode(interpolation))  # type: ignore[no-untyped-call]
+    return ResizeKeepRatio(size, interpolation=interpolation)  # type: ignore[no-untyped-call]
 
 
 def _auto_augment(policy: str, input: InputConfig) -> Any:

@@ -36,6 +36,7 @@ _MAY_CHANGE = frozenset(
         "recipe.applied",
         "report",
         "data.workers",
+        "data.in_memory",
         "checkpoint.minutes",
         "trackers",
         "teacher_cache.folder",

@@ -186,11 +186,11 @@ def evaluation_data(
     """Images in batches for a model that takes `taken`; without labels where the run has no evaluation split."""
     batches = build_eval_data(
         images,
-        spec.data.model_copy(update={"eval_samples": None}),
+        spec.data.model_copy(update={"eval_samples": None, "in_memory": False}),  # they are read once
         taken,
         batch_size=eval_batch(spec.train.batch_size),
         num_classes=num_classes,
-        device_type=device.type,
+        device=device,
     )
     return WithoutLabels(batches) if spec.data.eval_split is None else batches
 

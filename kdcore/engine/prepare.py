@@ -182,7 +182,7 @@ def prepare(
         rank=rank,
         world=world,
         augmentations=None if spec.teacher_cache is None else spec.teacher_cache.augmentations,
-        device_type=device.type,
+        device=device,
     )
     train = views_unknown()
     distillation = Distillation(
@@ -215,7 +215,7 @@ def prepare(
         rank=rank,
         world=world,
         num_classes=splits.num_classes,
-        device_type=device.type,
+        device=device,
     )
     if spec.data.eval_split is None:
         evaluation = WithoutLabels(evaluation)

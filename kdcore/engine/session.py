@@ -14,6 +14,7 @@ from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch.nn.parallel import DistributedDataParallel
 
+from kdcore.data.memory import gigabytes
 from kdcore.data.mix import Mixer
 from kdcore.engine.api import RunResult
 from kdcore.engine.loop import Training
@@ -81,6 +82,9 @@ class Session:
         )
         for text in prepared.warnings:
             self.display.warn(text)
+        kept = {"training": prepared.train.kept_bytes, "evaluation": prepared.eval.kept_bytes}
+        if told := [f"{name} {gigabytes(size)}" for name, size in kept.items() if size]:
+            self.display.note(f"data     decoded images stay in memory: {', '.join(told)}")
         _keep_own_buffers(prepared.distillation)
         cached = self._cached_teacher(accelerator, prepared, splits)
         training = self.training = self._training(accelerator, prepared, splits.num_classes, cached)

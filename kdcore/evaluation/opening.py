@@ -176,7 +176,7 @@ def _open_run(wanted: Wanted, device: torch.device, plugins: Plugins) -> Opened:
 
 
 def _with_flags(data: DataSpec, wanted: Wanted) -> DataSpec:
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"in_memory": False}  # the images are read once
     if wanted.data is not None:
         # what was said for the run's dataset says nothing about this one
         changes |= {"dataset": wanted.data, "root": wanted.root, "num_classes": None, "options": {}}
@@ -249,9 +249,7 @@ def _open_model(wanted: Wanted, name: str | None, device: torch.device, plugins:
         teacher, more = _teacher(wanted.teacher, student, num_classes, data, device, plugins)
         warnings += more
     chosen = at_most(evaluation_images(source, data), wanted.samples)
-    images = build_eval_data(
-        chosen, data, taken, batch_size=_BATCH, num_classes=num_classes, device_type=device.type
-    )
+    images = build_eval_data(chosen, data, taken, batch_size=_BATCH, num_classes=num_classes, device=device)
     return Opened(
         student,
         teacher,

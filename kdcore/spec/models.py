@@ -132,6 +132,11 @@ class DataSpec(Section):
     workers: Int | None = Field(
         None, ge=0, description="Loader processes; null: chosen by the machine. Changes no result."
     )
+    in_memory: Bool | None = Field(
+        None,
+        description="Keep images in memory once they are decoded, so that later epochs read no files; null: where all "
+        "of a split take at most a quarter of the free memory (divided among the processes). Changes no result.",
+    )
     skip_broken: Bool = Field(
         False,
         description="Go on without images that are missing or cannot be decoded, and count them in the summary; else "

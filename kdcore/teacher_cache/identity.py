@@ -120,6 +120,8 @@ def _images(train: IndexedTrainData, prepared: Prepared) -> str:
         found = train.samples[(0, position)]
         if isinstance(found, Failure):
             raise RunFailed(found.message)
-        levels = ((found[0][0] * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+        levels = found[0][0]
+        if levels.dtype != torch.uint8:
+            levels = ((levels * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
         digest.update(levels.numpy().tobytes())
     return digest.hexdigest()

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 from torch.utils.data import Dataset
 
+from kdcore.data import loader as loader_module
 from kdcore.data.loader import MOST_WORKERS, make_loader, passed, worker_count
 from kdcore.data.samples import Failure
 from kdcore.data.source import Source
@@ -70,19 +72,28 @@ def test_other_errors_stay_what_they_are():
 
 
 def test_worker_count(monkeypatch):
-    source, memory = Source(), Source()
-    memory.in_memory = True
+    def count(workers, world, device="cpu", memory=None, in_memory=False):
+        source = Source()
+        source.in_memory = in_memory
+        return worker_count(workers, SimpleNamespace(source=source, memory=memory), world, device)
+
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
-    assert worker_count(None, source, 1) == 6
-    assert worker_count(None, source, 4) == 1
-    assert worker_count(None, source, 8) == 0
-    assert worker_count(None, memory, 1) == 0
-    assert worker_count(3, memory, 8) == 3
+    assert count(None, 1) == 6
+    assert count(None, 4) == 1
+    assert count(None, 8) == 0
+    assert count(None, 1, in_memory=True) == 0
+    assert count(3, 8, in_memory=True) == 3
+    kept = object()
+    assert count(None, 1, memory=kept) == 0
+    assert count(2, 1, memory=kept) == 2
+    assert count(None, 1, "cuda", memory=kept) == 6
+    monkeypatch.setattr(loader_module, "shared_with_loaders", lambda: False)
+    assert count(None, 1, "cuda", memory=kept) == 0
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
-    assert worker_count(None, source, 1) == MOST_WORKERS
+    assert count(None, 1) == MOST_WORKERS
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    assert worker_count(None, source, 1) == 4
+    assert count(None, 1) == 4
 
 
 @pytest.mark.parametrize(

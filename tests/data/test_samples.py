@@ -6,13 +6,26 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
+from kdcore.data.keyed import TORCH
 from kdcore.data.registered import WrappedSource
-from kdcore.data.samples import Failure, KeyedSamples, augmented, unexpected
+from kdcore.data.samples import Failure, KeyedSamples, unexpected, varied
+from kdcore.data.steps import Steps
 from kdcore.errors import RunFailed
 
 
-def noise(image: Image.Image) -> torch.Tensor:
-    return pil_to_tensor(image).float() + torch.rand(3, 1, 1)
+class Noise(Steps):
+    draws = TORCH
+
+    def __init__(self) -> None: ...
+
+    def fixed(self, image: Image.Image) -> Image.Image:
+        return image
+
+    def vary(self, fixed: Image.Image) -> torch.Tensor:
+        return pil_to_tensor(fixed).float() + torch.rand(3, 1, 1)
+
+
+noise = Noise()
 
 
 @pytest.fixture
@@ -53,27 +66,35 @@ def test_views_are_independent_and_the_first_is_the_only_one(source):
     assert three.shape == (1, 3, 3, 10, 12)
     assert torch.equal(three[:, 0], one)
     assert len({view.numpy().tobytes() for view in three[0]}) == 3
-    assert augmented(Image.new("RGB", (2, 2)), noise, 2, 0, 0, 0).shape == (2, 3, 2, 2)
+    assert varied(Image.new("RGB", (2, 2)), noise, 2, 0, 0, 0).shape == (2, 3, 2, 2)
 
 
 def test_what_goes_wrong_comes_back_as_a_value(source, make_pairs):
-    def broken(image):
-        raise ValueError("no such mode")
+    class Broken(Noise):
+        def fixed(self, image):
+            raise ValueError("no such mode")
 
-    assert KeyedSamples(source, None, broken, seed=0)[0, 3] == Failure(
+    class Failing(Noise):
+        def vary(self, fixed):
+            raise ValueError("no such size")
+
+    assert KeyedSamples(source, None, Failing(), seed=0)[0, 3] == Failure(
+        "image 3 cannot be transformed: mine[3]: no such size"
+    )
+    assert KeyedSamples(source, None, Broken(), seed=0)[0, 3] == Failure(
         "image 3 cannot be transformed: mine[3]: no such mode"
     )
     few = KeyedSamples(source, None, noise, seed=0, num_classes=2)
     assert few[0, 2] == Failure("image 2: mine[2] has class 2, and there are only 2")
     assert not isinstance(few[0, 1], Failure)
 
-    class Failing(WrappedSource):
+    class Gone(WrappedSource):
         error: Exception = RunFailed("image 0 cannot be read: a.jpg: gone")
 
         def __getitem__(self, index):
             raise self.error
 
-    failing = Failing(make_pairs(1, targets=[0]), "mine", 3)
+    failing = Gone(make_pairs(1, targets=[0]), "mine", 3)
     samples = KeyedSamples(failing, None, noise, seed=0)
     assert samples[0, 0] == Failure("image 0 cannot be read: a.jpg: gone")
     failing.error = ZeroDivisionError("a bug")

@@ -169,7 +169,7 @@ def test_errors_of_the_user(build, make_pairs):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_vanished_file_ends_the_run_with_its_name(build, source, workers):
-    data = build(batch_size=12, workers=workers)
+    data = build(batch_size=12, workers=workers, in_memory=False)
     list(data.epoch(0))
     Path(source.name(7)).unlink()
     with pytest.raises(RunFailed) as caught:

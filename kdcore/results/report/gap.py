@@ -24,7 +24,7 @@ _OF_THE_METHOD = (
     "report",
 )
 """What a run without a teacher may have otherwise and still be the same student on the same data."""
-_NOT_THE_RESULT = {"data": ("workers",)}
+_NOT_THE_RESULT = {"data": ("workers", "in_memory")}
 
 
 @dataclass(frozen=True)

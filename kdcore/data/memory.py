@@ -1,0 +1,166 @@
+"""Decoded images in memory, filled as they are first seen: later epochs read no file and decode nothing."""
+
+from __future__ import annotations
+
+import mmap
+import multiprocessing
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import psutil
+
+from kdcore.data.keyed import kept_generators
+from kdcore.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from kdcore.data.samples import KeyedSamples
+    from kdcore.data.steps import Fixed, Pixels
+
+PART: Final = 4
+"""Unasked, images are kept where they take at most one part in so many of the free memory."""
+_LOOKED_AT = 4  # images whose size tells how much all of them take
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+class ImageMemory:
+    """Arrays by position, with their labels, in memory that processes share which are forked from this one.
+
+    It takes of the machine only what is put there. A process that is started otherwise gets None in its place.
+
+    Args:
+        size: positions.
+        capacity: most bytes; what comes when it is full is not kept.
+        expected: bytes that all images are thought to take.
+
+    Raises:
+        OSError: the system has not so much memory.
+    """
+
+    def __init__(self, size: int, capacity: int, expected: int = 0) -> None:
+        self.expected = expected
+        self._pixels = np.frombuffer(mmap.mmap(-1, max(1, capacity)), np.uint8)
+        # where an image begins, plus 1 (0: it is not there), its label, its shape; and the bytes that are taken
+        self._numbers = np.frombuffer(mmap.mmap(-1, 8 * (5 * size + 1)), np.int64)
+        self._rows = self._numbers[1:].reshape(size, 5)
+        self._lock = multiprocessing.Lock()
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self._rows[:, 0]))
+
+    @property
+    def used(self) -> int:
+        """Bytes that are taken."""
+        return int(self._numbers[0])
+
+    def get(self, position: int) -> tuple[Pixels, int] | None:
+        """An image, to be read only, and its label; None where it was not put."""
+        start, label, *sides = self._rows[position].tolist()
+        if not start:
+            return None
+        shape = sides if sides[2] else sides[:2]
+        size = shape[0] * shape[1] * (sides[2] or 1)
+        return self._pixels[start - 1 : start - 1 + size].reshape(shape), label
+
+    def put(self, position: int, image: Fixed, label: int) -> None:
+        """Keep an image, unless the memory is full."""
+        pixels = np.asarray(image)
+        if not self._lock.acquire(timeout=1):  # a process was killed that had it: the image is decoded again
+            return
+        try:
+            start = self.used
+            if self._rows[position, 0] or start + pixels.size > len(self._pixels):
+                return
+            self._numbers[0] = start + pixels.size
+        finally:
+            self._lock.release()
+        self._pixels[start : start + pixels.size] = pixels.reshape(-1)
+        self._rows[position, 1:] = (label, *pixels.shape, 0)[:4]
+        self._rows[position, 0] = start + 1  # last: a process that is killed before leaves nothing half done
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+
+def remember(samples: KeyedSamples, wanted: bool | None, world: int) -> ImageMemory | None:
+    """Memory for the images of a set where they fit, or where it is wanted.
+
+    Args:
+        samples: the set.
+        wanted: as `data.in_memory`.
+        world: processes of the run, each of which has a memory of its own.
+
+    Raises:
+        UserError: it is wanted, and the images cannot be kept.
+    """
+    if wanted is False or (wanted is None and not samples.source.fixed):
+        return None
+    needed = _bytes_needed(samples)
+    free = free_memory() // max(1, world)
+    if wanted is None:
+        if needed is None or needed > free // PART:
+            return None
+        with suppress(OSError):
+            return ImageMemory(len(samples), min(2 * needed, free // PART), needed)
+        return None
+    if needed is None:
+        return None  # no image can be read: the run says so
+    if needed <= free:
+        with suppress(OSError):
+            return ImageMemory(len(samples), min(2 * needed, free), needed)
+    raise UserError(
+        Problem(
+            "data.in_memory",
+            f"the {len(samples):,} images take about {gigabytes(needed)} decoded, and {gigabytes(free)} are free",
+            value=True,
+            hint="null keeps what fits; data.image_size, or a folder of smaller images, makes them smaller.",
+        )
+    )
+
+
+def shared_with_loaders() -> bool:
+    """Whether loader processes are forked, and so see and fill this process's memory."""
+    method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+    return method == "fork"
+
+
+def gigabytes(size: int) -> str:
+    """`1.5 GB`, `180 MB`."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
+
+
+def free_memory() -> int:
+    """Bytes that this process could take: of the machine, or of its control group where that has fewer."""
+    free = int(psutil.virtual_memory().available)
+    for group in _groups():
+        with suppress(OSError, ValueError):
+            limit = int((group / "memory.max").read_text())  # 'max' is no number
+            told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            taken = int((group / "memory.current").read_text()) - int(told.get("inactive_file", 0))
+            free = min(free, limit - taken)
+    return max(0, free)
+
+
+def _groups() -> list[Path]:
+    """The control group of this process and those above it."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    own = next((line[3:] for line in lines if line.startswith("0::")), None)
+    if own is None:
+        return []
+    group = _CGROUP / own.strip("/")
+    return [group, *(parent for parent in group.parents if parent.is_relative_to(_CGROUP))]
+
+
+def _bytes_needed(samples: KeyedSamples) -> int | None:
+    """About how much all images take, from some that can be read."""
+    size = len(samples)
+    found = []
+    for number in range(min(_LOOKED_AT, size)):
+        # what goes wrong here the run meets again, and tells
+        with suppress(Exception), kept_generators():
+            found.append(np.asarray(samples.read(number * size // min(_LOOKED_AT, size))[0]).size)
+    return size * sum(found) // len(found) if found else None

@@ -1,0 +1,125 @@
+"""What crops and flips on arrays, and what PIL does, is what torchvision's transforms give, drawn alike."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import transforms as tv
+
+from kdcore.data.inputs import InputConfig
+from kdcore.data.keyed import kept_generators, seed_sample
+from kdcore.data.steps import ArraySteps, PadCrop, PilSteps, draw_place
+from kdcore.data.transforms import eval_transform, train_transform
+
+CONFIG = InputConfig(16, (0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261))
+AUGMENTS = [
+    {"crop": "pad"},
+    {"crop": "pad", "padding": 0, "hflip": 0.1},
+    {"crop": "pad", "padding": 3, "vflip": 0.7},
+    {"crop": "none"},
+    {"crop": "none", "hflip": 0.0},
+    {"crop": "resized"},
+    {"crop": "pad", "random_erasing": 0.6},
+    {"crop": "pad", "color_jitter": 0.4},
+    {"crop": "pad", "auto_augment": "rand-m9-mstd0.5"},
+    {"crop": "resized", "auto_augment": "augmix-m5-w2-d2", "random_erasing": 0.5},
+]
+
+
+def plain(data, channels):
+    """The way that torchvision and timm go."""
+    augment = data.augment
+    steps = [tv.Lambda(lambda image: image.convert("L" if channels == 1 else "RGB"))]
+    if augment.crop == "pad":
+        steps += [tv.Resize(16, tv.InterpolationMode.BICUBIC), tv.RandomCrop(16, augment.padding or None)]
+    elif augment.crop == "none":
+        steps += [tv.Resize(16, tv.InterpolationMode.BICUBIC), tv.CenterCrop(16)]
+    steps += [tv.RandomHorizontalFlip(augment.hflip)] * (augment.hflip > 0)
+    steps += [tv.RandomVerticalFlip(augment.vflip)] * (augment.vflip > 0)
+    mean, std = CONFIG.mean, CONFIG.std
+    if channels == 1:
+        mean, std = (sum(mean) / 3,), (sum(std) / 3,)
+    return tv.Compose([*steps, tv.ToTensor(), tv.Normalize(mean, std)])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(16, 16), (23, 17), (9, 12)])
+@pytest.mark.parametrize("augment", AUGMENTS[:5])
+def test_arrays_are_torchvisions_images(make_data, make_picture, channels, size, augment):
+    data = make_data(channels=channels, augment=augment, interpolation="bicubic")
+    steps, wanted = train_transform(data, CONFIG), plain(data, channels)
+    assert isinstance(steps, ArraySteps)
+    image = make_picture(0, size)
+    for key in range(8):
+        with kept_generators():
+            seed_sample(key)
+            expected = wanted(image)
+        with kept_generators():
+            seed_sample(key, draws=steps.draws)
+            assert torch.equal(steps(image), expected)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "I;16", "1", "CMYK"])
+@pytest.mark.parametrize("augment", AUGMENTS)
+def test_what_is_kept_gives_the_same(make_data, make_picture, mode, augment):
+    image = make_picture(0, (20, 16), "L").convert("I;16" if mode == "I;16" else mode)
+    if mode == "P":
+        image.info["transparency"] = bytes(range(256))
+    steps = train_transform(make_data(augment=augment), CONFIG)
+    kept = np.asarray(steps.fixed(image)).copy()
+    kept.setflags(write=False)
+    for key in range(3):
+        with kept_generators():
+            seed_sample(key)
+            expected = steps(image)
+            seed_sample(key)
+            assert torch.equal(steps.normalise(steps.vary(kept)), expected)
+
+
+@pytest.mark.parametrize("augment", AUGMENTS)
+def test_only_the_generators_that_it_names_are_drawn_from(make_data, make_picture, augment):
+    steps = train_transform(make_data(augment=augment), CONFIG)
+    with kept_generators():
+        seed_sample(1)
+        state = {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
+        for _ in range(3):
+            steps(make_picture(0, (20, 16)))
+        now = {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
+    drawn = {name for name in state if str(state[name]) != str(now[name])}
+    drawn |= set() if torch.equal(state["torch"], now["torch"]) else {"torch"}
+    assert drawn <= steps.draws
+    assert bool(drawn) == bool(steps.draws)
+
+
+def test_evaluation_draws_nothing_and_keeps_the_whole_picture(make_data, make_picture):
+    steps = eval_transform(make_data(), CONFIG)
+    assert not steps.draws
+    assert steps.fixed(make_picture(0, (40, 30))).shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_pad_crop(make_picture, mode):
+    image, theirs = make_picture(0, (14, 11), mode), tv.RandomCrop((12, 10), padding=4)
+    for key in range(30):
+        with kept_generators():
+            seed_sample(key)
+            expected = theirs(image)
+            seed_sample(key)
+            found = PadCrop((12, 10), 4)(image)
+        assert (found.mode, found.tobytes()) == (expected.mode, expected.tobytes())
+
+
+def test_a_crop_that_does_not_fit_is_torchvisions_error():
+    with pytest.raises(ValueError, match=r"crop size \(9, 4\) is larger than input image size \(8, 8\)"):
+        draw_place((6, 6), (9, 4), 1)
+
+
+def test_grey_arrays_warn_nobody(make_picture):
+    # Pillow's own memory is not to be written to
+    steps = PilSteps([], [], frozenset(), lambda images: images, None)
+    assert steps(make_picture(0, (5, 4), "L")).shape == (1, 4, 5)
+    assert steps.vary(Image.new("L", (5, 4))).is_contiguous()

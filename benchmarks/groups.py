@@ -38,6 +38,7 @@ GROUPS = {
             "a training step: bare loop, peers, kd live and cached, options",
             150,
         ),
+        Group("data", "benchmarks.data", "the data pipeline alone, from files to batches"),
         Group("startup", "benchmarks.startup", "how long each command takes to answer"),
     )
 }

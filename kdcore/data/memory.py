@@ -79,6 +79,10 @@ class ImageMemory:
         self._rows[position, 1:] = (label, *pixels.shape, 0)[:4]
         self._rows[position, 0] = start + 1  # last: a process that is killed before leaves nothing half done
 
+    def clear(self) -> None:
+        """Forget all images."""
+        self._numbers[:] = 0
+
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return type(None), ()
 

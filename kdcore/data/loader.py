@@ -62,16 +62,20 @@ def make_loader(dataset: Dataset[Any], *, workers: int, device_type: str, **opti
 
 
 def passed(loader: DataLoader[Any]) -> Iterator[Columns]:
-    """One pass over a loader.
+    """One pass over a loader, whose processes begin at once.
 
     Raises:
         RunFailed: an image cannot be read, or a loader process died.
     """
-    # The iterator is closed by whoever drops the generator: an exception must not keep processes alive.
     with _many_workers():
         iterator = iter(loader)
     if loader.num_workers:
         _running.add(iterator)
+    return _passed(iterator)
+
+
+def _passed(iterator: Iterator[Any]) -> Iterator[Columns]:
+    # The iterator is closed by whoever drops the generator: an exception must not keep processes alive.
     while True:
         try:
             batch = next(iterator)

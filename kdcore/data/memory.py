@@ -6,6 +6,7 @@ import mmap
 import multiprocessing
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,6 +23,10 @@ PART: Final = 4
 """Unasked, images are kept where they take at most one part in so many of the free memory."""
 _LOOKED_AT = 4  # images whose size tells how much all of them take
 _CGROUP = Path("/sys/fs/cgroup")
+_NAMES: Final = (  # of the second and of the first version: limit, what is taken, what of it can be taken back
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 class ImageMemory:
@@ -44,7 +49,9 @@ class ImageMemory:
         # where an image begins, plus 1 (0: it is not there), its label, its shape; and the bytes that are taken
         self._numbers = np.frombuffer(mmap.mmap(-1, 8 * (5 * size + 1)), np.int64)
         self._rows = self._numbers[1:].reshape(size, 5)
-        self._lock = multiprocessing.Lock()
+        self._shown = self._pixels.view()
+        self._shown.flags.writeable = False
+        self._lock = multiprocessing.get_context("fork").Lock() if shared_with_loaders() else Lock()
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self._rows[:, 0]))
@@ -61,7 +68,7 @@ class ImageMemory:
             return None
         shape = sides if sides[2] else sides[:2]
         size = shape[0] * shape[1] * (sides[2] or 1)
-        return self._pixels[start - 1 : start - 1 + size].reshape(shape), label
+        return self._shown[start - 1 : start - 1 + size].reshape(shape), label
 
     def put(self, position: int, image: Fixed, label: int) -> None:
         """Keep an image, unless the memory is full."""
@@ -101,24 +108,21 @@ def remember(samples: KeyedSamples, wanted: bool | None, world: int) -> ImageMem
     if wanted is False or (wanted is None and not samples.source.fixed):
         return None
     needed = _bytes_needed(samples)
-    free = free_memory() // max(1, world)
-    if wanted is None:
-        if needed is None or needed > free // PART:
-            return None
-        with suppress(OSError):
-            return ImageMemory(len(samples), min(2 * needed, free // PART), needed)
-        return None
     if needed is None:
-        return None  # no image can be read: the run says so
-    if needed <= free:
+        return None  # no image can be read: the run meets it, and says so
+    free = free_memory() // max(1, world)
+    most = free if wanted else free // PART
+    if needed <= most:
         with suppress(OSError):
-            return ImageMemory(len(samples), min(2 * needed, free), needed)
+            return ImageMemory(len(samples), min(2 * needed, most), needed)
+    if wanted is None:
+        return None
     raise UserError(
         Problem(
             "data.in_memory",
             f"the {len(samples):,} images take about {gigabytes(needed)} decoded, and {gigabytes(free)} are free",
             value=True,
-            hint="null keeps what fits; data.image_size, or a folder of smaller images, makes them smaller.",
+            hint="null keeps them only where they fit",
         )
     )
 
@@ -138,25 +142,28 @@ def free_memory() -> int:
     """Bytes that this process could take: of the machine, or of its control group where that has fewer."""
     free = int(psutil.virtual_memory().available)
     for group in _groups():
-        with suppress(OSError, ValueError):
-            limit = int((group / "memory.max").read_text())  # 'max' is no number
-            told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-            taken = int((group / "memory.current").read_text()) - int(told.get("inactive_file", 0))
-            free = min(free, limit - taken)
+        for limit, taken, cached in _NAMES:
+            with suppress(OSError, ValueError):
+                most = int((group / limit).read_text())  # 'max' is no number
+                told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                free = min(free, most - int((group / taken).read_text()) + int(told.get(cached, 0)))
     return max(0, free)
 
 
-def _groups() -> list[Path]:
-    """The control group of this process and those above it."""
+def _groups() -> set[Path]:
+    """The control groups of this process and those above them; in a container its own is often the root."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
-        return []
-    own = next((line[3:] for line in lines if line.startswith("0::")), None)
-    if own is None:
-        return []
-    group = _CGROUP / own.strip("/")
-    return [group, *(parent for parent in group.parents if parent.is_relative_to(_CGROUP))]
+        return set()
+    found = {_CGROUP, _CGROUP / "memory"}
+    for line in lines:
+        _, kinds, own = line.split(":", 2)
+        if kinds in ("", "memory"):
+            top = _CGROUP / kinds
+            group = top / own.strip("/")
+            found |= {group, *(parent for parent in group.parents if parent.is_relative_to(top))}
+    return found
 
 
 def _bytes_needed(samples: KeyedSamples) -> int | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from kdcore.data.inputs import InputConfig
     from kdcore.data.sampler import Key
+    from kdcore.data.samples import Columns
     from kdcore.data.source import Source
     from kdcore.data.timm_source import StreamSource
     from kdcore.spec.models import DataSpec
@@ -47,21 +48,32 @@ class IndexedTrainData(TrainData):
         self._make_loader = make_loader
         self._loader = make_loader(sampler)
         self._arrival = arrival
+        self._ahead: tuple[tuple[int, int], Iterator[Columns]] | None = None  # (epoch, skip), and its batches
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
         """The batches of an epoch from the `skip`-th on."""
         check_skip(epoch, skip, self.batches_per_epoch)
         if skip == self.batches_per_epoch:
             return
-        self._sampler.epoch, self._sampler.skip = epoch, skip
-        yield from self._batches(self._loader)
+        ahead, self._ahead = self._ahead, None
+        yield from self._batches(
+            ahead[1] if ahead and ahead[0] == (epoch, skip) else self._begin(epoch, skip)
+        )
+        if (
+            self._loader.num_workers
+        ):  # they have the next epoch's first batches ready when the evaluation is done
+            self._ahead = ((epoch + 1, 0), self._begin(epoch + 1, 0))
 
     def given(self, keys: list[list[Key]]) -> Iterator[RawBatch]:
         """The batches that these (epoch, position) keys make, by a loader of their own."""
-        yield from self._batches(self._make_loader(keys))
+        yield from self._batches(passed(self._make_loader(keys)))
 
-    def _batches(self, loader: DataLoader[object]) -> Iterator[RawBatch]:
-        for images, target, index, *more in passed(loader):
+    def _begin(self, epoch: int, skip: int) -> Iterator[Columns]:
+        self._sampler.epoch, self._sampler.skip = epoch, skip
+        return passed(self._loader)
+
+    def _batches(self, columns: Iterator[Columns]) -> Iterator[RawBatch]:
+        for images, target, index, *more in columns:
             broken = tuple(more[0].tolist()) if more else ()
             yield RawBatch(self._arrival(images), target if self.labelled else None, index, broken)
 
@@ -106,6 +118,9 @@ def build_train_data(
     if source.stream and data.skip_broken:
         message = "a stream's images are decoded by its reader: broken ones cannot be skipped"
         raise UserError(Problem("data.skip_broken", message, value=True))
+    if source.stream and data.in_memory:
+        message = "a stream's images come one after another: they cannot be kept"
+        raise UserError(Problem("data.in_memory", message, value=True))
     if source.stream:
         stream: StreamSource = source  # type: ignore[assignment]  # the only ones there are
         return StreamTrainData(stream, steps, batch_size, seed, views, num_classes, rank, world, arrival)

@@ -50,6 +50,10 @@ def test_put_and_get():
         assert found is not None
         assert np.array_equal(found[0], image)
         assert found[1] == label
+        with pytest.raises(ValueError, match="read-only"):
+            found[0][0] = 0
+    kept.clear()
+    assert (len(kept), kept.used, kept.get(0)) == (0, 0, None)
 
 
 def test_forked_processes_share_it_and_others_go_without():
@@ -152,18 +156,30 @@ def test_on_the_meta_device_nothing_is_read(make_data, small_input, folder):
     assert data.samples.memory is None
 
 
-def test_free_memory_minds_the_control_group(tmp_path, monkeypatch):
-    whole = free_memory()
-    assert whole > 0
+@pytest.mark.parametrize(
+    ("limit", "taken", "cached"),
+    [
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ],
+)
+def test_free_memory_minds_the_control_group(tmp_path, monkeypatch, limit, taken, cached):
     group = tmp_path / "job"
     group.mkdir()
-    monkeypatch.setattr(memory, "_groups", lambda: [group, tmp_path])
-    (group / "memory.max").write_text("max\n")
-    (group / "memory.current").write_text("600")
-    (group / "memory.stat").write_text("anon 1\ninactive_file 200\n")
+    monkeypatch.setattr(memory, "_groups", lambda: {group, tmp_path})
+    (group / limit).write_text("max\n")
+    (group / taken).write_text("600")
+    (group / "memory.stat").write_text(f"anon 1\n{cached} 200\n")
     assert free_memory() > 1 << 20
-    (group / "memory.max").write_text("1000\n")
+    (group / limit).write_text("1000\n")
     assert free_memory() == 600
+    (group / limit).write_text("300\n")
+    assert free_memory() == 0
+
+
+def test_the_control_groups_of_this_process():
+    assert all(group.is_relative_to("/sys/fs/cgroup") for group in memory._groups())
+    assert free_memory() > 0
 
 
 def test_sizes_for_people():

@@ -125,6 +125,8 @@ def test_evaluation(open_stream, make_data, small_input):
 def test_errors(open_stream, build):
     with pytest.raises(UserError, match=r"data\.train_split: hfids/some/one does not tell how many samples"):
         build(open_stream(size=0))
+    with pytest.raises(UserError, match=r"data\.in_memory: a stream's images come one after another"):
+        build(open_stream(), in_memory=True)
     with pytest.raises(UserError, match=r"data\.train_samples: a stream has no subset"):
         build(open_stream(), train_samples=3)
     with pytest.raises(UserError, match=r"train\.batch_size"):

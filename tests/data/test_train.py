@@ -64,6 +64,19 @@ def test_workers_and_skip_change_nothing(build, workers):
     assert content(alone.epoch(0, skip=2)) == content(build(batch_size=3).epoch(0))[2:]
 
 
+def test_the_next_epoch_is_begun_when_one_ends(build):
+    data = build(batch_size=6, workers=1, in_memory=False)
+    expected = content(build(batch_size=6).epoch(1))
+    list(data.epoch(0))
+    assert data._ahead is not None
+    (begun, batches) = data._ahead
+    assert begun == (1, 0)
+    assert next(batches)[2].tolist() == epoch_order(0, 1, 12)[:6].tolist()
+    data._ahead = None  # its first batch is gone
+    assert content(data.epoch(1)) == expected
+    assert content(data.epoch(2)) == content(build(batch_size=6).epoch(2))
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_epoch_that_is_left_early_disturbs_nothing(build, workers):
     data = build(batch_size=2, workers=workers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -93,7 +95,8 @@ def compare(
     else:
         from kdcore.comparison.table import for_terminal
 
-        typer.echo(for_terminal(result))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        typer.echo(for_terminal(result, width=width))
         typer.echo(f"in {result.directory}: comparison.html, table.csv, table.md, table.tex, comparison.json")
     if result.failures():
         raise typer.Exit(1)

@@ -22,6 +22,7 @@ HEAD: Final = (
     "time of a run",
     "runs",
 )
+_LESS: Final = ("time of a run", "extra parameters", "images/s", "agreement %")  # the first goes first
 _NONE: Final = "n/a"
 _PLAIN: Final = {  # columns of the CSV, and the fields of a row that they show
     "method": "label",
@@ -199,10 +200,18 @@ def _plus_minus(text: str) -> str:
     return text.replace("±", "$\\pm$")
 
 
-def for_terminal(result: ComparisonResult, *, failures: bool = True) -> str:
-    """Aligned columns, and below what the numbers are."""
+def for_terminal(result: ComparisonResult, *, failures: bool = True, width: int | None = None) -> str:
+    """Aligned columns, and below what the numbers are; columns that `width` has no room for are left out."""
     rows = [list(head(result)), *(cells(result, row) for row in result.ranked())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    left_out = []
+    for name in _LESS:
+        if width is not None and name in rows[0] and sum(widths) + 2 * (len(widths) - 1) > width:
+            column = rows[0].index(name)
+            for row in rows:
+                del row[column]
+            del widths[column]
+            left_out.append(name)
     lines = [
         "  ".join(
             cell.ljust(width) if column in (0, len(row) - 1) else cell.rjust(width)
@@ -211,6 +220,8 @@ def for_terminal(result: ComparisonResult, *, failures: bool = True) -> str:
         for row in rows
     ]
     lines += ["", caption(result)]
+    if left_out:
+        lines.append(f"No room for {', '.join(left_out)}: see comparison.html.")
     if result.epochs_trained < result.epochs_planned and result.status == "finished":
         lines.append(
             f"{result.epochs_trained} epochs were trained, of {result.epochs_planned} without the budget."

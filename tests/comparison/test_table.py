@@ -96,3 +96,13 @@ def test_without_labels_the_agreement_is_the_score(make_result):
 )
 def test_durations(seconds: float | None, text: str):
     assert duration(seconds) == text
+
+
+def test_a_narrow_terminal_has_the_columns_that_matter(make_result):
+    result = make_result(SCORES)
+    whole = for_terminal(result).splitlines()
+    narrow = for_terminal(result, width=60).splitlines()
+    assert max(map(len, narrow[:4])) <= 60
+    assert " ".join(narrow[0].split()) == "method top-1 % gain over vanilla agreement % runs"
+    assert narrow[-1] == "No room for time of a run, extra parameters, images/s: see comparison.html."
+    assert for_terminal(result, width=len(whole[0])).splitlines() == whole

@@ -142,6 +142,7 @@ def test_it_runs_and_its_diary_is_kept(kd, site, root, tmp_path):
         f"teacher.{NARROW}",
         "data.image_size=16",
         "data.train_samples=32",
+        "data.eval_samples=40",
         "task.weight=1",
         f"distiller={json.dumps([spec['distiller'], 'last-map'])}",
     ]

@@ -34,6 +34,7 @@ def spec_file(tmp_path: Path) -> SpecFile:
                 "dataset": "digits",
                 "image_size": 16,
                 "train_samples": 40,
+                "eval_samples": 50,
                 "workers": 0,
                 "augment": {"hflip": 0.0, "padding": 1},
             },

@@ -58,7 +58,7 @@ def test_without_matplotlib_only_the_figures_for_papers_are_missing(
     done = run(spec_file(train={"epochs": 1}, report=20))
     page = (done.directory / "report.html").read_text("utf-8")
     assert "pip install" in page
-    assert "from 20 of 500 evaluation images" in page
+    assert "from 20 of 50 evaluation images" in page
     assert [item.name for item in (done.directory / "figures").iterdir()] == ["numbers.json"]
     assert "pip install 'kdcore[report]'" in capsys.readouterr().err
 

@@ -219,8 +219,9 @@ def _stop_at(monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Signals)
     monkeypatch.setattr(loop.Training, "_update", stopping)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("step", [1, 2, 5])
+@pytest.mark.parametrize(
+    ("step", "number", "code"), [(1, signal.SIGINT, 130), (2, signal.SIGTERM, 143), (5, signal.SIGINT, 130)]
+)
 def test_a_stopped_run_goes_on_to_the_same_end(
     spec_file, monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Signals, code: int
 ):

@@ -42,7 +42,7 @@ def test_a_run_goes_on_and_counts_each_once(
 ):
     import kdcore.engine.loop as loop
 
-    data = {"dataset": str(images), "train_samples": None, "skip_broken": True}
+    data = {"dataset": str(images), "train_samples": None, "eval_samples": None, "skip_broken": True}
     changes = {"data": data, "train": {"epochs": 2, "batch_size": 6}}
     whole = run(spec_file("whole", **changes))
     shown = capsys.readouterr().err
@@ -76,11 +76,13 @@ def test_a_run_goes_on_and_counts_each_once(
 
 def test_unasked_it_ends_and_names_the_file(spec_file, images: Path):
     with pytest.raises(RunFailed, match=r"cannot be read: .*\.png"):
-        run(spec_file(data={"dataset": str(images), "train_samples": None}), quiet=True)
+        run(spec_file(data={"dataset": str(images), "train_samples": None, "eval_samples": None}), quiet=True)
 
 
 def test_with_all_gone(spec_file, images: Path):
-    path = spec_file(data={"dataset": str(images), "train_samples": None, "skip_broken": True})
+    path = spec_file(
+        data={"dataset": str(images), "train_samples": None, "eval_samples": None, "skip_broken": True}
+    )
     for file in (images / "train").rglob("*.png"):
         file.write_bytes(b"")
     with pytest.raises(RunFailed, match="none of the 24 images can be read"):

@@ -7,8 +7,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 root=$wheels/others
 bin=$root/env/bin
 export bin OMP_NUM_THREADS=1
-uv venv --quiet --python 3.11 "$root/env"
-uv pip install --quiet --python "$bin/python" "$wheels"/kdcore-*.whl pytest ruff mypy scikit-learn
+mkdir "$root"
+cp -Rl "$wheels/base" "$root/env" # kdcore's wheel, see .ci/run
+uv pip install --quiet --python "$bin/python" pytest ruff mypy scikit-learn
 
 cp -R "$here/examples/plugins/." "$root"
 cd "$root"
@@ -23,10 +24,14 @@ make kd-little-net --kind model
 "$bin/kd" install ./kd-*/ >install.log 2>&1 || { cat install.log; exit 1; }
 KD_STRICT_PLUGINS=1 "$bin/kd" plugins
 
-# one after the other: the first fills the cache for all
-for plugin in kd-*/; do
-    (cd "$plugin" && "$bin/mypy" --no-error-summary --cache-dir "$root/mypy") || { echo "mypy: $plugin" >&2; exit 1; }
-done
+types() {
+    local plugin # one after the other: the first fills the cache for all
+    for plugin in kd-*/; do
+        (cd "$plugin" && "$bin/mypy" --no-error-summary --cache-dir "$root/mypy") || { echo "mypy: $plugin" >&2; return 1; }
+    done
+}
+types & # beside the tests, which wait for processes of their own now and then
+types=$!
 
 check() (
     set -euo pipefail
@@ -44,6 +49,7 @@ logged() {
 }
 export -f check logged
 printf '%s\n' kd-*/ | xargs -P 2 -I {} bash -c 'logged {}'
+wait "$types"
 
 printf '\n-- beside broken plugins\n'
 "$bin/ruff" check --quiet broken

@@ -39,6 +39,8 @@ GROUPS = {
             150,
         ),
         Group("data", "benchmarks.data", "the data pipeline alone, from files to batches"),
+        Group("losses", "benchmarks.losses", "each loss function alone, beside its authors' formulation", 5),
+        Group("crd", "benchmarks.crd", "CRD's loss and its negatives, beside RepDistiller's formulation", 20),
         Group("startup", "benchmarks.startup", "how long each command takes to answer"),
     )
 }

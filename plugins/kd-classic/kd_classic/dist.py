@@ -69,10 +69,12 @@ def _correlation(a: Tensor, b: Tensor, dim: int) -> Tensor:
 
 def _centre(values: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
     """The values less their mean, the norm of that, and whether it is nothing but rounding."""
-    centred = values - values.mean(dim=dim, keepdim=True)
+    mean = values.mean(dim=dim, keepdim=True)
+    centred = values - mean
     norm = torch.linalg.vector_norm(centred, dim=dim)
-    rounding = _ROUNDING * torch.finfo(values.dtype).eps * torch.linalg.vector_norm(values.detach(), dim=dim)
-    return centred, norm, norm.detach() <= rounding
+    # of the values themselves, from both parts
+    length = torch.hypot(norm.detach(), mean.detach().squeeze(dim) * values.shape[dim] ** 0.5)
+    return centred, norm, norm.detach() <= _ROUNDING * torch.finfo(values.dtype).eps * length
 
 
 class DIST(nn.Module):

@@ -86,8 +86,8 @@ def without_class(values: Tensor, index: Tensor) -> Tensor:
     Taking the column out is exact. Pushing its logit down by a constant instead, as the methods' first
     implementations do, fails where a logit is larger than that constant.
     """
-    kept = torch.arange(values.shape[1] - 1, device=values.device).unsqueeze(0)
-    return values.gather(1, kept + (kept >= index.unsqueeze(1)).long())
+    before = torch.arange(values.shape[1] - 1, device=values.device) < index.unsqueeze(1)
+    return torch.where(before, values[:, :-1], values[:, 1:])
 
 
 def target_of(batch: Batch, distiller: str) -> Tensor:

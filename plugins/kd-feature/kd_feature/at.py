@@ -37,7 +37,12 @@ def at_loss(student_features: Tensor, teacher_features: Tensor, *, power: float 
 
 
 def _attention(features: Tensor, power: float) -> Tensor:
-    return F.normalize(features.abs().pow(power).mean(dim=1).flatten(1), dim=1)
+    if power == 2:
+        # the same without the squares [B, C, H, W]
+        attention = torch.linalg.vector_norm(features, dim=1).square() / features.shape[1]
+    else:
+        attention = features.abs().pow(power).mean(dim=1)
+    return F.normalize(attention.flatten(1), dim=1)
 
 
 class AT(nn.Module):

@@ -43,7 +43,7 @@ def _neighbours(features: Tensor) -> Tensor:
     norms: Tensor = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
     unit = flat / (norms + _EPS)
     # rounding can take a cosine below -1, and the logarithm with it
-    alike = ((unit @ unit.T + 1) / 2).clamp(min=0)
+    alike = (unit @ unit.T + 1).clamp(min=0)  # twice the kernel, which the sum takes out
     return alike / alike.sum(dim=1, keepdim=True)
 
 

@@ -40,8 +40,10 @@ def vid_loss(student_features: Tensor, teacher_features: Tensor, log_scale: Tens
         raise ValueError(
             f"log_scale has shape {list(log_scale.shape)}; it must be [C], here [{student.shape[1]}]"
         )
-    variance = (F.softplus(at_least_float32(log_scale)) + _EPS).to(student.dtype).view(1, -1, 1, 1)
-    return 0.5 * ((student - teacher).square() / variance + variance.log()).mean()
+    variance = (F.softplus(at_least_float32(log_scale)) + _EPS).to(student.dtype)
+    # a channel's mean first: then nothing else is of the maps' size
+    squares = (student - teacher).square().mean(dim=(0, 2, 3))
+    return 0.5 * (squares / variance + variance.log()).mean()
 
 
 class VID(nn.Module):

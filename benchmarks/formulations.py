@@ -66,8 +66,9 @@ def ofa(student: Tensor, teacher: Tensor, target: Tensor, *, eps: float, tempera
     """Hao et al.: with one-hot targets."""
     one_hot = F.one_hot(target, student.shape[1]).float()
     p, q = F.softmax(student / temperature, dim=1), F.softmax(teacher / temperature, dim=1)
-    factors: Tensor = (q + one_hot) ** eps - one_hot
-    return -(factors * p.log()).sum(dim=1).mean()
+    factors = (q + one_hot) ** eps - one_hot
+    loss: Tensor = -(factors * p.log()).sum(dim=1).mean()
+    return loss
 
 
 def rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:

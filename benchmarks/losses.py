@@ -103,7 +103,7 @@ def _steps(name: str, shape: tuple[int, ...], batch: int) -> dict[str, Step]:
         inputs.append(torch.ones(shape[0], device=device(), requires_grad=True))
 
     def step(formulation: Callable[..., Tensor]) -> None:
-        formulation(*inputs, **loss.options).backward()
+        formulation(*inputs, **loss.options).backward()  # type: ignore[no-untyped-call]
         for one in inputs:
             one.grad = None
 
@@ -130,7 +130,7 @@ def _peak(step: Step) -> float:
     ):
         step()
     most = now = 0
-    for event in found.profiler.kineto_results.events():  # type: ignore[union-attr]
+    for event in found.profiler.kineto_results.events():
         if event.name() == "[memory]":
             now += event.nbytes()
             most = max(most, now)

@@ -55,7 +55,9 @@ def dist(student: Tensor, teacher: Tensor, *, beta: float, gamma: float, tempera
 
     def apart(a: Tensor, b: Tensor) -> Tensor:
         a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
-        return 1 - ((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + 1e-8)).mean()
+        norms = torch.linalg.vector_norm(a, dim=1) * torch.linalg.vector_norm(b, dim=1)
+        loss: Tensor = 1 - ((a * b).sum(1) / (norms + 1e-8)).mean()
+        return loss
 
     p, q = F.softmax(student / temperature, dim=1), F.softmax(teacher / temperature, dim=1)
     inter, intra = apart(p, q), apart(p.T, q.T)

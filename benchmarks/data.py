@@ -32,12 +32,15 @@ NOTES = {
 
 
 def cases() -> Cases:
-    """Small and large images, each with and without loader processes."""
-    return {
+    """Small and large images, each with and without loader processes; and whether these pay beside training."""
+    made: Cases = {
         f"{size} px, {workers} workers": partial(pipeline, size, workers, images, batch)
         for size, images, batch in ((32, 2048, 64), (224, 256, 32))
         for workers in (0, 2)
     }
+    for size, images, batch in ((32, 2048, 64), (224, 64, 16)):
+        made[f"{size} px, training"] = partial(training, size, images, batch)
+    return made
 
 
 def pipeline(size: int, workers: int, images: int, batch: int) -> Case:
@@ -69,6 +72,32 @@ def pipeline(size: int, workers: int, images: int, batch: int) -> Case:
     }
     title = f"{size} px, {workers} workers, batches of {batch}"
     return Case(title, FLOOR, steps, images=images, notes=dict(NOTES), close=folder.cleanup, cpu=workers == 0)
+
+
+def training(size: int, images: int, batch: int) -> Case:
+    """An epoch of training a ResNet-18, by the number of loader processes; the large images are not kept."""
+    import timm
+    import torch
+
+    folder = tempfile.TemporaryDirectory()
+    root = Path(folder.name)
+    make_images(root, images, (32, 32) if size == 32 else (500, 375))
+    model = timm.create_model("resnet18", num_classes=2).to(device())
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+
+    def epoch(data: Any, number: Iterator[int]) -> None:
+        for raw in data.epoch(next(number)):
+            loss = torch.nn.functional.cross_entropy(model(raw.images), raw.target.to(device()))
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad()
+
+    steps = {
+        f"{workers} workers": partial(epoch, kd(root, size, workers, batch, in_memory=size == 32), count())
+        for workers in (0, 1, 2)
+    }
+    title = f"{size} px, training ResNet-18, images {'kept' if size == 32 else 'decoded each time'}"
+    return Case(title, "0 workers", steps, images=images, close=folder.cleanup, cpu=False)
 
 
 def consume(batches: Iterable[Any]) -> None:

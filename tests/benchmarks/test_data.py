@@ -25,6 +25,13 @@ def test_every_contender_goes_through_all_images(size, monkeypatch):
     assert set(case.notes) < set(case.steps)
 
 
+def test_training_with_and_without_loader_processes():
+    case = data.training(32, images=4, batch=2)
+    case.steps["0 workers"]()
+    assert list(case.steps) == ["0 workers", "1 workers", "2 workers"]
+    case.close()
+
+
 def test_real_images_are_linked_evenly(tmp_path, monkeypatch):
     data.make_images(tmp_path / "cifar", 6, (32, 32))
     monkeypatch.setenv("KD_CIFAR10", str(tmp_path / "cifar"))

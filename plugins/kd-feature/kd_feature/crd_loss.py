@@ -34,8 +34,9 @@ class _Costs(NamedTuple):
 
 
 # ns of processor time, fitted to N = 10 000 .. 1 281 167, C = 1025 .. 16 385, B = 16 .. 256 and D = 64 .. 256 on one
-# core of a Xeon with AVX-512. Both ways take the same at N = 21 * C for B = 64 and D = 128.
-_COSTS = {"cpu": _Costs(0.7, 4, 0.02, 13, 40, 1.1)}
+# core of a Xeon with AVX-512. Both ways take the same at N = 27 * C for B = 64 and D = 128; single measurements say
+# 21 .. 38, as the rows happen to be in a cache, and there the wrong way takes up to half as much again.
+_COSTS = {"cpu": _Costs(0.7, 4, 0.02, 13, 40, 1.5)}
 # Elsewhere bytes that are moved, with ten operations in the time of a byte: as a GPU's data sheet has it, not measured.
 _COSTS_ELSEWHERE = _Costs(8, 16, 0.4, 100, 8, 16)
 # Numbers in the rows that are fetched at once: what a core's own cache, or a small part of a GPU's memory, holds.

@@ -36,11 +36,12 @@ GROUPS = {
             "steps",
             "benchmarks.steps.cases",
             "a training step: bare loop, peers, kd live and cached, options",
-            150,
+            75,
         ),
         Group("data", "benchmarks.data", "the data pipeline alone, from files to batches"),
         Group("losses", "benchmarks.losses", "each loss function alone, beside its authors' formulation", 5),
         Group("crd", "benchmarks.crd", "CRD's loss and its negatives, beside RepDistiller's formulation", 20),
+        Group("memory", "benchmarks.memory", "peak memory of a process that trains"),
         Group("startup", "benchmarks.startup", "how long each command takes to answer"),
     )
 }

@@ -28,6 +28,7 @@ class Case:
         close: called when the case is done.
         unit: 'ms', or of what the steps return.
         cpu: whether processor time means something: not where a step starts processes.
+        differences: show how much more than the base a contender takes, instead of images/s.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Case:
     close: Callable[[], object] | None = None
     unit: str = "ms"
     cpu: bool = True
+    differences: bool = False
 
 
 @dataclass
@@ -56,6 +58,7 @@ class Measured:
     images: int | None
     notes: dict[str, str]
     unit: str
+    differences: bool
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,8 @@ def measure(case: Case, rounds: int, seconds: float, warmup: int = 3) -> Measure
                 cpu[name].append(time.process_time() - before)
     if case.close is not None:
         case.close()
-    return Measured(
-        case.name, case.base, values, cpu if timed and case.cpu else {}, case.images, case.notes, case.unit
-    )
+    used = cpu if timed and case.cpu else {}
+    return Measured(case.name, case.base, values, used, case.images, case.notes, case.unit, case.differences)
 
 
 def ratio(values: list[float], base: list[float]) -> Ratio:
@@ -103,3 +105,8 @@ def ratio(values: list[float], base: list[float]) -> Ratio:
         return Ratio(ratios[0], ratios[0], ratios[0])
     low, middle, high = statistics.quantiles(ratios, n=4)
     return Ratio(middle, low, high)
+
+
+def difference(values: list[float], base: list[float]) -> float:
+    """The median of what each round's value is more than the same round's base."""
+    return statistics.median(value - other for value, other in zip(values, base, strict=True))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from benchmarks.rounds import Measured, ratio
+from benchmarks.rounds import Measured, difference, ratio
 
 
 def head(case: Measured) -> tuple[str, ...]:
     """The columns' names."""
-    return tuple(_kept(case, ("", f"median {case.unit}", "images/s", "ratio", "quartiles", "CPU ratio")))
+    third = f"{case.unit} more" if case.differences else "images/s"
+    return tuple(_kept(case, ("", f"median {case.unit}", third, "ratio", "quartiles", "CPU ratio")))
 
 
 def rows(case: Measured) -> list[tuple[str, ...]]:
@@ -19,11 +20,13 @@ def rows(case: Measured) -> list[tuple[str, ...]]:
     for name, values in case.values.items():
         middle = statistics.median(values)
         of_base = ratio(values, case.values[case.base])
+        scale = 1000 if case.unit == "ms" else 1
+        more = scale * difference(values, case.values[case.base])
         cpu = ratio(case.cpu[name], case.cpu[case.base]) if case.cpu else None
         cells = (
             name,
-            _number(1000 * middle if case.unit == "ms" else middle),
-            f"{case.images / middle:,.0f}" if case.images else "",
+            _number(scale * middle),
+            f"{more:.2f}" if case.differences else f"{case.images / middle:,.0f}" if case.images else "",
             f"{of_base.median:.3f}",
             f"{of_base.low:.3f} to {of_base.high:.3f}",
             "" if cpu is None else f"{cpu.median:.3f}",
@@ -59,7 +62,7 @@ def as_dict(case: Measured) -> dict[str, Any]:
 
 
 def _kept(case: Measured, cells: tuple[str, ...]) -> list[str]:
-    drop = {2} if not case.images else set()
+    drop = {2} if not case.images and not case.differences else set()
     if not case.cpu:
         drop.add(5)
     return [cell for column, cell in enumerate(cells) if column not in drop]

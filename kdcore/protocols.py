@@ -36,6 +36,8 @@ class Requires:
         whole_batch: it relates samples to each other, so that in a run of several processes it sees all of them.
         views: augmented views of each sample that it sees.
         target: it reads the ground truth, so that unlabelled images will not do.
+        teacher_logits: it reads the teacher's logits. Where no distiller of a run does, and none the embedding, the
+            teacher computes no further than the deepest stage that is read; its logits are then `[B, 0]`.
     """
 
     teacher: bool = True
@@ -47,6 +49,7 @@ class Requires:
     whole_batch: bool = False
     views: int = 1
     target: bool = False
+    teacher_logits: bool = True
 
     def __post_init__(self) -> None:
         for name in ("student_stages", "teacher_stages"):
@@ -72,6 +75,7 @@ class Requires:
             whole_batch=self.whole_batch or other.whole_batch,
             views=max(self.views, other.views),
             target=self.target or other.target,
+            teacher_logits=(self.teacher and self.teacher_logits) or (other.teacher and other.teacher_logits),
         )
 
 

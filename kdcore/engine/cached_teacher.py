@@ -50,7 +50,7 @@ class CachedTeacher:
         stored = self.cache.read(epoch, index)
         if stored is None:
             with self._accelerator.autocast():
-                live = self._distillation.forward_teacher(images)
+                live = self._distillation.forward_teacher(images, whole=True)
             stored = self.cache.write(epoch, index, live)
         return _moved(stored, self._accelerator.device)
 

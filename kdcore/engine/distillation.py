@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from typing import Any, NamedTuple, cast
 
@@ -15,6 +16,7 @@ from kdcore.engine.gather import gather_batch, gather_output, world_size
 from kdcore.engine.seeds import derive
 from kdcore.engine.terms import checked_terms
 from kdcore.features import Extractor, find_adapter, model_info
+from kdcore.models.fold import fold_batch_norm
 from kdcore.plugins import get_plugins
 from kdcore.protocols import Batch, Distiller, FeatureAdapter, ModelOutput, Progress, Requires, Setup
 
@@ -30,7 +32,7 @@ class DistillationOutput(NamedTuple):
         task_loss: the weighted loss against the ground truth, a scalar.
         terms: the distillers' loss terms by name, weighted scalars.
         logits: the student's `[B, K]`.
-        teacher_logits: the teacher's `[B, K]`, or None where there is no teacher.
+        teacher_logits: the teacher's `[B, K]`, or None where there is no teacher or nobody reads them.
     """
 
     loss: Tensor
@@ -120,33 +122,69 @@ class Distillation(nn.Module):
         self.task_weight = own_weight
         self.label_smoothing = label_smoothing
         self._teacher_images = teacher_images
+        self._teacher_shape = (in_chans, *(teacher_image_size or size))
+        self._teacher_precision: torch.dtype | None = None
+        self.teacher_memory_format = torch.preserve_format
         needs = [cast("Distiller", distiller).requires for distiller in self.distillers]
         self.requires = reduce(Requires.union, needs, Requires(teacher=False))
         self._extract_student: _Extract = Extractor(
             student, student_adapter, self.requires.student_stages, self.requires.student_embedding
         )
         self._extract_teacher: _Extract | None = None
+        self._teacher_maps: _Extract | None = None  # all that is read, where that is less
         if teacher is not None and self.requires.teacher:
             assert teacher_adapter is not None
-            self._extract_teacher = Extractor(
+            extractor = Extractor(
                 teacher, teacher_adapter, self.requires.teacher_stages, self.requires.teacher_embedding
             )
+            self._extract_teacher = extractor
+            if extractor.has_maps and not self.requires.teacher_logits:
+                self._teacher_maps = extractor.maps
 
     @property
     def teacher(self) -> nn.Module | None:
         """The teacher, or None."""
         return self._outside[0] if self._outside else None
 
-    def compile_models(self) -> None:
+    def compile_models(self, *, student: bool = True, teacher: bool = True) -> None:
         """Compile the forward passes of student and teacher with `torch.compile`; names in the state stay."""
-        self._extract_student = torch.compile(self._extract_student)
-        if self._extract_teacher is not None:
+        if student:
+            self._extract_student = torch.compile(self._extract_student)
+        if teacher and self._extract_teacher is not None:
             self._extract_teacher = torch.compile(self._extract_teacher)
+            if self._teacher_maps is not None:
+                self._teacher_maps = torch.compile(self._teacher_maps)
+
+    def fold_teacher(self) -> int:
+        """Fold the teacher's batch norms into its convolutions, in place; its outputs stay, but for rounding.
+
+        Returns:
+            How many norms there are less.
+        """
+        extract = self._extract_teacher
+        if extract is None or self.teacher is None:
+            return 0
+        device = next(self.teacher.parameters()).device
+        images = torch.randn(1, *self._teacher_shape, generator=torch.Generator().manual_seed(0)).to(device)
+        return fold_batch_norm(self.teacher, lambda: list(_tensors(extract(images))))
+
+    def set_teacher(self, *, precision: torch.dtype | None, channels_last: bool) -> None:
+        """How the teacher computes: its autocast precision (None: the surrounding one) and its memory order."""
+        self._teacher_precision = precision
+        self.teacher_memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def teacher_autocast(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
+        """The precision in which the teacher computes, where it has one of its own."""
+        dtype = self._teacher_precision
+        if dtype is None:
+            return contextlib.nullcontext()
+        half = dtype != torch.float32
+        return torch.autocast(device.type, dtype=dtype if half else None, enabled=half)
 
     def wrap_teacher(self, wrap: Callable[[_Extract], _Extract]) -> None:
         """Call the teacher's forward pass through what `wrap` makes of it."""
         if self._extract_teacher is not None:
-            self._extract_teacher = wrap(self._extract_teacher)
+            self._extract_teacher, self._teacher_maps = wrap(self._extract_teacher), None
 
     def forward(
         self,
@@ -181,7 +219,10 @@ class Distillation(nn.Module):
         loss = task_loss
         for term in terms.values():
             loss = loss + term
-        return DistillationOutput(loss, task_loss, terms, student.logits, teacher.logits if teacher else None)
+        known = teacher is not None and teacher.logits.shape[1] > 0
+        return DistillationOutput(
+            loss, task_loss, terms, student.logits, teacher.logits if teacher and known else None
+        )
 
     def _check(self, images: Tensor, target: Tensor | None, index: Tensor | None) -> None:
         views = images.shape[1] if images.dim() == 5 else 1
@@ -194,19 +235,26 @@ class Distillation(nn.Module):
         if index is None and self.requires.sample_index:
             raise ValueError("index is missing: a distiller needs each sample's position in the training set")
 
-    def forward_teacher(self, images: Tensor) -> ModelOutput:
+    def forward_teacher(self, images: Tensor, whole: bool = False) -> ModelOutput:
         """What the distillers read of the teacher, for images as the student sees them.
+
+        Args:
+            images: `[B, C, H, W]`, or `[B, V, C, H, W]` of V views.
+            whole: with the logits even where nobody reads them.
 
         Raises:
             ValueError: there is no teacher, or no distiller reads it.
         """
-        if self._extract_teacher is None:
+        extract = self._extract_teacher if whole or self._teacher_maps is None else self._teacher_maps
+        if extract is None:
             raise ValueError("there is no teacher, or no distiller reads it")
-        with torch.no_grad():
+        with torch.no_grad(), self.teacher_autocast(images.device):
             if self._teacher_images is not None:
                 flat = self._teacher_images(images.flatten(0, -4))
                 images = flat.reshape(*images.shape[:-3], *flat.shape[-3:])
-            return self._forward_views(self._extract_teacher, images)
+            if images.dim() == 4:
+                images = images.to(memory_format=self.teacher_memory_format)
+            return self._forward_views(extract, images)
 
     @staticmethod
     def _forward_views(extract: _Extract, images: Tensor) -> ModelOutput:
@@ -250,6 +298,15 @@ class Distillation(nn.Module):
         for module in self._outside:
             module._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+
+def _tensors(output: ModelOutput) -> Iterator[Tensor]:
+    """Everything in it."""
+    yield output.logits
+    for feature in output.features.values():
+        yield from (feature.map,) if feature.prefix is None else (feature.map, feature.prefix)
+    if output.embedding is not None:
+        yield output.embedding
 
 
 def model_name(model: nn.Module) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,8 @@ def evaluate(
     *,
     transform: Callable[[Tensor], Tensor] | None = None,
     teacher_predictions: Tensor | None = None,
-    channels_last: bool = False,
+    memory_format: torch.memory_format = torch.contiguous_format,
+    precision: contextlib.AbstractContextManager[object] | None = None,
     advance: Callable[[], None] = lambda: None,
     shards: Shards | None = None,
 ) -> Evaluation:
@@ -61,7 +63,8 @@ def evaluate(
         accelerator: device, precision and the other processes.
         transform: applied to the images first (the teacher's own size and normalisation).
         teacher_predictions: the teacher's first class for each image of this process, to measure the agreement.
-        channels_last: memory order of the images.
+        memory_format: order of the images in memory.
+        precision: entered for each batch within the accelerator's own; may be entered many times.
         advance: called after each batch.
         shards: where the weights are spread over the processes.
     """
@@ -72,12 +75,11 @@ def evaluate(
     counts = torch.zeros(5, dtype=torch.int64, device=device)
     guided = None if teacher_predictions is None else teacher_predictions.to(device)
     predictions: list[Tensor] = []
-    memory_format = torch.channels_last if channels_last else torch.contiguous_format
     call = model if shards is None else shards.caller(model)
     seen = 0
     for images, target in data if shards is None else shards.in_step(data):
         images = images.to(device, non_blocking=True, memory_format=memory_format)
-        with accelerator.autocast():
+        with accelerator.autocast(), precision or contextlib.nullcontext():
             logits = call(images if transform is None else transform(images))
         if target is None:  # no image of this process: it helps the others
             continue

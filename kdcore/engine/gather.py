@@ -49,7 +49,9 @@ def gather(part: Tensor) -> Tensor:
 def gather_output(output: ModelOutput) -> ModelOutput:
     """A model's output for the whole batch."""
     return ModelOutput(
-        gather(output.logits),
+        gather(output.logits)
+        if output.logits.shape[1]
+        else output.logits.new_empty(len(output.logits) * world_size(), 0),
         {
             stage: FeatureMap(gather(one.map), None if one.prefix is None else gather(one.prefix))
             for stage, one in output.features.items()

@@ -15,7 +15,7 @@ from kdcore.engine.finite import check_finite
 from kdcore.engine.meter import Meter
 from kdcore.engine.optim import build_optimizer, build_scheduler
 from kdcore.engine.recompute import unchanged
-from kdcore.engine.seeds import derive
+from kdcore.engine.seeds import derive, seed_device
 from kdcore.engine.sharding import make_whole, shard, spread, spread_optimizer, whole
 from kdcore.engine.skipped import Skipped
 from kdcore.engine.sync_norm import share_running_statistics
@@ -23,6 +23,8 @@ from kdcore.errors import Interrupted, RunFailed
 from kdcore.protocols import Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from accelerate import Accelerator
 
     from kdcore.data import RawBatch
@@ -88,13 +90,17 @@ class Training:
         self.scheduler = build_scheduler(
             spec.scheduler, optimizer, epochs=spec.train.epochs, steps_per_epoch=self.steps_per_epoch
         )
-        if spec.train.compile:
-            self.distillation.compile_models()
+        own = None if spec.teacher is None else spec.teacher.compile
+        self.distillation.compile_models(
+            student=spec.train.compile, teacher=spec.train.compile if own is None else own
+        )
         if self.shards is None:
-            self.model, self.optimizer = accelerator.prepare(self.distillation, optimizer)
+            self.model = accelerator.prepare_model(self.distillation)
         else:  # accelerate gives it the precision, and is not to make it DDP's
             self.model = accelerator.prepare_model(self.shards.root, evaluation_mode=True)
-            self.optimizer = accelerator.prepare_optimizer(optimizer)
+        # accelerate's optimizer scales the gradients of fp16. For others it would do nothing but look, in each step,
+        # for a package that is not there.
+        self.optimizer = optimizer if accelerator.scaler is None else accelerator.prepare_optimizer(optimizer)
         self.epoch = 0  # epochs that are complete
         self.batch = 0  # batches of the running epoch that are done
         self.step = 0  # optimizer steps that are done
@@ -137,7 +143,7 @@ class Training:
         teacher = self.distillation.teacher
         if teacher is None or self.teacher_scores is not None:
             return None
-        found = self._evaluate(teacher, self.teacher_images)
+        found = self._evaluate(teacher, self.teacher_images, of_teacher=True)
         self.teacher_scores = found.as_dict()
         self._teacher_predictions = found.predictions
         return found
@@ -150,6 +156,11 @@ class Training:
     # -- an epoch --------------------------------------------------------------------------------------------
 
     def _train_epoch(self) -> None:
+        for _ in self.batches():
+            pass
+
+    def batches(self) -> Iterator[None]:
+        """The rest of the running epoch, its evaluation left out; whoever iterates may stop after any batch."""
         batches, accumulate = self.train_data.batches_per_epoch, self.spec.train.accumulate
         self.display.epoch(self.epoch, batches, self.batch)
         self.distillation.train()
@@ -176,14 +187,14 @@ class Training:
                 self._update()
                 if self.batch < batches:
                     self._pause(mark)
+            yield
         self._training_seconds += time.monotonic() - mark
 
     def _forward_backward(self, raw: RawBatch, size: int, last: bool) -> None:
         device = self.accelerator.device
         # dropout and drop path draw from here: a function of seed, epoch, batch and process
-        torch.manual_seed(
-            derive(self.spec.seed, "step", self.epoch, self.batch, self.accelerator.process_index)
-        )
+        seed = derive(self.spec.seed, "step", self.epoch, self.batch, self.accelerator.process_index)
+        seed_device(device, seed)
         images = raw.images.to(device, non_blocking=True)
         target = None if raw.target is None else raw.target.to(device, non_blocking=True)
         index = None if raw.index is None else raw.index.to(device, non_blocking=True)
@@ -204,7 +215,11 @@ class Training:
         with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
             output = self.model(images, target, index=index, progress=progress, teacher_output=teacher_output)
             with unchanged(self._recomputed):
-                self.accelerator.backward(output.loss / size)
+                loss = output.loss if size == 1 else output.loss / size
+                if self.accelerator.scaler is None:
+                    loss.backward()
+                else:
+                    self.accelerator.backward(loss)
         self.meter.add(output, target, self.step)
 
     def _update(self) -> None:
@@ -288,8 +303,15 @@ class Training:
         if self.accelerator.is_main_process:
             self.checkpoints.save_best({"student": student}, self.best)
 
-    def _evaluate(self, model: torch.nn.Module, transform: TeacherImages | None = None) -> Evaluation:
+    def _evaluate(
+        self, model: torch.nn.Module, transform: TeacherImages | None = None, of_teacher: bool = False
+    ) -> Evaluation:
         """Evaluate; a request to stop ends it between two batches, and the next process evaluates anew."""
+        memory_format = torch.channels_last if self.spec.train.channels_last else torch.contiguous_format
+        precision: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+        if of_teacher:
+            memory_format = self.distillation.teacher_memory_format
+            precision = self.distillation.teacher_autocast(self.accelerator.device)
         try:
             return evaluate(
                 model,
@@ -297,7 +319,8 @@ class Training:
                 self.accelerator,
                 transform=transform,
                 teacher_predictions=self._teacher_predictions,
-                channels_last=self.spec.train.channels_last,
+                memory_format=memory_format,
+                precision=precision,
                 advance=self._stop_evaluation,
                 shards=self.shards,
             )

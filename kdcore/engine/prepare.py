@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from kdcore.spec.models import ModelSpec, RunSpec
 
 
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
 @dataclass(frozen=True)
 class Splits:
     """The images to train on and those to evaluate on; K, and the classes' names where they are known."""
@@ -155,7 +158,11 @@ def prepare(
     plan = plan_teacher(loaded, input_config)
     teacher = None if plan is None else builder.model(plan.model, "teacher", plan.size)
     teacher_images = None if teacher is None else teacher_view(input_config, teacher, device)
-    models = [None if one is None else builder.place(one.model, device) for one in (student, teacher)]
+    channels_last = _channels_last(spec)
+    models = [
+        None if one is None else builder.place(one.model, device, ordered)
+        for one, ordered in zip((student, teacher), channels_last, strict=True)
+    ]
     assert models[0] is not None
     adapters = [
         None
@@ -202,6 +209,11 @@ def prepare(
         in_chans=spec.data.channels,
         seed=spec.seed,
     )
+    if spec.teacher is not None:
+        dtype = None if spec.teacher.precision is None else _DTYPES[spec.teacher.precision]
+        distillation.set_teacher(precision=dtype, channels_last=channels_last[1])
+        if spec.teacher.fold and device.type != "meta":
+            distillation.fold_teacher()
     if together:
         distillation.distillers = cast("nn.ModuleList", synchronised(distillation.distillers, device))
     _check_needs(distillation, splits)
@@ -225,6 +237,12 @@ def prepare(
     return Prepared(
         distillation, train, evaluation, student, teacher, ema, input_config, teacher_images, warnings
     )
+
+
+def _channels_last(spec: RunSpec) -> tuple[bool, bool]:
+    """Of the student, and of the teacher."""
+    own = None if spec.teacher is None else spec.teacher.channels_last
+    return spec.train.channels_last, spec.train.channels_last if own is None else own
 
 
 def eval_batch(batch_size: int) -> int:
@@ -263,10 +281,10 @@ class Builder:
                 device="meta" if self.meta else "cpu",
             )
 
-    def place(self, model: nn.Module, device: torch.device) -> nn.Module:
+    def place(self, model: nn.Module, device: torch.device, channels_last: bool) -> nn.Module:
         """Move a model to the device, in the memory order that the spec says."""
         model = model.to(device)
-        return model.to(memory_format=torch.channels_last) if self.spec.train.channels_last else model
+        return model.to(memory_format=torch.channels_last) if channels_last else model
 
 
 def _check_needs(distillation: Distillation, splits: Splits) -> None:

@@ -70,6 +70,31 @@ class Session:
             RunFailed: the run could not go on.
             Interrupted: it was asked to stop.
         """
+        training, splits = self.begin()
+        self._show_teacher(training, splits.num_classes)
+        if training.accelerator.is_main_process:
+            self.plugins.run_started(self.directory)
+        training.fit(self.until)
+        if training.epoch < self.spec.train.epochs:
+            summary = self.conclude("paused")
+            self.display.note(f"paused after epoch {training.epoch} of {self.spec.train.epochs}")
+            return RunResult(self.directory.path, summary, training.records)
+        training.make_whole()
+        summary = self.conclude("finished")
+        if training.accelerator.is_main_process:
+            prepared = self.prepared
+            assert prepared is not None
+            self._save_students(prepared, splits, training, summary)
+            self.directory.write_summary(summary)
+            report_at_the_end(
+                self.loaded, self.plugins, self.directory, self.display, prepared, splits, training
+            )
+            self.plugins.run_finished(self.directory, summary)
+        training.accelerator.wait_for_everyone()
+        return RunResult(self.directory.path, summary, training.records)
+
+    def begin(self) -> tuple[Training, Splits]:
+        """All that comes before the first step: what is trained, where its last checkpoint left it."""
         accelerator = make_accelerator(self.spec)
         splits = open_splits(self.loaded, self.plugins)
         prepared = self.prepared = prepare(
@@ -98,25 +123,7 @@ class Session:
         if self.spec.train.fsdp is not None and training.shards is None:
             self.display.note("fsdp     there is one process: it has all weights")
         self._resume(training)
-        self._show_teacher(training, splits.num_classes)
-        if accelerator.is_main_process:
-            self.plugins.run_started(self.directory)
-        training.fit(self.until)
-        if training.epoch < self.spec.train.epochs:
-            summary = self.conclude("paused")
-            self.display.note(f"paused after epoch {training.epoch} of {self.spec.train.epochs}")
-            return RunResult(self.directory.path, summary, training.records)
-        training.make_whole()
-        summary = self.conclude("finished")
-        if accelerator.is_main_process:
-            self._save_students(prepared, splits, training, summary)
-            self.directory.write_summary(summary)
-            report_at_the_end(
-                self.loaded, self.plugins, self.directory, self.display, prepared, splits, training
-            )
-            self.plugins.run_finished(self.directory, summary)
-        accelerator.wait_for_everyone()
-        return RunResult(self.directory.path, summary, training.records)
+        return training, splits
 
     def conclude(self, status: str, error: str | None = None) -> dict[str, Any]:
         """The summary as things stand; written unless the run is finished, when the student comes first."""
@@ -156,7 +163,7 @@ class Session:
             summary["teacher"] = {
                 "model": prepared.teacher.name,
                 **{name: (training.teacher_scores or {}).get(name) for name in ("top1", "top5")},
-                "parameters": count(prepared.teacher.model),
+                "parameters": prepared.teacher.parameters,
             }
         if error is not None:
             summary["error"] = error

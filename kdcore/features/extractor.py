@@ -76,6 +76,16 @@ class Extractor:
             tap.close()
         return ModelOutput(output.logits, features, output.embedding)
 
+    @property
+    def has_maps(self) -> bool:
+        """Whether `maps` gives all stages that are asked for."""
+        return bool(self.numbers) and not self.paths and not self.embedding and hasattr(self.adapter, "maps")
+
+    def maps(self, images: Tensor) -> ModelOutput:
+        """The numbered stages alone, without what lies behind the deepest of them; the logits are `[B, 0]`."""
+        features = self.adapter.maps(self.model, images, self.numbers)  # type: ignore[attr-defined]  # see has_maps
+        return ModelOutput(images.new_empty(images.shape[0], 0), features)
+
     def close(self) -> None:
         """Take the hooks off the model; the extractor gives no module paths afterwards."""
         for handle in self._handles:

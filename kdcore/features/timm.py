@@ -74,6 +74,12 @@ class TimmAdapter:
         logits, vector = _head_and_embedding(model, final)
         return ModelOutput(logits, features, vector)
 
+    def maps(self, model: nn.Module, images: Tensor, stages: Sequence[Stage]) -> dict[Stage, FeatureMap]:
+        """The maps of `stages` (1..4), the same as `forward` gives, without what lies behind the deepest of them."""
+        if type(self).backbone is not TimmAdapter.backbone:  # it takes maps from elsewhere
+            return self.backbone(model, images, stages)[1]
+        return self._by_stage(model, images, stages, stop_early=True, intermediates_only=True)[1]
+
     def backbone(
         self, model: nn.Module, images: Tensor, stages: Sequence[Stage]
     ) -> tuple[Any, dict[Stage, FeatureMap]]:
@@ -81,18 +87,23 @@ class TimmAdapter:
 
         A subclass may take a map from elsewhere; the final features it has to leave as they are.
         """
+        return self._by_stage(model, images, stages)
+
+    def _by_stage(
+        self, model: nn.Module, images: Tensor, stages: Sequence[Stage], **how: bool
+    ) -> tuple[Any, dict[Stage, FeatureMap]]:
         net = cast("Any", model)
         plan = self._plan(model)
         wanted = sorted({plan.indices[cast("int", stage) - 1] for stage in stages}) or [plan.indices[-1]]
         if plan.prefix:
-            final, maps = net.forward_intermediates(images, indices=wanted, return_prefix_tokens=True)
-        else:
-            final, maps = net.forward_intermediates(images, indices=wanted)
+            how["return_prefix_tokens"] = True
+        found = net.forward_intermediates(images, indices=wanted, **how)
+        final, maps = (None, found) if how.get("intermediates_only") else found
         by_index = dict(zip(wanted, maps, strict=True))
         features: dict[Stage, FeatureMap] = {}
         for stage in stages:
-            found = by_index[plan.indices[cast("int", stage) - 1]]
-            features[stage] = FeatureMap(*found) if isinstance(found, tuple) else FeatureMap(found)
+            one = by_index[plan.indices[cast("int", stage) - 1]]
+            features[stage] = FeatureMap(*one) if isinstance(one, tuple) else FeatureMap(one)
         return final, features
 
     def prepare(self, model: nn.Module) -> None:

@@ -42,6 +42,7 @@ class BuiltModel:
         warnings: one line each for the user.
         options: the constructor's options in the end (a run directory's and the spec's).
         small_input: whether it is the small-input variant.
+        parameters: how many it has; a folded teacher has fewer tensors, and is the same model.
     """
 
     model: nn.Module
@@ -52,6 +53,7 @@ class BuiltModel:
     warnings: tuple[str, ...]
     options: dict[str, Any]
     small_input: bool
+    parameters: int
 
 
 def build_model(
@@ -138,6 +140,7 @@ def build_model(
         warnings,
         dict(spec.options),
         spec.small_input,
+        sum(parameter.numel() for parameter in model.parameters()),
     )
 
 

@@ -200,6 +200,17 @@ class TeacherSpec(ModelSpec):
         description="Side of the teacher's input; null: what it was trained with where that is known, "
         "else the student's.",
     )
+    precision: Literal["fp32", "bf16", "fp16"] | None = Field(
+        None, description="Number format of its forward pass; null: that of 'train'."
+    )
+    channels_last: Bool | None = Field(
+        None, description="Its images and weights in channels-last order; null: as 'train' says."
+    )
+    compile: Bool | None = Field(None, description="Compile it with torch.compile; null: as 'train' says.")
+    fold: Bool = Field(
+        True,
+        description="Fold its batch norms into its convolutions: fewer layers, the same outputs but for rounding.",
+    )
 
     @model_validator(mode="after")
     def _known(self) -> TeacherSpec:

@@ -82,7 +82,7 @@ def identify(spec: RunSpec, prepared: Prepared, splits: Splits) -> Identity:
                 "images": _images(train, prepared),
             },
             "seed": spec.seed,
-            "precision": spec.train.precision,
+            "precision": (spec.teacher and spec.teacher.precision) or spec.train.precision,
         },
         dataset=spec.data.dataset.rstrip("/").rpartition("/")[2],
     )

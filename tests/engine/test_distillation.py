@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -320,3 +321,60 @@ def test_losses_see_float32_logits_under_autocast(pair: tuple[Net, Net], images:
     assert out.logits.dtype == torch.float32
     assert distiller.seen[-1][1].logits.dtype == torch.float32  # type: ignore[union-attr]
     assert out.loss.isfinite()
+
+
+class ReadsStageTwo(nn.Module):
+    def __init__(self, **requires: Any) -> None:
+        super().__init__()
+        self.requires = Requires(teacher_stages=(2,), **requires)
+        self.shapes: list[torch.Size] = []
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        self.shapes.append(teacher.logits.shape)
+        return {"two": teacher.features[2].map.mean() * student.logits.mean()}
+
+
+def stage_two(*distillers: nn.Module) -> tuple[Distillation, list[str]]:
+    student, teacher = (timm.create_model("test_resnet", num_classes=3) for _ in range(2))
+    ran: list[str] = []
+    for name, module in teacher.named_children():
+        module.register_forward_hook(lambda *_, name=name: ran.append(name))
+    built = Distillation(student, teacher, list(distillers), num_classes=3, image_size=64, task_weight=1.0)
+    ran.clear()
+    return built, ran
+
+
+def test_a_teacher_whose_logits_nobody_reads_stops_at_the_stage_that_is_read():
+    reads = ReadsStageTwo(teacher_logits=False)
+    distillation, ran = stage_two(reads)
+    out = distillation(torch.randn(2, 3, 64, 64), torch.tensor([0, 1]))
+    assert "layer2" in ran
+    assert not {"layer3", "layer4", "fc"} & set(ran)
+    assert reads.shapes == [(2, 0)]
+    assert out.teacher_logits is None
+    whole = distillation.forward_teacher(torch.randn(2, 3, 64, 64), whole=True)
+    assert whole.logits.shape == (2, 3)
+
+
+def test_one_that_reads_the_logits_has_them_for_all():
+    reads = ReadsStageTwo(teacher_logits=False)
+    distillation, ran = stage_two(reads, ReadsStageTwo())
+    distillation(torch.randn(2, 3, 64, 64), torch.tensor([0, 1]))
+    assert "fc" in ran
+    assert reads.shapes == [(2, 3)]
+
+
+def test_a_teacher_has_a_precision_of_its_own():
+    student, teacher = (timm.create_model("test_resnet", num_classes=3) for _ in range(2))
+    distillation = Distillation(
+        student, teacher, Difference(student_stages=(), teacher_stages=(4,)), num_classes=3, image_size=64
+    )
+    images = torch.randn(2, 3, 64, 64)
+    distillation.set_teacher(precision=torch.bfloat16, channels_last=True)
+    assert distillation.forward_teacher(images).features[4].map.dtype == torch.bfloat16
+    distillation.set_teacher(precision=torch.float32, channels_last=False)
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # of the student
+        output = distillation.forward_teacher(images)
+    assert output.features[4].map.dtype == torch.float32

@@ -24,7 +24,9 @@ def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_ends_with_its_report_and_figures(spec_file, capsys: pytest.CaptureFixture[str]):
     pytest.importorskip("matplotlib")
-    path = spec_file(teacher=TEACHER, distiller="kd", train={"ema": 0.9}, data={"eval_samples": 60})
+    # a folded teacher rounds otherwise than the one that a report of later opens
+    teacher = {**TEACHER, "fold": False}
+    path = spec_file(teacher=teacher, distiller="kd", train={"ema": 0.9}, data={"eval_samples": 60})
     done = run(path)
     page = (done.directory / "report.html").read_text("utf-8")
     assert "resnet10t learns from resnet10t by kd on digits, 40 images, 2 epochs." in page

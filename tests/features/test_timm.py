@@ -39,6 +39,27 @@ def test_logits_are_the_models_own(model_case, training):
     assert torch.isfinite(expected).all()
 
 
+@pytest.mark.parametrize("stages", [(1,), (3, 2)], ids=str)
+def test_maps_alone_are_those_of_a_whole_pass(model_case, stages):
+    model, images = model_case
+    with torch.no_grad():
+        whole = TimmAdapter().forward(model, images, stages, False).features
+        alone = TimmAdapter().maps(model, images, stages)
+    assert list(alone) == list(stages)
+    for stage in stages:
+        assert torch.equal(alone[stage].map, whole[stage].map)
+        assert (alone[stage].prefix is None) == (whole[stage].prefix is None)
+
+
+def test_maps_do_not_run_what_lies_behind():
+    model = timm.create_model("test_resnet").eval()
+    ran = []
+    for name in ("layer1", "layer2", "layer4", "fc"):
+        model.get_submodule(name).register_forward_hook(lambda *_, name=name: ran.append(name))
+    TimmAdapter().maps(model, torch.randn(1, 3, 64, 64), (2,))
+    assert ran == ["layer1", "layer2"]
+
+
 def test_shapes_are_as_announced(model_case):
     model, images = model_case
     size = (images.shape[2], images.shape[3])

@@ -49,7 +49,9 @@ class CC(nn.Module):
         self.options = options
         self.student_head = nn.Linear(setup.student.embedding_dim, options.dim)
         self.teacher_head = nn.Linear(teacher_of(setup).embedding_dim, options.dim)
-        self.requires = Requires(student_embedding=True, teacher_embedding=True, whole_batch=True)
+        self.requires = Requires(
+            student_embedding=True, teacher_embedding=True, whole_batch=True, teacher_logits=False
+        )
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress

@@ -33,7 +33,11 @@ class CRD(nn.Module):
         super().__init__()
         self.options = options
         self.requires = Requires(
-            student_embedding=True, teacher_embedding=True, sample_index=True, whole_batch=True
+            student_embedding=True,
+            teacher_embedding=True,
+            sample_index=True,
+            whole_batch=True,
+            teacher_logits=False,
         )
         self.student_head = nn.Linear(setup.student.embedding_dim, options.dim)
         self.teacher_head = nn.Linear(teacher_of(setup).embedding_dim, options.dim)

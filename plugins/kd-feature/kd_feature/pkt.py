@@ -53,7 +53,9 @@ class PKT(nn.Module):
     def __init__(self, options: PKTOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(student_embedding=True, teacher_embedding=True, whole_batch=True)
+        self.requires = Requires(
+            student_embedding=True, teacher_embedding=True, whole_batch=True, teacher_logits=False
+        )
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress

@@ -123,7 +123,9 @@ class RKD(nn.Module):
     def __init__(self, options: RKDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(student_embedding=True, teacher_embedding=True, whole_batch=True)
+        self.requires = Requires(
+            student_embedding=True, teacher_embedding=True, whole_batch=True, teacher_logits=False
+        )
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress

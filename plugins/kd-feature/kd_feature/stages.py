@@ -32,6 +32,7 @@ def needed(pairs: tuple[StagePair, ...], *, whole_batch: bool = False) -> Requir
         student_stages=tuple(dict.fromkeys(pair.student for pair in pairs)),
         teacher_stages=tuple(dict.fromkeys(pair.teacher for pair in pairs)),
         whole_batch=whole_batch,
+        teacher_logits=False,
     )
 
 

@@ -1,0 +1,109 @@
+"""The workloads, and who does a step of each."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.rounds import Case
+from benchmarks.steps.bare import bare_loop, student_alone
+from benchmarks.steps.peers import NO_TORCHDISTILL, timm_task, torchdistill_box
+from benchmarks.steps.workload import Workload
+
+if TYPE_CHECKING:
+    from benchmarks.groups import Cases
+    from benchmarks.rounds import Step
+
+PAIR = Workload("resnet34 -> resnet18, 64 px", "resnet34", "resnet18", 64, 32)
+WORKLOADS = (
+    PAIR,
+    Workload("resnet34 -> resnet18, 224 px", "resnet34", "resnet18", 224, 8),
+    Workload("vit_small -> resnet18, 224 px", "vit_small_patch16_224", "resnet18", 224, 8),
+    Workload("resnet50 -> mobilenetv2_100, 224 px", "resnet50", "mobilenetv2_100", 224, 8),
+    Workload("resnet34 -> resnet18 for 32 px", "resnet34", "resnet18", 32, 16, options={"small_input": True}),
+    Workload("resnet56 -> resnet20 of the CIFAR papers, 32 px", "cifar_resnet56", "cifar_resnet20", 32, 64),
+)
+TINY = Workload("the loop's own cost: test_resnet -> test_resnet, 32 px", "test_resnet", "test_resnet", 32, 2)
+CACHE = {"augmentations": 1}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "kd, channels_last": {"train__channels_last": True},
+    "kd, bf16": {"train__precision": "bf16"},
+    "kd, bf16, channels_last": {"train__precision": "bf16", "train__channels_last": True},
+    "kd cached, bf16, channels_last": {
+        "train__precision": "bf16",
+        "train__channels_last": True,
+        "teacher_cache": CACHE,
+    },
+}
+
+
+def cases() -> Cases:
+    """Each workload with every contender; then kd with its options, and with models that cost next to nothing."""
+    made: Cases = {workload.name: partial(contenders, workload) for workload in WORKLOADS if _known(workload)}
+    made["options"] = partial(options, PAIR)
+    made["own"] = own
+    return made
+
+
+def contenders(workload: Workload) -> Case:
+    """Bare loop, student alone, timm, torchdistill, kd live and cached."""
+    steps: dict[str, Step] = {"bare loop": bare_loop(workload), "student alone": student_alone(workload)}
+    notes = {}
+    steps["timm LogitDistillationTask"] = timm_task(workload)
+    box = torchdistill_box(workload)
+    if box is None:
+        notes["torchdistill"] = NO_TORCHDISTILL
+    else:
+        steps["torchdistill"] = box
+    with contextlib.ExitStack() as stack:
+        steps["kd live"] = _kd(stack, workload)
+        steps["kd cached"] = _kd(stack, workload, teacher_cache=CACHE)
+        close = stack.pop_all().close
+    return Case(workload.name, "bare loop", steps, workload.batch, notes, close)
+
+
+def options(workload: Workload) -> Case:
+    """What kd's options bring."""
+    steps: dict[str, Step] = {"bare loop": bare_loop(workload)}
+    with contextlib.ExitStack() as stack:
+        steps["kd live"] = _kd(stack, workload)
+        for name, changes in OPTIONS.items():
+            steps[name] = _kd(stack, workload, **changes)
+        close = stack.pop_all().close
+    return Case(f"options: {workload.name}", "bare loop", steps, workload.batch, close=close)
+
+
+def own() -> Case:
+    """What is not models and loss: shown as the difference to the bare loop."""
+    steps: dict[str, Step] = {"bare loop": bare_loop(TINY), "timm LogitDistillationTask": timm_task(TINY)}
+    box = torchdistill_box(TINY)
+    if box is not None:
+        steps["torchdistill"] = box
+    with contextlib.ExitStack() as stack:
+        steps["kd live"] = _kd(stack, TINY)
+        close = stack.pop_all().close
+    return Case(TINY.name, "bare loop", steps, close=close, differences=True)
+
+
+def _kd(stack: contextlib.ExitStack, workload: Workload, **changes: Any) -> Step:
+    from benchmarks.steps.kd import (
+        KdRun,
+    )  # the memory of a bare loop's process is to have nothing of kd in it
+
+    run = KdRun.begin(workload, **changes)
+    stack.callback(run.folder.cleanup)
+    if "teacher_cache" in changes:
+        run.fill_cache()
+    return run.step()
+
+
+def _known(workload: Workload) -> bool:
+    if not workload.student.startswith("cifar_"):
+        return True
+    try:
+        distribution("kd-cifar-models")
+    except PackageNotFoundError:
+        return False
+    return True

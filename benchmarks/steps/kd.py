@@ -1,0 +1,137 @@
+"""kd's own training loop, a batch at a time: all that `kd run` does in a step, but for the loader."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks.steps.workload import LR, MOMENTUM, TEMPERATURE, WEIGHT_DECAY, Workload
+from kdcore.data.batches import RawBatch, TrainData
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.rounds import Step
+    from kdcore.engine.loop import Training
+
+
+class Held(TrainData):
+    """Batches that lie in memory, instead of the loader's."""
+
+    labels = None
+    labelled = True
+
+    def __init__(self, workload: Workload) -> None:
+        self.batch_size = workload.batch
+        self.batches_per_epoch = workload.batches
+        self.size = workload.batch * workload.batches
+        positions = torch.arange(self.size).view(-1, workload.batch)
+        self._batches = [
+            RawBatch(images, target, index)
+            for (images, target), index in zip(workload.images(), positions.unbind(), strict=True)
+        ]
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
+        """The same batches in each."""
+        yield from self._batches[skip:]
+
+
+@dataclass
+class KdRun:
+    """A run that stands before its first step.
+
+    Attributes:
+        training: the engine's loop.
+        folder: its directory; to be cleaned up.
+    """
+
+    training: Training
+    folder: tempfile.TemporaryDirectory[str]
+
+    @classmethod
+    def begin(cls, workload: Workload, **changes: Any) -> KdRun:
+        """As `kd run` would, from a spec; `changes` are whole sections, or keys of them as `train__precision`."""
+        from kdcore.engine.display import PlainDisplay
+        from kdcore.engine.session import Session
+        from kdcore.engine.signals import StopRequest
+        from kdcore.plugins import get_plugins
+        from kdcore.results.rundir import RunDirectory
+        from kdcore.spec.load import load_spec
+
+        folder = tempfile.TemporaryDirectory()
+        _write_images(Path(folder.name) / "data", workload)
+        file = Path(folder.name) / "spec.json"
+        file.write_text(json.dumps(spec_of(workload, changes)))
+        plugins = get_plugins()
+        session = Session(
+            load_spec(file, plugins=plugins),
+            plugins,
+            RunDirectory(Path(folder.name) / "run"),
+            PlainDisplay(io.StringIO()),
+            StopRequest(),
+        )
+        training, _ = session.begin()
+        training.train_data = Held(workload)
+        return cls(training, folder)
+
+    def step(self) -> Step:
+        """One batch of the loop, epoch after epoch, without what comes at an epoch's end."""
+        batches = self._batches()
+        return lambda: next(batches)
+
+    def _batches(self) -> Iterator[None]:
+        while True:
+            self.training.batch = 0
+            yield from self.training.batches()
+
+    def fill_cache(self) -> None:
+        """One epoch: from now on the teacher is read, not asked."""
+        for _ in self.training.batches():
+            pass
+
+
+def _write_images(folder: Path, workload: Workload) -> None:
+    """A set of as many images as the workload has; what is trained on are the workload's own."""
+    from PIL import Image
+
+    for split, count in (("train", workload.batch * workload.batches), ("test", workload.classes)):
+        for number in range(max(count, workload.classes)):
+            place = folder / split / f"class{number % workload.classes}" / f"{number}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 16), (number % 256, 128, 128)).save(place)
+
+
+def spec_of(workload: Workload, changes: dict[str, Any]) -> dict[str, Any]:
+    """A whole spec for the workload."""
+    spec: dict[str, Any] = {
+        "name": "run",
+        "data": {
+            "dataset": "data",
+            "image_size": workload.pixels,
+            "workers": 0,
+        },
+        "teacher": {"model": workload.teacher, **workload.options},
+        "student": {"model": workload.student, **workload.options},
+        "distiller": {"name": "kd", "temperature": TEMPERATURE},
+        "train": {"epochs": 1000, "batch_size": workload.batch},
+        "optimizer": {
+            "name": "sgd",
+            "lr": LR,
+            "momentum": MOMENTUM,
+            "weight_decay": WEIGHT_DECAY,
+            "filter_bias_and_bn": False,
+        },
+    }
+    for place, value in changes.items():
+        section, _, key = place.partition("__")
+        if not key:
+            spec[section] = value
+        else:
+            spec.setdefault(section, {})[key] = value
+    return spec

@@ -103,7 +103,7 @@ def ratio(values: list[float], base: list[float]) -> Ratio:
     ratios = [value / other for value, other in zip(values, base, strict=True)]
     if len(ratios) < 2:
         return Ratio(ratios[0], ratios[0], ratios[0])
-    low, middle, high = statistics.quantiles(ratios, n=4)
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
     return Ratio(middle, low, high)
 
 

@@ -27,7 +27,7 @@ def test_a_ratio_is_the_median_of_the_rounds_ratios():
     found = ratio([2.0, 40.0, 4.0], [1.0, 20.0, 1.0])
     assert found.median == 2.0
     assert found.low == 2.0
-    assert found.high == 4.0
+    assert found.high == 3.0
 
 
 def test_at_least_five_rounds_whatever_the_time():

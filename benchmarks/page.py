@@ -1,6 +1,6 @@
 """Fill a page's tables from measurements: `python -m benchmarks.page RESULTS.json PAGE.md`.
 
-A table stands between `<!-- measured: GROUP/CASE -->` and `<!-- end -->`; `environment` there is what it was measured on.
+A table stands between `<!-- measured: GROUP/CASE -->` and `<!-- end -->`; `environment` is what it was measured on.
 """
 
 from __future__ import annotations

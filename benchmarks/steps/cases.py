@@ -15,6 +15,7 @@ from benchmarks.steps.workload import Workload
 if TYPE_CHECKING:
     from benchmarks.groups import Cases
     from benchmarks.rounds import Step
+    from benchmarks.steps.kd import KdRun
 
 PAIR = Workload("resnet34 -> resnet18, 64 px", "resnet34", "resnet18", 64, 32)
 WORKLOADS = (
@@ -28,9 +29,12 @@ WORKLOADS = (
 TINY = Workload("the loop's own cost: test_resnet -> test_resnet, 32 px", "test_resnet", "test_resnet", 32, 2)
 CACHE = {"augmentations": 1}
 OPTIONS: dict[str, dict[str, Any]] = {
+    "kd, teacher not folded": {"teacher__fold": False},
+    "kd, teacher in bf16": {"teacher__precision": "bf16"},
     "kd, channels_last": {"train__channels_last": True},
     "kd, bf16": {"train__precision": "bf16"},
     "kd, bf16, channels_last": {"train__precision": "bf16", "train__channels_last": True},
+    "kd, compiled": {"train__compile": True},
     "kd cached, bf16, channels_last": {
         "train__precision": "bf16",
         "train__channels_last": True,
@@ -43,6 +47,7 @@ def cases() -> Cases:
     """Each workload with every contender; then kd with its options, and with models that cost next to nothing."""
     made: Cases = {workload.name: partial(contenders, workload) for workload in WORKLOADS if _known(workload)}
     made["options"] = partial(options, PAIR)
+    made["hints"] = partial(hints, PAIR)
     made["own"] = own
     return made
 
@@ -75,6 +80,19 @@ def options(workload: Workload) -> Case:
     return Case(f"options: {workload.name}", "bare loop", steps, workload.batch, close=close)
 
 
+def hints(workload: Workload) -> Case:
+    """FitNet at a middle stage, whose teacher stops there; and as if it did not."""
+    fitnet = {"distiller": {"name": "fitnet", "stages": [2]}}
+    steps: dict[str, Step] = {"student alone": student_alone(workload)}
+    with contextlib.ExitStack() as stack:
+        steps["fitnet at stage 2"] = _kd(stack, workload, **fitnet)
+        whole = begin(stack, workload, **fitnet)
+        whole.training.distillation._teacher_maps = None
+        steps["fitnet at stage 2, whole teacher"] = whole.step()
+        close = stack.pop_all().close
+    return Case(f"hints: {workload.name}", "student alone", steps, workload.batch, close=close)
+
+
 def own() -> Case:
     """What is not models and loss: shown as the difference to the bare loop."""
     steps: dict[str, Step] = {"bare loop": bare_loop(TINY), "timm LogitDistillationTask": timm_task(TINY)}
@@ -87,16 +105,20 @@ def own() -> Case:
     return Case(TINY.name, "bare loop", steps, close=close, differences=True)
 
 
-def _kd(stack: contextlib.ExitStack, workload: Workload, **changes: Any) -> Step:
-    from benchmarks.steps.kd import (
-        KdRun,
-    )  # the memory of a bare loop's process is to have nothing of kd in it
+def begin(stack: contextlib.ExitStack, workload: Workload, **changes: Any) -> KdRun:
+    """A run whose folder goes with the stack; its cache is full where it has one."""
+    # imported late: the process whose memory is a bare loop's is to have nothing of kd in it
+    from benchmarks.steps.kd import KdRun
 
     run = KdRun.begin(workload, **changes)
     stack.callback(run.folder.cleanup)
     if "teacher_cache" in changes:
         run.fill_cache()
-    return run.step()
+    return run
+
+
+def _kd(stack: contextlib.ExitStack, workload: Workload, **changes: Any) -> Step:
+    return begin(stack, workload, **changes).step()
 
 
 def _known(workload: Workload) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmarks.startup import write_images
 from benchmarks.steps.workload import LR, MOMENTUM, TEMPERATURE, WEIGHT_DECAY, Workload
 from kdcore.data.batches import RawBatch, TrainData
 
@@ -65,7 +66,8 @@ class KdRun:
         from kdcore.spec.load import load_spec
 
         folder = tempfile.TemporaryDirectory()
-        _write_images(Path(folder.name) / "data", workload)
+        # what is trained on are the workload's own
+        write_images(Path(folder.name) / "data", workload.batch * workload.batches, workload.classes)
         file = Path(folder.name) / "spec.json"
         file.write_text(json.dumps(spec_of(workload, changes)))
         plugins = get_plugins()
@@ -94,17 +96,6 @@ class KdRun:
         """One epoch: from now on the teacher is read, not asked."""
         for _ in self.training.batches():
             pass
-
-
-def _write_images(folder: Path, workload: Workload) -> None:
-    """A set of as many images as the workload has; what is trained on are the workload's own."""
-    from PIL import Image
-
-    for split, count in (("train", workload.batch * workload.batches), ("test", workload.classes)):
-        for number in range(max(count, workload.classes)):
-            place = folder / split / f"class{number % workload.classes}" / f"{number}.png"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (16, 16), (number % 256, 128, 128)).save(place)
 
 
 def spec_of(workload: Workload, changes: dict[str, Any]) -> dict[str, Any]:

@@ -46,9 +46,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     forward = Distillation.forward_teacher
 
-    def counted(self: Distillation, images: torch.Tensor) -> Any:
+    def counted(self: Distillation, images: torch.Tensor, whole: bool = False) -> Any:
         sizes.append(len(images))
-        return forward(self, images)
+        return forward(self, images, whole)
 
     monkeypatch.setattr(Distillation, "forward_teacher", counted)
     return sizes

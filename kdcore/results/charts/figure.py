@@ -78,7 +78,8 @@ def _cell(value: object) -> object:
 
 def _kind(value: object) -> str | None:
     # a long name may be broken, a number never
-    return "words" if isinstance(value, str) and len(value) > _SHORT else None
+    plain = isinstance(value, str) and not isinstance(value, Markup)
+    return "words" if plain and len(str(value)) > _SHORT else None
 
 
 def _key(class_: str, label: str) -> Markup:

@@ -67,7 +67,11 @@ class KdRun:
 
         folder = tempfile.TemporaryDirectory()
         # what is trained on are the workload's own
-        write_images(Path(folder.name) / "data", workload.batch * workload.batches, workload.classes)
+        write_images(
+            Path(folder.name) / "data",
+            max(workload.batch * workload.batches, workload.classes),
+            workload.classes,
+        )
         file = Path(folder.name) / "spec.json"
         file.write_text(json.dumps(spec_of(workload, changes)))
         plugins = get_plugins()

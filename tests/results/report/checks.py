@@ -65,6 +65,9 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] not in {"style", "pre"}:
+            if self.tags and self.tags[-1] == "wbr":  # a place where a word may be broken is no end of it
+                data = self.words.pop() + data
+                self.tags.append("")
             self.words.append(data)
         if self.open and self.open[-1] == "style":
             assert "url(" not in data

@@ -39,11 +39,11 @@ GROUPS = {
             75,
         ),
         Group("data", "benchmarks.data", "the data pipeline alone, from files to batches"),
-        Group("losses", "benchmarks.losses", "each loss function alone, beside its authors' formulation", 5),
-        Group("crd", "benchmarks.crd", "CRD's loss and its negatives, beside RepDistiller's formulation", 20),
+        Group("losses", "benchmarks.losses", "each loss function alone, beside its authors' formulation", 3),
+        Group("crd", "benchmarks.crd", "CRD's loss and its negatives, beside RepDistiller's formulation", 12),
         Group("gpu", "benchmarks.steps.gpu", "on an accelerator: bf16, compiled, 224 px"),
-        Group("memory", "benchmarks.memory", "peak memory of a process that trains"),
-        Group("startup", "benchmarks.startup", "how long each command takes to answer"),
+        Group("memory", "benchmarks.memory", "peak memory of a process that trains", 45),
+        Group("startup", "benchmarks.startup", "how long each command takes to answer", 45),
     )
 }
 

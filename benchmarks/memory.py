@@ -12,7 +12,7 @@ from benchmarks.rounds import Case, Step
 if TYPE_CHECKING:
     from benchmarks.groups import Cases
 
-STEPS = 12
+STEPS = 8
 
 
 def cases() -> Cases:
@@ -22,7 +22,7 @@ def cases() -> Cases:
 
 def peaks(pixels: str) -> Case:
     """Each round starts a process for every contender."""
-    names = ("bare loop", "student alone", "timm LogitDistillationTask", "kd live", "kd cached")
+    names = ("bare loop", "student alone", "kd live", "kd cached")
     steps: dict[str, Step] = {name: partial(_measure, name, pixels) for name in names}
     return Case(f"resnet34 -> resnet18, {pixels}", "bare loop", steps, unit="MiB")
 
@@ -34,14 +34,10 @@ def _measure(contender: str, pixels: str) -> float:
 
 def _train(contender: str, pixels: str) -> float:
     """MiB at the peak, after some steps."""
-    from benchmarks.steps import bare, cases, peers
+    from benchmarks.steps import bare, cases
 
     workload = next(one for one in cases.WORKLOADS if one.name == f"resnet34 -> resnet18, {pixels}")
-    makers = {
-        "bare loop": bare.bare_loop,
-        "student alone": bare.student_alone,
-        "timm LogitDistillationTask": peers.timm_task,
-    }
+    makers = {"bare loop": bare.bare_loop, "student alone": bare.student_alone}
     run = None
     if contender in makers:
         step = makers[contender](workload)

@@ -1,20 +1,24 @@
 """Fill a page's tables from measurements: `python -m benchmarks.page RESULTS.json PAGE.md`.
 
-A table stands between `<!-- measured: GROUP/CASE -->` and `<!-- end -->`; `environment` is what it was measured on.
+A table stands between `<!-- measured: GROUP/CASE -->` and `<!-- end -->`; what it was measured on, where the name is
+`environment`. With `summary: GROUP/TEXT` it has a row for each case with this text in its name.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rounds import Measured
-from benchmarks.table import markdown, rounds
+from benchmarks.rounds import Measured, ratio
+from benchmarks.table import markdown, number, rounds
 
-_PLACE = re.compile(r"(<!-- measured: (?P<name>[^\n]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(
+    r"(?P<head><!-- (?P<kind>measured|summary): (?P<name>[^\n]+?) -->\n).*?(?P<end><!-- end -->)", re.DOTALL
+)
 
 
 def fill(page: str, results: dict[str, Any]) -> str:
@@ -29,13 +33,34 @@ def fill(page: str, results: dict[str, Any]) -> str:
         name = match["name"]
         if name == "environment":
             text = described(results)
+        elif match["kind"] == "summary":
+            group, _, wanted = name.partition("/")
+            found = [
+                case for known, case in cases.items() if known.startswith(f"{group}/") and wanted in case.name
+            ]
+            if not found:
+                return match[0]
+            text = summary(found)
         elif name in cases:
             text = f"{markdown(cases[name])}\n\n{rounds(cases[name])} rounds."
         else:
             return match[0]
-        return f"{match[1]}\n{text}\n\n{match[3]}"
+        return f"{match['head']}\n{text}\n\n{match['end']}"
 
     return _PLACE.sub(table, page)
+
+
+def summary(cases: list[Measured]) -> str:
+    """A row for each case: what its base takes, and the others as ratios to it."""
+    first = cases[0]
+    others = [name for name in first.values if name != first.base]
+    lines = [("", first.base, *others), ("---", *("---:" for _ in first.values))]
+    for case in cases:
+        scale = 1000 if case.unit == "ms" else 1
+        base = scale * statistics.median(case.values[case.base])
+        ratios = [f"{ratio(case.values[name], case.values[case.base]).median:.3f}" for name in others]
+        lines.append((case.name, f"{number(base)} {case.unit}", *ratios))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def described(results: dict[str, Any]) -> str:

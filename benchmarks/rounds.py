@@ -71,8 +71,9 @@ class Ratio:
 
 
 def measure(case: Case, rounds: int, seconds: float, warmup: int = 3) -> Measured:
-    """Rounds until there are so many, or so many seconds have passed; never fewer than five."""
+    """Rounds until there are so many, or so many seconds have passed; at least five of times, three of others."""
     timed = case.unit == "ms"
+    least = 5 if timed else 3
     values: dict[str, list[float]] = {name: [] for name in case.steps}
     cpu: dict[str, list[float]] = {name: [] for name in case.steps}
     for step in case.steps.values():
@@ -83,7 +84,7 @@ def measure(case: Case, rounds: int, seconds: float, warmup: int = 3) -> Measure
     names = list(case.steps)
     began = time.perf_counter()
     for done in range(rounds):
-        if done >= min(5, rounds) and time.perf_counter() - began > seconds:
+        if done >= least and time.perf_counter() - began > seconds:
             break
         for name in draw.sample(names, len(names)):
             before, start = time.process_time(), time.perf_counter()

@@ -25,7 +25,7 @@ def rows(case: Measured) -> list[tuple[str, ...]]:
         cpu = ratio(case.cpu[name], case.cpu[case.base]) if case.cpu else None
         cells = (
             name,
-            _number(scale * middle),
+            number(scale * middle),
             f"{more:.2f}" if case.differences else f"{case.images / middle:,.0f}" if case.images else "",
             f"{of_base.median:.3f}",
             f"{of_base.low:.3f} to {of_base.high:.3f}",
@@ -68,7 +68,8 @@ def _kept(case: Measured, cells: tuple[str, ...]) -> list[str]:
     return [cell for column, cell in enumerate(cells) if column not in drop]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits of it."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

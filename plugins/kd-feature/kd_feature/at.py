@@ -37,11 +37,9 @@ def at_loss(student_features: Tensor, teacher_features: Tensor, *, power: float 
 
 
 def _attention(features: Tensor, power: float) -> Tensor:
-    if power == 2:
-        # the same without the squares [B, C, H, W]
-        attention = torch.linalg.vector_norm(features, dim=1).square() / features.shape[1]
-    else:
-        attention = features.abs().pow(power).mean(dim=1)
+    # a norm over the channels would not make the squares [B, C, H, W], and takes nearly twice the time
+    powers = features.square() if power == 2 else features.abs().pow(power)
+    attention = powers.mean(dim=1)
     return F.normalize(attention.flatten(1), dim=1)
 
 

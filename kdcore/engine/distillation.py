@@ -209,10 +209,11 @@ class Distillation(nn.Module):
             RunFailed: a distiller gave something else than named scalars.
         """
         self._check(images, target, index)
-        student = self._forward_views(self._extract_student, images)
         teacher = teacher_output
         if teacher is None and self._extract_teacher is not None:
+            # before the student, whose activations are kept: what the teacher needs in passing is free again by then
             teacher = self.forward_teacher(images)
+        student = self._forward_views(self._extract_student, images)
         task_loss = self._task_loss(student, target)
         batch = Batch(images if images.dim() == 4 else images[:, 0], target, index)
         terms = self._terms(student, teacher, batch, progress or _START)

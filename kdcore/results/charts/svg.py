@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 WIDTH: Final = 360  # of every chart in its own units; a page stretches it to its column
+_TINY: Final = 1e-300  # a part of less has no logarithm
 _STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -77,8 +78,10 @@ class Scale:
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     """Round numbers from `low` or below it to `high` or above it, about so many."""
-    if not high > low:
-        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+    if not high - low > _TINY:
+        size = max(abs(low), abs(high))
+        pad = 0.5 * (size if size > _TINY else 1)
+        low, high = low - pad, high + pad
     rough = (high - low) / max(1, wanted - 1)
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * factor for factor in _STEPS if unit * factor >= rough * 0.999)

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
@@ -37,6 +37,7 @@ def _parsed(chart: Markup) -> ElementTree.Element:
 
 
 @given(FINITE, FINITE)
+@example(0.0, 5e-324)
 def test_ticks_enclose_the_values_and_are_few(one: float, other: float):
     low, high = sorted((one, other))
     found = ticks(low, high)

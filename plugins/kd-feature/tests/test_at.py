@@ -60,7 +60,9 @@ def test_other_than_maps_are_refused(draw):
 def test_the_distiller_adds_up_its_stages(make_setup, output, step, pair):
     setup = make_setup(*pair)
     distiller = AT(ATOptions(weight=7.0), setup)
-    assert distiller.requires == Requires(student_stages=(1, 2, 3, 4), teacher_stages=(1, 2, 3, 4))
+    assert distiller.requires == Requires(
+        student_stages=(1, 2, 3, 4), teacher_stages=(1, 2, 3, 4), teacher_logits=False
+    )
     student, teacher = output(setup.student, (1, 2, 3, 4)), output(setup.teacher, (1, 2, 3, 4), seed=1)
     terms = step(distiller, student, teacher)
     expected = sum(at_loss(student.features[s].map, teacher.features[s].map) for s in (1, 2, 3, 4))

@@ -47,7 +47,9 @@ def test_features_of_two_shapes_are_refused(draw):
 def test_the_distiller_compares_through_two_heads(make_setup, output, step):
     setup = make_setup()
     distiller = CC(CCOptions(weight=2.0, dim=3), setup)
-    assert distiller.requires == Requires(student_embedding=True, teacher_embedding=True, whole_batch=True)
+    assert distiller.requires == Requires(
+        student_embedding=True, teacher_embedding=True, whole_batch=True, teacher_logits=False
+    )
     assert distiller.student_head.weight.shape == (3, 10)
     assert distiller.teacher_head.weight.shape == (3, 14)
     student, teacher = output(setup.student, (), grad=True), output(setup.teacher, (), seed=1, grad=True)

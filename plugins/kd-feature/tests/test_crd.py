@@ -18,7 +18,11 @@ SMALL = CRDOptions(dim=6, negatives=12)
 def test_what_it_needs(make_setup):
     distiller = CRD(SMALL, make_setup(labels=LABELS))
     assert distiller.requires == Requires(
-        student_embedding=True, teacher_embedding=True, sample_index=True, whole_batch=True
+        student_embedding=True,
+        teacher_embedding=True,
+        sample_index=True,
+        whole_batch=True,
+        teacher_logits=False,
     )
     assert distiller.loss.student_memory.shape == (40, 6)
 

@@ -70,7 +70,9 @@ def test_the_term_is_the_weighted_sum_over_the_stages(make_setup, output, step):
 def test_by_default_the_hint_is_the_second_stage(make_setup):
     distiller = FitNet(FitNetOptions(), make_setup())
     # batch norm relates the samples
-    assert distiller.requires == Requires(student_stages=(2,), teacher_stages=(2,), whole_batch=True)
+    assert distiller.requires == Requires(
+        student_stages=(2,), teacher_stages=(2,), whole_batch=True, teacher_logits=False
+    )
     assert [type(layer).__name__ for layer in distiller.regressors[0]] == ["Conv2d", "BatchNorm2d", "ReLU"]
 
 

@@ -54,7 +54,9 @@ def test_channels_without_activity(oracle, draw, side):
 def test_the_distiller_adds_up_its_stages(make_setup, output, step):
     setup = make_setup("vit", "fine")
     distiller = NST(NSTOptions(weight=2.0), setup)
-    assert distiller.requires == Requires(student_stages=(1, 2, 3, 4), teacher_stages=(1, 2, 3, 4))
+    assert distiller.requires == Requires(
+        student_stages=(1, 2, 3, 4), teacher_stages=(1, 2, 3, 4), teacher_logits=False
+    )
     student, teacher = output(setup.student, (1, 2, 3, 4)), output(setup.teacher, (1, 2, 3, 4), seed=1)
     expected = sum(nst_loss(student.features[s].map, teacher.features[s].map) for s in (1, 2, 3, 4))
     torch.testing.assert_close(step(distiller, student, teacher), {"nst": 2 * expected})

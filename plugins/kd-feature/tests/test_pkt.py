@@ -58,7 +58,9 @@ def test_a_cosine_that_rounding_takes_below_minus_one():
 def test_the_distiller_weighs_its_term(make_setup, output, step):
     setup = make_setup()
     distiller = PKT(PKTOptions(), setup)
-    assert distiller.requires == Requires(student_embedding=True, teacher_embedding=True, whole_batch=True)
+    assert distiller.requires == Requires(
+        student_embedding=True, teacher_embedding=True, whole_batch=True, teacher_logits=False
+    )
     student, teacher = output(setup.student, ()), output(setup.teacher, (), seed=1)
     expected = 30_000 * pkt_loss(student.embedding, teacher.embedding)
     torch.testing.assert_close(step(distiller, student, teacher), {"pkt": expected})

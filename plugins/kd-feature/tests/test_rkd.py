@@ -118,7 +118,9 @@ def test_the_distiller_weighs_its_terms(make_setup, output, step):
 def test_the_distiller_reads_the_embeddings_of_the_whole_batch(make_setup, output, step):
     setup = make_setup()
     distiller = RKD(RKDOptions(), setup)
-    assert distiller.requires == Requires(student_embedding=True, teacher_embedding=True, whole_batch=True)
+    assert distiller.requires == Requires(
+        student_embedding=True, teacher_embedding=True, whole_batch=True, teacher_logits=False
+    )
     assert not list(distiller.parameters())
     with pytest.raises(ValueError, match="the student's is missing"):
         step(distiller, output(setup.student, (), embedding=False), output(setup.teacher, ()))

@@ -32,7 +32,9 @@ def test_the_gradient_is_that_of_the_formula(draw):
 def test_the_distiller_reads_the_last_map_of_the_whole_batch(make_setup, output, step):
     setup = make_setup("vit", "wide")
     distiller = SP(SPOptions(), setup)
-    assert distiller.requires == Requires(student_stages=(4,), teacher_stages=(4,), whole_batch=True)
+    assert distiller.requires == Requires(
+        student_stages=(4,), teacher_stages=(4,), whole_batch=True, teacher_logits=False
+    )
     student, teacher = output(setup.student, (4,)), output(setup.teacher, (4,), seed=1)
     expected = 3000 * sp_loss(student.features[4].map, teacher.features[4].map)
     torch.testing.assert_close(step(distiller, student, teacher), {"sp": expected})

@@ -47,7 +47,7 @@ def test_the_distiller_on_every_stage_of_every_pair(make_setup, output, step, or
     setup = make_setup(*pair)
     distiller = VID(VIDOptions(weight=2.0), setup)
     stages = (1, 2, 3, 4)
-    assert distiller.requires == Requires(student_stages=stages, teacher_stages=stages)
+    assert distiller.requires == Requires(student_stages=stages, teacher_stages=stages, teacher_logits=False)
     student, teacher = output(setup.student, stages, grad=True), output(setup.teacher, stages, seed=1)
     terms = step(distiller, student, teacher)
     assert list(terms) == ["vid"]

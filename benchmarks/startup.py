@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.images import write_images
 from benchmarks.rounds import Case
 
 if TYPE_CHECKING:
@@ -88,17 +89,6 @@ def first_step() -> Case:
         "kd run, the whole of it": partial(_run, [kd, "run", str(spec), "--fresh"]),
     }
     return Case("a run of one step", "import torch, timm", steps, close=folder.cleanup, cpu=False)
-
-
-def write_images(folder: Path, samples: int, classes: int) -> None:
-    """A set of small images in folders, for training and for testing."""
-    from PIL import Image
-
-    for split in ("train", "test"):
-        for number in range(samples):
-            place = folder / split / f"class{number % classes}" / f"{number}.png"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (16, 16), (number % 256, 128, 128)).save(place)
 
 
 def _run(command: list[str]) -> None:

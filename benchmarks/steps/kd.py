@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.startup import write_images
+from benchmarks.images import write_images
 from benchmarks.steps.workload import LR, MOMENTUM, TEMPERATURE, WEIGHT_DECAY, Workload
 from kdcore.data.batches import RawBatch, TrainData
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,14 +91,12 @@ def init(
 
 
 def _asker(flags: Mapping[str, str | None], *, ask: bool) -> Ask:
+    from kdcore.drafting.api import checked
+
     def answer(flag: str, question: str, default: Suggestion, check: Callable[[str], None]) -> str:
         given = flags[flag]
         if given is not None:
-            try:
-                check(given)
-            except UserError as error:
-                raise UserError(replace(problem, where=flag) for problem in error.problems) from error
-            return given
+            return checked(given, check, flag)
         if not ask:
             return default.value
         if not sys.stdin.isatty():

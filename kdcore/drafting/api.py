@@ -72,10 +72,19 @@ def _asker(answers: Mapping[str, str]) -> Ask:
         name = flag.removeprefix("--").replace("-", "_")
         if name not in answers:
             return default.value
-        try:
-            check(answers[name])
-        except UserError as error:
-            raise UserError(replace(problem, where=name) for problem in error.problems) from error
-        return answers[name]
+        return checked(answers[name], check, name)
 
+    return answer
+
+
+def checked(answer: str, check: Callable[[str], None], where: str) -> str:
+    """An answer that `check` takes.
+
+    Raises:
+        UserError: it does not; `where` says which answer that is.
+    """
+    try:
+        check(answer)
+    except UserError as error:
+        raise UserError(replace(problem, where=where) for problem in error.problems) from error
     return answer

@@ -220,10 +220,8 @@ class Distillation(nn.Module):
         loss = task_loss
         for term in terms.values():
             loss = loss + term
-        known = teacher is not None and teacher.logits.shape[1] > 0
-        return DistillationOutput(
-            loss, task_loss, terms, student.logits, teacher.logits if teacher and known else None
-        )
+        teacher_logits = None if teacher is None or teacher.logits.shape[1] == 0 else teacher.logits
+        return DistillationOutput(loss, task_loss, terms, student.logits, teacher_logits)
 
     def _check(self, images: Tensor, target: Tensor | None, index: Tensor | None) -> None:
         views = images.shape[1] if images.dim() == 5 else 1

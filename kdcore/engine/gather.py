@@ -38,6 +38,8 @@ class _Gather(torch.autograd.Function):
 
 def gather(part: Tensor) -> Tensor:
     """`[B / world, ...]` of this process -> `[B, ...]` in the order of the processes, with gradient."""
+    if part.numel() == 0:  # logits that nobody asked for: there is nothing to send
+        return part.new_empty(len(part) * world_size(), *part.shape[1:])
     if part.requires_grad:
         gathered: Tensor = _Gather.apply(part)
         return gathered
@@ -49,9 +51,7 @@ def gather(part: Tensor) -> Tensor:
 def gather_output(output: ModelOutput) -> ModelOutput:
     """A model's output for the whole batch."""
     return ModelOutput(
-        gather(output.logits)
-        if output.logits.shape[1]
-        else output.logits.new_empty(len(output.logits) * world_size(), 0),
+        gather(output.logits),
         {
             stage: FeatureMap(gather(one.map), None if one.prefix is None else gather(one.prefix))
             for stage, one in output.features.items()

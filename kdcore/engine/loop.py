@@ -195,7 +195,7 @@ class Training:
         # dropout and drop path draw from here: a function of seed, epoch, batch and process
         seed = derive(self.spec.seed, "step", self.epoch, self.batch, self.accelerator.process_index)
         seed_device(device, seed)
-        images = raw.images.to(device, non_blocking=True)
+        images = raw.images  # on the device already, as `RawBatch` says
         target = None if raw.target is None else raw.target.to(device, non_blocking=True)
         index = None if raw.index is None else raw.index.to(device, non_blocking=True)
         if self.mixer is not None:

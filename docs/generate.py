@@ -22,6 +22,7 @@ from kdcore.entries import KINDS, AdapterEntry, DatasetEntry, DistillerEntry
 from kdcore.plugins import Plugins, Provided, find_candidates
 from kdcore.plugins.known import KNOWN
 from kdcore.recipes import recipes as all_recipes
+from kdcore.spec.difference import MARK
 from kdcore.spec.models import RunSpec
 from kdcore.spec.words import words
 
@@ -282,7 +283,8 @@ def _options(model: type[BaseModel]) -> list[list[str]]:
 
 def _row(root: Schema, name: str, about: Schema, required: bool) -> list[str]:
     default = "required" if required else f"`{_literal(about.get('default', {}))}`"
-    return [f"`{name}`", words(root, about), default, about.get("description", "")]
+    same = " Changes no result." if about.get(MARK, True) is False else ""
+    return [f"`{name}`", words(root, about), default, about.get("description", "") + same]
 
 
 def _paper(entry: DistillerEntry, short: bool = False) -> str:

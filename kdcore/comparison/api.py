@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from kdcore.errors import Problem, UserError
 from kdcore.plugins import get_plugins
 from kdcore.spec.load import resolve, resolved_dict
 from kdcore.spec.models import RunSpec
+from kdcore.spec.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def compare(
-    spec: RunSpec | str | Path | Sequence[str | Path],
+    spec: RunSpec | Mapping[str, Any] | str | Path | Sequence[str | Path],
     *,
     distillers: Sequence[str] | str | None = None,
     seeds: int | Sequence[int] | None = None,
@@ -47,7 +49,8 @@ def compare(
     result's `failures()`.
 
     Args:
-        spec: a run spec, or several, or a comparison file.
+        spec: a run spec's file, or several, or a comparison file; or a run spec made in Python, as for `kdcore.run`: a
+            `RunSpec`, or a dict of what a file would hold. Its relative paths are relative to the current directory.
         distillers: with one spec, the methods: names, or `all`; `vanilla` is added as the baseline.
         seeds: how many, or which; None: three, or the comparison file's.
         budget: drop methods early: `auto`, or the epochs after which they are judged. None: the file's, or not.
@@ -67,6 +70,8 @@ def compare(
     with tempfile.TemporaryDirectory() as folder:
         paths = _paths(spec, Path(folder))
         request = _request(paths)
+        if isinstance(spec, Mapping):
+            request = replace(request, base=Path.cwd())
         given: dict[str, Any] = {
             "distillers": (distillers,) if isinstance(distillers, str) else distillers and tuple(distillers),
             "seeds": None if seeds is None else _seeds(seeds),
@@ -102,6 +107,8 @@ def visible_gpus() -> list[str]:
 def _paths(spec: RunSpec | str | Path | Sequence[str | Path], folder: Path) -> tuple[Path, ...]:
     if isinstance(spec, str | Path):
         return (Path(spec),)
+    if isinstance(spec, Mapping):
+        return (_written(spec, folder),)
     if not isinstance(spec, RunSpec):
         return tuple(Path(path) for path in spec)
     content = resolved_dict(resolve(spec, base=Path.cwd()))
@@ -110,6 +117,19 @@ def _paths(spec: RunSpec | str | Path | Sequence[str | Path], folder: Path) -> t
     path = folder / f"{spec.name}.json"
     path.write_text(json.dumps(content))
     return (path,)
+
+
+def _written(spec: Mapping[str, Any], folder: Path) -> Path:
+    """A file of what a dict says; its name is that of a run without one."""
+    content, wrong = plain(dict(spec))
+    if wrong:
+        raise UserError(fault.problem for fault in wrong)
+    if "spec" in content or "variants" in content:
+        message = "a dict is one run spec; a comparison is given as a file"
+        raise UserError(Problem("spec", message, hint="give the run spec's dict, with distillers=[...]"))
+    path = folder / "run.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
 
 
 def _request(paths: tuple[Path, ...]) -> Request:

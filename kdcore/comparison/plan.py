@@ -250,7 +250,9 @@ def _load_bases(request: Request, plugins: Plugins) -> dict[Path, LoadedSpec]:
     found, problems = dict[Path, LoadedSpec](), list[Problem]()
     for path in request.specs:
         try:
-            found[path] = load_spec(path, overrides=request.overrides, output=request.output, plugins=plugins)
+            found[path] = load_spec(
+                path, overrides=request.overrides, output=request.output, plugins=plugins, base=request.base
+            )
         except UserError as error:
             several = len(request.specs) > 1
             problems += [
@@ -279,7 +281,9 @@ def _folder(request: Request, bases: dict[Path, LoadedSpec]) -> Path:
 
 def _load(request: Request, variant: Variant, folder: Path, plugins: Plugins) -> LoadedSpec:
     overrides = (*request.overrides, *variant.overrides)
-    loaded = load_spec(variant.spec, overrides=overrides, output=request.output, plugins=plugins)
+    loaded = load_spec(
+        variant.spec, overrides=overrides, output=request.output, plugins=plugins, base=request.base
+    )
     cache = loaded.spec.teacher_cache
     if cache is None:
         return loaded

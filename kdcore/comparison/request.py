@@ -55,6 +55,7 @@ class Request:
         budget: `auto` or rungs; None: no method is dropped.
         eta: with a budget, one method in so many goes on.
         jobs: runs at a time; None: one, or one for each GPU.
+        base: folder that relative paths in the specs are relative to; None: each file's own.
     """
 
     specs: tuple[Path, ...]
@@ -68,6 +69,7 @@ class Request:
     budget: str | None = None
     eta: int = 3
     jobs: int | None = None
+    base: Path | None = None
 
 
 class VariantSpec(BaseModel):

@@ -16,6 +16,7 @@ from kdcore.engine.display import Display, SilentDisplay, choose_display
 from kdcore.errors import Interrupted, Problem, RunFailed, UserError
 from kdcore.plugins import Plugins, get_plugins
 from kdcore.results.rundir import RunDirectory
+from kdcore.spec import difference
 from kdcore.spec.load import LoadedSpec, load_dict, load_spec, resolve, resolved_dict
 from kdcore.spec.models import RunSpec
 
@@ -29,21 +30,6 @@ Existing = Literal["auto", "resume", "fresh"]
 """What to do with a run directory that is not empty: go on if it is the same spec, insist on that, or start over."""
 
 _PEER_LOST = re.compile(r"gloo/transport|connection (closed|reset) by peer", re.IGNORECASE)
-_MAY_CHANGE = frozenset(
-    {
-        "output",
-        "recipe",
-        "recipe.applied",
-        "report",
-        "data.workers",
-        "data.in_memory",
-        "checkpoint.minutes",
-        "trackers",
-        "teacher_cache.folder",
-        "train.fsdp",
-        "train.grad_checkpointing",
-    }
-)
 
 
 @dataclass(frozen=True, repr=False)
@@ -196,24 +182,11 @@ def finished_run(loaded: LoadedSpec, existing: Existing) -> RunResult | None:
 
 def spec_changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     """Where two resolved specs differ in what a run depends on, and how; more epochs are no other run."""
-    old, new = _flat(before), _flat(now)
-    changed = []
-    for where in sorted(old.keys() | new.keys()):
-        one, other = old.get(where), new.get(where)
-        longer = where == "train.epochs" and isinstance(one, int) and isinstance(other, int) and other > one
-        if one != other and where not in _MAY_CHANGE and not longer:
-            changed.append((where, one, other))
-    return changed
-
-
-def _flat(value: Any, where: str = "") -> dict[str, Any]:
-    if isinstance(value, dict) and value:
-        return {
-            place: item
-            for key, part in value.items()
-            for place, item in _flat(part, f"{where}.{key}" if where else str(key)).items()
-        }
-    return {where: list(value) if isinstance(value, tuple) else value}
+    return [
+        (where, one, other)
+        for where, one, other in difference.spec_changes(before, now)
+        if not (where == "train.epochs" and isinstance(one, int) and isinstance(other, int) and other > one)
+    ]
 
 
 def _run(

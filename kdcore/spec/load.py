@@ -44,6 +44,7 @@ def load_spec(
     overrides: Sequence[str] = (),
     output: Path | None = None,
     plugins: Plugins | None = None,
+    base: Path | None = None,
 ) -> LoadedSpec:
     """Read and check a spec, and the spec of its teacher's run.
 
@@ -52,13 +53,14 @@ def load_spec(
         overrides: what `--set` gives, `key.path=value`.
         output: folder of the run directories instead of the spec's; the teacher's run is there too.
         plugins: where names are looked up; None for those that are installed.
+        base: folder that the file's relative paths are relative to; None: the file's own.
 
     Raises:
         UserError: with every problem that was found.
     """
     loader = _Loader(_installed(plugins), output)
     label = str(path)
-    loaded, problems = loader.load(find_file(Path(path), label), label, overrides, ())
+    loaded, problems = loader.load(find_file(Path(path), label), label, overrides, (), base)
     if loaded is None or problems:
         raise UserError(problems)
     return loaded
@@ -125,7 +127,12 @@ class _Loader:
         self._output = output
 
     def load(
-        self, file: Path, label: str, overrides: Iterable[str], chain: tuple[Path, ...]
+        self,
+        file: Path,
+        label: str,
+        overrides: Iterable[str],
+        chain: tuple[Path, ...],
+        base: Path | None = None,
     ) -> tuple[LoadedSpec | None, list[Problem]]:
         """One spec and what is wrong with it; None where that is too much to go on.
 
@@ -135,7 +142,7 @@ class _Loader:
             UserError: the file cannot be read.
         """
         given, path = read_file(file, label), file.absolute()
-        return self.check(given, _name_of(file), path.parent, path, overrides, chain)
+        return self.check(given, _name_of(file), base or path.parent, path, overrides, chain)
 
     def check(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,9 @@ from pydantic import (
 
 from kdcore.errors import UserError
 from kdcore.spec.problems import faults
+
+if TYPE_CHECKING:
+    from pydantic.config import JsonDict
 
 
 def _path_like(value: str) -> str:
@@ -46,6 +49,11 @@ Float = Annotated[float, Strict()]
 Bool = Annotated[bool, Strict()]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_path_like)]
 PerChannel = Annotated[tuple[Float, ...], AfterValidator(_one_or_three)]
+
+
+# beside a field whose value changes no result: where a run leaves its things, how fast it is, how much memory it takes.
+# `kdcore.spec.difference` reads it for resuming, comparing and the reference.
+_SAME_RESULTS: Final[JsonDict] = {"x-changes-results": False}
 
 
 class Section(BaseModel):
@@ -130,12 +138,16 @@ class DataSpec(Section):
         None, description="How images are resized; null: the student's own."
     )
     workers: Int | None = Field(
-        None, ge=0, description="Loader processes; null: chosen by the machine. Changes no result."
+        None,
+        ge=0,
+        json_schema_extra=_SAME_RESULTS,
+        description="Loader processes; null: chosen by the machine.",
     )
     in_memory: Bool | None = Field(
         None,
+        json_schema_extra=_SAME_RESULTS,
         description="Keep images in memory once they are decoded, so that later epochs read no files; null: where all "
-        "of a split take at most a quarter of the free memory (divided among the processes). Changes no result.",
+        "of a split take at most a quarter of the free memory (divided among the processes).",
     )
     skip_broken: Bool = Field(
         False,
@@ -269,6 +281,7 @@ class TrainSpec(Section):
     channels_last: Bool = Field(False, description="Keep images and weights in channels-last order.")
     grad_checkpointing: Bool = Field(
         False,
+        json_schema_extra=_SAME_RESULTS,
         description="Compute the student's activations again in the backward pass instead of keeping them: less "
         "memory, more time.",
     )
@@ -277,6 +290,7 @@ class TrainSpec(Section):
     )
     fsdp: Literal["student", "student+teacher"] | None = Field(
         None,
+        json_schema_extra=_SAME_RESULTS,
         description="Spread the weights of student and heads, or of the teacher too, over the processes (FSDP); "
         "null: each process has all weights.",
     )
@@ -337,7 +351,12 @@ class SchedulerSpec(Section):
 class CheckpointSpec(Section):
     """When the state of the run is kept, beside the end of each epoch."""
 
-    minutes: Float = Field(15.0, gt=0, description="A checkpoint at least this often, in minutes.")
+    minutes: Float = Field(
+        15.0,
+        gt=0,
+        json_schema_extra=_SAME_RESULTS,
+        description="A checkpoint at least this often, in minutes.",
+    )
 
 
 class TeacherCacheSpec(Section):
@@ -358,6 +377,7 @@ class TeacherCacheSpec(Section):
     )
     folder: Text | None = Field(
         None,
+        json_schema_extra=_SAME_RESULTS,
         description="A folder that several runs share, relative to the spec's file; null: 'teacher-cache' in the run "
         "directory.",
     )
@@ -398,7 +418,10 @@ Trackers = Annotated[
     tuple[TrackerSpec, ...],
     BeforeValidator(_as_list),
     Field(
-        json_schema_extra={"x-words": "a tracker's name, an object of 'name' and options, or a list of these"}
+        json_schema_extra={
+            "x-words": "a tracker's name, an object of 'name' and options, or a list of these",
+            **_SAME_RESULTS,
+        }
     ),
 ]
 
@@ -433,17 +456,24 @@ class RunSpec(Section, metaclass=_Explained):
         "run",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
         max_length=128,
-        json_schema_extra={"x-words": "letters, digits, '_', '.' and '-', the first a letter or a digit"},
+        json_schema_extra={
+            "x-words": "letters, digits, '_', '.' and '-', the first a letter or a digit",
+            **_SAME_RESULTS,
+        },
         description="Name of the run and of its directory; when left out, that of the spec's file.",
     )
     seed: Int = Field(0, ge=0, lt=2**63, description="Where all randomness comes from.")
     recipe: Text | AppliedRecipe | None = Field(
         None,
-        json_schema_extra={"x-words": "a recipe's name (kd list-recipes), or null"},
+        json_schema_extra={"x-words": "a recipe's name (kd list-recipes), or null", **_SAME_RESULTS},
         description="A paper's way of training, whose values hold where this spec has none. A run directory's spec has "
         "all values and {'applied': name}: nothing is looked up again.",
     )
-    output: Text = Field("runs", description="Folder of the run directories, relative to the spec's file.")
+    output: Text = Field(
+        "runs",
+        json_schema_extra=_SAME_RESULTS,
+        description="Folder of the run directories, relative to the spec's file.",
+    )
     data: DataSpec = Field(default_factory=DataSpec, description="Which images, and how they are read.")
     teacher: TeacherSpec | None = Field(None, description="The teacher; null for distillers that need none.")
     student: ModelSpec = Field(description="The model that is trained.")
@@ -470,6 +500,7 @@ class RunSpec(Section, metaclass=_Explained):
 
     report: Bool | Annotated[Int, Field(ge=1)] = Field(
         True,
+        json_schema_extra=_SAME_RESULTS,
         description="Make the report at the end; a number: from at most so many evaluation images (true: 10,000).",
     )
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+import kdcore
 from kdcore import UserError
+from kdcore.comparison import api
 from kdcore.comparison.halving import Budget
 from kdcore.comparison.plan import Plan, make_plan
 from kdcore.comparison.request import Request, is_comparison, parse_seeds, read_comparison
@@ -260,3 +262,45 @@ def test_seeds(text: str, seeds: tuple[int, ...]):
 def test_wrong_seeds(text: str):
     with pytest.raises(UserError, match="--seeds"):
         parse_seeds(text)
+
+
+# -- a spec made in Python -----------------------------------------------------------------------------------
+
+
+def planned(monkeypatch: pytest.MonkeyPatch, spec: Any, **given: Any) -> Plan:
+    """The plan that `kdcore.compare` makes; nothing is run."""
+    monkeypatch.setattr(api, "Runner", lambda plan, *_: SimpleNamespace(run=lambda: plan))
+    return kdcore.compare(spec, quiet=True, **given)  # type: ignore[return-value]
+
+
+def test_a_dict_means_what_a_file_in_the_current_folder_means(base, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    base("big", name="big")
+    spec = json.loads(base(name="pair", teacher={"run": "big.json"}, output="here").read_text())
+    given = {"distillers": ["kd"], "seeds": [0], "overrides": ["distiller=vanilla"]}
+    of_dict = planned(monkeypatch, spec, **given)
+    of_file = planned(monkeypatch, "base.json", **given)
+    assert [resolved_dict(run.loaded) for run in of_dict.runs] == [
+        resolved_dict(run.loaded) for run in of_file.runs
+    ]
+    assert of_dict.folder == tmp_path / "here" / "compare-pair"
+    assert of_dict.teachers[0].spec.name == "big"
+
+
+def test_a_dict_without_a_name_is_called_run(base, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert planned(monkeypatch, json.loads(base().read_text()), seeds=1).name == "compare-run"
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"spec": "base.json", "variants": []}, "a dict is one run spec"),
+        ({"student": {"model": "resnet10t"}, "distiller": "kd", "seed": float("nan")}, "seed"),
+        ({"student": {"model": "resnet10t"}, "distiller": "no-such"}, "no-such"),
+        ({1: 2}, "a key must be text"),
+    ],
+)
+def test_a_wrong_dict_is_told_as_a_wrong_file_is(monkeypatch, spec: dict[Any, Any], told: str):
+    with pytest.raises(UserError, match=told):
+        planned(monkeypatch, spec)

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import KdError
 from kdcore.results.rundir import RunDirectory
+from kdcore.spec.difference import same_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_OF_THE_METHOD = (
-    "name",
-    "output",
-    "seed",
-    "distiller",
-    "teacher",
-    "task",
-    "teacher_cache",
-    "checkpoint",
-    "report",
-)
+_OF_THE_METHOD: Final = ("seed", "distiller", "teacher", "task", "teacher_cache")
 """What a run without a teacher may have otherwise and still be the same student on the same data."""
-_NOT_THE_RESULT = {"data": ("workers", "in_memory")}
 
 
 @dataclass(frozen=True)
@@ -68,8 +58,7 @@ def find_vanilla(run: RunDirectory, spec: dict[str, Any]) -> list[RunDirectory]:
 
     The one with the same seed if there is one, else all.
     """
-    wanted = _essence(spec)
-    found = [(other, said) for other, said in _beside(run) if _essence(said) == wanted]
+    found = [(other, said) for other, said in _beside(run) if same_results(spec, said, but=_OF_THE_METHOD)]
     same_seed = [other for other, said in found if said.get("seed") == spec.get("seed")]
     return same_seed or [other for other, _ in found]
 
@@ -90,14 +79,6 @@ def _beside(run: RunDirectory) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
                 yield other, said
         except KdError:  # damaged: not this run's concern
             continue
-
-
-def _essence(spec: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in spec.items() if key not in _OF_THE_METHOD}
-    for section, names in _NOT_THE_RESULT.items():
-        if isinstance(kept.get(section), dict):
-            kept[section] = {key: value for key, value in kept[section].items() if key not in names}
-    return kept
 
 
 def _top1(run: RunDirectory) -> float | None:

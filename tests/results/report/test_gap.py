@@ -46,3 +46,32 @@ def test_only_finished_runs_of_the_same_student_on_the_same_data_count(make_run)
     assert [found.path.name for found in find_vanilla(run, run.spec())] == [one.path.name for one in seeds]
     make_run("seed-0", teacher=False)
     assert [found.path.name for found in find_vanilla(run, run.spec())] == ["seed-0"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"trackers": [{"name": "tensorboard"}]},
+        {"recipe": {"applied": "cifar100"}},
+        {"report": 500, "checkpoint": {"minutes": 1.0}},
+        {
+            "train": {
+                "epochs": 12,
+                "batch_size": 64,
+                "precision": "fp32",
+                "ema": 0.9,
+                "grad_checkpointing": True,
+            }
+        },
+    ],
+)
+def test_a_run_that_differs_in_nothing_that_changes_results_is_the_baseline(make_run, spec):
+    run = make_run()
+    make_run("alone", teacher=False, **spec)
+    assert [found.path.name for found in find_vanilla(run, run.spec())] == ["alone"]
+
+
+def test_a_run_of_another_learning_rate_is_no_baseline(make_run):
+    run = make_run()
+    make_run("alone", teacher=False, optimizer={"name": "sgd", "lr": 0.2, "weight_decay": 5e-4})
+    assert find_vanilla(run, run.spec()) == []

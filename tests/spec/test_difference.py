@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from kdcore.spec.difference import changes_results, neutral_fields, same_results, spec_changes
+
+
+def test_the_fields_that_change_no_result_are_marked_where_they_are_declared():
+    assert neutral_fields() == {
+        "name",
+        "output",
+        "recipe",
+        "report",
+        "trackers",
+        "data.workers",
+        "data.in_memory",
+        "checkpoint.minutes",
+        "teacher_cache.folder",
+        "train.fsdp",
+        "train.grad_checkpointing",
+    }
+
+
+@pytest.mark.parametrize("place", ["recipe.applied", "trackers[0].project", "trackers.name", "data.workers"])
+def test_what_is_below_such_a_field_changes_no_result_either(place: str):
+    assert not changes_results(place)
+
+
+@pytest.mark.parametrize(
+    "place", ["seed", "data", "data.dataset", "student.model", "distiller.name", "names"]
+)
+def test_all_other_fields_change_results(place: str):
+    assert changes_results(place)
+
+
+def test_the_difference_of_two_specs_has_places_and_values():
+    one = {"seed": 0, "data": {"workers": 0, "mixup": 0.0}, "trackers": []}
+    other = {"seed": 1, "data": {"workers": 4, "mixup": 0.2}, "trackers": [{"name": "wandb"}], "task": {}}
+    assert spec_changes(one, other) == [("data.mixup", 0.0, 0.2), ("seed", 0, 1), ("task", None, {})]
+    assert not same_results(one, other)
+    assert same_results(one, other, but=("data", "seed", "task"))
+    assert not same_results(one, other, but=("data", "task"))

@@ -8,7 +8,7 @@ import torch
 
 from kdcore.data.batches import EvalData
 from kdcore.data.loader import make_loader, passed, worker_count
-from kdcore.data.memory import remember
+from kdcore.data.memory import reached, remember
 from kdcore.data.normalise import Arrival
 from kdcore.data.samples import KeyedSamples
 from kdcore.data.stream import StreamEvalData
@@ -127,6 +127,7 @@ def build_eval_data(
     if torch.device(device).type != "meta":  # which reads no images
         samples.memory = remember(samples, data.in_memory, world)
     workers = worker_count(data.workers, samples, world, arrival.device.type)
+    samples.memory = reached(samples.memory, workers)
     loader = make_loader(
         samples, workers=workers, device_type=arrival.device.type, batch_sampler=keys, persistent_workers=True
     )

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torchvision.datasets import ImageFolder
 
@@ -28,7 +29,7 @@ class FolderSource(Source):
         self.labels = torch.tensor(labels, dtype=torch.int64)
         self.labelled = classes is not None
         self._files = Names(files)
-        self._targets = self.labels.numpy()
+        self._targets = np.array(labels, dtype=np.int64)  # no view: a tensor's memory may be moved
 
     def __len__(self) -> int:
         return len(self._files)

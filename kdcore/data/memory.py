@@ -127,6 +127,11 @@ def remember(samples: KeyedSamples, wanted: bool | None, world: int) -> ImageMem
     )
 
 
+def reached(memory: ImageMemory | None, workers: int) -> ImageMemory | None:
+    """The memory, or None where loader processes read the images and cannot see it: nothing would ever be put there."""
+    return memory if workers == 0 or shared_with_loaders() else None
+
+
 def shared_with_loaders() -> bool:
     """Whether loader processes are forked, and so see and fill this process's memory."""
     method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]

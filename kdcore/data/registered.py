@@ -87,12 +87,12 @@ def _labels(dataset: Any) -> Tensor | None:
         if values is None:
             continue
         try:
-            labels = torch.as_tensor(values)
+            labels = torch.as_tensor(values)  # it may share the dataset's memory
         except (TypeError, ValueError, RuntimeError):
             continue  # something else of that name
         if labels.dim() != 1 or len(labels) != len(dataset) or labels.is_floating_point():
             raise ValueError(
                 f"its {attribute} are not one class index for each of the {len(dataset)} samples"
             )
-        return labels.to(torch.int64)
+        return labels.to(torch.int64, copy=True)
     return None

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from kdcore.data.keyed import ALL, AUGMENT, kept_generators, mix64, seed_generators, seed_sample
+from kdcore.data.sending import ByValue
 from kdcore.data.source import Unreadable
 from kdcore.errors import KdError, RunFailed
 
@@ -38,7 +39,7 @@ class Failure:
     message: str
 
 
-class KeyedSamples(Dataset[Columns | Failure]):
+class KeyedSamples(ByValue, Dataset[Columns | Failure]):
     """Samples by (epoch, position): what a key gives depends on nothing but the key and the seed.
 
     Args:

@@ -18,6 +18,7 @@ from kdcore.data.keyed import LOADER, ORDER, mix64, seed_sample
 from kdcore.data.loader import make_loader, passed
 from kdcore.data.sampler import whole_batches
 from kdcore.data.samples import Columns, Failure, unexpected, varied
+from kdcore.data.sending import ByValue
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class StreamEvalData(EvalData):
         yield from ((self._arrival(images), target) for images, target in passed(loader))
 
 
-class StreamBatches(IterableDataset[Columns | Failure]):
+class StreamBatches(ByValue, IterableDataset[Columns | Failure]):
     """Batches of (images, target) from an iterable of (PIL image, label), made in the loader process.
 
     The k-th sample's augmentation is a function of `keys` and k. With `cycle` the stream starts again at its

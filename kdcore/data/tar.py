@@ -35,7 +35,7 @@ class TarSource(Source):
         self, tar: Path, title: str, names: list[str], spans: list[tuple[int, int]], labels: list[int]
     ) -> None:
         self.labels = torch.tensor(labels, dtype=torch.int64)
-        self._targets = self.labels.numpy()
+        self._targets = np.array(labels, dtype=np.int64)  # no view: a tensor's memory may be moved
         self._tar = tar
         self._title = title  # the archive that the user gave, which may be the compressed one
         self._names = Names(names)

@@ -8,7 +8,7 @@ import torch
 
 from kdcore.data.batches import RawBatch, TrainData, check_skip
 from kdcore.data.loader import make_loader, passed, worker_count
-from kdcore.data.memory import remember
+from kdcore.data.memory import reached, remember
 from kdcore.data.normalise import Arrival
 from kdcore.data.sampler import EpochBatches
 from kdcore.data.samples import KeyedSamples
@@ -134,6 +134,7 @@ def build_train_data(
     if torch.device(device).type != "meta":  # which reads no images
         samples.memory = remember(samples, data.in_memory, world)
     workers = worker_count(data.workers, samples, world, arrival.device.type)
+    samples.memory = reached(samples.memory, workers)
 
     def loader(keys: Iterable[list[Key]]) -> DataLoader[object]:
         return make_loader(

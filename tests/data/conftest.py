@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from kdcore.errors import Problem, UserError, nearest
 from kdcore.spec.models import DataSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -118,3 +120,14 @@ def image_folder(tmp_path: Path) -> Path:
             (folder / "._0.png").write_bytes(b"not an image either")
         (root / split / ".hidden").mkdir()
     return root
+
+
+@pytest.fixture(params=["fork", "forkserver", "spawn"])
+def start_method(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each way in which loader processes are started; spawn is the default on macOS and Windows."""
+    before = multiprocessing.get_start_method(allow_none=True)
+    # processes of the server then begin with torch imported, which takes seconds
+    multiprocessing.set_forkserver_preload(["kdcore.data.train"])
+    multiprocessing.set_start_method(request.param, force=True)
+    yield request.param
+    multiprocessing.set_start_method(before, force=True)

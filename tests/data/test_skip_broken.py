@@ -48,10 +48,10 @@ def test_the_next_one_that_can_be_read_stands_in(folder, make_data, small_input,
     assert sorted(indices) == sorted([0, 1, 3, 3, 4, 5, 6, 7, 8, 9, 0, 0])
 
 
-def test_workers_change_nothing(folder, make_data, small_input):
+def test_workers_change_nothing(folder, make_data, small_input, start_method):
     passes = [
         list(built(folder, make_data(workers=workers, skip_broken=True), small_input).epoch(3))
-        for workers in (0, 1, 2)
+        for workers in ((0, 1, 2) if start_method == "fork" else (0, 1))
     ]
     for other in passes[1:]:
         for one, two in zip(passes[0], other, strict=True):

@@ -1,0 +1,41 @@
+"""How datasets reach loader processes that are not forked: every tensor by its values.
+
+torch's own way moves the memory of a tensor to a place that processes share, in this process too. A NumPy view of that
+tensor, of ours or of a plugin's dataset, would then show memory that is no longer the tensor's: other labels, without
+an error. So here tensors are pickled as plain Python does it.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+
+class ByValue:
+    """A dataset that is pickled without torch's shared memory: nothing in this process changes by it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), _dumped(self.__dict__))
+
+
+class _Pickler(ForkingPickler):
+    # ForkingPickler, since queues, locks and connections of a dataset can be sent by it alone
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        table = self.dispatch_table
+        others = {kind: how for kind, how in table.items() if kind.__module__.partition(".")[0] != "torch"}
+        self.dispatch_table = others
+
+
+def _dumped(state: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file).dump(state)
+    return file.getvalue()
+
+
+def _restored(kind: type[ByValue], state: bytes) -> ByValue:
+    made = kind.__new__(kind)
+    made.__dict__.update(pickle.loads(state))  # noqa: S301  # what the parent process has just sent
+    return made

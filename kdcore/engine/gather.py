@@ -20,17 +20,22 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def _gathered(part: Tensor) -> Tensor:
+    parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(world_size())]
+    dist.all_gather(parts, part.contiguous())
+    return torch.cat(parts)
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:
-        parts = [torch.empty_like(part) for _ in range(world_size())]
-        dist.all_gather(parts, part.contiguous())
         ctx.rows = part.shape[0]
-        return torch.cat(parts)
+        return _gathered(part)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        whole = grads[0].contiguous()
+        # a copy, always: autograd may give the same tensor to others, and the sum is taken in place
+        whole = grads[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(whole)
         start = dist.get_rank() * ctx.rows
         return whole[start : start + ctx.rows]
@@ -43,9 +48,7 @@ def gather(part: Tensor) -> Tensor:
     if part.requires_grad:
         gathered: Tensor = _Gather.apply(part)
         return gathered
-    parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(world_size())]
-    dist.all_gather(parts, part.contiguous())
-    return torch.cat(parts)
+    return _gathered(part)
 
 
 def gather_output(output: ModelOutput) -> ModelOutput:

@@ -40,12 +40,19 @@ class FolderSource(Source):
         try:
             data = Path(name).read_bytes()
         except OSError as error:
-            raise unreadable(name, index, error) from error
+            raise unreadable(name, index, _linked(Path(name), error)) from error
         return decode(data, name, index), int(self._targets[index])
 
     def name(self, index: int) -> str:
         """The path of the sample's file."""
         return self._files[index]
+
+
+def _linked(path: Path, error: OSError) -> OSError:
+    """The error, which says so where a link leads to nothing."""
+    if not isinstance(error, FileNotFoundError) or not path.is_symlink():
+        return error
+    return FileNotFoundError(f"it is a link to {path.readlink()}, and nothing is there")
 
 
 def open_folder(root: Path, split: str, *, where: str) -> FolderSource:

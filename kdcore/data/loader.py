@@ -89,7 +89,7 @@ def _passed(iterator: Iterator[Any]) -> Iterator[Columns]:
                 "    Often memory ran out (in a container: /dev/shm). Try fewer: --set data.workers=1, or 0."
             ) from error
         if isinstance(batch, Failure):
-            raise RunFailed(batch.message)
+            raise batch.error()
         yield batch
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
-from kdcore.data.source import Source, checked_index, unreadable
+from kdcore.data.source import Source, Unreadable, checked_index, unreadable
 from kdcore.errors import KdError, RunFailed
 from kdcore.plugins.importing import cause
 
@@ -67,8 +67,9 @@ class WrappedSource(Source):
             if self._plugin is None or isinstance(error, OSError):  # a file, not the code
                 raise unreadable(self.name(index), index, error) from error
             # it may be told by another process, where the exception's traceback is lost
-            detail = RuntimeError(f"{cause(error)}, in the code of {self._plugin}")
-            raise unreadable(self.name(index), index, detail) from error
+            raise Unreadable(
+                f"image {index} cannot be read: {self.name(index)}: {cause(error)}, in the code of {self._plugin}"
+            ) from error
         if not isinstance(image, Image.Image):
             kind = type(image).__name__
             raise RunFailed(

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
+from kdcore.data.broken import reason
 from kdcore.data.keyed import ALL, AUGMENT, kept_generators, mix64, seed_generators, seed_sample
+from kdcore.data.modes import UnknownRange
 from kdcore.data.sending import ByValue
-from kdcore.data.source import Unreadable
+from kdcore.data.source import Refused, Unreadable
 from kdcore.errors import KdError, RunFailed
 
 if TYPE_CHECKING:
@@ -37,6 +39,11 @@ class Failure:
     """What went wrong in a loader process: an exception would arrive there with its traceback as text."""
 
     message: str
+    refused: bool = False  # what is wrong is the user's to change
+
+    def error(self) -> RunFailed:
+        """The exception for it."""
+        return Refused(self.message) if self.refused else RunFailed(self.message)
 
 
 class KeyedSamples(ByValue, Dataset[Columns | Failure]):
@@ -91,7 +98,7 @@ class KeyedSamples(ByValue, Dataset[Columns | Failure]):
                 samples = [self._whole_sample(*key, broken) for key in keys]
                 return [*default_collate(samples), torch.tensor(sorted(broken), dtype=torch.int64)]
         except KdError as error:
-            return Failure(str(error))
+            return Failure(str(error), isinstance(error, Refused))
         except Exception as error:
             return Failure(unexpected(error))
 
@@ -110,16 +117,18 @@ class KeyedSamples(ByValue, Dataset[Columns | Failure]):
 
     def _whole_sample(self, epoch: int, position: int, broken: set[int]) -> tuple[Tensor, int, int]:
         """The sample, or what stands in for a broken one: a function of the position, whoever asks and when."""
+        last = ""
         for step in range(len(self)):
             candidate = (position + step) % len(self)
             try:
                 return self._sample(epoch, candidate)
-            except Unreadable:
+            except Unreadable as error:
+                last = str(error).partition("\n")[0]
                 broken.add(candidate)
                 if self._broken == "mark":
                     black = self._steps.vary(self._steps.fixed(Image.new("RGB", (32, 32))))
                     return black, BROKEN, candidate
-        raise RunFailed(f"none of the {len(self)} images can be read, the first being {self.name(0)}")
+        raise RunFailed(f"none of the {len(self)} images can be read; {last}")
 
     def read(self, position: int) -> tuple[Fixed, int]:
         """An image after the steps that never change, and its label; decoded anew.
@@ -135,6 +144,8 @@ class KeyedSamples(ByValue, Dataset[Columns | Failure]):
             raise RunFailed(f"image {index}: {self.source.name(index)} {message}")
         try:
             return self._steps.fixed(image), label
+        except UnknownRange as error:
+            raise Refused(f"image {index} cannot be used: {self.source.name(index)}: {error}") from error
         except Exception as error:
             raise self._untransformed(index, error) from error
 
@@ -171,6 +182,8 @@ def unexpected(error: Exception) -> str:
     """An error that nobody foresaw, in one line with its place."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    if isinstance(error, UnidentifiedImageError):
+        return f"an image cannot be read: {reason(error)}"
     return f"the images cannot be read: {type(error).__name__}: {error}{place}"
 
 

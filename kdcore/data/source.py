@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from kdcore.data.broken import SKIP, reason
 from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 class Unreadable(RunFailed):
     """An image is missing or cannot be decoded; with `data.skip_broken` the run goes on without it."""
+
+
+class Refused(Unreadable):
+    """An image is whole, but of a kind that kd does not train on: the user's to change."""
+
+    exit_code = 2
 
 
 class Source:
@@ -89,11 +96,10 @@ def decode(data: bytes, name: str, index: int) -> Image.Image:
         image = Image.open(io.BytesIO(data))
         image.load()
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
-        raise unreadable(name, index, error) from error
+        raise unreadable(name, index, error, data) from error
     return image
 
 
-def unreadable(name: str, index: int, error: Exception) -> Unreadable:
-    """The error for an image that cannot be read."""
-    detail = str(error) or type(error).__name__
-    return Unreadable(f"image {index} cannot be read: {name}: {detail}")
+def unreadable(name: str, index: int, error: Exception, data: bytes | None = None) -> Unreadable:
+    """The error for an image that cannot be read; `data` is the file's content where it is known."""
+    return Unreadable(f"image {index} cannot be read: {name}: {reason(error, data)}\n    {SKIP}")

@@ -16,6 +16,7 @@ from torch.utils.data import IterableDataset, default_collate
 from kdcore.data.batches import EvalData, RawBatch, TrainData, check_skip
 from kdcore.data.keyed import LOADER, ORDER, mix64, seed_sample
 from kdcore.data.loader import make_loader, passed
+from kdcore.data.modes import UnknownRange
 from kdcore.data.sampler import whole_batches
 from kdcore.data.samples import Columns, Failure, unexpected, varied
 from kdcore.data.sending import ByValue
@@ -141,6 +142,7 @@ class StreamBatches(ByValue, IterableDataset[Columns | Failure]):
 
     def __iter__(self) -> Iterator[Columns | Failure]:
         waiting: list[tuple[Tensor, int]] = []
+        number = 0
         try:
             for number, (image, label) in enumerate(self._samples()):
                 seed_sample(*self._keys, number, 0)  # all generators: the reader may draw, too
@@ -154,6 +156,9 @@ class StreamBatches(ByValue, IterableDataset[Columns | Failure]):
                 if len(waiting) == self._batch_size:
                     yield list(default_collate(waiting))
                     waiting = []
+        except UnknownRange as error:
+            yield Failure(f"sample {number} of {self._title} cannot be used: {error}", refused=True)
+            return
         except Exception as error:
             yield Failure(f"{self._title}: {unexpected(error)}")
             return

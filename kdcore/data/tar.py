@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from kdcore.data.layout import check_not_splits, choose_split, class_layout, find_split, is_hidden, is_image
-from kdcore.data.source import Names, Source, Unreadable, checked_index, decode
+from kdcore.data.source import Names, Source, checked_index, decode, unreadable
 from kdcore.data.unpack import plain_tar
 from kdcore.errors import Problem, RunFailed, UserError
 
@@ -52,7 +52,7 @@ class TarSource(Source):
         try:
             data = os.pread(self._descriptor(), size, offset)
         except OSError as error:
-            raise Unreadable(f"image {index} cannot be read: {name}: {error}") from error
+            raise unreadable(name, index, error) from error
         if len(data) != size:
             raise RunFailed(f"image {index} cannot be read: {name}: {self._tar} was cut off during the run")
         return decode(data, name, index), int(self._targets[index])

@@ -125,7 +125,8 @@ def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str) -> 
         "root": root,
         "split": split,
         "download": prefix in ("torch", "tfds"),
-        "input_img_mode": "L" if data.channels == 1 else "RGB",
+        # other readers than tfds would convert by Pillow alone, which clips 16 bits
+        "input_img_mode": ("L" if data.channels == 1 else "RGB") if prefix == "tfds" else "",
     }
     try:
         if KINDS[prefix].stream:

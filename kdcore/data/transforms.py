@@ -17,6 +17,7 @@ from torchvision import transforms as tv
 
 from kdcore.data.inputs import SMALL, InputConfig, resolve_input
 from kdcore.data.keyed import NUMPY, PYTHON, TORCH
+from kdcore.data.modes import eight_bits
 from kdcore.data.normalise import Normalise
 from kdcore.data.steps import ArraySteps, PadCrop, PilSteps, Steps
 from kdcore.errors import Problem, UserError
@@ -133,10 +134,5 @@ class ToMode:
         self.mode = "L" if channels == 1 else "RGB"
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """The image as grey or RGB."""
-        if image.mode.startswith("I;16"):
-            # Pillow would clip 16 bits to 255: nearly all of the image would be white
-            image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
-        if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
-            image = image.convert("RGBA")
-        return image if image.mode == self.mode else image.convert(self.mode)
+        """The image as grey or RGB; raises UnknownRange where it cannot be."""
+        return eight_bits(image, self.mode)

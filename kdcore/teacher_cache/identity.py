@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kdcore.data.samples import Failure
-from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -119,7 +118,7 @@ def _images(train: IndexedTrainData, prepared: Prepared) -> str:
     for position in positions:
         found = train.samples[(0, position)]
         if isinstance(found, Failure):
-            raise RunFailed(found.message)
+            raise found.error()
         levels = found[0][0]
         if levels.dtype != torch.uint8:
             levels = ((levels * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)

@@ -72,7 +72,7 @@ def test_errors_while_reading(image_folder):
     with pytest.raises(RunFailed, match=r"image 4 cannot be read: .*bee/0\.png: .*No such file"):
         source[4]
     Path(source.name(5)).write_bytes(b"no image")
-    with pytest.raises(RunFailed, match=r"image 5 cannot be read: .*bee/1\.png: cannot identify"):
+    with pytest.raises(RunFailed, match=r"image 5 cannot be read: .*bee/1\.png: the file is text"):
         source[5]
     assert source[6][1] == 1
 

@@ -151,7 +151,7 @@ def test_errors_while_reading(tmp_path, make_picture):
         add(archive, "train/cat/2.png", png(make_picture(2)))
     source = opened(path, "train")
     with pytest.raises(
-        RunFailed, match=r"image 1 cannot be read: .*a\.tar:train/cat/1\.png: cannot identify"
+        RunFailed, match=r"image 1 cannot be read: .*a\.tar:train/cat/1\.png: the file is text"
     ):
         source[1]
     path.write_bytes(path.read_bytes()[: 5 * 512 + 20])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from timm.optim import create_optimizer_v2, get_optimizer_class
+from timm.optim import create_optimizer_v2
 from timm.optim._param_groups import param_groups_layer_decay, param_groups_weight_decay
 from timm.scheduler import create_scheduler_v2
 
-from kdcore.errors import Problem, UserError, nearest
+from kdcore.engine.optimizer_options import option_problems, option_values
+from kdcore.errors import Problem, UserError
+from kdcore.spec.names import plain_optimizer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
     from timm.scheduler.scheduler import Scheduler
     from torch import nn
@@ -28,10 +31,24 @@ def build_optimizer(spec: OptimizerSpec, distillation: Distillation) -> torch.op
         UserError: the optimizer does not take one of its options.
     """
     groups = _student_groups(spec, distillation.student) + _head_groups(spec, distillation.distillers)
-    options = dict(spec.options)
-    if spec.momentum == 0 and spec.name == "sgd":
-        options.setdefault("nesterov", False)  # timm's default for sgd, which needs a momentum
+    with warnings.catch_warnings():
+        # the check before the run has told it
+        warnings.filterwarnings("ignore", ".*opt_einsum", UserWarning)
+        return create_optimizer(spec, groups)
+
+
+def create_optimizer(spec: OptimizerSpec, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The optimizer over groups of parameters.
+
+    Raises:
+        UserError: the optimizer does not take one of its options.
+    """
     try:
+        if problems := list(option_problems(spec)):
+            raise UserError(problems)
+        options = option_values(spec)
+        if spec.momentum == 0 and plain_optimizer(spec.name) == "sgd":
+            options.setdefault("nesterov", False)  # timm's default for sgd, which needs a momentum
         return create_optimizer_v2(
             groups,
             opt=spec.name,
@@ -40,8 +57,21 @@ def build_optimizer(spec: OptimizerSpec, distillation: Distillation) -> torch.op
             momentum=spec.momentum,
             **options,
         )
-    except (TypeError, ValueError, AssertionError) as error:
-        raise UserError(_optimizer_problem(spec, error)) from error
+    except (TypeError, ValueError, AssertionError, RuntimeError, ImportError) as error:
+        raise UserError(_refused(spec, error)) from error
+
+
+def _refused(spec: OptimizerSpec, error: Exception) -> Problem:
+    if "CUDA required" in str(error):
+        message, hint = (
+            "this optimizer runs on a CUDA GPU only, and there is none here",
+            "use another optimizer",
+        )
+        return Problem("optimizer.name", message, spec.name, hint=hint)
+    message = f"'{spec.name}' refused its settings: {error}"
+    if spec.options:
+        return Problem("optimizer", message, spec.options, hint="change optimizer.options")
+    return Problem("optimizer", message)
 
 
 def _student_groups(spec: OptimizerSpec, student: nn.Module) -> list[dict[str, Any]]:
@@ -79,23 +109,6 @@ def _decay_groups(spec: OptimizerSpec, module: nn.Module, skipped: set[str]) -> 
     return [group for group in groups if group["params"]]
 
 
-def _optimizer_problem(spec: OptimizerSpec, error: Exception) -> Problem:
-    taken = inspect.signature(
-        get_optimizer_class(spec.name.removeprefix("lookahead_"), bind_defaults=False)
-    ).parameters
-    names = [name for name in taken if name not in ("params", "lr", "momentum", "weight_decay")]
-    for name, value in spec.options.items():
-        if name not in taken:
-            return Problem(
-                f"optimizer.options.{name}",
-                f"'{spec.name}' does not take it",
-                value=value,
-                allowed=", ".join(names),
-                nearest=nearest(name, names),
-            )
-    return Problem("optimizer", f"'{spec.name}' refused its settings: {error}", value=spec.options)
-
-
 def build_scheduler(
     spec: SchedulerSpec, optimizer: torch.optim.Optimizer, *, epochs: int, steps_per_epoch: int
 ) -> Scheduler | None:
@@ -105,14 +118,8 @@ def build_scheduler(
         UserError: its settings contradict each other.
     """
     decaying = epochs - spec.cooldown_epochs
-    if spec.name != "none" and decaying <= spec.warmup_epochs:
-        raise UserError(
-            Problem(
-                "scheduler.warmup_epochs",
-                f"{spec.warmup_epochs} epochs of warm-up and {spec.cooldown_epochs} of cool-down leave none of "
-                f"train.epochs = {epochs} between them",
-            )
-        )
+    if problems := list(_contradictions(spec, epochs, decaying)):
+        raise UserError(problems)
     # timm decays when the count of epochs *begun* reaches a milestone; the papers, when that of epochs done does
     late = 1 / steps_per_epoch if spec.per_step else 1
     milestones: list[Any] = [milestone + late for milestone in spec.decay_milestones]
@@ -136,5 +143,26 @@ def build_scheduler(
                 updates_per_epoch=steps_per_epoch,
             )
     except (TypeError, ValueError, AssertionError) as error:
-        raise UserError(Problem("scheduler", f"'{spec.name}' refused its settings: {error}")) from error
+        where = "scheduler.decay_epochs" if "decay" in str(error) else "scheduler"
+        raise UserError(Problem(where, f"'{spec.name}' refused its settings: {error}")) from error
     return made[0]
+
+
+def _contradictions(spec: SchedulerSpec, epochs: int, decaying: int) -> Iterator[Problem]:
+    if spec.name != "none" and decaying <= spec.warmup_epochs:
+        yield Problem(
+            "scheduler.warmup_epochs",
+            f"{spec.warmup_epochs} epochs of warm-up and {spec.cooldown_epochs} of cool-down leave none of "
+            f"train.epochs = {epochs} between them",
+        )
+    if spec.name == "rsqrt" and spec.warmup_epochs == 0:
+        message = "'rsqrt' decays relative to the length of the warm-up, and there is none"
+        yield Problem("scheduler.warmup_epochs", message, 0, "1 or more")
+    if spec.name == "plateau" and spec.per_step:
+        message = "'plateau' looks at the accuracy after each epoch and cannot change the learning rate in each step"
+        yield Problem("scheduler.per_step", message, True, "false")
+    if spec.name == "multistep" and not spec.decay_milestones:
+        message = "'multistep' needs the epochs after which the learning rate decays"
+        yield Problem(
+            "scheduler.decay_milestones", message, [], "a list of rising epochs, such as [150, 180, 210]"
+        )

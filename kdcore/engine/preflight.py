@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kdcore.engine.optim import build_optimizer, build_scheduler
+from kdcore.engine.optimizer_trial import try_optimizer
 from kdcore.engine.prepare import Prepared, Splits, open_splits, prepare
 from kdcore.engine.sharding import problems as sharding_problems
 from kdcore.errors import Problem, UserError
@@ -78,29 +79,34 @@ def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
             )
         )
     prepared = prepare(loaded, splits, plugins, device=torch.device("meta"))
-    _check_training(loaded, prepared)
+    warnings = _check_training(loaded, prepared)
     cache = None
     if loaded.spec.teacher_cache is not None:
         from kdcore.engine.cached_teacher import check_cache
 
         cache = check_cache(loaded, prepared, splits)
-    return _report(splits, prepared, cache)
+    return _report(splits, prepared, cache, warnings)
 
 
-def _check_training(loaded: LoadedSpec, prepared: Prepared) -> None:
+def _check_training(loaded: LoadedSpec, prepared: Prepared) -> tuple[str, ...]:
     spec = loaded.spec
     problems: list[Problem] = []
+    warnings: tuple[str, ...] = ()
     problems += sharding_problems(spec, prepared.distillation)
     try:
         optimizer = build_optimizer(spec.optimizer, prepared.distillation)
-        build_scheduler(spec.scheduler, optimizer, epochs=spec.train.epochs, steps_per_epoch=1)
+        trial = try_optimizer(spec.optimizer, prepared.distillation.parameters())
+        problems, warnings = problems + list(trial.problems), trial.warnings
+        steps = -(-prepared.train.batches_per_epoch // spec.train.accumulate)
+        build_scheduler(spec.scheduler, optimizer, epochs=spec.train.epochs, steps_per_epoch=steps)
     except UserError as error:
         problems += error.problems
     if problems:
         raise UserError(problems)
+    return warnings
 
 
-def _report(splits: Splits, prepared: Prepared, cache: str | None) -> Preflight:
+def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tuple[str, ...]) -> Preflight:
     teacher = prepared.teacher
     return Preflight(
         student=prepared.student.name,
@@ -112,7 +118,7 @@ def _report(splits: Splits, prepared: Prepared, cache: str | None) -> Preflight:
         train_size=None if splits.train.stream else prepared.train.size,
         eval_size=prepared.eval.total,
         image_size=prepared.input.image_size,
-        warnings=prepared.warnings,
+        warnings=prepared.warnings + warnings,
         teacher_cache=cache,
     )
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -26,9 +27,7 @@ def write_state(path: Path, state: Any) -> str:
     Raises:
         TypeError: it holds something that is neither a tensor, a container nor a plain value.
     """
-    tensors: dict[str, Tensor] = {}
-    structure = _flatten(state, tensors)
-    content = save_tensors(tensors, metadata={"structure": json.dumps(structure)})
+    content = pack(state)
     with atomic(path) as file:
         file.write(content)
     return hashlib.sha256(content).hexdigest()
@@ -46,6 +45,22 @@ def read_state(path: Path, digest: str) -> Any:
         raise Damaged(f"{path.name} cannot be read: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != digest:
         raise Damaged(f"{path.name} is damaged: its checksum is not the one that was written")
+    return unpack(content)
+
+
+def pack(state: Any) -> bytes:
+    """What `write_state` writes.
+
+    Raises:
+        TypeError: it holds something that is neither a tensor, a container nor a plain value.
+    """
+    tensors: dict[str, Tensor] = {}
+    structure = _flatten(state, tensors)
+    return save_tensors(tensors, metadata={"structure": json.dumps(structure)})
+
+
+def unpack(content: bytes) -> Any:
+    """What `pack` was given: tensors are on the CPU, every dict is a plain one."""
     length = int.from_bytes(content[:8], "little")
     structure = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["structure"])
     return _unflatten(structure, load_tensors(content))
@@ -63,6 +78,8 @@ def _flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
         return {"tuple": [_flatten(item, tensors) for item in value]}
     if isinstance(value, list):
         return [_flatten(item, tensors) for item in value]
+    if isinstance(value, torch.dtype):  # an optimizer's settings may hold the number format of its state
+        return {"dtype": str(value).removeprefix("torch.")}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"state holds {type(value).__name__}, which can be neither safetensors nor JSON")
@@ -77,5 +94,7 @@ def _unflatten(value: Any, tensors: dict[str, Tensor]) -> Any:
             return tensors[content]
         if kind == "tuple":
             return tuple(_unflatten(item, tensors) for item in content)
+        if kind == "dtype":
+            return getattr(torch, content)
         return {key: _unflatten(item, tensors) for key, item in content}
     return value

@@ -82,6 +82,14 @@ def optimizers() -> dict[str, str | None] | None:
 
 
 @cache
+def second_order() -> frozenset[str]:
+    """Timm's optimizers that need second derivatives."""
+    declared = _read("optim/_optim_factory.py").split("OptimInfo(")
+    found = (re.match(r"\s*(?:name=)?'(\w+)'", text) for text in declared if "second_order=True" in text)
+    return frozenset(match[1] for match in found if match is not None)
+
+
+@cache
 def schedulers() -> frozenset[str] | None:
     """Timm's schedulers, and 'none'."""
     text = _read("scheduler/scheduler_factory.py")

@@ -31,10 +31,15 @@ def check_model(name: str, where: str, plugins: Plugins) -> list[Problem]:
         return list(error.problems)
 
 
+def plain_optimizer(name: str) -> str:
+    """An optimizer's name as timm has it: without 'lookahead_', in small letters."""
+    return name.lower().removeprefix(_LOOKAHEAD)
+
+
 def check_optimizer(name: str, where: str) -> Iterator[Problem]:
     """What is wrong with an optimizer's name."""
     known = installed.optimizers()
-    plain = name.lower().removeprefix(_LOOKAHEAD)
+    plain = plain_optimizer(name)
     if known is None:
         return
     if plain not in known:
@@ -44,6 +49,9 @@ def check_optimizer(name: str, where: str) -> Iterator[Problem]:
         yield Problem(where, "timm has no optimizer of this name", name, allowed, near and ahead + near)
     elif (package := known[plain]) is not None and importlib.util.find_spec(package) is None:
         yield Problem(where, f"this optimizer needs the package {package}, which is not installed", name)
+    elif plain in installed.second_order():
+        message = "this optimizer needs second derivatives of the loss, which a run does not compute"
+        yield Problem(where, message, name, hint="use an optimizer of first order, such as 'adamw'")
 
 
 def check_scheduler(name: str, where: str) -> Iterator[Problem]:

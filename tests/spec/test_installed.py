@@ -8,7 +8,7 @@ import timm
 import torch
 from timm.data import create_dataset
 from timm.models import get_deprecated_models
-from timm.optim import list_optimizers
+from timm.optim import get_optimizer_info, list_optimizers
 from timm.scheduler import create_scheduler_v2
 
 from kdcore.spec import installed
@@ -30,6 +30,8 @@ def test_optimizers():
     assert installed.optimizers()["fusedsgd"] == "apex"
     assert installed.optimizers()["bnblion"] == "bitsandbytes"
     assert installed.optimizers()["adamw"] is None
+    infos = {name: get_optimizer_info(name) for name in list_optimizers()}
+    assert installed.second_order() == {name for name, info in infos.items() if info.second_order} != set()
 
 
 @pytest.mark.filterwarnings("ignore:PlateauLRScheduler is deprecated:FutureWarning")

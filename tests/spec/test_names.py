@@ -74,3 +74,11 @@ def test_schedulers():
     (problem,) = check_scheduler("cosin", "scheduler.name")
     assert problem.nearest == "cosine"
     assert "multistep" in problem.allowed
+
+
+@pytest.mark.parametrize("name", ["adahessian", "lookahead_AdaHessian"])
+def test_optimizers_of_second_order(name):
+    (problem,) = check_optimizer(name, "optimizer.name")
+    assert (problem.where, problem.value) == ("optimizer.name", name)
+    assert "second derivatives" in problem.message
+    assert "adamw" in problem.hint

@@ -72,7 +72,10 @@ class RunFailed(KdError):
 
 
 class Interrupted(KdError):
-    """A run was asked to stop and did, after a checkpoint; `exit_code` is 130 (Ctrl-C) or 143 (SIGTERM)."""
+    """A run stopped because it was asked to, after a checkpoint.
+
+    `exit_code` is 130 (Ctrl-C), 143 (SIGTERM) or 129 (SIGHUP).
+    """
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)

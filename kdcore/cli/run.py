@@ -42,6 +42,14 @@ def run(
             show_default=False,
         ),
     ] = None,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes",
+            help="Go on with an unfinished run although its teacher, images, plugins or device changed since its "
+            "checkpoint. The summary records what changed.",
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Distill a student as SPEC says.
@@ -53,7 +61,14 @@ def run(
 
     existing: Existing = "auto" if fresh is None else "fresh" if fresh else "resume"
     with stdout_for_the_result():
-        result = run_spec(spec, overrides=overrides or (), output=output, existing=existing, until=until)
+        result = run_spec(
+            spec,
+            overrides=overrides or (),
+            output=output,
+            existing=existing,
+            until=until,
+            accept_changes=accept_changes,
+        )
     if not is_main_process():  # of several processes one tells the result
         return
     if as_json:

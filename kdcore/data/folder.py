@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import torch
 from torchvision.datasets import ImageFolder
 
 from kdcore.data.layout import check_not_splits, choose_split, is_hidden, is_image
-from kdcore.data.source import Names, Source, checked_index, decode, unreadable
+from kdcore.data.source import Files, Names, Source, checked_index, decode, unreadable
 from kdcore.errors import Problem, UserError, listed
 
 if TYPE_CHECKING:
@@ -36,12 +37,24 @@ class FolderSource(Source):
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         index = checked_index(index, len(self))
+        return decode(self.content(index), self._files[index], index), int(self._targets[index])
+
+    def content(self, index: int) -> bytes:
+        """The file's bytes."""
         name = self._files[index]
         try:
-            data = Path(name).read_bytes()
+            return Path(name).read_bytes()
         except OSError as error:
             raise unreadable(name, index, _linked(Path(name), error)) from error
-        return decode(data, name, index), int(self._targets[index])
+
+    def files(self) -> Files:
+        """Sizes and times of all files."""
+        sizes, latest = np.full(len(self), -1, dtype=np.int64), 0
+        for index in range(len(self)):
+            with contextlib.suppress(OSError):
+                status = os.stat(self._files[index])  # noqa: PTH116  # a Path for each would take as long again
+                sizes[index], latest = status.st_size, max(latest, status.st_mtime_ns)
+        return Files(sizes, latest)
 
     def name(self, index: int) -> str:
         """The path of the sample's file."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -25,6 +26,19 @@ class Refused(Unreadable):
     """An image is whole, but of a kind that kd does not train on: the user's to change."""
 
     exit_code = 2
+
+
+@dataclass(frozen=True)
+class Files:
+    """What the file system knows about the samples of a split.
+
+    Attributes:
+        sizes: of each sample's file in bytes `[N]`, int64; -1 where it is missing.
+        modified: the latest modification time of a file, in nanoseconds since the epoch.
+    """
+
+    sizes: np.ndarray[Any, np.dtype[np.int64]]
+    modified: int
 
 
 class Source:
@@ -57,6 +71,19 @@ class Source:
     def name(self, index: int) -> str:
         """What messages call this sample: its file where it has one."""
         return f"sample {index}"
+
+    def files(self) -> Files | None:
+        """Sizes and times of the samples' files; None where samples are not files."""
+        return None
+
+    def content(self, index: int) -> bytes:
+        """What the sample is made of: its file's bytes, or its pixels and label where it is not a file.
+
+        Raises:
+            RunFailed: it cannot be read.
+        """
+        image, label = self[index]
+        return f"{image.mode} {image.size} {label};".encode() + image.tobytes()
 
 
 class Names:

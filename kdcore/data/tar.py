@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from kdcore.data.layout import check_not_splits, choose_split, class_layout, find_split, is_hidden, is_image
-from kdcore.data.source import Names, Source, checked_index, decode, unreadable
+from kdcore.data.source import Files, Names, Source, checked_index, decode, unreadable
 from kdcore.data.unpack import plain_tar
 from kdcore.errors import Problem, RunFailed, UserError
 
@@ -47,6 +47,10 @@ class TarSource(Source):
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         index = checked_index(index, len(self))
+        return decode(self.content(index), self.name(index), index), int(self._targets[index])
+
+    def content(self, index: int) -> bytes:
+        """The bytes of the member."""
         offset, size = (int(value) for value in self._spans[index])
         name = self.name(index)
         try:
@@ -55,7 +59,11 @@ class TarSource(Source):
             raise unreadable(name, index, error) from error
         if len(data) != size:
             raise RunFailed(f"image {index} cannot be read: {name}: {self._tar} was cut off during the run")
-        return decode(data, name, index), int(self._targets[index])
+        return data
+
+    def files(self) -> Files:
+        """Sizes of all members, and when the archive was written."""
+        return Files(np.ascontiguousarray(self._spans[:, 1]), self._tar.stat().st_mtime_ns)
 
     def name(self, index: int) -> str:
         """The archive and the sample's path in it."""

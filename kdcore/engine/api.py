@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kdcore.engine.display import Display, SilentDisplay, choose_display
+from kdcore.engine.end import complete, missing_steps
 from kdcore.errors import Interrupted, Problem, RunFailed, UserError
 from kdcore.plugins import Plugins, get_plugins
 from kdcore.results.rundir import RunDirectory
@@ -82,6 +83,7 @@ def run(
     output: Path | None = None,
     existing: Existing = "auto",
     until: int | None = None,
+    accept_changes: bool = False,
     quiet: bool = False,
 ) -> RunResult:
     """Run a spec to its end, or go on with what an earlier process began.
@@ -94,6 +96,8 @@ def run(
         existing: what to do with a run directory that is there already.
         until: stop after so many epochs, schedules being those of all of them; the summary's status is then `paused`,
             and a later call goes on. None: to the last epoch.
+        accept_changes: go on with an unfinished run although its teacher, images, plugins or device changed since its
+            checkpoint; `summary.json` and `environment.json` record what was accepted.
         quiet: show nothing.
 
     Raises:
@@ -104,11 +108,13 @@ def run(
     plugins = get_plugins()
     spec = settled(spec, overrides, output, plugins)
     display = SilentDisplay() if quiet else choose_display(is_main_process())
-    done = finished_run(spec, existing)
+    done = finished_run(spec, existing, display)
     if done is not None:
-        display.note(
-            f"{spec.spec.name}: finished before, in {done.directory}; nothing to do (--fresh starts over)"
-        )
+        nothing = "nothing to do (--fresh starts over)"
+        if is_main_process() and missing_steps(spec, RunDirectory(done.directory)):
+            nothing = "only the end of the run was missing"
+            complete_end(spec, plugins, display)
+        display.note(f"{spec.spec.name}: finished before, in {done.directory}; {nothing}")
         return done
     from kdcore.engine.preflight import check
     from kdcore.engine.signals import stop_requests
@@ -117,7 +123,7 @@ def run(
     for line in report.lines():
         display.note(line)
     with stop_requests() as stop:
-        return _run(spec, plugins, display, existing, stop, until)
+        return _run(spec, plugins, display, existing, stop, until, accept_changes)
 
 
 def settled(
@@ -151,8 +157,15 @@ def run_directory(loaded: LoadedSpec) -> RunDirectory:
     return RunDirectory(Path(loaded.spec.output) / loaded.spec.name)
 
 
-def finished_run(loaded: LoadedSpec, existing: Existing) -> RunResult | None:
-    """The result of the same spec's finished run, if there is one.
+def complete_end(loaded: LoadedSpec, plugins: Plugins, display: Display) -> None:
+    """Do what a killed process left undone of the end of a finished run."""
+    directory = run_directory(loaded)
+    with directory.locked():
+        complete(loaded, plugins, directory, display)
+
+
+def finished_run(loaded: LoadedSpec, existing: Existing, display: Display | None = None) -> RunResult | None:
+    """The result of the same spec's finished run, if there is one whose student is whole.
 
     Raises:
         UserError: the directory holds a run of another spec, or there is nothing to resume.
@@ -176,6 +189,11 @@ def finished_run(loaded: LoadedSpec, existing: Existing) -> RunResult | None:
         )
     epochs = directory.spec()["train"]["epochs"]
     if directory.finished and epochs == loaded.spec.train.epochs:
+        damage = directory.damage()
+        if damage is not None:
+            if display is not None:
+                display.warn(f"{directory.path}: {damage}; it is made again from the last checkpoint")
+            return None
         return RunResult(directory.path, directory.summary() or {}, directory.metrics())
     return None
 
@@ -196,9 +214,10 @@ def _run(
     existing: Existing,
     stop: StopRequest,
     until: int | None = None,
+    accept_changes: bool = False,
 ) -> RunResult:
     if loaded.teacher is not None:
-        run_teacher(loaded.teacher, plugins, display, stop)
+        run_teacher(loaded.teacher, plugins, display, stop, accept_changes)
     directory = run_directory(loaded)
     # the processes of one run share its directory: the main one keeps other runs out for all of them
     with directory.locked() if is_main_process() else contextlib.nullcontext():
@@ -206,7 +225,7 @@ def _run(
             directory.clear()
         from kdcore.engine.session import Session
 
-        session = Session(loaded, plugins, directory, display, stop, until)
+        session = Session(loaded, plugins, directory, display, stop, until, accept_changes)
         try:
             return session.run()
         except Interrupted:
@@ -223,7 +242,13 @@ def _run(
             raise failure from error
 
 
-def run_teacher(teacher: LoadedSpec, plugins: Plugins, display: Display, stop: StopRequest) -> None:
+def run_teacher(
+    teacher: LoadedSpec,
+    plugins: Plugins,
+    display: Display,
+    stop: StopRequest,
+    accept_changes: bool = False,
+) -> None:
     """Train a teacher unless its finished run is there.
 
     Raises:
@@ -232,7 +257,7 @@ def run_teacher(teacher: LoadedSpec, plugins: Plugins, display: Display, stop: S
         Interrupted: it was asked to stop.
     """
     try:
-        done = finished_run(teacher, "auto")
+        done = finished_run(teacher, "auto", display)
     except UserError as error:
         # this command's own --fresh is for the student's run only
         hint = f"'kd run {teacher.path} --fresh' trains it anew; another 'name' there keeps that run"
@@ -241,8 +266,10 @@ def run_teacher(teacher: LoadedSpec, plugins: Plugins, display: Display, stop: S
         ) from error
     if done is None:
         display.note(f"teacher: training '{teacher.spec.name}' first")
-        _run(teacher, plugins, display, "auto", stop)
+        _run(teacher, plugins, display, "auto", stop, None, accept_changes)
         display.note(f"student: training with teacher '{teacher.spec.name}'")
+    elif is_main_process() and missing_steps(teacher, RunDirectory(done.directory)):
+        complete_end(teacher, plugins, display)
 
 
 def explained(error: Exception, directory: RunDirectory) -> Exception:

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from kdcore.data import RawBatch
     from kdcore.data.mix import Mixer
     from kdcore.engine.cached_teacher import CachedTeacher
+    from kdcore.engine.changes import Changes
     from kdcore.engine.display import Display
+    from kdcore.engine.fingerprint import Fingerprint
     from kdcore.engine.prepare import Prepared
     from kdcore.engine.signals import StopRequest
     from kdcore.engine.teacher_images import TeacherImages
@@ -108,6 +110,8 @@ class Training:
         self.best: dict[str, Any] = {"top1": None, "agreement": None, "epoch": None}
         self.teacher_scores: dict[str, Any] | None = None
         self._teacher_predictions: Tensor | None = None
+        self.fingerprint: Fingerprint | None = None  # what the run is fed; in the main process
+        self.accepted: list[dict[str, Any]] = []  # changes under the run that its user accepted
         self.seconds = 0.0  # wall time of earlier processes
         self._training_seconds = 0.0  # of the running epoch, without evaluation
         self._started = time.monotonic()
@@ -397,6 +401,8 @@ class Training:
             "teacher": self._measured_teacher(),
             "skipped": None if self.skipped is None else self.skipped.state_dict(),
             "seconds": {"wall": self.wall_seconds, "epoch": self._training_seconds},
+            "fingerprint": self.fingerprint,
+            "accepted": self.accepted,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -421,7 +427,14 @@ class Training:
         if self.skipped is not None and state.get("skipped") is not None:
             self.skipped.load_state_dict(state["skipped"])
         self.seconds, self._training_seconds = state["seconds"]["wall"], state["seconds"]["epoch"]
+        self.accepted = state.get("accepted") or []
         self._saved_step = self.step
+
+    def accept(self, changes: Changes) -> None:
+        """Record changes that the user accepted; a teacher that they concern is measured again."""
+        self.accepted = [*self.accepted, {"step": self.step, "changes": changes.as_text()}]
+        if changes.teacher:
+            self.teacher_scores = self._teacher_predictions = None
 
     def _measured_teacher(self) -> dict[str, Any] | None:
         # of several processes each has the predictions for its own images: the next ones measure anew

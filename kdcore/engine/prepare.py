@@ -23,10 +23,12 @@ from kdcore.engine.teacher_images import TeacherImages
 from kdcore.errors import Problem, UserError
 from kdcore.features import find_adapter
 from kdcore.models import BuiltModel, build_model, load_config
+from kdcore.models.digest import weights_digest
 
 if TYPE_CHECKING:
     from kdcore.data import EvalData, Source, TrainData
     from kdcore.plugins import Plugins
+    from kdcore.protocols import FeatureAdapter
     from kdcore.spec.load import LoadedSpec
     from kdcore.spec.models import ModelSpec, RunSpec
 
@@ -46,13 +48,19 @@ class Splits:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is trained, on what, and what it learns from."""
+    """What is trained, on what, and what it learns from.
+
+    `teacher_weights` is the digest of the teacher's weights as they were loaded, None on the meta device; `adapters`
+    are those of student and teacher.
+    """
 
     distillation: Distillation
     train: TrainData
     eval: EvalData
     student: BuiltModel
     teacher: BuiltModel | None
+    teacher_weights: str | None
+    adapters: tuple[FeatureAdapter | None, ...]
     ema: ModelEmaV3 | None
     input: InputConfig
     teacher_images: TeacherImages | None
@@ -157,6 +165,8 @@ def prepare(
     input_config = resolve_input(spec.data, student.input)
     plan = plan_teacher(loaded, input_config)
     teacher = None if plan is None else builder.model(plan.model, "teacher", plan.size)
+    # before they are folded, which rounds them
+    teacher_weights = None if teacher is None or builder.meta else weights_digest(teacher.model)
     teacher_images = None if teacher is None else teacher_view(input_config, teacher, device)
     channels_last = _channels_last(spec)
     models = [
@@ -235,7 +245,17 @@ def prepare(
     if teacher is not None and teacher.random_weights and loaded.teacher is None:
         warnings += ("teacher: its weights are random: say 'pretrained', 'checkpoint' or 'run'",)
     return Prepared(
-        distillation, train, evaluation, student, teacher, ema, input_config, teacher_images, warnings
+        distillation,
+        train,
+        evaluation,
+        student,
+        teacher,
+        teacher_weights,
+        tuple(adapters),
+        ema,
+        input_config,
+        teacher_images,
+        warnings,
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Final
 
 from kdcore.data.chosen import at_most
-from kdcore.engine.opened import OpenedModel, OpenedRun, evaluation_data, evaluation_images, open_run
+from kdcore.engine.opened import OpenedModel, OpenedRun, evaluation_data, evaluation_images
 from kdcore.engine.predict import Subject
 from kdcore.features import find_adapter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kdcore.engine.display import Display
     from kdcore.engine.loop import Training
     from kdcore.engine.prepare import Prepared, Splits
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from kdcore.results.rundir import RunDirectory
     from kdcore.spec.load import LoadedSpec
 
-SWITCH: Final = "KD_NO_REPORT"
-"""Set to 1, no run makes a report by itself, whatever its spec says: for tests and for sweeps."""
 _LONG: Final = 120.0  # seconds of a run beside which those of t-SNE are few
 
 
@@ -29,35 +28,40 @@ def report_at_the_end(
     plugins: Plugins,
     directory: RunDirectory,
     display: Display,
-    prepared: Prepared,
-    splits: Splits,
-    training: Training,
-) -> None:
-    """Write the report of a run that has just finished; what goes wrong is a warning, for the run is done."""
-    if loaded.spec.report is False or os.environ.get(SWITCH, "") not in ("", "0"):
-        return
+    open_it: Callable[[int], OpenedRun],
+) -> bool:
+    """Write the report of a run that is finished; what goes wrong is a warning, since the run is done.
+
+    Args:
+        loaded: the run's spec.
+        plugins: the plugins of the run.
+        directory: where the report goes.
+        display: shows where it is, or why it could not be made.
+        open_it: opens the run for at most so many images.
+
+    Returns:
+        Whether the report was made.
+    """
     started = time.monotonic()
     try:
         from kdcore.results.report.api import most_images, write_report
 
-        most = most_images({"report": loaded.spec.report})
-        if training.shards is None:
-            opened = _at_hand(loaded, plugins, directory, prepared, splits, training, most)
-        else:  # the teacher's weights may still lie on several devices
-            opened = open_run(directory.path, most=most, device=training.accelerator.device, plugins=plugins)
-        result = write_report(directory, opened, plugins=plugins, tsne=training.wall_seconds > _LONG)
+        opened = open_it(most_images({"report": loaded.spec.report}))
+        seconds = (directory.summary() or {}).get("wall_seconds") or 0.0
+        result = write_report(directory, opened, plugins=plugins, tsne=seconds > _LONG)
     except Exception as error:
         display.warn(
             f"report: it could not be made ({type(error).__name__}: {error}); 'kd report' tries again"
         )
-        return
+        return False
     for note in result.notes:
         if "matplotlib" in note:
             display.note(f"report   {note}")
     display.note(f"report   {result.path} ({time.monotonic() - started:.1f} s)")
+    return True
 
 
-def _at_hand(
+def opened_at_hand(
     loaded: LoadedSpec,
     plugins: Plugins,
     directory: RunDirectory,
@@ -66,6 +70,7 @@ def _at_hand(
     training: Training,
     most: int,
 ) -> OpenedRun:
+    """The finished run as it is in memory, for at most so many images."""
     spec, device = loaded.spec, training.accelerator.device
     adapter = find_adapter(training.student, spec.student.adapter, plugins, "student.adapter")
     student = OpenedModel(prepared.student.name, Subject(training.student, None, adapter), prepared.input)

@@ -6,25 +6,29 @@ import json
 import os
 import resource
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object
 from torch.nn.parallel import DistributedDataParallel
 
 from kdcore.data.memory import gigabytes
 from kdcore.data.mix import Mixer
 from kdcore.engine.api import RunResult
+from kdcore.engine.changes import Changes, compare
+from kdcore.engine.end import OpenedAtTheEnd, complete
+from kdcore.engine.fingerprint import Fingerprint, fingerprint
 from kdcore.engine.loop import Training
 from kdcore.engine.preflight import count
 from kdcore.engine.prepare import Prepared, Splits, open_splits, prepare
-from kdcore.engine.report import report_at_the_end
 from kdcore.engine.trackers import Trackers
 from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.models import save_student
 from kdcore.results.environment import environment
+from kdcore.results.rundir import EMA
 from kdcore.spec.load import resolved_dict
 
 if TYPE_CHECKING:
@@ -51,8 +55,10 @@ class Session:
         display: Display,
         stop: StopRequest,
         until: int | None = None,
+        accept_changes: bool = False,
     ) -> None:
         self.until = until
+        self.accept_changes = accept_changes
         self.loaded = loaded
         self.spec = loaded.spec
         self.plugins = plugins
@@ -86,10 +92,8 @@ class Session:
             assert prepared is not None
             self._save_students(prepared, splits, training, summary)
             self.directory.write_summary(summary)
-            report_at_the_end(
-                self.loaded, self.plugins, self.directory, self.display, prepared, splits, training
-            )
-            self.plugins.run_finished(self.directory, summary)
+            opened = OpenedAtTheEnd(self.loaded, self.plugins, self.directory, prepared, splits, training)
+            complete(self.loaded, self.plugins, self.directory, self.display, opened)
         training.accelerator.wait_for_everyone()
         return RunResult(self.directory.path, summary, training.records)
 
@@ -113,17 +117,38 @@ class Session:
         _keep_own_buffers(prepared.distillation)
         cached = self._cached_teacher(accelerator, prepared, splits)
         training = self.training = self._training(accelerator, prepared, splits.num_classes, cached)
+        training.fingerprint = self._fingerprint(accelerator, prepared, splits)
+        # before anything is written: a refused run leaves the directory as it was
+        self._resume(training)
         if accelerator.is_main_process:
-            about = environment(
-                self.plugins, accelerator.device, accelerator.num_processes, self.directory.path.parent
-            )
-            resolved = json.loads(json.dumps(resolved_dict(self.loaded)))
-            self.directory.begin(resolved, about)
-            self.trackers.start(self.spec, resolved)
+            self._write_beginning(training)
         if self.spec.train.fsdp is not None and training.shards is None:
             self.display.note("fsdp     there is one process: it has all weights")
-        self._resume(training)
         return training, splits
+
+    def _fingerprint(
+        self, accelerator: Accelerator, prepared: Prepared, splits: Splits
+    ) -> Fingerprint | None:
+        """What the run is fed; only the main process, which writes the checkpoints, looks at it."""
+        if not accelerator.is_main_process:
+            return None
+        return fingerprint(
+            self.loaded, prepared, splits, self.plugins, accelerator.device, accelerator.num_processes
+        )
+
+    def _write_beginning(self, training: Training) -> None:
+        accelerator = training.accelerator
+        about = environment(
+            self.plugins, accelerator.device, accelerator.num_processes, self.directory.path.parent
+        )
+        about |= {"started": datetime.now(UTC).isoformat(timespec="seconds"), "from_step": training.step}
+        if training.accepted and training.accepted[-1]["step"] == training.step:
+            about["accepted_changes"] = training.accepted[-1]["changes"]
+        resolved = json.loads(json.dumps(resolved_dict(self.loaded)))
+        self.directory.begin(resolved, about)
+        if training.records:
+            self.directory.write_metrics(training.records)
+        self.trackers.start(self.spec, resolved)
 
     def conclude(self, status: str, error: str | None = None) -> dict[str, Any]:
         """The summary as things stand; written unless the run is finished, when the student comes first."""
@@ -165,6 +190,8 @@ class Session:
                 **{name: (training.teacher_scores or {}).get(name) for name in ("top1", "top5")},
                 "parameters": prepared.teacher.parameters,
             }
+        if training.accepted:
+            summary["accepted_changes"] = training.accepted
         if error is not None:
             summary["error"] = error
         if status != "finished" and training.accelerator.is_main_process:
@@ -213,11 +240,37 @@ class Session:
             if training.checkpoints.any:
                 self.display.warn("no checkpoint is whole: the run begins anew")
             return
+        changes = self._changes(training, state)
         training.load(state)
-        if training.accelerator.is_main_process:
-            self.directory.write_metrics(training.records)
+        if changes is not None and changes.problems:
+            training.accept(changes)
         where = f"epoch {training.epoch}" + (f", batch {training.batch}" if training.batch else "")
         self.display.note(f"going on from the checkpoint after {where} (step {training.step})")
+
+    def _changes(self, training: Training, state: dict[str, Any]) -> Changes | None:
+        """What changed under the run since its checkpoint.
+
+        Raises:
+            UserError: something that results depend on, and nobody said that the run accepts it.
+        """
+        accelerator, before = training.accelerator, state.get("fingerprint")
+        complete = state["position"]["epoch"] >= self.spec.train.epochs  # only its end is done again
+        found: list[Changes | None] = [None]
+        if accelerator.is_main_process and before is not None and not complete:
+            assert training.fingerprint is not None
+            found = [compare(before, training.fingerprint)]
+        if accelerator.num_processes > 1:
+            broadcast_object_list(found)
+        changes = found[0]
+        if changes is None:
+            return None
+        for note in changes.notes:
+            self.display.note(note)
+        if changes.problems and not self.accept_changes:
+            raise UserError(changes.problems)
+        for problem in changes.problems:
+            self.display.warn(f"accepted: {problem.where}: {problem.message}")
+        return changes
 
     def _show_teacher(self, training: Training, num_classes: int) -> None:
         measured = training.measure_teacher()
@@ -248,7 +301,7 @@ class Session:
         }
         save_student(training.student, self.directory.student, **save)
         if training.ema is not None:
-            save_student(training.ema.module, self.directory.path / "student-ema", **save)
+            save_student(training.ema.module, self.directory.path / EMA, **save)
 
 
 def make_accelerator(spec: RunSpec) -> Accelerator:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM ask a run to stop after the step; a second Ctrl-C ends it at once."""
+"""Ctrl-C, SIGTERM and SIGHUP ask a run to stop after the step; a second Ctrl-C ends it at once."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
+_HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows has none
+
 
 class StopRequest:
     """Whether somebody asked the run to stop, and with which signal."""
@@ -21,7 +23,7 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """130 after Ctrl-C, 143 after SIGTERM."""
+        """130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP (a closed terminal)."""
         return 128 + int(self.signal or signal.SIGINT)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
@@ -32,12 +34,19 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Catch SIGINT and SIGTERM; outside the main thread, where Python allows no handlers, nothing is caught."""
+    """Catch SIGINT, SIGTERM and SIGHUP; outside the main thread Python allows no handlers, and nothing is caught.
+
+    A signal that is ignored already stays ignored: `nohup kd run` goes on when its terminal is closed.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, *_HANGUP)
+        if number not in _HANGUP or signal.getsignal(number) != signal.SIG_IGN
+    ]
     before = [signal.signal(number, request._handle) for number in numbers]
     try:
         yield request

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kdcore.errors import Problem, UserError
 from kdcore.exporting.about import ABOUT
+from kdcore.results.files import remove_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,7 @@ def new_folder(path: Path, *, force: bool, mark: str = ABOUT) -> Iterator[Path]:
             `force` allows to replace; or it cannot be written.
         RunFailed: the disk is full.
     """
+    remove_leftovers(path.parent)
     _check_free(path, force, mark)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     old = path.with_name(f".{path.name}.{os.getpid()}.old")

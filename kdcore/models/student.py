@@ -16,7 +16,9 @@ from kdcore.data.inputs import per_channel
 from kdcore.errors import Problem, UserError
 from kdcore.models.architecture import TimmArchitecture, find_architecture
 from kdcore.models.build import build_model
-from kdcore.models.student_config import CONFIG, SECTION, WEIGHTS, StudentConfig, load_config
+from kdcore.models.student_config import StudentConfig, load_config
+from kdcore.results.files import sha256_of, sync_file, sync_folder, write_json
+from kdcore.results.student_folder import CONFIG, DIGEST, SECTION, WEIGHTS
 from kdcore.spec.models import ModelSpec
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ def save_student(
 ) -> None:
     """Write `config.json` and `model.safetensors`, whole or not at all; what was there is replaced.
 
+    Both are on the disk when this returns. The configuration has the SHA-256 of the weights.
+
     `timm.create_model("local-dir:DIRECTORY", pretrained=True)` gives the model back, small-input variants
     that are a matter of arguments included (ViT, DeiT, Swin, ConvNeXt). timm has no arguments for the changed
     stems of ResNet, MobileNet and EfficientNet, and does not know plugins' models: their folders name an
@@ -80,10 +84,13 @@ def save_student(
         shutil.rmtree(folder, ignore_errors=True)
     fresh.mkdir()
     save_file(weights, fresh / WEIGHTS, metadata={"format": "pt"})
-    (fresh / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    sync_file(fresh / WEIGHTS)
+    config[SECTION][DIGEST] = sha256_of(fresh / WEIGHTS)
+    write_json(fresh / CONFIG, config)
     if directory.exists():
         directory.rename(old)
     fresh.rename(directory)
+    sync_folder(directory.parent)  # a power cut after this leaves the new folder, whole
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.data.inputs import InputConfig
 from kdcore.errors import Problem, UserError
+from kdcore.results.student_folder import CONFIG, SECTION, WEIGHTS
 from kdcore.spec.models import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-CONFIG: Final = "config.json"
-WEIGHTS: Final = "model.safetensors"
-SECTION: Final = "kdcore"
-"""Key of kd's own section, which timm passes over."""
 
 # arguments of timm's that a spec says elsewhere
 _ELSEWHERE: Final = ("num_classes", "in_chans", "img_size", "global_pool")

@@ -9,7 +9,8 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from kdcore.errors import Problem, UserError
-from kdcore.results.files import finite, write_json, write_text
+from kdcore.results import student_folder
+from kdcore.results.files import finite, remove_leftovers, write_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +22,10 @@ METRICS = "metrics.jsonl"
 ENVIRONMENT = "environment.json"
 REPORT = "report.html"
 FIGURES = "figures"
+END = ".end.json"
+EXPORTS = "export"
+EMA = "student-ema"
+_TRACKERS = ("tensorboard", "wandb", "dvclive", "swanlab")
 
 
 class RunDirectory:
@@ -58,6 +63,12 @@ class RunDirectory:
         """A run was completed here."""
         return (self.summary() or {}).get("status") == "finished"
 
+    def damage(self) -> str | None:
+        """What is wrong with the students of a finished run, in a few words; None where they are whole."""
+        averaged = (self.spec().get("train") or {}).get("ema") is not None
+        folders = [self.student, self.path / EMA] if averaged else [self.student]
+        return next((found for folder in folders if (found := student_folder.damage(folder))), None)
+
     def spec(self) -> dict[str, Any]:
         """The resolved spec of the run that was begun here.
 
@@ -80,12 +91,36 @@ class RunDirectory:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
     def begin(self, spec: dict[str, Any], environment: dict[str, Any]) -> None:
-        """Write what is known before the first step."""
+        """Write what is known before the first step.
+
+        `environment.json` has what this start ran on, and under `starts` what every start ran on, this one last.
+        """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         # a run that goes on to more epochs is not finished any more, however it ends
-        (self.path / SUMMARY).unlink(missing_ok=True)
-        write_json(self.path / ENVIRONMENT, environment)
+        for name in (SUMMARY, END):
+            (self.path / name).unlink(missing_ok=True)
+        starts = [*self._starts(), environment]
+        write_json(self.path / ENVIRONMENT, {**environment, "starts": starts})
         write_json(self.path / SPEC, spec)
+
+    def _starts(self) -> list[Any]:
+        try:
+            starts = json.loads((self.path / ENVIRONMENT).read_bytes())["starts"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return []  # the first start, or a damaged record of earlier ones, which nothing depends on
+        return starts if isinstance(starts, list) else []
+
+    def steps_done(self) -> frozenset[str]:
+        """The steps of the run's end that are done."""
+        try:
+            done = json.loads((self.path / END).read_bytes())["done"]
+            return frozenset(done)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return frozenset()
+
+    def step_done(self, name: str) -> None:
+        """Record that a step of the run's end is done, so that no later call repeats it."""
+        write_json(self.path / END, {"done": sorted({*self.steps_done(), name})})
 
     def write_metrics(self, records: Sequence[dict[str, Any]]) -> None:
         """Replace `metrics.jsonl`: a record per line."""
@@ -97,10 +132,13 @@ class RunDirectory:
         write_json(self.path / SUMMARY, summary)
 
     def clear(self) -> None:
-        """Remove what an earlier run left here, and nothing else."""
-        for name in ("checkpoints", "student", "student-ema", FIGURES, "tensorboard"):
+        """Remove what an earlier run, its exports and its trackers left here, and nothing else.
+
+        A teacher cache stays: it is found by what it holds, and costs time to fill.
+        """
+        for name in ("checkpoints", "student", EMA, FIGURES, EXPORTS, *_TRACKERS):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (SUMMARY, METRICS, ENVIRONMENT, "trackers.json", REPORT, SPEC):
+        for name in (SUMMARY, END, METRICS, ENVIRONMENT, "trackers.json", REPORT, SPEC):
             (self.path / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
@@ -132,6 +170,8 @@ class RunDirectory:
                         hint="wait for it, or give this run another 'name' or --output",
                     )
                 ) from None
+            for folder in (self.path, self.path / FIGURES):
+                remove_leftovers(folder)
             yield
 
     def _read_json(self, name: str) -> dict[str, Any]:

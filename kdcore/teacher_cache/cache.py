@@ -7,7 +7,7 @@ import re
 import shutil
 import zlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 import kdcore
 from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.protocols import FeatureMap, ModelOutput
-from kdcore.results.files import sync_folder
+from kdcore.results.files import remove_leftovers, sync_folder
 from kdcore.teacher_cache.manifest import CHECKSUMS, Manifest, NoCache
 from kdcore.teacher_cache.rows import Field, Rows, fields, stage_name
 from kdcore.teacher_cache.size import check_room, estimate
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from kdcore.spec.models import TeacherCacheSpec
     from kdcore.teacher_cache.identity import Identity
+
+_HOUR: Final = 3600.0  # processes on other machines may be making a cache in the same folder
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 _EMPTY = 0  # the checksum of a row that is not there
@@ -311,6 +313,7 @@ def _find(folder: Path, wanted: Manifest) -> tuple[Path, Manifest] | None:
 def _create(folder: Path, manifest: Manifest) -> tuple[Path, Manifest]:
     """Make the files beside their place and rename them into it: nobody sees half a cache."""
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder, older_than=_HOUR)
     temporary = folder / f".{_stem(manifest)}.{os.getpid()}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()

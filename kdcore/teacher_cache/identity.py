@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from kdcore.data.fingerprint import sample_names
 from kdcore.data.samples import Failure
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from kdcore.data.train import IndexedTrainData
     from kdcore.engine.prepare import Prepared, Splits
     from kdcore.spec.models import RunSpec
@@ -65,7 +64,8 @@ def identify(spec: RunSpec, prepared: Prepared, splits: Splits) -> Identity:
                 "model": teacher.name,
                 "options": json.loads(json.dumps(teacher.options, default=str)),
                 "small_input": teacher.small_input,
-                "weights": _weights(teacher.model),
+                "weights": prepared.teacher_weights,
+                "folded": bool(spec.teacher and spec.teacher.fold),
                 "image_size": list(teacher.input.image_size),
                 "mean": list(own.mean),
                 "std": list(own.std),
@@ -87,23 +87,10 @@ def identify(spec: RunSpec, prepared: Prepared, splits: Splits) -> Identity:
     )
 
 
-def _weights(model: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        # bfloat16 has no numpy type: the bytes are looked at
-        raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(raw.numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _names(train: IndexedTrainData, splits: Splits) -> str:
-    """Of all samples in their order: file and its folder, or the number where there is no file; and the class."""
-    digest = hashlib.sha256()
-    for position in range(len(train.samples)):
-        name = splits.train.name(train.samples.source_index(position))
-        digest.update("/".join(name.replace("\\", "/").split("/")[-2:]).encode("utf-8", "surrogateescape"))
-        digest.update(b";")
+    """Digest of the chosen samples' names and classes."""
+    chosen = (train.samples.source_index(position) for position in range(len(train.samples)))
+    digest = hashlib.sha256(sample_names(splits.train, chosen).encode())
     if train.labels is not None:
         digest.update(train.labels.numpy().tobytes())
     return digest.hexdigest()

@@ -1,0 +1,95 @@
+"""A fingerprint of a split: which samples it has, how they are labelled, and what some of them contain."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from kdcore.data.keyed import kept_generators, seed_sample
+from kdcore.errors import RunFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kdcore.data.source import Source
+
+FILES_READ: Final = 512
+"""Files whose bytes are part of a fingerprint; all of them where a split has no more."""
+IMAGES_DECODED: Final = 64
+"""Likewise of a dataset that has no files to read: its images are decoded, which takes longer."""
+
+
+@dataclass(frozen=True)
+class SplitFingerprint:
+    """What a split holds, as far as it can be seen in little time.
+
+    Attributes:
+        samples: how many there are; None for a stream of unknown length.
+        names: digest of the samples' names in their order; None for a stream.
+        labels: digest of their class indices; None where they are not known without decoding.
+        sizes: digest of the files' sizes in bytes; None where there are no files.
+        contents: digest of the contents of evenly spaced samples; None for a stream.
+        classes: the classes' names, or None.
+        modified: the latest modification time of a file, in nanoseconds; None where there are no files.
+    """
+
+    samples: int | None
+    names: str | None = None
+    labels: str | None = None
+    sizes: str | None = None
+    contents: str | None = None
+    classes: list[str] | None = field(default=None)
+    modified: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def split_fingerprint(source: Source) -> SplitFingerprint:
+    """The fingerprint of a split. A sample that cannot be read is part of it as such."""
+    classes = None if source.classes is None else list(source.classes)
+    if source.stream:
+        return SplitFingerprint(len(source) or None, classes=classes)
+    files = source.files()
+    return SplitFingerprint(
+        samples=len(source),
+        names=sample_names(source),
+        labels=None if source.labels is None else _hex(source.labels.numpy()),
+        sizes=None if files is None else _hex(files.sizes),
+        contents=_contents(source, FILES_READ if files is not None else IMAGES_DECODED),
+        classes=classes,
+        modified=None if files is None else files.modified,
+    )
+
+
+def sample_names(source: Source, positions: Iterable[int] | None = None) -> str:
+    """Digest of the samples' names in their order: file and its folder, or the number where there is no file."""
+    digest = hashlib.sha256()
+    for position in range(len(source)) if positions is None else positions:
+        name = source.name(position).replace("\\", "/")
+        digest.update("/".join(name.split("/")[-2:]).encode("utf-8", "surrogateescape"))
+        digest.update(b";")
+    return digest.hexdigest()
+
+
+def _contents(source: Source, most: int) -> str:
+    size = len(source)
+    digest = hashlib.sha256()
+    with kept_generators():  # the code of a dataset may draw
+        for position in sorted({number * size // most for number in range(most)}):
+            seed_sample(0, position)
+            try:
+                content = source.content(position)
+            except RunFailed:
+                content = b"cannot be read"
+            digest.update(f"{position} {len(content)};".encode())
+            digest.update(content)
+    return digest.hexdigest()
+
+
+def _hex(values: np.ndarray[Any, Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()

@@ -99,7 +99,7 @@ app = application()
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit with its code: 0, 1, 2, 130 or 143."""
+    """Run the command line and exit with its code: 0, 1, 2, 129, 130 or 143."""
     try:
         try:
             command = typer.main.get_command(

@@ -24,7 +24,7 @@ COMMAND = (sys.executable, "-m", "kdcore.comparison.worker")
 _POLL: Final = 0.2  # seconds
 _REASON: Final = 400  # characters of a failure that are told
 _THREADS: Final = "OMP_NUM_THREADS"
-_STOPPED: Final = (130, 143, -signal.SIGTERM)  # the last where it was still importing
+_STOPPED: Final = (129, 130, 143, -signal.SIGTERM)  # the last where it was still importing
 
 
 @dataclass

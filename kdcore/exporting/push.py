@@ -20,8 +20,8 @@ from kdcore.exporting.folder import new_folder
 from kdcore.exporting.recipe import Recipe, recipe_of
 from kdcore.exporting.students import student_of
 from kdcore.exporting.weights import student_config
-from kdcore.models.student_config import WEIGHTS
 from kdcore.plugins import get_plugins
+from kdcore.results.student_folder import WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

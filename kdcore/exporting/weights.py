@@ -14,7 +14,7 @@ from kdcore.errors import Problem, UserError
 from kdcore.exporting.about import as_texts
 from kdcore.exporting.targets import TARGETS, Written
 from kdcore.models import save_student
-from kdcore.models.student_config import CONFIG, WEIGHTS
+from kdcore.results.student_folder import CONFIG, WEIGHTS
 
 if TYPE_CHECKING:
     from kdcore.exporting.recipe import Recipe

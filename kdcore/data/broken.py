@@ -56,15 +56,18 @@ def reason(error: Exception, data: bytes | None = None) -> str:
     if data is None and (found := _STREAM.search(text) or _PATH.search(text)) is not None and found["name"]:
         with suppress(OSError):
             data, path = Path(found["name"]).read_bytes(), f" ({found['name']})"
-    if data is not None and (known := _content(data, unidentified="identify" in text)) is not None:
+    if data is not None and (known := content(data, unidentified="identify" in text)) is not None:
         return known + path
     if _CUT.search(text):
         return f"the file is truncated ({_STREAM.sub('', text)})"
     return _STREAM.sub("", text)
 
 
-def _content(data: bytes, *, unidentified: bool) -> str | None:
-    """What a file holds that Pillow did not read, or None where it is an image with some other fault."""
+def content(data: bytes, *, unidentified: bool) -> str | None:
+    """What a file holds that should be an image or an archive, or None where it may be one that is damaged.
+
+    `unidentified` says that it is no image that Pillow knows; without it only text and nothing at all are recognised.
+    """
     if not data:
         return "the file is empty"
     if not data.strip(b"\0"):

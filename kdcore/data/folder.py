@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torchvision.datasets import ImageFolder
 
-from kdcore.data.layout import check_not_splits, choose_split, is_hidden, is_image
+from kdcore.data.layout import check_not_splits, choose_split
+from kdcore.data.left_out import LeftOut
 from kdcore.data.source import Files, Names, Source, checked_index, decode, unreadable
+from kdcore.data.walk import images_below, top_level
 from kdcore.errors import Problem, UserError, listed
 
 if TYPE_CHECKING:
@@ -74,44 +75,52 @@ def open_folder(root: Path, split: str, *, where: str) -> FolderSource:
     Raises:
         UserError: the folder cannot be listed, the split is not there, a class folder or all of it is empty.
     """
+    left = LeftOut()
     try:
         folder = root
         if split:
-            folders, images = _content(root)
+            folders, images = top_level(root, LeftOut())
             folder = root / choose_split(split, folders, bool(images), place=str(root), where=where)
-        folders, images = _content(folder)
+        folders, images = top_level(folder, left)
         if not split:
             check_not_splits(folders, place=str(root), where=where)
-        if not folders:
-            if not images:
-                raise UserError(Problem(where, f"{folder} has neither images nor class folders", value=split))
-            return FolderSource([str(folder / name) for name in images], [-1] * len(images), None)
-        found = _Classes(folder, is_valid_file=is_image, allow_empty=True)
+        found = {name: images_below(folder, name, left) for name in folders}
     except OSError as error:
         raise UserError(Problem(where, f"the images cannot be listed: {error}", value=split)) from error
-    labels = [label for _, label in found.samples]
-    empty = set(range(len(found.classes))) - set(labels)
-    if empty:
-        names = listed(found.classes[index] for index in empty)
-        raise UserError(
-            Problem(
-                where,
-                f"{folder} has class folders without images: {names}",
-                value=split,
-                hint="Remove the empty folders or add their images.",
-            )
+    if not folders:
+        if not images:
+            raise _no_images(folder, left, where, split)
+        return _source([str(folder / name) for name in images], [-1] * len(images), None, folder, left)
+    if empty := [name for name, files in found.items() if not files]:
+        raise _empty_classes(folder, empty, left, where, split)
+    left.beside = images
+    labels = [label for label, files in enumerate(found.values()) for _ in files]
+    return _source([file for files in found.values() for file in files], labels, tuple(folders), folder, left)
+
+
+def _source(
+    files: list[str], labels: list[int], classes: tuple[str, ...] | None, folder: Path, left: LeftOut
+) -> FolderSource:
+    source = FolderSource(files, labels, classes)
+    source.notes = left.notes(str(folder))
+    return source
+
+
+def _no_images(folder: Path, left: LeftOut, where: str, split: str) -> UserError:
+    there = left.of("")
+    hint = f"It has {there}, which are not read. Convert them to PNG or JPEG." if there else None
+    return UserError(Problem(where, f"{folder} has neither images nor class folders", value=split, hint=hint))
+
+
+def _empty_classes(folder: Path, empty: list[str], left: LeftOut, where: str, split: str) -> UserError:
+    names = listed(f"{name} ({there}, not read)" if (there := left.of(name)) else name for name in empty)
+    unread = any(left.of(name) for name in empty)
+    convert = " Endings that are not read have to be converted, for instance to PNG." if unread else ""
+    return UserError(
+        Problem(
+            where,
+            f"{folder} has class folders without images: {names}",
+            value=split,
+            hint=f"Remove the empty folders or add their images.{convert}",
         )
-    return FolderSource([path for path, _ in found.samples], labels, tuple(found.classes))
-
-
-class _Classes(ImageFolder):  # type: ignore[misc]  # torchvision is untyped
-    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
-        classes, _ = _content(Path(directory))
-        return classes, {name: index for index, name in enumerate(classes)}
-
-
-def _content(folder: Path) -> tuple[list[str], list[str]]:
-    with os.scandir(folder) as entries:
-        seen = [(entry.name, entry.is_dir()) for entry in entries if not is_hidden(entry.name)]
-    folders = sorted(name for name, is_dir in seen if is_dir)
-    return folders, sorted(name for name, is_dir in seen if not is_dir and is_image(name))
+    )

@@ -25,6 +25,11 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
+def is_of_the_system(name: str) -> bool:
+    """Whether a file or folder is one that nobody put there to be read, so that it is not worth a word."""
+    return is_hidden(name) or name.lower() in ("thumbs.db", "desktop.ini")
+
+
 def is_image(path: str) -> bool:
     """Whether a path is that of an image, by its ending."""
     return path.lower().endswith(IMG_EXTENSIONS) and not is_hidden(path.rpartition("/")[2])

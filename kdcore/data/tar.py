@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import os
 import tarfile
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 
-from kdcore.data.layout import check_not_splits, choose_split, class_layout, find_split, is_hidden, is_image
+from kdcore.data.broken import content
+from kdcore.data.layout import (
+    check_not_splits,
+    choose_split,
+    class_layout,
+    find_split,
+    is_hidden,
+    is_image,
+    is_of_the_system,
+)
+from kdcore.data.left_out import LeftOut, ending
 from kdcore.data.source import Files, Names, Source, checked_index, decode, unreadable
 from kdcore.data.unpack import plain_tar
 from kdcore.errors import Problem, RunFailed, UserError
@@ -20,7 +33,28 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-Index = dict[str, tuple[int, int]]  # name -> offset and size of the data
+_MOST_MEMBERS: Final = 50_000_000
+_HEAD: Final = 4096
+_LOOKED_BEHIND: Final = 1 << 20  # bytes behind a tar's end, where zeros fill up its last record
+
+
+@dataclass
+class Index:
+    """What is in a tar.
+
+    Attributes:
+        images: name -> offset and size of the data.
+        unread: other files, by folder and ending.
+        hidden: folders whose names begin with a dot.
+        others: links, and names that lead out of the archive.
+        behind: whether there is more after the end of the tar.
+    """
+
+    images: dict[str, tuple[int, int]] = field(default_factory=dict)
+    unread: Counter[tuple[str, str]] = field(default_factory=Counter)
+    hidden: set[str] = field(default_factory=set)
+    others: list[str] = field(default_factory=list)
+    behind: bool = False
 
 
 class TarSource(Source):
@@ -92,12 +126,15 @@ def open_tar(path: Path, split: str, *, where: str, dataset_where: str) -> TarSo
     plain = plain_tar(path, where=dataset_where)
     status = plain.stat()
     try:
-        index = _index(plain, status.st_size, status.st_mtime_ns)
+        found = _index(plain, status.st_size, status.st_mtime_ns)
     except (tarfile.TarError, OSError, ValueError) as error:
-        problem = Problem(dataset_where, f"the tar cannot be read: {error}", value=str(path))
+        problem = Problem(dataset_where, f"the tar cannot be read: {_fault(plain, error)}", value=str(path))
         raise UserError(problem) from error
+    index = found.images
     if not index:
-        raise UserError(Problem(dataset_where, "the tar has no images", value=str(path)))
+        kinds = _all_endings(found.unread)
+        hint = f"It has {kinds}, which are not read. Convert them to PNG or JPEG." if kinds else None
+        raise UserError(Problem(dataset_where, "the tar has no images", value=str(path), hint=hint))
     front = _front(list(index), split)
     if split:
         below = [name[len(front) :] for name in index if name.startswith(front)]
@@ -115,7 +152,41 @@ def open_tar(path: Path, split: str, *, where: str, dataset_where: str) -> TarSo
     source.classes = classes
     source.num_classes = None if classes is None else len(classes)
     source.labelled = classes is not None
+    source.notes = _notes(found, front, path, set(names))
     return source
+
+
+def _fault(plain: Path, error: Exception) -> str:
+    with suppress(OSError), plain.open("rb") as file:
+        if (known := content(file.read(_HEAD), unidentified=False)) is not None:
+            return known
+    text = str(error)
+    return f"it is truncated ({text})" if text in ("unexpected end of data", "truncated header") else text
+
+
+def _notes(found: Index, front: str, path: Path, taken: set[str]) -> tuple[str, ...]:
+    left = LeftOut()
+    for (folder, kind), count in found.unread.items():
+        if f"{folder}/".startswith(front):
+            left.endings[f"{folder}/"[len(front) :].partition("/")[0], kind] += count
+    left.hidden = [name[len(front) :] for name in found.hidden if name.startswith(front)]
+    left.others = [name[len(front) :] for name in found.others if name.startswith(front)]
+    left.beside = [
+        name[len(front) :] for name in found.images if name.startswith(front) and name not in taken
+    ]
+    notes = left.notes(f"{path}:{front}".rstrip("/:"))
+    if found.behind:
+        notes += (
+            f"{path}: there is more behind the end of the tar, which is not read; were several tars put together?",
+        )
+    return notes
+
+
+def _all_endings(unread: Counter[tuple[str, str]]) -> str:
+    kinds = LeftOut()
+    for (_, kind), count in unread.items():
+        kinds.endings["", kind] += count
+    return kinds.of("")
 
 
 def _front(names: list[str], split: str) -> str:
@@ -127,27 +198,57 @@ def _front(names: list[str], split: str) -> str:
 
 @lru_cache(maxsize=4)  # the splits of one archive share its index
 def _index(tar: Path, size: int, mtime_ns: int) -> Index:
-    index: Index = {}
+    """Read all headers.
+
+    Raises:
+        ReadError: the tar is truncated, or has more members than anybody's images would be.
+    """
+    index = Index()
+    last, members = "its beginning", 0
     with tarfile.open(tar, "r:") as archive:
         while (member := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # else every member of the archive stays in memory
-            name = _safe_name(member)
-            if name is None:
-                continue
-            if member.offset_data + member.size > size:
-                raise tarfile.ReadError(f"it is cut off in {name}")
-            index[name] = (
-                member.offset_data,
-                member.size,
-            )  # of two with one name the later counts, as in tar
+            members += 1
+            if members > _MOST_MEMBERS:
+                raise tarfile.ReadError(
+                    f"it has more than {_MOST_MEMBERS:,} members, split it into smaller ones"
+                )
+            last = member.name
+            if member.isreg() and not member.issparse() and member.offset_data + member.size > size:
+                raise tarfile.ReadError(f"it is truncated: it ends within {last}")
+            _sort_in(member, index)
+        end = archive.offset
+    with tar.open("rb") as file:
+        file.seek(end)
+        block, rest = file.read(tarfile.BLOCKSIZE), file.read(_LOOKED_BEHIND)
+    # Python's tarfile takes both for the end without a word
+    if len(block) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError(f"it is truncated: it ends after {last}, without the mark of a tar's end")
+    if block.strip(b"\0"):
+        raise tarfile.ReadError(f"it is damaged: what comes after {last} is no member of a tar")
+    index.behind = bool(rest.strip(b"\0"))
     return index
 
 
-def _safe_name(member: tarfile.TarInfo) -> str | None:
-    # Plain files only: links and absolute paths point outside the archive.
-    if not member.isreg() or member.issparse() or member.name.startswith(("/", "\\")):
-        return None
+def _sort_in(member: tarfile.TarInfo, index: Index) -> None:
+    if member.isdir():
+        return
     parts = [part for part in member.name.split("/") if part not in ("", ".")]
-    if not parts or any(is_hidden(part) for part in parts):  # ".." is one of those
-        return None
-    return "/".join(parts) if is_image(parts[-1]) else None
+    # Plain files only: links and absolute paths point outside the archive.
+    outside = member.name.startswith(("/", "\\")) or ".." in parts
+    if outside or not member.isreg() or member.issparse():
+        if (parts and not any(map(is_of_the_system, parts))) or outside:
+            index.others.append(member.name)
+        return
+    for number, part in enumerate(parts[:-1], 1):
+        if is_hidden(part):
+            if part.startswith("."):
+                index.hidden.add("/".join(parts[:number]))
+            return
+    if not parts or is_of_the_system(parts[-1]):
+        return
+    if is_image(parts[-1]):
+        # of two with one name the later counts, as in tar
+        index.images["/".join(parts)] = member.offset_data, member.size
+    else:
+        index.unread["/".join(parts[:-1]), ending(parts[-1])] += 1

@@ -241,7 +241,8 @@ def prepare(
     )
     if spec.data.eval_split is None:
         evaluation = WithoutLabels(evaluation)
-    warnings = student.warnings + (() if teacher is None else teacher.warnings)
+    notes = dict.fromkeys(splits.train.notes + splits.eval.notes)  # both may be one split
+    warnings = tuple(notes) + student.warnings + (() if teacher is None else teacher.warnings)
     if teacher is not None and teacher.random_weights and loaded.teacher is None:
         warnings += ("teacher: its weights are random: say 'pretrained', 'checkpoint' or 'run'",)
     return Prepared(

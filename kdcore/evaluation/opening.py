@@ -156,9 +156,10 @@ def _open_run(wanted: Wanted, device: torch.device, plugins: Plugins) -> Opened:
         )
     _check_classes(run.source, run.num_classes, run.classes, wanted)
     teacher, missing = run.teacher, run.teacher_missing
-    warnings: tuple[str, ...] = ()
+    warnings = run.source.notes
     if isinstance(wanted.teacher, str):
-        teacher, warnings = _teacher(wanted.teacher, run.student, run.num_classes, data, device, plugins)
+        teacher, more = _teacher(wanted.teacher, run.student, run.num_classes, data, device, plugins)
+        warnings += more
     return Opened(
         run.student,
         teacher,
@@ -241,7 +242,7 @@ def _open_model(wanted: Wanted, name: str | None, device: torch.device, plugins:
     _check_classes(source, num_classes, None if config is None else config.class_names, wanted)
     taken = resolve_input(data, built.input)
     student = _opened(built, None, taken, device, plugins)
-    warnings = built.warnings
+    warnings = source.notes + built.warnings
     if built.random_weights:
         warnings += ("its weights are random: say --pretrained or --checkpoint",)
     teacher = None

@@ -139,8 +139,102 @@ def test_cut_off_archives(tmp_path, make_picture, rest):
     data = path.read_bytes()
     end = data.rindex(b"IEND") + 8
     path.write_bytes(data[: int(end * rest)])
-    with pytest.raises(UserError, match=r"data\.dataset: the tar cannot be read"):
+    with pytest.raises(
+        UserError, match=r"data\.dataset: the tar cannot be read: it is truncated: it ends within tr"
+    ):
         opened(path, "train")
+
+
+def three(tmp_path, make_picture) -> tuple[Path, list[int]]:
+    """A tar of three images, and where each member begins."""
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for number in range(3):
+            add(archive, f"train/cat/{number}.png", png(make_picture(number, (60, 60))))
+    with tarfile.open(path) as archive:
+        return path, [member.offset for member in archive]
+
+
+@pytest.mark.parametrize(
+    ("cut", "told"), [(0, "it is truncated: it ends after train/cat/1"), (100, "truncated")]
+)
+def test_cut_off_between_two_members(tmp_path, make_picture, cut, told):
+    path, places = three(tmp_path, make_picture)
+    path.write_bytes(path.read_bytes()[: places[2] + cut])
+    with pytest.raises(UserError, match=f"the tar cannot be read: .*{told}"):
+        opened(path, "train")
+
+
+def test_a_damaged_header_is_no_end(tmp_path, make_picture):
+    path, places = three(tmp_path, make_picture)
+    data = bytearray(path.read_bytes())
+    data[places[2] + 148 : places[2] + 156] = b"\xff" * 8
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"it is damaged: what comes after train/cat/1\.png is no member"):
+        opened(path, "train")
+
+
+def test_several_tars_in_one_file(tmp_path, make_picture):
+    path, _ = three(tmp_path, make_picture)
+    assert opened(path, "train").notes == ()
+    path.write_bytes(path.read_bytes() * 2)
+    source = opened(path, "train")
+    assert len(source) == 3
+    assert [line for line in source.notes if "more behind the end" in line]
+
+
+def test_a_page_in_the_place_of_a_tar(tmp_path):
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(b"<!DOCTYPE html><p>Please log in</p>")
+    with pytest.raises(UserError, match="the tar cannot be read: the file is an HTML page"):
+        opened(path, "train")
+
+
+def test_more_members_than_the_limit(tmp_path, make_picture, monkeypatch):
+    path, _ = three(tmp_path, make_picture)
+    monkeypatch.setattr("kdcore.data.tar._MOST_MEMBERS", 2)
+    with pytest.raises(UserError, match="it has more than 2 members, split it"):
+        opened(path, "train")
+
+
+def test_what_is_left_out_is_counted(tmp_path, make_picture):
+    path = tmp_path / "a.tar"
+    image = png(make_picture(1))
+    with tarfile.open(path, "w") as archive:
+        add(archive, "photos/train/cat/good.png", image)
+        for name in (
+            "train/cat/1.gif",
+            "train/cat/x/2.gif",
+            "train/3.avif",
+            "val/cat/4.jfif",
+            "train/cat/README",
+        ):
+            add(archive, f"photos/{name}", image)
+        add(archive, "photos/train/stray.png", image)
+        add(archive, "photos/train/cat/.ipynb_checkpoints/good-checkpoint.png", image)
+        add(archive, "photos/train/cat/._good.png", image)
+        add(archive, "photos/train/cat/Thumbs.db", image)
+        add(archive, "__MACOSX/photos/train/cat/._good.png", image)
+        add(archive, "photos/train/cat/link.png", type=tarfile.SYMTYPE, linkname="good.png")
+        add(archive, "photos/val/cat/good.png", image)
+    source = opened(path, "train")
+    assert len(source) == 1
+    (note,) = source.notes
+    assert note.startswith(
+        f"{path}:photos/train: left out: "
+        "4 files with endings that are not read (2 .gif, 1 .avif, 1 without ending), "
+        "1 image beside the class folders (stray.png), 1 hidden folder (cat/.ipynb_checkpoints), "
+        "1 entry that is no file (cat/link.png); endings that are read: .bmp, .jpeg"
+    )
+    assert "1 .jfif" in opened(path, "val").notes[0]
+
+
+def test_only_unread_endings(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number in range(3):
+            add(archive, f"train/cat/{number}.gif", b"GIF89a")
+    with pytest.raises(UserError, match=r"(?s)the tar has no images.*It has 3 \.gif, which are not read"):
+        opened(tmp_path / "a.tar", "train")
 
 
 def test_errors_while_reading(tmp_path, make_picture):

@@ -1,0 +1,93 @@
+"""What lies beside the images of a split and is not read: counted, to be named once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_ENDINGS: Final = 8  # that a line names
+_NAMES: Final = 3
+_LONGEST: Final = 12  # characters; what is longer is hardly an ending
+
+
+@dataclass
+class LeftOut:
+    """Counts and names of what is left out, relative to the split.
+
+    Attributes:
+        endings: files by their folder in the split (the class, or "") and their ending.
+        hidden: folders whose names begin with a dot.
+        loops: links to a folder that they lie in, or to one that was counted already.
+        beside: images beside class folders.
+        others: what is neither file nor folder, in a tar also links and names that lead out of it.
+    """
+
+    endings: Counter[tuple[str, str]] = field(default_factory=Counter)
+    hidden: list[str] = field(default_factory=list)
+    loops: list[str] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+    def add_file(self, path: str) -> None:
+        """Count a file whose ending is not read."""
+        folder, _, name = path.rpartition("/")
+        self.endings[folder.partition("/")[0], ending(name)] += 1
+
+    def of(self, folder: str) -> str:
+        """The endings of one class, as in `3 .gif`; empty if there are none."""
+        return _counts(Counter({kind: count for (top, kind), count in self.endings.items() if top == folder}))
+
+    def notes(self, title: str) -> tuple[str, ...]:
+        """One line, or none; `title` is the split's folder."""
+        parts = []
+        if self.endings:
+            kinds: Counter[str] = Counter()
+            for (_, kind), count in self.endings.items():
+                kinds[kind] += count
+            parts.append(f"{_files(kinds.total())} with endings that are not read ({_counts(kinds)})")
+        for names, one, many in (
+            (self.beside, "image beside the class folders", "images beside the class folders"),
+            (self.hidden, "hidden folder", "hidden folders"),
+            (
+                self.loops,
+                "link to a folder that is counted already",
+                "links to folders that are counted already",
+            ),
+            (self.others, "entry that is no file", "entries that are no files"),
+        ):
+            if names:
+                parts.append(f"{len(names):,} {one if len(names) == 1 else many} ({_named(names)})")
+        if not parts:
+            return ()
+        read = f"; endings that are read: {', '.join(sorted(IMG_EXTENSIONS))}" if self.endings else ""
+        return (f"{title}: left out: {', '.join(parts)}{read}",)
+
+
+def ending(name: str) -> str:
+    """The ending of a file's name in small letters, or "without ending"."""
+    found = PurePosixPath(name).suffix.lower()
+    return found if 1 < len(found) <= _LONGEST else "without ending"
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
+
+
+def _counts(kinds: Counter[str]) -> str:
+    ordered = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    text = ", ".join(f"{count:,} {kind}" for kind, count in ordered[:_ENDINGS])
+    rest = sum(count for _, count in ordered[_ENDINGS:])
+    return f"{text}, {rest:,} others" if rest else text
+
+
+def _named(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    more = len(ordered) - _NAMES
+    return ", ".join(ordered[:_NAMES]) + (f" and {more:,} more" if more > 0 else "")

@@ -1,0 +1,119 @@
+"""Lists the images of a folder, links followed, without hidden folders and without going round in circles."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from kdcore.data.layout import is_hidden, is_image, is_of_the_system
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from kdcore.data.left_out import LeftOut
+
+Place = tuple[int, int]
+"""Device and number of a folder: the same for all names that lead there."""
+
+
+def top_level(folder: Path, left: LeftOut) -> tuple[list[str], list[str]]:
+    """The names of a split's folders and of the images in it, sorted; what is neither is counted in `left`.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    above = set(_above(folder))
+    folders, images = [], []
+    for entry in _listed(folder):
+        if not entry.is_dir():
+            if _take(entry, entry.name, left):
+                images.append(entry.name)
+        elif is_hidden(entry.name):
+            _note_hidden(entry.name, left)
+        elif entry.is_symlink() and _place(entry.path) in above:
+            left.loops.append(entry.name)
+        else:
+            folders.append(entry.name)
+    return folders, images
+
+
+def images_below(split: Path, name: str, left: LeftOut) -> list[str]:
+    """The paths of all images in a folder of the split and below it, in the order of torchvision's ImageFolder.
+
+    A link to a folder is followed, unless that folder is counted anyway: one that the link lies in, which would have no
+    end, one of another class of this split, or one that two links lead to.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    seen = set(_above(split))
+    real = split.resolve()
+    found: list[tuple[str, str]] = []
+    links = [
+        name
+    ]  # looked at after real folders: where one folder has two names, the images have that of the folder
+    while links:
+        start = links.pop(0)
+        place = _place(split / start)
+        if place in seen or (start != name and _has_a_class(split / start, real)):
+            left.loops.append(start)
+            continue
+        seen.add(place)
+        waiting = [start]
+        while waiting:
+            inside = waiting.pop()
+            for entry in _listed(split / inside):
+                path = f"{inside}/{entry.name}"
+                if not entry.is_dir():
+                    if _take(entry, path, left):
+                        found.append((str(split / inside), entry.name))
+                elif is_hidden(entry.name):
+                    _note_hidden(path, left)
+                elif entry.is_symlink():
+                    links.append(path)
+                elif (place := _place(entry.path)) not in seen:
+                    seen.add(place)
+                    waiting.append(path)
+    return [os.path.join(folder, file) for folder, file in sorted(found)]  # noqa: PTH118  # a million times
+
+
+def _has_a_class(link: Path, split: Path) -> bool:
+    """Whether a link leads to a class folder of its own split, or to a folder in one."""
+    target = link.resolve()
+    return target.is_relative_to(split) and not any(map(is_hidden, target.relative_to(split).parts))
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _take(entry: os.DirEntry[str], path: str, left: LeftOut) -> bool:
+    """Whether an entry that is no folder is an image; a link to nothing is one, and cannot be read later."""
+    if is_of_the_system(entry.name):
+        return False
+    if not entry.is_file() and not entry.is_symlink():
+        left.others.append(path)  # reading a pipe would wait for ever
+        return False
+    if is_image(entry.name):
+        return True
+    left.add_file(path)
+    return False
+
+
+def _note_hidden(path: str, left: LeftOut) -> None:
+    if not is_of_the_system(path.rpartition("/")[2]) or path.rpartition("/")[2].startswith("."):
+        left.hidden.append(path)
+
+
+def _above(folder: Path) -> Iterator[Place]:
+    """The folder itself, and all that it lies in."""
+    real = folder.resolve()
+    for one in (real, *real.parents):
+        yield _place(one)
+
+
+def _place(path: str | Path) -> Place:
+    status = os.stat(path)  # noqa: PTH116  # of a path that may be a string
+    return status.st_dev, status.st_ino

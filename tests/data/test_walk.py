@@ -1,0 +1,149 @@
+"""Which files of a folder are samples, and what is said of the others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from torchvision.datasets import ImageFolder
+
+from kdcore.data.folder import open_folder
+from kdcore.data.left_out import LeftOut, ending
+from kdcore.errors import UserError
+
+
+@pytest.fixture
+def root(image_folder) -> Path:
+    for name in ("ant", "bee", "cat"):  # the fixture's other files
+        (image_folder / "train" / name / "notes.txt").unlink()
+    (image_folder / "train" / ".hidden").rmdir()
+    return image_folder / "train"
+
+
+def opened(root):
+    return open_folder(root.parent, "train", where="data.train_split")
+
+
+def names(source):
+    return [source.name(index).rpartition("train/")[2] for index in range(len(source))]
+
+
+def test_nothing_to_say(root):
+    assert opened(root).notes == ()
+
+
+@pytest.mark.parametrize("place", ["cat", "cat/deep", "."])
+@pytest.mark.parametrize("hidden", [".ipynb_checkpoints", "__MACOSX", ".Trash-1000"])
+def test_hidden_folders_have_no_samples(root, place, hidden):
+    folder = root / place / hidden
+    folder.mkdir(parents=True)
+    shutil.copy(root / "cat" / "0.png", folder / "0-checkpoint.png")
+    source = opened(root)
+    assert len(source) == 12
+    told = os.path.normpath(f"{place}/{hidden}")
+    notes = () if hidden == "__MACOSX" else (f"{root}: left out: 1 hidden folder ({told})",)
+    assert source.notes == notes
+
+
+@pytest.mark.parametrize("target", ["cat", "cat/deep", ".", "..", "../..", "/"])
+def test_links_that_go_round_in_circles(root, target):
+    (root / "cat" / "deep").mkdir()
+    shutil.copy(root / "cat" / "0.png", root / "cat" / "deep" / "4.png")
+    before = names(opened(root))
+    target = target if target == "/" else (root / target).resolve()
+    (root / "cat" / "deep" / "loop").symlink_to(target)
+    (root / "bee" / "loop").symlink_to("../cat")  # these are samples of another class
+    (root / "cat" / "loop").symlink_to("../bee")
+    source = opened(root)
+    assert names(source) == before
+    assert source.notes == (
+        f"{root}: left out: 3 links to folders that are counted already (bee/loop, cat/deep/loop, cat/loop)",
+    )
+
+
+def test_a_class_that_is_a_link_to_all_of_it(root):
+    (root / "all").symlink_to(root.parent)
+    source = opened(root)
+    assert source.classes == ("ant", "bee", "cat")
+    assert source.notes == (f"{root}: left out: 1 link to a folder that is counted already (all)",)
+
+
+def test_links_out_of_the_split_are_followed_once(root, tmp_path):
+    other = tmp_path / "store"
+    (other / "deep").mkdir(parents=True)
+    for number in range(3):
+        shutil.copy(root / "cat" / f"{number}.png", other / "deep" / f"{number}.png")
+    (root / "dog").symlink_to(other)
+    (root / "cat" / "more").symlink_to(other)
+    (root / "cat" / "more again").symlink_to(other)
+    (root / ".store").mkdir()
+    shutil.copy(root / "cat" / "0.png", root / ".store" / "7.png")
+    (root / "ant" / "kept").symlink_to("../.store")
+    source = opened(root)
+    assert names(source)[-3:] == [f"dog/deep/{number}.png" for number in range(3)]
+    assert names(source).count("cat/more/deep/0.png") == 1
+    assert "ant/kept/7.png" in names(source)
+    assert len(source) == 12 + 3 + 3 + 1
+    assert "1 link to a folder that is counted already (cat/more again)" in source.notes[0]
+
+
+def test_the_order_is_that_of_image_folder(root):
+    for path in ("cat/x-y/a.png", "cat/x/z/b.png", "cat/x/c.png", "cat/Z.png"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / "cat" / "0.png", root / path)
+    (root / "cat" / "._0.png").unlink()
+    (root / "ant" / "._0.png").unlink()
+    (root / "bee" / "._0.png").unlink()
+    theirs = ImageFolder(str(root)).samples
+    source = opened(root)
+    assert [(source.name(index), int(source.labels[index])) for index in range(len(source))] == theirs
+
+
+def test_endings_that_are_not_read_are_counted(root):
+    for number in range(3):
+        (root / "ant" / f"{number}.GIF").write_bytes(b"GIF89a")
+    (root / "bee" / "deep").mkdir()
+    for path in ("bee/deep/x.jfif", "cat/x.avif", "cat/README", "stray.png", "stray.heic", "cat/Thumbs.db"):
+        (root / path).write_bytes(b"")
+    os.mkfifo(root / "cat" / "pipe.png")
+    assert opened(root).notes == (
+        f"{root}: left out: 7 files with endings that are not read "
+        "(3 .gif, 1 .avif, 1 .heic, 1 .jfif, 1 without ending), "
+        "1 image beside the class folders (stray.png), 1 entry that is no file (cat/pipe.png); "
+        "endings that are read: .bmp, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp",
+    )
+
+
+def test_a_class_of_unread_endings_only(root):
+    for number in range(4):
+        (root / "bee" / f"{number}.png").rename(root / "bee" / f"{number}.gif")
+    with pytest.raises(
+        UserError, match=r"(?s)without images: bee \(4 \.gif, not read\).*have to be converted"
+    ):
+        opened(root)
+
+
+def test_a_flat_folder_of_unread_endings(tmp_path):
+    (tmp_path / "a.heic").write_bytes(b"")
+    with pytest.raises(
+        UserError, match=r"(?s)neither images nor class folders.*It has 1 \.heic, which are not read"
+    ):
+        open_folder(tmp_path, "", where="data.train_split")
+
+
+def test_long_lists_are_cut():
+    left = LeftOut()
+    for number in range(11):
+        left.add_file(f"cat/x.e{number:02}")
+    left.loops = list("edcba")
+    (note,) = left.notes("T")
+    assert "1 .e07, 3 others)" in note
+    assert "5 links to folders that are counted already (a, b, c and 2 more)" in note
+    assert [ending(name) for name in ("a.JPG", "a", "a.", "v1.2 of the whole report")] == [
+        ".jpg",
+        "without ending",
+        "without ending",
+        "without ending",
+    ]

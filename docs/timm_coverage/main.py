@@ -20,6 +20,7 @@ import torch
 
 from timm_coverage.numbers import check_numbers, representatives
 from timm_coverage.page import page
+from timm_coverage.paths import check_paths
 from timm_coverage.shapes import check_shapes
 
 if TYPE_CHECKING:
@@ -45,11 +46,16 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--page", action="store_true", help="only write coverage.md anew from coverage.json")
     parser.add_argument("--output", type=Path, default=DOCS, metavar="DIR", help="instead of docs/")
+    parser.add_argument(
+        "--paths", action="store_true", help="only try every module path of these classes as a stage"
+    )
     given = parser.parse_args(arguments)
     target, now = given.output / "coverage.json", versions()
     data = load(target)
     if given.page and not data:
         parser.error(f"there is no {target}; run it without --page")
+    if given.paths:
+        return try_paths(representatives(data["models"]), given.jobs)
     if not given.page:
         names = timm.list_models(given.models or "")
         if not names:
@@ -62,6 +68,18 @@ def main(arguments: Sequence[str]) -> int:
         write(target, data)
     (given.output / "coverage.md").write_text(page(data), encoding="utf-8")
     return 0
+
+
+def try_paths(names: Sequence[str], jobs: int) -> int:
+    """Print what module paths as stages give; the exit code is 1 if one of them is wrong."""
+    paths = overwritten = faults = 0
+    for name, record in _results(check_paths, names, jobs):
+        paths, overwritten = paths + record["paths"], overwritten + len(record["overwritten"])
+        wrong = [*record["wrong"], *record["stages"]]
+        faults += len(wrong)
+        print(name, record["paths"], "paths,", len(record["overwritten"]), "overwritten; wrong:", wrong)
+    print(f"{len(names)} models, {paths} paths, {overwritten} overwritten later in the pass, {faults} wrong")
+    return 1 if faults else 0
 
 
 def versions() -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from kdcore.errors import Problem, UserError
 from kdcore.features.layout import as_feature_map
+from kdcore.features.tap import Tap
 from kdcore.protocols import FeatureAdapter, FeatureMap, ModelOutput, Stage
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ class Extractor:
     """Runs a model once and gives `ModelOutput`.
 
     Numbered stages and the embedding come through the adapter, module paths through forward hooks that are
-    set here and taken away by `close`. A module that runs several times in a pass gives its last output.
+    set here and taken away by `close`. A module that runs several times in a pass gives its last output. Where a
+    later operation of the model changes that output in place, as a ReLU behind a batch norm does, a copy is made.
 
     Args:
         model: the model.
@@ -45,7 +47,7 @@ class Extractor:
         prepare = getattr(adapter, "prepare", None)
         if prepare is not None and (self.numbers or embedding):
             prepare(model)
-        self._taps = {path: _Tap() for path in self.paths}
+        self._taps = {path: Tap() for path in self.paths}
         self._handles: list[RemovableHandle] = [
             module.register_forward_hook(self._taps[path]) for path, module in modules.items()
         ]
@@ -55,9 +57,10 @@ class Extractor:
 
         Raises:
             UserError: a module did not run, or its output is no feature map.
+            RunFailed: an output was changed in place, and in earlier passes like this one it was not.
         """
         for tap in self._taps.values():
-            tap.open = True
+            tap.begin()
         if self.numbers or self.embedding:
             output = self.adapter.forward(self.model, images, self.numbers, self.embedding)
         else:
@@ -73,7 +76,6 @@ class Extractor:
         features = dict(output.features)
         for path, tap in self._taps.items():
             features[path] = self._feature(path, tap, images)
-            tap.close()
         return ModelOutput(output.logits, features, output.embedding)
 
     @property
@@ -92,38 +94,18 @@ class Extractor:
             handle.remove()
         self._handles = []
 
-    def _feature(self, path: str, tap: _Tap, images: Tensor) -> FeatureMap:
+    def _feature(self, path: str, tap: Tap, images: Tensor) -> FeatureMap:
         name = type(self.model).__name__
-        if not tap.caught:
+        caught, output = tap.end(f"module '{path}' of {name}")
+        if not caught:
             raise UserError(Problem("", f"module '{path}' of {name} did not run in the forward pass"))
         size = (images.shape[2], images.shape[3])
         try:
-            return as_feature_map(tap.output, self.model, size, images.shape[0])
+            return as_feature_map(output, self.model, size, images.shape[0])
         except ValueError as error:
             raise UserError(
                 Problem("", f"module '{path}' of {name} is no stage: {error}", hint="name another module")
             ) from error
-
-
-class _Tap:
-    """A forward hook that keeps a module's output during the extractor's own pass only."""
-
-    def __init__(self) -> None:
-        self.open = False
-        self.caught = False
-        self.output: Any = None
-
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self.open:
-            self.output = output
-            self.caught = True
-
-    def close(self) -> None:
-        self.open = self.caught = False
-        self.output = None
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Tap:
-        return _Tap()  # a copy of the model must not hand its features to the original's extractor
 
 
 def find_module(model: nn.Module, path: str) -> nn.Module:

@@ -21,8 +21,7 @@ def as_feature_map(output: Any, model: nn.Module, image_size: tuple[int, int], b
     Raises:
         ValueError: the output cannot be read as any of these; the message says why.
     """
-    while isinstance(output, (tuple, list)) and output:
-        output = output[0]
+    output = first_of(output)
     if not isinstance(output, Tensor):
         raise ValueError(f"it gives a {type(output).__name__}, not a tensor")
     shape = tuple(output.shape)
@@ -35,6 +34,13 @@ def as_feature_map(output: Any, model: nn.Module, image_size: tuple[int, int], b
     if _is_channels_last(shape, image_size, getattr(model, "output_fmt", None)):
         return FeatureMap(output.permute(0, 3, 1, 2))
     return FeatureMap(output)
+
+
+def first_of(output: Any) -> Any:
+    """The first of several outputs, however they are nested."""
+    while isinstance(output, (tuple, list)) and output:
+        output = output[0]
+    return output
 
 
 def _is_channels_last(shape: tuple[int, ...], image_size: tuple[int, int], layout: object) -> bool:

@@ -17,6 +17,8 @@ TRAPS = (
     "levit_128s",
     "crossvit_tiny_240",
 )
+# small ones that change outputs of their modules in place
+IN_PLACE = ("test_nfnet", "test_byobnet", "test_resnet", "efficientvit_m0")
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,7 @@ def coverage(root):
         import timm_coverage.numbers
         import timm_coverage.page
         import timm_coverage.pair
+        import timm_coverage.paths
         import timm_coverage.shapes
     finally:
         sys.path.pop(0)
@@ -63,6 +66,19 @@ def test_every_classifier_works_with_every_method(data):
 def test_shapes(coverage, name):
     record = coverage.shapes.check_shapes(name)
     assert {"failures", "lost", "excluded"}.isdisjoint(record), record
+
+
+@pytest.mark.parametrize("name", dict.fromkeys((*CLASSIFIERS, *IN_PLACE)))
+def test_module_paths(coverage, name):
+    record = coverage.paths.check_paths(name)
+    assert (record["wrong"], record["stages"]) == ([], [])
+    assert record["overwritten"] or name not in IN_PLACE
+
+
+def test_a_path_that_is_wrong_is_found(coverage, monkeypatch):
+    monkeypatch.setattr(coverage.paths.Tap, "end", lambda self, where: (True, self.output))
+    record = coverage.paths.check_paths("test_resnet")
+    assert record["wrong"] == record["overwritten"] != []
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)

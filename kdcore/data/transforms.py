@@ -20,7 +20,8 @@ from kdcore.data.keyed import NUMPY, PYTHON, TORCH
 from kdcore.data.modes import eight_bits
 from kdcore.data.normalise import Normalise
 from kdcore.data.steps import ArraySteps, PadCrop, PilSteps, Steps
-from kdcore.errors import Problem, UserError
+from kdcore.errors import UserError
+from kdcore.spec.augment import auto_augment_problem
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -104,27 +105,20 @@ def _shorter_side(size: tuple[int, int], interpolation: str) -> Any:
 
 
 def _auto_augment(policy: str, input: InputConfig) -> Any:
+    problem = auto_augment_problem(policy)
+    if problem is not None:
+        raise UserError(problem)
     fill = tuple(min(255, round(255 * value)) for value in input.mean)
     params = {
         "translate_const": int(min(input.image_size) * 0.45),
         "img_mean": fill if len(fill) > 1 else fill[0],
         "interpolation": str_to_pil_interp(input.interpolation),  # type: ignore[no-untyped-call]
     }
-    try:
-        if policy.startswith("rand"):
-            return rand_augment_transform(policy, params)
-        if policy.startswith("augmix"):
-            return augment_and_mix_transform(policy, {**params, "translate_pct": 0.3})
-        return auto_augment_transform(policy, params)
-    except Exception as error:  # timm asserts, or fails somewhere while it takes the string apart
-        raise UserError(
-            Problem(
-                "data.augment.auto_augment",
-                f"timm does not understand it{f': {error}' if str(error) else ''}",
-                value=policy,
-                allowed="'original', 'v0', '3a', 'rand-m9-mstd0.5', 'augmix-m5-w4-d2' and the like",
-            )
-        ) from error
+    if policy.startswith("rand"):
+        return rand_augment_transform(policy, params)
+    if policy.startswith("augmix"):
+        return augment_and_mix_transform(policy, {**params, "translate_pct": 0.3})
+    return auto_augment_transform(policy, params)
 
 
 class ToMode:

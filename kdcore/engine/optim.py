@@ -161,6 +161,9 @@ def _contradictions(spec: SchedulerSpec, epochs: int, decaying: int) -> Iterator
     if spec.name == "plateau" and spec.per_step:
         message = "'plateau' looks at the accuracy after each epoch and cannot change the learning rate in each step"
         yield Problem("scheduler.per_step", message, True, "false")
+    if spec.name == "step" and spec.decay_epochs is not None and spec.decay_epochs < 1:
+        message = "'step' decays once an epoch at most"
+        yield Problem("scheduler.decay_epochs", message, spec.decay_epochs, "1 or more")
     if spec.name == "multistep" and not spec.decay_milestones:
         message = "'multistep' needs the epochs after which the learning rate decays"
         yield Problem(

@@ -10,6 +10,7 @@ import torch
 from kdcore.engine.optim import build_optimizer, build_scheduler
 from kdcore.engine.optimizer_trial import try_optimizer
 from kdcore.engine.prepare import Prepared, Splits, open_splits, prepare
+from kdcore.engine.schedule_trial import try_schedule
 from kdcore.engine.sharding import problems as sharding_problems
 from kdcore.errors import Problem, UserError
 from kdcore.spec.trackers import missing_libraries
@@ -98,7 +99,11 @@ def _check_training(loaded: LoadedSpec, prepared: Prepared) -> tuple[str, ...]:
         trial = try_optimizer(spec.optimizer, prepared.distillation.parameters())
         problems, warnings = problems + list(trial.problems), trial.warnings
         steps = -(-prepared.train.batches_per_epoch // spec.train.accumulate)
-        build_scheduler(spec.scheduler, optimizer, epochs=spec.train.epochs, steps_per_epoch=steps)
+        epochs = spec.train.epochs
+        scheduler = build_scheduler(spec.scheduler, optimizer, epochs=epochs, steps_per_epoch=steps)
+        if scheduler is not None:
+            told = try_schedule(spec.scheduler, scheduler, optimizer, epochs, steps)
+            warnings += () if told is None else (told,)
     except UserError as error:
         problems += error.problems
     if problems:

@@ -18,6 +18,7 @@ from kdcore.models.architecture import (
     default_size,
     find_architecture,
 )
+from kdcore.models.budget import bounded, check_numbers
 from kdcore.models.checkpoints import read_weights
 from kdcore.models.input import input_of
 from kdcore.models.size_warnings import size_warnings
@@ -99,7 +100,8 @@ def build_model(
     if isinstance(architecture, TimmArchitecture):
         size = size or default_size(architecture, spec.small_input)
         warnings = _check_pretrained(architecture, num_classes, teacher, where) if spec.pretrained else ()
-        with device:
+        check_numbers(spec.options, where)
+        with device, bounded(spec.model, spec.options, where):
             model = architecture.create(
                 num_classes,
                 in_chans,
@@ -114,7 +116,7 @@ def build_model(
     else:
         _refuse_pretrained(spec, architecture, where)
         warnings = ()
-        with device:
+        with device, bounded(spec.model, spec.options, where):
             model = architecture.create(num_classes, in_chans, spec.options, spec.small_input, where)
         own_input = input_of(getattr(model, "pretrained_cfg", None) or _PLAIN, size, in_chans)
     if config is not None and config.in_chans == in_chans:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdcore.errors import Problem, UserError
+from kdcore.spec.augment import auto_augment_problem
 from kdcore.spec.datasets import check_dataset, dataset_options
+from kdcore.spec.limits import too_large
 from kdcore.spec.model_options import RESERVED_OPTIONS
 from kdcore.spec.models import DistillerSpec, ModelSpec, RunSpec, TeacherCacheSpec, TeacherSpec
 from kdcore.spec.names import check_model, check_optimizer, check_scheduler
@@ -68,6 +70,10 @@ class Checker:
         self._add(check_optimizer(spec.optimizer.name, "optimizer.name"))
         self._add(check_scheduler(spec.scheduler.name, "scheduler.name"))
         self._add(check_trackers(spec.trackers))
+        if spec.data.augment.auto_augment is not None:
+            problem = auto_augment_problem(spec.data.augment.auto_augment)
+            self._add([] if problem is None else [problem])
+        self._add(too_large(spec))
         self._add(self._together())
         self._add(self._directory())
         self._weigh_task()
@@ -166,6 +172,10 @@ class Checker:
                 message = f"data.{name} pairs the images of a batch, which needs an even number of them"
                 yield Problem("train.batch_size", message, spec.train.batch_size)
                 break
+        lowest, rate = spec.scheduler.min_lr, spec.optimizer.lr
+        if lowest > rate and spec.scheduler.name != "none" and not self.wrong("optimizer.lr"):
+            message = f"the lowest learning rate is above optimizer.lr = {rate:g}"
+            yield Problem("scheduler.min_lr", message, lowest, f"a number from 0 to {rate:g}")
         shared = spec.scheduler.warmup_epochs + spec.scheduler.cooldown_epochs
         if spec.scheduler.name != "none" and shared >= spec.train.epochs and not self.wrong("train.epochs"):
             left = f"which leaves none of train.epochs = {spec.train.epochs}"

@@ -114,7 +114,9 @@ class DataSpec(Section):
         None, ge=1, description="Evaluate on so many samples only, drawn likewise; null: on all."
     )
     num_classes: Int | None = Field(
-        None, ge=2, description="K, where the dataset does not tell it (streams, unlabelled images)."
+        None,
+        ge=2,
+        description="K, where the dataset does not tell it (streams, unlabelled images).",
     )
     image_size: Int | None = Field(
         None, ge=8, description="Side of the student's input in pixels; null: the student's own."
@@ -130,7 +132,7 @@ class DataSpec(Section):
     )
     crop_pct: Float | None = Field(
         None,
-        gt=0,
+        ge=0.01,
         le=1,
         description="Part of the image that evaluation crops; null: the student's, 1 up to 64 px.",
     )
@@ -333,7 +335,7 @@ class SchedulerSpec(Section):
     decay_milestones: tuple[Int, ...] = Field(
         (150, 180, 210), description="'multistep' decays after so many epochs, as the papers count them."
     )
-    decay_rate: Float = Field(0.1, gt=0, le=1, description="Factor of a decay.")
+    decay_rate: Float = Field(0.1, gt=0, le=1, description="Factor of a decay; for 'poly' the power.")
     cooldown_epochs: Int = Field(
         0, ge=0, description="The last so many epochs keep the lowest learning rate."
     )

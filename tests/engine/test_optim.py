@@ -8,6 +8,7 @@ from torch import nn
 from kdcore.engine.checkpoint import Checkpoints
 from kdcore.engine.optim import build_optimizer, build_scheduler
 from kdcore.engine.optimizer_trial import try_optimizer
+from kdcore.engine.schedule_trial import try_schedule
 from kdcore.engine.sharding import spread_optimizer
 from kdcore.errors import UserError
 from kdcore.spec import installed
@@ -273,9 +274,45 @@ def test_no_schedule():
     ("plateau", {"per_step": True}, "scheduler.per_step"),
     ("multistep", {"decay_milestones": ()}, "scheduler.decay_milestones"),
     ("wsd", {"decay_epochs": 20.0}, "scheduler.decay_epochs"),
+    ("step", {"decay_epochs": 1e-320}, "scheduler.decay_epochs"),
     ("cosine", {"warmup_epochs": 5, "cooldown_epochs": 3}, "scheduler.warmup_epochs"),
 ])  # fmt: skip
 def test_schedules_that_cannot_be(name, options, where):
     with pytest.raises(UserError) as caught:
         schedule(name, options)
     assert [problem.where for problem in caught.value.problems] == [where]
+
+
+def tried(name, **options):
+    optimizer, scheduler = schedule(name, options)
+    return try_schedule(
+        SchedulerSpec(name=name, **{**DECAYS, **options}), scheduler, optimizer, EPOCHS, PER_EPOCH
+    )
+
+
+@pytest.mark.parametrize("options", SCHEDULES)
+@pytest.mark.parametrize("name", sorted(installed.schedulers() - {"none"}))
+def test_the_trial_has_nothing_against_a_schedule(name, options):
+    assert (
+        tried(name, **{**options, "per_step": options.get("per_step", False) and name != "plateau"}) is None
+    )
+
+
+def test_the_trial_tells_of_a_schedule_that_changes_nothing():
+    assert "(150, 180) come after that" in tried("multistep", decay_milestones=(150, 180))
+    assert "after each 90 epochs" in tried("step", decay_epochs=None)
+
+
+@pytest.mark.parametrize("rate", [float("nan"), float("inf"), -1.0])
+def test_the_trial_refuses_what_is_no_learning_rate(rate):
+    optimizer, scheduler = schedule("cosine", {})
+    scheduler._get_lr = lambda epoch: [rate if epoch == 5 else 0.1] * len(optimizer.param_groups)
+    with pytest.raises(UserError, match="'cosine' gives a learning rate of"):
+        try_schedule(SchedulerSpec(name="cosine"), scheduler, optimizer, EPOCHS, PER_EPOCH)
+
+
+def test_the_trial_says_where_a_schedule_fails():
+    optimizer, scheduler = schedule("cosine", {})
+    scheduler._get_lr = lambda epoch: [0.1 / (3 - epoch)] * len(optimizer.param_groups)
+    with pytest.raises(UserError, match="fails in epoch 4: float division by zero"):
+        try_schedule(SchedulerSpec(name="cosine"), scheduler, optimizer, EPOCHS, PER_EPOCH)

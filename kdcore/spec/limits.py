@@ -1,0 +1,37 @@
+"""Values that no run has, though their types allow them: they would take all memory, or never come to an end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kdcore.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kdcore.spec.models import RunSpec
+
+_MOST: Final = {
+    "data.image_size": 16_384,
+    "data.num_classes": 10_000_000,
+    "data.workers": 1024,
+    "data.mixup": 1000,
+    "data.cutmix": 1000,
+    "data.augment.padding": 4096,
+    "data.augment.color_jitter": 10,
+    "teacher.image_size": 16_384,
+    "train.epochs": 1_000_000,
+    "train.batch_size": 1_048_576,
+    "train.accumulate": 1_000_000,
+    "teacher_cache.augmentations": 1_000_000,
+}
+
+
+def too_large(spec: RunSpec) -> Iterator[Problem]:
+    """A problem for each value above what is allowed."""
+    for where, most in _MOST.items():
+        value: object = spec
+        for name in where.split("."):
+            value = getattr(value, name, None)
+        if isinstance(value, int | float) and value > most:
+            yield Problem(where, "this number is too large", value=value, allowed=f"up to {most:,}")

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from kdcore.text import message, printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -29,15 +31,16 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        text = f"{self.where}: {self.message}" if self.where else self.message
+        told = printable(self.message)
+        text = f"{printable(self.where)}: {told}" if self.where else told
         if self.value is not _ABSENT:
             text += f" (got {shown(self.value)})"
         if self.nearest is not None:
-            text += f"\n    did you mean {self.nearest!r}?"
+            text += f"\n    did you mean {printable(repr(self.nearest))}?"
         if self.allowed is not None:
-            text += f"\n    allowed: {self.allowed}"
+            text += f"\n    allowed: {message(self.allowed)}"
         if self.hint is not None:
-            text += f"\n    {self.hint}"
+            text += f"\n    {message(self.hint)}"
         return text
 
     def as_dict(self) -> dict[str, Any]:
@@ -56,6 +59,9 @@ class KdError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        return message(super().__str__())
+
 
 class UserError(KdError):
     """What the user gave is wrong: spec, flag, file or plugin. Carries every problem that was found."""
@@ -65,6 +71,9 @@ class UserError(KdError):
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
 
 
 class RunFailed(KdError):
@@ -102,7 +111,7 @@ def shown(value: Any) -> str:
     try:
         text = json.dumps(value)
     except (TypeError, ValueError):
-        text = repr(value)
+        text = printable(repr(value))
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 

@@ -28,6 +28,8 @@ from kdcore.cli.report import report
 from kdcore.cli.run import run
 from kdcore.cli.schema import schema
 from kdcore.cli.show import show
+from kdcore.cli.streams import command_streams
+from kdcore.cli.threads import leave_threads
 from kdcore.cli.validate import validate
 from kdcore.errors import KdError, UserError
 from kdcore.plugins import get_plugins
@@ -38,7 +40,7 @@ COMPLETE = "_KD_COMPLETE"  # the variable by which a shell asks for completions
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"kd {kdcore.__version__}")
+        output.say(f"kd {kdcore.__version__}")
         raise typer.Exit
 
 
@@ -100,34 +102,46 @@ app = application()
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code: 0, 1, 2, 129, 130 or 143."""
+    own_process = arguments is None
+    if COMPLETE in os.environ:  # a shell waits for completions: nothing else is printed, and by nobody else
+        sys.exit(_run(arguments))
+    with command_streams(until_exit=own_process):
+        code = _run(arguments)
+    if own_process:
+        leave_threads(code)
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run the command line; the exit code."""
     try:
         try:
-            command = typer.main.get_command(
-                _quick_or_whole(sys.argv[1:] if arguments is None else arguments)
-            )
+            given = sys.argv[1:] if arguments is None else arguments
+            command = typer.main.get_command(_quick_or_whole(given))
             command(args=arguments, prog_name="kd")
+        except SystemExit as ended:
+            code = ended.code
+            return code if isinstance(code, int) else 0 if code is None else 1
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:
-        # the reader has gone; what is left in the buffer must not fail again when Python ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except BrokenPipeError:  # the reader has gone
+        return 1
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
     except UserError as error:
         output.print_problems(error.problems)
         _blame_cause(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KdError as error:
         output.print_error(str(error))
         _blame_cause(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except Exception as error:
         from kdcore.cli.blame import print_unexpected
 
         print_unexpected(error)
-        sys.exit(1)
-    sys.exit(0)
+        return 1
+    return 0
 
 
 def _blame_cause(error: KdError) -> None:

@@ -6,10 +6,12 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
+from kdcore.cli.output import say
 from kdcore.plugins import get_plugins
 from kdcore.plugins.importing import cause
 from kdcore.plugins.switches import CORE, DISABLE
 from kdcore.plugins.targets import role_of
+from kdcore.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 def print_unexpected(error: BaseException) -> None:
     """Print the traceback on stderr, and whose code it runs through, if it is a plugin's."""
-    traceback.print_exception(error, file=sys.stderr)
+    text = "".join(traceback.format_exception(error))
+    sys.stderr.write(printable(text, lines=True))
     print_blamed(error)
 
 
@@ -35,11 +38,11 @@ def print_blamed(error: BaseException) -> None:
         f"{role_of(entry)} '{entry.name}'" for entry in plugin.entries if _module(entry.target) == module
     ]
     within = f", {' or '.join(things)}" if things else ""
-    print(
+    say(
         f"This happened in plugin {plugin.label}{within}: {cause(error)}\n"
         f"    to see where it is: kd plugins {plugin.name}\n"
         f"    to go on without it: {DISABLE}={plugin.distribution}",
-        file=sys.stderr,
+        err=True,
     )
 
 

@@ -33,7 +33,7 @@ def list_caches(
         output.print_json([info.as_dict() for info in found])
         return
     if not found:
-        typer.echo("there are none")
+        output.say("there are none")
         return
     rows = []
     for info in found:
@@ -52,7 +52,7 @@ def list_caches(
                 str(info.path),
             )
         )
-    typer.echo(output.table(("teacher", "samples x augm.", "content", "filled", "on disk", "path"), rows))
+    output.say_all(output.table(("teacher", "samples x augm.", "content", "filled", "on disk", "path"), rows))
 
 
 def show_cache(path: CachePath, as_json: JsonFlag = False) -> None:
@@ -68,19 +68,19 @@ def show_cache(path: CachePath, as_json: JsonFlag = False) -> None:
         output.print_error(f"{path}: {info.problem}")
         raise typer.Exit(2)
     about = info.manifest
-    typer.echo(f"teacher   {about.teacher}, weights {about.identity['teacher']['weights'][:12]}")
+    output.say(f"teacher   {about.teacher}, weights {about.identity['teacher']['weights'][:12]}")
     data = about.identity["data"]
     size = "x".join(map(str, data["image_size"]))
-    typer.echo(f"data      {about.dataset}, split {data['split']}, {about.samples:,} samples of {size}")
-    typer.echo(
+    output.say(f"data      {about.dataset}, split {data['split']}, {about.samples:,} samples of {size}")
+    output.say(
         f"rows      {info.filled:,} of {about.rows:,} filled: {about.augmentations} augmentations each"
     )
     for field in about.fields:
         shape = "x".join(map(str, field.shape))
-        typer.echo(f"          {field.name} {shape} {field.dtype}, {readable(field.row_bytes)} a row")
-    typer.echo(f"seed      {about.identity['seed']}, teacher in {about.identity['precision']}")
-    typer.echo(f"made      {about.created} by kdcore {about.kdcore}")
-    typer.echo(f"on disk   {readable(info.bytes_used)}")
+        output.say(f"          {field.name} {shape} {field.dtype}, {readable(field.row_bytes)} a row")
+    output.say(f"seed      {about.identity['seed']}, teacher in {about.identity['precision']}")
+    output.say(f"made      {about.created} by kdcore {about.kdcore}")
+    output.say(f"on disk   {readable(info.bytes_used)}")
 
 
 def check_cache(path: CachePath, as_json: JsonFlag = False) -> None:
@@ -97,7 +97,7 @@ def check_cache(path: CachePath, as_json: JsonFlag = False) -> None:
         told = (
             f"{len(damaged):,} of them are damaged and will be computed again" if damaged else "all are whole"
         )
-        typer.echo(f"{info.filled:,} rows are filled; {told}")
+        output.say(f"{info.filled:,} rows are filled; {told}")
     if not checked.ok:
         raise typer.Exit(1)
 
@@ -119,7 +119,7 @@ def remove_cache(
         if yes or typer.confirm(f"delete {info.path} ({readable(info.bytes_used)})?", err=True):
             remove(info.path)
             if not as_json:
-                typer.echo(f"deleted {info.path}")
+                output.say(f"deleted {info.path}")
     if as_json:
         output.print_json([str(info.path) for info in found if not info.path.exists()])
 

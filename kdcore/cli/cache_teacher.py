@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
+from kdcore.cli.output import JsonFlag, kept_in, print_json, say, stdout_for_the_result
 
 
 def cache_teacher(
@@ -38,5 +38,6 @@ def cache_teacher(
     if as_json:
         print_json({**result.__dict__, "path": str(result.path)})
     else:
-        typer.echo(f"{result.rows:,} rows, {result.computed:,} of them new, {result.size_bytes:,} bytes")
-        typer.echo(f"in       {result.path}")
+        with kept_in(result.path):
+            say(f"{result.rows:,} rows, {result.computed:,} of them new, {result.size_bytes:,} bytes")
+            say(f"in       {result.path}")

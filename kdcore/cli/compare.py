@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
+from kdcore.cli.output import JsonFlag, kept_in, print_json, say, say_all, stdout_for_the_result
 
 
 def compare(
@@ -96,7 +96,8 @@ def compare(
         from kdcore.comparison.table import for_terminal
 
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        typer.echo(for_terminal(result, width=width))
-        typer.echo(f"in {result.directory}: comparison.html, table.csv, table.md, table.tex, comparison.json")
+        with kept_in(result.directory):
+            say_all(for_terminal(result, width=width).split("\n"))
+            say(f"in {result.directory}: comparison.html, table.csv, table.md, table.tex, comparison.json")
     if result.failures():
         raise typer.Exit(1)

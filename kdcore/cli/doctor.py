@@ -26,7 +26,7 @@ def doctor(as_json: JsonFlag = False) -> None:
     if as_json:
         output.print_json(_as_dict(report))
     else:
-        typer.echo(_text(report))
+        output.say_all(_lines(report))
     if not report.ok:
         raise typer.Exit(1)
 
@@ -35,14 +35,13 @@ def _as_dict(report: DoctorReport) -> dict[str, Any]:
     return {"ok": report.ok, **report.__dict__, "plugins": [as_dict(info) for info in report.plugins]}
 
 
-def _text(report: DoctorReport) -> str:
+def _lines(report: DoctorReport) -> list[str]:
     from kdcore.examination import readable_size
 
     lines = [output.bold("versions")]
     lines += [f"  {name:<12} {found or '(missing)'}" for name, found in report.versions.items()]
     lines += ["", output.bold("devices"), *(f"  {device}" for device in report.devices or ["(none found)"])]
-    lines += ["", output.bold("plugins"), plugin_table(report.plugins, indent="  ")]
+    lines += ["", output.bold("plugins"), *plugin_table(report.plugins, indent="  ")]
     lines += ["", output.bold("disk"), f"  {readable_size(report.free_bytes)} free in {Path.cwd()}", ""]
     lines += [f"note: {note}" for note in report.notes]
-    lines += [f"wrong: {problem}" for problem in report.problems] or ["nothing is wrong"]
-    return "\n".join(lines)
+    return [*lines, *([f"wrong: {problem}" for problem in report.problems] or ["nothing is wrong"])]

@@ -12,6 +12,8 @@ from kdcore.cli import output as out
 from kdcore.cli.export import Best, Ema, chosen_weights
 from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
 from kdcore.errors import Problem, UserError
+from kdcore.terminal import raw
+from kdcore.text import printable
 
 if TYPE_CHECKING:
     from kdcore.evaluation.result import EvalResult, ModelScores
@@ -186,19 +188,20 @@ def rows(result: EvalResult) -> list[tuple[str, ...]]:
 
 def _print(result: EvalResult) -> None:
     header = ("", "student", "teacher", "student / teacher") if result.teacher is not None else ("", "")
-    typer.echo(title(result))
+    out.say(title(result))
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(*header, show_header=result.teacher is not None)
         for row in rows(result):
-            table.add_row(*row)
-        Console().print(table)
+            table.add_row(*(Text(printable(cell)) for cell in row))
+        Console(file=raw(sys.stdout)).print(table)
     else:
-        typer.echo(out.table(header, rows(result)))
+        out.say_all(out.table(header, rows(result)))
     if result.student.speed:
-        typer.echo(f"speed: medians (and quartiles) on {result.machine}; 1 MAC = 2 FLOPs")
+        out.say(f"speed: medians (and quartiles) on {result.machine}; 1 MAC = 2 FLOPs")
 
 
 def _row(label: str, student: ModelScores, teacher: ModelScores | None, value: Any) -> tuple[str, ...]:

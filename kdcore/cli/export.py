@@ -68,7 +68,7 @@ def export(
     if as_json:
         print_json(result.as_dict())
     else:
-        typer.echo("\n".join(describe(result)))
+        out.say_all(describe(result))
 
 
 def chosen_weights(ema: bool, best: bool) -> Which:

@@ -86,8 +86,8 @@ def init(
         output.print_json({"files": [str(path) for path in made.files], "spec": made.spec})
         return
     for path in made.files:
-        typer.echo(f"wrote {path}")
-    typer.echo(f"next: kd run {file}")
+        output.say(f"wrote {path}")
+    output.say(f"next: kd run {file}")
 
 
 def _asker(flags: Mapping[str, str | None], *, ask: bool) -> Ask:

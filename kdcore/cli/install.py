@@ -100,7 +100,7 @@ def _check(names: list[str]) -> None:
 
 def _run(command: list[str], dry_run: bool) -> bool:
     if dry_run:
-        typer.echo(" ".join(command))
+        output.say(" ".join(command))
         return False
     with output.stdout_for_the_result():
         code = subprocess.run(command, check=False).returncode  # noqa: S603  # no shell, names checked

@@ -6,9 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from kdcore.cli.output import JsonFlag, print_json, table
+from kdcore.cli.output import JsonFlag, print_json, say_all, table
 from kdcore.plugins import get_plugins
 
 if TYPE_CHECKING:
@@ -63,7 +61,7 @@ def _show(found: Sequence[Provided[Any]], columns: dict[str, Callable[[Any], str
         ]
         for item in found
     ]
-    typer.echo(table(["name", *columns, "plugin", "summary"], rows))
+    say_all(table(["name", *columns, "plugin", "summary"], rows))
 
 
 def _classes(models: Sequence[str]) -> str:

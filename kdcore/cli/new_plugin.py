@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kdcore.cli.output import JsonFlag, print_json
+from kdcore.cli.output import JsonFlag, print_json, say, say_all
 from kdcore.errors import Problem, UserError
 
 
@@ -60,10 +60,10 @@ def new_plugin(
     if as_json:
         print_json({"path": str(made.path), "files": [str(file) for file in made.files]})
         return
-    typer.echo(f"made {made.path}")
+    say(f"made {made.path}")
     for file in made.files:
-        typer.echo(f"  {file}")
-    typer.echo(f'next:\n  cd {made.path}\n  pip install -e ".[test]"\n  pytest\n  kd run spec.json')
+        say(f"  {file}")
+    say_all(["next:", f"  cd {made.path}", '  pip install -e ".[test]"', "  pytest", "  kd run spec.json"])
 
 
 def _ask(question: str, where: str, default: str | None) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kdcore.showing.options import OptionInfo
 
 
-def as_table(options: Sequence[OptionInfo]) -> str:
+def as_table(options: Sequence[OptionInfo]) -> list[str]:
     """A row for each option."""
     cells = [
         [item.name, item.type, "(required)" if item.required else json.dumps(item.default), item.meaning]

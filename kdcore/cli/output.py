@@ -5,89 +5,122 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, TextIO
+from pathlib import Path
+from typing import Annotated, Any, Final, TextIO
 
 import typer
 
+from kdcore.cli.streams import OutputLost
 from kdcore.errors import Problem
+from kdcore.terminal import SafeStream
+from kdcore.text import json_safe, message, printable
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
-_STYLES = {"bold": "1", "dim": "2", "red": "31", "yellow": "33", "green": "32"}
+# characters that no text has (Unicode keeps them for a program's own use) mark the styles until they are printed
+_STYLES: Final = {"bold": "\ufdd1", "red": "\ufdd2", "yellow": "\ufdd3"}
+_END: Final = "\ufdd0"
+_CODES: Final = {_END: "0", _STYLES["bold"]: "1", _STYLES["red"]: "31", _STYLES["yellow"]: "33"}
 _NARROWEST = 24  # columns that the last, wrapped cell of a row has at least
+
+
+def say(text: object = "", *, err: bool = False) -> None:
+    """Print a line for people: with its styles on a terminal, and visible escapes for what a terminal would obey.
+
+    More lines are possible where each is indented by four spaces, as those of a `Problem` are.
+    """
+    stream = sys.stderr if err else sys.stdout
+    marks = {mark: f"\x1b[{code}m" for mark, code in _CODES.items()} if _has_styles(stream) else {}
+    parts = re.split(f"([{''.join(_CODES)}])", str(text))
+    line = "".join(marks.get(part, "") if part in _CODES else message(part) for part in parts)
+    if isinstance(stream, SafeStream):
+        stream.put(f"{line}\n")
+    else:
+        stream.write(f"{line}\n")
+
+
+def say_all(lines: Iterable[object]) -> None:
+    """Print lines for people."""
+    for line in lines:
+        say(line)
 
 
 def print_json(value: Any) -> None:
     """Print a result as JSON."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    sys.stdout.write(json_safe(text) + "\n")
+
+
+def stdout_for_the_result() -> contextlib.redirect_stdout[TextIO]:
+    """Send to stderr what is printed meanwhile, so that stdout has the result alone."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 @contextlib.contextmanager
-def stdout_for_the_result() -> Iterator[None]:
-    """Send to stderr what is printed meanwhile, by C++ libraries too, so that stdout has the result alone."""
-    sys.stdout.flush()
-    kept = None
-    with contextlib.suppress(OSError):  # a process may have been started without a stdout
-        kept = os.dup(1)
-        os.dup2(2, 1)
+def kept_in(folder: Path) -> Iterator[None]:
+    """Print what is also in files: where nobody can read it, the work is done all the same."""
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        if kept is not None:
-            os.dup2(kept, 1)
-            os.close(kept)
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        pass
+    except OutputLost as error:
+        warn_all([f"{error}; the result is in {folder}"])
 
 
 def warn_all(lines: Iterable[str]) -> None:
     """Print warning lines."""
     for line in lines:
-        print(f"{styled('warning:', 'yellow', sys.stderr)} {line}", file=sys.stderr)
+        say(f"{styled('warning:', 'yellow')} {line}", err=True)
 
 
 def print_error(text: str) -> None:
     """Print what ended the command."""
-    print(f"{styled('error:', 'red', sys.stderr)} {text}", file=sys.stderr)
+    say(f"{styled('error:', 'red')} {text}", err=True)
 
 
 def print_problems(problems: Sequence[Problem]) -> None:
-    """Print everything that the user has to mend, numbered if it is more than one thing."""
+    """Print everything that the user has to correct, numbered if it is more than one thing."""
     if len(problems) == 1:
         print_error(str(problems[0]))
         return
     print_error(f"{len(problems)} problems")
     for number, problem in enumerate(problems, 1):
-        print(f"{number}. {problem}", file=sys.stderr)
+        say(f"{number}. {problem}", err=True)
 
 
-def styled(text: str, style: str, stream: TextIO) -> str:
-    """The text in this style if the stream is a terminal that has not asked for none."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
-        return text
-    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
+def styled(text: str, style: str) -> str:
+    """The text in this style where `say` prints it on a terminal that has not asked for none."""
+    return f"{_STYLES[style]}{text}{_END}"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
-    """Aligned columns; in a terminal the last one is wrapped, elsewhere every row is one line."""
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    lines = [_row(row, widths, indent) for row in rows]
-    head = styled(_row(header, widths, indent), "bold", sys.stdout)
-    return "\n".join([head, *lines])
+def _has_styles(stream: Any) -> bool:
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and bool(stream.isatty())
 
 
-def _row(cells: Sequence[str], widths: Sequence[int], indent: str) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "") -> list[str]:
+    """Lines of aligned columns; in a terminal the last one is wrapped, elsewhere every row is one line."""
+    safe = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in (header, *safe)) for column in range(len(header))]
+    heads = [styled(line, "bold") for line in _row(header, widths, indent)]
+    return [*heads, *(line for row in safe for line in _row(row, widths, indent))]
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], indent: str) -> list[str]:
     fixed = [cell.ljust(width) for cell, width in zip(cells[:-1], widths[:-1], strict=True)]
     start = indent + "".join(f"{cell}  " for cell in fixed)
     if not sys.stdout.isatty():
-        return (start + cells[-1]).rstrip()
+        return [(start + cells[-1]).rstrip()]
     room = max(shutil.get_terminal_size().columns - len(start), _NARROWEST)
     wrapped = textwrap.wrap(cells[-1], room, break_on_hyphens=False) or [""]
-    return f"\n{' ' * len(start)}".join([start + wrapped[0], *wrapped[1:]]).rstrip()
+    rest = [" " * len(start) + line for line in wrapped[1:]]
+    return [(start + wrapped[0]).rstrip(), *rest]
 
 
 def bold(text: str) -> str:
     """A heading on stdout."""
-    return styled(text, "bold", sys.stdout)
+    return styled(printable(text), "bold")

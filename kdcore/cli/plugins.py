@@ -46,14 +46,15 @@ def plugins(
     if as_json:
         output.print_json([as_dict(info) for info in shown])
     elif name is None:
-        typer.echo(plugin_table(shown))
+        output.say_all(plugin_table(shown))
     else:
-        typer.echo("\n\n".join(_details(info) for info in shown))
+        for number, info in enumerate(shown):
+            output.say_all(["", *_details(info)] if number else _details(info))
     if strict() and any(info.status == "broken" for info in shown):
         raise typer.Exit(2)
 
 
-def plugin_table(infos: Sequence[PluginInfo], indent: str = "") -> str:
+def plugin_table(infos: Sequence[PluginInfo], indent: str = "") -> list[str]:
     """One row per plugin."""
     rows = [
         [info.name, info.distribution, info.version, info.status, info.error or adds(info)] for info in infos
@@ -93,7 +94,7 @@ def _named(name: str, infos: Sequence[PluginInfo]) -> list[PluginInfo]:
     )
 
 
-def _details(info: PluginInfo) -> str:
+def _details(info: PluginInfo) -> list[str]:
     from kdcore.plugins.health import editable_folder  # it reads requirements, which no list needs
 
     folder = editable_folder(info.distribution)
@@ -112,5 +113,5 @@ def _details(info: PluginInfo) -> str:
     }
     lines = [f"{key:<12} {value}" for key, value in fields.items() if value]
     if info.traceback:
-        lines += ["", info.traceback.rstrip()]
-    return "\n".join(lines)
+        lines += ["", *info.traceback.rstrip().split("\n")]
+    return lines

@@ -55,6 +55,6 @@ def push(
     if as_json:
         print_json(result.as_dict())
     elif result.path is not None:
-        typer.echo(f"nothing was pushed; what would be is in {result.path}")
+        out.say(f"nothing was pushed; what would be is in {result.path}")
     else:
-        typer.echo(f"pushed to {result.url}")
+        out.say(f"pushed to {result.url}")

@@ -6,9 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-import typer
-
-from kdcore.cli.output import JsonFlag, bold, print_json, table
+from kdcore.cli.output import JsonFlag, bold, print_json, say_all, table
 from kdcore.recipes import Recipe, recipes
 
 
@@ -21,7 +19,7 @@ def list_recipes(as_json: JsonFlag = False) -> None:
     if as_json:
         print_json([recipe_dict(recipe) for recipe in found])
         return
-    typer.echo(table(["name", "for", "summary"], [[item.name, item.use, item.summary] for item in found]))
+    say_all(table(["name", "for", "summary"], [[item.name, item.use, item.summary] for item in found]))
 
 
 def recipe_dict(recipe: Recipe) -> dict[str, Any]:
@@ -29,17 +27,20 @@ def recipe_dict(recipe: Recipe) -> dict[str, Any]:
     return asdict(recipe)
 
 
-def recipe_text(recipe: Recipe) -> str:
+def recipe_lines(recipe: Recipe) -> list[str]:
     """A recipe for people: its values as a spec's, what it has for single distillers, and where all that is from."""
     lines = [f"{bold(recipe.name)}: recipe for {recipe.use}", recipe.summary, ""]
     for source in recipe.sources:
         lines += [f"from     {source.title}", f"         {source.url}: {', '.join(source.files)}"]
-    lines += ["", bold("its values, which hold where a spec has none"), json_by_sections(recipe.spec)]
+    lines += [
+        "",
+        bold("its values, which hold where a spec has none"),
+        *json_by_sections(recipe.spec).splitlines(),
+    ]
     for name, part in recipe.distillers.items():
         lines += ["", f"{bold(name)}, from {part.source}"]
         lines += [_compact({"distiller": part.options} if part.options else {}, part.spec)]
-    lines += ["", bold("in a spec"), json.dumps({"recipe": recipe.name})]
-    return "\n".join(lines)
+    return [*lines, "", bold("in a spec"), json.dumps({"recipe": recipe.name})]
 
 
 def json_by_sections(sections: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
+from kdcore.cli.output import JsonFlag, print_json, say, stdout_for_the_result
 
 
 def report(
@@ -52,5 +52,5 @@ def report(
         )
         return
     for note in result.notes:
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(result.path)
+        say(f"note: {note}", err=True)
+    say(result.path)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
+from kdcore.cli.output import JsonFlag, kept_in, print_json, say_all, stdout_for_the_result
 
 
 def run(
@@ -76,9 +76,8 @@ def run(
 
         print_json(finite({"directory": str(result.directory), **result.summary}))
     else:
-        for line in describe(result.summary):
-            typer.echo(line)
-        typer.echo(f"in       {result.directory}")
+        with kept_in(result.directory):
+            say_all([*describe(result.summary), f"in       {result.directory}"])
 
 
 def describe(summary: dict[str, object]) -> list[str]:

@@ -11,7 +11,7 @@ import typer
 from kdcore.cli import output
 from kdcore.cli.lists import as_dict
 from kdcore.cli.output import JsonFlag
-from kdcore.cli.recipes import recipe_dict, recipe_text
+from kdcore.cli.recipes import recipe_dict, recipe_lines
 from kdcore.plugins import Provided, get_plugins
 from kdcore.recipes import Recipe, recipes
 from kdcore.showing.find import names
@@ -49,7 +49,8 @@ def show(
         first, *others = [_as_dict(item) for item in found]
         output.print_json({**first, "others": others} if others else first)
     else:
-        typer.echo("\n\n".join(_text(item) for item in found))
+        for number, item in enumerate(found):
+            output.say_all(["", *_lines(item)] if number else _lines(item))
 
 
 def _as_dict(found: Description) -> dict[str, Any]:
@@ -64,11 +65,11 @@ def _as_dict(found: Description) -> dict[str, Any]:
     return {**about, "example": found.example}
 
 
-def _text(found: Description) -> str:
+def _lines(found: Description) -> list[str]:
     from kdcore.cli.options_table import as_table
 
     if isinstance(found.entry, Recipe):
-        return recipe_text(found.entry)
+        return recipe_lines(found.entry)
     about = _as_dict(found)
     kind = f"{about['kind']} " if "kind" in about else ""
     title = output.bold(about["name"])
@@ -88,14 +89,14 @@ def _text(found: Description) -> str:
     }
     lines += [f"{key:<12} {value}" for key, value in fields.items() if value is not None]
     if found.options is not None:
-        lines += ["", output.bold("options"), as_table(found.options)]
+        lines += ["", output.bold("options"), *as_table(found.options)]
     heading = "a spec to copy" if found.role == "distiller" else "in a spec"
-    lines += ["", output.bold(heading), json.dumps(found.example, indent=2)]
+    lines += ["", output.bold(heading), *json.dumps(found.example, indent=2).splitlines()]
     if "teacher" in found.example:
         lines += [
             "(this teacher's weights are random: give it 'pretrained', 'checkpoint', or 'run', a spec that trains it)"
         ]
-    return "\n".join(lines)
+    return lines
 
 
 def _task_weight(about: dict[str, Any]) -> str | None:

@@ -53,4 +53,4 @@ def validate(
     if as_json:
         output.print_json(result)
     else:
-        typer.echo("\n".join([*lines, f"{spec} is valid"]))
+        output.say_all([*lines, f"{spec} is valid"])

@@ -104,7 +104,9 @@ def visible_gpus() -> list[str]:
     return named.split(",")[:count] if named else [str(number) for number in range(count)]
 
 
-def _paths(spec: RunSpec | str | Path | Sequence[str | Path], folder: Path) -> tuple[Path, ...]:
+def _paths(
+    spec: RunSpec | Mapping[str, Any] | str | Path | Sequence[str | Path], folder: Path
+) -> tuple[Path, ...]:
     if isinstance(spec, str | Path):
         return (Path(spec),)
     if isinstance(spec, Mapping):

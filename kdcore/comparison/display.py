@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kdcore.comparison.table import duration
+from kdcore.terminal import raw
+from kdcore.text import message, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +80,8 @@ class Lines:
 
     def note(self, text: str) -> None:
         """Print it."""
-        print(text, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError, ValueError):  # nobody may read it
+            print(message(text), file=sys.stderr, flush=True)
 
     def update(self, board: Board) -> None:
         """Print how far the runs are, once a minute."""
@@ -102,13 +106,13 @@ class LiveTable:
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console(stderr=True)
+        self._console = Console(file=raw(sys.stderr))
         self._live: Live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._live.start()
 
     def note(self, text: str) -> None:
         """Print it above the table."""
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(message(text), highlight=False, markup=False, emoji=False)
 
     def update(self, board: Board) -> None:
         """Draw the table."""
@@ -122,6 +126,7 @@ class LiveTable:
 def drawn(board: Board, most: int | None = None) -> RenderableType:
     """The table of a board, with at most so many methods: those that run or failed, then the others in their order."""
     from rich.table import Table
+    from rich.text import Text
 
     shown = board if most is None or len(board) <= most else _chosen(board, max(most - 1, 1))
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -131,7 +136,13 @@ def drawn(board: Board, most: int | None = None) -> RenderableType:
         scores = [cell.score for cell in row if cell.score is not None]
         epochs = f"{sum(cell.epoch for cell in row)}/{sum(cell.epochs for cell in row)}"
         score = f"{sum(scores) / len(scores):.2f} %" if scores else ""
-        table.add_row(label, " ".join(SIGNS[cell.status] for cell in row), epochs, score, style=_style(row))
+        table.add_row(
+            Text(printable(label)),
+            " ".join(SIGNS[cell.status] for cell in row),
+            epochs,
+            score,
+            style=_style(row),
+        )
     hidden = [row for label, row in board.items() if label not in shown]
     if hidden:
         ended = sum(all(cell.status in _ENDED for cell in row) for row in hidden)
@@ -159,6 +170,6 @@ def _style(row: Sequence[Cell]) -> str:
 
 def choose_progress(quiet: bool) -> Progress:
     """A live table where stderr is a terminal, lines elsewhere."""
-    if quiet:
+    if quiet or sys.stderr is None:  # None where the caller closed it
         return Silent()
     return LiveTable() if sys.stderr.isatty() else Lines()

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from kdcore.comparison.statistics import INTERVAL
+from kdcore.text import csv_cell, latex, markdown, printable
 
 if TYPE_CHECKING:
     from kdcore.comparison.result import ComparisonResult, MethodRow
@@ -33,12 +34,6 @@ _PLAIN: Final = {  # columns of the CSV, and the fields of a row that they show
     **{name: name for name in ("images_per_second", "extra_parameters", "wall_seconds", "dropped_after")},
 }
 _ONE_SEED: Final = " (one seed: no interval)"  # not in LaTeX: its columns are narrow, its caption says so
-_LATEX: Final = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
 
 
 def head(result: ComparisonResult) -> tuple[str, ...]:
@@ -133,22 +128,25 @@ def to_csv(result: ComparisonResult) -> str:
     writer.writerow([*_PLAIN, "gain", "gain_low", "gain_high"])
     for row in result.ranked():
         delta = (None, None, None) if row.gain is None else (row.gain.mean, row.gain.low, row.gain.high)
-        writer.writerow([*(getattr(row, name) for name in _PLAIN.values()), *delta])
+        writer.writerow([*(csv_cell(getattr(row, name)) for name in _PLAIN.values()), *delta])
     return out.getvalue()
 
 
 def to_markdown(result: ComparisonResult) -> str:
     """A table with the best method in bold, and what its numbers are."""
-    rows = [list(head(result)), ["---"] * len(head(result))]
+    rows = [[markdown(name) for name in head(result)], ["---"] * len(head(result))]
     for row in result.ranked():
-        found = [cell.replace("|", r"\|") for cell in cells(result, row)]
+        label, *others = cells(result, row)
+        found = [markdown(label), *others]
         if row.label == best(result):
             found[:2] = [f"**{cell}**" for cell in found[:2]]
         rows.append(found)
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    failures = [f"- {run.method}, seed {run.seed}: {run.error}" for run in result.failures()]
+    failures = [
+        f"- {markdown(run.method)}, seed {run.seed}: {markdown(run.error)}" for run in result.failures()
+    ]
     told = "\n\nFailed:\n\n" + "\n".join(failures) if failures else ""
-    return f"{table}\n\n{caption(result)}{told}\n"
+    return f"{table}\n\n{markdown(caption(result))}{told}\n"
 
 
 def to_latex(result: ComparisonResult) -> str:
@@ -184,11 +182,6 @@ def to_latex(result: ComparisonResult) -> str:
     return "\n".join([*lines, "    \\bottomrule", "  \\end{tabular}", "\\end{table}", ""])
 
 
-def latex(text: str) -> str:
-    """Text with LaTeX's special characters escaped."""
-    return "".join(_LATEX.get(character, character) for character in text)
-
-
 def _dropped(row: MethodRow) -> tuple[str, str]:
     if row.dropped_after is None:
         return "--", "--"
@@ -202,7 +195,10 @@ def _plus_minus(text: str) -> str:
 
 def for_terminal(result: ComparisonResult, *, failures: bool = True, width: int | None = None) -> str:
     """Aligned columns, and below what the numbers are; columns that `width` has no room for are left out."""
-    rows = [list(head(result)), *(cells(result, row) for row in result.ranked())]
+    rows = [
+        [printable(cell) for cell in row]
+        for row in (head(result), *(cells(result, r) for r in result.ranked()))
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     left_out = []
     for name in _LESS:
@@ -228,5 +224,5 @@ def for_terminal(result: ComparisonResult, *, failures: bool = True, width: int 
         )
     if failures and result.failures():
         lines += ["", "failed:"]
-        lines += [f"  {run.method}, seed {run.seed}: {run.error}" for run in result.failures()]
+        lines += [f"  {run.method}, seed {run.seed}: {printable(run.error)}" for run in result.failures()]
     return "\n".join(lines)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import html
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from kdcore.engine import launcher
 from kdcore.engine.display import Display, SilentDisplay, choose_display
 from kdcore.engine.end import complete, missing_steps
 from kdcore.errors import Interrupted, Problem, RunFailed, UserError
@@ -149,7 +149,7 @@ def settled(
 
 def is_main_process() -> bool:
     """Of several processes, the one that writes; told by their launcher, before they have found each other."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return launcher.rank() == 0
 
 
 def run_directory(loaded: LoadedSpec) -> RunDirectory:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from kdcore.terminal import raw
+from kdcore.text import message, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -70,11 +74,16 @@ class PlainDisplay(SilentDisplay):
         self._batches = self._done = 0
 
     def note(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        self._show(text)
         self._printed = time.monotonic()
 
     def warn(self, text: str) -> None:
-        print(f"warning: {text}", file=self._stream, flush=True)
+        self._show(f"warning: {text}")
+
+    def _show(self, text: str) -> None:
+        # who reads no messages (a closed pipe, a full disk) does not end a training
+        with contextlib.suppress(OSError, ValueError):
+            print(message(text), file=self._stream, flush=True)
 
     def begin(self, epochs: int, epoch: int) -> None:
         self._epochs = epochs
@@ -104,7 +113,7 @@ class TerminalDisplay(SilentDisplay):
     def __init__(self) -> None:
         from rich.console import Console
 
-        self._console = Console(stderr=True)
+        self._console = Console(file=raw(sys.stderr))
         self._bars: RichProgress | None = None
         self._epochs: TaskID | None = None
         self._batches: TaskID | None = None
@@ -112,10 +121,13 @@ class TerminalDisplay(SilentDisplay):
         self._means = ""
 
     def note(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False)
+        self._show(text)
 
     def warn(self, text: str) -> None:
-        self._console.print(f"warning: {text}", style="yellow", highlight=False, markup=False)
+        self._show(f"warning: {text}", "yellow")
+
+    def _show(self, text: str, style: str | None = None) -> None:
+        self._console.print(message(text), style=style, highlight=False, markup=False, emoji=False)
 
     def begin(self, epochs: int, epoch: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -141,7 +153,7 @@ class TerminalDisplay(SilentDisplay):
     def advance(self, images_per_second: float) -> None:
         self._rate = f"{images_per_second:,.0f} images/s"
         if self._bars is not None and self._batches is not None:
-            self._bars.update(self._batches, advance=1, text=f"{self._rate}  {self._means}")
+            self._bars.update(self._batches, advance=1, text=printable(f"{self._rate}  {self._means}"))
 
     def losses(self, means: dict[str, Any]) -> None:
         self._means = _losses(means)
@@ -197,4 +209,6 @@ def choose_display(main_process: bool) -> Display:
         return SilentDisplay()
     if in_notebook():
         return NotebookDisplay()
+    if sys.stderr is None:  # the caller closed it
+        return SilentDisplay()
     return TerminalDisplay() if sys.stderr.isatty() else PlainDisplay()

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from kdcore.engine.display import SilentDisplay, TimeLeft, describe
+from kdcore.text import message, printable
 
 _SECONDS: Final = 0.5  # between two drawings
 _EPOCHS_SHOWN: Final = 5
@@ -39,7 +40,7 @@ class NotebookDisplay(SilentDisplay):
         self._handle: Any = display(self._content(), raw=True, display_id=True)
 
     def note(self, text: str) -> None:
-        self._notes = [*self._notes, text][-_MOST_NOTES:]
+        self._notes = [*self._notes, message(text)][-_MOST_NOTES:]
         self._draw()
 
     def warn(self, text: str) -> None:
@@ -62,7 +63,7 @@ class NotebookDisplay(SilentDisplay):
     def epoch_ended(self, record: dict[str, Any]) -> None:
         self._done, self._batch = record["epoch"], 0
         line = f"epoch {record['epoch']}/{self._epochs}  {describe(record)}"
-        self._records = [*self._records, line][-_EPOCHS_SHOWN:]
+        self._records = [*self._records, printable(line)][-_EPOCHS_SHOWN:]
         self._draw()
 
     def close(self) -> None:

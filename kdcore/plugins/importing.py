@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdcore.plugins.restore import process_restored
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -31,10 +33,11 @@ class PluginError(Exception):
 def guarded(doing: str) -> Iterator[None]:
     """Run a plugin's code: its prints go to stderr, and all that it raises becomes `PluginError`.
 
-    `SystemExit` too: a plugin must not be able to end kd. Only Ctrl-C passes.
+    `SystemExit` too: a plugin must not be able to end kd. Only Ctrl-C passes. What it changed in the process is put
+    back: the current folder, signal handlers and the like.
     """
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with process_restored(), contextlib.redirect_stdout(sys.stderr):
             yield
     except (KeyboardInterrupt, PluginError):
         raise

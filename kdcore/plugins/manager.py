@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from kdcore.plugins.lookup import Index
 from kdcore.plugins.records import Candidate, PluginInfo, Provided, Status, normalised
 from kdcore.plugins.registry import DECLARING, Registry, check_api
 from kdcore.plugins.targets import load_arguments, load_options, load_target
+from kdcore.text import message
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -31,7 +33,8 @@ _CORE = Candidate(switches.CORE, "kdcore.plugins.builtin", "kdcore", kdcore.__ve
 
 def warn_on_stderr(line: str) -> None:
     """Print a warning line."""
-    print(f"warning: {line}", file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # None where the caller closed it
+        print(f"warning: {message(line)}", file=sys.stderr, flush=True)
 
 
 class Plugins:
@@ -221,7 +224,8 @@ def _load(candidate: Candidate, registry: Registry) -> PluginInfo:
     declared: list[AnyEntry] = []
     hooks: tuple[str, ...] = ()
     try:
-        module, plugin = import_named(candidate.value)
+        with warnings.catch_warnings():  # its filters would hold for everybody
+            module, plugin = import_named(candidate.value)
         location = getattr(module, "__file__", None) or location
         if isinstance(plugin, type):
             raise PluginError(f"it names the class {plugin.__name__}; a module or an instance is wanted")

@@ -12,6 +12,7 @@ from kdcore.recipes import recipes
 from kdcore.spec import installed
 from kdcore.spec.models import RunSpec
 from kdcore.spec.schema_options import add_options
+from kdcore.text import message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -119,4 +120,5 @@ def _replace(defs: Schema, model: str, field: str, alternatives: Iterable[Schema
 
 
 def _on_stderr(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # None where the caller closed it
+        print(f"warning: {message(line)}", file=sys.stderr, flush=True)

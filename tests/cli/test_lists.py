@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kdcore.cli.output import table
+from kdcore.cli.output import say_all, table
 
 FOX = """
 @hookimpl
@@ -88,15 +88,19 @@ def test_json_stays_alone_on_stdout_beside_a_broken_plugin(kd, add_plugin, alone
     assert "warning: plugin kd-fox 1.0 is broken" in done.err
 
 
-def test_a_terminal_gets_a_bold_head_and_wrapped_cells(monkeypatch):
+def test_a_terminal_gets_a_bold_head_and_wrapped_cells(monkeypatch, capsys):
+    def shown(*lines):
+        capsys.readouterr()
+        say_all(lines)
+        return capsys.readouterr().out.splitlines()
+
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    text = table(["a", "b"], [["x", "word " * 12]])
-    head, first, second = text.splitlines()
+    head, first, second = shown(*table(["a", "b"], [["x", "word " * 12]]))
     assert head == "\x1b[1ma  b\x1b[0m"
     assert first == "x  " + "word " * 6 + "word"
     assert second == "   " + "word " * 4 + "word"
     monkeypatch.setenv("NO_COLOR", "1")
-    assert table(["a", "b"], []) == "a  b"
+    assert shown(*table(["a", "b"], [])) == ["a  b"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kdcore.cli import main
 from kdcore.cli.run import run
 from kdcore.engine import api
 
@@ -37,7 +38,9 @@ def test_what_a_library_writes_to_the_file_descriptor_is_kept_off_it_too(
         return api.RunResult(Path("runs/one"), {"status": "finished"}, [])
 
     monkeypatch.setattr(api, "run", writing)
-    run(Path("spec.json"), as_json=True)
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "spec.json", "--json"])
+    assert not ended.value.code
     shown = capfd.readouterr()
     assert json.loads(shown.out)["status"] == "finished"
     assert shown.err == "[Gloo] hello\n"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kdcore.comparison.table import duration, for_terminal, latex, to_csv, to_latex, to_markdown
+from kdcore.comparison.table import duration, for_terminal, to_csv, to_latex, to_markdown
 
 SCORES = {"vanilla": [50.0, 52.0, 54.0], "kd_t=2": [53.0, 56.0, 59.0], "dkd": [49.0, 50.0, 51.5]}
 
@@ -31,12 +31,6 @@ def test_latex_is_booktabs_with_everything_escaped(make_result):
     for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
         assert rule in text
     assert r"95 \% confidence" in text
-
-
-def test_every_special_character_of_latex():
-    assert latex(r"a_b%c&d#e$f{g}h~i^j\k") == (
-        r"a\_b\%c\&d\#e\$f\{g\}h\textasciitilde{}i\textasciicircum{}j\textbackslash{}k"
-    )
 
 
 def test_csv_is_unrounded(make_result):

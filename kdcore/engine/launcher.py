@@ -1,0 +1,69 @@
+"""Which of a run's processes this one is, as its launcher (torchrun, accelerate launch) says in the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+from kdcore.errors import Problem, UserError
+from kdcore.text import printable
+
+_ADDRESS: Final = ("MASTER_ADDR", "MASTER_PORT")
+_PLACE: Final = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+_HINT: Final = (
+    "start the processes with torchrun or accelerate launch, or unset these variables for a single process"
+)
+
+
+def rank() -> int:
+    """This process's number; 0 is the main one.
+
+    Variables that were left over from somewhere, without the address at which the processes would meet, are taken out
+    of the environment with a line on stderr: this is a single process then.
+
+    Raises:
+        UserError: the variables are incomplete or wrong.
+    """
+    given = {name: os.environ[name] for name in _PLACE if os.environ.get(name, "").strip()}
+    if not given:
+        return 0
+    missing = [name for name in _ADDRESS if not os.environ.get(name, "").strip()]
+    if _ADDRESS[0] in missing:
+        _take_out(given)
+        return 0
+    numbers = {name: _number(name, value) for name, value in given.items()}
+    missing += [name for name in ("RANK", "WORLD_SIZE") if name not in given]
+    if missing and numbers.get("WORLD_SIZE", 2) > 1:
+        message = f"not set, while {', '.join(given)} say that this is one of several processes"
+        raise UserError(Problem(name, message, hint=_HINT) for name in missing)
+    if "WORLD_SIZE" in numbers and numbers.get("RANK", 0) >= max(numbers["WORLD_SIZE"], 1):
+        allowed = f"0 to {numbers['WORLD_SIZE'] - 1}, since WORLD_SIZE is {numbers['WORLD_SIZE']}"
+        raise UserError(Problem("RANK", "there is no such process", numbers["RANK"], allowed, hint=_HINT))
+    return numbers.get("RANK", 0)
+
+
+def _take_out(given: dict[str, str]) -> None:
+    for name in given:
+        del os.environ[name]
+    alone = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    if all(value.strip() == alone[name] for name, value in given.items()):  # a single process, as they say
+        return
+    shown = ", ".join(f"{name}={printable(value)}" for name, value in given.items())
+    if sys.stderr is not None:
+        print(
+            f"warning: {shown} is ignored, since MASTER_ADDR is not set: this is a single process\n    {_HINT}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _number(name: str, value: str) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        number = -1
+    # launchers say -1 for "no process of several"
+    if number < 0 and value.strip() != "-1":
+        raise UserError(Problem(name, "this is no number of processes", value, "a whole number", hint=_HINT))
+    return max(number, 0)

@@ -1,0 +1,66 @@
+"""A stream that may lead to a terminal, on which nothing is obeyed that comes from outside kd."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Final, TextIO
+
+from kdcore.text import printable
+
+_UP: Final = "\x1b[A"  # with a carriage return, all that the progress bars of libraries need
+
+
+class SafeStream(io.TextIOBase):
+    """A text stream on which control characters become visible, whoever writes: kd, a library or a plugin.
+
+    Attributes:
+        raw: the stream itself, for text that is safe already, with the styles and bars of kd's own.
+    """
+
+    def __init__(self, raw: TextIO) -> None:
+        self.raw = raw
+
+    def write(self, text: str) -> int:
+        """Write, with visible escapes."""
+        start = len(text) - len(text.lstrip("\r"))
+        parts = [printable(part, lines=True) for part in text[start:].split(_UP)]
+        self.put(text[:start] + _UP.join(parts))
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing where that fails: who reads no messages does not end a training."""
+        with contextlib.suppress(OSError, ValueError):
+            self.raw.flush()
+
+    def isatty(self) -> bool:
+        """Whether a person looks at it."""
+        return self.raw.isatty()
+
+    def fileno(self) -> int:
+        """The file descriptor."""
+        return self.raw.fileno()
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Of the stream."""
+        return getattr(self.raw, "encoding", None) or "utf-8"
+
+    @property
+    def errors(self) -> str:  # type: ignore[override]
+        """What the stream does with characters that its encoding has not."""
+        return getattr(self.raw, "errors", None) or "strict"
+
+    def put(self, text: str) -> None:
+        """Write text that is safe already; nothing where that fails."""
+        with contextlib.suppress(OSError, ValueError):
+            self.raw.write(text)
+
+
+def raw(stream: TextIO) -> TextIO:
+    """The stream below the safe one, for styles and bars; the stream itself where there is none."""
+    return getattr(stream, "raw", stream) if isinstance(stream, SafeStream) else stream

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from kdcore.data.layout import is_hidden, is_image, is_of_the_system
@@ -63,11 +64,12 @@ def images_below(split: Path, name: str, left: LeftOut) -> list[str]:
         waiting = [start]
         while waiting:
             inside = waiting.pop()
-            for entry in _listed(split / inside):
+            folder = str(split / inside)
+            for entry in _listed(folder):
                 path = f"{inside}/{entry.name}"
                 if not entry.is_dir():
                     if _take(entry, path, left):
-                        found.append((str(split / inside), entry.name))
+                        found.append((folder, entry.name))
                 elif is_hidden(entry.name):
                     _note_hidden(path, left)
                 elif entry.is_symlink():
@@ -84,22 +86,22 @@ def _has_a_class(link: Path, split: Path) -> bool:
     return target.is_relative_to(split) and not any(map(is_hidden, target.relative_to(split).parts))
 
 
-def _listed(folder: Path) -> list[os.DirEntry[str]]:
+def _listed(folder: Path | str) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
+        return sorted(entries, key=attrgetter("name"))
 
 
 def _take(entry: os.DirEntry[str], path: str, left: LeftOut) -> bool:
     """Whether an entry that is no folder is an image; a link to nothing is one, and cannot be read later."""
-    if is_of_the_system(entry.name):
+    image = is_image(entry.name)
+    if not image and is_of_the_system(entry.name):
         return False
     if not entry.is_file() and not entry.is_symlink():
         left.others.append(path)  # reading a pipe would wait for ever
         return False
-    if is_image(entry.name):
-        return True
-    left.add_file(path)
-    return False
+    if not image:
+        left.add_file(path)
+    return image
 
 
 def _note_hidden(path: str, left: LeftOut) -> None:

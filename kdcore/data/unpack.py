@@ -8,6 +8,7 @@ import gzip
 import lzma
 import os
 import shutil
+import sys
 import tarfile
 import tempfile
 import zlib
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from kdcore.data.cache import cache_dir
+from kdcore.data.memory import gigabytes
 from kdcore.errors import Problem, RunFailed, UserError
 
 Opener = Callable[[Path], Any]
@@ -29,6 +31,10 @@ _BY_MAGIC: Final[tuple[tuple[bytes, Opener], ...]] = (
 )
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _CHUNK: Final = 1 << 20
+_RATIO: Final = 50
+"""Images hardly shrink: what unpacks to more than this many times the archive's size is taken for a bomb."""
+_ALWAYS: Final = 256 << 20  # bytes that any archive may unpack to
+_SPARED: Final = 0.05  # part of the disk's free space that unpacking leaves
 
 
 def plain_tar(path: Path, *, where: str) -> Path:
@@ -37,7 +43,7 @@ def plain_tar(path: Path, *, where: str) -> Path:
     The copy is known by the archive's path, size and time of change, and appears whole or not at all.
 
     Raises:
-        UserError: the archive cannot be opened, is damaged, or is no tar.
+        UserError: the archive cannot be opened, is damaged, unpacks to more than the limit, or is no tar.
         RunFailed: the cache cannot be written, such as on a full disk.
     """
     try:
@@ -56,24 +62,40 @@ def plain_tar(path: Path, *, where: str) -> Path:
     key = blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
     folder = cache_dir() / "tars"
     target = folder / f"{path.name.split('.')[0]}-{key}.tar"
-    if target.exists():
-        return target
     try:
+        remove_parts(folder)
+        if target.exists():
+            return target
         folder.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(folder):
+        with _locked(folder, wait=True):
             if not target.exists():  # another process may have been faster
-                _unpack(path, opener, target, where)
+                _unpack(path, opener, target, where, _limit(status.st_size))
     except OSError as error:
         raise _cannot_write(path, folder, error) from error
     return target
 
 
-def _unpack(path: Path, opener: Opener, target: Path, where: str) -> None:
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes left of their unpacking; while a living one unpacks, nothing is removed."""
+    if not folder.is_dir():
+        return
+    with _locked(folder, wait=False) as alone:
+        if alone:
+            for part in folder.glob("*.part"):
+                part.unlink(missing_ok=True)
+
+
+def _limit(size: int) -> int:
+    return max(_ALWAYS, _RATIO * size)
+
+
+def _unpack(path: Path, opener: Opener, target: Path, where: str, limit: int) -> None:
+    free = int(shutil.disk_usage(target.parent).free * (1 - _SPARED))
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f"{target.stem}.", suffix=".part")
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as out:
-            _decompress(path, opener, out, where)
+            _decompress(path, opener, _Limited(out, path, where, limit, free), where)
             out.flush()
             os.fsync(out.fileno())
         if not tarfile.is_tarfile(part):
@@ -85,19 +107,51 @@ def _unpack(path: Path, opener: Opener, target: Path, where: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def _decompress(path: Path, opener: Opener, out: BinaryIO, where: str) -> None:
+class _Limited:
+    """A file that takes no more than an archive should hold, and no more than the disk has room for.
+
+    Raises:
+        UserError: it would be more than the limit.
+        OSError: the disk would be full.
+    """
+
+    def __init__(self, out: BinaryIO, path: Path, where: str, limit: int, free: int) -> None:
+        self._out, self._path, self._where, self._limit, self._free = out, path, where, limit, free
+        self._written = 0
+
+    def write(self, data: bytes) -> int:
+        self._written += len(data)
+        if self._written > self._limit:
+            size = self._path.stat().st_size
+            raise UserError(
+                Problem(
+                    self._where,
+                    f"the archive of {gigabytes(size)} unpacks to more than {gigabytes(self._limit)}, "
+                    f"the most that is unpacked: {_RATIO} times its size, and at least {gigabytes(_ALWAYS)}",
+                    value=str(self._path),
+                    hint="If you trust it, unpack it to a .tar or a folder yourself and give that.",
+                )
+            )
+        if self._written > self._free:
+            raise OSError(errno.ENOSPC, "the unpacked archive would fill the disk")
+        return self._out.write(data)
+
+
+def _decompress(path: Path, opener: Opener, out: _Limited, where: str) -> None:
     damaged: Exception
     try:
         with opener(path) as packed:
             shutil.copyfileobj(packed, out, _CHUNK)
         return
-    except (EOFError, zlib.error, lzma.LZMAError) as error:
-        damaged = error
+    except EOFError as error:
+        damaged, fault = error, f"it is truncated ({error})"
+    except (zlib.error, lzma.LZMAError) as error:
+        damaged, fault = error, str(error)
     except OSError as error:
         if error.errno is not None:  # the system's, not the decompressor's
             raise
-        damaged = error
-    raise UserError(Problem(where, f"the archive is damaged: {damaged}", value=str(path))) from damaged
+        damaged, fault = error, str(error)
+    raise UserError(Problem(where, f"the archive is damaged: {fault}", value=str(path))) from damaged
 
 
 def _cannot_write(path: Path, folder: Path, error: OSError) -> RunFailed:
@@ -109,17 +163,24 @@ def _cannot_write(path: Path, folder: Path, error: OSError) -> RunFailed:
 
 
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    # The processes of one run all come here; without locks all would unpack, which is slow but not wrong.
-    try:
-        import fcntl
-    except ImportError:
-        yield
+def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
+    """Whether the folder's lock was taken: the processes of one run all come here, and one of them unpacks.
+
+    Without locks all would unpack, which is slow but not wrong.
+    """
+    if sys.platform == "win32":
+        yield False
         return
+    import fcntl
+
     handle = os.open(folder, os.O_RDONLY)
+    taken = False
     try:
-        with suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        with suppress(
+            OSError
+        ):  # another process has it, or the file system has no locks, as some in a network
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            taken = True
+        yield taken
     finally:
         os.close(handle)

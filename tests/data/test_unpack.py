@@ -6,7 +6,11 @@ import gzip
 import lzma
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
+import textwrap
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -97,6 +101,80 @@ def test_zstd_and_missing_files(tmp_path):
         plain_tar(path, where="data.dataset")
     with pytest.raises(UserError, match="cannot be read"):
         plain_tar(tmp_path / "nothing.tar", where="data.dataset")
+
+
+def test_half_an_archive_is_called_truncated(plain):
+    path = packed(plain, "gz")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"the archive is damaged: it is truncated \("):
+        plain_tar(path, where="data.dataset")
+
+
+@pytest.mark.parametrize("ending", OPENERS)
+def test_a_bomb_leaves_nothing(tmp_path, own_cache, monkeypatch, ending):
+    monkeypatch.setattr(unpack, "_ALWAYS", 1 << 20)
+    path = tmp_path / f"bomb.tar.{ending}"
+    with OPENERS[ending](path, "wb") as out:
+        for _ in range(16):
+            out.write(bytes(1 << 20))
+    largest = []
+    write = unpack._Limited.write
+    monkeypatch.setattr(
+        unpack._Limited, "write", lambda self, data: largest.append(len(data)) or write(self, data)
+    )
+    with pytest.raises(
+        UserError, match=r"(?s)unpacks to more than 1 MB, .*unpack it to a \.tar or a folder"
+    ) as caught:
+        plain_tar(path, where="data.dataset")
+    assert caught.value.problems[0].where == "data.dataset"
+    assert sum(largest) <= 3 << 20  # it stops where the limit is
+    assert left(own_cache) == []
+
+
+def test_large_archives_may_unpack_to_a_multiple_of_their_size():
+    assert unpack._limit(1) == 256 << 20
+    assert unpack._limit(1 << 30) == 50 << 30
+
+
+def test_the_disk_is_not_filled(plain, own_cache, monkeypatch):
+    path = packed(plain, "gz")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=plain.stat().st_size))
+    with pytest.raises(RunFailed, match=r"(?s)the disk is full.*KD_CACHE"):
+        plain_tar(path, where="data.dataset")
+    assert left(own_cache) == []
+
+
+def test_parts_of_dead_processes_go_and_those_of_living_ones_stay(plain, own_cache):
+    path = packed(plain, "gz")
+    copy = plain_tar(path, where="")
+    part = own_cache / "tars" / "other-0123.abc.part"
+    part.write_bytes(bytes(1000))
+    with unpack._locked(part.parent, wait=True):  # a living process unpacks
+        plain_tar(path, where="")
+    assert part.exists()
+    assert plain_tar(path, where="") == copy
+    assert left(own_cache) == [copy.name]
+
+
+def test_a_killed_unpacking(plain, own_cache):
+    path = packed(plain, "gz")
+    script = """
+        import os, shutil, signal, sys
+        from pathlib import Path
+        from kdcore.data.unpack import plain_tar
+
+        def killed(source, out, length):
+            out.write(b"x" * 100)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        shutil.copyfileobj = killed
+        plain_tar(Path(sys.argv[1]), where="")
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(path)], check=False)
+    assert [name.endswith(".part") for name in left(own_cache)] == [True]
+    other = packed(plain, "xz")
+    copy = plain_tar(other, where="")
+    assert left(own_cache) == [copy.name]
 
 
 @pytest.mark.parametrize(("number", "text"), [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "Read-only")])

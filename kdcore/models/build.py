@@ -19,7 +19,7 @@ from kdcore.models.architecture import (
     find_architecture,
 )
 from kdcore.models.budget import bounded, check_numbers
-from kdcore.models.checkpoints import read_weights
+from kdcore.models.checkpoints import read_checkpoint
 from kdcore.models.input import input_of
 from kdcore.models.size_warnings import size_warnings
 from kdcore.models.student_config import StudentConfig, load_config
@@ -129,9 +129,10 @@ def build_model(
         )
     if spec.checkpoint is not None and load_weights:
         file = Path(spec.checkpoint) if config is None else config.weights
-        found = read_weights(file, f"{where}.checkpoint", shapes_only=device.type == "meta")
+        found = read_checkpoint(file, f"{where}.checkpoint", shapes_only=device.type == "meta")
+        warnings += found.warnings
         warnings += fit_weights(
-            model, found, num_classes=num_classes, teacher=teacher, where=f"{where}.checkpoint"
+            model, found.tensors, num_classes=num_classes, teacher=teacher, where=f"{where}.checkpoint"
         )
     return BuiltModel(
         model,

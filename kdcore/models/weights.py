@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from kdcore.errors import Problem, UserError
+from kdcore.models.key_names import renamed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +28,8 @@ def fit_weights(
     Raises:
         UserError: keys are missing, unexpected or of another shape, or a teacher knows other classes.
     """
-    weights = dict(weights)
     heads = _classifier_keys(model)
+    weights = renamed(weights, model.state_dict(), where)
     if _mismatch(model, weights, skip=heads).any:
         weights = _filtered(model, weights, where)
     warnings: tuple[str, ...] = ()
@@ -47,9 +48,53 @@ def fit_weights(
     mismatch = _mismatch(model, weights, skip=heads if warnings else ())
     if mismatch.any:
         raise UserError(mismatch.problem(where, type(model).__name__))
+    _check_numbers(model, weights, where)
     if not any(tensor.is_meta for tensor in (*weights.values(), *model.parameters())):
+        _check_finite(model, weights, where)
         model.load_state_dict(weights, strict=not warnings)
     return warnings
+
+
+def _check_numbers(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
+    """Raises UserError where copying would change what the numbers mean: parts lost, codes taken for values."""
+    own = model.state_dict()
+    for name, value in weights.items():
+        wanted = own.get(name)
+        if wanted is None or value.dtype == wanted.dtype:
+            continue
+        kind = str(value.dtype).removeprefix("torch.")
+        if value.is_complex() and not wanted.is_complex():
+            message = f"the weight {name} is complex ({kind}), the model's is real: its imaginary part would be lost"
+            hint = "save it real, or name the model that has complex weights"
+            raise UserError(Problem(where, message, hint=hint))
+        if wanted.is_floating_point() and not (value.is_floating_point() or value.is_complex()):
+            message = f"the weight {name} holds whole numbers ({kind}), as a quantised model does"
+            raise UserError(Problem(where, message, hint="save the weights before they are quantised"))
+
+
+def _check_finite(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
+    """Raises UserError for weights that are NaN or infinite, or become so in the model's number format."""
+    own = model.state_dict()
+    bad: dict[str, int] = {}
+    for name, value in weights.items():
+        wanted = own.get(name)
+        if wanted is None or not (wanted.is_floating_point() or wanted.is_complex()):
+            continue
+        finite = value.to(wanted.dtype).isfinite()
+        # a mask of the model's own may hold infinities
+        if not bool(finite.all()) and bool(wanted.isfinite().all()):
+            bad[name] = int((~finite).sum())
+    if bad:
+        first, count = next(iter(bad.items()))
+        more = f", and in {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise UserError(
+            Problem(
+                where,
+                f"the weights are not finite: NaN or infinity in {first} "
+                f"({count} of {weights[first].numel()} values){more}",
+                hint="take a checkpoint from before its training failed",
+            )
+        )
 
 
 class _Mismatch:

@@ -138,3 +138,87 @@ def test_nothing_is_loaded_on_meta():
     weights = {name: value.to("meta") for name, value in create("resnet10t").state_dict().items()}
     assert fit(model, weights) == ()
     assert torch.equal(model.conv1[0].weight, before)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["model.", "net.", "backbone.", "student.", "ema.", "model.module.net.", "lit.anything._orig_mod."],
+)
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_a_prefix_on_all_names(name, prefix):
+    source, target = create(name), create(name)
+    weights = {prefix + key: value for key, value in source.state_dict().items()}
+    assert fit(target, weights) == ()
+    assert all(torch.equal(source.state_dict()[key], value) for key, value in target.state_dict().items())
+
+
+def test_wrappers_within_names():
+    source, target = create("test_resnet"), create("test_resnet")
+    weights = {key.replace("layer1.", "layer1._orig_mod."): v for key, v in source.state_dict().items()}
+    assert any("_orig_mod" in key for key in weights)
+    fit(target, weights)
+    assert torch.equal(source.layer1[0].conv1.weight, target.layer1[0].conv1.weight)
+
+
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_counters_of_profilers(prefix):
+    source, target = create("test_resnet"), create("test_resnet")
+    weights = {prefix + key: value for key, value in source.state_dict().items()}
+    for layer in ("", "conv1.", "layer1.0."):
+        weights[f"{prefix}{layer}total_ops"] = torch.zeros(1, dtype=torch.float64)
+        weights[f"{prefix}{layer}total_params"] = torch.zeros(1, dtype=torch.float64)
+    weights["n_averaged"] = torch.tensor(3)
+    fit(target, weights)
+    assert torch.equal(source.fc.weight, target.fc.weight)
+
+
+def test_a_model_among_other_things():
+    source, target = create("test_resnet"), create("test_resnet")
+    weights = {f"model.{key}": value for key, value in source.state_dict().items()}
+    fit(target, {**weights, "criterion.weight": torch.ones(10)})
+    assert torch.equal(source.fc.weight, target.fc.weight)
+    several = {**weights, **{f"teacher.{key}": value for key, value in source.state_dict().items()}}
+    with pytest.raises(UserError, match=r"holds several models, under model., teacher."):
+        fit(target, several)
+
+
+class Named(torch.nn.Module):
+    """A model of whose own names all begin with what could be a prefix."""
+
+    num_classes = 10
+
+    def __init__(self):
+        super().__init__()
+        self.model = torch.nn.ModuleDict({"model": torch.nn.Linear(3, 10)})
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model."])
+def test_own_names_stay(prefix):
+    source, target = Named(), Named()
+    fit(target, {prefix + key: value for key, value in source.state_dict().items()})
+    assert torch.equal(source.model.model.weight, target.model.model.weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda value: value * 1j, "fc.weight is complex .complex64., the model's is real"),
+        (lambda value: (value * 100).to(torch.int8), "fc.weight holds whole numbers .int8."),
+        (
+            lambda value: value.index_fill(0, torch.tensor(3), float("nan")),
+            "not finite: .* fc.weight .96 of 960",
+        ),
+        (lambda value: value.index_fill(0, torch.tensor(3), float("inf")), "weights are not finite"),
+        (lambda value: value.double() + 1e300, "weights are not finite"),
+    ],
+    ids=["complex", "codes", "nan", "infinite", "too-large"],
+)
+def test_numbers_that_are_no_weights(change, message):
+    weights = create("test_resnet").state_dict()
+    weights["fc.weight"] = change(weights["fc.weight"])
+    target = create("test_resnet")
+    before = target.fc.weight.clone()
+    with pytest.raises(UserError, match=message) as caught:
+        fit(target, weights)
+    assert caught.value.problems[0].where == "student.checkpoint"
+    assert torch.equal(before, target.fc.weight)

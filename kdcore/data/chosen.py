@@ -23,7 +23,7 @@ class ChosenSource(Source):
         self._source, self._positions = source, positions
         self.classes, self.num_classes = source.classes, source.num_classes
         self.labelled, self.in_memory, self.fixed = source.labelled, source.in_memory, source.fixed
-        self.notes = source.notes
+        self.split, self.notes = source.split, source.notes
         if source.labels is not None:
             self.labels = source.labels[torch.from_numpy(np.asarray(positions, dtype=np.int64))]
 

@@ -80,7 +80,8 @@ def open_folder(root: Path, split: str, *, where: str) -> FolderSource:
         folder = root
         if split:
             folders, images = top_level(root, LeftOut())
-            folder = root / choose_split(split, folders, bool(images), place=str(root), where=where)
+            split = choose_split(split, folders, bool(images), place=str(root), where=where)
+            folder = root / split
         folders, images = top_level(folder, left)
         if not split:
             check_not_splits(folders, place=str(root), where=where)
@@ -90,19 +91,14 @@ def open_folder(root: Path, split: str, *, where: str) -> FolderSource:
     if not folders:
         if not images:
             raise _no_images(folder, left, where, split)
-        return _source([str(folder / name) for name in images], [-1] * len(images), None, folder, left)
-    if empty := [name for name, files in found.items() if not files]:
-        raise _empty_classes(folder, empty, left, where, split)
-    left.beside = images
-    labels = [label for label, files in enumerate(found.values()) for _ in files]
-    return _source([file for files in found.values() for file in files], labels, tuple(folders), folder, left)
-
-
-def _source(
-    files: list[str], labels: list[int], classes: tuple[str, ...] | None, folder: Path, left: LeftOut
-) -> FolderSource:
-    source = FolderSource(files, labels, classes)
-    source.notes = left.notes(str(folder))
+        source = FolderSource([str(folder / name) for name in images], [-1] * len(images), None)
+    else:
+        if empty := [name for name, files in found.items() if not files]:
+            raise _empty_classes(folder, empty, left, where, split)
+        left.beside = images
+        labels = [label for label, files in enumerate(found.values()) for _ in files]
+        source = FolderSource([file for files in found.values() for file in files], labels, tuple(folders))
+    source.split, source.notes = split, left.notes(str(folder))
     return source
 
 

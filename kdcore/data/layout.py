@@ -70,9 +70,19 @@ def choose_split(split: str, folders: Collection[str], images: bool, *, place: s
             value=split,
             allowed=f"{there}",
             nearest=nearest(split, folders),
-            hint=f'If {place} has the class folders (or the images) itself, set this to "".',
+            hint=_instead(place, where, flat=images and not folders),
         )
     )
+
+
+def _instead(place: str, where: str, *, flat: bool) -> str:
+    """What the user may have meant by a split that is not there."""
+    itself = f'If {place} has the class folders (or the images) itself, set this to "".'
+    if not where.endswith("eval_split"):
+        return itself
+    if flat:
+        return "In a spec, null evaluates on no images: these have no labels, and accuracy needs some."
+    return f"In a spec, null trains without images to evaluate on. {itself}"
 
 
 def check_not_splits(folders: Collection[str], *, place: str, where: str) -> None:

@@ -13,7 +13,7 @@ from weakref import WeakSet
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from kdcore.data.memory import shared_with_loaders
+from kdcore.data.memory import processes_here, shared_with_loaders
 from kdcore.data.samples import Columns, Failure, same
 from kdcore.errors import RunFailed
 
@@ -28,7 +28,7 @@ _running: WeakSet[Any] = WeakSet()  # iterators with processes of their own
 
 
 def worker_count(workers: int | None, samples: KeyedSamples, world: int, device_type: str) -> int:
-    """Loader processes of each process; when not said, by the machine.
+    """Loader processes of each process of the run; when not said, by the CPUs and the processes of this machine.
 
     None where images are in memory already. Those that are kept once they are decoded need so little time then that on
     a CPU, which trains meanwhile, processes would only be in the way; a GPU is kept waiting by less.
@@ -40,7 +40,7 @@ def worker_count(workers: int | None, samples: KeyedSamples, world: int, device_
     if samples.memory is not None and (device_type == "cpu" or not shared_with_loaders()):
         return 0
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_WORKERS, cpus // world)
+    return min(MOST_WORKERS, cpus // processes_here(world))
 
 
 def make_loader(dataset: Dataset[Any], *, workers: int, device_type: str, **options: Any) -> DataLoader[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import multiprocessing
+import os
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -23,6 +24,12 @@ PART: Final = 4
 """Unasked, images are kept where they take at most one part in so many of the free memory."""
 _LOOKED_AT = 4  # images whose size tells how much all of them take
 _CGROUP = Path("/sys/fs/cgroup")
+_LOCAL: Final = (
+    "LOCAL_WORLD_SIZE",
+    "MPI_LOCALNRANKS",
+    "OMPI_COMM_WORLD_LOCAL_SIZE",
+    "MV2_COMM_WORLD_LOCAL_SIZE",
+)
 _NAMES: Final = (  # of the second and of the first version: limit, what is taken, what of it can be taken back
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -100,7 +107,7 @@ def remember(samples: KeyedSamples, wanted: bool | None, world: int) -> ImageMem
     Args:
         samples: the set.
         wanted: as `data.in_memory`.
-        world: processes of the run, each of which has a memory of its own.
+        world: processes of the run; each has a memory of its own, and those of this machine share what is free.
 
     Raises:
         UserError: it is wanted, and the images cannot be kept.
@@ -110,7 +117,7 @@ def remember(samples: KeyedSamples, wanted: bool | None, world: int) -> ImageMem
     needed = _bytes_needed(samples)
     if needed is None:
         return None  # no image can be read: the run meets it, and says so
-    free = free_memory() // max(1, world)
+    free = free_memory() // processes_here(world)
     most = free if wanted else free // PART
     if needed <= most:
         with suppress(OSError):
@@ -136,6 +143,15 @@ def shared_with_loaders() -> bool:
     """Whether loader processes are forked, and so see and fill this process's memory."""
     method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
     return method == "fork"
+
+
+def processes_here(world: int) -> int:
+    """How many of the run's processes are on this machine, as torchrun, accelerate or MPI say; else all of them."""
+    for name in _LOCAL:
+        told = os.environ.get(name, "")
+        if told.isdecimal() and 1 <= int(told) <= world:
+            return int(told)
+    return max(1, world)
 
 
 def gigabytes(size: int) -> str:

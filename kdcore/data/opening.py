@@ -36,6 +36,7 @@ def open_split(data: DataSpec, split: str, *, plugins: Plugins, where: str) -> S
     section = where.rpartition(".")[0] or where
     dataset_where = f"{section}.dataset"
     source = _open(data, split, plugins, where, dataset_where)
+    source.split = source.split or split
     if source.num_classes is None and source.labelled:
         source.num_classes = data.num_classes
     if data.num_classes is not None and source.num_classes not in (None, data.num_classes):

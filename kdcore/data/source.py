@@ -51,6 +51,7 @@ class Source:
         labelled: False where no sample has a class.
         stream: True where samples only come one after another; see `kdcore.data.stream`.
         in_memory: True for a small set that is decoded already, so that loader processes would not pay.
+        split: what the split is called where it lies: of a folder its name, whatever word found it.
         notes: what the user should know of this split, such as files that are left out; one line each.
         fixed: True where a sample is known to be always the same and reading it draws no random numbers.
     """
@@ -62,6 +63,7 @@ class Source:
     stream: bool = False
     in_memory: bool = False
     fixed: bool = False
+    split: str = ""
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

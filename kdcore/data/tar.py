@@ -140,7 +140,8 @@ def open_tar(path: Path, split: str, *, where: str, dataset_where: str) -> TarSo
         below = [name[len(front) :] for name in index if name.startswith(front)]
         folders = {name.partition("/")[0] for name in below if "/" in name}
         images = any("/" not in name for name in below)
-        front += choose_split(split, folders, images, place=str(path), where=where) + "/"
+        split = choose_split(split, folders, images, place=str(path), where=where)
+        front += f"{split}/"
     else:
         below = [name[len(front) :] for name in index]
         check_not_splits(
@@ -152,6 +153,7 @@ def open_tar(path: Path, split: str, *, where: str, dataset_where: str) -> TarSo
     source.classes = classes
     source.num_classes = None if classes is None else len(classes)
     source.labelled = classes is not None
+    source.split = split
     source.notes = _notes(found, front, path, set(names))
     return source
 

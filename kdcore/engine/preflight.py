@@ -35,6 +35,8 @@ class Preflight:
     image_size: tuple[int, int]
     warnings: tuple[str, ...] = field(default=())
     teacher_cache: str | None = None
+    train_split: str = ""
+    eval_split: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -44,12 +46,17 @@ class Preflight:
         """For people."""
         side = "x".join(map(str, self.image_size))
         size = "a stream of" if self.train_size is None else f"{self.train_size:,}"
-        text = [f"data     {size} images of {side}, {self.num_classes} classes"]
+        text = [f"data     {size} images of {side}, {self.num_classes} classes{self._splits()}"]
         if self.teacher is not None:
             text.append(f"teacher  {self.teacher}, {self.teacher_parameters:,} parameters")
         heads = f", {self.head_parameters:,} more in the distillers' heads" if self.head_parameters else ""
         text.append(f"student  {self.student}, {self.student_parameters:,} parameters{heads}")
         return text if self.teacher_cache is None else [*text, f"cache    {self.teacher_cache}"]
+
+    def _splits(self) -> str:
+        named = {"trained on": self.train_split, "evaluated on": self.eval_split}
+        told = [f"{what} '{split}'" for what, split in named.items() if split]
+        return "".join(f", {text}" for text in told)
 
 
 def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
@@ -125,6 +132,8 @@ def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tup
         image_size=prepared.input.image_size,
         warnings=prepared.warnings + warnings,
         teacher_cache=cache,
+        train_split=prepared.train_split,
+        eval_split=prepared.eval_split,
     )
 
 

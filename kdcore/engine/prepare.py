@@ -51,7 +51,7 @@ class Prepared:
     """What is trained, on what, and what it learns from.
 
     `teacher_weights` is the digest of the teacher's weights as they were loaded, None on the meta device; `adapters`
-    are those of student and teacher.
+    are those of student and teacher. The splits are called what they are called on disk.
     """
 
     distillation: Distillation
@@ -65,6 +65,8 @@ class Prepared:
     input: InputConfig
     teacher_images: TeacherImages | None
     warnings: tuple[str, ...]
+    train_split: str
+    eval_split: str | None
 
 
 def open_splits(loaded: LoadedSpec, plugins: Plugins, teacher_classes: int | None = None) -> Splits:
@@ -95,10 +97,11 @@ def open_splits(loaded: LoadedSpec, plugins: Plugins, teacher_classes: int | Non
     if num_classes < 2:
         raise UserError(Problem("data.dataset", f"{data.dataset} has one class only; classifying needs two"))
     if not train.labelled and spec.task.weight != 0:
+        which = f"the images of split '{train.split}'" if train.split else "the training images"
         raise UserError(
             Problem(
                 "task.weight",
-                f"the images of split '{data.train_split}' have no labels, which the task loss reads",
+                f"{which} have no labels, which the task loss reads",
                 value=spec.task.weight,
                 hint="set it to 0, or give the images in a folder per class",
             )
@@ -257,6 +260,8 @@ def prepare(
         input_config,
         teacher_images,
         warnings,
+        train_split=splits.train.split,
+        eval_split=None if spec.data.eval_split is None else splits.eval.split,
     )
 
 

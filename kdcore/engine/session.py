@@ -173,6 +173,8 @@ class Session:
                 "train_size": None if prepared.train.stream else prepared.train.size,
                 "eval_size": prepared.eval.total,
                 "image_size": list(prepared.input.image_size),
+                "train_split": prepared.train_split,
+                "eval_split": prepared.eval_split,
             },
             "epochs": training.epoch,
             "steps": training.step,

@@ -41,7 +41,7 @@ def about(student: RunStudent, target: str) -> dict[str, Any]:
         "input": preprocessing(student.input, student.in_chans),
         "output": {"name": "logits", "shape": ["batch", student.num_classes]},
         # of a path the name alone: where it lies on this machine is nobody's business
-        "results": {"dataset": dataset_name(data.dataset), "split": data.eval_split, **student.scores},
+        "results": {"dataset": dataset_name(data.dataset), "split": student.eval_split, **student.scores},
         "made_with": {
             "kdcore": kdcore.__version__,
             "torch": str(torch.__version__),

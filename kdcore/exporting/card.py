@@ -73,8 +73,8 @@ def _details(student: RunStudent, plugins: Plugins) -> Iterator[tuple[str, Any]]
     images = "all images" if data.train_samples is None else f"{data.train_samples:,} images"
     yield (
         "Data",
-        f"{dataset_name(data.dataset)}: trained on {images} of split `{data.train_split}`"
-        + (f", evaluated on split `{data.eval_split}`" if data.eval_split else ""),
+        f"{dataset_name(data.dataset)}: trained on {images} of split `{student.train_split}`"
+        + (f", evaluated on split `{student.eval_split}`" if student.eval_split else ""),
     )
     yield (
         "Training",
@@ -100,7 +100,7 @@ def _results(student: RunStudent) -> str:
     if teacher is not None:
         rows.append((f"teacher {_teacher(student)}", teacher.get("parameters"), teacher))
     rows.append((f"student {student.name} (this one)", student.parameters, student.scores))
-    split = student.spec.data.eval_split
+    split = student.eval_split
     of = f"split `{split}` of {dataset_name(student.spec.data.dataset)}" if split else "the training images"
     lines = [f"On {of}, in percent:", "", "| model | parameters | top-1 | top-5 | agrees with the teacher |"]
     lines.append("|---|---|---|---|---|")

@@ -60,7 +60,7 @@ def quantise(path: Path, student: RunStudent, about: dict[str, Any], plugins: Pl
         )
         prepared.unlink()
     told = {
-        "calibration": {"split": student.spec.data.train_split, "images": images.seen, "method": "MinMax"},
+        "calibration": {"split": student.train_split, "images": images.seen, "method": "MinMax"},
         "format": "QDQ, weights int8 per channel, activations uint8",
         "bytes_before": before,
     }
@@ -73,7 +73,7 @@ class _Images:
 
     def __init__(self, student: RunStudent, plugins: Plugins) -> None:
         self.seen = 0
-        self._batches = self._read(student.images(student.spec.data.train_split, CALIBRATION, plugins))
+        self._batches = self._read(student.images(student.train_split, CALIBRATION, plugins))
 
     def _read(self, data: EvalData) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
         for images, _ in data:

@@ -92,9 +92,24 @@ class RunStudent:
         return evaluation_data(chosen, spec, self.input, self.num_classes, torch.device("cpu"))
 
     @property
+    def train_split(self) -> str:
+        """The split that the run was trained on, as it is called on disk."""
+        return self._split("train_split") or self.spec.data.train_split
+
+    @property
+    def eval_split(self) -> str | None:
+        """The split that the run was evaluated on, as it is called on disk; None where there was none."""
+        given = self.spec.data.eval_split
+        return given if given is None else self._split("eval_split") or given
+
+    @property
     def split(self) -> str:
-        """The split that the run was evaluated on."""
-        return self.spec.data.eval_split or self.spec.data.train_split
+        """The split whose images its accuracy is of."""
+        return self.eval_split or self.train_split
+
+    def _split(self, key: str) -> str | None:
+        found = ((self.run.summary() or {}).get("data") or {}).get(key)
+        return found if isinstance(found, str) else None
 
 
 _FEW = 1024

@@ -71,7 +71,7 @@ def identify(spec: RunSpec, prepared: Prepared, splits: Splits) -> Identity:
                 "std": list(own.std),
             },
             "data": {
-                "split": spec.data.train_split,
+                "split": splits.train.split,
                 "samples": len(train.samples),
                 "names": _names(train, splits),
                 "image_size": list(prepared.input.image_size),

@@ -35,7 +35,8 @@ def test_same_order_as_torchvision(tmp_path, make_picture):
 
 
 def test_synonym_and_no_split(image_folder):
-    assert len(open_folder(image_folder, "test", where="")) == 6
+    source = open_folder(image_folder, "test", where="")
+    assert (len(source), source.split) == (6, "val")
     assert len(open_folder(image_folder / "val", "", where="")) == 6
 
 

@@ -45,6 +45,38 @@ def test_no_folders_at_all(images, there):
         choose_split("train", (), images, place="ROOT", where="data.train_split")
 
 
+@pytest.mark.parametrize(
+    ("where", "folders", "images", "told"),
+    [
+        (
+            "data.eval_split",
+            (),
+            True,
+            "null evaluates on no images: these have no labels, and accuracy needs some.",
+        ),
+        (
+            "data.eval_split",
+            ("ant", "bee"),
+            False,
+            "null trains without images to evaluate on. If ROOT has the class",
+        ),
+        (
+            "data.train_split",
+            (),
+            True,
+            'If ROOT has the class folders (or the images) itself, set this to "".',
+        ),
+    ],
+)
+def test_what_to_say_instead_of_a_split(where, folders, images, told):
+    with pytest.raises(UserError) as caught:
+        choose_split("test", folders, images, place="ROOT", where=where)
+    hint = caught.value.problems[0].hint
+    assert told in hint
+    assert ("null" in hint) is (where == "data.eval_split")
+    assert ('""' in hint) is (not images or where == "data.train_split")
+
+
 def test_splits_are_not_classes():
     check_not_splits({"train", "lorry"}, place="ROOT", where="w")
     check_not_splits((), place="ROOT", where="w")

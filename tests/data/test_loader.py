@@ -72,6 +72,8 @@ def test_other_errors_stay_what_they_are():
 
 
 def test_worker_count(monkeypatch):
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+
     def count(workers, world, device="cpu", memory=None, in_memory=False):
         source = Source()
         source.in_memory = in_memory
@@ -81,6 +83,9 @@ def test_worker_count(monkeypatch):
     assert count(None, 1) == 6
     assert count(None, 4) == 1
     assert count(None, 8) == 0
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # four machines
+    assert count(None, 8) == 3
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
     assert count(None, 1, in_memory=True) == 0
     assert count(3, 8, in_memory=True) == 3
     kept = object()

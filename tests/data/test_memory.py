@@ -13,7 +13,7 @@ import torch
 from kdcore.data import memory
 from kdcore.data.evaluate import build_eval_data
 from kdcore.data.folder import open_folder
-from kdcore.data.memory import ImageMemory, free_memory, gigabytes
+from kdcore.data.memory import ImageMemory, free_memory, gigabytes, processes_here, remember
 from kdcore.data.registered import WrappedSource
 from kdcore.data.train import build_train_data
 from kdcore.errors import RunFailed, UserError
@@ -184,3 +184,22 @@ def test_the_control_groups_of_this_process():
 
 def test_sizes_for_people():
     assert [gigabytes(size) for size in (10, 153_600_000, 12_345_000_000)] == ["1 MB", "154 MB", "12.3 GB"]
+
+
+@pytest.mark.parametrize(
+    ("told", "here"),
+    [({}, 8), ({"LOCAL_WORLD_SIZE": "2"}, 2), ({"OMPI_COMM_WORLD_LOCAL_SIZE": "4"}, 4)]
+    + [({"LOCAL_WORLD_SIZE": value}, 8) for value in ("", "0", "nine", "9")],
+)
+def test_processes_of_this_machine_share_its_memory(monkeypatch, build, told, here):
+    for name in memory._LOCAL:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert processes_here(8) == here
+    samples = build(in_memory=False).samples
+    needed = memory._bytes_needed(samples)
+    monkeypatch.setattr(memory, "free_memory", lambda: 4 * needed * here)
+    assert remember(samples, None, 8) is not None
+    monkeypatch.setattr(memory, "free_memory", lambda: 4 * needed * here - 8)
+    assert remember(samples, None, 8) is None

@@ -115,7 +115,9 @@ def data_rows(facts: Facts) -> Rows:
     rows: Rows = [("dataset", _dataset(str(data.get("dataset"))))]
     for name, split in (("train", "train_split"), ("eval", "eval_split")):
         size = sizes.get(f"{name}_size") or data.get(f"{name}_samples")
-        where = data.get(split)
+        where = (
+            None if data.get(split) is None else sizes.get(split) or data[split]
+        )  # what it is called on disk
         label = "training" if name == "train" else "evaluation"
         if where is None:
             rows.append((label, "none"))

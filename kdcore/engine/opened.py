@@ -294,7 +294,7 @@ def _open_teacher(
     taken = student.opened.input
     plan = plan_teacher(LoadedSpec(spec, None, (), below), taken)
     assert plan is not None
-    built = Builder(spec, student.num_classes, plugins).model(plan.model, "teacher", plan.size)
+    built = Builder(spec, student.num_classes, plugins).model(plan.model, "teacher", plan.size, plan.fallback)
     adapter = find_adapter(built.model, spec.teacher.adapter, plugins, "teacher.adapter")
     view = teacher_view(taken, built, device)
     subject = Subject(built.model.to(device).eval(), view, adapter)

@@ -13,6 +13,7 @@ from kdcore.engine.prepare import Prepared, Splits, open_splits, prepare
 from kdcore.engine.schedule_trial import try_schedule
 from kdcore.engine.sharding import problems as sharding_problems
 from kdcore.errors import Problem, UserError
+from kdcore.models.class_names import check_class_names
 from kdcore.spec.trackers import missing_libraries
 
 if TYPE_CHECKING:
@@ -67,13 +68,18 @@ def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
     """
     from kdcore.plugins import get_plugins
 
-    plugins = plugins or get_plugins()
+    return _check(loaded, plugins or get_plugins())[0]
+
+
+def _check(loaded: LoadedSpec, plugins: Plugins) -> tuple[Preflight, Splits]:
     if missing := list(missing_libraries(loaded.spec.trackers)):
         raise UserError(missing)
     teacher_classes: int | None = None
+    teacher_names: tuple[str, ...] | None = None
     if loaded.teacher is not None:
         try:
-            teacher_classes = check(loaded.teacher, plugins).num_classes
+            below = _check(loaded.teacher, plugins)[1]
+            teacher_classes, teacher_names = below.num_classes, below.classes
         except UserError as error:
             name = loaded.teacher.path.name if loaded.teacher.path else loaded.teacher.spec.name
             raise UserError(_under(f"teacher.run ({name})", problem) for problem in error.problems) from error
@@ -86,6 +92,8 @@ def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
                 value=loaded.spec.teacher.run if loaded.spec.teacher else None,
             )
         )
+    if loaded.spec.teacher is not None:
+        check_class_names(teacher_names, splits.classes, "teacher.run", value=loaded.spec.teacher.run)
     prepared = prepare(loaded, splits, plugins, device=torch.device("meta"))
     warnings = _check_training(loaded, prepared)
     cache = None
@@ -93,7 +101,7 @@ def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
         from kdcore.engine.cached_teacher import check_cache
 
         cache = check_cache(loaded, prepared, splits)
-    return _report(splits, prepared, cache, warnings)
+    return _report(splits, prepared, cache, warnings), splits
 
 
 def _check_training(loaded: LoadedSpec, prepared: Prepared) -> tuple[str, ...]:

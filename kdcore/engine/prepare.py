@@ -23,6 +23,7 @@ from kdcore.engine.teacher_images import TeacherImages
 from kdcore.errors import Problem, UserError
 from kdcore.features import find_adapter
 from kdcore.models import BuiltModel, build_model, load_config
+from kdcore.models.class_names import check_class_names, difference, pretrained_names
 from kdcore.models.digest import weights_digest
 
 if TYPE_CHECKING:
@@ -120,10 +121,14 @@ def _recorded_classes(loaded: LoadedSpec) -> int | None:
 
 @dataclass(frozen=True)
 class TeacherPlan:
-    """The teacher as a model to build; `size` is the side of its input, None where the model's own holds."""
+    """The teacher as a model to build.
+
+    `size` is the side of its input, None where what its weights know holds; `fallback` where they know none either.
+    """
 
     model: ModelSpec
     size: int | None
+    fallback: int | None = None
 
 
 def plan_teacher(loaded: LoadedSpec, student: InputConfig) -> TeacherPlan | None:
@@ -132,9 +137,10 @@ def plan_teacher(loaded: LoadedSpec, student: InputConfig) -> TeacherPlan | None
     if teacher is None:
         return None
     if loaded.teacher is None:
-        # pretrained weights and run directories know their size; others see what the student sees
-        known = teacher.pretrained or (teacher.checkpoint and load_config(Path(teacher.checkpoint)))
-        return TeacherPlan(teacher, teacher.image_size or (None if known else student.image_size[0]))
+        # pretrained weights and run directories know their size, and so do files whose shapes depend on it;
+        # others see what the student sees
+        fallback = None if teacher.pretrained else student.image_size[0]
+        return TeacherPlan(teacher, teacher.image_size, fallback)
     trained = loaded.teacher.spec
     directory = run_directory(loaded.teacher)
     known_of_it = {
@@ -167,7 +173,8 @@ def prepare(
     student = builder.model(spec.student, "student", spec.data.image_size)
     input_config = resolve_input(spec.data, student.input)
     plan = plan_teacher(loaded, input_config)
-    teacher = None if plan is None else builder.model(plan.model, "teacher", plan.size)
+    teacher = None if plan is None else builder.model(plan.model, "teacher", plan.size, plan.fallback)
+    class_warnings = _check_class_names(loaded, splits.classes, student, teacher)
     # before they are folded, which rounds them
     teacher_weights = None if teacher is None or builder.meta else weights_digest(teacher.model)
     teacher_images = None if teacher is None else teacher_view(input_config, teacher, device)
@@ -245,7 +252,9 @@ def prepare(
     if spec.data.eval_split is None:
         evaluation = WithoutLabels(evaluation)
     notes = dict.fromkeys(splits.train.notes + splits.eval.notes)  # both may be one split
-    warnings = tuple(notes) + student.warnings + (() if teacher is None else teacher.warnings)
+    warnings = (
+        tuple(notes) + class_warnings + student.warnings + (() if teacher is None else teacher.warnings)
+    )
     if teacher is not None and teacher.random_weights and loaded.teacher is None:
         warnings += ("teacher: its weights are random: say 'pretrained', 'checkpoint' or 'run'",)
     return Prepared(
@@ -263,6 +272,29 @@ def prepare(
         train_split=splits.train.split,
         eval_split=None if spec.data.eval_split is None else splits.eval.split,
     )
+
+
+def _check_class_names(
+    loaded: LoadedSpec, classes: tuple[str, ...] | None, student: BuiltModel, teacher: BuiltModel | None
+) -> tuple[str, ...]:
+    """The teacher's classes are the data's; a student that starts from other ones is worth a warning.
+
+    Raises:
+        UserError: the teacher's are not.
+    """
+    spec = loaded.spec
+    if teacher is not None and spec.teacher is not None:
+        source = "run" if spec.teacher.run is not None else "checkpoint"
+        value = spec.teacher.run or spec.teacher.checkpoint
+        known = teacher.class_names
+        if teacher.pretrained_tag is not None:
+            source, value = "pretrained", None
+            known = known or pretrained_names(getattr(teacher.model, "pretrained_cfg", {}), classes)
+        check_class_names(known, classes, f"teacher.{source}", value=value)
+    told = difference(student.class_names, classes, "student's checkpoint")
+    if told is None or student.random_weights or len(student.class_names or ()) != len(classes or ()):
+        return ()
+    return (f"student.checkpoint: {told}: the classifier starts with its weights for other classes",)
 
 
 def _channels_last(spec: RunSpec) -> tuple[bool, bool]:
@@ -293,7 +325,7 @@ class Builder:
     plugins: Plugins
     meta: bool = False
 
-    def model(self, model: ModelSpec, role: str, size: int | None) -> BuiltModel:
+    def model(self, model: ModelSpec, role: str, size: int | None, fallback: int | None = None) -> BuiltModel:
         """Build one model; its initial weights are a function of the seed and its role."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive(self.spec.seed, role))
@@ -305,6 +337,7 @@ class Builder:
                 plugins=self.plugins,
                 where=role,
                 device="meta" if self.meta else "cpu",
+                fallback_size=fallback,
             )
 
     def place(self, model: nn.Module, device: torch.device, channels_last: bool) -> nn.Module:

@@ -15,6 +15,7 @@ from kdcore.errors import Problem, UserError, nearest
 from kdcore.exporting.students import find_run
 from kdcore.features import find_adapter
 from kdcore.models import build_model, load_config
+from kdcore.models.class_names import check_class_names, pretrained_names
 from kdcore.spec.models import DataSpec, TeacherSpec
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from kdcore.data import EvalData, InputConfig, Source
+    from kdcore.engine.opened import OpenedRun
     from kdcore.models import BuiltModel
     from kdcore.plugins import Plugins
 
@@ -158,7 +160,7 @@ def _open_run(wanted: Wanted, device: torch.device, plugins: Plugins) -> Opened:
     teacher, missing = run.teacher, run.teacher_missing
     warnings = run.source.notes
     if isinstance(wanted.teacher, str):
-        teacher, more = _teacher(wanted.teacher, run.student, run.num_classes, data, device, plugins)
+        teacher, more = _teacher(wanted.teacher, run.student, run, data, device, plugins)
         warnings += more
     return Opened(
         run.student,
@@ -192,15 +194,18 @@ def _with_flags(data: DataSpec, wanted: Wanted) -> DataSpec:
     return data.model_copy(update=changes)
 
 
+_OTHER_DATA = "give its classes the names that the model was trained with, in that order, or name other data"
+
+
 def _check_classes(source: Source, num_classes: int, classes: tuple[str, ...] | None, wanted: Wanted) -> None:
     """Raises UserError where the data's classes are not those that the model knows."""
     where = "--data" if wanted.data is not None else "--split"
     if not source.labelled:
         return
     if source.classes is not None and classes is not None:
-        if source.classes != classes:
-            message = "its classes are not those that the model was trained on"
-            raise UserError(Problem(where, message, wanted.data or wanted.split))
+        check_class_names(
+            classes, source.classes, where, model="model", value=wanted.data or wanted.split, hint=_OTHER_DATA
+        )
     elif source.num_classes is not None and source.num_classes > num_classes:
         message = f"it has {source.num_classes} classes, the model knows {num_classes}"
         raise UserError(Problem(where, message, wanted.data or wanted.split))
@@ -238,8 +243,10 @@ def _open_model(wanted: Wanted, name: str | None, device: torch.device, plugins:
             plugins=plugins,
             where="model",
         )
-    config = None if wanted.checkpoint is None else load_config(Path(wanted.checkpoint))
-    _check_classes(source, num_classes, None if config is None else config.class_names, wanted)
+    names = built.class_names
+    if built.pretrained_tag is not None:
+        names = names or pretrained_names(getattr(built.model, "pretrained_cfg", {}), source.classes)
+    _check_classes(source, num_classes, names, wanted)
     taken = resolve_input(data, built.input)
     student = _opened(built, None, taken, device, plugins)
     warnings = source.notes + built.warnings
@@ -247,7 +254,8 @@ def _open_model(wanted: Wanted, name: str | None, device: torch.device, plugins:
         warnings += ("its weights are random: say --pretrained or --checkpoint",)
     teacher = None
     if isinstance(wanted.teacher, str):
-        teacher, more = _teacher(wanted.teacher, student, num_classes, data, device, plugins)
+        known = _Known(num_classes, names or source.classes)
+        teacher, more = _teacher(wanted.teacher, student, known, data, device, plugins)
         warnings += more
     chosen = at_most(evaluation_images(source, data), wanted.samples)
     images = build_eval_data(chosen, data, taken, batch_size=_BATCH, num_classes=num_classes, device=device)
@@ -283,8 +291,21 @@ def _num_classes(source: Source, spec: TeacherSpec) -> int:
     raise UserError(Problem("--data", message, hint="labelled images in a folder per class tell it"))
 
 
+@dataclass(frozen=True)
+class _Known:
+    """K, and the names of the classes where they are known."""
+
+    num_classes: int
+    classes: tuple[str, ...] | None
+
+
 def _teacher(
-    named: str, student: OpenedModel, num_classes: int, data: DataSpec, device: torch.device, plugins: Plugins
+    named: str,
+    student: OpenedModel,
+    known: _Known | OpenedRun,
+    data: DataSpec,
+    device: torch.device,
+    plugins: Plugins,
 ) -> tuple[OpenedModel, tuple[str, ...]]:
     """The teacher that `--teacher` names: a run or a student's folder, or a model with timm's weights."""
     there = Path(named).exists()
@@ -292,7 +313,7 @@ def _teacher(
     try:
         built = build_model(
             spec,
-            num_classes=num_classes,
+            num_classes=known.num_classes,
             in_chans=data.channels,
             image_size=None,
             plugins=plugins,
@@ -303,6 +324,7 @@ def _teacher(
             replace(problem, where="--teacher", value=named, allowed="a run directory, or a model of timm's")
             for problem in error.problems
         ) from error
+    check_class_names(built.class_names, known.classes, "--teacher", value=named)
     view = teacher_view(student.input, built, device)
     return _opened(built, view, built.input, device, plugins), built.warnings
 

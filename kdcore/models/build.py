@@ -20,9 +20,12 @@ from kdcore.models.architecture import (
 )
 from kdcore.models.budget import bounded, check_numbers
 from kdcore.models.checkpoints import read_checkpoint
+from kdcore.models.class_names import names_in
+from kdcore.models.containers import FoundWeights
 from kdcore.models.input import input_of
 from kdcore.models.size_warnings import size_warnings
-from kdcore.models.student_config import StudentConfig, load_config
+from kdcore.models.student_config import StudentConfig, config_of
+from kdcore.models.trained_size import TrainedSize, size_note
 from kdcore.models.weights import fit_weights
 from kdcore.spec.models import ModelSpec, TeacherSpec
 
@@ -44,6 +47,7 @@ class BuiltModel:
         options: the constructor's options in the end (a run directory's and the spec's).
         small_input: whether it is the small-input variant.
         parameters: how many it has; a folded teacher has fewer tensors, and is the same model.
+        class_names: the classes that its weights know, in their order, or None.
     """
 
     model: nn.Module
@@ -55,6 +59,7 @@ class BuiltModel:
     options: dict[str, Any]
     small_input: bool
     parameters: int
+    class_names: tuple[str, ...] | None = None
 
 
 def build_model(
@@ -67,11 +72,13 @@ def build_model(
     where: str,
     device: str | torch.device = "cpu",
     load_weights: bool = True,
+    fallback_size: int | tuple[int, int] | None = None,
 ) -> BuiltModel:
     """Build a model and load its weights.
 
-    A run directory as `checkpoint` also says the options, the small-input variant, the normalisation and,
-    where `image_size` is None, the input size.
+    A run directory as `checkpoint`, or the file of weights in one, also says the options, the small-input variant, the
+    normalisation and, where `image_size` is None, the input size. In another file the shapes say the size, where they
+    depend on it.
 
     Args:
         spec: the section of the spec; a `TeacherSpec` has to know the data's classes already.
@@ -83,6 +90,7 @@ def build_model(
         device: 'cpu', or 'meta' for shapes only: nothing is downloaded, and a checkpoint's keys and shapes
             are checked without reading its values.
         load_weights: False: neither pretrained weights nor a checkpoint are opened.
+        fallback_size: the input size where nothing says one; None: the model's default.
 
     Raises:
         UserError: the spec names what does not exist or does not fit.
@@ -90,15 +98,25 @@ def build_model(
     """
     device = torch.device(device)
     teacher = isinstance(spec, TeacherSpec)
-    config = None if spec.checkpoint is None else load_config(Path(spec.checkpoint))
+    config = config_of(spec.checkpoint, spec.model)
     spec = _with_config(spec, config, where)
     check_options(spec.options, where)
     architecture = find_architecture(spec.model, plugins, where)
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    size = size or (None if config is None else config.input.image_size)
+    size = _pair(image_size) or (None if config is None else config.input.image_size)
     weights = load_weights and device.type != "meta"
+    found = FoundWeights({})
+    if spec.checkpoint is not None and load_weights:
+        file = Path(spec.checkpoint) if config is None else config.weights
+        found = read_checkpoint(file, f"{where}.checkpoint", shapes_only=device.type == "meta")
+    trained = None
     if isinstance(architecture, TimmArchitecture):
-        size = size or default_size(architecture, spec.small_input)
+        default = default_size(architecture, spec.small_input)
+        fallback = _pair(fallback_size)
+        if found.tensors:
+            trained = _trained_size(
+                architecture, spec, found, num_classes, in_chans, size or fallback, default, where
+            )
+        size = size or trained or fallback or default
         warnings = _check_pretrained(architecture, num_classes, teacher, where) if spec.pretrained else ()
         check_numbers(spec.options, where)
         with device, bounded(spec.model, spec.options, where):
@@ -127,13 +145,16 @@ def build_model(
             config.input.interpolation,
             config.input.crop_pct,
         )
-    if spec.checkpoint is not None and load_weights:
-        file = Path(spec.checkpoint) if config is None else config.weights
-        found = read_checkpoint(file, f"{where}.checkpoint", shapes_only=device.type == "meta")
+    names = None if config is None else config.class_names
+    if found.tensors:
         warnings += found.warnings
         warnings += fit_weights(
             model, found.tensors, num_classes=num_classes, teacher=teacher, where=f"{where}.checkpoint"
         )
+        if size is not None:
+            warnings += size_note(found.tensors, model, size, trained, where)
+        names = names or names_in(found.beside, num_classes)
+    names = names or names_in({"class_names": getattr(model, "class_names", None)}, num_classes)
     return BuiltModel(
         model,
         own_input,
@@ -144,7 +165,35 @@ def build_model(
         dict(spec.options),
         spec.small_input,
         sum(parameter.numel() for parameter in model.parameters()),
+        names,
     )
+
+
+def _pair(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    return (size, size) if isinstance(size, int) else size
+
+
+def _trained_size(
+    architecture: TimmArchitecture,
+    spec: ModelSpec,
+    found: FoundWeights,
+    num_classes: int,
+    in_chans: int,
+    asked: tuple[int, int] | None,
+    default: tuple[int, int],
+    where: str,
+) -> tuple[int, int] | None:
+    """The input size that the weights of a file are for, where their shapes say that it is not `asked`."""
+    if not architecture.config.fixed_input_size:
+        return None  # no shape depends on it
+
+    def build(size: tuple[int, int]) -> nn.Module:
+        with torch.device("meta"):
+            return architecture.create(
+                num_classes, in_chans, size, spec.options, spec.small_input, False, where
+            )
+
+    return TrainedSize(found.tensors, build, f"{where}.checkpoint").find(asked, default)
 
 
 _PLAIN = {"input_size": (3, 224, 224)}  # timm's defaults (ImageNet) for models that say nothing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -62,10 +62,11 @@ _DEEPEST = 4
 
 @dataclass(frozen=True)
 class FoundWeights:
-    """Weights by name, on the CPU or on the meta device, and a line for each warning."""
+    """Weights by name, on the CPU or on the meta device, a line for each warning, and what lies beside the weights."""
 
     tensors: dict[str, Tensor]
     warnings: tuple[str, ...] = ()
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
 
 def weights_in(content: Any, path: Path, where: str) -> FoundWeights:
@@ -98,10 +99,11 @@ def weights_in(content: Any, path: Path, where: str) -> FoundWeights:
     tensors = dict(clean_state_dict(found[name]))  # the prefixes of DataParallel and torch.compile
     _check_kinds(tensors, path, where)
     others = sorted(set(found) - {name})
+    beside = {key: value for key, value in content.items() if isinstance(key, str)}
     if not others:
-        return FoundWeights(tensors)
+        return FoundWeights(tensors, beside=beside)
     kept = f"{where}: the file holds several sets of weights: '{name}' is used, not {listed(others, 3)}"
-    return FoundWeights(tensors, (kept,))
+    return FoundWeights(tensors, (kept,), beside)
 
 
 def _search(content: Any, place: str, depth: int = 0) -> dict[str, dict[str, Tensor]]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.data.inputs import InputConfig
 from kdcore.errors import Problem, UserError
+from kdcore.models.class_names import names_in
 from kdcore.results.student_folder import CONFIG, SECTION, WEIGHTS
 from kdcore.spec.models import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 # arguments of timm's that a spec says elsewhere
 _ELSEWHERE: Final = ("num_classes", "in_chans", "img_size", "global_pool")
@@ -55,6 +56,23 @@ def find_student(path: Path) -> Path | None:
     return None
 
 
+def config_of(checkpoint: str | None, model: str | None) -> StudentConfig | None:
+    """The configuration that belongs to a checkpoint: of a run directory, or beside a student's file of weights.
+
+    Raises:
+        UserError: there is one, and it is damaged.
+    """
+    if checkpoint is None:
+        return None
+    path = Path(checkpoint)
+    config = load_config(path)
+    if config is None and path.name == WEIGHTS and path.is_file():
+        beside = load_config(path.parent)
+        if beside is not None and beside.weights == path and model in (None, beside.spec.model):
+            return beside
+    return config
+
+
 def load_config(path: Path) -> StudentConfig | None:
     """The configuration in a run directory or student folder, also one that timm exported; else None.
 
@@ -89,7 +107,7 @@ def _parse(folder: Path, raw: dict[str, Any]) -> StudentConfig:
         height, width = (size, size) if isinstance(size, int) else size
     else:
         spec = ModelSpec.model_validate({key: own[key] for key in ("model", "small_input", "options")})
-    names = raw.get("label_names")
+    names = names_in(raw, raw["num_classes"]) or names_in(timm, raw["num_classes"])
     return StudentConfig(
         folder,
         spec,
@@ -102,6 +120,6 @@ def _parse(folder: Path, raw: dict[str, Any]) -> StudentConfig:
         ),
         raw["num_classes"],
         channels,
-        tuple(names) if isinstance(names, list) else None,
+        names,
         raw,
     )

@@ -28,7 +28,7 @@ def fit_weights(
     Raises:
         UserError: keys are missing, unexpected or of another shape, or a teacher knows other classes.
     """
-    heads = _classifier_keys(model)
+    heads = classifier_keys(model)
     weights = renamed(weights, model.state_dict(), where)
     if _mismatch(model, weights, skip=heads).any:
         weights = _filtered(model, weights, where)
@@ -150,7 +150,8 @@ def _filtered(model: nn.Module, weights: dict[str, Tensor], where: str) -> dict[
         ) from error
 
 
-def _classifier_keys(model: nn.Module) -> tuple[str, ...]:
+def classifier_keys(model: nn.Module) -> tuple[str, ...]:
+    """Names of the weights of a model's classifiers."""
     get = getattr(model, "get_classifier", None)
     if not callable(get):
         return ()

@@ -79,6 +79,7 @@ def build(no_plugins) -> Callable[..., BuiltModel]:
         image_size: Any = 32,
         device: str = "cpu",
         load_weights: bool = True,
+        fallback_size: int | None = None,
         known: Plugins | None = None,
         **section: Any,
     ) -> BuiltModel:
@@ -92,6 +93,7 @@ def build(no_plugins) -> Callable[..., BuiltModel]:
             where="teacher" if teacher else "student",
             device=device,
             load_weights=load_weights,
+            fallback_size=fallback_size,
         )
 
     return call

@@ -21,6 +21,7 @@ _DEPRECATIONS: Final = re.compile(
 )
 _DEPRECATED: Final = re.compile(rb"'([\w.]+)'\s*:")
 _OPTIMIZER: Final = re.compile(r"OptimInfo\(\s*(?:name=)?'(\w+)',\s*(?:opt_class=)?(?:'(\w+)\.)?")
+_KRON: Final = ("kron", "kronc", "kronw")
 _ALIAS: Final = re.compile(r"register_alias\('(\w+)'")
 _SCHEDULER: Final = re.compile(r"\bsched (?:==|!=) '(\w+)'|\bsched in \(([^)]*)\)")
 _PREFIX: Final = re.compile(r"\bprefix == '(\w+)'")
@@ -78,6 +79,8 @@ def optimizers() -> dict[str, str | None] | None:
         for name, package in _OPTIMIZER.findall(text)
     }
     found.update(dict.fromkeys(_ALIAS.findall(text)))
+    # without this package the first step of kron asks for 100 GB, where timm only warns
+    found.update({name: "opt_einsum" for name in _KRON if name in found})
     return found or None
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _TIMM: Final = "timm/"
 _LOOKAHEAD: Final = "lookahead_"
+# another package has this name on PyPI
+_INSTALL: Final = {"apex": "build it from https://github.com/NVIDIA/apex, or use another optimizer"}
 
 
 def check_model(name: str, where: str, plugins: Plugins) -> list[Problem]:
@@ -48,7 +50,8 @@ def check_optimizer(name: str, where: str) -> Iterator[Problem]:
         allowed = f"{listed(known, 20)}; each also behind '{_LOOKAHEAD}'"
         yield Problem(where, "timm has no optimizer of this name", name, allowed, near and ahead + near)
     elif (package := known[plain]) is not None and importlib.util.find_spec(package) is None:
-        yield Problem(where, f"this optimizer needs the package {package}, which is not installed", name)
+        message = f"this optimizer needs the package {package}, which is not installed"
+        yield Problem(where, message, name, hint=_INSTALL.get(package, f"pip install {package}"))
     elif plain in installed.second_order():
         message = "this optimizer needs second derivatives of the loss, which a run does not compute"
         yield Problem(where, message, name, hint="use an optimizer of first order, such as 'adamw'")

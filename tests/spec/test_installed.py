@@ -31,6 +31,9 @@ def test_optimizers():
     assert installed.optimizers()["bnblion"] == "bitsandbytes"
     assert installed.optimizers()["adamw"] is None
     infos = {name: get_optimizer_info(name) for name in list_optimizers()}
+    assert {name for name, package in installed.optimizers().items() if package == "opt_einsum"} == {
+        name for name, info in infos.items() if getattr(info.opt_class, "__name__", "") == "Kron"
+    }
     assert installed.second_order() == {name for name, info in infos.items() if info.second_order} != set()
 
 

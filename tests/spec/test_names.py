@@ -82,3 +82,14 @@ def test_optimizers_of_second_order(name):
     assert (problem.where, problem.value) == ("optimizer.name", name)
     assert "second derivatives" in problem.message
     assert "adamw" in problem.hint
+
+
+@pytest.mark.parametrize(("name", "remedy"), [
+    ("kron", "pip install opt_einsum"),
+    ("fusedadam", "github.com/NVIDIA/apex"),
+    ("bnblion", "pip install bitsandbytes"),
+])  # fmt: skip
+def test_optimizers_of_packages_say_how_to_get_them(monkeypatch, name, remedy):
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
+    (problem,) = check_optimizer(name, "optimizer.name")
+    assert remedy in problem.hint

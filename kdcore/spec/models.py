@@ -33,8 +33,8 @@ def _path_like(value: str) -> str:
 
 
 def _no_bool(value: Any) -> Any:
-    # true is 1 to pydantic, and "true" is no choice
-    return str(value).lower() if isinstance(value, bool) else value
+    # true and 1.0 are 1 to pydantic, and their texts are no choice
+    return str(value).lower() if isinstance(value, bool | float) else value
 
 
 def _one_or_three(value: tuple[float, ...]) -> tuple[float, ...]:

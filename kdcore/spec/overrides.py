@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import Problem, shown
+from kdcore.spec.formats import Object
 from kdcore.spec.place import Fault, place
 from kdcore.spec.plain import plain
 
@@ -83,7 +85,9 @@ class Overrides:
             if number == len(steps) - 1:
                 value, faults = plain(override.value, tuple(done))
                 if faults:
-                    return Problem("--set", faults[0].problem.message, value=override.text)
+                    told = faults[0].problem
+                    inner = f"{told.where}: " if told.where != place(done) else ""
+                    return Problem("--set", inner + told.message, value=override.text)
                 node[key] = value
                 break
             if isinstance(node, dict) and node.get(key) is None:
@@ -104,9 +108,16 @@ def _parse(text: str) -> Override | Problem:
     if not all(path):
         return Problem("--set", "a key in front of the '=' is empty", value=text, allowed=_FORM)
     try:
-        return Override(text, path, json.loads(value))
+        return Override(text, path, json.loads(value, object_pairs_hook=_object))
     except (ValueError, RecursionError):
         return Override(text, path, value)
+
+
+def _object(items: list[tuple[str, Any]]) -> Object:
+    """A JSON object that knows which of its keys stand twice: `plain` tells it."""
+    found = Object(items)
+    found.duplicates = tuple(key for key, count in Counter(key for key, _ in items).items() if count > 1)
+    return found
 
 
 def _without_needless_number(spec: dict[str, Any], path: tuple[str, ...]) -> tuple[str, ...]:

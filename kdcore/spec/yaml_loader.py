@@ -18,6 +18,8 @@ _MERGE: Final = "tag:yaml.org,2002:merge"
 _MOST_ALIASES: Final = 1000
 _MOST_KEYS: Final = 10_000
 # YAML 1.1 wants a point and a sign in the exponent, and takes 5e-2 for text
+# what YAML 1.1 reads as another number than the one that stands there
+_OCTAL: Final = re.compile(r"[-+]?0[0-9_]+")
 _EXPONENT: Final = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
 
 
@@ -47,11 +49,27 @@ class _Loader(yaml.SafeLoader):
         )
         data.update(self.construct_mapping(node))
 
+    def construct_number(self, node: yaml.ScalarNode) -> Any:
+        text = str(node.value)
+        if ":" in text:
+            self._refuse(
+                f"'{text}' is a number of base 60 in YAML: write the number itself, or quote it",
+                node.start_mark,
+            )
+        if _OCTAL.fullmatch(text):
+            self._refuse(
+                f"'{text}' is an octal number in YAML: leave out the leading 0, or quote it", node.start_mark
+            )
+        whole = node.tag.endswith(":int")
+        return self.construct_yaml_int(node) if whole else self.construct_yaml_float(node)
+
     def _refuse(self, message: str, mark: Any) -> None:
         raise yaml.constructor.ConstructorError(None, None, message, mark)
 
 
 _Loader.add_constructor(_MAP, _Loader.construct_object_of_keys)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_number)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_number)
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 
 

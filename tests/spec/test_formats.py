@@ -128,3 +128,19 @@ def test_yaml_merges_do_not_explode():
 def test_yaml_aliases_are_limited():
     text = "a: &a 1\nb: [" + ", ".join(["*a"] * 1001) + "]"
     assert "more aliases" in str(broken(text, ".yaml"))
+
+
+@pytest.mark.parametrize(("number", "words"), [
+    ("010", "octal"), ("-0644", "octal"), ("0_7", "octal"), ("1:30", "base 60"), ("12:30:00", "base 60"),
+    ("1:30.5", "base 60"), ("[1, 010]", "octal"),
+])  # fmt: skip
+def test_yaml_numbers_that_mean_another_number(number, words):
+    text = str(broken(f"seed: 3\nx: {number}", ".yaml"))
+    assert words in text
+    assert "line 2" in text
+    assert "quote it" in text
+
+
+def test_yaml_numbers_that_mean_what_they_say():
+    text = "[0, 0.5, 0x10, 1_000, '010', '1:30', 00.5]"
+    assert parse(f"x: {text}", ".yaml", "spec")["x"] == [0, 0.5, 16, 1000, "010", "1:30", 0.5]

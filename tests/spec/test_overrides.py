@@ -79,6 +79,8 @@ def test_a_single_distiller_is_number_0():
         ({}, "seed=NaN", "finite"),
         ({}, "seed=1e999", "finite"),
         ({}, f"seed={10**30}", "too large"),
+        ({}, 'data={"mixup":0.2,"mixup":0.4}', "data.mixup: this key stands twice"),
+        ({}, 'data={"augment":{"hflip":0,"vflip":0,"hflip":1}}', "data.augment.hflip: this key stands twice"),
     ],
 )
 def test_what_cannot_be_set(spec, text, words):

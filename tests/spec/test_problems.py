@@ -40,6 +40,7 @@ CASES = [
         "'pad', 'none'",
     ),
     ({"data": {"channels": True}}, "data.channels", "it is none of the choices", "1, 3"),
+    ({"data": {"channels": 3.0}}, "data.channels", "it is none of the choices", "1, 3"),
     (
         {"data": {"augment": 3}},
         "data.augment",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -34,7 +35,7 @@ class Line:
 
     Attributes:
         name: what the legend calls it.
-        points: (x, y); y is None where nothing was measured.
+        points: (x, y); y is None where nothing was measured, and becomes None where it is NaN or infinite.
         class_: CSS class that gives colour and dashes.
         level: a single value that holds for all x, drawn from edge to edge.
     """
@@ -44,11 +45,20 @@ class Line:
     class_: str
     level: float | None = None
 
+    def __post_init__(self) -> None:
+        """Leave out numbers that no axis has."""
+        object.__setattr__(self, "points", [(x, _finite(y)) for x, y in self.points])
+        object.__setattr__(self, "level", _finite(self.level))
+
     @property
     def values(self) -> list[float]:
         """What is drawn."""
         found = [y for _, y in self.points if y is not None]
         return found if self.level is None else [*found, self.level]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def line_chart(lines: Sequence[Line], *, label: str, x_label: str, y_label: str, log: bool = False) -> Markup:

@@ -178,3 +178,11 @@ def test_long_names_are_broken_and_numbers_are_not():
     text = str(numbers(("class", "a"), [("amber_fjord-<_060", 0.5), ("0.5 to 1", "6.25 %")], caption="n"))
     assert '<th scope="row" class="words">amber_<wbr>fjord-&lt;_<wbr>060</th><td>0.5</td>' in text
     assert '<th scope="row">0.5 to 1</th><td>6.25 %</td>' in text
+
+
+def test_a_line_leaves_out_numbers_that_no_axis_has():
+    points = [(1, 2.0), (2, float("nan")), (3, float("inf")), (4, 1.0)]
+    drawn = line_chart([Line("loss", points, "a", level=float("nan"))], label="l", x_label="x", y_label="y")
+    assert drawn == line_chart(
+        [Line("loss", [(1, 2.0), (2, None), (3, None), (4, 1.0)], "a")], label="l", x_label="x", y_label="y"
+    )

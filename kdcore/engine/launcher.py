@@ -43,6 +43,17 @@ def rank() -> int:
     return numbers.get("RANK", 0)
 
 
+def processes() -> int:
+    """How many processes share this run.
+
+    Raises:
+        UserError: the variables are incomplete or wrong.
+    """
+    rank()
+    value = os.environ.get("WORLD_SIZE", "").strip()
+    return max(1, _number("WORLD_SIZE", value)) if value else 1
+
+
 def _take_out(given: dict[str, str]) -> None:
     for name in given:
         del os.environ[name]

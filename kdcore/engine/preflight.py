@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from kdcore.engine import launcher
+from kdcore.engine.norm_check import norm_problems
 from kdcore.engine.optim import build_optimizer, build_scheduler
 from kdcore.engine.optimizer_trial import try_optimizer
 from kdcore.engine.prepare import Prepared, Splits, open_splits, prepare
@@ -121,6 +123,7 @@ def _check_training(loaded: LoadedSpec, prepared: Prepared) -> tuple[str, ...]:
             warnings += () if told is None else (told,)
     except UserError as error:
         problems += error.problems
+    problems += norm_problems(spec, prepared, launcher.processes())
     if problems:
         raise UserError(problems)
     return warnings

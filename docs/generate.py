@@ -2,8 +2,8 @@
 
     uv run python docs/generate.py [--check]
 
-
-With `--check` nothing is written: the exit code is 1 if a page is not what the code says, and its name is printed.
+With `--check` it writes nothing. If a page differs from what the code says, it prints the page's name and the exit code
+is 1.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Schema = dict[str, Any]
 
 def pages() -> dict[str, str]:
     """The text of every generated page, by its path in docs/."""
-    # nothing that happens to be installed beside the project's own plugins belongs here
+    # other installed plugins do not belong into these pages
     own = [candidate for candidate in find_candidates() if candidate.distribution in FIRST_PARTY]
     plugins = Plugins.discover(own, disabled=(), strict=True)
     texts = {
@@ -61,7 +61,7 @@ def pages() -> dict[str, str]:
 
 
 def stale() -> list[str]:
-    """The pages that are missing or not what the code says."""
+    """The pages that are missing, or that differ from what the code says."""
     return [
         name
         for name, text in pages().items()
@@ -102,12 +102,11 @@ def distillers(plugins: Plugins) -> str:
     lines = [
         "# Distillers",
         "",
-        "A spec names one as `distiller`, with its options beside the name. The task weight is the factor of the task",
-        "loss beside it, unless the spec says `task.weight`. Also on the command line: `kd list-distillers`,",
-        "`kd show NAME`.",
+        "A spec names a distiller as `distiller`, with its options in the same object. The task weight is the factor of",
+        "the task loss, unless the spec sets `task.weight`. `kd list-distillers` and `kd show NAME` print the same.",
         "",
-        "In the losses `s` and `t` are what is taken of student and teacher (logits, feature maps, embeddings), `y` is",
-        "the target class and `T` the temperature; other names are options.",
+        "In the losses, `s` and `t` are the values of student and teacher that the method reads (logits, feature maps,",
+        "embeddings), `y` is the target class and `T` the temperature; other names are options.",
         "",
         *_table(["name", "kind", "plugin", "summary", "task weight", "paper"], rows),
     ]
@@ -135,8 +134,8 @@ def adapters(found: Iterable[Provided[AdapterEntry]]) -> str:
         [
             "# Feature adapters",
             "",
-            "A model's adapter is found by its class, the most specific one first. A spec can name another one as",
-            "`student.adapter` or `teacher.adapter`. Also on the command line: `kd list-adapters`.",
+            "kd finds a model's adapter by the model's class; the adapter for the most specific class comes first. A spec",
+            "can name another adapter as `student.adapter` or `teacher.adapter`. `kd list-adapters` prints the same list.",
             "",
             *_table(["name", "plugin", "summary", "model classes"], rows),
         ]
@@ -152,20 +151,20 @@ def datasets(found: Iterable[Provided[DatasetEntry]]) -> str:
         for item in found
     ]
     others = [
-        [f"`{prefix}/...`", f"`pip install {kind.pip}`" if kind.pip else "nothing more", _yes(kind.stream)]
+        [f"`{prefix}/...`", f"`pip install {kind.pip}`" if kind.pip else "nothing else", _yes(kind.stream)]
         for prefix, kind in PREFIXES.items()
     ]
     return "\n".join(
         [
             "# Datasets",
             "",
-            "The registered datasets, which `data.dataset` names. Also on the command line: `kd list-datasets`.",
+            "The registered datasets, for `data.dataset`. `kd list-datasets` prints the same list.",
             "",
             *_table(["name", "classes", "plugin", "summary"], rows),
             "",
             "`data.dataset` can also be [a folder or a tar of images](../spec.md#data), or a name of timm's dataset",
-            "factory. A stream has no sample positions, so it works with neither `data.train_samples` nor a distiller",
-            "that keeps a memory of the training set.",
+            "factory. A stream has no sample positions. So it does not work with `data.train_samples`, or with a distiller",
+            "that has a memory of the training set.",
             "",
             *_table(["name", "needs", "stream"], others),
         ]
@@ -178,7 +177,7 @@ def spec() -> str:
     lines = [
         "# Fields of the run spec",
         "",
-        "[The run spec](../spec.md) explains them; this is the list. `kd schema` prints the same as JSON Schema.",
+        "[The run spec](../spec.md) explains these fields. `kd schema` prints them as JSON Schema.",
     ]
     for title, rows in _sections(schema):
         lines += ["", f"## {title}", "", *_table(["field", "allowed", "default", "meaning"], rows)]
@@ -186,7 +185,7 @@ def spec() -> str:
 
 
 def conformance() -> str:
-    """What docs/conformance.md says in its own words, and below the rules of the conformance kit."""
+    """The text of docs/conformance.md that people write, and below it the rules of the conformance kit."""
     from kdcore.testing.rules import RULES
 
     lines = [_own_words("conformance.md", _RULES)]
@@ -194,12 +193,12 @@ def conformance() -> str:
         lines += ["", f"## Rules for {'feature ' * (kind == 'adapter')}{kind}s"]
         for rule in rules:
             lines += ["", f"### {rule.heading}", "", f"**{rule.summary}**"]
-            lines += ["", _wrapped(rule.why), "", _wrapped(f"To mend it: {rule.mend}")]
+            lines += ["", _wrapped(rule.why), "", _wrapped(f"To fix it: {rule.mend}")]
     return "\n".join(lines) + "\n"
 
 
 def recipes() -> str:
-    """What docs/recipes.md says in its own words, and below each recipe with its values and their sources."""
+    """The text of docs/recipes.md that people write, and below it each recipe with its values and their sources."""
     found = all_recipes().values()
     rows = [[f"[`{item.name}`](#{item.name})", item.use, item.summary] for item in found]
     lines = [_own_words("recipes.md", _RECIPES), *_table(["name", "for", "summary"], rows)]
@@ -236,13 +235,13 @@ def _from(source: str) -> str:
 
 
 def _own_words(name: str, mark: str) -> str:
-    """What a page says in front of what is written by this file, with the mark between them."""
+    """The part of a page that people write, and the mark between it and the generated part."""
     own, found, _ = (Path(__file__).parent / name).read_text("utf-8").partition(mark)
     return own + found
 
 
 def _sections(schema: Schema) -> Iterator[tuple[str, list[list[str]]]]:
-    """The whole and then each section in it, with a row for each field."""
+    """The whole spec, and then each section in it, with a row for each field."""
     waiting: list[tuple[str, Schema]] = [("", schema)]
     while waiting:
         path, node = waiting.pop(0)
@@ -267,7 +266,7 @@ def _sections(schema: Schema) -> Iterator[tuple[str, list[list[str]]]]:
 
 
 def _section(root: Schema, about: Schema) -> Schema | None:
-    """The section that a field holds, or None where it holds a value."""
+    """The section that a field holds, or None if it holds a value."""
     for branch in about.get("anyOf", [about]):
         if "$ref" in branch and "x-words" not in about:
             found: Schema = root["$defs"][branch["$ref"].rpartition("/")[2]]
@@ -283,7 +282,7 @@ def _options(model: type[BaseModel]) -> list[list[str]]:
 
 def _row(root: Schema, name: str, about: Schema, required: bool) -> list[str]:
     default = "required" if required else f"`{_literal(about.get('default', {}))}`"
-    same = " Changes no result." if about.get(MARK, True) is False else ""
+    same = " Does not change the results." if about.get(MARK, True) is False else ""
     return [f"`{name}`", words(root, about), default, about.get("description", "") + same]
 
 
@@ -316,14 +315,14 @@ def _code(text: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the pages, or check them; the exit code."""
+    """Write the pages, or check them; returns the exit code."""
     if list(arguments) not in ([], ["--check"]):
         print(f"usage: {COMMAND} [--check]", file=sys.stderr)
         return 2
     if arguments:
         old = stale()
         for name in old:
-            print(f"docs/{name} is not what the code says; run: {COMMAND}", file=sys.stderr)
+            print(f"docs/{name} is not up to date; run: {COMMAND}", file=sys.stderr)
         return 1 if old else 0
     for name, text in pages().items():
         path = HERE / name

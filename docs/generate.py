@@ -102,8 +102,8 @@ def distillers(plugins: Plugins) -> str:
     lines = [
         "# Distillers",
         "",
-        "A spec names a distiller as `distiller`, with its options in the same object. The task weight is the factor of",
-        "the task loss, unless the spec sets `task.weight`. `kd list-distillers` and `kd show NAME` print the same.",
+        "A spec names a distiller as `distiller`, with its options in the same object. The task weight is the factor",
+        "of the task loss, unless the spec sets `task.weight`. `kd list-distillers` and `kd show NAME` print the same.",
         "",
         "In the losses, `s` and `t` are the values of student and teacher that the method reads (logits, feature maps,",
         "embeddings), `y` is the target class and `T` the temperature; other names are options.",
@@ -134,8 +134,9 @@ def adapters(found: Iterable[Provided[AdapterEntry]]) -> str:
         [
             "# Feature adapters",
             "",
-            "kd finds a model's adapter by the model's class; the adapter for the most specific class comes first. A spec",
-            "can name another adapter as `student.adapter` or `teacher.adapter`. `kd list-adapters` prints the same list.",
+            "kd finds a model's adapter by the model's class; the adapter for the most specific class comes first. A",
+            "spec can name another adapter as `student.adapter` or `teacher.adapter`. `kd list-adapters` prints this",
+            "list.",
             "",
             *_table(["name", "plugin", "summary", "model classes"], rows),
         ]
@@ -163,8 +164,8 @@ def datasets(found: Iterable[Provided[DatasetEntry]]) -> str:
             *_table(["name", "classes", "plugin", "summary"], rows),
             "",
             "`data.dataset` can also be [a folder or a tar of images](../spec.md#data), or a name of timm's dataset",
-            "factory. A stream has no sample positions. So it does not work with `data.train_samples`, or with a distiller",
-            "that has a memory of the training set.",
+            "factory. A stream has no sample positions. So it does not work with `data.train_samples`, or with a",
+            "distiller that has a memory of the training set.",
             "",
             *_table(["name", "needs", "stream"], others),
         ]

@@ -68,17 +68,18 @@ def show_cache(path: CachePath, as_json: JsonFlag = False) -> None:
         output.print_error(f"{path}: {info.problem}")
         raise typer.Exit(2)
     about = info.manifest
-    output.say(f"teacher   {about.teacher}, weights {about.identity['teacher']['weights'][:12]}")
-    data = about.identity["data"]
-    size = "x".join(map(str, data["image_size"]))
-    output.say(f"data      {about.dataset}, split {data['split']}, {about.samples:,} samples of {size}")
+    weights = (about.identity.get("teacher") or {}).get("weights") or "?"
+    output.say(f"teacher   {about.teacher}, weights {weights[:12]}")
+    data = about.identity.get("data") or {}
+    size = "x".join(map(str, data.get("image_size") or ["?"]))
+    output.say(f"data      {about.dataset}, split {data.get('split')}, {about.samples:,} samples of {size}")
     output.say(
         f"rows      {info.filled:,} of {about.rows:,} filled: {about.augmentations} augmentations each"
     )
     for field in about.fields:
         shape = "x".join(map(str, field.shape))
         output.say(f"          {field.name} {shape} {field.dtype}, {readable(field.row_bytes)} a row")
-    output.say(f"seed      {about.identity['seed']}, teacher in {about.identity['precision']}")
+    output.say(f"seed      {about.identity.get('seed')}, teacher in {about.identity.get('precision')}")
     output.say(f"made      {about.created} by kdcore {about.kdcore}")
     output.say(f"on disk   {readable(info.bytes_used)}")
 

@@ -135,7 +135,7 @@ def _options(texts: list[str]) -> dict[str, Any]:
             raise UserError(Problem("--option", "KEY=VALUE is wanted", text, "such as depth=6"))
         try:
             found[key] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found[key] = value
     return found
 

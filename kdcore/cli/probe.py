@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,9 @@ def _error(attempt: Callable[[], object]) -> str | None:
 
 
 if __name__ == "__main__":
-    results, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no result
+    results = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library or plugin prints, in whatever way, is no result
     for result in probe():
         print(json.dumps(result), file=results, flush=True)
+    sys.stderr.flush()
+    os._exit(0)  # a thread that a plugin started may never end

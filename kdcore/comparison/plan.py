@@ -353,7 +353,7 @@ def _teachers(loaded: dict[str, LoadedSpec], problems: Problems) -> tuple[Loaded
 def _differences(
     where: str, path: Path, known: dict[str, Any], now: dict[str, Any], hint: str | None = None
 ) -> list[Problem]:
-    longer = [("train.epochs", known["train"]["epochs"], now["train"]["epochs"])]
+    longer = [("train.epochs", (known.get("train") or {}).get("epochs"), now["train"]["epochs"])]
     changes = spec_changes(known, now) or [change for change in longer if change[1] != change[2]]
     return [
         Problem(

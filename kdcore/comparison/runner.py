@@ -116,7 +116,7 @@ class Runner:
         pool = Pool(environments(1, self._gpus, self._cpus), self.stop, self._tick, self.progress.note)
         for teacher in self.plan.teachers:
             directory, name = run_directory(teacher), teacher.spec.name
-            if directory.finished and directory.spec()["train"]["epochs"] == teacher.spec.train.epochs:
+            if directory.finished and directory.epochs_wanted == teacher.spec.train.epochs:
                 continue
             self.progress.note(f"teacher: training '{name}' first")
             log = self.plan.folder / "logs" / f"teacher-{name}.log"

@@ -187,7 +187,7 @@ def finished_run(loaded: LoadedSpec, existing: Existing, display: Display | None
             )
             for where, before, now in changes
         )
-    epochs = directory.spec()["train"]["epochs"]
+    epochs = directory.epochs_wanted
     if directory.finished and epochs == loaded.spec.train.epochs:
         damage = directory.damage()
         if damage is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
 from kdcore.engine.statefile import Damaged, read_state, write_state
+from kdcore.json_files import read_json
 from kdcore.results.files import sync_folder, write_json
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Checkpoints:
 
     def _manifest(self, name: str) -> dict[str, Any]:
         try:
-            manifest: dict[str, Any] = json.loads((self.folder / name / _MANIFEST).read_bytes())
+            manifest: dict[str, Any] = read_json(self.folder / name / _MANIFEST)
             if isinstance(manifest["sha256"][_STATE], str):
                 return manifest
         except (OSError, ValueError, KeyError, TypeError) as error:

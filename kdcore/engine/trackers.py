@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import Problem, UserError
+from kdcore.json_files import read_json
 from kdcore.results.files import write_json
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ class Trackers:
 
     def _state(self) -> dict[str, _Known]:
         try:
-            state = json.loads((self._run.path / STATE).read_text("utf-8"))
+            state = read_json(self._run.path / STATE)
             return {name: _Known(**known) for name, known in state.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}  # a new run, or one whose trackers begin anew

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.data.inputs import InputConfig
 from kdcore.errors import Problem, UserError
+from kdcore.json_files import read_json
 from kdcore.models.class_names import names_in
 from kdcore.results.student_folder import CONFIG, SECTION, WEIGHTS
 from kdcore.spec.models import ModelSpec
@@ -84,7 +84,7 @@ def load_config(path: Path) -> StudentConfig | None:
         return None
     file = folder / CONFIG
     try:
-        return _parse(folder, json.loads(file.read_text("utf-8")))
+        return _parse(folder, read_json(file))
     except OSError as error:
         raise UserError(Problem(str(file), f"cannot be read: {error.strerror}")) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import tomllib
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
@@ -12,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from kdcore.json_files import parse_json
 from kdcore.plugins.find import GROUP, version_of
 from kdcore.plugins.records import normalised
 
@@ -48,7 +48,7 @@ def editable_folder(name: str) -> Path | None:
     """The folder that a distribution is an editable installation of, or None where it is none."""
     try:
         text = distribution(name).read_text("direct_url.json") or "{}"
-        about = json.loads(text)
+        about = parse_json(text)
         editable = about.get("dir_info", {}).get("editable", False)
         return Path(unquote(urlsplit(about["url"]).path)) if editable else None
     except (PackageNotFoundError, OSError, ValueError, AttributeError, KeyError):

@@ -9,7 +9,8 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from kdcore.errors import Problem, UserError
-from kdcore.results import student_folder
+from kdcore.json_files import Shape, read_json, read_json_lines
+from kdcore.results import shapes, student_folder
 from kdcore.results.files import finite, remove_leftovers, write_json, write_text
 
 if TYPE_CHECKING:
@@ -69,13 +70,19 @@ class RunDirectory:
         folders = [self.student, self.path / EMA] if averaged else [self.student]
         return next((found for folder in folders if (found := student_folder.damage(folder))), None)
 
+    @property
+    def epochs_wanted(self) -> int | None:
+        """The epochs of the spec; None where it says none."""
+        found: int | None = (self.spec().get("train") or {}).get("epochs")
+        return found
+
     def spec(self) -> dict[str, Any]:
         """The resolved spec of the run that was begun here.
 
         Raises:
             UserError: the file is damaged.
         """
-        return self._read_json(SPEC)
+        return self._read(SPEC, shapes.SPEC)
 
     def summary(self) -> dict[str, Any] | None:
         """The summary, or None where the run has not come to an end.
@@ -83,12 +90,19 @@ class RunDirectory:
         Raises:
             UserError: the file is damaged.
         """
-        return self._read_json(SUMMARY) if (self.path / SUMMARY).is_file() else None
+        return self._read(SUMMARY, shapes.SUMMARY) if (self.path / SUMMARY).is_file() else None
 
     def metrics(self) -> list[dict[str, Any]]:
-        """A record per epoch."""
+        """A record per epoch.
+
+        Raises:
+            UserError: the file is damaged.
+        """
         path = self.path / METRICS
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        try:
+            return read_json_lines(path, shapes.RECORD) if path.is_file() else []
+        except (OSError, ValueError) as error:
+            raise self._damaged(path, error) from error
 
     def begin(self, spec: dict[str, Any], environment: dict[str, Any]) -> None:
         """Write what is known before the first step.
@@ -105,17 +119,16 @@ class RunDirectory:
 
     def _starts(self) -> list[Any]:
         try:
-            starts = json.loads((self.path / ENVIRONMENT).read_bytes())["starts"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            starts = read_json(self.path / ENVIRONMENT)["starts"]
+        except (OSError, ValueError, KeyError):
             return []  # the first start, or a damaged record of earlier ones, which nothing depends on
         return starts if isinstance(starts, list) else []
 
     def steps_done(self) -> frozenset[str]:
         """The steps of the run's end that are done."""
         try:
-            done = json.loads((self.path / END).read_bytes())["done"]
-            return frozenset(done)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return frozenset(read_json(self.path / END, {"done!": [str]})["done"])
+        except (OSError, ValueError):
             return frozenset()
 
     def step_done(self, name: str) -> None:
@@ -174,14 +187,15 @@ class RunDirectory:
                 remove_leftovers(folder)
             yield
 
-    def _read_json(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str, shape: Shape) -> dict[str, Any]:
         path = self.path / name
         try:
-            value = json.loads(path.read_text())
+            found: dict[str, Any] = read_json(path, shape)
         except (OSError, ValueError) as error:
-            raise UserError(
-                Problem(str(path), f"cannot be read: {error}", hint="--fresh starts over")
-            ) from error
-        if not isinstance(value, dict):
-            raise UserError(Problem(str(path), "is not a JSON object", hint="--fresh starts over"))
-        return value
+            raise self._damaged(path, error) from error
+        return found
+
+    def _damaged(self, path: Path, error: OSError | ValueError) -> UserError:
+        said = (error.strerror if isinstance(error, OSError) else None) or error
+        hint = "'kd run SPEC --fresh' starts the run over and deletes this one"
+        return UserError(Problem(str(path), f"this file of the run is damaged: {said}", hint=hint))

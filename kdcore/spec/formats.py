@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from kdcore.errors import Problem, UserError
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _TOML_PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+_MOST_DOTS: Final = 200
+_MOST_KEYS: Final = 10_000
+# strings, comments and numbers, in which a dot is no part of a key
+_TOML_VALUES: Final = re.compile(r"""\"(?:[^\"\\]|\\.)*\"|'[^']*'|#.*|(?<![\w.'\"-])[+-]?\d+\.\d*""")
 _HINTS: Final = (
     (re.compile(r"/[/*]|#"), "JSON has no comments: take them out, or write the spec in TOML or YAML"),
     (re.compile(r"'"), "strings stand in double quotes"),
@@ -34,8 +39,8 @@ def parse_json(text: str, where: str) -> Any:
     def pairs(items: list[tuple[str, Any]]) -> Object:
         found = Object(items)
         if len(found) < len(items):
-            keys = [key for key, _ in items]
-            found.duplicates = tuple(dict.fromkeys(key for key in keys if keys.count(key) > 1))
+            count = Counter(key for key, _ in items)
+            found.duplicates = tuple(key for key, times in count.items() if times > 1)
         return found
 
     try:
@@ -50,6 +55,7 @@ def parse_json(text: str, where: str) -> Any:
 
 def parse_toml(text: str, where: str) -> Any:
     """The value that a TOML text holds; raises UserError where it is broken."""
+    _check_keys(text, where)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -57,6 +63,20 @@ def parse_toml(text: str, where: str) -> Any:
         message, line, column = found.groups() if found else (str(error), None, None)
         last = text.count("\n") + 1
         broken("TOML", where, text, str(message), int(line or last), int(column) if column else None, None)
+
+
+def _check_keys(text: str, where: str) -> None:
+    """Refuse before it is parsed what would take the parser gigabytes: it keeps a table for each part of a key."""
+    count = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        dots = _TOML_VALUES.sub("", line).count(".")
+        count += dots
+        if dots > _MOST_DOTS:
+            message = f"a key in line {number} has more parts than any field of a spec"
+            raise UserError(Problem(where, message, allowed=f"up to {_MOST_DOTS} dots in a line"))
+        if count > _MOST_KEYS:
+            message = "the file has more dotted keys than any spec"
+            raise UserError(Problem(where, message, allowed=f"up to {_MOST_KEYS} dots in keys"))
 
 
 def parse_yaml(text: str, where: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -43,9 +44,9 @@ class _Loader(yaml.SafeLoader):
     def construct_object_of_keys(self, node: yaml.MappingNode) -> Iterator[Object]:
         data = Object()
         yield data
-        keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        count = Counter((key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         data.duplicates = tuple(
-            dict.fromkeys(value for tag, value in keys if tag != _MERGE and keys.count((tag, value)) > 1)
+            dict.fromkeys(value for (tag, value), times in count.items() if tag != _MERGE and times > 1)
         )
         data.update(self.construct_mapping(node))
 

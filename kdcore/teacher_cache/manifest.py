@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from kdcore.json_files import Shape, read_json
 from kdcore.results.files import write_json
 from kdcore.teacher_cache.rows import Field
 
@@ -15,6 +15,22 @@ if TYPE_CHECKING:
 NAME = "manifest.json"
 CHECKSUMS = "rows.crc"
 FORMAT = 1
+_SHAPE: Final[Shape] = {
+    "digest!": str,
+    "identity!": {
+        "teacher": {"weights": str},
+        "data": {"image_size": [int], "split": str},
+        "seed": int,
+        "precision": str,
+    },
+    "teacher!": str,
+    "dataset!": str,
+    "fields!": [{"name!": str, "shape!": [int], "dtype!": str}],
+    **{f"{name}!": int for name in ("num_classes", "augmentations", "samples")},
+    "top_k": int,
+    "created!": str,
+    "kdcore!": str,
+}
 
 
 class NoCache(Exception):
@@ -78,7 +94,7 @@ class Manifest:
             NoCache: it is missing, damaged or of another version, or a file is missing or of another size.
         """
         try:
-            content = json.loads((folder / NAME).read_bytes())
+            content = read_json(folder / NAME, _SHAPE)
             version = content.pop("format")
             if version != FORMAT:
                 raise NoCache(f"it has format {version}; this version of kdcore reads {FORMAT}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypeVar
@@ -59,11 +58,12 @@ class Rule(Generic[SubjectT]):
         return f"{PAGE}#{self.heading.replace('(', '').replace(')', '').replace(' ', '-')}"
 
 
-def rule(kind: Kind) -> Callable[[Callable[[SubjectT], None]], Rule[SubjectT]]:
-    """Make a rule of a function: its name is the id, its docstring says rule, reason and remedy, a paragraph each."""
+def rule(
+    kind: Kind, *, summary: str, why: str, mend: str
+) -> Callable[[Callable[[SubjectT], None]], Rule[SubjectT]]:
+    """Make a rule of a function, whose name is the id."""
 
     def make(look: Callable[[SubjectT], None]) -> Rule[SubjectT]:
-        summary, why, mend = (inspect.getdoc(look) or "").split("\n\n")
         return Rule(kind, look.__name__, summary, why, mend, look)
 
     return make

@@ -106,26 +106,24 @@ def _label(value: Any) -> Any:
     return -1 if value is None else value
 
 
-@rule("dataset")
+@rule(
+    "dataset",
+    summary="The declared target can be loaded, and called with `(root, split)`.",
+    why="kd knows a dataset by its declaration alone until a run opens it.",
+    mend="Correct `target` in the `DatasetEntry`, or the signature of what it names.",
+)
 def declaration(subject: DatasetSubject) -> None:
-    """The declared target can be loaded, and called with `(root, split)`.
-
-    kd knows a dataset by its declaration alone until a run opens it.
-
-    Correct `target` in the `DatasetEntry`, or the signature of what it names.
-    """
     if subject.faults:
         raise Violation("; ".join(subject.faults))
 
 
-@rule("dataset")
+@rule(
+    "dataset",
+    summary="Each split opens, has samples that can be read, and differs from the others.",
+    why="A split that ignores its name gives the training images for evaluation, too.",
+    mend="Read the images of `split` below `root`; look at the message for what was raised.",
+)
 def splits(subject: DatasetSubject) -> None:
-    """Each split opens, has samples that can be read, and differs from the others.
-
-    A split that ignores its name gives the training images for evaluation, too.
-
-    Read the images of `split` below `root`; look at the message for what was raised.
-    """
     if isinstance(subject.opened, Exception):
         error = subject.opened
         raise Violation(f"opening and reading the splits raised {type(error).__name__}: {error}") from error
@@ -139,14 +137,13 @@ def splits(subject: DatasetSubject) -> None:
         seen[content] = split
 
 
-@rule("dataset")
+@rule(
+    "dataset",
+    summary="Each sample is a pair of a PIL image and a label.",
+    why="kd decodes, augments and normalises by itself, the same for all datasets.",
+    mend="Return `(image, label)`, the image as `PIL.Image.open` or `Image.fromarray` gives it.",
+)
 def images_are_pil(subject: DatasetSubject) -> None:
-    """Each sample is a pair of a PIL image and a label.
-
-    kd decodes, augments and normalises by itself, the same for all datasets.
-
-    Return `(image, label)`, the image as `PIL.Image.open` or `Image.fromarray` gives it.
-    """
     for split, dataset in subject.datasets():
         for index in _positions(dataset):
             sample = dataset[index]
@@ -162,14 +159,15 @@ def images_are_pil(subject: DatasetSubject) -> None:
                 )
 
 
-@rule("dataset")
+@rule(
+    "dataset",
+    summary="Labels are integers from 0 (-1 or None: unlabelled), the same in the samples and in `targets`, if "
+    "it has these.",
+    why="kd reads `targets` or `labels`, one for each sample, to draw subsets and to tell distillers "
+    "without opening images.",
+    mend="Return `int(label)`; keep `targets` in the order of the samples.",
+)
 def length_and_labels(subject: DatasetSubject) -> None:
-    """Labels are integers from 0 (-1 or None: unlabelled), the same in the samples and in `targets`, if it has these.
-
-    kd reads `targets` or `labels`, one for each sample, to draw subsets and to tell distillers without opening images.
-
-    Return `int(label)`; keep `targets` in the order of the samples.
-    """
     for split, dataset in subject.datasets():
         listed = getattr(dataset, "targets", getattr(dataset, "labels", None))
         if listed is not None and len(listed) != len(dataset):
@@ -184,14 +182,15 @@ def length_and_labels(subject: DatasetSubject) -> None:
                 )
 
 
-@rule("dataset")
+@rule(
+    "dataset",
+    summary="The declared number of classes, `classes` and the labels agree, in every split.",
+    why="The number of classes is the student's number of logits. A label beyond it ends the run with an "
+    "error of indices.",
+    mend="Correct `num_classes` in the `DatasetEntry`, or number the classes from 0 in one order for all "
+    "splits.",
+)
 def classes_match_declaration(subject: DatasetSubject) -> None:
-    """The declared number of classes, `classes` and the labels agree, in every split.
-
-    The number of classes is the student's number of logits. A label beyond it ends the run with an error of indices.
-
-    Correct `num_classes` in the `DatasetEntry`, or number the classes from 0 in one order for all splits.
-    """
     declared = subject.provided.entry.num_classes
     first: tuple[str, list[str]] | None = None
     for split, dataset in subject.datasets():
@@ -210,14 +209,14 @@ def classes_match_declaration(subject: DatasetSubject) -> None:
                 raise Violation(f"the classes of {first[0]} and {split} differ, or come in another order")
 
 
-@rule("dataset")
+@rule(
+    "dataset",
+    summary="Opened again, and read in another order, a split has the same images and labels.",
+    why="A sample is known by its position: to the seeded order of a run, to memories, and to a teacher's "
+    "cache.",
+    mend="Sort what the file system lists. Leave shuffling and augmentation to kd.",
+)
 def deterministic(subject: DatasetSubject) -> None:
-    """Opened again, and read in another order, a split has the same images and labels.
-
-    A sample is known by its position: to the seeded order of a run, to memories, and to a teacher's cache.
-
-    Sort what the file system lists. Leave shuffling and augmentation to kd.
-    """
     for split, dataset in subject.datasets():
         again = subject.open(split)
         if len(again) != len(dataset):
@@ -227,14 +226,13 @@ def deterministic(subject: DatasetSubject) -> None:
                 raise Violation(f"{split}[{index}] is another sample when it is opened again")
 
 
-@rule("dataset")
+@rule(
+    "dataset",
+    summary="A split can be pickled, and the copy gives the same samples.",
+    why="Loader processes get the dataset so, where they are not forked.",
+    mend="Hold paths rather than open files, and use no lambdas; open files when a sample is first read.",
+)
 def pickles(subject: DatasetSubject) -> None:
-    """A split can be pickled, and the copy gives the same samples.
-
-    Loader processes get the dataset so, where they are not forked.
-
-    Hold paths rather than open files, and use no lambdas; open files when a sample is first read.
-    """
     for split, dataset in subject.datasets():
         try:
             copy = pickle.loads(pickle.dumps(dataset))  # noqa: S301  # what was dumped here
@@ -245,14 +243,14 @@ def pickles(subject: DatasetSubject) -> None:
                 raise Violation(f"{split}[{index}] is another sample in the copy")
 
 
-@rule("dataset")
+@rule(
+    "dataset",
+    summary="A split that does not exist is refused with UserError or ValueError, whose message names it or "
+    "those there are.",
+    why="kd shows the message as an error of the spec, at `data.train_split`.",
+    mend='Raise `ValueError(f"there is no split {split!r}; there are train, test")`.',
+)
 def bad_split_is_clear(subject: DatasetSubject) -> None:
-    """A split that does not exist is refused with UserError or ValueError, whose message names it or those there are.
-
-    kd shows the message as an error of the spec, at `data.train_split`.
-
-    Raise `ValueError(f"there is no split {split!r}; there are train, test")`.
-    """
     try:
         dataset = subject.open(_WRONG)
     except SkipTest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -48,6 +49,8 @@ def _looked(value: str, options: tuple[str, ...], path: tuple[str, ...]) -> dict
 
 def _report() -> None:
     """In the new process: import step by step, and print what became heavy with each."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a plugin prints is no answer
     asked = json.load(sys.stdin)
     sys.path[:] = asked["path"]
     from kdcore.plugins.importing import guarded, heavy_loaded, import_named
@@ -64,4 +67,4 @@ def _report() -> None:
         import_named(name)
         found[name] = sorted(heavy_loaded() - before)
         before = heavy_loaded()
-    print(json.dumps(found))
+    print(json.dumps(found), file=answers, flush=True)

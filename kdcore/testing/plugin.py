@@ -79,43 +79,43 @@ class PluginSubject:
             yield f"{role_of(entry)} {entry.name!r}", entry, target
 
 
-@rule("plugin")
+@rule(
+    "plugin",
+    summary="It is loaded: its entry module can be imported, its hooks exist, and what they return is what they "
+    "have to.",
+    why="A broken plugin is a warning on every command of every user who has it.",
+    mend="`kd plugins NAME` shows the traceback.",
+)
 def loads(subject: PluginSubject) -> None:
-    """It is loaded: its entry module can be imported, its hooks exist, and what they return is what they have to.
-
-    A broken plugin is a warning on every command of every user who has it.
-
-    `kd plugins NAME` shows the traceback.
-    """
     info = subject.info
     if info.status != "loaded":
         fix = f"; {info.fix}" if info.fix else ""
         raise Violation(f"plugin {info.label} is {info.status}: {info.error or 'by KD_DISABLE_PLUGINS'}{fix}")
 
 
-@rule("plugin")
+@rule(
+    "plugin",
+    summary="Neither its entry module nor its options' modules import torch, timm, torchvision, numpy or "
+    "accelerate.",
+    why="`kd --help`, the lists and `kd validate` import them. One plugin that imports torch there makes "
+    "each of these commands take seconds.",
+    mend="Keep declarations and options in modules of their own, import torch where the algorithms are, and "
+    "annotate under `if TYPE_CHECKING:`. Mind what your package's `__init__.py` imports, too.",
+)
 def lazy_import(subject: PluginSubject) -> None:
-    """Neither its entry module nor its options' modules import torch, timm, torchvision, numpy or accelerate.
-
-    `kd --help`, the lists and `kd validate` import them. One plugin that imports torch there makes each of these
-    commands take seconds.
-
-    Keep declarations and options in modules of their own, import torch where the algorithms are, and annotate under
-    `if TYPE_CHECKING:`. Mind what your package's `__init__.py` imports, too.
-    """
     for name, found in heavy_imports(subject.loaded()).items():
         if found:
             raise Violation(f"importing {name} imports {', '.join(found)} (of {', '.join(HEAVY)})")
 
 
-@rule("plugin")
+@rule(
+    "plugin",
+    summary="Its entry module says which version of the plugin interface it is made for, `PLUGIN_API`.",
+    why="A later kd, whose interface is another one, then says so with both numbers instead of failing "
+    "somewhere.",
+    mend="Write `PLUGIN_API = 1` into the entry module.",
+)
 def api_version(subject: PluginSubject) -> None:
-    """Its entry module says which version of the plugin interface it is made for, `PLUGIN_API`.
-
-    A later kd, whose interface is another one, then says so with both numbers instead of failing somewhere.
-
-    Write `PLUGIN_API = 1` into the entry module.
-    """
     if subject.loaded().name == CORE:
         skip("it is the core's own")
     module, plugin = import_named(subject.info.value)
@@ -123,14 +123,13 @@ def api_version(subject: PluginSubject) -> None:
         raise Violation(f"{subject.info.value} has no PLUGIN_API")
 
 
-@rule("plugin")
+@rule(
+    "plugin",
+    summary="Everything that it declares can be imported: targets, options and model classes.",
+    why="A wrong name in a declaration comes out when somebody uses the thing.",
+    mend="Correct the dotted name, `package.module:attribute`, or declare the dependency that is missing.",
+)
 def targets(subject: PluginSubject) -> None:
-    """Everything that it declares can be imported: targets, options and model classes.
-
-    A wrong name in a declaration comes out when somebody uses the thing.
-
-    Correct the dotted name, `package.module:attribute`, or declare the dependency that is missing.
-    """
     faults = []
     for entry in subject.loaded().entries:
         for named in filter(None, (entry.target, getattr(entry, "options", None))):
@@ -144,14 +143,13 @@ def targets(subject: PluginSubject) -> None:
         raise Violation("; ".join(faults))
 
 
-@rule("plugin")
+@rule(
+    "plugin",
+    summary="Its declarations say what the classes and functions are, and how kd calls them.",
+    why="kd knows them by their declarations alone until a run needs them.",
+    mend="Correct the declaration, or the signature.",
+)
 def declarations(subject: PluginSubject) -> None:
-    """Its declarations say what the classes and functions are, and how kd calls them.
-
-    kd knows them by their declarations alone until a run needs them.
-
-    Correct the declaration, or the signature.
-    """
     faults: list[str] = []
     for _, entry, target in subject.things():
         if isinstance(entry, DistillerEntry):
@@ -177,15 +175,14 @@ def declarations(subject: PluginSubject) -> None:
         raise Violation("; ".join(faults))
 
 
-@rule("plugin")
+@rule(
+    "plugin",
+    summary="Every option of its distillers, models and datasets has a default and a description.",
+    why="A spec may name a thing and nothing else. The descriptions are what `kd show`, the JSON Schema and "
+    "error messages say.",
+    mend='Write each field as `Field(default=..., description="...")`.',
+)
 def options_documented(subject: PluginSubject) -> None:
-    """Every option of its distillers, models and datasets has a default and a description.
-
-    A spec may name a thing and nothing else. The descriptions are what `kd show`, the JSON Schema and error
-    messages say.
-
-    Write each field as `Field(default=..., description="...")`.
-    """
     faults = []
     for label, entry, _ in subject.things():
         named = getattr(entry, "options", None)
@@ -200,14 +197,13 @@ def options_documented(subject: PluginSubject) -> None:
         raise Violation("; ".join(faults))
 
 
-@rule("plugin")
+@rule(
+    "plugin",
+    summary="No other installed plugin declares a thing of the same kind and name.",
+    why="Two things of one name make it an error to use the name, until the user says `plugin/name`.",
+    mend="Choose another name; names of methods with an addition, such as `kd-masked`, stay clear.",
+)
 def names(subject: PluginSubject) -> None:
-    """No other installed plugin declares a thing of the same kind and name.
-
-    Two things of one name make it an error to use the name, until the user says `plugin/name`.
-
-    Choose another name; names of methods with an addition, such as `kd-masked`, stay clear.
-    """
     plugins, info = get_plugins(), subject.loaded()
     taken = [
         f"{role_of(item.entry)} {item.entry.name!r} is declared by {item.plugin.label}, too"
@@ -220,14 +216,13 @@ def names(subject: PluginSubject) -> None:
         raise Violation("; ".join(taken))
 
 
-@rule("plugin")
+@rule(
+    "plugin",
+    summary="Its distribution depends on kdcore, from a version and below the next major one.",
+    why="pip then brings a kdcore that fits, and does not take one away that other plugins need.",
+    mend='Write `dependencies = ["kdcore>=0.1,<2", ...]` into `pyproject.toml`, and install it again.',
+)
 def depends_on_kdcore(subject: PluginSubject) -> None:
-    """Its distribution depends on kdcore, from a version and below the next major one.
-
-    pip then brings a kdcore that fits, and does not take one away that other plugins need.
-
-    Write `dependencies = ["kdcore>=0.1,<2", ...]` into `pyproject.toml`, and install it again.
-    """
     info = subject.loaded()
     try:
         needed = importlib.metadata.requires(info.distribution) or []

@@ -3,6 +3,7 @@ from importlib.metadata import version
 import pytest
 
 from kdcore.errors import UserError
+from kdcore.spec import formats
 from kdcore.spec.formats import parse
 
 
@@ -144,3 +145,42 @@ def test_yaml_numbers_that_mean_another_number(number, words):
 def test_yaml_numbers_that_mean_what_they_say():
     text = "[0, 0.5, 0x10, 1_000, '010', '1:30', 00.5]"
     assert parse(f"x: {text}", ".yaml", "spec")["x"] == [0, 0.5, 16, 1000, "010", "1:30", 0.5]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".".join(["a"] * 5000) + " = 1",
+        ".".join(["a1"] * 5000) + " = 1",
+        " . ".join(['"a"'] * 5000) + " = 1",
+        f"[{'.'.join(['a'] * 5000)}]",
+        "x = {" + ".".join(["a"] * 5000) + " = 1}",
+        "\n".join(f"k{i}." + ".".join("a" * 150) + " = 1" for i in range(200)),
+    ],
+)
+def test_dotted_keys_without_end_are_refused_before_they_are_parsed(monkeypatch, text: str):
+    monkeypatch.setattr(formats.tomllib, "loads", lambda text: pytest.fail("it was parsed"))
+    with pytest.raises(UserError, match=r"more parts than any field|more dotted keys than any spec"):
+        formats.parse(text, ".toml", "spec")
+
+
+def test_dots_in_values_are_no_keys():
+    text = (
+        "a = ["
+        + ", ".join(["-0.5", "1.5e3"] * 300)
+        + ']\nb = "'
+        + "." * 500
+        + '"\nc = "\\"'
+        + "." * 500
+        + '"'
+    )
+    found = formats.parse(text + " # " + "." * 500, ".toml", "spec")
+    assert len(found["a"]) == 600
+    assert found["c"] == '"' + "." * 500
+
+
+@pytest.mark.parametrize("suffix", [".json", ".yaml"])
+def test_keys_that_stand_twice_are_found_at_once_among_many(suffix: str):
+    keys = ", ".join(f'"k{number}": 1' for number in range(20_000 if suffix == ".json" else 2000))
+    found = formats.parse(f'{{{keys}, "k7": 2}}', suffix, "spec")
+    assert found.duplicates == ("k7",)

@@ -14,27 +14,14 @@ from kdcore.testing import Check, ConformanceError, parametrize_with_checks
 from kdcore.testing.check import Violation, rule, run, skip
 
 
-@rule("plugin")
+@rule("plugin", summary="The number is even.", why="Odd numbers leave one over.", mend="Add one.")
 def is_even(number: int) -> None:
-    """The number is even.
-
-    Odd numbers leave one over.
-
-    Add one.
-    """
     if number % 2:
         raise Violation(f"it is {number}")
 
 
-@rule("dataset")
+@rule("dataset", summary="The number has one digit.", why="Large ones do not fit.", mend="Divide it.")
 def is_small(number: int) -> None:
-    """The number has
-    one digit.
-
-    Large ones do not fit.
-
-    Divide it.
-    """
     if number < 0:
         skip("it has a sign")
     assert number < 10, "too many digits"
@@ -116,14 +103,8 @@ import sys
 from kdcore.testing import Check, parametrize_with_checks
 from kdcore.testing.check import Violation, rule, skip
 
-@rule("plugin")
+@rule("plugin", summary="It is even.", why="Why.", mend="How.")
 def is_even(number):
-    '''It is even.
-
-    Why.
-
-    How.
-    '''
     if number == 0:
         skip("nothing")
     if number % 2:
@@ -168,3 +149,10 @@ def test_the_kit_needs_neither_pytest_nor_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_rules_are_data_which_python_without_docstrings_has_too():
+    code = "from kdcore.testing import distiller_checks; print(distiller_checks('kd')[0].why)"
+    done = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) > 5

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import Problem, UserError
+from kdcore.json_files import read_json
 from kdcore.results.charts import Line, Pair, dumbbells, figure, line_chart, numbers
 from kdcore.results.charts.svg import element
 from kdcore.results.files import write_text
@@ -146,7 +146,7 @@ def _link(run: Facts, label: str, folder: Path) -> Markup | str:
 def _ece(run: Facts) -> float | None:
     """As the run's own report found it."""
     try:
-        found = json.loads((run.run.path / FIGURES / NUMBERS).read_text("utf-8"))["student"]["ece"]
+        found = read_json(run.run.path / FIGURES / NUMBERS)["student"]["ece"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return float(found) if isinstance(found, int | float) else None

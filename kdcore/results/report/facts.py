@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdcore.errors import KdError
+from kdcore.json_files import read_json
+from kdcore.results import shapes
 from kdcore.results.rundir import ENVIRONMENT, RunDirectory
 
 if TYPE_CHECKING:
@@ -77,10 +78,10 @@ class Facts:
 
 def _environment(run: RunDirectory) -> dict[str, Any]:
     try:
-        found = json.loads((run.path / ENVIRONMENT).read_text("utf-8"))
+        found: dict[str, Any] = read_json(run.path / ENVIRONMENT, shapes.ENVIRONMENT)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return found
 
 
 def model_rows(about: dict[str, Any], given: dict[str, Any], classes: bool = True) -> Rows:

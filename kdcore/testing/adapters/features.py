@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from kdcore.testing.adapters.subject import AdapterSubject, Size
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="Feature maps have the shapes that `stages` announces, from shallow to deep, also for images twice "
+    "as wide.",
+    why="Distillers build their heads from what is announced.",
+    mend="Compute shapes from the image size, height first. Tokens become `map [B, C, H, W]` row by row; "
+    "class and register tokens go to `prefix [B, P, C]`.",
+)
 def stages_announced(subject: AdapterSubject) -> None:
-    """Feature maps have the shapes that `stages` announces, from shallow to deep, also for images twice as wide.
-
-    Distillers build their heads from what is announced.
-
-    Compute shapes from the image size, height first. Tokens become `map [B, C, H, W]` row by row; class and register
-    tokens go to `prefix [B, P, C]`.
-    """
     if not subject.announced:
         skip("it knows no stages of this model")
     height, width = subject.size
@@ -49,14 +49,13 @@ def stages_announced(subject: AdapterSubject) -> None:
             _check_shape(info, output, len(images), size)
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="Asked for one stage, it gives this one alone, with the same values as among all.",
+    why="Features that nobody reads cost memory until the step is over.",
+    mend="Give `features` exactly the stages that were asked for.",
+)
 def one_stage_alone(subject: AdapterSubject) -> None:
-    """Asked for one stage, it gives this one alone, with the same values as among all.
-
-    Features that nobody reads cost memory until the step is over.
-
-    Give `features` exactly the stages that were asked for.
-    """
     if not subject.announced:
         skip("it knows no stages of this model")
     model, images, adapter = subject.model(), subject.images(), subject.adapter()
@@ -71,14 +70,13 @@ def one_stage_alone(subject: AdapterSubject) -> None:
             require_equal(found, wanted, f"stage {stage} alone")
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="The embedding is `[B, D]`, and where the classifier is a linear layer it is what enters it.",
+    why="Methods compare embeddings, and some send the student's through the teacher's classifier.",
+    mend="Take the classifier's input, behind pooling, normalisation and dropout.",
+)
 def embedding(subject: AdapterSubject) -> None:
-    """The embedding is `[B, D]`, and where the classifier is a linear layer it is what enters it.
-
-    Methods compare embeddings, and some send the student's through the teacher's classifier.
-
-    Take the classifier's input, behind pooling, normalisation and dropout.
-    """
     if not subject.embeds:
         skip("it knows no embedding of this model")
     model, images = subject.model(), subject.images()
@@ -104,14 +102,14 @@ def embedding(subject: AdapterSubject) -> None:
             )
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="The logits' gradient is that of `model(images)` in every parameter, and each feature map has a "
+    "gradient.",
+    why="Through the adapter the student is trained.",
+    mend="Detach nothing, and compute nothing under `torch.no_grad`.",
+)
 def gradients(subject: AdapterSubject) -> None:
-    """The logits' gradient is that of `model(images)` in every parameter, and each feature map has a gradient.
-
-    Through the adapter the student is trained.
-
-    Detach nothing, and compute nothing under `torch.no_grad`.
-    """
     images = subject.images()
 
     def reached(output: torch.Tensor, model: nn.Module) -> dict[str, torch.Tensor]:
@@ -134,15 +132,15 @@ def gradients(subject: AdapterSubject) -> None:
             raise Violation(f"the gradient of {name!r} is another than through model(images)")
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="Every layer that runs in `model(images)` is called in the adapter's pass, so that module paths "
+    "work beside it.",
+    why="A spec may name a module path as one stage and a number as another. kd reads module paths with "
+    "forward hooks, which `module.forward(...)` passes by.",
+    mend="Call modules, `module(x)`, and not their `forward`.",
+)
 def module_path(subject: AdapterSubject) -> None:
-    """Every layer that runs in `model(images)` is called in the adapter's pass, so that module paths work beside it.
-
-    A spec may name a module path as one stage and a number as another. kd reads module paths with forward hooks, which
-    `module.forward(...)` passes by.
-
-    Call modules, `module(x)`, and not their `forward`.
-    """
     images = subject.images()
 
     def running(model: nn.Module, adapted: bool) -> list[str]:
@@ -170,14 +168,13 @@ def module_path(subject: AdapterSubject) -> None:
             raise Violation(f"asked for {path!r} and {list(subject.numbers)}, there is {list(features)}")
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="On the meta device it announces the same stages and gives the same shapes.",
+    why="`kd validate` and the first second of a run look at shapes there, without memory and arithmetic.",
+    mend="Read no values of tensors, and make new ones on the device of the images.",
+)
 def without_memory(subject: AdapterSubject) -> None:
-    """On the meta device it announces the same stages and gives the same shapes.
-
-    `kd validate` and the first second of a run look at shapes there, without memory and arithmetic.
-
-    Read no values of tensors, and make new ones on the device of the images.
-    """
     model = subject.model().to("meta")
     adapter = subject.adapter()
     if subject.announced:

@@ -28,15 +28,16 @@ _SEED = 5
 _MORE_WORK = 1.05  # the embedding may be computed apart from the logits
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="The declaration names a class of an adapter, and model classes that exist; the model's adapter is "
+    "this one.",
+    why="kd finds a model's adapter by these names. A name with a mistake serves no model, and nothing says "
+    "so.",
+    mend="Correct `target` and `models` in the `AdapterEntry`: `models` has `module:Class` as the class "
+    "itself says it, `type(model).__module__` and `__qualname__`.",
+)
 def declaration(subject: AdapterSubject) -> None:
-    """The declaration names a class of an adapter, and model classes that exist; the model's adapter is this one.
-
-    kd finds a model's adapter by these names. A name with a mistake serves no model, and nothing says so.
-
-    Correct `target` and `models` in the `AdapterEntry`: `models` has `module:Class` as the class itself says it,
-    `type(model).__module__` and `__qualname__`.
-    """
     if subject.provided is None:
         skip("a class was given, which no declaration is about")
     entry = subject.provided.entry
@@ -57,28 +58,27 @@ def declaration(subject: AdapterSubject) -> None:
         raise Violation("; ".join(faults))
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="`stages` and `forward` give StageInfo and ModelOutput for the model.",
+    why="All other checks look at these.",
+    mend="The message says what was raised. An adapter that knows no stages or no embedding of a model "
+    "raises UserError where it is asked for them.",
+)
 def serves(subject: AdapterSubject) -> None:
-    """`stages` and `forward` give StageInfo and ModelOutput for the model.
-
-    All other checks look at these.
-
-    The message says what was raised. An adapter that knows no stages or no embedding of a model raises UserError where
-    it is asked for them.
-    """
     if isinstance(subject.plain, Exception):
         raise Violation(cause(subject.plain)) from subject.plain
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="The logits are bit-equal to `model(images)`, in evaluation and in training mode, whatever else is "
+    "asked for.",
+    why="The student is evaluated without the adapter. In training mode dropout and batch norm have to act "
+    "once, as they do in the model's own pass.",
+    mend="Call what the model's `forward` calls, in its order, dropout included.",
+)
 def logits_equal_model(subject: AdapterSubject) -> None:
-    """The logits are bit-equal to `model(images)`, in evaluation and in training mode, whatever else is asked for.
-
-    The student is evaluated without the adapter. In training mode dropout and batch norm have to act once, as they do
-    in the model's own pass.
-
-    Call what the model's `forward` calls, in its order, dropout included.
-    """
     asked = [((), False), (subject.numbers, subject.embeds), (subject.numbers[-1:], False)]
     for training in (False, True):
         when = f"in {'training' if training else 'evaluation'} mode"
@@ -98,14 +98,14 @@ def logits_equal_model(subject: AdapterSubject) -> None:
             require_equal(after, state, f"{what}, the model's state afterwards")
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="Everything together takes no more arithmetic than `model(images)`.",
+    why="Each step of a run asks for it. A second pass doubles the time, and moves the statistics of batch "
+    "norm twice.",
+    mend="Take the features on the way to the logits.",
+)
 def one_pass(subject: AdapterSubject) -> None:
-    """Everything together takes no more arithmetic than `model(images)`.
-
-    Each step of a run asks for it. A second pass doubles the time, and moves the statistics of batch norm twice.
-
-    Take the features on the way to the logits.
-    """
 
     def work(call: Callable[[nn.Module], Any]) -> int:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -118,14 +118,13 @@ def one_pass(subject: AdapterSubject) -> None:
         raise Violation(f"it takes {together:,} floating-point operations, model(images) {alone:,}")
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="Under bfloat16 autocast the logits are bit-equal to `model(images)`.",
+    why='`"precision": "bf16"` runs student and teacher so.',
+    mend="Change no types on the way.",
+)
 def autocast(subject: AdapterSubject) -> None:
-    """Under bfloat16 autocast the logits are bit-equal to `model(images)`.
-
-    `"precision": "bf16"` runs student and teacher so.
-
-    Change no types on the way.
-    """
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         wanted = subject.model()(subject.images())
         found = subject.ask(subject.model(), subject.images()).logits
@@ -134,16 +133,16 @@ def autocast(subject: AdapterSubject) -> None:
         raise Violation(f"the logits are {found.dtype} instead of {wanted.dtype} and differ by {apart:.3g}")
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="`torch.compile` takes it as one graph where it takes the model as one, and the values stay the "
+    "same.",
+    why='`"compile": true` in a spec compiles student and teacher with their adapters. Each break of the '
+    "graph costs time in each step.",
+    mend="Set no hooks in `forward`, read no values of tensors, and choose what depends on the model in "
+    "`prepare(model)`, which kd calls before.",
+)
 def compile(subject: AdapterSubject) -> None:
-    """`torch.compile` takes it as one graph where it takes the model as one, and the values stay the same.
-
-    `"compile": true` in a spec compiles student and teacher with their adapters. Each break of the graph costs time in
-    each step.
-
-    Set no hooks in `forward`, read no values of tensors, and choose what depends on the model in `prepare(model)`,
-    which kd calls before.
-    """
     model, images = subject.model(), subject.images()
     wanted = subject.ask(subject.model(), images)
     torch._dynamo.reset()

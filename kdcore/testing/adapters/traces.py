@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from kdcore.testing.adapters.subject import AdapterSubject
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="After its calls the model has the hooks that it had before.",
+    why="Hooks slow each later pass, and are copied and saved with the model.",
+    mend="Remove what you register, in a `finally`; better, register none: kd serves module paths with its "
+    "own hooks.",
+)
 def no_hooks_left(subject: AdapterSubject) -> None:
-    """After its calls the model has the hooks that it had before.
-
-    Hooks slow each later pass, and are copied and saved with the model.
-
-    Remove what you register, in a `finally`; better, register none: kd serves module paths with its own hooks.
-    """
     model, adapter = subject.model(), subject.adapter()
     before = _hooks(model)
     _use(subject, model, adapter)
@@ -34,14 +34,14 @@ def no_hooks_left(subject: AdapterSubject) -> None:
         raise Violation(f"{place} has {count} hooks instead of {before.get(place, 0)}")
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="After its calls the model is as before: attributes, methods, mode, what is trained, and state.",
+    why="A patched model cannot be copied, saved, compiled or used by others as what it was.",
+    mend="Keep what you know of a model outside of it, in a `weakref.WeakKeyDictionary`, and give a copy to "
+    "what changes it.",
+)
 def no_patching(subject: AdapterSubject) -> None:
-    """After its calls the model is as before: attributes, methods, mode, what is trained, and state.
-
-    A patched model cannot be copied, saved, compiled or used by others as what it was.
-
-    Keep what you know of a model outside of it, in a `weakref.WeakKeyDictionary`, and give a copy to what changes it.
-    """
     model, adapter = subject.model(), subject.adapter()
     methods: dict[Any, Any] = {type(module): type(module).forward for module in model.modules()}
     before, state = _outline(model), state_of(model)
@@ -60,14 +60,13 @@ def no_patching(subject: AdapterSubject) -> None:
     require_equal(state_of(model), state, "the model's state")
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="A model that it served can be copied with the adapter, and both give the same.",
+    why="Averaged weights and tests copy models.",
+    mend="Keep no hooks, locks or open files.",
+)
 def deepcopy(subject: AdapterSubject) -> None:
-    """A model that it served can be copied with the adapter, and both give the same.
-
-    Averaged weights and tests copy models.
-
-    Keep no hooks, locks or open files.
-    """
     model, adapter = subject.model(), subject.adapter()
     wanted = subject.ask(model, subject.images(), adapter)
     twin, twin_adapter = copy.deepcopy((model, adapter))
@@ -79,14 +78,13 @@ def deepcopy(subject: AdapterSubject) -> None:
     )
 
 
-@rule("adapter")
+@rule(
+    "adapter",
+    summary="One instance serves several models in turn.",
+    why="kd may keep one instance for student and teacher.",
+    mend="Keep nothing of a model in the adapter, or keep it by model, in a `weakref.WeakKeyDictionary`.",
+)
 def several_models(subject: AdapterSubject) -> None:
-    """One instance serves several models in turn.
-
-    kd may keep one instance for student and teacher.
-
-    Keep nothing of a model in the adapter, or keep it by model, in a `weakref.WeakKeyDictionary`.
-    """
     adapter, one, other = subject.adapter(), subject.model(), subject.model()
     with torch.no_grad():
         for parameter in other.parameters():

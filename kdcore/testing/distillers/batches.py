@@ -15,43 +15,44 @@ if TYPE_CHECKING:
     from kdcore.testing.subject import DistillerSubject
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="With a batch of one sample, terms and gradients are finite; or it says that it cannot, with "
+    "ValueError.",
+    why="Batches of one come up with large images, and in tests. A deviation or a distance in a batch of "
+    "one is often 0 / 0.",
+    mend="Give 0 for what a single sample does not have, or raise ValueError.",
+)
 def batch_of_one(subject: DistillerSubject) -> None:
-    """With a batch of one sample, terms and gradients are finite; or it says that it cannot, with ValueError.
-
-    Batches of one come up with large images, and in tests. A deviation or a distance in a batch of one is often 0 / 0.
-
-    Give 0 for what a single sample does not have, or raise ValueError.
-    """
     rig = subject.rig(samples=1)
     with may_refuse():
         terms = rig.step()
     require_finite_step(rig, terms, "with a batch of one")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="With two classes, terms and gradients are finite; or it says when it is built that it cannot.",
+    why="Two classes are common outside of benchmarks. What takes the target class out has a single class "
+    "left.",
+    mend="Look at what is computed from K - 1 classes.",
+)
 def two_classes(subject: DistillerSubject) -> None:
-    """With two classes, terms and gradients are finite; or it says when it is built that it cannot.
-
-    Two classes are common outside of benchmarks. What takes the target class out has a single class left.
-
-    Look at what is computed from K - 1 classes.
-    """
     subject.require_terms()
     with may_refuse():
         rig = subject.rig(replace(subject.home, classes=2))
     require_finite_step(rig, rig.step(), "with two classes")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="With probabilities `[B, K]` as the target, terms and gradients are finite; or it says that it "
+    "cannot.",
+    why="Mixup and cutmix make such targets.",
+    mend="Take `target.argmax(1)` where the method knows class indices only, compute with the probabilities, "
+    "or raise ValueError.",
+)
 def soft_targets(subject: DistillerSubject) -> None:
-    """With probabilities `[B, K]` as the target, terms and gradients are finite; or it says that it cannot.
-
-    Mixup and cutmix make such targets.
-
-    Take `target.argmax(1)` where the method knows class indices only, compute with the probabilities, or raise
-    ValueError.
-    """
     rig = subject.rig()
     classes = rig.pair.classes
     soft = 0.7 * torch.nn.functional.one_hot(rig.target, classes) + 0.3 / classes
@@ -60,14 +61,15 @@ def soft_targets(subject: DistillerSubject) -> None:
     require_finite_step(rig, terms, "with soft targets")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="Where `requires.target` is False, it works without labels: neither `batch.target` nor "
+    "`setup.train_labels`.",
+    why="kd takes images without labels for such a distiller. `requires.target` is what tells it, before "
+    "training.",
+    mend="Declare `Requires(target=True)`, or do without the target.",
+)
 def no_labels(subject: DistillerSubject) -> None:
-    """Where `requires.target` is False, it works without labels: neither `batch.target` nor `setup.train_labels`.
-
-    kd takes images without labels for such a distiller. `requires.target` is what tells it, before training.
-
-    Declare `Requires(target=True)`, or do without the target.
-    """
     rig = subject.rig()
     if rig.distillation.requires.target:
         skip("it reads the ground truth, and says so")
@@ -75,30 +77,30 @@ def no_labels(subject: DistillerSubject) -> None:
     require_finite_step(rig, rig.step(target=None), "without labels")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="Where `requires.sample_index` is False, it works without `batch.index`.",
+    why="Streams of images do not tell positions; `requires.sample_index` tells kd to refuse them before "
+    "training.",
+    mend="Declare `Requires(sample_index=True)`, or do without the index.",
+)
 def no_index(subject: DistillerSubject) -> None:
-    """Where `requires.sample_index` is False, it works without `batch.index`.
-
-    Streams of images do not tell positions; `requires.sample_index` tells kd to refuse them before training.
-
-    Declare `Requires(sample_index=True)`, or do without the index.
-    """
     rig = subject.rig()
     if rig.distillation.requires.sample_index:
         skip("it needs each sample's position, and says so")
     require_finite_step(rig, rig.step(index=None), "without positions")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="Between a convolutional network and a transformer it works, both ways; or it is not built, and "
+    "says why.",
+    why="Feature maps of two families differ in grid, channels and prefix tokens. A mismatch has to come "
+    "out before training, and not as an error of shapes in the first step.",
+    mend="Build heads from `setup.student.stage(...)` and `setup.teacher.stage(...)`, resize maps to one "
+    "grid, and raise ValueError in `__init__` for pairs that do not fit.",
+)
 def other_family(subject: DistillerSubject) -> None:
-    """Between a convolutional network and a transformer it works, both ways; or it is not built, and says why.
-
-    Feature maps of two families differ in grid, channels and prefix tokens. A mismatch has to come out before training,
-    and not as an error of shapes in the first step.
-
-    Build heads from `setup.student.stage(...)` and `setup.teacher.stage(...)`, resize maps to one grid, and raise
-    ValueError in `__init__` for pairs that do not fit.
-    """
     subject.require_terms()
     refused = []
     for pair in (Pair("conv", "vit"), Pair("vit", "conv")):

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from kdcore.testing.subject import DistillerSubject
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="The declaration says what the class is: an nn.Module that takes these options, and can be called "
+    "as kd calls it.",
+    why="kd knows a distiller by its declaration alone until a run needs it. What the declaration says "
+    "wrongly comes out only then, in the middle of somebody's run.",
+    mend="Correct `target` and `options` in the `DistillerEntry`, or the signatures: `__init__(self, "
+    "options, setup)` and `forward(self, student, teacher, batch, progress)`.",
+)
 def declaration(subject: DistillerSubject) -> None:
-    """The declaration says what the class is: an nn.Module that takes these options, and can be called as kd calls it.
-
-    kd knows a distiller by its declaration alone until a run needs it. What the declaration says wrongly comes out
-    only then, in the middle of somebody's run.
-
-    Correct `target` and `options` in the `DistillerEntry`, or the signatures: `__init__(self, options, setup)` and
-    `forward(self, student, teacher, batch, progress)`.
-    """
     if subject.provided is None:
         skip("a class was given, which no declaration is about")
     try:
@@ -42,16 +42,16 @@ def declaration(subject: DistillerSubject) -> None:
         raise Violation("; ".join(faults))
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="Neither the plugin's entry module nor the options' module imports torch, timm, torchvision, numpy "
+    "or accelerate.",
+    why="`kd --help`, the lists and `kd validate` import both. One plugin that imports torch there makes "
+    "each of these commands take seconds.",
+    mend="Keep options in a module of their own, import torch in the distiller's module only, and annotate "
+    "under `if TYPE_CHECKING:`. Mind what your package's `__init__.py` imports, too.",
+)
 def lazy_import(subject: DistillerSubject) -> None:
-    """Neither the plugin's entry module nor the options' module imports torch, timm, torchvision, numpy or accelerate.
-
-    `kd --help`, the lists and `kd validate` import both. One plugin that imports torch there makes each of these
-    commands take seconds.
-
-    Keep options in a module of their own, import torch in the distiller's module only, and annotate under
-    `if TYPE_CHECKING:`. Mind what your package's `__init__.py` imports, too.
-    """
     if subject.provided is None:
         skip("a class was given, whose plugin is not known")
     found = heavy_imports(subject.provided.plugin)
@@ -61,29 +61,29 @@ def lazy_import(subject: DistillerSubject) -> None:
             raise Violation(f"importing {name} imports {', '.join(found[name])} (of {', '.join(HEAVY)})")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="Every option has a default and a description.",
+    why="The defaults are the method's recipe: a spec may name the distiller and nothing else. The "
+    "descriptions are what `kd show`, the JSON Schema and error messages say.",
+    mend='Write each field as `Field(default=..., description="...")`, with the default of the paper\'s own '
+    "code.",
+)
 def options_documented(subject: DistillerSubject) -> None:
-    """Every option has a default and a description.
-
-    The defaults are the method's recipe: a spec may name the distiller and nothing else. The descriptions are what
-    `kd show`, the JSON Schema and error messages say.
-
-    Write each field as `Field(default=..., description="...")`, with the default of the paper's own code.
-    """
     faults = list(field_faults(type(subject.options)))
     if faults:
         raise Violation("; ".join(faults))
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="The options, written as JSON and read again, are the same.",
+    why="A run directory keeps the options in `spec.json`, and `kd run` on that file repeats the run. "
+    "Options that change on the way make it another run.",
+    mend="Use types that JSON has, and tuples rather than lists for sequences. A validator has to take what "
+    "the field holds.",
+)
 def options_roundtrip(subject: DistillerSubject) -> None:
-    """The options, written as JSON and read again, are the same.
-
-    A run directory keeps the options in `spec.json`, and `kd run` on that file repeats the run. Options that change on
-    the way make it another run.
-
-    Use types that JSON has, and tuples rather than lists for sequences. A validator has to take what the field holds.
-    """
     options = subject.options
     try:
         text = options.model_dump_json()

@@ -20,14 +20,13 @@ if TYPE_CHECKING:
     from kdcore.testing.subject import DistillerSubject
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="The loss terms have a finite gradient in the student's parameters.",
+    why="Without one the student learns nothing from the method.",
+    mend="Do not detach what comes from the student, and do not read its values with `.item()` or numpy.",
+)
 def gradient_to_student(subject: DistillerSubject) -> None:
-    """The loss terms have a finite gradient in the student's parameters.
-
-    Without one the student learns nothing from the method.
-
-    Do not detach what comes from the student, and do not read its values with `.item()` or numpy.
-    """
     rig = subject.rig()
     terms = rig.step()
     if not total(terms).requires_grad:
@@ -39,14 +38,13 @@ def gradient_to_student(subject: DistillerSubject) -> None:
         raise Violation("the gradient of every parameter of the student is missing or 0")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="The loss terms have a gradient in each of the distiller's own parameters.",
+    why="A parameter without one is not trained, and a run of several processes fails in its second step.",
+    mend="Use every head in each step, or freeze what is not trained with `requires_grad_(False)`.",
+)
 def gradient_to_heads(subject: DistillerSubject) -> None:
-    """The loss terms have a gradient in each of the distiller's own parameters.
-
-    A parameter without one is not trained, and a run of several processes fails in its second step.
-
-    Use every head in each step, or freeze what is not trained with `requires_grad_(False)`.
-    """
     rig = subject.rig()
     heads = {
         name: parameter for name, parameter in rig.distiller.named_parameters() if parameter.requires_grad
@@ -59,15 +57,14 @@ def gradient_to_heads(subject: DistillerSubject) -> None:
         raise Violation(f"no gradient reaches {names(unreached)} (of {len(heads)} parameters)")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="The loss terms have no gradient in what comes from the teacher.",
+    why="The teacher is not trained. In a loop of one's own, where its outputs may have a graph, the "
+    "gradient would change it or cost the memory of its graph.",
+    mend="Take `.detach()` of the teacher's logits, feature maps and embedding where you read them.",
+)
 def no_gradient_to_teacher(subject: DistillerSubject) -> None:
-    """The loss terms have no gradient in what comes from the teacher.
-
-    The teacher is not trained. In a loop of one's own, where its outputs may have a graph, the gradient would change it
-    or cost the memory of its graph.
-
-    Take `.detach()` of the teacher's logits, feature maps and embedding where you read them.
-    """
     rig = subject.rig()
     if rig.pair.teacher is None:
         skip("it has no teacher")
@@ -88,16 +85,15 @@ def no_gradient_to_teacher(subject: DistillerSubject) -> None:
             raise Violation(f"{name} gets a gradient of up to {value.grad.abs().max().item():.3g}")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="Its parameters are its own: none is the student's or the teacher's.",
+    why="A distiller's parameters are trained. With the teacher's among them the teacher is trained, too; "
+    "with the student's they are updated twice.",
+    mend="Do not assign a model's module, such as `setup.teacher.classifier`, to an attribute: that makes it "
+    "a submodule. Keep it in a tuple, or copy it.",
+)
 def owns_its_parameters(subject: DistillerSubject) -> None:
-    """Its parameters are its own: none is the student's or the teacher's.
-
-    A distiller's parameters are trained. With the teacher's among them the teacher is trained, too; with the student's
-    they are updated twice.
-
-    Do not assign a model's module, such as `setup.teacher.classifier`, to an attribute: that makes it a submodule. Keep
-    it in a tuple, or copy it.
-    """
     rig = subject.rig()
     own = {id(parameter): name for name, parameter in rig.distiller.named_parameters()}
     for owner, model in (("student", rig.distillation.student), ("teacher", rig.distillation.teacher)):
@@ -106,14 +102,15 @@ def owns_its_parameters(subject: DistillerSubject) -> None:
                 raise Violation(f"its parameter {own[id(parameter)]!r} is the {owner}'s {name!r}")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="Tensors and modules that it keeps are parameters, buffers or submodules, after a step, too.",
+    why="Anything else stays behind when the run moves to a GPU, is not in the checkpoints, and is not "
+    "trained.",
+    mend="Use `register_buffer` (with `persistent=False` for what need not be saved), `nn.ModuleList` and "
+    "`nn.ParameterList`.",
+)
 def tensors_are_buffers(subject: DistillerSubject) -> None:
-    """Tensors and modules that it keeps are parameters, buffers or submodules, after a step, too.
-
-    Anything else stays behind when the run moves to a GPU, is not in the checkpoints, and is not trained.
-
-    Use `register_buffer` (with `persistent=False` for what need not be saved), `nn.ModuleList` and `nn.ParameterList`.
-    """
     rig = subject.rig()
     backward(rig.step())
     teacher = rig.distillation.teacher
@@ -147,14 +144,13 @@ def _kept(value: Any) -> Iterator[Tensor | nn.Module]:
             yield from _kept(item)
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="What it is called with is bit-equal afterwards.",
+    why="The distillers of a run share one forward pass: what one changes in place, the next one sees.",
+    mend="Use the functions without a trailing underscore, and `=` rather than `+=` on what you were given.",
+)
 def inputs_unchanged(subject: DistillerSubject) -> None:
-    """What it is called with is bit-equal afterwards.
-
-    The distillers of a run share one forward pass: what one changes in place, the next one sees.
-
-    Use the functions without a trailing underscore, and `=` rather than `+=` on what you were given.
-    """
     rig = subject.rig()
     before: dict[str, Tensor] = {}
     given: dict[str, Tensor] = {}

@@ -21,14 +21,14 @@ _STEPS: Final = 20
 _RATES: Final = (0.01, 0.001)
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="A deep copy gives bit-equal terms, and what is done to the original does nothing to the copy.",
+    why="Averaged weights, searches over learning rates and notebooks copy models.",
+    mend="Keep state in buffers. Hooks, lambdas and caches that hold the instance itself make copies that "
+    "share it.",
+)
 def deepcopy(subject: DistillerSubject) -> None:
-    """A deep copy gives bit-equal terms, and what is done to the original does nothing to the copy.
-
-    Averaged weights, searches over learning rates and notebooks copy models.
-
-    Keep state in buffers. Hooks, lambdas and caches that hold the instance itself make copies that share it.
-    """
     rig = subject.rig()
     backward(rig.step())
     twin = copy.deepcopy(rig.distillation)
@@ -40,15 +40,15 @@ def deepcopy(subject: DistillerSubject) -> None:
     require_equal(rig.step(), wanted, "in the copy, after the original was used and changed,")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="A new instance that loads the saved state goes on with bit-equal terms and gradients.",
+    why="A run that was stopped goes on from a checkpoint, which has the state of student and distiller, "
+    "written as safetensors and JSON.",
+    mend="Keep all that changes in parameters and buffers; plain numbers through `get_extra_state` and "
+    "`set_extra_state`.",
+)
 def state_roundtrip(subject: DistillerSubject) -> None:
-    """A new instance that loads the saved state goes on with bit-equal terms and gradients.
-
-    A run that was stopped goes on from a checkpoint, which has the state of student and distiller, written as
-    safetensors and JSON.
-
-    Keep all that changes in parameters and buffers; plain numbers through `get_extra_state` and `set_extra_state`.
-    """
     rig = subject.rig()
     optimizer = torch.optim.Adam(rig.distillation.parameters(), lr=1e-3)
     for _ in range(3):
@@ -67,14 +67,13 @@ def state_roundtrip(subject: DistillerSubject) -> None:
     require_equal(found_gradients, gradients, "after loading, the gradients")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="In 20 steps on one batch the sum of the loss terms goes down.",
+    why="The gradient has to lead where the loss is smaller.",
+    mend="Compare the gradient with finite differences, `torch.autograd.gradcheck`, in float64.",
+)
 def trains(subject: DistillerSubject) -> None:
-    """In 20 steps on one batch the sum of the loss terms goes down.
-
-    The gradient has to lead where the loss is smaller.
-
-    Compare the gradient with finite differences, `torch.autograd.gradcheck`, in float64.
-    """
     seen = []
     for rate in _RATES:
         rig = subject.rig()

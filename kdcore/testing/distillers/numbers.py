@@ -23,16 +23,15 @@ if TYPE_CHECKING:
     from kdcore.testing.subject import DistillerSubject
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="Under bfloat16 autocast, terms and gradients are finite, and the terms are near those of float32.",
+    why='`"precision": "bf16"` runs student, teacher and heads so. Logits come in float32, feature maps in '
+    "bfloat16 with three digits; differences of large sums lose them all.",
+    mend="Turn features to float32 before sums, norms and products: `with torch.autocast(device_type, "
+    "enabled=False)` and `.float()`.",
+)
 def bf16_autocast(subject: DistillerSubject) -> None:
-    """Under bfloat16 autocast, terms and gradients are finite, and the terms are near those of float32.
-
-    `"precision": "bf16"` runs student, teacher and heads so. Logits come in float32, feature maps in bfloat16 with
-    three digits; differences of large sums lose them all.
-
-    Turn features to float32 before sums, norms and products: `with torch.autocast(device_type, enabled=False)` and
-    `.float()`.
-    """
     exact = {name: term.detach() for name, term in subject.rig().step().items()}
     rig = subject.rig()
     with torch.autocast("cpu", torch.bfloat16):
@@ -41,15 +40,14 @@ def bf16_autocast(subject: DistillerSubject) -> None:
     _require_near(terms, exact, 0.25, "under bfloat16 autocast", "in float32")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="In float64 the terms are float64, finite, and near those of float32.",
+    why="Numerical checks of a gradient, and of a reimplementation, are done in float64.",
+    mend="Make new tensors with `new_zeros`, `zeros_like` or the `dtype` of what you compute with, and do "
+    "not call `.float()` on what is wider.",
+)
 def float64(subject: DistillerSubject) -> None:
-    """In float64 the terms are float64, finite, and near those of float32.
-
-    Numerical checks of a gradient, and of a reimplementation, are done in float64.
-
-    Make new tensors with `new_zeros`, `zeros_like` or the `dtype` of what you compute with, and do not call `.float()`
-    on what is wider.
-    """
     exact = subject.apart(dtype=torch.float64)
     terms = exact.step()
     for name, term in terms.items():
@@ -61,15 +59,14 @@ def float64(subject: DistillerSubject) -> None:
     _require_near(subject.rig().step(), terms, 0.01, "in float32", "in float64")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="With models and images in channels-last order the terms are the same.",
+    why='`"channels_last": true` in a spec sets this order. `view` fails there, and what reads raw memory '
+    "reads it in another order.",
+    mend="Use `flatten` and `reshape` instead of `view`.",
+)
 def channels_last(subject: DistillerSubject) -> None:
-    """With models and images in channels-last order the terms are the same.
-
-    `"channels_last": true` in a spec sets this order. `view` fails there, and what reads raw memory reads it in another
-    order.
-
-    Use `flatten` and `reshape` instead of `view`.
-    """
     usual = {name: term.detach() for name, term in subject.rig().step().items()}
     rig = subject.apart(memory_format=torch.channels_last)
     terms = rig.step()
@@ -77,15 +74,15 @@ def channels_last(subject: DistillerSubject) -> None:
     _require_near(terms, usual, 0.01, "in channels-last order", "in the usual order")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="Terms and gradients are finite for logits up to 1e4 in float32, and up to 1e3 under bfloat16 "
+    "autocast.",
+    why="A confident teacher, or a student whose learning rate is too high, has such logits. exp overflows "
+    "at 89, and the logarithm of a probability that is rounded to 0 is infinite.",
+    mend="Stay in log space: `log_softmax`, `logsumexp`, `F.kl_div(..., log_target=True)`.",
+)
 def large_logits(subject: DistillerSubject) -> None:
-    """Terms and gradients are finite for logits up to 1e4 in float32, and up to 1e3 under bfloat16 autocast.
-
-    A confident teacher, or a student whose learning rate is too high, has such logits. exp overflows at 89, and the
-    logarithm of a probability that is rounded to 0 is infinite.
-
-    Stay in log space: `log_softmax`, `logsumexp`, `F.kl_div(..., log_target=True)`.
-    """
     usual = {name: term.detach() for name, term in subject.rig().step().items()}
     rig = subject.rig()
     now: dict[str, Any] = {}
@@ -128,15 +125,14 @@ def _extreme(name: str, like: Tensor, largest: float) -> tuple[Tensor, Tensor]:
     return student.to(like.dtype, copy=True), teacher.to(like.dtype, copy=True)
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="Built twice with one seed, two instances give bit-equal terms and gradients, step after step.",
+    why="The same spec gives bit-equal weights, and a resumed run ends as if it had not been stopped.",
+    mend="Draw from `setup.generator` while building, and from torch's global generator, which is seeded "
+    "before each step, in `forward`; not from `random`, numpy or the clock.",
+)
 def deterministic(subject: DistillerSubject) -> None:
-    """Built twice with one seed, two instances give bit-equal terms and gradients, step after step.
-
-    The same spec gives bit-equal weights, and a resumed run ends as if it had not been stopped.
-
-    Draw from `setup.generator` while building, and from torch's global generator, which is seeded before each step, in
-    `forward`; not from `random`, numpy or the clock.
-    """
     results = []
     for _ in range(2):
         rig = subject.rig()

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 _TOLERANCE = 1e-3  # rounding in float32 makes less, a loss that sees half the samples more
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="Two processes with half of the batch each have the terms, gradients and buffers of one with the "
+    "whole batch.",
+    why="A run on several GPUs is to learn what a run on one learns. Where half the batches' terms average "
+    "to the whole batch's, and there are no buffers, that is so, and no process is started.",
+    mend="Take means over the batch. A loss between samples, a memory bank or a running statistic needs "
+    "`Requires(whole_batch=True)`: every process then sees all samples.",
+)
 def two_processes(subject: DistillerSubject) -> None:
-    """Two processes with half of the batch each have the terms, gradients and buffers of one with the whole batch.
-
-    A run on several GPUs is to learn what a run on one learns. Where half the batches' terms average to the whole
-    batch's, and there are no buffers, that is so, and no process is started.
-
-    Take means over the batch. A loss between samples, a memory bank or a running statistic needs
-    `Requires(whole_batch=True)`: every process then sees all samples.
-    """
     if not (dist.is_available() and dist.is_gloo_available()):
         skip("this torch has no gloo")
     if dist.is_initialized():

@@ -16,29 +16,28 @@ if TYPE_CHECKING:
     from kdcore.testing.subject import DistillerSubject
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="It can be built from its options and a setup, for a convolutional or a transformer student and "
+    "teacher.",
+    why="All other checks need an instance.",
+    mend="The message says what it raised, or what it lacks: it has to be an `nn.Module` with `requires`, a "
+    "`kdcore.Requires`, and a method `forward`.",
+)
 def builds(subject: DistillerSubject) -> None:
-    """It can be built from its options and a setup, for a convolutional or a transformer student and teacher.
-
-    All other checks need an instance.
-
-    The message says what it raised, or what it lacks: it has to be an `nn.Module` with `requires`, a
-    `kdcore.Requires`, and a method `forward`.
-    """
     pair, said = subject.first_pair
     if pair is None:
         raise Violation(f"it cannot be built for\n    {said}")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="It can be built for models on the meta device, and moved there.",
+    why="`kd validate` and the first second of a run build everything there, without memory, so that "
+    "mistakes cost no training. A distiller that reads weights while it is built fails there.",
+    mend="Build heads from the shapes in `setup`. Read weights, if at all, in the first `forward`.",
+)
 def preflight(subject: DistillerSubject) -> None:
-    """It can be built for models on the meta device, and moved there.
-
-    `kd validate` and the first second of a run build everything there, without memory, so that mistakes cost no
-    training. A distiller that reads weights while it is built fails there.
-
-    Build heads from the shapes in `setup`. Read weights, if at all, in the first `forward`.
-    """
     models = build_models(subject.home, device="meta")
     module = subject.build(models.setup).to("meta")
     for name, value in (*module.named_parameters(), *module.named_buffers()):
@@ -46,14 +45,15 @@ def preflight(subject: DistillerSubject) -> None:
             raise Violation(f"{name!r} does not move to another device")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="`forward` gives at least one loss term: a dictionary of names and finite floating-point tensors of "
+    "shape [].",
+    why="The terms are added to the task loss, and reported under their names in `metrics.jsonl`. A "
+    "baseline may have none.",
+    mend="Reduce each term to the mean over the batch, and multiply it by `options.weight`.",
+)
 def terms_are_scalars(subject: DistillerSubject) -> None:
-    """`forward` gives at least one loss term: a dictionary of names and finite floating-point tensors of shape [].
-
-    The terms are added to the task loss, and reported under their names in `metrics.jsonl`. A baseline may have none.
-
-    Reduce each term to the mean over the batch, and multiply it by `options.weight`.
-    """
     _ = subject.home
     terms = subject.plain_terms
     if isinstance(terms, BaseException):
@@ -64,14 +64,13 @@ def terms_are_scalars(subject: DistillerSubject) -> None:
         raise Violation("forward gave an empty dictionary, and the kind is not 'baseline'")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="Every loss term is proportional to `options.weight`.",
+    why="Specs say how much a method counts with this one option, whatever the method.",
+    mend="Multiply each term by `options.weight`, and nothing else by it.",
+)
 def weight_scales_terms(subject: DistillerSubject) -> None:
-    """Every loss term is proportional to `options.weight`.
-
-    Specs say how much a method counts with this one option, whatever the method.
-
-    Multiply each term by `options.weight`, and nothing else by it.
-    """
     once, twice = (
         {name: term.detach() for name, term in subject.rig(weight=w).step().items()} for w in (1.0, 2.0)
     )
@@ -84,15 +83,15 @@ def weight_scales_terms(subject: DistillerSubject) -> None:
             )
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="At the first step, in the middle and at the last step, the terms have the same names and are "
+    "finite.",
+    why="Losses that change over the run must not divide by a number that is 0 at one of its ends. "
+    "`metrics.jsonl` has the same terms on each line.",
+    mend="Look at what is computed from `progress`; give a term of 0 rather than none.",
+)
 def whole_run(subject: DistillerSubject) -> None:
-    """At the first step, in the middle and at the last step, the terms have the same names and are finite.
-
-    Losses that change over the run must not divide by a number that is 0 at one of its ends. `metrics.jsonl` has the
-    same terms on each line.
-
-    Look at what is computed from `progress`; give a term of 0 rather than none.
-    """
     ends: dict[str, Progress] = {
         "the first step": replace(MIDDLE, epoch=0.0, step=0),
         "the last step": replace(MIDDLE, epoch=99.99, step=999),
@@ -109,14 +108,16 @@ def whole_run(subject: DistillerSubject) -> None:
         require_finite_step(rig, terms, f"at {when}")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="Without a teacher it works where `requires.teacher` is False; else it is built, or says that one "
+    "is missing.",
+    why="A spec may have no teacher. Then the user has to read that the distiller needs one, and not a "
+    "traceback.",
+    mend="Raise ValueError where `setup.teacher` is None and you need it, or declare "
+    "`Requires(teacher=False)`.",
+)
 def no_teacher(subject: DistillerSubject) -> None:
-    """Without a teacher it works where `requires.teacher` is False; else it is built, or says that one is missing.
-
-    A spec may have no teacher. Then the user has to read that the distiller needs one, and not a traceback.
-
-    Raise ValueError where `setup.teacher` is None and you need it, or declare `Requires(teacher=False)`.
-    """
     pair = replace(subject.home, teacher=None)
     try:
         module = subject.build(build_models(pair).setup)
@@ -133,14 +134,13 @@ def no_teacher(subject: DistillerSubject) -> None:
     require_finite_step(rig, rig.step(), "without a teacher")
 
 
-@rule("distiller")
+@rule(
+    "distiller",
+    summary="Where `requires.views` is above 1, every view of the student counts in the loss.",
+    why="Each view costs a forward pass of student and teacher.",
+    mend="Read `student.views`, or ask for fewer views.",
+)
 def views(subject: DistillerSubject) -> None:
-    """Where `requires.views` is above 1, every view of the student counts in the loss.
-
-    Each view costs a forward pass of student and teacher.
-
-    Read `student.views`, or ask for fewer views.
-    """
     rig = subject.rig()
     count = rig.distillation.requires.views
     if count == 1:

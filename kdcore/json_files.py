@@ -1,0 +1,136 @@
+"""JSON that a file holds: whatever is in the file, it is read, or there is one error that says what is wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEEPEST: Final = 100
+"""Objects and lists inside each other; no file that kd writes has nearly as many."""
+_MOST_BYTES: Final = 2**28
+
+NUMBER: Final = (int, float)
+Shape = Any
+"""What a value has to be: a type or several; `[shape]`, a list of such; or a dict, the shapes of an object's values.
+
+A key of such a dict may be missing in the object or null there, unless it ends with `!`; the key `*` stands for all
+that are not named. Values that have no shape may be anything.
+"""
+
+
+class DamagedJson(ValueError):
+    """A file holds something else than was written: in words, without the file's name."""
+
+
+def read_json(path: Path, shape: Shape = dict) -> Any:
+    """The value that a file holds.
+
+    Raises:
+        OSError: it cannot be read.
+        DamagedJson: it is no JSON of this shape.
+    """
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise DamagedJson(f"it has more than {_MOST_BYTES // 2**20} MiB")
+    return parse_json(content, shape)
+
+
+def read_json_lines(path: Path, shape: Shape = dict) -> list[Any]:
+    """The values of a file with one on each line; raises as `read_json` does."""
+    lines = path.read_bytes().split(b"\n")
+    found = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(parse_json(line, shape))
+        except DamagedJson as error:
+            raise DamagedJson(f"line {number}: {error}") from error
+    return found
+
+
+def parse_json(content: str | bytes, shape: Shape = dict) -> Any:
+    """The value that a text holds; raises DamagedJson where it is no JSON of this shape."""
+    try:
+        text = content if isinstance(content, str) else content.decode("utf-8-sig")
+        value = json.loads(text)
+    except UnicodeDecodeError as error:
+        raise DamagedJson("it is not UTF-8") from error
+    except RecursionError as error:
+        raise DamagedJson("its values are nested too deeply") from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        said = "it is empty" if not text.strip() else f"it is no JSON: {error.msg} ({place})"
+        raise DamagedJson(said) from error
+    except ValueError as error:  # such as a number of more digits than Python reads
+        raise DamagedJson(f"a value cannot be read: {error}") from error
+    if _too_deep(value):
+        raise DamagedJson("its values are nested too deeply")
+    wrong = _misfit(value, shape, "")
+    if wrong is not None:
+        raise DamagedJson(wrong)
+    return value
+
+
+def _too_deep(value: Any) -> bool:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > DEEPEST:
+            return True
+        level = [
+            inner
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, dict | list)
+        ]
+    return False
+
+
+def _misfit(value: Any, shape: Shape, where: str) -> str | None:
+    """What is wrong with the first value that does not fit, or None."""
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return _wanted(where, "a list", value)
+        parts = [(f"{where}[{number}]", item, shape[0]) for number, item in enumerate(value)]
+    elif isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return _wanted(where, "an object", value)
+        missing = next((key[:-1] for key in shape if key.endswith("!") and value.get(key[:-1]) is None), None)
+        if missing is not None:
+            return f"'{_below(where, missing)}' is missing"
+        parts = [
+            (_below(where, key), item, found)
+            for key, item in value.items()
+            if item is not None
+            and (found := shape.get(key, shape.get(f"{key}!", shape.get("*")))) is not None
+        ]
+    else:
+        kinds = shape if isinstance(shape, tuple) else (shape,)
+        fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+        return None if fits else _wanted(where, " or ".join(_KINDS[kind] for kind in kinds), value)
+    return next((wrong for part in parts if (wrong := _misfit(part[1], part[2], part[0])) is not None), None)
+
+
+def _below(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _wanted(where: str, wanted: str, value: Any) -> str:
+    what = f"'{where}'" if where else "it"
+    return f"{what} is {_KINDS.get(type(value), 'null')}, not {wanted}"
+
+
+_KINDS: Final[dict[type, str]] = {
+    dict: "an object",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+}

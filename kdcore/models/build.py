@@ -23,6 +23,7 @@ from kdcore.models.checkpoints import read_checkpoint
 from kdcore.models.class_names import names_in
 from kdcore.models.containers import FoundWeights
 from kdcore.models.input import input_of
+from kdcore.models.option_types import check_types
 from kdcore.models.size_warnings import size_warnings
 from kdcore.models.student_config import StudentConfig, config_of
 from kdcore.models.trained_size import TrainedSize, size_note
@@ -129,6 +130,7 @@ def build_model(
                 spec.pretrained and weights,
                 where,
             )
+        check_types(model, spec.options, where)
         warnings += _check_built(model, architecture, size, spec.small_input, where)
         own_input = input_of(model.pretrained_cfg, size, in_chans)  # type: ignore[arg-type]
     else:

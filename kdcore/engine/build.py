@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -97,6 +98,8 @@ def _construct(
         torch.default_generator.manual_seed(seed)
         try:
             module = factory(resolved.options, setup)
+        except UserError as error:
+            raise UserError(_of_distiller(resolved.name, problem) for problem in error.problems) from error
         except KdError:
             raise
         except ValueError as error:  # how a distiller says that it cannot work with these models
@@ -124,7 +127,7 @@ def _check(module: nn.Module, name: str, setup: Setup, where: str) -> None:
         )
     if requires.teacher and setup.teacher is None:
         raise UserError(_needs_teacher(name))
-    problems = list(_unavailable(requires, setup))
+    problems = list(_unavailable(requires, setup, name))
     if problems:
         raise UserError(problems)
 
@@ -135,7 +138,14 @@ def _needs_teacher(name: str) -> Problem:
     )
 
 
-def _unavailable(requires: Requires, setup: Setup) -> Iterable[Problem]:
+def _of_distiller(name: str, problem: Problem) -> Problem:
+    """The problem with the distiller's name in it."""
+    if f"'{name}'" in problem.message:
+        return problem
+    return replace(problem, message=f"{problem.message} (distiller '{name}' needs it)")
+
+
+def _unavailable(requires: Requires, setup: Setup, name: str) -> Iterable[Problem]:
     # each stage is probed, so that one that does not exist is found before training
     for role, info, stages, embedding in (
         ("student", setup.student, requires.student_stages, requires.student_embedding),
@@ -149,12 +159,7 @@ def _unavailable(requires: Requires, setup: Setup) -> Iterable[Problem]:
             if embedding:
                 _ = info.embedding_dim
         except UserError as error:
-            yield from (
-                Problem(
-                    role, problem.message, hint=problem.hint, allowed=problem.allowed, nearest=problem.nearest
-                )
-                for problem in error.problems
-            )
+            yield from (replace(_of_distiller(name, problem), where=role) for problem in error.problems)
 
 
 def _unique(name: str, taken: Mapping[str, nn.Module]) -> str:

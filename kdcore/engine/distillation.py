@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from kdcore.engine.build import DistillerLike, build_distillers
 from kdcore.engine.gather import gather_batch, gather_output, world_size
 from kdcore.engine.seeds import derive
+from kdcore.engine.targets import TargetCheck, check_index
 from kdcore.engine.terms import checked_terms
+from kdcore.engine.unsaid import UnsaidProgress, warn_unsaid
 from kdcore.features import Extractor, find_adapter, model_info
 from kdcore.models.fold import fold_batch_norm
 from kdcore.plugins import get_plugins
@@ -118,6 +120,9 @@ class Distillation(nn.Module):
         built, own_weight = build_distillers(distillers, options, setup, plugins, task_weight, seed)
         self.distillers = nn.ModuleList(built.values()).to(next(student.parameters()).device)
         self._names = tuple(built)
+        self._check_target = TargetCheck(num_classes)
+        self._train_size = train_size
+        self._warned: set[str] = set()  # distillers that read a progress that nobody gave
         self.num_classes = num_classes
         self.task_weight = own_weight
         self.label_smoothing = label_smoothing
@@ -140,6 +145,11 @@ class Distillation(nn.Module):
             self._extract_teacher = extractor
             if extractor.has_maps and not self.requires.teacher_logits:
                 self._teacher_maps = extractor.maps
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The distillers' names, each different; several distillers' terms are called `name.term`."""
+        return self._names
 
     @property
     def teacher(self) -> nn.Module | None:
@@ -201,38 +211,82 @@ class Distillation(nn.Module):
             images: `[B, C, H, W]`, or `[B, V, C, H, W]` for distillers that see V views.
             target: class indices `[B]`, probabilities `[B, K]`, or None where no loss reads them.
             index: positions in the training set `[B]`, for distillers that need them.
-            progress: how far the run is, for losses that change; None: its beginning.
+            progress: how far the run is, for losses that change; None: its beginning, with a warning where a
+                distiller reads it.
             teacher_output: the teacher's output for these images where it is known already.
 
         Raises:
-            ValueError: something that a distiller needs is missing.
+            ValueError: something that a distiller needs is missing, or the target is no class indices and no
+                probabilities.
             RunFailed: a distiller gave something else than named scalars.
         """
-        self._check(images, target, index)
+        target = self._check(images, target, index)
+        if progress is not None and not isinstance(progress, Progress):
+            raise ValueError(f"progress is a kdcore.Progress, and not {type(progress).__name__}")
         teacher = teacher_output
         if teacher is None and self._extract_teacher is not None:
             # before the student, whose activations are kept: what the teacher needs in passing is free again by then
             teacher = self.forward_teacher(images)
         student = self._forward_views(self._extract_student, images)
+        self._check_outputs(student, teacher, len(images))
         task_loss = self._task_loss(student, target)
         batch = Batch(images if images.dim() == 4 else images[:, 0], target, index)
-        terms = self._terms(student, teacher, batch, progress or _START)
+        terms = self._terms(student, teacher, batch, progress)
         loss = task_loss
         for term in terms.values():
             loss = loss + term
         teacher_logits = None if teacher is None or teacher.logits.shape[1] == 0 else teacher.logits
         return DistillationOutput(loss, task_loss, terms, student.logits, teacher_logits)
 
-    def _check(self, images: Tensor, target: Tensor | None, index: Tensor | None) -> None:
-        views = images.shape[1] if images.dim() == 5 else 1
-        if views != self.requires.views:
+    def _check(self, images: Tensor, target: Tensor | None, index: Tensor | None) -> Tensor | None:
+        """The target, as it is read."""
+        if images.dim() not in (4, 5):
             raise ValueError(
-                f"the distillers see {self.requires.views} views of each image, images has {views}"
+                f"images has the shape {list(images.shape)}; allowed: [B, C, H, W], or [B, V, C, H, W] for V views"
             )
-        if target is None and (self.task_weight > 0 or self.requires.target):
-            raise ValueError("target is missing: the task loss or a distiller reads the ground truth")
+        views = images.shape[1] if images.dim() == 5 else 1
+        wanted = self.requires.views
+        if views != wanted:
+            who = self.who(lambda requires: requires.views == wanted)
+            raise ValueError(f"{who} {wanted} views of each image, images has {views}")
         if index is None and self.requires.sample_index:
-            raise ValueError("index is missing: a distiller needs each sample's position in the training set")
+            who = self.who(lambda requires: requires.sample_index)
+            raise ValueError(f"index is missing: {who} each sample's position in the training set")
+        if index is not None and self.requires.sample_index:
+            check_index(index, len(images), self._train_size)
+        readers = [] if self.task_weight == 0 else ["the task loss needs"]
+        if self.requires.target:
+            readers.append(self.who(lambda requires: requires.target))
+        if target is None or not readers:
+            if readers:
+                raise ValueError(f"target is missing: {' and '.join(readers)} the ground truth")
+            return target
+        return self._check_target(target, len(images))
+
+    def who(self, needs: Callable[[Requires], bool]) -> str:
+        """The distillers of which this holds, as the beginning of a sentence: "distiller 'crd' needs"."""
+        found = [
+            f"'{name}'"
+            for name, distiller in zip(self._names, self.distillers, strict=True)
+            if needs(cast("Distiller", distiller).requires)
+        ]
+        one = len(found) == 1
+        return f"distiller{'' if one else 's'} {' and '.join(found)} need{'s' if one else ''}"
+
+    def _check_outputs(self, student: ModelOutput, teacher: ModelOutput | None, batch: int) -> None:
+        if student.logits.dim() != 2 or student.logits.shape[1] != self.num_classes:
+            raise ValueError(
+                f"the student gives logits of the shape {list(student.logits.shape)}, and num_classes is "
+                f"{self.num_classes}: the shape has to be [{batch}, {self.num_classes}]"
+            )
+        if teacher is not None and len(teacher.logits) != batch:
+            raise ValueError(
+                f"the teacher's output is of {len(teacher.logits)} images, and the batch has {batch}"
+            )
+
+    def trust_targets(self) -> None:
+        """Look at the targets' values no more: who calls has made sure that they are right."""
+        self._check_target.values = False
 
     def forward_teacher(self, images: Tensor, whole: bool = False) -> ModelOutput:
         """What the distillers read of the teacher, for images as the student sees them.
@@ -274,7 +328,7 @@ class Distillation(nn.Module):
         return self.task_weight * torch.stack(losses).mean()
 
     def _terms(
-        self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch, progress: Progress
+        self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch, progress: Progress | None
     ) -> dict[str, Tensor]:
         several = len(self.distillers) > 1
         gathered: tuple[ModelOutput, ModelOutput | None, Batch] | None = None
@@ -288,7 +342,13 @@ class Distillation(nn.Module):
                     gather_batch(batch),
                 )
                 seen = gathered
-            for term, value in checked_terms(name, distiller(*seen, progress)).items():
+            # a compiled pass would break where attributes are watched
+            far = progress or (_START if torch.compiler.is_compiling() else UnsaidProgress())
+            given = checked_terms(name, distiller(*seen, far))
+            if isinstance(far, UnsaidProgress) and far.read and name not in self._warned:
+                self._warned.add(name)
+                warn_unsaid(name, stacklevel=6)  # whoever called this module
+            for term, value in given.items():
                 terms[f"{name}.{term}" if several else term] = value
         return terms
 

@@ -83,7 +83,7 @@ class Training:
         self.trackers = trackers
         self.checkpoints = Checkpoints(run.checkpoints)
         self.skipped = Skipped(prepared.train, prepared.eval, display) if spec.data.skip_broken else None
-        self.meter = Meter(accelerator.device)
+        self.meter = Meter(accelerator.device, prepared.distillation.names)
         accumulate = spec.train.accumulate
         self.steps_per_epoch = -(-self.train_data.batches_per_epoch // accumulate)
         self._recomputed = list(self.student.buffers()) if spec.train.grad_checkpointing else []

@@ -11,7 +11,7 @@ from kdcore.engine.finite import ADVICE, last_good
 from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from kdcore.engine.distillation import DistillationOutput
 
@@ -23,8 +23,9 @@ _COUNTS = 4  # right first, right among five, labelled, images
 class Meter:
     """Adds up what the steps gave; one read synchronises, adding does not."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, distillers: Sequence[str] = ()) -> None:
         self._device = device
+        self._distillers = tuple(distillers)  # whose terms these are, for messages
         self.reset()
 
     def reset(self) -> None:
@@ -68,11 +69,20 @@ class Meter:
         first = min(steps.values())
         # the sum is not finite whenever a part is: name the parts
         guilty = [
-            name.removeprefix(_TERM) for name, step in steps.items() if step == first and name != "loss"
+            self._described(name) for name, step in steps.items() if step == first and name != "loss"
         ] or ["loss"]
         raise RunFailed(
             f"{' and '.join(guilty)} became NaN or infinite at step {first}; {last_good(saved)}. {ADVICE}"
         )
+
+    def _described(self, name: str) -> str:
+        if not name.startswith(_TERM):
+            return name
+        term = name.removeprefix(_TERM)
+        for distiller in self._distillers:
+            if len(self._distillers) == 1 or term.startswith(f"{distiller}."):
+                return f"loss term '{term.removeprefix(f'{distiller}.')}' of distiller '{distiller}'"
+        return term
 
     def read(self, reduce: Any = None) -> dict[str, Any]:
         """Means so far: `loss`, `task_loss`, `terms`, `top1` and `top5` in percent (None without labels)."""

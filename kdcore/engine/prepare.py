@@ -236,6 +236,8 @@ def prepare(
             distillation.fold_teacher()
     if together:
         distillation.distillers = cast("nn.ModuleList", synchronised(distillation.distillers, device))
+    if device.type not in ("cpu", "meta"):
+        distillation.trust_targets()  # labels were compared with the classes when they were read
     _check_needs(distillation, splits)
     if distillation.requires.views > 1:
         train = views_unknown(views=distillation.requires.views)
@@ -349,13 +351,16 @@ class Builder:
 def _check_needs(distillation: Distillation, splits: Splits) -> None:
     requires = distillation.requires
     if requires.target and not splits.train.labelled:
+        who = distillation.who(lambda one: one.target)
         raise UserError(
-            Problem("distiller", "a distiller reads the ground truth, and the training images have no labels")
+            Problem("distiller", f"{who} the ground truth, and the training images have no labels")
         )
     if requires.sample_index and splits.train.stream:
+        who = distillation.who(lambda one: one.sample_index)
         raise UserError(
             Problem(
                 "distiller",
-                "a distiller needs each sample's position, which a stream of images does not tell",
+                f"{who} each sample's position in the training set, which a stream of images does not have",
+                hint="use a dataset that is not a stream, or another distiller",
             )
         )

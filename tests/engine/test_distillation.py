@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import warnings
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdcore import Batch, Distillation, FeatureMap, ModelOutput, Progress, Requires, UserError
+from kdcore.engine.targets import TargetCheck
 
 
 class Net(nn.Module):
@@ -141,7 +144,7 @@ def test_a_distiller_gets_what_it_asks_for(pair: tuple[Net, Net], images: Tensor
     distiller = Difference(sample_index=True)
     distillation = Distillation(*pair, distiller, num_classes=3, image_size=8)
     index, progress = torch.arange(5), Progress(epoch=1.5, step=3, total_steps=10, total_epochs=5)
-    with pytest.raises(ValueError, match="index is missing"):
+    with pytest.raises(ValueError, match="index is missing: distiller 'difference' needs each"):
         distillation(images, target)
     distillation(images, target, index=index, progress=progress)
     student, teacher, batch, seen = distiller.seen[-1]
@@ -189,7 +192,7 @@ def test_labels_that_are_needed_and_missing_are_said(pair: tuple[Net, Net], imag
     with pytest.raises(ValueError, match="target is missing"):
         Distillation(*pair, Difference(), num_classes=3, image_size=8)(images)
     reading = Distillation(*pair, Difference(target=True), num_classes=3, image_size=8, task_weight=0.0)
-    with pytest.raises(ValueError, match="target is missing"):
+    with pytest.raises(ValueError, match="target is missing: distiller 'difference' needs the ground truth"):
         reading(images)
 
 
@@ -198,6 +201,115 @@ def test_soft_targets(pair: tuple[Net, Net], images: Tensor):
     out = Distillation(*pair, Difference(), num_classes=3, image_size=8)(images, soft)
     expected = -(F.log_softmax(out.logits, dim=1) / 3).sum(1).mean()
     torch.testing.assert_close(out.task_loss, expected)
+
+
+def test_targets_of_other_integers_and_of_16_bits(pair: tuple[Net, Net], images: Tensor):
+    distillation = Distillation(*pair, Difference(), num_classes=3, image_size=8)
+    expected = distillation(images, target).task_loss
+    for kind in (torch.int32, torch.uint8):
+        torch.testing.assert_close(distillation(images, target.to(kind)).task_loss, expected)
+    for kind in (torch.float16, torch.bfloat16, torch.float64):
+        soft = torch.tensor([[0.1, 0.2, 0.7]] * 5).to(kind)
+        assert distillation(images, soft).loss.isfinite()
+
+
+ONES = torch.tensor([[1.0, 0.0, 0.0]] * 4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (torch.cat([ONES, torch.tensor([[1.0, 1.0, 0.0]])]), r"target\[4\] sums to 2;.*multi-label"),
+        (torch.cat([ONES, torch.tensor([[0.0, 0.0, 0.0]])]), r"target\[4\] sums to 0"),
+        (torch.cat([ONES, torch.tensor([[0.8, 0.8, -0.6]])]), r"target\[4\] has the negative value -0\.6"),
+        (torch.cat([ONES, torch.tensor([[0.5, float("nan"), 0.5]])]), r"target\[4\] has values that are NaN"),
+        (torch.tensor([0, 1, 3, 0, 1]), r"target\[2\] is 3; allowed: class indices from 0 to 2"),
+        (torch.tensor([0, 1, 2, 0, -100]), r"target\[4\] is -100;.*without a label"),
+        (torch.full((5, 4), 0.25), r"target has the shape \[5, 4\];.*\[B, K\] = \[5, 3\]"),
+        (torch.tensor([[0], [1], [2], [0], [1]]), r"shape \[5, 1\];.*squeeze"),
+        (torch.tensor([0.0, 1.0, 2.0, 0.0, 1.0]), r"is float32; class indices are integers"),
+        (torch.tensor([True, False, True, False, True]), r"is bool; class indices are integers"),
+        (F.one_hot(target, 3), r"is int64; probabilities are floating-point"),
+        (torch.tensor([0, 1]), r"target is of 2 images, and there are 5"),
+        (torch.full((2, 3), 1 / 3), r"target is of 2 images, and there are 5"),
+        (torch.zeros(5, 3, 1), r"target has the shape \[5, 3, 1\]"),
+        (torch.tensor(1), r"target has the shape \[\]"),
+    ],
+)
+def test_a_target_that_is_none_is_refused(pair: tuple[Net, Net], images: Tensor, wrong: Tensor, words: str):
+    distillation = Distillation(*pair, Difference(), num_classes=3, image_size=8)
+    distillation(images, target)
+    with pytest.raises(ValueError, match=words):
+        distillation(images, wrong)
+
+
+def test_a_target_that_nobody_reads_may_be_anything(pair: tuple[Net, Net], images: Tensor):
+    distillation = Distillation(*pair, Difference(), num_classes=3, image_size=8, task_weight=0.0)
+    distillation(images, torch.ones(5, 3))
+    with pytest.raises(ValueError, match="sums to 3"):
+        Distillation(*pair, Difference(target=True), num_classes=3, image_size=8, task_weight=0.0)(
+            images, torch.ones(5, 3)
+        )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (torch.arange(4), r"index is int64 of the shape \[4\]; allowed: integers \[B\] = \[5\]"),
+        (torch.arange(5.0), "index is float32"),
+        (torch.tensor([0, 1, 2, 3, -1]), "position -1; allowed: 0 to 7"),
+        (torch.tensor([0, 1, 2, 3, 8]), "position 8; allowed: 0 to 7"),
+    ],
+)
+def test_an_index_that_is_no_position_is_refused(
+    pair: tuple[Net, Net], images: Tensor, wrong: Tensor, words: str
+):
+    distiller = Difference(sample_index=True)
+    distillation = Distillation(*pair, distiller, num_classes=3, image_size=8, train_size=8)
+    distillation(images, target, index=torch.arange(5))
+    with pytest.raises(ValueError, match=words):
+        distillation(images, target, index=wrong)
+
+
+def test_outputs_that_do_not_fit_are_refused(pair: tuple[Net, Net], images: Tensor):
+    with pytest.raises(ValueError, match=r"logits of the shape \[5, 3\], and num_classes is 4"):
+        Distillation(*pair, Difference(), num_classes=4, image_size=8)(images, target)
+    distillation = Distillation(*pair, Difference(), num_classes=3, image_size=8)
+    with pytest.raises(ValueError, match="the teacher's output is of 1 images, and the batch has 5"):
+        distillation(images, target, teacher_output=ModelOutput(torch.zeros(1, 3)))
+    with pytest.raises(ValueError, match=r"images has the shape \[3, 8, 8\]"):
+        distillation(images[0], target)
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor that says it is on an accelerator, where looking at a value waits; counts the looks."""
+
+    looks = 0
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return torch.device("xpu")
+
+    def __bool__(self) -> bool:
+        Elsewhere.looks += 1
+        return bool(self.as_subclass(torch.Tensor))
+
+
+def test_on_an_accelerator_few_looks_find_it_later():
+    check, good = TargetCheck(3), torch.tensor([0, 1, 2]).as_subclass(Elsewhere)
+    wrong = torch.tensor([0, 1, 3]).as_subclass(Elsewhere)
+    with pytest.raises(ValueError, match=r"target\[2\] is 3"):
+        check(wrong, 3)  # the first call looks
+    check, Elsewhere.looks = TargetCheck(3), 0
+    for _ in range(4 * 256):
+        check(good, 3)
+    assert Elsewhere.looks == 9 + 3  # 1, 2, 4 ... 256, and 512, 768, 1024
+    check(wrong, 3)
+    with pytest.raises(ValueError, match="in an earlier batch, target was neither"):
+        for _ in range(256):
+            check(good, 3)
+    check.values = False
+    check(wrong, 3)
 
 
 def test_known_outputs_of_the_teacher_spare_its_pass(pair: tuple[Net, Net], images: Tensor):
@@ -244,6 +356,40 @@ def test_an_unknown_module_path_is_said_with_the_nearest(pair: tuple[Net, Net]):
     with pytest.raises(UserError, match=r"student: .*'convv'") as caught:
         Distillation(*pair, Difference(student_stages=("convv",)), num_classes=3, image_size=8)
     assert caught.value.problems[0].nearest == "conv"
+
+
+class Asking(Difference):
+    """Another distiller, by another name."""
+
+
+@pytest.mark.parametrize(
+    ("asks", "given", "words"),
+    [
+        ({"target": True}, {"target": None}, "distiller 'asking' needs the ground truth"),
+        ({"sample_index": True}, {}, "distiller 'asking' needs each sample's position"),
+        ({"views": 2}, {}, "distiller 'asking' needs 2 views"),
+    ],
+)
+def test_of_several_distillers_the_one_that_asks_is_named(
+    pair: tuple[Net, Net], images: Tensor, asks: dict[str, Any], given: dict[str, Any], words: str
+):
+    none: dict[str, Any] = {"student_stages": (), "teacher_stages": ()}
+    several = [Difference(**none), Asking(**none, **asks)]
+    distillation = Distillation(*pair, several, num_classes=3, image_size=8, task_weight=0.0)
+    with pytest.raises(ValueError, match=words):
+        distillation(images, **{"target": target, **given})
+
+
+def test_of_several_distillers_the_one_whose_stage_is_missing_is_named(pair: tuple[Net, Net]):
+    several: list[Any] = [Difference(), Asking(teacher_stages=("norm", "convv"))]
+    with pytest.raises(UserError, match=r"teacher: .*'convv' \(distiller 'asking' needs it\)"):
+        Distillation(*pair, several, num_classes=3, image_size=8, task_weight=1.0)
+
+
+def test_a_stage_that_a_distiller_looks_up_while_it_is_built_names_it(pair: tuple[Net, Net]):
+    pytest.importorskip("kd_feature")
+    with pytest.raises(UserError, match="distiller 'fitnet' needs it"):
+        Distillation(*pair, ["kd", "fitnet"], num_classes=3, image_size=8, task_weight=1.0)
 
 
 def test_what_is_no_distiller_is_said(pair: tuple[Net, Net]):
@@ -321,6 +467,72 @@ def test_losses_see_float32_logits_under_autocast(pair: tuple[Net, Net], images:
     assert out.logits.dtype == torch.float32
     assert distiller.seen[-1][1].logits.dtype == torch.float32  # type: ignore[union-attr]
     assert out.loss.isfinite()
+
+
+class Warming(nn.Module):
+    """Reads how far the run is, in one way or another."""
+
+    def __init__(self, read: Any = lambda progress: progress.epoch) -> None:
+        super().__init__()
+        self.requires = Requires(teacher=False)
+        self.read = read
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        self.read(progress)
+        return {"zero": 0 * student.logits.sum()}
+
+
+MIDDLE = Progress(epoch=1.5, step=3, total_steps=10, total_epochs=5)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda progress: progress.step,
+        lambda progress: progress.total_epochs,
+        lambda progress: getattr(progress, "epoch"),  # noqa: B009  # as a plugin may
+        dataclasses.astuple,
+        lambda progress: dataclasses.replace(progress, step=1),
+    ],
+)
+def test_a_schedule_that_stays_at_its_beginning_is_told_once(
+    pair: tuple[Net, Net], images: Tensor, read: Any
+):
+    both = [Warming(read), Difference(student_stages=(), teacher_stages=())]
+    distillation = Distillation(*pair, both, num_classes=3, image_size=8, task_weight=1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        distillation(images, target, progress=MIDDLE)
+    with pytest.warns(UserWarning, match="no progress was given") as caught:
+        distillation(images, target)
+    (warning,) = caught
+    assert str(warning.message).startswith("distiller 'warming' reads how far the run is")
+    assert "progress=kdcore.Progress(" in str(warning.message)
+    assert warning.filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        distillation(images, target)
+
+
+def test_a_distiller_that_reads_no_progress_needs_none(pair: tuple[Net, Net], images: Tensor):
+    distillation = Distillation(*pair, Warming(lambda progress: progress), num_classes=3, image_size=8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        distillation(images, target)
+    with pytest.raises(ValueError, match=r"progress is a kdcore\.Progress, and not float"):
+        distillation(images, target, progress=0.5)
+
+
+@pytest.mark.parametrize("warmup", [0, 20])
+def test_dkd_reads_the_progress_for_its_warm_up_only(pair: tuple[Net, Net], images: Tensor, warmup: int):
+    pytest.importorskip("kd_classic")
+    distillation = Distillation(*pair, "dkd", num_classes=3, image_size=8, warmup_epochs=warmup)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        distillation(images, target)
+    assert len(caught) == (1 if warmup else 0)
 
 
 class ReadsStageTwo(nn.Module):

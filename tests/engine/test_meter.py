@@ -62,6 +62,22 @@ def test_the_guilty_term_its_first_step_and_the_last_checkpoint_are_named(bad: f
         meter.check(5)
 
 
+@pytest.mark.parametrize(
+    ("distillers", "term", "words"),
+    [
+        (("dkd",), "nckd", r"^loss term 'nckd' of distiller 'dkd' became NaN"),
+        (("kd", "kd_2"), "kd_2.kd", r"^loss term 'kd' of distiller 'kd_2' became NaN"),
+    ],
+)
+def test_the_distiller_of_the_guilty_term_is_named(distillers: tuple[str, ...], term: str, words: str):
+    meter = Meter(torch.device("cpu"), distillers)
+    bad = torch.tensor(float("nan"))
+    output = DistillationOutput(bad, torch.tensor(1.0), {term: bad}, torch.tensor([[0.0, 1.0]]), None)
+    meter.add(output, torch.tensor([1]), step=8)
+    with pytest.raises(RunFailed, match=words):
+        meter.check(None)
+
+
 def test_a_state_goes_on_where_it_was():
     meter, other = Meter(torch.device("cpu")), Meter(torch.device("cpu"))
     meter.add(_output(3.0, 1.0, [[1.0, 0.0]] * 3), torch.tensor([0, 0, 1]), step=0)

@@ -95,7 +95,9 @@ class DKD(nn.Module):
             )
         target = target_of(batch, "dkd")
         tckd, nckd = dkd_terms(student_logits, teacher_logits, target, temperature=options.temperature)
-        weight = options.weight * warmup_factor(progress.epoch, options.warmup_epochs)
+        weight = options.weight
+        if options.warmup_epochs > 0:  # else nothing depends on how far the run is
+            weight *= warmup_factor(progress.epoch, options.warmup_epochs)
         return {"tckd": weight * options.alpha * tckd, "nckd": weight * options.beta * nckd}
 
 

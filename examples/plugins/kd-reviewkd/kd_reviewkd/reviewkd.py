@@ -107,7 +107,9 @@ class ReviewKD(nn.Module):
         for fusion, features, wanted in reversed(list(zip(self.fusions, ours, theirs, strict=True))):
             reviewed, deeper = fusion(features, deeper)
             losses.append(hcl_loss(reviewed, wanted))
-        weight = self.options.weight * warmup_factor(progress.epoch, self.options.warmup_epochs)
+        weight = self.options.weight
+        if self.options.warmup_epochs > 0:  # else nothing depends on how far the run is
+            weight *= warmup_factor(progress.epoch, self.options.warmup_epochs)
         return {"reviewkd": weight * torch.stack(losses).sum()}
 
 

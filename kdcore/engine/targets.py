@@ -1,0 +1,137 @@
+"""Whether a target is what it has to be: class indices, or probabilities of the classes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_ROUNDING = 1e-3  # of a row's sum; 16-bit numbers get more
+_ROUNDING_16 = 2e-2
+_BELOW_ZERO = -1e-6
+_CALLS = 256  # on an accelerator, calls between two looks at what was found
+
+
+class TargetCheck:
+    """Looks at the targets of a loop: at their shape and type in each call, at their values where that is cheap.
+
+    On the CPU the values are looked at in each call. On an accelerator looking would wait for it: what is wrong is
+    kept there, and read at calls 1, 2, 4, 8, ... and then at every 256th.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.values = True
+        self._calls = 0
+        self._found: Tensor | None = None
+
+    def __call__(self, target: Tensor, batch: int) -> Tensor:
+        """The target, class indices as int64.
+
+        Raises:
+            ValueError: it is neither class indices `[B]` nor probabilities `[B, K]`; says what it is.
+        """
+        self._check_kind(target, batch)
+        if target.dim() == 1:
+            target = target.long()
+        if self.values and not torch.compiler.is_compiling() and target.device.type != "meta":
+            self._check_values(target)
+        return target
+
+    def _check_kind(self, target: Tensor, batch: int) -> None:
+        shape, classes = list(target.shape), self.num_classes
+        allowed = f"class indices [B] = [{batch}] or probabilities [B, K] = [{batch}, {classes}]"
+        kind = str(target.dtype).removeprefix("torch.")
+        if target.dim() not in (1, 2):
+            raise ValueError(f"target has the shape {shape}; allowed: {allowed}")
+        if len(target) != batch:
+            raise ValueError(f"target is of {len(target)} images, and there are {batch}; allowed: {allowed}")
+        whole = not target.is_floating_point() and not target.is_complex() and target.dtype != torch.bool
+        if target.dim() == 1 and not whole:
+            raise ValueError(
+                f"target {shape} is {kind}; class indices are integers: give target.long() if its values are "
+                f"indices, or probabilities [B, K] = [{batch}, {classes}]"
+            )
+        if target.dim() == 2 and target.shape[1] != classes:
+            hint = "; give target.squeeze(1)" if whole and target.shape[1] == 1 else ""
+            raise ValueError(f"target has the shape {shape}; allowed: {allowed}{hint}")
+        if target.dim() == 2 and not target.is_floating_point():
+            raise ValueError(
+                f"target {shape} is {kind}; probabilities are floating-point numbers: give target.float() if each "
+                "row has a single 1"
+            )
+
+    def _check_values(self, target: Tensor) -> None:
+        if target.device.type == "cpu":
+            if bool(_wrong(target, self.num_classes).any()):
+                raise ValueError(_why(target, self.num_classes))
+            return
+        if target.is_cuda and torch.cuda.is_current_stream_capturing():
+            return
+        found = _wrong(target.detach(), self.num_classes).any()
+        self._found = found if self._found is None else self._found | found
+        self._calls += 1
+        if self._calls & (self._calls - 1) != 0 and self._calls % _CALLS != 0:
+            return
+        if bool(self._found):
+            self._found = None
+            now = bool(found)
+            raise ValueError(_why(target, self.num_classes) if now else f"in an earlier batch, {_ALLOWED}")
+
+
+def check_index(index: Tensor, batch: int, train_size: int) -> None:
+    """Positions in the training set: their shape and type, on the CPU their values too.
+
+    Raises:
+        ValueError: they are no positions.
+    """
+    whole = not index.is_floating_point() and not index.is_complex() and index.dtype != torch.bool
+    if list(index.shape) != [batch] or not whole:
+        kind = str(index.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"index is {kind} of the shape {list(index.shape)}; allowed: integers [B] = [{batch}], the samples' "
+            "positions in the training set"
+        )
+    if index.device.type != "cpu" or torch.compiler.is_compiling() or batch == 0:
+        return
+    least, most = int(index.min()), int(index.max())
+    if least < 0 or (train_size > 0 and most >= train_size):
+        wrong = least if least < 0 else most
+        raise ValueError(
+            f"index has the position {wrong}; allowed: 0 to {train_size - 1}, since train_size is {train_size}"
+        )
+
+
+_ALLOWED = "target was neither class indices from 0 to K - 1 nor probabilities, whose rows sum to 1"
+
+
+def _wrong(target: Tensor, classes: int) -> Tensor:
+    """`[B]`, which rows are wrong; NaN is."""
+    if target.dim() == 1:
+        return (target < 0) | (target >= classes)
+    sixteen = target.dtype in (torch.float16, torch.bfloat16)
+    values = target.float()
+    off = (values.sum(1) - 1).abs()
+    return ~((off <= (_ROUNDING_16 if sixteen else _ROUNDING)) & (values.amin(1) >= _BELOW_ZERO))
+
+
+def _why(target: Tensor, classes: int) -> str:
+    row = int(_wrong(target, classes).nonzero()[0])
+    if target.dim() == 1:
+        hint = (
+            " (an image without a label cannot be in a batch whose labels are read)"
+            if int(target[row]) < 0
+            else ""
+        )
+        return (
+            f"target[{row}] is {int(target[row])}; allowed: class indices from 0 to {classes - 1}, since "
+            f"num_classes is {classes}{hint}"
+        )
+    values = target[row].float()
+    allowed = "allowed: probabilities of the classes, 0 or more, whose sum is 1"
+    if not bool(values.isfinite().all()):
+        return f"target[{row}] has values that are NaN or infinite; {allowed}"
+    if float(values.amin()) < _BELOW_ZERO:
+        return f"target[{row}] has the negative value {float(values.amin()):.4g}; {allowed}"
+    several = int((values == 1).sum()) > 1
+    hint = ". Several classes at once (multi-label) cannot be trained with this loss" if several else ""
+    return f"target[{row}] sums to {float(values.sum()):.4g}; {allowed}{hint}"

@@ -14,6 +14,7 @@ _PATH: Final = re.compile(r"image file (?P<quote>['\"])(?P<name>.*)(?P=quote)$")
 _CUT: Final = re.compile(
     r"truncated|end of file|unexpected end|requires a buffer|not enough|more data|EOF", re.IGNORECASE
 )
+_NETPBM: Final = re.compile(rb"p[1-7f]\s")  # image formats that begin with text
 _IMAGES: Final = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -100,8 +101,8 @@ def _text(head: bytes) -> str | None:
         return "the file is an SVG drawing, not an image of pixels"
     if start.startswith(b"<?xml"):
         return "the file is an XML document, not an image; a download may have failed"
-    if start.startswith((b"p1", b"p2", b"p3", b"pf")):
-        return None  # image formats of text
+    if _NETPBM.match(start):
+        return None
     printable = all(byte >= 32 or byte in b"\t\n\r\f\x1b" for byte in head)
     if printable:
         try:

@@ -35,6 +35,8 @@ TABLES = {
     "hooks": ("RunDirectory",),
 }
 NOT_FOR_HOOKS = {
+    "steps_done",
+    "step_done",
     "begin",
     "clear",
     "locked",

@@ -124,7 +124,7 @@ def test_it_is_listed(kd):
 def test_its_options_are_shown(kd):
     shown = kd("show", "mimic")
     assert shown.code == 0, shown.err
-    assert "Take the mean over the classes from the logits first." in shown.out
+    assert "Subtract the mean over the classes from the logits first." in shown.out
 
 
 def test_it_can_be_disabled(kd):

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from kdcore.text import message, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _ABSENT: Final = object()
+_MOST_PROBLEMS: Final = 50
 _SHOWN = 120  # characters of a value that a message repeats
 
 
@@ -73,7 +74,16 @@ class UserError(KdError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
     def __str__(self) -> str:
-        return "\n".join(str(problem) for problem in self.problems)
+        told, more = first_of(self.problems)
+        return "\n".join([*map(str, told), *more])
+
+
+def first_of(problems: Sequence[Problem]) -> tuple[Sequence[Problem], list[str]]:
+    """As many problems as somebody reads, and a line on those that are left out."""
+    left = len(problems) - _MOST_PROBLEMS
+    if left <= 0:
+        return problems, []
+    return problems[:_MOST_PROBLEMS], [f"... and {left:,} more problems: correct these first"]
 
 
 class RunFailed(KdError):

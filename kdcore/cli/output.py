@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, TextIO
 import typer
 
 from kdcore.cli.streams import OutputLost
-from kdcore.errors import Problem
+from kdcore.errors import Problem, first_of
 from kdcore.terminal import SafeStream
 from kdcore.text import json_safe, message, printable
 
@@ -89,8 +89,11 @@ def print_problems(problems: Sequence[Problem]) -> None:
         print_error(str(problems[0]))
         return
     print_error(f"{len(problems)} problems")
-    for number, problem in enumerate(problems, 1):
+    told, more = first_of(problems)
+    for number, problem in enumerate(told, 1):
         say(f"{number}. {problem}", err=True)
+    for line in more:
+        say(line, err=True)
 
 
 def styled(text: str, style: str) -> str:

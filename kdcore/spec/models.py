@@ -26,9 +26,14 @@ if TYPE_CHECKING:
     from pydantic.config import JsonDict
 
 
+_LONGEST: Final = 4096  # characters; no file system takes a longer path
+
+
 def _path_like(value: str) -> str:
     if "\0" in value:
         raise ValueError("a zero byte is no part of a name or path")
+    if len(value) > _LONGEST:
+        raise ValueError(f"no name or path has {len(value):,} characters (at most {_LONGEST:,})")
     return value
 
 

@@ -73,5 +73,18 @@ def test_problems_for_people_and_as_json(kd, alone, answers, stage):
     assert json.loads(done.out) == {"ok": False, "problems": [problem.as_dict() for problem in PROBLEMS]}
 
 
+def test_of_very_many_problems_the_first_are_told(kd, alone, answers):
+    many = [Problem(f"distiller[{number}]", "no such thing") for number in range(300)]
+    answers["load_error"] = UserError(many)
+    done = kd("validate", "a.json")
+    assert "error: 300 problems" in done.err
+    assert "50. distiller[49]: no such thing" in done.err
+    assert "distiller[50]" not in done.err
+    assert "... and 250 more problems: correct these first" in done.err
+    assert len(json.loads(kd("validate", "a.json", "--json").out)["problems"]) == 300
+    assert "... and 250 more problems" in str(UserError(many))
+    assert "more problems" not in str(UserError(many[:50]))
+
+
 def test_the_schema(kd, alone, answers):
     assert json.loads(kd("schema").out) == {"title": "RunSpec"}

@@ -42,6 +42,12 @@ CASES = [
     ({"data": {"channels": True}}, "data.channels", "it is none of the choices", "1, 3"),
     ({"data": {"channels": 3.0}}, "data.channels", "it is none of the choices", "1, 3"),
     (
+        {"data": {"dataset": "x" * 200_000}},
+        "data.dataset",
+        "no name or path has 200,000 characters (at most 4,096)",
+        None,
+    ),
+    (
         {"data": {"augment": 3}},
         "data.augment",
         "an object is wanted, not a whole number",

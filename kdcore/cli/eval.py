@@ -160,6 +160,8 @@ def rows(result: EvalResult) -> list[tuple[str, ...]]:
         _gap("ECE", student, teacher, lambda each: each.ece, "%"),
         _gap("NLL", student, teacher, lambda each: each.nll, ""),
     ]
+    if student.top5 is None and (teacher is None or teacher.top5 is None):
+        found = [row for row in found if row[0] != "top-5"]
     if teacher is not None:
         found.append(("agrees with the teacher", _number(result.agreement, "%"), "", ""))
         found.append(("KL from the teacher", _number(result.divergence, ""), "", ""))

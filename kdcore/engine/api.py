@@ -63,15 +63,21 @@ class RunResult:
 
     def _repr_html_(self) -> str:
         """For notebooks: the accuracies at a glance."""
-        rows = [
-            _row_html(role, self.summary[role]) for role in ("teacher", "student") if self.summary.get(role)
-        ]
-        head = "<tr><th></th><th>model</th><th>parameters</th><th>top-1</th><th>top-5</th></tr>"
+        models = {role: self.summary[role] for role in ("teacher", "student") if self.summary.get(role)}
+        labels = {"top1": "top-1", "top5": "top-5"}
+        shown = {
+            name: label
+            for name, label in labels.items()  # there is no top-5 with 5 classes or fewer
+            if name == "top1" or any(about.get(name) is not None for about in models.values())
+        }
+        rows = [_row_html(role, about, tuple(shown)) for role, about in models.items()]
+        heads = "".join(f"<th>{label}</th>" for label in ("", "model", "parameters", *shown.values()))
+        head = f"<tr>{heads}</tr>"
         return f"<table>{head}{''.join(rows)}</table><code>{html.escape(str(self.directory))}</code>"
 
 
-def _row_html(role: str, about: dict[str, Any]) -> str:
-    scores = ["" if about.get(name) is None else f"{about[name]:.2f} %" for name in ("top1", "top5")]
+def _row_html(role: str, about: dict[str, Any], names: tuple[str, ...]) -> str:
+    scores = ["" if about.get(name) is None else f"{about[name]:.2f} %" for name in names]
     cells = [about["model"], f"{about['parameters']:,}", *scores]
     return f"<tr><th>{role}</th>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
 

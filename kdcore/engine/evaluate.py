@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kdcore.data.samples import BROKEN
+from kdcore.results.measures import has_top_5
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,15 +27,17 @@ class Evaluation:
 
     Attributes:
         top1: percent of labelled images whose class has the highest logit; None where none is labelled.
-        top5: percent whose class is among the five highest.
+        top5: percent whose class is among the five highest; None with 5 classes or fewer too.
         agreement: percent of images on which the model's first class is the teacher's; None without a teacher.
         predictions: the model's first class for each image of this process, in the data's order.
+        not_finite: images for which a logit is NaN or infinite.
     """
 
     top1: float | None
     top5: float | None
     agreement: float | None
     predictions: Tensor
+    not_finite: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The percentages that were measured."""
@@ -71,12 +74,12 @@ def evaluate(
     training = model.training
     model.eval()
     device = accelerator.device
-    # right first, right among five, labelled, same as the teacher, images that could be read
-    counts = torch.zeros(5, dtype=torch.int64, device=device)
+    # right first, right among five, labelled, same as the teacher, images that could be read, logits not finite
+    counts = torch.zeros(6, dtype=torch.int64, device=device)
     guided = None if teacher_predictions is None else teacher_predictions.to(device)
     predictions: list[Tensor] = []
     call = model if shards is None else shards.caller(model)
-    seen = 0
+    seen = classes = 0
     for images, target in data if shards is None else shards.in_step(data):
         images = images.to(device, non_blocking=True, memory_format=memory_format)
         with accelerator.autocast(), precision or contextlib.nullcontext():
@@ -84,6 +87,7 @@ def evaluate(
         if target is None:  # no image of this process: it helps the others
             continue
         target = target.to(device, non_blocking=True)
+        classes = logits.shape[1]
         best = logits.float().topk(min(5, logits.shape[1]), dim=1).indices
         hits = best == target.unsqueeze(1)
         first = best[:, 0]
@@ -91,16 +95,20 @@ def evaluate(
         whole = target != BROKEN
         if guided is not None:
             same = ((first == guided[seen : seen + len(first)]) & whole).sum()
-        counts += torch.stack([hits[:, 0].sum(), hits.sum(), (target >= 0).sum(), same, whole.sum()])
+        wrong = ~logits.isfinite().all(dim=1) & whole
+        counts += torch.stack(
+            [hits[:, 0].sum(), hits.sum(), (target >= 0).sum(), same, whole.sum(), wrong.sum()]
+        )
         predictions.append(first)
         seen += len(first)
         advance()
     model.train(training)
     total = accelerator.reduce(counts, reduction="sum").tolist()
-    top1, top5, labelled, agreeing, images_seen = total
+    top1, top5, labelled, agreeing, images_seen, not_finite = total
     return Evaluation(
         top1=100 * top1 / labelled if labelled else None,
-        top5=100 * top5 / labelled if labelled else None,
+        top5=100 * top5 / labelled if labelled and has_top_5(classes) else None,
         agreement=100 * agreeing / images_seen if teacher_predictions is not None and images_seen else None,
         predictions=torch.cat(predictions).cpu() if predictions else torch.empty(0, dtype=torch.int64),
+        not_finite=not_finite,
     )

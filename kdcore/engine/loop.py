@@ -19,8 +19,9 @@ from kdcore.engine.seeds import derive, seed_device
 from kdcore.engine.sharding import make_whole, shard, spread, spread_optimizer, whole
 from kdcore.engine.skipped import Skipped
 from kdcore.engine.sync_norm import share_running_statistics
-from kdcore.errors import Interrupted, RunFailed
+from kdcore.errors import Interrupted, Problem, RunFailed, UserError
 from kdcore.protocols import Progress
+from kdcore.results.measures import has_top_5
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,6 +149,13 @@ class Training:
         if teacher is None or self.teacher_scores is not None:
             return None
         found = self._evaluate(teacher, self.teacher_images, of_teacher=True)
+        if found.not_finite:
+            message = f"its logits are NaN or infinite for {found.not_finite:,} of the evaluation images"
+            hint = (
+                "its weights are finite: what to try is teacher.precision 'fp32', its own normalisation "
+                "(data.mean, data.std), or another checkpoint"
+            )
+            raise UserError(Problem("teacher", message, hint=hint))
         self.teacher_scores = found.as_dict()
         self._teacher_predictions = found.predictions
         return found
@@ -274,7 +282,10 @@ class Training:
             "loss": means["loss"],
             "task_loss": means["task_loss"],
             "terms": means["terms"],
-            "train": {"top1": means["top1"], "top5": means["top5"]},
+            "train": {
+                "top1": means["top1"],
+                "top5": means["top5"] if has_top_5(self.distillation.num_classes) else None,
+            },
             "eval": found.as_dict(),
             "images_per_second": images / max(self._training_seconds, 1e-9),
         }

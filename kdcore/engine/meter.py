@@ -33,6 +33,7 @@ class Meter:
         self._names: tuple[str, ...] = ()
         self._sums: Tensor | None = None  # [loss values..., counts...]
         self._bad: Tensor | None = None  # first step at which each loss value was not finite, else -1
+        self._teacher_bad: Tensor | None = None  # the same of the teacher's logits
 
     def add(self, output: DistillationOutput, target: Tensor | None, step: int) -> None:
         """One batch of this process: means weighted by its size, accuracy against the (most probable) class."""
@@ -44,7 +45,15 @@ class Meter:
             none = torch.zeros((), device=self._device)  # a term that is absent now adds nothing to the loss
             values = torch.stack([losses.get(name, none).detach().float() for name in self._names])
             self._bad = torch.where((bad < 0) & ~values.isfinite(), step, bad)
+            if output.teacher_logits is not None:
+                self._look_at_teacher(output.teacher_logits, step)
             self._sums = sums + torch.cat([values.double() * size, _hits(output.logits, target)])
+
+    def _look_at_teacher(self, logits: Tensor, step: int) -> None:
+        bad = self._teacher_bad
+        if bad is None:
+            bad = torch.full((), -1, dtype=torch.int64, device=logits.device)
+        self._teacher_bad = torch.where((bad < 0) & ~logits.isfinite().all(), step, bad)
 
     def _room(self, losses: Iterable[str]) -> tuple[Tensor, Tensor]:
         """`_sums` and `_bad`, with a place for each of these names."""
@@ -60,13 +69,19 @@ class Meter:
         return sums, bad
 
     def check(self, saved: int | None) -> None:
-        """Raises RunFailed, naming term and step, where a loss was not finite."""
+        """Raises RunFailed, naming term or teacher, and step, where a loss was not finite."""
         if self._bad is None:
             return
         steps = {name: step for name, step in zip(self._names, self._bad.tolist(), strict=True) if step >= 0}
         if not steps:
             return
         first = min(steps.values())
+        teacher = -1 if self._teacher_bad is None else int(self._teacher_bad)
+        if 0 <= teacher <= first:
+            raise RunFailed(
+                f"the teacher's logits became NaN or infinite at step {teacher}; {last_good(saved)}. What to try: "
+                "teacher.precision 'fp32', or another checkpoint of the teacher"
+            )
         # the sum is not finite whenever a part is: name the parts
         guilty = [
             self._described(name) for name, step in steps.items() if step == first and name != "loss"

@@ -280,9 +280,8 @@ class Session:
         if measured is None or scores.get("top1") is None:
             return
         top1 = scores["top1"]
-        self.display.note(
-            f"teacher  top-1 {top1:.2f} %, top-5 {scores['top5']:.2f} % on the evaluation images"
-        )
+        more = f", top-5 {scores['top5']:.2f} %" if scores.get("top5") is not None else ""
+        self.display.note(f"teacher  top-1 {top1:.2f} %{more} on the evaluation images")
         chance = 100 / num_classes
         if top1 < chance + 0.1 * (100 - chance):
             self.display.warn(

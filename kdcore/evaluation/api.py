@@ -95,6 +95,8 @@ def evaluate(
         channels_last=opened.channels_last,
         limit=samples,
     )
+    for each, predictions in zip(models, found, strict=True):
+        _check_finite(each, predictions, "--teacher" if each is opened.teacher else "TARGET")
     speeds, warnings = _speeds(opened, models, batch_sizes)
     scores = [
         _scores(each, predictions, speed, opened.channels)
@@ -118,6 +120,26 @@ def evaluate(
         precision=opened.precision,
         warnings=opened.warnings + warnings,
     )
+
+
+def _check_finite(each: OpenedModel, found: Predictions, where: str) -> None:
+    """Raises UserError for logits that are NaN or infinite: no measure of them means anything."""
+    wrong = int((~found.logits.isfinite().all(dim=1)).sum()) if found.logits.numel() else 0
+    if wrong:
+        weights = each.subject.model.state_dict()
+        bad = [
+            name
+            for name, value in weights.items()
+            if value.is_floating_point() and not value.isfinite().all()
+        ]
+        cause = f": its weight {bad[0]} is NaN or infinite" if bad else ""
+        message = f"its logits are NaN or infinite for {wrong:,} of {len(found):,} images{cause}"
+        hint = (
+            "take weights from before its training failed"
+            if bad
+            else "is its input normalised as it learned?"
+        )
+        raise UserError(Problem(where, message, value=each.name, hint=hint))
 
 
 def _device(device: str | torch.device | None) -> torch.device:

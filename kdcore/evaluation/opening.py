@@ -15,6 +15,7 @@ from kdcore.errors import Problem, UserError, nearest
 from kdcore.exporting.students import find_run
 from kdcore.features import find_adapter
 from kdcore.models import build_model, load_config
+from kdcore.models.checkpoints import read_checkpoint
 from kdcore.models.class_names import check_class_names, pretrained_names
 from kdcore.spec.models import DataSpec, TeacherSpec
 
@@ -99,6 +100,7 @@ def open_wanted(wanted: Wanted, device: torch.device, plugins: Plugins) -> Opene
         return _open_run(wanted, device, plugins)
     if path.is_file() and wanted.checkpoint is None:
         if wanted.model is None:
+            read_checkpoint(path, "TARGET", shapes_only=True)  # it may be no checkpoint at all
             message = "a checkpoint does not tell its model"
             raise UserError(
                 Problem("--model", message, hint="--model NAME says it; a run directory knows it")

@@ -23,7 +23,7 @@ class ModelScores:
         weights_bytes: of parameters and buffers.
         image_size: height and width of its input.
         top1: percent; None, as the next three, where no image is labelled.
-        top5: percent.
+        top5: percent; None with 5 classes or fewer too.
         nll: mean negative log-likelihood, in nats.
         ece: expected calibration error in percent, 15 bins.
         speed: at each batch size.
@@ -87,7 +87,7 @@ def scored(found: Predictions) -> dict[str, float | None]:
     calibrated = measures.calibration(found.logits, found.target)
     return {
         "top1": measures.top_k(found.logits, found.target, 1),
-        "top5": measures.top_k(found.logits, found.target, 5),
+        "top5": measures.top_5(found.logits, found.target),
         "nll": measures.nll(found.logits, found.target),
         "ece": None if calibrated is None else calibrated.ece,
     }

@@ -102,10 +102,13 @@ def _results(student: RunStudent) -> str:
     rows.append((f"student {student.name} (this one)", student.parameters, student.scores))
     split = student.eval_split
     of = f"split `{split}` of {dataset_name(student.spec.data.dataset)}" if split else "the training images"
-    lines = [f"On {of}, in percent:", "", "| model | parameters | top-1 | top-5 | agrees with the teacher |"]
-    lines.append("|---|---|---|---|---|")
+    columns = {"top1": "top-1", "top5": "top-5", "agreement": "agrees with the teacher"}
+    if not any(scores.get("top5") is not None for *_, scores in rows):  # with 5 classes or fewer
+        del columns["top5"]
+    heads = ["model", "parameters", *columns.values()]
+    lines = [f"On {of}, in percent:", "", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for name, parameters, scores in rows:
-        cells = [_percent(scores.get(key)) for key in ("top1", "top5", "agreement")]
+        cells = [_percent(scores.get(key)) for key in columns]
         lines.append(f"| {name} | {parameters:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

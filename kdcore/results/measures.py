@@ -61,6 +61,16 @@ def top_k(logits: Tensor, target: Tensor, k: int = 1) -> float | None:
     return 100 * (best == target.unsqueeze(1)).any(dim=1).double().mean().item()
 
 
+def top_5(logits: Tensor, target: Tensor) -> float | None:
+    """`top_k` of 5; None with 5 classes or fewer, where it is always 100."""
+    return top_k(logits, target, 5) if has_top_5(logits.shape[1]) else None
+
+
+def has_top_5(num_classes: int) -> bool:
+    """Whether the five highest of so many classes say anything."""
+    return num_classes > 5
+
+
 def nll(logits: Tensor, target: Tensor) -> float | None:
     """Mean negative log-likelihood of the labelled images' classes, in nats."""
     logits, target = labelled(logits, target)

@@ -57,9 +57,12 @@ def test_top1_and_top5_count_every_image_once(accelerator: Accelerator, batch: i
     assert model.training
 
 
-def test_fewer_than_five_classes(accelerator: Accelerator):
-    found = evaluate(Given(), Data(LOGITS[:, :3], torch.tensor([2, 1, 0, 1]), 4), accelerator)
-    assert found.top5 == pytest.approx(100.0)
+@pytest.mark.parametrize("classes", [3, 5])
+def test_five_classes_or_fewer_have_no_top_5(accelerator: Accelerator, classes: int):
+    found = evaluate(Given(), Data(LOGITS[:, :classes], torch.tensor([2, 1, 0, 1]), 4), accelerator)
+    assert found.top1 is not None
+    assert found.top5 is None
+    assert "top5" not in found.as_dict()
 
 
 def test_agreement_with_the_teacher_and_unlabelled_images(accelerator: Accelerator):
@@ -75,3 +78,11 @@ def test_agreement_with_the_teacher_and_unlabelled_images(accelerator: Accelerat
 def test_the_images_are_transformed_first(accelerator: Accelerator):
     found = evaluate(Given(), Data(LOGITS, TARGET, 4), accelerator, transform=lambda images: -images)
     assert found.predictions.tolist() == [0, 5, 6, 0]
+
+
+def test_logits_that_are_not_finite_are_counted(accelerator: Accelerator):
+    logits = LOGITS.clone()
+    logits[1, 2], logits[3, 0] = float("nan"), float("inf")
+    found = evaluate(Given(), Data(logits, TARGET, 3), accelerator)
+    assert found.not_finite == 2
+    assert evaluate(Given(), Data(LOGITS, TARGET, 3), accelerator).not_finite == 0

@@ -120,3 +120,18 @@ def test_of_several_processes_the_main_one_takes_up_the_sums_of_all():
         meter.load_state_dict(saved, main_process=rank == 0)
     whole = sum(meter.state_dict(lambda sums: sums)["sums"] for meter in resumed)
     assert resumed[0].read(lambda _: whole)["loss"] == pytest.approx(2.0)
+
+
+def test_a_teacher_that_is_not_finite_is_named():
+    meter = Meter(torch.device("cpu"))
+    for step, logit in enumerate([1.0, math.nan, 1.0]):
+        output = DistillationOutput(
+            torch.tensor(logit), torch.tensor(1.0), {"kd": torch.tensor(logit)},
+            torch.zeros(1, 2), torch.tensor([[logit, 0.0]]),
+        )  # fmt: skip
+        meter.add(output, torch.tensor([1]), step=step)
+    with pytest.raises(
+        RunFailed, match=r"^the teacher's logits became NaN or infinite at step 1; .*teacher"
+    ) as failed:
+        meter.check(None)
+    assert "optimizer.lr" not in str(failed.value)

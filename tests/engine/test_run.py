@@ -533,3 +533,13 @@ def test_a_teacher_whose_spec_changed_is_told_with_the_command_that_trains_it_an
     (problem,) = caught.value.problems
     assert problem.where == "teacher.run: optimizer.lr"
     assert f"kd run {teacher} --fresh" in str(problem)
+
+
+def test_a_teacher_whose_logits_are_not_finite_is_found_before_training(spec_file, tmp_path):
+    state = timm.create_model("test_resnet", num_classes=10).state_dict()
+    state["bn1.running_var"].fill_(-1.0)  # finite, and its root is not
+    torch.save(state, tmp_path / "w.pth")
+    teacher = {"model": "test_resnet", "checkpoint": "w.pth"}
+    spec = spec_file(teacher=teacher, distiller="kd", data={"image_size": 32})
+    with pytest.raises(UserError, match=r"^teacher: its logits are NaN or infinite for 50 of the evaluation"):
+        run(spec, quiet=True)

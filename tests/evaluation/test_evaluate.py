@@ -4,8 +4,10 @@ import json
 import shutil
 
 import pytest
+import timm
 import torch
-from safetensors.torch import load_file
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from kdcore import UserError, evaluate
 from kdcore.models import load_student
@@ -90,8 +92,6 @@ def test_random_weights_are_told(narrow):
 
 
 def test_unlabelled_images(pair, tmp_path):
-    from PIL import Image
-
     folder = tmp_path / "images" / "test"
     folder.mkdir(parents=True)
     for number in range(4):
@@ -142,8 +142,6 @@ def test_what_is_wrong_with_a_run(pair, tmp_path):
 
 
 def test_other_classes_are_refused(pair, tmp_path):
-    from PIL import Image
-
     for name in ("cat", "dog"):
         folder = tmp_path / "pets" / "test" / name
         folder.mkdir(parents=True)
@@ -169,3 +167,51 @@ def test_nothing_is_changed_in_the_run(pair):
     evaluate(pair, samples=10, **QUICK)
     assert {path: path.stat().st_mtime_ns for path in pair.rglob("*")} == before
     assert load_student(pair).model.training is False
+
+
+def test_a_run_whose_weights_are_not_finite(pair, tmp_path):
+    run = shutil.copytree(pair, tmp_path / "broken")
+    file = run / "student" / "model.safetensors"
+    state = load_file(file)
+    state["fc.weight"][0, 0] = float("nan")
+    save_file(state, file)
+    with pytest.raises(UserError, match=r"weights are not finite: NaN or infinity in fc.weight"):
+        evaluate(run, teacher=False, **QUICK)
+
+
+def test_a_model_whose_logits_are_not_finite(pair, tmp_path):
+    state = timm.create_model("test_resnet", num_classes=10).state_dict()
+    state["bn1.running_var"].fill_(-1.0)  # finite, and its root is not
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(UserError, match="logits are NaN or infinite for 20 of 20 images"):
+        evaluate(tmp_path / "w.pth", model="test_resnet", data="digits", image_size=32, samples=20, **QUICK)
+
+
+def test_top_5_is_left_out_with_few_classes(tmp_path):
+    from kdcore.cli.eval import rows
+
+    for name in ("cat", "dog"):
+        folder = tmp_path / "pets" / "test" / name
+        folder.mkdir(parents=True)
+        Image.new("RGB", (16, 16)).save(folder / "1.png")
+    found = evaluate("test_resnet", data=str(tmp_path / "pets"), image_size=32, **QUICK)
+    assert found.student.top5 is None
+    labels = [row[0] for row in rows(found)]
+    assert "top-1" in labels
+    assert "top-5" not in labels
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("m.onnx", b"\x08\x08\x12\x07pytorch\xff", "an ONNX model"),
+        ("m.pt2", b"", "an empty file"),
+        ("m.pth", b"<html>", "a web page"),
+    ],
+)
+def test_files_that_are_no_checkpoints_are_called_what_they_are(tmp_path, name, content, what):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"^TARGET: is no checkpoint but {what}"):
+        evaluate(tmp_path / name, model="test_resnet", data="digits", image_size=32, **QUICK)
+    with pytest.raises(UserError, match=f"^TARGET: is no checkpoint but {what}"):
+        evaluate(tmp_path / name, data="digits", **QUICK)

@@ -171,7 +171,7 @@ def _embedding(predictions: Predictions, finite: Tensor) -> Tensor | None:
 def _model(logits: Tensor, target: Tensor, drawn: EmbeddingMap | None) -> ModelFindings:
     return ModelFindings(
         measures.top_k(logits, target),
-        measures.top_k(logits, target, 5),
+        measures.top_5(logits, target),
         measures.nll(logits, target),
         measures.calibration(logits, target),
         measures.class_accuracy(logits, target),

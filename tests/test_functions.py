@@ -80,3 +80,7 @@ def test_a_result_shows_itself(tmp_path):
     assert "1,234" in text
     assert "97.50 %" in text
     assert "teacher" not in text
+    assert "top-5" not in text
+    wide = RunResult(tmp_path, {"student": about, "teacher": {**about, "top5": 99.0}}, [])._repr_html_()
+    assert "top-5" in wide
+    assert "99.00 %" in wide

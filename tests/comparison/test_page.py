@@ -76,3 +76,10 @@ def test_nothing_finished_is_a_page_too(make_result):
     reader.feed(page(bare))
     assert reader.tags.count("svg") == 0
     assert standalone(curves_svg(bare)).startswith("<svg")
+
+
+@pytest.mark.parametrize(("top5", "shown"), [(90.0, True), (None, False)])
+def test_top_5_is_shown_where_there_is_one(make_result, top5, shown):
+    result = make_result(SCORES)
+    text = page(replace(result, runs=tuple(replace(one, top5=top5) for one in result.runs)))
+    assert ("top-5" in text) is shown

@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 
 _MOST_MEMBERS: Final = 50_000_000
 _HEAD: Final = 4096
+_CUT: Final = (
+    "unexpected end of data",
+    "truncated header",
+    "empty header",
+    "empty file",
+)  # of Python's tarfile
 _LOOKED_BEHIND: Final = 1 << 20  # bytes behind a tar's end, where zeros fill up its last record
 
 
@@ -163,7 +169,7 @@ def _fault(plain: Path, error: Exception) -> str:
         if (known := content(file.read(_HEAD), unidentified=False)) is not None:
             return known
     text = str(error)
-    return f"it is truncated ({text})" if text in ("unexpected end of data", "truncated header") else text
+    return f"it is truncated ({text})" if text in _CUT else text
 
 
 def _notes(found: Index, front: str, path: Path, taken: set[str]) -> tuple[str, ...]:

@@ -56,12 +56,17 @@ def has_splits(path: Path) -> bool | None:
     return False
 
 
+def _hidden(name: str) -> bool:
+    """As `kdcore.data.layout.is_hidden`, whose module imports torch."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
 def _images(path: Path) -> Iterator[IO[bytes]]:
     if path.is_dir():
         for folder, folders, files in os.walk(path):
-            folders.sort()
+            folders[:] = sorted(name for name in folders if not _hidden(name))
             for name in sorted(files):
-                if name.lower().endswith(_SUFFIXES):
+                if name.lower().endswith(_SUFFIXES) and not _hidden(name):
                     yield open(os.path.join(folder, name), "rb")  # noqa: PTH118, PTH123, SIM115  # os.walk's names
     elif path.name.lower().endswith(TARS):
         with tarfile.open(path) as tar:
@@ -69,6 +74,8 @@ def _images(path: Path) -> Iterator[IO[bytes]]:
                 member = tar.next()
                 if member is None:
                     return
+                if any(map(_hidden, member.name.removeprefix("./").split("/"))):
+                    continue
                 if member.isfile() and member.name.lower().endswith(_SUFFIXES):
                     file = tar.extractfile(member)
                     if file is not None:

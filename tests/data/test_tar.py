@@ -165,6 +165,20 @@ def test_cut_off_between_two_members(tmp_path, make_picture, cut, told):
         opened(path, "train")
 
 
+@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_wherever_a_tar_is_cut_it_is_called_truncated(tmp_path, make_picture, format):
+    path = tmp_path / "a.tar"
+    long = "x" * (60 if format == tarfile.USTAR_FORMAT else 150)  # long names have headers of their own
+    with tarfile.open(path, "w", format=format) as archive:
+        for number in range(2):
+            add(archive, f"train/{long}/{number}.png", png(make_picture(number)))
+    data = path.read_bytes()
+    for size in range(256, len(data.rstrip(b"\0")), 256):
+        path.write_bytes(data[:size])
+        with pytest.raises(UserError, match="the tar cannot be read: it is truncated"):
+            opened(path, "train")
+
+
 def test_a_damaged_header_is_no_end(tmp_path, make_picture):
     path, places = three(tmp_path, make_picture)
     data = bytearray(path.read_bytes())

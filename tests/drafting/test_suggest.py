@@ -94,6 +94,9 @@ def photos(tmp_path):
     folder = tmp_path / "photos" / "train" / "cat"
     folder.mkdir(parents=True)
     Image.new("RGB", (48, 40)).save(folder / "a.png")
+    for hidden in (folder / ".ipynb_checkpoints" / "a.png", folder / "._0.png"):
+        hidden.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (99, 99)).save(hidden)  # these are no samples
     return tmp_path / "photos"
 
 

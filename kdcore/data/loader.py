@@ -13,6 +13,7 @@ from weakref import WeakSet
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from kdcore.data.guard import require_guarded_script
 from kdcore.data.memory import processes_here, shared_with_loaders
 from kdcore.data.samples import Columns, Failure, same
 from kdcore.errors import RunFailed
@@ -46,6 +47,7 @@ def worker_count(workers: int | None, samples: KeyedSamples, world: int, device_
 def make_loader(dataset: Dataset[Any], *, workers: int, device_type: str, **options: Any) -> DataLoader[Any]:
     """A loader of finished batches; `options` are DataLoader's own."""
     if workers:
+        require_guarded_script()
         options = {"worker_init_fn": _start_worker, **options}
     else:
         options.pop("persistent_workers", None)

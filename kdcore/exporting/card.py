@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdcore.errors import KdError
 from kdcore.exporting.about import dataset_name
+from kdcore.text import markdown, markdown_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,13 +41,15 @@ def model_card(
 
 def _description(student: RunStudent) -> str:
     spec = student.spec
-    data = f"`{dataset_name(spec.data.dataset)}`"
+    data = markdown_code(dataset_name(spec.data.dataset))
     if spec.teacher is None:
-        return f"A {student.name} for image classification, trained on {data} without a teacher by kd."
+        return (
+            f"A {markdown(student.name)} for image classification, trained on {data} without a teacher by kd."
+        )
     names = " + ".join(distiller.name for distiller in spec.distiller)
     return (
-        f"A {student.name} for image classification, trained on {data} with the help of a larger teacher "
-        f"({_teacher(student)}) by the distiller `{names}` of kd."
+        f"A {markdown(student.name)} for image classification, trained on {data} with the help of a larger teacher "
+        f"({_teacher(student)}) by the distiller {markdown_code(names)} of kd."
     )
 
 
@@ -73,24 +76,24 @@ def _details(student: RunStudent, plugins: Plugins) -> Iterator[tuple[str, Any]]
     images = "all images" if data.train_samples is None else f"{data.train_samples:,} images"
     yield (
         "Data",
-        f"{dataset_name(data.dataset)}: trained on {images} of split `{student.train_split}`"
-        + (f", evaluated on split `{student.eval_split}`" if student.eval_split else ""),
+        f"{markdown(dataset_name(data.dataset))}: trained on {images} of split {markdown_code(student.train_split)}"
+        + (f", evaluated on split {markdown_code(student.eval_split)}" if student.eval_split else ""),
     )
     yield (
         "Training",
-        f"{spec.train.epochs} epochs, batch size {spec.train.batch_size}, {spec.optimizer.name}, "
+        f"{spec.train.epochs} epochs, batch size {spec.train.batch_size}, {markdown(spec.optimizer.name)}, "
         f"learning rate {spec.optimizer.lr:g}, {spec.scheduler.name} schedule, seed {spec.seed}",
     )
 
 
 def _distiller(name: str, options: Mapping[str, Any], plugins: Plugins) -> str:
     given = ", ".join(f"{key}={json.dumps(value)}" for key, value in options.items())
-    text = f"`{name}`" + (f" ({given})" if given else "")
+    text = markdown_code(name) + (f" ({markdown(given)})" if given else "")
     try:
         paper: Paper | None = plugins.distiller(name, "").entry.paper
     except KdError:  # its plugin is not here: the student does not need it
         paper = None
-    return text if paper is None else f"{text}: [{paper.title}]({paper.url}) ({paper.year})"
+    return text if paper is None else f"{text}: [{markdown(paper.title)}]({paper.url}) ({paper.year})"
 
 
 def _results(student: RunStudent) -> str:
@@ -99,9 +102,13 @@ def _results(student: RunStudent) -> str:
     teacher = summary.get("teacher")
     if teacher is not None:
         rows.append((f"teacher {_teacher(student)}", teacher.get("parameters"), teacher))
-    rows.append((f"student {student.name} (this one)", student.parameters, student.scores))
+    rows.append((f"student {markdown(student.name)} (this one)", student.parameters, student.scores))
     split = student.eval_split
-    of = f"split `{split}` of {dataset_name(student.spec.data.dataset)}" if split else "the training images"
+    of = (
+        f"split {markdown_code(split)} of {markdown(dataset_name(student.spec.data.dataset))}"
+        if split
+        else "the training images"
+    )
     columns = {"top1": "top-1", "top5": "top-5", "agreement": "agrees with the teacher"}
     if not any(scores.get("top5") is not None for *_, scores in rows):  # with 5 classes or fewer
         del columns["top5"]
@@ -147,13 +154,13 @@ def _teacher(student: RunStudent) -> str:
     teacher, summary = student.spec.teacher, student.run.summary() or {}
     told = (summary.get("teacher") or {}).get("model")
     given = None if teacher is None else teacher.model
-    return str(told or given or "of another run")
+    return markdown(told or given or "of another run")
 
 
 def _named(name: str, options: Mapping[str, Any], small_input: bool) -> str:
     more = [f"{key}={json.dumps(value)}" for key, value in options.items()]
     more += ["variant for small images"] if small_input else []
-    return name + (f" ({', '.join(more)})" if more else "")
+    return markdown(name + (f" ({', '.join(more)})" if more else ""))
 
 
 def _percent(value: float | None) -> str:

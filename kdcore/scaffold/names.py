@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
+import kdcore
 from kdcore.errors import Problem, UserError, nearest
 from kdcore.plugins.records import ENTRY_TYPES, Role, normalised
 
@@ -20,8 +21,13 @@ License = Literal["MIT", "Apache-2.0"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 LICENSES: Final[tuple[str, ...]] = get_args(License)
 
+_LONGEST: Final = 64  # it is part of the names of files and folders, of which some systems take 255 bytes
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-_THING = re.compile(r"[a-z][a-z0-9_-]*")
+# what the templates import beside them
+_CLASSES: Final = frozenset((*kdcore.__all__, "Tensor", "Module", "Image", "Dataset", "Any", "Path"))
+_DEVICES: Final = frozenset(("con", "prn", "aux", "nul"))  # no names of files on Windows
+_TAKEN: Final = ("plugin", "options", "adapter", "__init__")
+_THING = re.compile(r"[a-z]([a-z0-9_-]*[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,9 @@ def choose_names(distribution: str, kind: str, thing: str | None, plugins: Plugi
         UserError: a name cannot be used, or something installed has it.
     """
     problems: list[Problem] = []
+    _check_length("NAME", distribution)
+    if thing is not None:
+        _check_length("--thing", thing)
     if not _DISTRIBUTION.fullmatch(distribution):
         allowed = "letters, digits, '.', '_' and '-', a letter or digit at both ends, such as 'kd-swd'"
         raise UserError(Problem("NAME", "this is no name of a package", distribution, allowed))
@@ -57,7 +66,8 @@ def choose_names(distribution: str, kind: str, thing: str | None, plugins: Plugi
     module = distribution.replace("-", "_")
     thing = thing or distribution.removeprefix("kd-")
     file = thing.replace("-", "_")
-    if not module.isidentifier() or keyword.iskeyword(module) or module in sys.stdlib_module_names:
+    cls = "".join(part.capitalize() for part in re.split(r"[-_]", thing))
+    if not module.isidentifier() or keyword.iskeyword(module) or module in sys.stdlib_module_names | _DEVICES:
         message = f"its package would be '{module}', which Python cannot import or has itself"
         problems.append(Problem("NAME", message, distribution, hint="begin it with 'kd-'"))
     elif any(distribution in info.candidate.names for info in plugins.infos):
@@ -65,17 +75,25 @@ def choose_names(distribution: str, kind: str, thing: str | None, plugins: Plugi
     elif find_spec(module) is not None:
         problems.append(Problem("NAME", f"there is a package '{module}' already", distribution))
     if not _THING.fullmatch(thing):
-        allowed = "small letters, digits, '_' and '-', a letter first"
+        allowed = "small letters, digits, '_' and '-', a letter first, a letter or digit last"
         problems.append(Problem("--thing", f"this is no name of a {kind}", thing, allowed))
-    elif keyword.iskeyword(file) or file in ("plugin", "options", "adapter"):
+    elif keyword.iskeyword(cls) or cls in _CLASSES:
+        message = f"its class would be called '{cls}', which Python or kdcore has itself"
+        problems.append(Problem("--thing", message, thing, hint="say another one"))
+    elif keyword.iskeyword(file) or not file.isidentifier() or file in _TAKEN:
         problems.append(Problem("--thing", f"a file '{file}.py' cannot be had for it", thing))
     elif thing in (known := _known(kind, plugins)):
         message = f"there is a {kind} of this name: {' and '.join(known[thing])}"
         problems.append(Problem("--thing", message, thing, hint="say another one"))
     if problems:
         raise UserError(problems)
-    cls = "".join(part.capitalize() for part in re.split(r"[-_]", thing))
     return Names(distribution, module, thing, file, cls)
+
+
+def _check_length(where: str, name: str) -> None:
+    if len(name) > _LONGEST:
+        allowed = f"up to {_LONGEST} characters"
+        raise UserError(Problem(where, f"this name has {len(name)} characters", name, allowed))
 
 
 def check_choice(where: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -29,6 +29,11 @@ class Normalise:
         # a tensor as the divisor: by a plain number CUDA would multiply with its rounded inverse
         levels, mean, std = self._on(images.device)
         return images.to(torch.float32).div_(levels).sub_(mean).div_(std)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a loader process works on the CPU, and would wake the GPU for the others
+        cpu = torch.device("cpu")
+        return {**self.__dict__, "_numbers": {cpu: self._numbers[cpu]}}
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         if device not in self._numbers:

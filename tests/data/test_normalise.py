@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 from torchvision.transforms import functional as F
@@ -41,3 +43,12 @@ def test_arrival(levels):
         "meta"
     )  # another device than the batch's: bytes go there, floats are made there
     assert (on_meta(levels).device.type, on_meta(levels).dtype) == ("meta", torch.float32)
+
+
+def test_loader_processes_get_nothing_of_another_device(levels):
+    normalise = Normalise(MEAN, STD)
+    normalise(levels.to("meta"))
+    assert len(normalise._numbers) == 2
+    copy = pickle.loads(pickle.dumps(normalise))
+    assert list(copy._numbers) == [torch.device("cpu")]
+    assert torch.equal(copy(levels), normalise(levels))

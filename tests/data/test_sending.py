@@ -15,6 +15,7 @@ from kdcore.data.evaluate import build_eval_data
 from kdcore.data.folder import open_folder
 from kdcore.data.registered import WrappedSource
 from kdcore.data.samples import KeyedSamples
+from kdcore.data.stream import StreamBatches
 from kdcore.data.tar import open_tar
 from kdcore.data.train import build_train_data
 from kdcore.data.transforms import eval_transform
@@ -105,3 +106,20 @@ def test_no_source_keeps_a_view_of_its_labels(folder, tar):
         arrays = [value for value in vars(source).values() if isinstance(value, np.ndarray)]
         assert arrays
         assert not any(np.shares_memory(array, source.labels.numpy()) for array in arrays)
+
+
+def test_streams_are_sent_by_value_too(make_picture, make_data, small_input):
+    labels = torch.arange(4)
+    reader = [(make_picture(number), label) for number, label in enumerate(labels.numpy())]
+    stream = StreamBatches(
+        reader, "wds/x", 2, eval_transform(make_data(), small_input), 1, None, (0,), cycle=False
+    )
+    stream.labels = labels
+    file = io.BytesIO()
+    ForkingPickler(file).dump(stream)
+    assert not labels.is_shared()
+    copy = ForkingPickler.loads(file.getvalue())
+    assert isinstance(copy, StreamBatches)
+    for (images, target), (others, expected) in zip(copy, stream, strict=True):
+        assert torch.equal(images, others)
+        assert torch.equal(target, expected)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdcore.data.layout import is_hidden, is_image, is_of_the_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from kdcore.data.left_out import LeftOut
 
@@ -27,7 +28,7 @@ def top_level(folder: Path, left: LeftOut) -> tuple[list[str], list[str]]:
     above = set(_above(folder))
     folders, images = [], []
     for entry in _listed(folder):
-        if not entry.is_dir():
+        if not _is_dir(entry):
             if _take(entry, entry.name, left):
                 images.append(entry.name)
         elif is_hidden(entry.name):
@@ -67,7 +68,7 @@ def images_below(split: Path, name: str, left: LeftOut) -> list[str]:
             folder = str(split / inside)
             for entry in _listed(folder):
                 path = f"{inside}/{entry.name}"
-                if not entry.is_dir():
+                if not _is_dir(entry):
                     if _take(entry, path, left):
                         found.append((folder, entry.name))
                 elif is_hidden(entry.name):
@@ -91,12 +92,29 @@ def _listed(folder: Path | str) -> list[os.DirEntry[str]]:
         return sorted(entries, key=attrgetter("name"))
 
 
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False  # a link to itself leads to nothing
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file, or a link to one or to nothing."""
+    if entry.is_symlink():
+        path = Path(entry.path)
+        return path.is_file() or not path.exists()
+    return entry.is_file()
+
+
 def _take(entry: os.DirEntry[str], path: str, left: LeftOut) -> bool:
     """Whether an entry that is no folder is an image; a link to nothing is one, and cannot be read later."""
     image = is_image(entry.name)
     if not image and is_of_the_system(entry.name):
         return False
-    if not entry.is_file() and not entry.is_symlink():
+    if not _is_file(entry):
         left.others.append(path)  # reading a pipe would wait for ever
         return False
     if not image:

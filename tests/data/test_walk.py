@@ -11,7 +11,7 @@ from torchvision.datasets import ImageFolder
 
 from kdcore.data.folder import open_folder
 from kdcore.data.left_out import LeftOut, ending
-from kdcore.errors import UserError
+from kdcore.errors import RunFailed, UserError
 
 
 @pytest.fixture
@@ -108,10 +108,12 @@ def test_endings_that_are_not_read_are_counted(root):
     for path in ("bee/deep/x.jfif", "cat/x.avif", "cat/README", "stray.png", "stray.heic", "cat/Thumbs.db"):
         (root / path).write_bytes(b"")
     os.mkfifo(root / "cat" / "pipe.png")
+    (root / "cat" / "to the pipe.png").symlink_to("pipe.png")
     assert opened(root).notes == (
         f"{root}: left out: 7 files with endings that are not read "
         "(3 .gif, 1 .avif, 1 .heic, 1 .jfif, 1 without ending), "
-        "1 image beside the class folders (stray.png), 1 entry that is no file (cat/pipe.png); "
+        "1 image beside the class folders (stray.png), "
+        "2 entries that are no files (cat/pipe.png, cat/to the pipe.png); "
         "endings that are read: .bmp, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp",
     )
 
@@ -147,3 +149,14 @@ def test_long_lists_are_cut():
         "without ending",
         "without ending",
     ]
+
+
+def test_links_to_themselves(root):
+    for name in ("ant/deep", "self"):
+        (root / name).symlink_to(root / name)
+    (root / "ant" / "9.png").symlink_to("9.png")
+    source = opened(root)
+    assert names(source)[:5] == [f"ant/{number}.png" for number in (0, 1, 2, 3, 9)]
+    assert "2 files with endings that are not read (2 without ending)" in source.notes[0]
+    with pytest.raises(RunFailed, match=r"image 4 cannot be read: .*ant/9\.png: .*symbolic links"):
+        source[4]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -87,7 +88,7 @@ def init(
         return
     for path in made.files:
         output.say(f"wrote {path}")
-    output.say(f"next: kd run {file}")
+    output.say(f"next: kd run {quote(str(file))}")
 
 
 def _asker(flags: Mapping[str, str | None], *, ask: bool) -> Ask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from kdcore.data.chosen import at_most
@@ -51,7 +52,8 @@ def report_at_the_end(
         result = write_report(directory, opened, plugins=plugins, tsne=seconds > _LONG)
     except Exception as error:
         display.warn(
-            f"report: it could not be made ({type(error).__name__}: {error}); 'kd report' tries again"
+            f"report: it could not be made ({type(error).__name__}: {error}); "
+            f"'kd report {quote(str(directory.path))}' tries again"
         )
         return False
     for note in result.notes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import get_token
@@ -96,7 +97,7 @@ def push(
     recipe = recipe_of(student, plugins)
     if not recipe.timm:
         message = f"timm's hub is for timm's models, and {student.name} is plugin {recipe.needs[0]}'s"
-        hint = f"'kd export {run} --to torch' makes a folder that 'hf upload {repository} FOLDER' pushes"
+        hint = f"'kd export {quote(str(run))} --to torch' makes a folder that 'hf upload {repository} FOLDER' pushes"
         raise UserError(Problem("RUN", message, str(run), hint=hint))
     given: dict[str, Any] = {
         "model_config": student_config(student, about(student, "hub")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -128,7 +129,8 @@ def student_of(run: str | Path, weights: Which, plugins: Plugins) -> RunStudent:
             Problem(
                 str(directory.path),
                 "this run has not come to its end",
-                hint=f"'kd run {directory.path / SPEC}' goes on with it; --best takes its best weights so far",
+                hint=f"'kd run {quote(str(directory.path / SPEC))}' goes on with it; "
+                "--best takes its best weights so far",
             )
         )
     spec = read_spec(directory)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.engine.opened import OpenedRun, open_run
@@ -138,7 +139,9 @@ def _look(opened: OpenedRun, notes: list[str], tsne: bool) -> Findings | None:
     if not findings.labelled:
         notes.append("The evaluation images have no labels: nothing is said of accuracy.")
     if not tsne and can_tsne():
-        notes.append(f"'kd report {opened.directory.path.name}' adds maps by t-SNE, which take seconds.")
+        notes.append(
+            f"'kd report {quote(str(opened.directory.path))}' adds maps by t-SNE, which take seconds."
+        )
     return findings
 
 

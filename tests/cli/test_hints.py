@@ -1,0 +1,58 @@
+"""Every command that a message suggests, such as 'kd report runs/one', is one that kd understands."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+import kdcore
+from kdcore.cli.app import application
+
+SOURCES = Path(kdcore.__file__).parent
+COMMAND = re.compile(r"'(kd [a-z][^'\n]*)'|`(kd [a-z][^`\n]*)`|: (kd (?:show|plugins|run) \S+)")
+PLACEHOLDER = "x"
+
+
+def texts(tree: ast.AST) -> Iterator[str]:
+    """All string constants, and f-strings with a word for each value."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else PLACEHOLDER for part in node.values]
+            yield "".join(map(str, parts))
+
+
+def suggested() -> list[str]:
+    found = set()
+    for file in SOURCES.rglob("*.py"):
+        for text in texts(ast.parse(file.read_text("utf-8"))):
+            found |= {next(filter(None, match.groups())) for match in COMMAND.finditer(text)}
+    return sorted(command.rstrip(".,;:)") for command in found)
+
+
+SUGGESTED = suggested()
+GROUP = typer.main.get_command(application())
+
+
+def test_there_are_suggestions():
+    assert any(command.startswith("kd report x") for command in SUGGESTED)
+    assert len(SUGGESTED) > 10
+
+
+@pytest.mark.parametrize("command", SUGGESTED)
+def test_each_is_understood(command: str):
+    words = shlex.split(command)[1:]
+    name, arguments = words[0], words[1:]
+    assert name in GROUP.commands, f"there is no command {name}"
+    found = GROUP.commands[name]
+    if hasattr(found, "commands") and arguments:
+        found, arguments = found.commands[arguments[0]], arguments[1:]
+    if arguments:  # a message may name a command alone
+        found.make_context(name, list(arguments))

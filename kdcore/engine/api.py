@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from kdcore.engine import launcher
 from kdcore.engine.display import Display, SilentDisplay, choose_display
 from kdcore.engine.end import complete, missing_steps
+from kdcore.engine.surroundings import own_surroundings
 from kdcore.errors import Interrupted, Problem, RunFailed, UserError
 from kdcore.plugins import Plugins, get_plugins
 from kdcore.results.rundir import RunDirectory
@@ -107,7 +108,7 @@ def run(
         quiet: show nothing.
 
     Raises:
-        UserError: something in the spec is wrong, or the directory holds another run.
+        UserError: something in the spec is wrong, the directory holds another run, or another thread has a run.
         RunFailed: the run could not go on.
         Interrupted: it was asked to stop, and wrote a checkpoint.
     """
@@ -119,16 +120,17 @@ def run(
         nothing = "nothing to do (--fresh starts over)"
         if is_main_process() and missing_steps(spec, RunDirectory(done.directory)):
             nothing = "only the end of the run was missing"
-            complete_end(spec, plugins, display)
+            with own_surroundings("kdcore.run"):
+                complete_end(spec, plugins, display)
         display.note(f"{spec.spec.name}: finished before, in {done.directory}; {nothing}")
         return done
     from kdcore.engine.preflight import check
     from kdcore.engine.signals import stop_requests
 
-    report = check(spec, plugins)
-    for line in report.lines():
-        display.note(line)
-    with stop_requests() as stop:
+    with own_surroundings("kdcore.run"), stop_requests() as stop:
+        report = check(spec, plugins)
+        for line in report.lines():
+            display.note(line)
         return _run(spec, plugins, display, existing, stop, until, accept_changes)
 
 

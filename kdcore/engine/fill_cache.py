@@ -13,6 +13,7 @@ from kdcore.engine.preflight import check
 from kdcore.engine.prepare import open_splits, prepare
 from kdcore.engine.session import make_accelerator
 from kdcore.engine.signals import stop_requests
+from kdcore.engine.surroundings import own_surroundings
 from kdcore.errors import Interrupted, Problem, UserError
 from kdcore.plugins import get_plugins
 
@@ -49,6 +50,7 @@ class CacheResult:
     seconds: float
 
 
+@own_surroundings("kdcore.cache_teacher")
 def cache_teacher(
     spec: RunSpec | LoadedSpec | str | Path,
     *,

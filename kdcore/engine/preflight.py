@@ -14,6 +14,7 @@ from kdcore.engine.optimizer_trial import try_optimizer
 from kdcore.engine.prepare import Prepared, Splits, open_splits, prepare
 from kdcore.engine.schedule_trial import try_schedule
 from kdcore.engine.sharding import problems as sharding_problems
+from kdcore.engine.surroundings import own_surroundings
 from kdcore.errors import Problem, UserError
 from kdcore.models.class_names import check_class_names
 from kdcore.spec.trackers import missing_libraries
@@ -70,7 +71,8 @@ def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
     """
     from kdcore.plugins import get_plugins
 
-    return _check(loaded, plugins or get_plugins())[0]
+    with own_surroundings("kdcore.validate"):
+        return _check(loaded, plugins or get_plugins())[0]
 
 
 def _check(loaded: LoadedSpec, plugins: Plugins) -> tuple[Preflight, Splits]:

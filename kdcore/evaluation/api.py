@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kdcore.engine.predict import predict
+from kdcore.engine.surroundings import own_surroundings
 from kdcore.errors import Problem, UserError
 from kdcore.evaluation.cost import cost
 from kdcore.evaluation.opening import Wanted, open_wanted
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 BATCH_SIZES = (1, 8, 64)
 
 
+@own_surroundings("kdcore.evaluate")
 def evaluate(
     target: str | Path,
     *,

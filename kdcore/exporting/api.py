@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdcore.engine.surroundings import own_surroundings
 from kdcore.exporting.about import about, write_about
 from kdcore.exporting.check import IMAGES, Check, check, require_same
 from kdcore.exporting.folder import new_folder
@@ -55,6 +56,7 @@ class ExportResult:
         }
 
 
+@own_surroundings("kdcore.export")
 def export(
     run: str | Path,
     to: str,

@@ -9,6 +9,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.engine.opened import OpenedRun, open_run
+from kdcore.engine.surroundings import own_surroundings
 from kdcore.errors import KdError, Problem, UserError
 from kdcore.plugins import get_plugins
 from kdcore.results.files import write_text
@@ -44,6 +45,7 @@ class ReportResult:
     notes: tuple[str, ...]
 
 
+@own_surroundings("kdcore.report")
 def report(*runs: str | Path, output: str | Path | None = None, images: int | None = None) -> ReportResult:
     """Make the report of a run, finished or not; of several runs one page that compares them.
 

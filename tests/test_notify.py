@@ -87,3 +87,13 @@ def test_a_command_that_does_not_end_is_ended(monkeypatch):
     lines: list[str] = []
     Plugins.discover([], disabled=(), strict=False).run_finished(RUN, SUMMARY, warn=lines.append)
     assert "timed out" in lines[0]
+
+
+def test_what_the_command_says_is_not_obeyed_by_a_terminal(tmp_path, monkeypatch):
+    script = tmp_path / "tell.sh"
+    script.write_text("#!/bin/sh\nprintf '\\033]0;owned\\007\\033[31mno' >&2; exit 3\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("KD_NOTIFY", str(script))
+    with pytest.raises(RunFailed) as caught:
+        notify(RunDirectory(tmp_path / "one"), {})
+    assert str(caught.value).endswith(r"ended with exit code 3: \x1b]0;owned\x07\x1b[31mno")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kdcore.errors import RunFailed
 from kdcore.notify import message, notify
 from kdcore.plugins import Plugins
 from kdcore.results.rundir import RunDirectory

@@ -1,4 +1,4 @@
-"""DIST: the student's probabilities correlate with the teacher's instead of matching them."""
+"""DIST: make the student's probabilities correlate with the teacher's instead of matching them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 if TYPE_CHECKING:
     from kd_classic.options import DISTOptions
 
-_EPS = 1e-8  # of the authors' code, beside the product of both norms
-_ROUNDING = 16  # spreads of up to so many units of rounding are noise around a constant
+_EPS = 1e-8  # from the authors' code, added to the product of both norms
+_ROUNDING = 16  # a spread of up to this number of rounding units is noise around a constant
 
 
 def dist_loss(
     student_logits: Tensor, teacher_logits: Tensor, *, beta: float, gamma: float, temperature: float
 ) -> Tensor:
-    """The loss beta * inter-class term + gamma * intra-class term; about 0 where both agree.
+    """The loss beta * inter-class term + gamma * intra-class term; about 0 if both agree.
 
     With p = softmax(logits/T) `[B, K]`, the inter-class term is T^2 * (1 - Pearson's correlation of the
-    rows), the mean over samples, and the intra-class term the same of the columns, the mean over classes: it
+    rows), the mean over samples. The intra-class term is the same for the columns, the mean over classes: it
     relates the samples of the batch.
 
-    As in the authors' code 1e-8 stands beside the product of the two norms. It takes weight from classes that
-    hardly any sample of the batch is likely to be of, and so the loss at student = teacher is above 0 where
-    probabilities are spread thin (many classes, high temperature). A row or column without any spread, such
-    as every column of a batch of one, counts as correlation 0 and gives no gradient.
+    As in the authors' code, 1e-8 is added to the product of the two norms. It reduces the weight of classes
+    that are unlikely for all samples of the batch. So the loss at student = teacher is above 0 if the
+    probabilities are very small (many classes, high temperature). A row or column without any spread, such as
+    every column of a batch of one, counts as correlation 0 and gives no gradient.
 
-    Both logits are `[B, K]`. The gradient goes to the student only. The result is float32 for logits of a
-    narrower type, else of the student's.
+    Both logits are `[B, K]`. The gradient goes to the student only. The result is float32 if the logits have a
+    narrower type, otherwise it has the type of the student's logits.
 
     Source: Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022, and the
     authors' `lib/models/losses/dist_kd.py`.
@@ -59,7 +59,7 @@ def dist_terms(
 
 
 def _correlation(a: Tensor, b: Tensor, dim: int) -> Tensor:
-    """Pearson's correlation along a dimension, 0 where one of both is constant."""
+    """Pearson's correlation along a dimension, 0 if one of the two is constant."""
     a_centred, a_norm, a_constant = _centre(a, dim)
     b_centred, b_norm, b_constant = _centre(b, dim)
     correlation = (a_centred * b_centred).sum(dim=dim) / (a_norm * b_norm + _EPS)
@@ -68,11 +68,11 @@ def _correlation(a: Tensor, b: Tensor, dim: int) -> Tensor:
 
 
 def _centre(values: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The values less their mean, the norm of that, and whether it is nothing but rounding."""
+    """The values minus their mean, the norm of the result, and whether the result is only rounding noise."""
     mean = values.mean(dim=dim, keepdim=True)
     centred = values - mean
     norm = torch.linalg.vector_norm(centred, dim=dim)
-    # of the values themselves, from both parts
+    # the norm of the values themselves, from both parts
     length = torch.hypot(norm.detach(), mean.detach().squeeze(dim) * values.shape[dim] ** 0.5)
     return centred, norm, norm.detach() <= _ROUNDING * torch.finfo(values.dtype).eps * length
 
@@ -88,7 +88,7 @@ class DIST(nn.Module):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """Both loss terms, weighted."""
+        """Return both loss terms, weighted."""
         options = self.options
         inter, intra = dist_terms(student.logits, teacher.logits, temperature=options.temperature)
         return {

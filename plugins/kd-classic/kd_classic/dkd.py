@@ -1,4 +1,4 @@
-"""DKD: KD split into how sure the teacher is of the target class, and how it ranks the other classes."""
+"""DKD: KD in two parts: the teacher's confidence in the target class, and its ranking of the other classes."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def dkd_loss(
     beta: float,
     temperature: float,
 ) -> Tensor:
-    """The loss alpha * TCKD + beta * NCKD, the mean over the batch; 0 where both agree.
+    """The loss alpha * TCKD + beta * NCKD, the mean over the batch; 0 if both agree.
 
     With p = softmax(logits/T) and the target class y: TCKD is T^2 * KL of [p_y, 1 - p_y], and NCKD is
     T^2 * KL of the other classes, renormalised among themselves. With two classes NCKD is 0.
 
-    Both logits are `[B, K]`. The target is class indices `[B]`, or probabilities `[B, K]`, of which the most
-    probable class is taken: the authors' code knows no soft labels, and OFA-KD's port of it does so. The
-    gradient goes to the student only. The result is float32 for logits of a narrower type, else of the
-    student's.
+    Both logits are `[B, K]`. The target is class indices `[B]`, or probabilities `[B, K]`, whose most probable
+    class is used. The authors' code does not support soft labels; OFA-KD's port uses the most probable class.
+    The gradient goes to the student only. The result is float32 if the logits have a narrower type, otherwise
+    it has the type of the student's logits.
 
     Source: Zhao et al., "Decoupled Knowledge Distillation", CVPR 2022, equation 7.
 
@@ -67,9 +67,9 @@ def dkd_terms(
 
 
 def _decouple(logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of target and rest `[B, 2]`, of the other classes among themselves `[B, K - 1]`."""
+    """Log-probabilities of target and rest `[B, 2]`, and of the other classes among themselves `[B, K - 1]`."""
     others = without_class(logits, index)
-    # log(1 - p_y) as a sum over the others: 1 - p_y itself is 0 in floating point where the model is certain.
+    # log(1 - p_y) as a sum over the others: 1 - p_y itself is 0 in floating point if the model is certain.
     both = torch.stack([at_class(logits, index), others.logsumexp(dim=1)], dim=1)
     return F.log_softmax(both, dim=1), F.log_softmax(others, dim=1)
 
@@ -85,7 +85,7 @@ class DKD(nn.Module):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """Both loss terms, weighted."""
+        """Return both loss terms, weighted."""
         options = self.options
         student_logits, teacher_logits = student.logits, teacher.logits
         if options.standardize:
@@ -96,13 +96,13 @@ class DKD(nn.Module):
         target = target_of(batch, "dkd")
         tckd, nckd = dkd_terms(student_logits, teacher_logits, target, temperature=options.temperature)
         weight = options.weight
-        if options.warmup_epochs > 0:  # else nothing depends on how far the run is
+        if options.warmup_epochs > 0:  # otherwise nothing depends on the epoch
             weight *= warmup_factor(progress.epoch, options.warmup_epochs)
         return {"tckd": weight * options.alpha * tckd, "nckd": weight * options.beta * nckd}
 
 
 def warmup_factor(epoch: float, warmup_epochs: int) -> float:
-    """How much of the loss counts in this epoch: constant within it, 1/warmup_epochs in the first.
+    """The factor of the loss in this epoch: constant within an epoch, 1/warmup_epochs in the first one.
 
     The authors count epochs from 1.
     """

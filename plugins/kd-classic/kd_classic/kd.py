@@ -1,4 +1,4 @@
-"""KD: the student's softened class probabilities follow the teacher's."""
+"""KD: match the student's softened class probabilities to the teacher's."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def kd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
-    """The loss T^2 * KL(softmax(t/T) || softmax(s/T)), the mean over the batch; 0 where both agree.
+    """The loss T^2 * KL(softmax(t/T) || softmax(s/T)), the mean over the batch; 0 if both agree.
 
-    Both logits are `[B, K]`. The gradient goes to the student only. The result is float32 for logits of a
-    narrower type, else of the student's.
+    Both logits are `[B, K]`. The gradient goes to the student only. The result is float32 if the logits have a
+    narrower type, otherwise it has the type of the student's logits.
 
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, section 2. T^2 keeps the size
     of the gradient when the temperature changes.
@@ -45,7 +45,7 @@ class KD(nn.Module):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """The loss term, weighted."""
+        """Return the loss term, weighted."""
         student_logits, teacher_logits = student.logits, teacher.logits
         if self.options.standardize:
             student_logits, teacher_logits = (

@@ -1,7 +1,7 @@
-"""What the losses share: checked arguments in a safe precision, and logits with the target class taken out.
+"""Functions that the losses share: checked arguments in a safe precision, and logits without the target class.
 
-Nothing here reads a tensor's values, so a loss never waits for the device. No matrix product is used, so
-autocast has nothing to lower once the logits are in float32.
+Nothing here reads a tensor's values, so a loss never waits for the device. There are no matrix products, so
+autocast does not lower the precision once the logits are in float32.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def prepare_logits(student_logits: Tensor, teacher_logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Both logits `[B, K]` in the student's precision, float32 at least, the teacher's cut from its graph.
+    """Both logits `[B, K]` in the student's precision, float32 at least; those of the teacher are detached.
 
     Raises:
         ValueError: they are not floating point, not of one shape `[B, K]`, or B < 1 or K < 2.
@@ -41,7 +41,7 @@ def prepare_logits(student_logits: Tensor, teacher_logits: Tensor) -> tuple[Tens
 
 
 def at_least_float32(logits: Tensor) -> Tensor:
-    """The logits in float32 where their type is narrower, else as they are."""
+    """The logits in float32 if their type is narrower, otherwise unchanged."""
     return logits if torch.finfo(logits.dtype).bits >= 32 else logits.float()
 
 
@@ -49,17 +49,17 @@ def check_temperature(temperature: float) -> None:
     """Refuse a temperature that is not above 0.
 
     Raises:
-        ValueError: it is not.
+        ValueError: the temperature is not above 0.
     """
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; it must be above 0")
 
 
 def class_index(target: Tensor, logits: Tensor) -> Tensor:
-    """The class index `[B]` of a target: itself, or of probabilities `[B, K]` the most probable class.
+    """The class index `[B]` of a target: the target itself, or the most probable class of probabilities `[B, K]`.
 
-    Indices outside 0..K-1 are left to torch's own indexing, which raises on the CPU; finding them here would
-    make every step wait for the device.
+    Indices outside 0..K-1 are not checked here, because that would make every step wait for the device;
+    torch's own indexing raises on the CPU.
 
     Raises:
         ValueError: the target is neither integers `[B]` nor floating point `[B, K]` for the logits.
@@ -76,15 +76,15 @@ def class_index(target: Tensor, logits: Tensor) -> Tensor:
 
 
 def at_class(values: Tensor, index: Tensor) -> Tensor:
-    """From values `[B, K]` those at one class per sample `[B]`, as `[B]`."""
+    """The values `[B]` of `[B, K]` at one class per sample `[B]`."""
     return values.gather(1, index.unsqueeze(1)).squeeze(1)
 
 
 def without_class(values: Tensor, index: Tensor) -> Tensor:
-    """The values `[B, K]` without one class per sample `[B]`, as `[B, K - 1]`, the others in their order.
+    """The values `[B, K]` without one class per sample `[B]`, as `[B, K - 1]`; the others keep their order.
 
-    Taking the column out is exact. Pushing its logit down by a constant instead, as the methods' first
-    implementations do, fails where a logit is larger than that constant.
+    This is exact. The original implementations of the methods subtract a constant from the logit instead, which
+    fails if a logit is larger than that constant.
     """
     before = torch.arange(values.shape[1] - 1, device=values.device) < index.unsqueeze(1)
     return torch.where(before, values[:, :-1], values[:, 1:])
@@ -94,7 +94,7 @@ def target_of(batch: Batch, distiller: str) -> Tensor:
     """The batch's target.
 
     Raises:
-        ValueError: it has none.
+        ValueError: the batch has no target.
     """
     if batch.target is None:
         raise ValueError(f"{distiller} reads the ground truth, and this batch has no target")

@@ -26,15 +26,16 @@ def nkd_loss(
 ) -> Tensor:
     """The loss target term + gamma * non-target term, the mean over the batch.
 
-    With the target class y, the target term is -softmax(t)_y * log softmax(s)_y, at temperature 1 whatever
-    `temperature` is. The non-target term is T^2 times the cross-entropy of the other classes, renormalised
-    among themselves at temperature T. As cross-entropies neither is 0 where both agree: the target term falls
-    towards 0 as the student's p_y goes to 1, and the non-target term is smallest, T^2 times the teacher's
-    entropy, where the student's other classes are distributed as the teacher's. With two classes it is 0.
+    With the target class y, the target term is -softmax(t)_y * log softmax(s)_y, at temperature 1 for any
+    `temperature`. The non-target term is T^2 times the cross-entropy of the other classes, renormalised among
+    themselves at temperature T. Both are cross-entropies, so they are not 0 if student and teacher agree: the
+    target term falls towards 0 as the student's p_y goes to 1. The non-target term is smallest if the student's
+    other classes have the same distribution as the teacher's; then it is T^2 times the teacher's entropy. With
+    two classes it is 0.
 
-    Both logits are `[B, K]`. The target is class indices `[B]`, or probabilities `[B, K]`, of which the most
-    probable class is taken, as in the authors' code. The gradient goes to the student only. The result is
-    float32 for logits of a narrower type, else of the student's.
+    Both logits are `[B, K]`. The target is class indices `[B]`, or probabilities `[B, K]`, whose most probable
+    class is used, as in the authors' code. The gradient goes to the student only. The result is float32 if the
+    logits have a narrower type, otherwise it has the type of the student's logits.
 
     Source: Yang et al., "From Knowledge Distillation to Self-Knowledge Distillation", ICCV 2023, and
     the authors' `mmcls/models/dis_losses/nkd.py`.
@@ -72,7 +73,7 @@ class NKD(nn.Module):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """Both loss terms, weighted."""
+        """Return both loss terms, weighted."""
         options = self.options
         target_term, non_target_term = nkd_terms(
             student.logits, teacher.logits, target_of(batch, "nkd"), temperature=options.temperature

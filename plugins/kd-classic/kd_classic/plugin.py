@@ -28,7 +28,7 @@ def kd_distillers() -> list[DistillerEntry]:
         DistillerEntry(
             name="dkd",
             kind="logit",
-            summary="KD with the target class and the other classes decoupled and weighted apart.",
+            summary="KD with separate weights for the target class and the other classes.",
             target="kd_classic.dkd:DKD",
             options="kd_classic.options:DKDOptions",
             paper=Paper(

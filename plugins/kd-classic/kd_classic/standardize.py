@@ -9,15 +9,15 @@ from kd_classic.logits import at_least_float32
 if TYPE_CHECKING:
     from torch import Tensor
 
-_EPS = 1e-7  # of the authors' code, beside the standard deviation
+_EPS = 1e-7  # from the authors' code, added to the standard deviation
 
 
 def standardize_logits(logits: Tensor) -> Tensor:
     """The z-scores of each sample's logits over the classes.
 
-    `[B, K]` to `[B, K]`, in float32 at least; to be divided by the temperature afterwards, as logits are. The
-    standard deviation is the unbiased one (K - 1), as in the authors' code. A sample whose logits are all
-    equal gives zeros, and no gradient.
+    `[B, K]` to `[B, K]`, in float32 at least. Divide the result by the temperature afterwards, as with logits. The
+    standard deviation is the unbiased one (K - 1), as in the authors' code. A sample whose logits are all equal
+    gives zeros, and no gradient.
 
     Source: Sun et al., "Logit Standardization in Knowledge Distillation", CVPR 2024, algorithm 1.
 
@@ -30,8 +30,8 @@ def standardize_logits(logits: Tensor) -> Tensor:
             "they must be floating point [B, K] with K >= 2"
         )
     logits = at_least_float32(logits)
-    # The z-score does not see a shift. This one keeps the precision that a large common part would take, and
-    # makes equal logits exactly 0, so that their deviation is too.
+    # A shift does not change the z-score. This one keeps the precision that a large common part would cost, and
+    # makes equal logits exactly 0, so their deviation is exactly 0 too.
     shifted = logits - logits.detach().amax(dim=1, keepdim=True)
     deviation = shifted.std(dim=1, keepdim=True)
     scores = (shifted - shifted.mean(dim=1, keepdim=True)) / (deviation + _EPS)

@@ -1,4 +1,4 @@
-"""AT: the student attends to the places that the teacher attends to."""
+"""AT: match the positions that the student attends to with those of the teacher."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 def at_loss(student_features: Tensor, teacher_features: Tensor, *, power: float = 2.0) -> Tensor:
-    """The mean squared difference of both attention maps, over samples and places.
+    """The mean squared difference of both attention maps, over samples and positions.
 
-    A place's attention is the mean over the channels of |value|^power; a sample's attention map is that of all
-    places, divided by its L2 norm.
+    The attention of a position is the mean over the channels of |value|^power. A sample's attention map is that of
+    all positions, divided by its L2 norm.
 
-    Both features are maps `[B, C, H, W]` that may differ in all but B; the larger grid is averaged down to the
-    other first. The gradient goes to the student only. The result is float32 for features of a narrower type, else
-    of the student's.
+    Both features are maps `[B, C, H, W]`; only B has to be equal. The larger grid is first averaged down to the other
+    one. The gradient goes to the student only. The result is float32 if the features have a narrower type, otherwise
+    it has the type of the student's features.
 
-    Source: Zagoruyko and Komodakis, "Paying More Attention to Attention", ICLR 2017, equation 2; the mean instead of
-    the norm of the difference, as in the authors' code and RepDistiller.
+    Source: Zagoruyko and Komodakis, "Paying More Attention to Attention", ICLR 2017, equation 2, with the mean instead
+    of the norm of the difference, as in the authors' code and RepDistiller.
 
     Raises:
         ValueError: the shapes or types do not fit.
@@ -37,7 +37,7 @@ def at_loss(student_features: Tensor, teacher_features: Tensor, *, power: float 
 
 
 def _attention(features: Tensor, power: float) -> Tensor:
-    # a norm over the channels would not make the squares [B, C, H, W], and takes nearly twice the time
+    # a norm over the channels would not store the squares [B, C, H, W], but takes nearly twice the time
     powers = features.square() if power == 2 else features.abs().pow(power)
     attention = powers.mean(dim=1)
     return F.normalize(attention.flatten(1), dim=1)
@@ -55,7 +55,7 @@ class AT(nn.Module):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """The loss term, weighted."""
+        """Return the loss term, weighted."""
         options = self.options
         losses = [at_loss(*pair, power=options.power) for pair in maps(self.pairs, student, teacher)]
         return {"at": options.weight * torch.stack(losses).sum()}

@@ -1,4 +1,4 @@
-"""CC: differences from the teacher do not go together between neighbouring samples of a batch."""
+"""CC: make the differences from the teacher uncorrelated between neighbouring samples of a batch."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def cc_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
-    """The product of one sample's and the next one's |student - teacher|, the mean over the B - 1 pairs.
+    """The product of |student - teacher| of each sample and of the next one, the mean over the B - 1 pairs.
 
-    Both features are of one shape `[B, D]`. The gradient goes to the student only. A batch of one has loss 0. The
-    result is float32 for features of a narrower type, else of the student's.
+    Both features have the same shape `[B, D]`. The gradient goes to the student only. A batch of one has loss 0. The
+    result is float32 if the features have a narrower type, otherwise it has the type of the student's features.
 
-    Source: Peng et al., "Correlation Congruence for Knowledge Distillation", ICCV 2019, in the form that its
-    authors shared with RepDistiller (`distiller_zoo/CC.py`). It depends on the order of the samples, and is not the
-    difference of two tables of correlations that the paper describes.
+    Source: Peng et al., "Correlation Congruence for Knowledge Distillation", ICCV 2019, in the form that its authors
+    shared with RepDistiller (`distiller_zoo/CC.py`). It depends on the order of the samples. The paper describes
+    another loss: the difference of two tables of correlations.
 
     Raises:
         ValueError: the shapes or types do not fit.
@@ -37,11 +37,11 @@ def _congruence(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 class CC(nn.Module):
-    """The distiller `cc`, with the loss term `cc`: the embeddings of both through a linear head each, both trained.
+    """The distiller `cc`, with the loss term `cc`, on the embeddings of both models after one trained head each.
 
     Raises:
         ValueError: there is no teacher.
-        UserError: a model gives no embedding.
+        UserError: a model has no embedding.
     """
 
     def __init__(self, options: CCOptions, setup: Setup) -> None:
@@ -56,10 +56,10 @@ class CC(nn.Module):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """The loss term, weighted."""
+        """Return the loss term, weighted."""
         of_student, of_teacher = embeddings(student, teacher)
         with full_precision(of_student.device):
             of_student = self.student_head(at_least_float32(of_student))
-            # the teacher itself gets no gradient, its head does
+            # the teacher itself gets no gradient, but its head does
             of_teacher = self.teacher_head(at_least_float32(of_teacher.detach()))
             return {"cc": self.options.weight * _congruence(of_student, of_teacher)}

@@ -1,4 +1,4 @@
-"""CRD: a sample's embedding is close to the teacher's of the same sample, and far from those of other classes."""
+"""CRD: move a sample's embedding close to the teacher's of the same sample, and far from those of other classes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class CRD(nn.Module):
-    """The distiller `crd`, with the loss term `crd`: `CRDLoss` behind a linear head for each model's embedding.
+    """The distiller `crd`, with the loss term `crd`: `CRDLoss` after a linear head for each model's embedding.
 
     Negatives are samples of another class; without labels, any other sample. The memories take
     8 * N * dim bytes: 1.3 GB for 1.28 million samples.
 
     Raises:
-        ValueError: there is no teacher, or the training set's size is unknown or gives no negatives.
-        UserError: a model gives no embedding.
+        ValueError: there is no teacher, the size of the training set is unknown, or there are no negatives.
+        UserError: a model has no embedding.
     """
 
     def __init__(self, options: CRDOptions, setup: Setup) -> None:
@@ -51,10 +51,10 @@ class CRD(nn.Module):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """The loss term, weighted; the memories take this batch in.
+        """Return the loss term, weighted, and update the memories with this batch.
 
         Raises:
-            ValueError: the batch does not say which samples it has.
+            ValueError: the batch has no index of its samples.
         """
         if batch.index is None:
             raise ValueError(
@@ -63,7 +63,7 @@ class CRD(nn.Module):
         of_student, of_teacher = embeddings(student, teacher)
         with full_precision(of_student.device):
             of_student = F.normalize(self.student_head(at_least_float32(of_student)), dim=1)
-            # the teacher itself gets no gradient, its head does
+            # the teacher itself gets no gradient, but its head does
             of_teacher = F.normalize(self.teacher_head(at_least_float32(of_teacher.detach())), dim=1)
         loss = self.loss(of_student, of_teacher, batch.index, self.sampler(batch.index))
         return {"crd": self.options.weight * loss}

@@ -15,11 +15,11 @@ from kd_feature.tensors import at_least_float32, full_precision
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_EPS = 1e-7  # of the authors' code, in the denominators
+_EPS = 1e-7  # from the authors' code, in the denominators
 
 
 class _Costs(NamedTuple):
-    """What the two ways to the scores take, for N rows of D numbers, B samples and C chosen rows of each.
+    """The cost of the two methods to compute the scores: N rows of D numbers, B samples, C chosen rows per sample.
 
     Scores of all rows: N * (row * D + B * (score + term * D)) + B * C * pick. Scores of the chosen rows only:
     B * C * (chosen + fetch * D).
@@ -34,28 +34,29 @@ class _Costs(NamedTuple):
 
 
 # ns of processor time, fitted to N = 10 000 .. 1 281 167, C = 1025 .. 16 385, B = 16 .. 256 and D = 64 .. 256 on one
-# core of a Xeon with AVX-512. Both ways take the same at N = 27 * C for B = 64 and D = 128; single measurements say
-# 21 .. 38, as the rows happen to be in a cache, and there the wrong way takes up to half as much again.
+# core of a Xeon with AVX-512. Both methods take the same time at N = 27 * C for B = 64 and D = 128. Single measurements
+# give 21 .. 38, depending on which rows are in a cache; in this range the wrong method takes up to 1.5 times as long.
 _COSTS = {"cpu": _Costs(0.7, 4, 0.02, 13, 40, 1.5)}
-# Elsewhere bytes that are moved, with ten operations in the time of a byte: as a GPU's data sheet has it, not measured.
+# Other devices: bytes that are moved, with ten operations in the time of a byte. From GPU data sheets, not measured.
 _COSTS_ELSEWHERE = _Costs(8, 16, 0.4, 100, 8, 16)
-# Numbers in the rows that are fetched at once: what a core's own cache, or a small part of a GPU's memory, holds.
+# Numbers in the rows that are fetched at once: they fit into a core's own cache, or a small part of a GPU's memory.
 _AT_ONCE_PER_THREAD = 1 << 20
 _AT_ONCE_ELSEWHERE = 1 << 26
-_SAME = 40.0  # from here on log(1 + exp(x)) is x, even in float64
+_SAME = 40.0  # for larger x, log(1 + exp(x)) is x, even in float64
 
 
 class CRDLoss(nn.Module):
     """Contrastive representation distillation between unit vectors, both directions added.
 
-    With a sample's own row and `negatives` rows of other samples, M in number, out of a memory of N: a row's
-    probability is P = exp(<embedding, row> / T) / Z, and a direction's loss
-    -log[P / (P + M/N + eps)] for the own row and -log[(M/N) / (P + M/N + eps)] for each other, their sum, the mean
-    over the batch, eps = 1e-7. The student's embedding is scored against the teacher's memory, and the teacher's
-    against the student's. Z is N times the mean of the first batch's exponentials, and kept.
+    Each sample is compared with its own row and with the rows of M other samples (`negatives`), from a memory of N
+    rows. The probability of a row is P = exp(<embedding, row> / T) / Z. The loss of one direction is
+    -log[P / (P + M/N + eps)] for the own row plus -log[(M/N) / (P + M/N + eps)] for each other row, the mean over the
+    batch, with eps = 1e-7. The student's embedding is scored against the teacher's memory, and the teacher's embedding
+    against the student's memory. Z is N times the mean of the first batch's exponentials; it does not change later.
 
-    All in log space, in float32 at least. The gradient flows into both embeddings: the teacher's is that of its
-    trained head. It is computed with the loss, so that the memories can be updated in the same call.
+    Everything is in log space, in float32 at least. The gradient flows into both embeddings: the teacher's embedding
+    comes from its trained head. The gradient is computed together with the loss, so the memories can be updated in the
+    same call.
 
     Args:
         embedding_dim: D.
@@ -65,8 +66,8 @@ class CRDLoss(nn.Module):
         momentum: how much of the old row an update keeps.
 
     Attributes:
-        student_memory: `[N, D]`, the student's embeddings as they were last seen.
-        teacher_memory: `[N, D]`, likewise the teacher's.
+        student_memory: `[N, D]`, the last embeddings of the student.
+        teacher_memory: `[N, D]`, the last embeddings of the teacher.
         student_log_normalizer: log Z of the student's embedding against the teacher's memory; NaN until it is set.
         teacher_log_normalizer: log Z of the other direction.
 
@@ -102,26 +103,26 @@ class CRDLoss(nn.Module):
         self.negatives = negatives
         self.temperature = temperature
         self.momentum = momentum
-        # the authors' start: uniform, of mean squared length 1
+        # the authors' initial values: uniform, with mean squared length 1
         bound = 1 / math.sqrt(embedding_dim / 3)
         for name in ("student_memory", "teacher_memory"):
             self.register_buffer(name, torch.empty(num_samples, embedding_dim).uniform_(-bound, bound))
         for name in ("student_log_normalizer", "teacher_log_normalizer"):
             self.register_buffer(name, torch.tensor(math.nan))
-        # known apart from the buffers: reading a tensor would make every step wait for the device
+        # stored separately from the buffers: reading a tensor would make every step wait for the device
         self._normalized = False
         self.register_load_state_dict_post_hook(_look_again)  # type: ignore[no-untyped-call]
 
     def forward(
         self, student_embedding: Tensor, teacher_embedding: Tensor, index: Tensor, contrast_index: Tensor
     ) -> Tensor:
-        """The loss of this batch, a scalar; then both memories take its embeddings in.
+        """Return the loss of this batch, a scalar, and update both memories with its embeddings.
 
         Args:
             student_embedding: unit vectors `[B, D]`.
             teacher_embedding: unit vectors `[B, D]`.
             index: the samples' positions in the training set `[B]`, each once.
-            contrast_index: `[B, 1 + negatives]`, the first column being `index`.
+            contrast_index: `[B, 1 + negatives]`; the first column is `index`.
 
         Raises:
             ValueError: the shapes do not fit.
@@ -141,7 +142,7 @@ class CRDLoss(nn.Module):
     def _direction(self, embedding: Tensor, memory: Tensor, log_normalizer: Tensor, chosen: Tensor) -> Tensor:
         log_noise = math.log(self.negatives / self.num_samples + _EPS)
         constant = self.negatives * math.log1p(_EPS * self.num_samples / self.negatives)
-        # P against M/N in log space: the scores shifted by so much
+        # the ratio of P and M/N in log space: the scores minus this shift
         shift = log_normalizer.to(embedding.dtype) + log_noise
         loss = _Contrast.apply(embedding, memory, chosen, shift, self.temperature)
         return cast("Tensor", loss) + constant
@@ -188,9 +189,9 @@ def _look_again(module: nn.Module, _: object) -> None:
 
 
 class _Contrast(torch.autograd.Function):
-    """The loss of one direction, less its constant, and its gradient, both in the forward pass.
+    """The loss of one direction without its constant, and its gradient, both computed in the forward pass.
 
-    Autograd would keep the memory for the backward pass, which comes after the memory was updated.
+    Autograd would need the memory in the backward pass, after the memory was updated.
     """
 
     @staticmethod
@@ -218,7 +219,7 @@ def _by_product(embedding: Tensor, memory: Tensor, chosen: Tensor, shift: Tensor
 
 
 def _by_rows(embedding: Tensor, memory: Tensor, chosen: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """The same from the chosen rows, each fetched once: what a row adds to the gradient takes its own score only."""
+    """The same from the chosen rows, each fetched once: a row's part of the gradient depends only on its own score."""
     losses, gradient = [], torch.zeros_like(embedding)
     for samples, columns in _parts(embedding, chosen):
         rows = _rows(memory, chosen[samples, columns])
@@ -229,9 +230,9 @@ def _by_rows(embedding: Tensor, memory: Tensor, chosen: Tensor, shift: Tensor) -
 
 
 def _estimate(logits: Tensor, with_own: bool = True) -> Tensor:
-    """The loss of logits `[B, C]`, summed; they become its derivative by each.
+    """The summed loss of logits `[B, C]`; it replaces the logits by the derivatives of the loss.
 
-    The first column is the own row's if there is one.
+    With `with_own`, the first column belongs to the sample's own row.
     """
     if with_own:
         logits[:, 0].neg_()
@@ -255,16 +256,16 @@ def _log_mean_exp(embedding: Tensor, memory: Tensor, chosen: Tensor, temperature
 
 
 def _score_all(embedding: Tensor, memory: Tensor, chosen: Tensor) -> bool:
-    """Whether the scores of all rows cost less than those of the chosen rows alone."""
+    """Whether the scores of all rows cost less than those of only the chosen rows."""
     costs = _COSTS.get(embedding.device.type, _COSTS_ELSEWHERE)
     (samples, dim), rows, each = embedding.shape, memory.shape[0], chosen.shape[1]
     per_row = costs.row * dim + samples * (costs.score + costs.term * dim)
-    # what both have per chosen row is taken together
+    # the costs of both methods per chosen row are combined
     return rows * per_row <= samples * each * (costs.chosen + costs.fetch * dim - costs.pick)
 
 
 def _parts(embedding: Tensor, chosen: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Samples and columns of `chosen` in parts whose rows are not too many at once."""
+    """Split samples and columns of `chosen` into parts with a limited number of rows."""
     on_cpu = embedding.device.type == "cpu"
     numbers = _AT_ONCE_PER_THREAD * torch.get_num_threads() if on_cpu else _AT_ONCE_ELSEWHERE
     most = max(numbers // embedding.shape[1], 1)
@@ -279,8 +280,8 @@ def _rows(memory: Tensor, at: Tensor) -> Tensor:
     """Rows of the memory `[B, C, D]`."""
     where = at.flatten()
     if memory.device.type == "cpu" and memory.dtype == torch.float32:
-        # sums of one row each: unlike index_select it asks for the next rows while it copies one, which takes a
-        # third less where the memory is larger than the cache
+        # sums of one row each: unlike index_select, embedding_bag prefetches the next rows while it copies one. That
+        # takes a third less time if the memory is larger than the cache
         each = torch.arange(len(where), dtype=where.dtype)
         rows = torch.embedding_bag(memory, where, each)[0]
     else:

@@ -1,4 +1,4 @@
-"""FitNet: the student's feature map, through a trained regressor, follows the teacher's."""
+"""FitNet: match the student's feature map, after a trained regressor, to the teacher's."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 def hint_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
     """The mean squared difference, over all elements.
 
-    Both features are of one shape `[B, ...]`. The gradient goes to the student only. The result is float32 for
-    features of a narrower type, else of the student's.
+    Both features have the same shape `[B, ...]`. The gradient goes to the student only. The result is float32 if the
+    features have a narrower type, otherwise it has the type of the student's features.
 
-    Source: Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, equation 3; the mean instead of half the
-    sum, as in RepDistiller.
+    Source: Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, equation 3, with the mean instead of half
+    the sum, as in RepDistiller.
 
     Raises:
         ValueError: the shapes or types do not fit.
@@ -34,9 +34,9 @@ def hint_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
 
 
 class FitNet(nn.Module):
-    """The distiller `fitnet`, with the loss term `fitnet`: `hint_loss` behind a regressor, summed over the stages.
+    """The distiller `fitnet`, with the loss term `fitnet`: `hint_loss` after a regressor, summed over the stages.
 
-    A regressor with batch norm sees the whole batch, since its statistics relate the samples.
+    A regressor with batch norm sees the whole batch, because its statistics relate the samples.
 
     Raises:
         ValueError: there is no teacher.
@@ -61,7 +61,7 @@ class FitNet(nn.Module):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """The loss term, weighted."""
+        """Return the loss term, weighted."""
         pairs = zip(self.regressors, maps(self.pairs, student, teacher), strict=True)
         losses = [
             hint_loss(regressor(of_student), of_teacher) for regressor, (of_student, of_teacher) in pairs
@@ -70,7 +70,7 @@ class FitNet(nn.Module):
 
 
 def _is_of_tokens(stage: StageInfo, teacher: ModelInfo) -> bool:
-    """Whether the teacher is a network of tokens on one grid: no ReLU is in front of its maps."""
+    """Whether the teacher is a network of tokens on one grid, so that its maps do not come from a ReLU."""
     if stage.prefix_tokens:
         return True
     return isinstance(stage.stage, int) and teacher.stage(1).grid == teacher.stage(4).grid

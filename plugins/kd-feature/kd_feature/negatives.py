@@ -13,29 +13,30 @@ _log = logging.getLogger(__name__)
 
 
 class NegativeSampler(nn.Module):
-    """Draws, for each sample, `negatives` different training samples of any other class.
+    """Draws `negatives` different training samples of any other class for each sample.
 
-    Each row is a uniform draw without replacement, as in RepDistiller. Rows do not stand for themselves, though:
-    a draw puts the training set in one random order, and each row reads it in a circle from a random start,
-    leaving out its own class. That costs O(N) memory and time whatever the number of classes, and two rows share
-    as many negatives as independent draws would on average.
+    Each row is a uniform draw without replacement, as in RepDistiller. But rows are not independent: a call puts the
+    training set into one random order, and each row reads it in a circle from a random start, without its own
+    class. That costs O(N) memory and time for any number of classes. On average two rows share as many negatives as
+    two independent draws.
 
-    To leave a class out, a row is first copied whole; then the places where its class stands are overwritten with
-    samples from behind the row's end. So all but the copy is work for one class per row, not for the whole row.
+    To leave a class out, a row is first copied completely. Then the positions with samples of its own class are
+    overwritten with samples from after the row's end. So only the copy is work for the whole row; the rest is work
+    for one class per row.
 
-    What is drawn is a function of the seed and of how often it was called. That count is part of the state, so
-    that a resumed run goes on with the same draws, and every process of a run draws the same.
+    The draws are a function of the seed and of the number of calls. This number is part of the state. So a resumed
+    run continues with the same draws, and every process of a run draws the same.
 
     Args:
         num_samples: size of the training set, N.
-        labels: class index of every training sample `[N]`, or None where they are not known. A sample with an
-            unknown or a negative label is a class of its own: its negatives are all other samples.
-        negatives: how many to draw. More than the largest class leaves over cannot be had without repetition:
-            then as many as it leaves, and a message says so.
-        seed: of the draws.
+        labels: class index of every training sample `[N]`, or None if they are not known. A sample with an unknown
+            or a negative label is a class of its own: its negatives are all other samples.
+        negatives: how many to draw. If fewer samples are outside the largest class, this smaller number is used,
+            with a warning.
+        seed: seed of the draws.
 
     Raises:
-        ValueError: N is below 2, the labels do not fit, or all samples are of one class.
+        ValueError: N is below 2, the labels have another length, or all samples are of one class.
     """
 
     members: Tensor
@@ -55,8 +56,8 @@ class NegativeSampler(nn.Module):
         self.num_samples = num_samples
         classes = _as_classes(num_samples, labels)
         sizes = classes.bincount()
-        # not in the state: they are the data's. All samples, class by class; and where a sample's class begins among
-        # them, and how many it has
+        # not in the state, because they follow from the data: all samples, class by class; where the class of each
+        # sample begins among them; and its size
         for name, values in (
             ("members", classes.argsort(stable=True)),
             ("begin", (sizes.cumsum(0) - sizes)[classes]),
@@ -79,7 +80,7 @@ class NegativeSampler(nn.Module):
         self.draws = 0
 
     def forward(self, index: Tensor) -> Tensor:
-        """Positions of samples `[B]` -> `[B, 1 + negatives]`: each sample's own position, then its negatives."""
+        """Draw negatives for samples at positions `[B]`: `[B, 1 + negatives]`, the own position first."""
         device, total = index.device, self.num_samples
         if index.is_meta:  # there is no generator on that device, and no value to draw
             self.draws += 1
@@ -93,26 +94,26 @@ class NegativeSampler(nn.Module):
         drawn[:, 0] = index
         drawn[:, 1:end] = torch.cat([order, order[:end]]).unfold(0, end - 1, 1)[starts.squeeze(1)]
         behind, places = self._mend(index, order, starts)
-        # all that is no mistake goes to the last column, which is cut off
+        # members of the class that are not in the row go to the last column, which is cut off
         return drawn.scatter_(1, places, order[behind].to(drawn.dtype))[:, :end]
 
     def _mend(self, index: Tensor, order: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
-        """Of each member of a sample's own class: what to put in its stead, and where, both `[B, C]`.
+        """For each member of a sample's own class: its replacement and its column in the row, both `[B, C]`.
 
-        That is a place in the order, and a column of the row: the last one + 1 for members that the row has not.
+        The replacement is a position in the order. The column is the last one + 1 for members that are not in the row.
         """
         device, total, length = index.device, self.num_samples, self.negatives
-        # among so many behind the row there are always enough of other classes
+        # this number of samples after the row's end always has enough of other classes
         count = torch.arange(self.largest_class, device=device)
         reserve = len(count)
         numbers = torch.arange(total, device=device, dtype=order.dtype)
         place = torch.empty_like(order).scatter_(0, order.long(), numbers)
         own = self.members[(self.begin[index].unsqueeze(1) + count).clamp_(max=total - 1)]
-        # how far behind the row's start a member stands; where the class has fewer members: at no place
+        # distance of a member from the row's start; if the class has fewer members, a distance that no row reaches
         at = (place[own.long()] - starts) % total
         at = torch.where(count < self.size[index].unsqueeze(1), at, total)
         within = at < length
-        # the reserve without the own class, closed up
+        # the reserve without the own class and without gaps
         of_reserve = torch.where((at >= length) & (at < length + reserve), at - length, reserve)
         usable = torch.ones(len(index), reserve + 1, dtype=torch.bool, device=device)
         usable = usable.scatter_(1, of_reserve, False)[:, :reserve]
@@ -123,16 +124,16 @@ class NegativeSampler(nn.Module):
         return (starts + behind) % total, torch.where(within, at + 1, length + 1)
 
     def get_extra_state(self) -> Tensor:
-        """How often it was called."""
+        """The number of calls."""
         return torch.tensor(self.draws)
 
     def set_extra_state(self, state: object) -> None:
-        """Go on from there."""
+        """Continue from this number of calls."""
         self.draws = int(cast("Tensor", state))
 
 
 def _as_classes(num_samples: int, labels: Tensor | None) -> Tensor:
-    # on the CPU even where the rest is built on the meta device: the sizes of the classes are wanted
+    # on the CPU even if the rest is built on the meta device, because the sizes of the classes are needed
     if labels is None:
         return torch.arange(num_samples, device="cpu")
     labels = labels.detach().cpu().long()

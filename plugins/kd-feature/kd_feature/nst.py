@@ -1,4 +1,4 @@
-"""NST: the student's channels select the places that the teacher's channels select, as two sets of channels."""
+"""NST: match the positions that the student's channels select, as a set, to those of the teacher's channels."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 def nst_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
     """The squared maximum mean discrepancy between both models' channels, the mean over the batch.
 
-    A channel is its map, flattened and divided by its L2 norm; the kernel of two channels is their product squared.
+    A channel is its map, flattened and divided by its L2 norm. The kernel of two channels is their squared product.
 
-    Both features are maps `[B, C, H, W]` that may differ in all but B; the larger grid is averaged down to the
-    other first. The gradient goes to the student only. The result is float32 for features of a narrower type, else
-    of the student's.
+    Both features are maps `[B, C, H, W]`; only B has to be equal. The larger grid is first averaged down to the other
+    one. The gradient goes to the student only. The result is float32 if the features have a narrower type, otherwise
+    it has the type of the student's features.
 
     Source: Huang and Wang, "Like What You Like: Knowledge Distill via Neuron Selectivity Transfer", 2017, with
     the polynomial kernel (d = 2, c = 0).
@@ -37,7 +37,7 @@ def nst_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
     with full_precision(student.device):
         if places**2 <= channels**2 + channels * others + others**2:
             # The mean of <a, b>^2 over channels a of A and b of B is the product of the tables A^T A / |A| and
-            # B^T B / |B| [places, places], so that the three means make the square of one difference.
+            # B^T B / |B| [places, places], so the three means are the square of one difference.
             difference = ours.mT @ ours / channels - theirs.mT @ theirs / others
             return difference.square().sum(dim=(1, 2)).mean()
         return _kernel(ours, ours) + _kernel(theirs, theirs) - 2 * _kernel(ours, theirs)
@@ -59,6 +59,6 @@ class NST(nn.Module):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """The loss term, weighted."""
+        """Return the loss term, weighted."""
         losses = [nst_loss(*pair) for pair in maps(self.pairs, student, teacher)]
         return {"nst": self.options.weight * torch.stack(losses).sum()}

@@ -1,4 +1,4 @@
-"""PKT: each sample's neighbours, as probabilities, are in the student as in the teacher."""
+"""PKT: match each sample's neighbours, as probabilities, to those in the teacher."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 if TYPE_CHECKING:
     from kd_feature.options import PKTOptions
 
-_EPS = 1e-7  # of the authors' code, beside norms and probabilities
+_EPS = 1e-7  # from the authors' code, added to norms and probabilities
 
 
 def pkt_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
-    """The mean over `[B, B]` of t * log(t / s), with t and s how likely a sample is another's neighbour.
+    """The mean over `[B, B]` of t * log(t / s), with t and s the probabilities that two samples are neighbours.
 
-    That is (1 + cosine similarity) / 2, divided by its sum over the samples, the sample itself included; 1e-7 stands
-    beside the norms and beside t and s in the logarithm.
+    A probability is (1 + cosine similarity) / 2, divided by its sum over the samples, including the sample itself. 1e-7
+    is added to the norms, and to t and s in the logarithm.
 
-    Both features are `[B, ...]` and may differ in all but B. The gradient goes to the student only. The result is
-    float32 for features of a narrower type, else of the student's.
+    Both features are `[B, ...]`; only B has to be equal. The gradient goes to the student only. The result is float32
+    if the features have a narrower type, otherwise it has the type of the student's features.
 
     Source: Passalis and Tefas, "Learning Deep Representations with Probabilistic Knowledge Transfer", ECCV 2018,
     with the cosine kernel, and the authors' code.
@@ -42,8 +42,8 @@ def _neighbours(features: Tensor) -> Tensor:
     flat = features.flatten(1)
     norms: Tensor = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
     unit = flat / (norms + _EPS)
-    # rounding can take a cosine below -1, and the logarithm with it
-    alike = (unit @ unit.T + 1).clamp(min=0)  # twice the kernel, which the sum takes out
+    # rounding can make a cosine less than -1, and then the logarithm is not defined
+    alike = (unit @ unit.T + 1).clamp(min=0)  # twice the kernel; dividing by the sum removes the factor
     return alike / alike.sum(dim=1, keepdim=True)
 
 
@@ -60,5 +60,5 @@ class PKT(nn.Module):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """The loss term, weighted."""
+        """Return the loss term, weighted."""
         return {"pkt": self.options.weight * pkt_loss(*embeddings(student, teacher))}

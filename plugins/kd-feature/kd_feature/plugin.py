@@ -10,12 +10,12 @@ PLUGIN_API = 1
 
 @hookimpl
 def kd_distillers() -> list[DistillerEntry]:
-    """The hint-based methods of RepDistiller that need no training stage of their own."""
+    """The hint-based methods of RepDistiller that need no separate training stage."""
     return [
         DistillerEntry(
             name="fitnet",
             kind="feature",
-            summary="Match the teacher's feature maps through a trained regressor.",
+            summary="Match the student's feature maps, after a trained regressor, to the teacher's.",
             target="kd_feature.fitnet:FitNet",
             options="kd_feature.options:FitNetOptions",
             paper=Paper(
@@ -26,7 +26,7 @@ def kd_distillers() -> list[DistillerEntry]:
         DistillerEntry(
             name="at",
             kind="feature",
-            summary="Attend to the places that the teacher attends to.",
+            summary="Match the positions that the teacher attends to.",
             target="kd_feature.at:AT",
             options="kd_feature.options:ATOptions",
             paper=Paper(
@@ -40,7 +40,7 @@ def kd_distillers() -> list[DistillerEntry]:
         DistillerEntry(
             name="nst",
             kind="feature",
-            summary="Match the places that channels select, by maximum mean discrepancy.",
+            summary="Match the positions that channels select, by maximum mean discrepancy.",
             target="kd_feature.nst:NST",
             options="kd_feature.options:NSTOptions",
             paper=Paper(
@@ -53,7 +53,7 @@ def kd_distillers() -> list[DistillerEntry]:
         DistillerEntry(
             name="vid",
             kind="feature",
-            summary="Maximise the information that the student's feature maps have of the teacher's.",
+            summary="Maximise the information of the student's feature maps about the teacher's.",
             target="kd_feature.vid:VID",
             options="kd_feature.options:VIDOptions",
             paper=Paper(
@@ -66,7 +66,7 @@ def kd_distillers() -> list[DistillerEntry]:
         DistillerEntry(
             name="sp",
             kind="relation",
-            summary="Keep which samples of the batch have similar feature maps.",
+            summary="Match the similarities between the feature maps of the samples in a batch.",
             target="kd_feature.sp:SP",
             options="kd_feature.options:SPOptions",
             paper=Paper(
@@ -79,7 +79,7 @@ def kd_distillers() -> list[DistillerEntry]:
         DistillerEntry(
             name="rkd",
             kind="relation",
-            summary="Keep the distances between samples and the angles between three of them.",
+            summary="Match the distances between two samples and the angles between three samples.",
             target="kd_feature.rkd:RKD",
             options="kd_feature.options:RKDOptions",
             paper=Paper(
@@ -90,7 +90,7 @@ def kd_distillers() -> list[DistillerEntry]:
         DistillerEntry(
             name="pkt",
             kind="relation",
-            summary="Keep how likely samples are each other's neighbours.",
+            summary="Match the probabilities that samples are neighbours of each other.",
             target="kd_feature.pkt:PKT",
             options="kd_feature.options:PKTOptions",
             paper=Paper(
@@ -116,7 +116,7 @@ def kd_distillers() -> list[DistillerEntry]:
         DistillerEntry(
             name="crd",
             kind="contrastive",
-            summary="Tell a sample's teacher embedding from those of other classes, by a memory of all samples.",
+            summary="Distinguish a sample's teacher embedding from those of other classes, by a memory of all samples.",
             target="kd_feature.crd:CRD",
             options="kd_feature.options:CRDOptions",
             paper=Paper(

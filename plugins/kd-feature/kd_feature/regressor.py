@@ -1,4 +1,4 @@
-"""What takes the student's feature map to the shape of the teacher's."""
+"""The layers that give the student's feature map the shape of the teacher's."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ if TYPE_CHECKING:
     from kdcore import StageInfo
 
 _LARGEST_FACTOR = (
-    4  # between grids, up to which one convolution takes the step; its weights grow with the square
+    4  # between grids: up to this factor one convolution changes the grid; its weights grow with the square
 )
 
 
 class Regressor(nn.Sequential):
     """A trained map from the student's stage to the teacher's: `[B, C, H, W]` to `[B, C', H', W']`.
 
-    The step between the grids, as in RepDistiller's `ConvReg`, which knows the factors 1/2, 1 and 2 and which this
-    extends: for equal grids a 1x1 convolution; for a student's grid that is 2, 3 or 4 times as high and as wide, a
-    strided convolution whose kernel covers it; where the teacher's is, a transposed one. Otherwise a 1x1 convolution,
-    and the map is resized: averaged where the teacher's grid is nowhere larger, else interpolated bilinearly.
+    It changes the grid as RepDistiller's `ConvReg`, which supports the factors 1/2, 1 and 2, and also supports other
+    factors. For equal grids it is a 1x1 convolution. If the student's grid is 2, 3 or 4 times as high and as wide, it
+    is a strided convolution whose kernel covers the stride; if the teacher's grid is, it is a transposed convolution.
+    Otherwise it is a 1x1 convolution, and the map is resized: averaged if the teacher's grid is not larger in height or
+    width, otherwise interpolated bilinearly.
 
     Args:
         student: shape of the student's stage.
@@ -39,7 +40,7 @@ class Regressor(nn.Sequential):
         ):
             resize = _Resize(teacher.grid)
             shrinks = student.grid[0] * student.grid[1] > teacher.grid[0] * teacher.grid[1]
-            # resizing and a 1x1 convolution commute: do the one first that leaves less to the other
+            # resizing and a 1x1 convolution commute: first do the one that makes the other cheaper
             layers = [resize, convolution] if shrinks else [convolution, resize]
         if nonlinear:
             layers += [nn.BatchNorm2d(teacher.channels), nn.ReLU()]
@@ -59,7 +60,7 @@ def _convolution(student: StageInfo, teacher: StageInfo) -> nn.Conv2d | nn.ConvT
 
 
 def _factor(large: tuple[int, int], small: tuple[int, int]) -> int | None:
-    """How many times as high and as wide, where that is one small whole number."""
+    """The ratio of the heights and of the widths, if both are the same small whole number; otherwise None."""
     factor = large[0] // small[0]
     exact = large == (factor * small[0], factor * small[1])
     return factor if exact and 1 <= factor <= _LARGEST_FACTOR else None

@@ -1,4 +1,4 @@
-"""RKD: distances between samples, and angles between three of them, are in the student as in the teacher."""
+"""RKD: match distances between two samples, and angles between three samples, to those in the teacher."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 if TYPE_CHECKING:
     from kd_feature.options import RKDOptions
 
-_EPS = 1e-12  # of the authors' code: the least squared distance
-_ROUNDING = 64  # a squared distance of so many units of rounding is that of two equal samples
-_AT_ONCE = 1 << 22  # angles that are kept for the backward pass; more are computed again in it
+_EPS = 1e-12  # from the authors' code: the smallest squared distance
+_ROUNDING = 64  # two samples are equal if their squared distance is at most this number of rounding units
+_AT_ONCE = 1 << 22  # number of angles that are kept for the backward pass; more are computed again there
 
 
 def rkd_distance_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
     """Smooth L1 between both tables of distances `[B, B]`, each divided by its mean; the mean over all B^2.
 
-    Both features are `[B, ...]` and may differ in all but B. The gradient goes to the student only; two equal
-    samples have distance 1e-6 and give none. A batch of one has loss 0. The result is float32 for features of a
-    narrower type, else of the student's.
+    Both features are `[B, ...]`; only B has to be equal. The gradient goes to the student only. Two equal samples
+    have distance 1e-6 and give no gradient. A batch of one has loss 0. The result is float32 if the features have a
+    narrower type, otherwise it has the type of the student's features.
 
     Source: Park et al., "Relational Knowledge Distillation", CVPR 2019, section 3.2, and
     the authors' code.
@@ -43,10 +43,10 @@ def rkd_distance_loss(student_features: Tensor, teacher_features: Tensor) -> Ten
 def rkd_angle_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
     """Smooth L1 between the cosines of the angles at each sample towards two others; the mean over all B^3.
 
-    Both features are `[B, ...]` and may differ in all but B. The gradient goes to the student only; between equal
-    samples there is no direction, and the cosine is 0. From the products of samples `[B, B]`: memory grows with
-    B^3 up to four million angles, with B^2 beyond, and not with the features. The result is float32 for features
-    of a narrower type, else of the student's.
+    Both features are `[B, ...]`; only B has to be equal. The gradient goes to the student only. Between equal samples
+    there is no direction, and the cosine is 0. The loss uses the products of samples `[B, B]`: memory grows with B^3
+    up to four million angles, then with B^2, and not with the size of the features. The result is float32 if the
+    features have a narrower type, otherwise it has the type of the student's features.
 
     Source: Park et al., "Relational Knowledge Distillation", CVPR 2019, section 3.2, and
     the authors' code.
@@ -73,7 +73,7 @@ def rkd_angle_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor
 
 
 class _Relations(NamedTuple):
-    """Of samples around their mean: products `[B, B]`, squared distances `[B, B]`, and which pairs are apart."""
+    """For samples minus their mean: products `[B, B]`, squared distances `[B, B]`, and which pairs are not equal."""
 
     products: Tensor
     squares: Tensor
@@ -83,7 +83,7 @@ class _Relations(NamedTuple):
 def _relations(features: Tensor) -> _Relations:
     flat = features.flatten(1)
     if flat.device.type != "mps":  # a device without float64
-        # a distance out of products is a small difference of large numbers
+        # a distance that is computed from products is a small difference of large numbers
         flat = flat.double()
     flat = flat - flat.detach().mean(dim=0)
     products = flat @ flat.T
@@ -95,7 +95,7 @@ def _relations(features: Tensor) -> _Relations:
 
 
 def _distances(relations: _Relations) -> Tensor:
-    """Distances over their mean, `[B, B]` with a diagonal of 0."""
+    """Distances divided by their mean, `[B, B]` with a diagonal of 0."""
     squares = torch.where(relations.apart, relations.squares, _EPS).clamp(min=_EPS)
     samples = len(squares)
     distances = squares.sqrt() * (1 - torch.eye(samples, dtype=squares.dtype, device=squares.device))
@@ -107,7 +107,7 @@ def _angle_loss(student: _Relations, teacher: _Relations, at: slice) -> Tensor:
 
 
 def _angles(relations: _Relations, at: slice) -> Tensor:
-    """Cosines `[A, B, B]` of the angles at some samples between the directions to two others."""
+    """Cosines `[A, B, B]` of the angles at A of the samples, between the directions to two others."""
     products, squares, apart = relations
     own = products.diagonal()[at].view(-1, 1, 1)
     here = products[at]
@@ -130,7 +130,7 @@ class RKD(nn.Module):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """Both loss terms, weighted; one of weight 0 is left out."""
+        """Return both loss terms, weighted, without those of weight 0."""
         options, pair = self.options, embeddings(student, teacher)
         terms = {}
         if options.distance_weight:

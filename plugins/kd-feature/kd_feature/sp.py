@@ -1,4 +1,4 @@
-"""SP: samples that are alike to the teacher are alike to the student."""
+"""SP: match the similarities between samples to those in the teacher."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def sp_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
 
     The similarity of two samples is the product of their flattened features; each row is divided by its L2 norm.
 
-    Both features are `[B, ...]` and may differ in all but B: maps of any two grids compare as they are. The gradient
-    goes to the student only. The result is float32 for features of a narrower type, else of the student's.
+    Both features are `[B, ...]`; only B has to be equal, so maps of any two grids can be compared. The gradient goes to
+    the student only. The result is float32 if the features have a narrower type, otherwise it has the type of the
+    student's features.
 
     Source: Tung and Mori, "Similarity-Preserving Knowledge Distillation", ICCV 2019.
 
@@ -51,6 +52,6 @@ class SP(nn.Module):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """The loss term, weighted."""
+        """Return the loss term, weighted."""
         losses = [sp_loss(*pair) for pair in maps(self.pairs, student, teacher)]
         return {"sp": self.options.weight * torch.stack(losses).sum()}

@@ -27,7 +27,7 @@ def stage_pairs(stages: tuple[StageChoice, ...]) -> tuple[StagePair, ...]:
 
 
 def needed(pairs: tuple[StagePair, ...], *, whole_batch: bool = False) -> Requires:
-    """What a distiller of these pairs needs."""
+    """The requirements of a distiller with these pairs."""
     return Requires(
         student_stages=tuple(dict.fromkeys(pair.student for pair in pairs)),
         teacher_stages=tuple(dict.fromkeys(pair.teacher for pair in pairs)),
@@ -39,7 +39,7 @@ def needed(pairs: tuple[StagePair, ...], *, whole_batch: bool = False) -> Requir
 def maps(
     pairs: tuple[StagePair, ...], student: ModelOutput, teacher: ModelOutput
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The maps `[B, C, H, W]` of each pair. Class and register tokens are left aside."""
+    """The maps `[B, C, H, W]` of each pair, without class and register tokens."""
     for pair in pairs:
         yield student.features[pair.student].map, teacher.features[pair.teacher].map
 
@@ -58,7 +58,7 @@ def teacher_of(setup: Setup) -> ModelInfo:
     """The teacher.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no teacher.
     """
     if setup.teacher is None:
         raise ValueError("it learns from a teacher, and there is none")

@@ -1,4 +1,4 @@
-"""What the losses share: checked arguments in a safe precision, and maps on one grid.
+"""Functions that the losses share: checked arguments in a safe precision, and maps on one grid.
 
 Nothing here reads a tensor's values, so a loss never waits for the device.
 """
@@ -15,15 +15,15 @@ from torch.nn import functional as F
 def prepare_features(
     student_features: Tensor, teacher_features: Tensor, *, dims: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Both features in the student's precision, float32 at least, the teacher's cut from its graph.
+    """Both features in the student's precision, float32 at least; those of the teacher are detached.
 
     Args:
         student_features: `[B, ...]`.
         teacher_features: `[B, ...]`.
-        dims: how many dimensions both must have; None: two or more.
+        dims: number of dimensions that both must have; None: two or more.
 
     Raises:
-        ValueError: they are not floating point, do not have these dimensions, or not the same B >= 1.
+        ValueError: they are not floating point, have another number of dimensions, or do not have the same B >= 1.
     """
     for name, features in (("student_features", student_features), ("teacher_features", teacher_features)):
         if not features.is_floating_point():
@@ -42,7 +42,7 @@ def prepare_features(
 
 
 def check_same_shape(student_features: Tensor, teacher_features: Tensor) -> None:
-    """Refuse features of two shapes.
+    """Refuse features of different shapes.
 
     Raises:
         ValueError: the shapes differ.
@@ -55,12 +55,12 @@ def check_same_shape(student_features: Tensor, teacher_features: Tensor) -> None
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """The values in float32 where their type is narrower, else as they are."""
+    """The values in float32 if their type is narrower, otherwise unchanged."""
     return values if torch.finfo(values.dtype).bits >= 32 else values.float()
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Within it autocast does not lower matrix products."""
+    """A context in which autocast does not lower the precision of matrix products."""
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
@@ -69,7 +69,7 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
 def on_one_grid(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Both maps `[B, C, H, W]` averaged down to the smaller height and the smaller width of the two.
 
-    RepDistiller's losses do this for square maps; equal grids stay as they are.
+    RepDistiller's losses do this for square maps. Equal grids do not change.
     """
     grid = (min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3]))
     return _pooled(student, grid), _pooled(teacher, grid)

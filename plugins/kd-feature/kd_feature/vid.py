@@ -1,4 +1,4 @@
-"""VID: the student's feature maps tell as much as possible of the teacher's: a Gaussian around a trained guess."""
+"""VID: maximise the student's information about the teacher's maps: a Gaussian around a trained prediction."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from kd_feature.options import VIDOptions
     from kdcore import Batch, ModelOutput, Progress, Setup
 
-_EPS = 1e-5  # of the authors' code: the least variance
+_EPS = 1e-5  # from the authors' code: the smallest variance
 
 
 def vid_loss(student_features: Tensor, teacher_features: Tensor, log_scale: Tensor) -> Tensor:
     """The negative log-likelihood of the teacher's maps, without its constant: the mean over all elements.
 
-    It is ((s - t)^2 / v + log v) / 2 with the variance v = softplus(log_scale) + 1e-5 of each teacher channel, and
-    s the guess that a regressor makes from the student's map. It can be below 0.
+    It is ((s - t)^2 / v + log v) / 2. v = softplus(log_scale) + 1e-5 is the variance of each teacher channel, and s is
+    the prediction that a regressor makes from the student's map. The loss can be below 0.
 
-    Both features are `[B, C, H, W]` of one shape, `log_scale` is `[C]`. The gradient goes to the student and to
-    `log_scale`. The result is float32 for features of a narrower type, else of the student's.
+    Both features are `[B, C, H, W]` with the same shape, `log_scale` is `[C]`. The gradient goes to the student and to
+    `log_scale`. The result is float32 if the features have a narrower type, otherwise it has the type of the student's
+    features.
 
     Source: Ahn et al., "Variational Information Distillation for Knowledge Transfer", CVPR 2019, and the
     authors' code.
@@ -41,16 +42,16 @@ def vid_loss(student_features: Tensor, teacher_features: Tensor, log_scale: Tens
             f"log_scale has shape {list(log_scale.shape)}; it must be [C], here [{student.shape[1]}]"
         )
     variance = (F.softplus(at_least_float32(log_scale)) + _EPS).to(student.dtype)
-    # a channel's mean first: then nothing else is of the maps' size
+    # first the mean of each channel: then nothing else has the size of the maps
     squares = (student - teacher).square().mean(dim=(0, 2, 3))
     return 0.5 * (squares / variance + variance.log()).mean()
 
 
 class VID(nn.Module):
-    """The distiller `vid`, with the loss term `vid`: `vid_loss` behind a regressor, summed over the stages.
+    """The distiller `vid`, with the loss term `vid`: `vid_loss` after a regressor, summed over the stages.
 
-    A regressor is three 1x1 convolutions without bias, with ReLU between them, all of the teacher's width. Maps on
-    two grids are averaged down to the smaller one first.
+    A regressor is three 1x1 convolutions without bias, with ReLU between them, all with the teacher's width. Maps on
+    two grids are first averaged down to the smaller one.
 
     Raises:
         ValueError: there is no teacher.
@@ -72,7 +73,7 @@ class VID(nn.Module):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """The loss term, weighted."""
+        """Return the loss term, weighted."""
         losses = []
         pairs = maps(self.pairs, student, teacher)
         for regressor, log_scale, pair in zip(self.regressors, self.log_scales, pairs, strict=True):

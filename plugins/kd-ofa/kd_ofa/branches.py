@@ -38,9 +38,9 @@ class SepConv(nn.Sequential):
 
 
 class ConvBranch(nn.Module):
-    """For convolutional students: halve the grid to the deepest stage's, average over it, classify.
+    """For convolutional students: halve the grid down to that of the deepest stage, average over it, classify.
 
-    Each halving doubles the channels, the last one makes them `width`. A stage that has the deepest grid
+    Each halving doubles the channels; the last one gives `width` channels. A stage that has the deepest grid
     gets a 1x1 convolution instead. Prefix tokens are not read.
     """
 
@@ -55,7 +55,7 @@ class ConvBranch(nn.Module):
         self.classifier = nn.Linear(width, num_classes)
 
     def forward(self, feature: FeatureMap) -> Tensor:
-        """A feature map -> logits `[B, K]`."""
+        """Compute logits `[B, K]` from a feature map."""
         features: Tensor = self.layers(feature.map).mean(dim=(2, 3))
         logits: Tensor = self.classifier(features)
         return logits
@@ -102,7 +102,7 @@ class Attention(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """ViT's block: attention and an MLP of four times the width, each behind a norm and beside a shortcut."""
+    """ViT's block: attention and an MLP of four times the width, each with a norm before it and a shortcut."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -121,8 +121,8 @@ class TransformerBlock(nn.Module):
 class TokenBranch(nn.Module):
     """For token students: merge patches, transformer blocks over all tokens, one vector, classify.
 
-    The vector is the first prefix token (the class token where there is one), without prefix tokens the
-    average over the patches. Patches and prefix tokens that no merging brings to `width` are projected to it.
+    The vector is the first prefix token (the class token if the student has one); without prefix tokens it is the
+    average over the patches. Patches and prefix tokens are projected to `width` unless merging does that.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class TokenBranch(nn.Module):
         self.classifier = nn.Linear(width, num_classes)
 
     def forward(self, feature: FeatureMap) -> Tensor:
-        """A feature map and its prefix tokens -> logits `[B, K]`."""
+        """Compute logits `[B, K]` from a feature map and its prefix tokens."""
         tokens: Tensor = self.merging(feature.map.permute(0, 2, 3, 1)).flatten(1, 2)
         if self.prefix_tokens:
             tokens = torch.cat([self.prefix(feature.prefix), tokens], dim=1)
@@ -154,7 +154,7 @@ class TokenBranch(nn.Module):
 
 
 def init_weights(module: nn.Module) -> None:
-    """The authors' initialisation, for `nn.Module.apply`; norms start as torch makes them, at 1 and 0."""
+    """The authors' initialisation, for `nn.Module.apply`; norms keep torch's initial values, 1 and 0."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     elif isinstance(module, nn.Linear):

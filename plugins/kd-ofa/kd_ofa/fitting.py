@@ -1,4 +1,4 @@
-"""Which branches a student gets: their kind, how often they halve its grid, how wide they are."""
+"""Which branches a student gets: their kind, how often they halve its grid, and their width."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def build_branches(options: OFAOptions, setup: Setup) -> list[nn.Module]:
 def branch_kind(name: str, stages: Sequence[StageInfo]) -> Literal["conv", "token"]:
     """The kind of branch that the authors give to such a student.
 
-    Token students show by class or register tokens, or by one grid at all stages. A hierarchical transformer
-    has neither, and shapes alone do not tell it from a convolutional network. Of these the authors treat Swin
-    as a token student, so the name decides for Swin, and CycleMLP and Hire-MLP as convolutional ones, which
-    is what any other pyramid is taken for.
+    Class or register tokens, or the same grid at all stages, mark a token student. A hierarchical transformer
+    has neither, and its shapes look like those of a convolutional network. The authors treat Swin as a token
+    student, so for Swin the name decides. They treat CycleMLP and Hire-MLP as convolutional students, and so
+    does this function for any other pyramid.
     """
     if any(info.prefix_tokens for info in stages):
         return "token"
@@ -74,9 +74,9 @@ def branch_kind(name: str, stages: Sequence[StageInfo]) -> Literal["conv", "toke
 
 
 def halvings(grid: Grid, deepest: Grid) -> int:
-    """How many halvings, each rounding up as a stride of 2 does, bring `grid` nearest to `deepest`.
+    """The number of halvings, each rounded up as with a stride of 2, that bring `grid` nearest to `deepest`.
 
-    Nearest by ratio, since networks also round down; at equal distance the fewer.
+    Nearest by ratio, because networks also round down; at equal distance the smaller number.
     """
 
     def distance(side: Grid) -> float:
@@ -91,7 +91,7 @@ def halvings(grid: Grid, deepest: Grid) -> int:
 
 
 def halvings_above(grid: Grid, least: int) -> int:
-    """How many halvings keep the side of a square with as many cells at `least` or more."""
+    """The number of halvings that keep the side of a square with the same number of cells at `least` or more."""
     side, count = math.isqrt(grid[0] * grid[1]), 0
     while side >= least * 2 ** (count + 1):
         count += 1
@@ -99,7 +99,7 @@ def halvings_above(grid: Grid, least: int) -> int:
 
 
 def _network_stages(student: ModelInfo, stages: Sequence[Stage]) -> tuple[StageInfo, ...]:
-    """Stages 1..4 where the branches are at such; else the branches' own, since there may be no others."""
+    """Stages 1..4 if the branches are at these; otherwise the stages of the branches, as there may be no others."""
     if all(isinstance(stage, int) for stage in stages):
         return student.stages
     return tuple(student.stage(stage) for stage in stages)

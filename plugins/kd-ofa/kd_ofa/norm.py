@@ -1,4 +1,4 @@
-"""Batch norm over the whole batch: one that is spread over processes, or has one value per channel, too."""
+"""Batch norm over the whole batch, also if several processes share it or if it has one value per channel."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch.nn import functional as F
 class WholeBatchNorm2d(nn.BatchNorm2d):
     """Batch norm whose training statistics are those of the batch over all processes.
 
-    So a run of several processes trains like one. torch's `SyncBatchNorm` does the same, on GPUs only. In one
-    process this is torch's batch norm, but for a single value per channel (one image on a 1x1 grid): there
-    torch raises, because the value less its mean is always 0; here the running statistics normalise it, as in
-    evaluation, and stay as they are. Otherwise the last batch of an epoch could end a run.
+    So a run with several processes trains like one. torch's `SyncBatchNorm` does the same, but only on GPUs. In
+    one process this is torch's batch norm, except for a single value per channel (one image on a 1x1 grid).
+    There torch raises, because the value minus its mean is always 0. Here the running statistics normalise it,
+    as in evaluation, and do not change. Otherwise the last batch of an epoch could end a run.
     """
 
     def forward(self, input: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""OFA-KD: stages of the student predict classes, and every prediction learns from the teacher's logits."""
+"""OFA-KD: stages of the student predict classes; every prediction learns from the teacher's logits."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def ofa_loss(
 ) -> Tensor:
     """The loss -sum_i ((pt_i + [i = y])^eps - [i = y]) * log ps_i, the mean over the batch.
 
-    With p = softmax(logits/T) and the target class y. For eps 1 it is the cross-entropy with the teacher's
-    probabilities; a larger eps gives the target class more weight where the teacher is sure of it, and the
-    other classes less. It is no divergence: at student = teacher it is not 0. There is no factor T^2.
+    p = softmax(logits/T), and y is the target class. For eps 1 it is the cross-entropy with the teacher's
+    probabilities. With a larger eps the target class gets more weight if the teacher is confident, and the
+    other classes get less. It is not a divergence: at student = teacher it is not 0. There is no factor T^2.
 
-    Both logits are `[B, K]`. The target is class indices `[B]`, or probabilities `[B, K]`, of which the most
-    probable class is taken, as in the authors' code. The gradient goes to the student only. The result is
-    float32 for logits of a narrower type, else of the student's.
+    Both logits are `[B, K]`. The target is class indices `[B]`, or probabilities `[B, K]`, whose most probable
+    class is used, as in the authors' code. The gradient goes to the student only. The result is float32 if the
+    logits have a narrower type, otherwise it has the type of the student's logits.
 
     Source: Hao et al., "One-for-All: Bridge the Gap Between Heterogeneous Architectures in Knowledge
     Distillation", NeurIPS 2023, and the authors' `distillers/ofa.py`, where the exponent is on all classes.
@@ -43,7 +43,7 @@ def ofa_loss(
     student = student_logits if torch.finfo(student_logits.dtype).bits >= 32 else student_logits.float()
     log_student = F.log_softmax(student / temperature, dim=1)
     log_teacher = F.log_softmax(teacher_logits.detach().to(student.dtype) / temperature, dim=1)
-    # (1 + p)^eps - 1 written so that it keeps its digits where p is small
+    # (1 + p)^eps - 1 in a form that keeps its digits if p is small
     at_target = torch.expm1(eps * torch.log1p(log_teacher.gather(1, index).exp()))
     factors = (eps * log_teacher).exp().scatter(1, index, at_target)
     return -(factors * log_student).sum(dim=1).mean()
@@ -64,7 +64,7 @@ class OFA(nn.Module):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """All loss terms, weighted."""
+        """Return all loss terms, weighted."""
         target = batch.target
         if target is None:
             raise ValueError("ofa reads the ground truth, and this batch has no target")

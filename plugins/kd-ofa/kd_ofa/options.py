@@ -14,19 +14,19 @@ from kdcore.protocols import STAGES
 class OFAOptions(DistillerOptions):
     """OFA-KD (Hao et al., NeurIPS 2023), defaults of the authors' code."""
 
-    weight: float = Field(default=1.0, ge=0, description="Factor over all loss terms.")
+    weight: float = Field(default=1.0, ge=0, description="Factor of all loss terms.")
     logits_weight: float = Field(
         default=1.0, ge=0, description="Factor of the term of the student's own logits."
     )
     stage_weight: float = Field(
         default=1.0,
         ge=0,
-        description="Factor of each stage's term. The authors' runs on CIFAR-100 have 0.1.",
+        description="Factor of each stage's term. The authors' runs on CIFAR-100 use 0.1.",
     )
     eps: float | tuple[float, ...] = Field(
         default=1.0,
-        description="How much more the target class counts where the teacher is sure of it: one number above "
-        "0 for all terms, or a list with one for each of 'stages' and, last, one for the logits. "
+        description="A larger value gives the target class more weight if the teacher is confident. One number "
+        "above 0 for all terms, or a list with one for each of 'stages' and, last, one for the logits. "
         "ImageNet, DeiT-T to ResNet-18: 1.5.",
     )
     temperature: float = Field(
@@ -37,24 +37,24 @@ class OFAOptions(DistillerOptions):
     stages: tuple[Stage, ...] = Field(
         default=STAGES,
         description="Stages of the student that get a branch: 1 to 4, or module paths from shallow to deep. "
-        "None: the term of the logits alone.",
+        "Empty: only the term of the logits.",
     )
     branch: Literal["auto", "conv", "token"] = Field(
         default="auto",
         description="Kind of the branches. 'auto': 'token' for a student with class or register tokens, with "
-        "one grid at all stages, or whose name has 'swin'; else 'conv'.",
+        "one grid at all stages, or with 'swin' in its name; otherwise 'conv'.",
     )
     token_grid: int = Field(
         default=7,
         ge=1,
-        description="For a token student of one grid: how small, in patches along a side, halving may make "
-        "it. A student with several grids is halved to its own deepest one.",
+        description="For a token student with one grid: the smallest number of patches along a side after "
+        "halving. The grids of other token students are halved down to their deepest grid.",
     )
     width: int | None = Field(
         default=None,
         ge=1,
-        description="Features in front of a branch's classifier; null: the width of the student's embedding, "
-        "or for convolutional branches of the teacher's where that is larger.",
+        description="Features before a branch's classifier; null: the width of the student's embedding, or, "
+        "for convolutional branches, that of the teacher's embedding if it is larger.",
     )
 
     @field_validator("eps", mode="before")
@@ -67,10 +67,10 @@ class OFAOptions(DistillerOptions):
     @classmethod
     def _different_stages(cls, value: Any) -> Any:
         if not isinstance(value, list | tuple):
-            raise ValueError("a list of stages is wanted, such as [1, 2, 3, 4]")
+            raise ValueError("must be a list of stages, such as [1, 2, 3, 4]")
         for stage in value:
             if isinstance(stage, bool) or not (stage in STAGES or (isinstance(stage, str) and stage)):
-                raise ValueError(f"{stage!r} is no stage; a stage is 1, 2, 3, 4 or a module path")
+                raise ValueError(f"{stage!r} is not a stage; a stage is 1, 2, 3, 4 or a module path")
         if len(set(value)) < len(value):
             raise ValueError("a stage is named twice")
         return value
@@ -98,5 +98,5 @@ def _positive(value: Any) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not 0 < number < math.inf:
-        raise ValueError(f"{value!r} is no number above 0; eps is one, or a list of them")
+        raise ValueError(f"{value!r} is not a number above 0; eps must be such a number, or a list of them")
     return number

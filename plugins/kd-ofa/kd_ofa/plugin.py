@@ -9,7 +9,7 @@ PLUGIN_API = 1
 
 @hookimpl
 def kd_distillers() -> list[DistillerEntry]:
-    """OFA-KD, beside a task loss of weight 1 as in its authors' code."""
+    """OFA-KD, with a task loss of weight 1 as in its authors' code."""
     return [
         DistillerEntry(
             name="ofa",

@@ -1,1 +1,1 @@
-"""Feature adapters per architecture: the stages that the methods' papers take, by one name for each family."""
+"""Feature adapters per architecture: the stages that the papers of the methods use, with one name per family."""

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class ConvNeXtAdapter(TimmAdapter):
-    """Stage i is the output of `stages.{i-1}`, in front of the norm that the head begins with.
+    """Stage i is the output of `stages.{i-1}`, before the first norm of the head.
 
-    So in OFA-KD's code. Its values are of both signs.
+    OFA-KD's code has the same stages. The values have both signs.
     """
 
     def indices(self, model: nn.Module) -> tuple[int, int, int, int]:
-        """The stem gives no map."""
+        """All four maps; the stem has no map."""
         return 0, 1, 2, 3

@@ -9,31 +9,31 @@ from kdcore import AdapterEntry
 ADAPTERS: Final = (
     AdapterEntry(
         name="convnext",
-        summary="ConvNeXt and ConvNeXt V2: each stage's output, in front of the final norm.",
+        summary="ConvNeXt and ConvNeXt V2: each stage's output, before the final norm.",
         target="kd_feature.adapters.convnext:ConvNeXtAdapter",
         models=("timm.models.convnext:ConvNeXt",),
     ),
     AdapterEntry(
         name="mixer",
-        summary="MLP-Mixer, ResMLP and gMLP: blocks 2, 4, 10 and 12 of 12, and in proportion.",
+        summary="MLP-Mixer, ResMLP and gMLP: blocks 2, 4, 10 and 12 of 12; in proportion for other depths.",
         target="kd_feature.adapters.mixer:MixerAdapter",
         models=("timm.models.mlp_mixer:MlpMixer",),
     ),
     AdapterEntry(
         name="mobilenetv2",
-        summary="MobileNetV2, EfficientNet and their kin: stage 4 after the last 1x1 convolution.",
+        summary="MobileNetV2, EfficientNet and similar models: stage 4 after the last 1x1 convolution.",
         target="kd_feature.adapters.mobilenetv2:MobileNetV2Adapter",
         models=("timm.models.efficientnet:EfficientNet",),
     ),
     AdapterEntry(
         name="resnet",
-        summary="ResNet, ResNeXt, SE-ResNet and their kin: layer1 to layer4, after the ReLU.",
+        summary="ResNet, ResNeXt, SE-ResNet and similar models: layer1 to layer4, after the ReLU.",
         target="kd_feature.adapters.resnet:ResNetAdapter",
         models=("timm.models.resnet:ResNet",),
     ),
     AdapterEntry(
         name="swin",
-        summary="Swin and Swin V2: each stage's output, in front of the next one's patch merging.",
+        summary="Swin and Swin V2: each stage's output, before the next patch merging.",
         target="kd_feature.adapters.swin:SwinAdapter",
         models=(
             "timm.models.swin_transformer:SwinTransformer",
@@ -42,7 +42,7 @@ ADAPTERS: Final = (
     ),
     AdapterEntry(
         name="vit",
-        summary="ViT and DeiT: blocks 2, 4, 10 and 12 of 12, and in proportion; all leading tokens as prefix.",
+        summary="ViT and DeiT: blocks 2, 4, 10 and 12 of 12, in proportion for other depths; leading tokens as prefix.",
         target="kd_feature.adapters.vit:ViTAdapter",
         models=(
             "timm.models.vision_transformer:VisionTransformer",

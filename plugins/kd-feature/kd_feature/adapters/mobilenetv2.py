@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 class MobileNetV2Adapter(TimmAdapter):
-    """Stages 1 to 3 end the levels of stride 4, 8 and 16; stage 4 comes after the last 1x1 convolution.
+    """Stages 1 to 3 are the last blocks of stride 4, 8 and 16; stage 4 comes after the last 1x1 convolution.
 
     MobileNetV2: `blocks.1`, `blocks.2`, `blocks.4`, and 1280 channels after `conv_head` and `bn2` with its
-    activation. So in OFA-KD's code, which has MobileNetV2 only; its kin follow. RepDistiller's last map is
-    the one in front of that convolution, `blocks.6` with 320 channels. A network without `conv_head`
-    (MobileNetV1) has its last block there.
+    activation. OFA-KD's code has the same stages, for MobileNetV2 only; similar models use the same rule.
+    RepDistiller's last map is the one before that convolution, `blocks.6` with 320 channels. In a network without
+    `conv_head` (MobileNetV1), stage 4 is the last block.
     """
 
     def backbone(
         self, model: nn.Module, images: Tensor, stages: Sequence[Stage]
     ) -> tuple[Any, dict[Stage, FeatureMap]]:
-        """Here the final features, `[B, C, H, W]`, are stage 4."""
+        """The features, with the final ones, `[B, C, H, W]`, as stage 4."""
         final, features = super().backbone(model, images, stages)
         if 4 in features:
             features[4] = FeatureMap(final)

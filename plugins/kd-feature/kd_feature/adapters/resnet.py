@@ -1,4 +1,4 @@
-"""ResNet and what is built like it."""
+"""ResNet and models with the same structure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class ResNetAdapter(TimmAdapter):
-    """Stage i is the output of `layer{i}`, its last ReLU included; the stem is none.
+    """Stage i is the output of `layer{i}`, including its last ReLU; the stem is not a stage.
 
-    So in RepDistiller (`feat[1:-1]`) and in OFA-KD's code. Dilated networks (`output_stride`) and stride-1
-    stems change the grids, not the stages.
+    RepDistiller (`feat[1:-1]`) and OFA-KD's code have the same stages. Dilated networks (`output_stride`) and
+    stride-1 stems change the grids, not the stages.
     """
 
     def indices(self, model: nn.Module) -> tuple[int, int, int, int]:
-        """Map 0 is the stem's."""
+        """All maps except map 0, which is that of the stem."""
         return 1, 2, 3, 4

@@ -6,8 +6,8 @@ from kdcore import TimmAdapter
 
 
 class SwinAdapter(TimmAdapter):
-    """Stage i is the output of `layers.{i-1}`, turned to `[B, C, H, W]`, in front of the final norm.
+    """Stage i is the output of `layers.{i-1}`, transposed to `[B, C, H, W]`, before the final norm.
 
-    So in OFA-KD's code, which takes the last block of each level, in front of the patch merging: timm puts
-    the merging first in the next level. These are the generic adapter's stages too. There is no class token.
+    OFA-KD's code has the same stages: the last block of each level, before the patch merging. In timm the merging is
+    the first part of the next level. The generic adapter has the same stages. There is no class token.
     """

@@ -1,4 +1,4 @@
-"""ViT and DeiT, the distilled DeiT included."""
+"""ViT and DeiT, including the distilled DeiT."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kdcore import TimmAdapter
 class ViTAdapter(TimmAdapter):
     """Stages are the outputs of blocks 2, 4, 10 and 12 of 12 (`blocks.1`, `blocks.3`, ...), unnormalised.
 
-    So in OFA-KD's code; other depths in proportion, 24 blocks: 4, 8, 20, 24. The map has the patches, the
-    prefix all tokens in front of them: class, distillation, registers. These are the generic adapter's
-    stages too. With a distilled DeiT's two classifiers the embedding is the class token, which enters the first.
+    OFA-KD's code has the same stages. Other depths are in proportion; 24 blocks: 4, 8, 20, 24. The map has the patches.
+    The prefix has all tokens before them: class, distillation, registers. The generic adapter has the same stages. A
+    distilled DeiT has two classifiers; its embedding is the class token, which is the input of the first one.
     """

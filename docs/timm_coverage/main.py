@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: the cores)"
     )
-    parser.add_argument("--page", action="store_true", help="only write coverage.md anew from coverage.json")
+    parser.add_argument("--page", action="store_true", help="only write coverage.md again from coverage.json")
     parser.add_argument("--output", type=Path, default=DOCS, metavar="DIR", help="instead of docs/")
     parser.add_argument(
         "--paths", action="store_true", help="only try every module path of these classes as a stage"
@@ -89,7 +89,7 @@ def versions() -> dict[str, str]:
 
 
 def run(data: Data, names: Sequence[str], jobs: int, part: Path) -> Data:
-    """The data with these models tried anew. What is done is kept in the file `part` until all is done."""
+    """The data after these models were tried again. The file `part` keeps the results until all models are done."""
     done = _resume(part, {"versions": data["versions"], "names": list(names)})
     _complete("models", check_shapes, names, jobs, done["models"], part)
     models = {**data["models"], **done["models"]}
@@ -106,7 +106,7 @@ def run(data: Data, names: Sequence[str], jobs: int, part: Path) -> Data:
 
 
 def _resume(part: Path, key: Data) -> dict[str, Data]:
-    """What an interrupted run of the same has done; otherwise `part` begins anew."""
+    """The results of an interrupted run of the same models; otherwise `part` starts over."""
     done: dict[str, Data] = {"models": {}, "classes": {}}
     lines = part.read_text("utf-8").splitlines(keepends=True) if part.exists() else []
     first = f"{json.dumps(key)}\n"
@@ -153,7 +153,7 @@ def _prepare() -> None:
 
 
 def load(path: Path) -> Data:
-    """The data of an earlier run; empty where there is none."""
+    """The data of an earlier run; empty if there was none."""
     return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 

@@ -20,13 +20,13 @@ _TEXT: Final = """\
 
 # Which models work
 
-Every model of `timm.list_models()` as student of a convolutional teacher ({conv}) and of a transformer ({token}),
-with {methods} in one `kdcore.Distillation`, each model at the input size that timm gives it, the teachers at
-224 px. {classifiers} of the {count} models are classifiers.
+Each model of `timm.list_models()` was tried as the student of a convolutional teacher ({conv}) and of a
+transformer ({token}), with {methods} in one `kdcore.Distillation`. Each model has the input size that timm gives it;
+the teachers have 224 px. {classifiers} of the {count} models are classifiers.
 
 ```bash
-{command}                    # all again; goes on where an interrupted run ended
-{command} --models 'swin*'   # some again, the others' results stay
+{command}                    # all models again; continues an interrupted run
+{command} --models 'swin*'   # some models again; the results of the others stay
 {command} --help
 ```
 
@@ -34,22 +34,23 @@ Made with {versions}. [coverage.json](coverage.json) has a record for each model
 
 ## Totals
 
-**Shapes**: all models, on the meta device. Heads are built, one step in training mode gives logits `[{batch}, K]`
-and scalar loss terms, and there is a path from the loss to the student's parameters.
+**Shapes**: all models, on the meta device. The check builds the heads. One step in training mode gives logits
+`[{batch}, K]` and scalar loss terms, and there is a path from the loss to the student's parameters.
 
 {shapes}
 
 **Numbers**: the smallest classifier of each of the {classes} classes, on the CPU, {batch} random images, dropout
-{drop} and drop path {drop_path} where the constructor takes it. Norms, biases, layer scales and whatever else starts
-at one value were made unequal first, so that no zero hides a mistake. *Equal* is bit-equal to `model(images)`; in
-training mode under one seed, with dropout. *Reached* has a gradient after the backward pass of all methods together.
+{drop} and drop path {drop_path} if the constructor has these arguments. Norms, biases, layer scales and other
+parameters with equal initial values were first set to unequal values, so that no zero hides a mistake. *Equal* means
+bit-equal to `model(images)`; in training mode with the same seed and with dropout. *Reached* means that the parameter
+has a gradient after the backward pass of all methods together.
 
 {numbers}
 
 ## Classes
 
-A method's column has {yes} where it works for all models of the class with both teachers, and for the smallest with
-numbers too; else how many work.
+A method's column has {yes} if it works for all models of the class with both teachers, and also with numbers for the
+smallest one. Otherwise it shows how many models work.
 
 {table}
 
@@ -137,7 +138,7 @@ def _classes(tried: Mapping[str, Record], classes: Mapping[str, Record]) -> list
 
 def _exceptions(models: Mapping[str, Record], classes: Mapping[str, Record]) -> Iterator[str]:
     yield from _grouped(
-        "No classifier, so nothing to distill",
+        "Models without a classifier, which were not tried",
         {f"`{name}`": record["excluded"] for name, record in models.items() if "excluded" in record},
     )
     failures = {
@@ -152,7 +153,7 @@ def _exceptions(models: Mapping[str, Record], classes: Mapping[str, Record]) -> 
         {f"`{name}`": _built(record) for name, record in models.items() if "options" in record},
     )
     yield from _grouped(
-        "\\* Made smaller for the check with numbers: images of so many pixels and other options",
+        "\\* Made smaller for the check with numbers: image size and other options",
         {f"`{record['model']}`": _built(record) for record in classes.values() if "options" in record},
     )
     for title, records in (

@@ -92,7 +92,7 @@ def step(module: Distillation, images: Tensor) -> DistillationOutput:
     """One forward pass, with targets and positions in the training set.
 
     Raises:
-        ValueError: the logits are not `[B, K]`, or a loss term is no scalar.
+        ValueError: the logits are not `[B, K]`, or a loss term is not a scalar.
     """
     target = torch.arange(BATCH, device=images.device)
     out = module(images, target, index=target + 5)
@@ -100,12 +100,12 @@ def step(module: Distillation, images: Tensor) -> DistillationOutput:
         raise ValueError(f"logits of shape {list(out.logits.shape)}")
     for name, value in {"loss": out.loss, **out.terms}.items():
         if value.dim():
-            raise ValueError(f"{name} is no scalar but of shape {list(value.shape)}")
+            raise ValueError(f"{name} has shape {list(value.shape)}; it must be a scalar")
     return out
 
 
 def attempt(methods: Sequence[str], run: Callable[[Sequence[str]], Any]) -> Outcome:
-    """`run` with all methods; where that fails, each alone tells the reason, and the others run together."""
+    """`run` with all methods. If that fails, run each alone to find the reasons, and the working ones together."""
     try:
         return Outcome(run(methods), {})
     except Exception as error:

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
-# models that read a tensor's value in their forward pass, which a meta tensor has not, and what makes them small
+# models that read a tensor's value in their forward pass (a meta tensor has no values), and options for small ones
 ON_CPU: Final = {"gemma4_vit_*": Smaller(96, {"img_size": 96})}
 
 
 def check_shapes(name: str) -> Record:
     """The record of one model.
 
-    - `class`, `parameters`, `image_size`; `options` where it is run on the CPU instead of the meta device
+    - `class`, `parameters`, `image_size`; `options` if it runs on the CPU instead of the meta device
     - `excluded`: why nothing can be distilled into it
     - `failures`: {method: {teacher: reason}}, without those that work
     - `unreached`: parameters to which the loss of all methods has no path

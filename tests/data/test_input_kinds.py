@@ -178,7 +178,7 @@ CONTENT = [
 
 @pytest.mark.parametrize(("number", "content"), list(enumerate(CONTENT)))
 def test_files_that_are_no_images(put, number, content):
-    section = PAGE.read_text("utf-8").partition("\n## Files that are no images\n")[2].partition("\n## ")[0]
+    section = PAGE.read_text("utf-8").partition("\n## Files that are not images\n")[2].partition("\n## ")[0]
     told = re.findall(r"^\| .* \| `(.*)` \|$", section, re.MULTILINE)
     assert len(told) == len(CONTENT) + 1  # and the link to nothing, which `test_broken` has
     with pytest.raises(Unreadable, match=re.escape(told[number])) as caught:

@@ -21,7 +21,7 @@ class CifarAdapter:
         """Stages 1 to 4 at this input size `(height, width)`.
 
         Raises:
-            UserError: the model is none of this plugin's.
+            UserError: the model is not one of this plugin.
         """
         network = _known(model)
         channels = network.stage_channels
@@ -32,7 +32,7 @@ class CifarAdapter:
     def forward(
         self, model: nn.Module, images: Tensor, stages: Sequence[Stage], embedding: bool
     ) -> ModelOutput:
-        """One pass; raises UserError where the model is none of this plugin's."""
+        """One pass; raises UserError if the model is not one of this plugin."""
         network = _known(model)
         maps = network.maps(images)
         vector = network.embed(maps[3])
@@ -47,7 +47,7 @@ def _known(model: nn.Module) -> Network:
     if not isinstance(model, Network):
         raise UserError(
             Problem(
-                "", f"{type(model).__name__} is no network of kd-cifar-models", hint="leave out 'adapter'"
+                "", f"{type(model).__name__} is not a network of kd-cifar-models", hint="leave out 'adapter'"
             )
         )
     return model

@@ -76,7 +76,7 @@ class MobileNetV2(Network):
 
 
 class InvertedResidual(nn.Module):
-    """Expanding 1x1, depthwise 3x3 and linear 1x1 convolution, beside the identity where the shape stays."""
+    """Expanding 1x1, depthwise 3x3 and linear 1x1 convolution, plus the identity if the shape does not change."""
 
     def __init__(self, in_channels: int, channels: int, expansion: int, stride: int) -> None:
         super().__init__()

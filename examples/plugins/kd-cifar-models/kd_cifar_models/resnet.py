@@ -68,7 +68,7 @@ class ResNet(Network):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut. The sum is a module, so that its path gives the map before the ReLU."""
+    """Two 3x3 convolutions and a shortcut. The sum is a module, so its module path gives the map before the ReLU."""
 
     def __init__(self, in_channels: int, channels: int, stride: int, shortcut: Shortcut) -> None:
         super().__init__()

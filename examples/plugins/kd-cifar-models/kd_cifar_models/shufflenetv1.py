@@ -52,7 +52,7 @@ class ShuffleNetV1(Network):
 class Bottleneck(nn.Module):
     """Grouped 1x1, depthwise 3x3 and grouped 1x1 convolution, the channels shuffled between.
 
-    With stride 2 its output stands beside the averaged input, else it is added to it.
+    With stride 2 the output is concatenated with the averaged input; otherwise it is added to the input.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:

@@ -79,7 +79,7 @@ class BasicBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Halves the grid: a depthwise 3x3 and a 1x1 convolution beside 1x1, depthwise 3x3 and 1x1."""
+    """Halves the grid with two branches: depthwise 3x3 and 1x1; and 1x1, depthwise 3x3 and 1x1 convolutions."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()

@@ -74,10 +74,10 @@ class Group(nn.Module):
 
 
 class PreActBlock(nn.Module):
-    """Two 3x3 convolutions, each behind batch norm and ReLU, beside a shortcut.
+    """Two 3x3 convolutions, each after batch norm and ReLU, and a shortcut.
 
-    Where the number of channels changes, the shortcut is a 1x1 convolution behind the first ReLU; else it is the
-    identity in front of it.
+    If the number of channels changes, the shortcut is a 1x1 convolution after the first ReLU; otherwise it is the
+    identity before it.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:

@@ -87,5 +87,5 @@ def test_the_sum_of_a_block_is_its_map_before_the_relu(build, images):
 
 
 def test_other_models_are_refused():
-    with pytest.raises(UserError, match="Linear is no network of kd-cifar-models"):
+    with pytest.raises(UserError, match="Linear is not a network of kd-cifar-models"):
         CifarAdapter().stages(torch.nn.Linear(1, 1), (32, 32))

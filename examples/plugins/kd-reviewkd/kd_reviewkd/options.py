@@ -40,5 +40,5 @@ class ReviewKDOptions(DistillerOptions):
         "authors' ImageNet runs: 512 for ResNet-18, 256 for MobileNet.",
     )
     warmup_epochs: int = Field(
-        default=20, ge=0, description="The loss grows evenly over so many epochs; 0: no warm-up."
+        default=20, ge=0, description="Number of epochs over which the loss grows evenly; 0: no warm-up."
     )

@@ -15,7 +15,7 @@ from kd_reviewkd.fusion import Fusion
 if TYPE_CHECKING:
     from kd_reviewkd.options import ReviewKDOptions
 
-_LEVELS = (4, 2, 1)  # grids to which the maps are averaged, beside their own
+_LEVELS = (4, 2, 1)  # grids to which the maps are averaged, in addition to their own
 _MOST_CHANNELS = 512
 
 Shape = tuple[int, tuple[int, int]]

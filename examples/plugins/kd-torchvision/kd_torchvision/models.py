@@ -17,7 +17,7 @@ _IMAGENET: Final = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _AUXILIARY: Final = (
     "googlenet",
     "inception_v3",
-)  # with a second classifier, whose logits would come beside the first's
+)  # with an auxiliary classifier, which would return additional logits
 
 
 class Classifier(nn.Module):

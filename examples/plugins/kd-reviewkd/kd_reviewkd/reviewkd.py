@@ -28,8 +28,8 @@ def hcl_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
     The grids are the map's own, with factor 1, and those of 4x4, 2x2 and 1x1 that are smaller in both directions, with
     factors 1/2, 1/4 and 1/8, in turn. The sum is divided by that of the factors.
 
-    Both features are maps of one shape `[B, C, H, W]`. The gradient goes to the student only. The result is float32
-    for features of a narrower type, else of the student's.
+    Both features are maps with the same shape `[B, C, H, W]`. The gradient goes to the student only. The result is
+    float32 if the features have a narrower type, otherwise it has the type of the student's features.
 
     Source: Chen et al., "Distilling Knowledge via Knowledge Review", CVPR 2021, section 3.3; the factors are those of
     the authors' function `hcl`.

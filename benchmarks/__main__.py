@@ -86,7 +86,7 @@ def _in_child(name: str, arguments: argparse.Namespace) -> dict[str, Any] | None
 def _environment() -> dict[str, Any]:
     from benchmarks.device import device
     from kdcore.plugins import get_plugins
-    from kdcore.results.environment import environment
+    from kdcore.run.environment import environment
 
     return {**environment(get_plugins(), device(), 1, Path(__file__).parent), "cpus": os.cpu_count()}
 

@@ -38,7 +38,7 @@ def contenders(spec: dict[str, Any], augmentations: int) -> dict[str, dict[str, 
 
 def processor_time() -> list[float]:
     """Seconds of processor time that the training steps of the runs take from here on: one number, added up."""
-    from kdcore.engine.loop import Training
+    from kdcore.run.loop import Training
 
     spent: list[float] = []
     train = Training._train_epoch
@@ -55,7 +55,7 @@ def processor_time() -> list[float]:
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
     """Seconds per image of each contender, a list entry per round."""
     from kdcore import run
-    from kdcore.engine.fill_cache import cache_teacher
+    from kdcore.run.fill_cache import cache_teacher
 
     narrow = {"options": {"channels": [width * arguments.width // 64 for width in (64, 128, 256, 512)]}}
     spec = {

@@ -61,8 +61,8 @@ class Phase:
 
 def watch(phase: Phase) -> None:
     """Let a run of this process say what it is at."""
-    from kdcore.engine.checkpoint import Checkpoints
-    from kdcore.engine.loop import Training
+    from kdcore.run.loop import Training
+    from kdcore.rundir.checkpoints import Checkpoints
 
     def told(function: Callable[..., Any], number: int) -> Callable[..., Any]:
         def wrapper(*arguments: Any, **options: Any) -> Any:
@@ -85,7 +85,7 @@ def watch(phase: Phase) -> None:
 
 def forget(part: str) -> None:
     """Leave a part of the state out when a run goes on."""
-    from kdcore.engine.loop import Training
+    from kdcore.run.loop import Training
 
     load = Training.load
 
@@ -160,7 +160,7 @@ def differences(one: Path, other: Path) -> list[str]:
     import torch
     from safetensors.torch import load_file
 
-    from kdcore.engine.checkpoint import Checkpoints
+    from kdcore.rundir.checkpoints import Checkpoints
 
     def flat(value: Any, place: str = "") -> dict[str, Any]:
         if isinstance(value, dict | list | tuple):
@@ -208,9 +208,9 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)  # a forked process cannot use its parent's
-    import kdcore.engine.api
-    import kdcore.engine.preflight
-    import kdcore.engine.session  # noqa: F401
+    import kdcore.run.preflight
+    import kdcore.run.run
+    import kdcore.run.session  # noqa: F401
 
     draw = random.Random(arguments.seed)  # noqa: S311  # nothing secret
     changed = False

@@ -21,17 +21,17 @@ from kdcore.cli.recipes import json_by_sections
 from kdcore.entries import KINDS, AdapterEntry, DatasetEntry, DistillerEntry
 from kdcore.plugins import Plugins, Provided, find_candidates
 from kdcore.plugins.known import KNOWN
-from kdcore.recipes import recipes as all_recipes
 from kdcore.spec.difference import MARK
 from kdcore.spec.models import RunSpec
-from kdcore.spec.words import words
+from kdcore.spec.recipes import recipes as all_recipes
+from kdcore.spec.wording import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pydantic import BaseModel
 
-    from kdcore.recipes import DistillerPart, Source
+    from kdcore.spec.recipes import DistillerPart, Source
 
 HERE: Final = Path(__file__).parent
 COMMAND: Final = "uv run python docs/generate.py"

@@ -9,24 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from kdcore.comparison.api import compare
-    from kdcore.comparison.result import ComparisonResult
-    from kdcore.drafting.api import init
-    from kdcore.drafting.files import InitResult
-    from kdcore.engine.api import RunResult, run
-    from kdcore.engine.distillation import Distillation, DistillationOutput
-    from kdcore.engine.fill_cache import CacheResult, cache_teacher
-    from kdcore.engine.preflight import Preflight
-    from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, Paper
-    from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
-    from kdcore.evaluation.api import evaluate
-    from kdcore.evaluation.result import EvalResult, ModelScores
-    from kdcore.evaluation.speed import Speed
-    from kdcore.examination import DoctorReport, doctor
-    from kdcore.exporting.api import ExportResult, export
-    from kdcore.exporting.push import PushResult, push
-    from kdcore.features.timm import TimmAdapter
-    from kdcore.functions import (
+    from kdcore.commands.compare.compare import compare
+    from kdcore.commands.compare.result import ComparisonResult
+    from kdcore.commands.doctor import DoctorReport, doctor
+    from kdcore.commands.eval.evaluate import evaluate
+    from kdcore.commands.eval.result import EvalResult, ModelScores
+    from kdcore.commands.eval.speed import Speed
+    from kdcore.commands.export.export import ExportResult, export
+    from kdcore.commands.export.push import PushResult, push
+    from kdcore.commands.init.files import InitResult
+    from kdcore.commands.init.init import init
+    from kdcore.commands.lists import (
         check_cache,
         list_adapters,
         list_caches,
@@ -39,6 +32,14 @@ if TYPE_CHECKING:
         show_cache,
         validate,
     )
+    from kdcore.commands.new_plugin import NewPlugin, new_plugin
+    from kdcore.commands.report.report import ReportResult, report
+    from kdcore.commands.show.options import OptionInfo
+    from kdcore.commands.show.show import Description, show
+    from kdcore.distill.distillation import Distillation, DistillationOutput
+    from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, Paper
+    from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
+    from kdcore.features.timm import TimmAdapter
     from kdcore.hookspecs import hookimpl
     from kdcore.options import DistillerOptions, Options
     from kdcore.protocols import (
@@ -54,11 +55,10 @@ if TYPE_CHECKING:
         Stage,
         StageInfo,
     )
-    from kdcore.results.report.api import ReportResult, report
-    from kdcore.results.rundir import RunDirectory
-    from kdcore.scaffold import NewPlugin, new_plugin
-    from kdcore.showing.api import Description, show
-    from kdcore.showing.options import OptionInfo
+    from kdcore.run.fill_cache import CacheResult, cache_teacher
+    from kdcore.run.preflight import Preflight
+    from kdcore.run.run import RunResult, run
+    from kdcore.rundir.directory import RunDirectory
     from kdcore.spec.models import RunSpec
     from kdcore.teacher_cache.listing import CacheCheck, CacheInfo
 
@@ -84,9 +84,9 @@ _HOMES: Final = {
         "Stage",
         "StageInfo",
     ),
-    "kdcore.results.rundir": ("RunDirectory",),
+    "kdcore.rundir.directory": ("RunDirectory",),
     "kdcore.spec.models": ("RunSpec",),
-    "kdcore.functions": (
+    "kdcore.commands.lists": (
         "check_cache",
         "list_adapters",
         "list_caches",
@@ -99,25 +99,25 @@ _HOMES: Final = {
         "show_cache",
         "validate",
     ),
-    "kdcore.drafting.api": ("init",),
-    "kdcore.drafting.files": ("InitResult",),
-    "kdcore.examination": ("DoctorReport", "doctor"),
-    "kdcore.scaffold": ("NewPlugin", "new_plugin"),
-    "kdcore.showing.api": ("Description", "show"),
-    "kdcore.showing.options": ("OptionInfo",),
+    "kdcore.commands.init.init": ("init",),
+    "kdcore.commands.init.files": ("InitResult",),
+    "kdcore.commands.doctor": ("DoctorReport", "doctor"),
+    "kdcore.commands.new_plugin": ("NewPlugin", "new_plugin"),
+    "kdcore.commands.show.show": ("Description", "show"),
+    "kdcore.commands.show.options": ("OptionInfo",),
     "kdcore.teacher_cache.listing": ("CacheCheck", "CacheInfo"),
-    "kdcore.engine.fill_cache": ("CacheResult", "cache_teacher"),
-    "kdcore.engine.preflight": ("Preflight",),
-    "kdcore.engine.distillation": ("Distillation", "DistillationOutput"),
-    "kdcore.engine.api": ("RunResult", "run"),
-    "kdcore.comparison.api": ("compare",),
-    "kdcore.comparison.result": ("ComparisonResult",),
-    "kdcore.evaluation.api": ("evaluate",),
-    "kdcore.evaluation.result": ("EvalResult", "ModelScores"),
-    "kdcore.evaluation.speed": ("Speed",),
-    "kdcore.exporting.api": ("ExportResult", "export"),
-    "kdcore.exporting.push": ("PushResult", "push"),
-    "kdcore.results.report.api": ("ReportResult", "report"),
+    "kdcore.run.fill_cache": ("CacheResult", "cache_teacher"),
+    "kdcore.run.preflight": ("Preflight",),
+    "kdcore.distill.distillation": ("Distillation", "DistillationOutput"),
+    "kdcore.run.run": ("RunResult", "run"),
+    "kdcore.commands.compare.compare": ("compare",),
+    "kdcore.commands.compare.result": ("ComparisonResult",),
+    "kdcore.commands.eval.evaluate": ("evaluate",),
+    "kdcore.commands.eval.result": ("EvalResult", "ModelScores"),
+    "kdcore.commands.eval.speed": ("Speed",),
+    "kdcore.commands.export.export": ("ExportResult", "export"),
+    "kdcore.commands.export.push": ("PushResult", "push"),
+    "kdcore.commands.report.report": ("ReportResult", "report"),
 }
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
 

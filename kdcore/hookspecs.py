@@ -8,7 +8,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry
-    from kdcore.results.rundir import RunDirectory
+    from kdcore.rundir.directory import RunDirectory
 
 hookspec = pluggy.HookspecMarker("kdcore")
 hookimpl = pluggy.HookimplMarker("kdcore")

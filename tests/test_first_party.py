@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from kdcore import Distillation
-from kdcore.engine.preflight import check
+from kdcore.commands.show.show import example
 from kdcore.plugins import get_plugins
-from kdcore.showing.api import example
+from kdcore.run.preflight import check
 from kdcore.spec.load import load_spec
 
 # timm's names with the options that they need at 32 px, teacher and student

@@ -7,7 +7,7 @@ import pytest
 
 from kdcore.errors import UserError
 from kdcore.json_files import NUMBER, DamagedJson, parse_json, read_json
-from kdcore.results.rundir import ENVIRONMENT, METRICS, SPEC, SUMMARY, RunDirectory
+from kdcore.rundir.directory import ENVIRONMENT, METRICS, SPEC, SUMMARY, RunDirectory
 from kdcore.teacher_cache.manifest import NAME, Manifest, NoCache
 
 DAMAGED = {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.rounds import Step
-    from kdcore.engine.loop import Training
+    from kdcore.run.loop import Training
 
 
 class Held(TrainData):
@@ -58,11 +58,11 @@ class KdRun:
     @classmethod
     def begin(cls, workload: Workload, **changes: Any) -> KdRun:
         """As `kd run` would, from a spec; `changes` are whole sections, or keys of them as `train__precision`."""
-        from kdcore.engine.display import PlainDisplay
-        from kdcore.engine.session import Session
-        from kdcore.engine.signals import StopRequest
         from kdcore.plugins import get_plugins
-        from kdcore.results.rundir import RunDirectory
+        from kdcore.run.display import PlainDisplay
+        from kdcore.run.session import Session
+        from kdcore.run.signals import StopRequest
+        from kdcore.rundir.directory import RunDirectory
         from kdcore.spec.load import load_spec
 
         folder = tempfile.TemporaryDirectory()

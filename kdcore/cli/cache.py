@@ -25,7 +25,7 @@ def list_caches(
     as_json: JsonFlag = False,
 ) -> None:
     """List the teacher caches in and below folders."""
-    from kdcore.functions import list_caches as find
+    from kdcore.commands.lists import list_caches as find
     from kdcore.teacher_cache.size import readable
 
     found = find(folders or ["runs"])
@@ -57,7 +57,7 @@ def list_caches(
 
 def show_cache(path: CachePath, as_json: JsonFlag = False) -> None:
     """Show what a teacher cache holds, and for which teacher and images."""
-    from kdcore.functions import show_cache as look_at
+    from kdcore.commands.lists import show_cache as look_at
     from kdcore.teacher_cache.size import readable
 
     info = look_at(path)
@@ -86,7 +86,7 @@ def show_cache(path: CachePath, as_json: JsonFlag = False) -> None:
 
 def check_cache(path: CachePath, as_json: JsonFlag = False) -> None:
     """Read all rows of a teacher cache and compare them with their checksums."""
-    from kdcore.functions import check_cache as check
+    from kdcore.commands.lists import check_cache as check
 
     checked = check(path)
     info, damaged = checked.cache, list(checked.damaged)
@@ -111,8 +111,8 @@ def remove_cache(
     as_json: JsonFlag = False,
 ) -> None:
     """Delete teacher caches."""
-    from kdcore.functions import remove_cache as remove
-    from kdcore.functions import show_cache as look_at
+    from kdcore.commands.lists import remove_cache as remove
+    from kdcore.commands.lists import show_cache as look_at
     from kdcore.teacher_cache.size import readable
 
     found: list[CacheInfo] = [look_at(path) for path in paths]  # all of them, before one is gone

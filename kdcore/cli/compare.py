@@ -72,8 +72,8 @@ def compare(
 
     Runs what is missing and goes on with what was interrupted. One run that fails stops no other.
     """
-    from kdcore.comparison.api import compare as compare_specs
-    from kdcore.comparison.request import parse_seeds
+    from kdcore.commands.compare.compare import compare as compare_specs
+    from kdcore.commands.compare.request import parse_seeds
 
     with stdout_for_the_result():
         result = compare_specs(
@@ -89,11 +89,11 @@ def compare(
             jobs=jobs,
         )
     if as_json:
-        from kdcore.results.files import finite
+        from kdcore.rundir.files import finite
 
         print_json(finite(result.as_dict()))
     else:
-        from kdcore.comparison.table import for_terminal
+        from kdcore.commands.compare.table import for_terminal
 
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         with kept_in(result.directory):

@@ -12,7 +12,7 @@ from kdcore.cli.output import JsonFlag
 from kdcore.cli.plugins import as_dict, plugin_table
 
 if TYPE_CHECKING:
-    from kdcore.examination import DoctorReport
+    from kdcore.commands.doctor import DoctorReport
 
 
 def doctor(as_json: JsonFlag = False) -> None:
@@ -20,7 +20,7 @@ def doctor(as_json: JsonFlag = False) -> None:
 
     Exit code 1 if something is wrong.
     """
-    from kdcore.examination import doctor as examine
+    from kdcore.commands.doctor import doctor as examine
 
     report = examine()
     if as_json:
@@ -36,7 +36,7 @@ def _as_dict(report: DoctorReport) -> dict[str, Any]:
 
 
 def _lines(report: DoctorReport) -> list[str]:
-    from kdcore.examination import readable_size
+    from kdcore.commands.doctor import readable_size
 
     lines = [output.bold("versions")]
     lines += [f"  {name:<12} {found or '(missing)'}" for name, found in report.versions.items()]

@@ -16,7 +16,7 @@ from kdcore.terminal import raw
 from kdcore.text import printable
 
 if TYPE_CHECKING:
-    from kdcore.evaluation.result import EvalResult, ModelScores
+    from kdcore.commands.eval.result import EvalResult, ModelScores
 
 
 def evaluate(
@@ -80,7 +80,7 @@ def evaluate(
     sizes = _sizes(batch_sizes)
     if teacher is not None and no_teacher:
         raise UserError(Problem("--no-teacher", "excludes --teacher: say one"))
-    from kdcore.evaluation.api import evaluate as measure
+    from kdcore.commands.eval.evaluate import evaluate as measure
 
     with stdout_for_the_result():
         result = measure(
@@ -104,7 +104,7 @@ def evaluate(
     if result.teacher_missing is not None:
         out.warn_all([f"the teacher is left out: {result.teacher_missing}"])
     if as_json:
-        from kdcore.results.files import finite
+        from kdcore.rundir.files import finite
 
         print_json(finite(result.as_dict()))
     else:

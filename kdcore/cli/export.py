@@ -12,8 +12,8 @@ from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
-    from kdcore.engine.opened import Which
-    from kdcore.exporting.api import ExportResult
+    from kdcore.commands.export.export import ExportResult
+    from kdcore.inspect.open_run import Which
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", show_default=False)]
 Ema = Annotated[bool, typer.Option("--ema", help="Take the averaged weights (train.ema).")]
@@ -52,7 +52,7 @@ def export(
     The classes' names and the preprocessing go with it, and a script that loads it without kd. It is compared with
     the student on images of the run.
     """
-    from kdcore.exporting.api import export as write
+    from kdcore.commands.export.export import export as write
 
     with stdout_for_the_result():
         result = write(

@@ -15,8 +15,8 @@ from kdcore.cli.output import JsonFlag
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
-    from kdcore.drafting.interview import Ask
-    from kdcore.drafting.suggest import Suggestion
+    from kdcore.commands.init.interview import Ask
+    from kdcore.commands.init.suggest import Suggestion
 
 
 def init(
@@ -67,7 +67,7 @@ def init(
 
     What is not said is asked for, with a suggestion for the pair at hand.
     """
-    from kdcore.drafting.api import init_asking
+    from kdcore.commands.init.init import init_asking
 
     flags = {
         "--dataset": dataset,
@@ -92,7 +92,7 @@ def init(
 
 
 def _asker(flags: Mapping[str, str | None], *, ask: bool) -> Ask:
-    from kdcore.drafting.api import checked
+    from kdcore.commands.init.init import checked
 
     def answer(flag: str, question: str, default: Suggestion, check: Callable[[str], None]) -> str:
         given = flags[flag]

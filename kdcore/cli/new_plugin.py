@@ -42,8 +42,8 @@ def new_plugin(
 
     What is not said is asked for.
     """
-    from kdcore.scaffold import KINDS
-    from kdcore.scaffold import new_plugin as make
+    from kdcore.commands.new_plugin import KINDS
+    from kdcore.commands.new_plugin import new_plugin as make
 
     name = name or _ask("name of the package, such as kd-swd", "NAME", None)
     kind = kind or _ask(f"kind ({', '.join(KINDS)})", "--kind", "distiller")

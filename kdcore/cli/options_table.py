@@ -10,7 +10,7 @@ from kdcore.cli.output import table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kdcore.showing.options import OptionInfo
+    from kdcore.commands.show.options import OptionInfo
 
 
 def as_table(options: Sequence[OptionInfo]) -> list[str]:

@@ -37,7 +37,7 @@ def push(
 
     The model card tells what was trained, on which data, by which teacher and distiller, and with what result.
     """
-    from kdcore.exporting.push import push as send
+    from kdcore.commands.export.push import push as send
 
     with stdout_for_the_result():
         result = send(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from kdcore.cli.output import JsonFlag, bold, print_json, say_all, table
-from kdcore.recipes import Recipe, recipes
+from kdcore.spec.recipes import Recipe, recipes
 
 
 def list_recipes(as_json: JsonFlag = False) -> None:

@@ -38,7 +38,7 @@ def report(
 
     The page needs no network. The figures as PNG and PDF, and their numbers, go to figures/ in the run directory.
     """
-    from kdcore.results.report.api import report as make
+    from kdcore.commands.report.report import report as make
 
     with stdout_for_the_result():
         result = make(*runs, output=output, images=images)

@@ -56,8 +56,8 @@ def run(
 
     A teacher with a spec of its own is trained first.
     """
-    from kdcore.engine.api import Existing, is_main_process
-    from kdcore.engine.api import run as run_spec
+    from kdcore.run.run import Existing, is_main_process
+    from kdcore.run.run import run as run_spec
 
     existing: Existing = "auto" if fresh is None else "fresh" if fresh else "resume"
     with stdout_for_the_result():
@@ -72,7 +72,7 @@ def run(
     if not is_main_process():  # of several processes one tells the result
         return
     if as_json:
-        from kdcore.results.files import finite
+        from kdcore.rundir.files import finite
 
         print_json(finite({"directory": str(result.directory), **result.summary}))
     else:

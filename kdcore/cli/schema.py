@@ -10,6 +10,6 @@ def schema() -> None:
 
     It has the options of every installed distiller, so that an editor completes them.
     """
-    from kdcore.functions import schema as spec_schema
+    from kdcore.commands.lists import schema as spec_schema
 
     print_json(spec_schema())

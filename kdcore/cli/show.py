@@ -12,12 +12,12 @@ from kdcore.cli import output
 from kdcore.cli.lists import as_dict
 from kdcore.cli.output import JsonFlag
 from kdcore.cli.recipes import recipe_dict, recipe_lines
+from kdcore.commands.show.find import names
 from kdcore.plugins import Provided, get_plugins
-from kdcore.recipes import Recipe, recipes
-from kdcore.showing.find import names
+from kdcore.spec.recipes import Recipe, recipes
 
 if TYPE_CHECKING:
-    from kdcore.showing.api import Description
+    from kdcore.commands.show.show import Description
 
 
 def complete_name(incomplete: str) -> list[str]:
@@ -42,7 +42,7 @@ def show(
 
     With a spec to copy.
     """
-    from kdcore.showing.api import show as describe
+    from kdcore.commands.show.show import show as describe
 
     found = describe(name)
     if as_json:

@@ -39,7 +39,7 @@ def validate(
     try:
         loaded = load_spec(spec, overrides=overrides or ())
         if models:
-            from kdcore.engine.preflight import check
+            from kdcore.run.preflight import check
 
             report = check(loaded)
             output.warn_all(report.warnings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from kdcore.data.keyed import kept_generators, seed_sample
+from kdcore.data.keyed_randomness import kept_generators, seed_sample
 from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import psutil
 
-from kdcore.data.keyed import kept_generators
+from kdcore.data.keyed_randomness import kept_generators
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from kdcore.data.keyed import MIX, keyed_numbers
+from kdcore.data.keyed_randomness import MIX, keyed_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

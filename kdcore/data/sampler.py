@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch.utils.data import Sampler
 
-from kdcore.data.keyed import ORDER, keyed_numbers
+from kdcore.data.keyed_randomness import ORDER, keyed_numbers
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:

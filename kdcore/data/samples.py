@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from kdcore.data.broken import reason
-from kdcore.data.keyed import ALL, AUGMENT, kept_generators, mix64, seed_generators, seed_sample
+from kdcore.data.keyed_randomness import ALL, AUGMENT, kept_generators, mix64, seed_generators, seed_sample
 from kdcore.data.modes import UnknownRange
 from kdcore.data.sending import ByValue
 from kdcore.data.source import Refused, Unreadable
@@ -21,7 +21,7 @@ from kdcore.errors import KdError, RunFailed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kdcore.data.keyed import Draws
+    from kdcore.data.keyed_randomness import Draws
     from kdcore.data.memory import ImageMemory
     from kdcore.data.sampler import Key, Positions
     from kdcore.data.source import Source

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from kdcore.data.keyed import PYTHON, TORCH
+from kdcore.data.keyed_randomness import PYTHON, TORCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
-    from kdcore.data.keyed import Draws
+    from kdcore.data.keyed_randomness import Draws
     from kdcore.data.normalise import Normalise
 
     PilStep = Callable[[Image.Image], Image.Image]

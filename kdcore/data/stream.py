@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, default_collate
 
 from kdcore.data.batches import EvalData, RawBatch, TrainData, check_skip
-from kdcore.data.keyed import LOADER, ORDER, mix64, seed_sample
+from kdcore.data.keyed_randomness import LOADER, ORDER, mix64, seed_sample
 from kdcore.data.loader import make_loader, passed
 from kdcore.data.modes import UnknownRange
 from kdcore.data.sampler import whole_batches

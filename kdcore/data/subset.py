@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from kdcore.data.keyed import SUBSET, keyed_numbers
+from kdcore.data.keyed_randomness import SUBSET, keyed_numbers
 from kdcore.errors import Problem, UserError, shown
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from timm.data.transforms_factory import transforms_imagenet_eval
 from torchvision import transforms as tv
 
 from kdcore.data.inputs import SMALL, InputConfig, resolve_input
-from kdcore.data.keyed import NUMPY, PYTHON, TORCH
+from kdcore.data.keyed_randomness import NUMPY, PYTHON, TORCH
 from kdcore.data.modes import eight_bits
 from kdcore.data.normalise import Normalise
 from kdcore.data.steps import ArraySteps, PadCrop, PilSteps, Steps
@@ -26,14 +26,14 @@ from kdcore.spec.augment import auto_augment_problem
 if TYPE_CHECKING:
     from PIL import Image
 
-    from kdcore.data.keyed import Draws
+    from kdcore.data.keyed_randomness import Draws
     from kdcore.spec.models import DataSpec
 
 
 def train_transform(data: DataSpec, input: InputConfig) -> Steps:
     """Crop, flip, auto-augment, jitter, normalise, erase: PIL image -> `[C, H, W]`.
 
-    Draws from Python's, numpy's and torch's global generators, seeded for each sample by `kdcore.data.keyed`.
+    Draws from Python's, numpy's and torch's global generators, seeded for each sample by `kdcore.data.keyed_randomness`.
 
     Raises:
         UserError: timm does not take `data.augment.auto_augment`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kdcore.features.extractor import Extractor
 from kdcore.features.find import find_adapter
 from kdcore.features.info import model_info
-from kdcore.features.plain import PlainAdapter
+from kdcore.features.logits_only import PlainAdapter
 from kdcore.features.timm import TimmAdapter
 
 __all__ = ["Extractor", "PlainAdapter", "TimmAdapter", "find_adapter", "model_info"]

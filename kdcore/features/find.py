@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from kdcore.errors import Problem, UserError
-from kdcore.features.plain import PlainAdapter
+from kdcore.features.logits_only import PlainAdapter
 from kdcore.features.timm import TimmAdapter, is_timm_model
 from kdcore.protocols import FeatureAdapter
 

@@ -17,8 +17,8 @@ from kdcore.errors import Problem, UserError
 from kdcore.models.architecture import TimmArchitecture, find_architecture
 from kdcore.models.build import build_model
 from kdcore.models.student_config import StudentConfig, load_config
-from kdcore.results.files import sha256_of, sync_file, sync_folder, write_json
-from kdcore.results.student_folder import CONFIG, DIGEST, SECTION, WEIGHTS
+from kdcore.rundir.files import sha256_of, sync_file, sync_folder, write_json
+from kdcore.rundir.student_folder import CONFIG, DIGEST, SECTION, WEIGHTS
 from kdcore.spec.models import ModelSpec
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from kdcore.data.inputs import InputConfig
 from kdcore.errors import Problem, UserError
 from kdcore.json_files import read_json
 from kdcore.models.class_names import names_in
-from kdcore.results.student_folder import CONFIG, SECTION, WEIGHTS
+from kdcore.rundir.student_folder import CONFIG, SECTION, WEIGHTS
 from kdcore.spec.models import ModelSpec
 
 if TYPE_CHECKING:

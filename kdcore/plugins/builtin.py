@@ -8,7 +8,7 @@ from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry
 from kdcore.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from kdcore.results.rundir import RunDirectory
+    from kdcore.rundir.directory import RunDirectory
 
 
 @hookimpl
@@ -19,8 +19,8 @@ def kd_distillers() -> list[DistillerEntry]:
             name="vanilla",
             kind="baseline",
             summary="No distillation: the student learns from the ground truth alone.",
-            target="kdcore.engine.vanilla:Vanilla",
-            options="kdcore.engine.vanilla_options:VanillaOptions",
+            target="kdcore.distill.vanilla:Vanilla",
+            options="kdcore.distill.vanilla_options:VanillaOptions",
             formula="0 (the task loss is all there is)",
         )
     ]
@@ -54,6 +54,6 @@ def kd_datasets() -> list[DatasetEntry]:
 @hookimpl
 def kd_run_finished(run: RunDirectory, summary: dict[str, Any]) -> None:
     """Tell whom `KD_NOTIFY` names."""
-    from kdcore.notify import notify  # most commands run nothing
+    from kdcore.plugins.notify import notify  # most commands run nothing
 
     notify(run, summary)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from kdcore.options import DistillerOptions
-    from kdcore.results.rundir import RunDirectory
+    from kdcore.rundir.directory import RunDirectory
 
 Warn = Callable[[str], None]
 _CORE = Candidate(switches.CORE, "kdcore.plugins.builtin", "kdcore", kdcore.__version__, builtin.__file__)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 from kdcore.errors import Problem, UserError
 from kdcore.spec.check import Checker
 from kdcore.spec.files import RUN_SPEC, find_file, read_file
+from kdcore.spec.json_values import plain
 from kdcore.spec.loaded import LoadedSpec, ResolvedDistiller
-from kdcore.spec.mend import Mended
 from kdcore.spec.models import RunSpec
-from kdcore.spec.origins import Origins
 from kdcore.spec.overrides import Overrides
-from kdcore.spec.plain import plain
 from kdcore.spec.recipe import with_recipe
 from kdcore.spec.schema import spec_schema
+from kdcore.spec.validation import Mended
+from kdcore.spec.value_sources import Origins
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

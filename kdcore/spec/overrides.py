@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import Problem, shown
 from kdcore.spec.formats import Object
+from kdcore.spec.json_values import plain
 from kdcore.spec.place import Fault, place
-from kdcore.spec.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kdcore.spec.origins import Origins
+    from kdcore.spec.value_sources import Origins
 
 _INDEX: Final = re.compile(r"\[(\d+)\]")
 _FORM: Final = "key.path=value, such as train.epochs=5 or distiller.0.alpha=1"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import Problem, listed, nearest
 from kdcore.spec.place import Fault, Path, place
-from kdcore.spec.words import Schema, branches, find, keys, words
+from kdcore.spec.wording import Schema, branches, find, keys, words
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import UserError
-from kdcore.recipes import find_recipe, layered
 from kdcore.spec.place import Fault, Path, place
+from kdcore.spec.recipes import find_recipe, layered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kdcore.plugins import Plugins
-    from kdcore.recipes import Recipe
-    from kdcore.spec.origins import Origins
+    from kdcore.spec.recipes import Recipe
+    from kdcore.spec.value_sources import Origins
 
 KEY: Final = "recipe"
 _OTHERS_ARGUMENTS: Final = ("optimizer",)  # sections whose options belong to the name beside them

@@ -8,9 +8,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import UserError
-from kdcore.recipes import recipes
 from kdcore.spec import installed
 from kdcore.spec.models import RunSpec
+from kdcore.spec.recipes import recipes
 from kdcore.spec.schema_options import add_options
 from kdcore.text import message
 

@@ -16,7 +16,7 @@ from torch import Tensor
 import kdcore
 from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.protocols import FeatureMap, ModelOutput
-from kdcore.results.files import remove_leftovers, sync_folder
+from kdcore.rundir.files import remove_leftovers, sync_folder
 from kdcore.teacher_cache.manifest import CHECKSUMS, Manifest, NoCache
 from kdcore.teacher_cache.rows import Field, Rows, fields, stage_name
 from kdcore.teacher_cache.size import check_room, estimate

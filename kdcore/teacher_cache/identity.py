@@ -14,7 +14,7 @@ from kdcore.data.samples import Failure
 
 if TYPE_CHECKING:
     from kdcore.data.train import IndexedTrainData
-    from kdcore.engine.prepare import Prepared, Splits
+    from kdcore.run.prepare import Prepared, Splits
     from kdcore.spec.models import RunSpec
 
 _LOOKED_AT = 64  # samples whose augmented images are part of the identity

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.json_files import Shape, read_json
-from kdcore.results.files import write_json
+from kdcore.rundir.files import write_json
 from kdcore.teacher_cache.rows import Field
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from kdcore.engine.distillation import Distillation, DistillationOutput
+    from kdcore.distill.distillation import Distillation, DistillationOutput
 
 MIDDLE: Final = Progress(epoch=50.0, step=500, total_steps=1000, total_epochs=100)  # past any warm-up
 _STEP_SEED: Final = 11

@@ -10,8 +10,8 @@ import torch
 from pydantic import BaseModel
 from torch import nn
 
-from kdcore.engine.build import build_distillers
-from kdcore.engine.distillation import Distillation
+from kdcore.distill.build import build_distillers
+from kdcore.distill.distillation import Distillation
 from kdcore.entries import DistillerEntry
 from kdcore.errors import Problem, UserError
 from kdcore.plugins import PluginInfo, Plugins, Provided, get_plugins

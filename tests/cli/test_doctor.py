@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kdcore import examination
+from kdcore.commands import doctor as examination
 from kdcore.plugins import Plugins
 
 HEALTHY = [

@@ -37,7 +37,7 @@ def asked(monkeypatch):
         calls.append((target, more))
         return RESULT if more["teacher"] is not False else replace(RESULT, teacher=None, agreement=None)
 
-    monkeypatch.setattr("kdcore.evaluation.api.evaluate", answer)
+    monkeypatch.setattr("kdcore.commands.eval.evaluate.evaluate", answer)
     return calls
 
 

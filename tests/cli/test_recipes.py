@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from kdcore.recipes import recipes
+from kdcore.spec.recipes import recipes
 
 
 def test_the_list(kd):

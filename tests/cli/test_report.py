@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kdcore.results.report import api
+from kdcore.commands.report import report as api
 
 
 def test_it_prints_where_the_page_is(kd, monkeypatch: pytest.MonkeyPatch):

@@ -9,7 +9,7 @@ import pytest
 
 from kdcore.cli import main
 from kdcore.cli.run import run
-from kdcore.engine import api
+from kdcore.run import run as api
 
 
 def test_what_a_plugin_prints_is_kept_off_the_json(

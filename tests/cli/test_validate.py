@@ -36,7 +36,7 @@ def answers(monkeypatch):
 
     fakes = {
         "kdcore.spec.load": {"load_spec": load_spec, "spec_schema": lambda plugins: {"title": "RunSpec"}},
-        "kdcore.engine.preflight": {"check": check},
+        "kdcore.run.preflight": {"check": check},
     }
     for name, values in fakes.items():
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(**values))

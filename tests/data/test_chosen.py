@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kdcore.data.chosen import ChosenSource, at_most
+from kdcore.data.chosen_samples import ChosenSource, at_most
 from kdcore.data.source import Source
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdcore.data.keyed import kept_generators, keyed_numbers, mix64, seed_sample
+from kdcore.data.keyed_randomness import kept_generators, keyed_numbers, mix64, seed_sample
 
 NUMBERS = st.integers(0, 2**63)
 

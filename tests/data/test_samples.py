@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
-from kdcore.data.keyed import TORCH
+from kdcore.data.keyed_randomness import TORCH
 from kdcore.data.registered import WrappedSource
 from kdcore.data.samples import Failure, KeyedSamples, unexpected, varied
 from kdcore.data.steps import Steps

@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision import transforms as tv
 
 from kdcore.data.inputs import InputConfig
-from kdcore.data.keyed import kept_generators, seed_sample
+from kdcore.data.keyed_randomness import kept_generators, seed_sample
 from kdcore.data.steps import ArraySteps, PadCrop, PilSteps, draw_place
 from kdcore.data.transforms import eval_transform, train_transform
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from kdcore.data.inputs import InputConfig
-from kdcore.data.keyed import kept_generators, seed_sample
+from kdcore.data.keyed_randomness import kept_generators, seed_sample
 from kdcore.data.transforms import eval_transform, train_transform
 from kdcore.errors import UserError
 

@@ -12,7 +12,7 @@ import kdcore
 from kdcore import hookspecs
 from kdcore.hookspecs import hookimpl
 from kdcore.plugins.registry import Registry
-from kdcore.results.rundir import RunDirectory
+from kdcore.rundir.directory import RunDirectory
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("kd_")]
 # where the fields of each are in a table; a table's first heading is the name

@@ -15,8 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
+from kdcore.commands.new_plugin import new_plugin
 from kdcore.plugins import get_plugins
-from kdcore.scaffold import new_plugin
 from kdcore.testing import check_adapter, check_dataset, check_plugin
 
 PAGE = "docs/plugins/distiller.md"

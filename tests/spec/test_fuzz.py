@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from kdcore.errors import UserError
 from kdcore.spec.load import load_spec, resolved_dict
 from kdcore.spec.models import RunSpec
-from kdcore.spec.origins import Origins
 from kdcore.spec.overrides import Overrides
+from kdcore.spec.value_sources import Origins
 
 WHOLE = RunSpec(
     student={"model": "resnet34"}, teacher={"model": "resnet50"}, distiller=["toy", "still"]

@@ -1,9 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from kdcore.spec.mend import run_spec_schema
 from kdcore.spec.models import RunSpec
-from kdcore.spec.words import resolved
+from kdcore.spec.validation import run_spec_schema
+from kdcore.spec.wording import resolved
 
 
 def spec(**sections):

@@ -1,4 +1,4 @@
-from kdcore.spec.origins import Origins
+from kdcore.spec.value_sources import Origins
 
 
 def test_a_place_is_told_with_what_gave_it_its_value():

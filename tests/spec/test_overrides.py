@@ -1,7 +1,7 @@
 import pytest
 
-from kdcore.spec.origins import Origins
 from kdcore.spec.overrides import Overrides
+from kdcore.spec.value_sources import Origins
 
 
 def applied(spec, *texts):

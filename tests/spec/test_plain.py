@@ -3,7 +3,7 @@ import datetime
 import pytest
 
 from kdcore.spec.formats import parse
-from kdcore.spec.plain import plain
+from kdcore.spec.json_values import plain
 
 
 def test_copies_share_nothing():

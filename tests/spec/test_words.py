@@ -2,7 +2,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from kdcore.spec.models import RunSpec
-from kdcore.spec.words import find, words
+from kdcore.spec.wording import find, words
 
 SCHEMA = RunSpec.model_json_schema()
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from kdcore.engine.prepare import open_splits, prepare
 from kdcore.plugins import get_plugins
+from kdcore.run.prepare import open_splits, prepare
 from kdcore.spec.load import resolve
 from kdcore.spec.models import RunSpec
 from kdcore.teacher_cache.identity import Identity, identify
@@ -82,7 +82,7 @@ def test_what_changes_the_outputs(base, changes):
 
 
 def test_a_single_weight_counts(base, monkeypatch: pytest.MonkeyPatch):
-    from kdcore.engine import prepare as module
+    from kdcore.run import prepare as module
 
     build = module.build_model
 

@@ -1,0 +1,151 @@
+"""`compare`: all runs of a comparison, those that are missing in processes of their own, and what they found."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdcore.commands.compare.display import choose_progress
+from kdcore.commands.compare.halving import ETA
+from kdcore.commands.compare.plan import make_plan
+from kdcore.commands.compare.request import Request, is_comparison, read_comparison, seeds_of
+from kdcore.commands.compare.runner import Runner
+from kdcore.errors import Problem, UserError
+from kdcore.plugins import get_plugins
+from kdcore.run.signals import stop_requests
+from kdcore.spec.json_values import plain
+from kdcore.spec.load import resolve, resolved_dict
+from kdcore.spec.models import RunSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kdcore.commands.compare.result import ComparisonResult
+
+
+def compare(
+    spec: RunSpec | Mapping[str, Any] | str | Path | Sequence[str | Path],
+    *,
+    distillers: Sequence[str] | str | None = None,
+    seeds: int | Sequence[int] | None = None,
+    budget: str | Sequence[int] | None = None,
+    eta: int | None = None,
+    baseline: str | None = None,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    output: Path | None = None,
+    jobs: int | None = None,
+    quiet: bool = False,
+) -> ComparisonResult:
+    """Run what is missing of a comparison, and compare.
+
+    Everything is checked before anything is trained. Teachers are trained once, then each run is a process of its own.
+    What is finished is not repeated, and what was interrupted goes on. A run that fails stops no other: see the
+    result's `failures()`.
+
+    Args:
+        spec: a run spec's file, or several, or a comparison file; or a run spec made in Python, as for `kdcore.run`: a
+            `RunSpec`, or a dict of what a file would hold. Its relative paths are relative to the current directory.
+        distillers: with one spec, the methods: names, or `all`; `vanilla` is added as the baseline.
+        seeds: how many, or which; None: three, or the comparison file's.
+        budget: drop methods early: `auto`, or the epochs after which they are judged. None: the file's, or not.
+        eta: with a budget, one method in so many goes on after each rung; None: 3.
+        baseline: label of the method that gains are measured from; None: `vanilla`.
+        overrides: `key.path=value` for all runs, as for `--set`.
+        name: of the comparison's folder; None: the file's, or `compare-` and the spec's name.
+        output: the folder in which that is made, instead of the spec's.
+        jobs: runs at a time; None: one, or one for each of several GPUs.
+        quiet: show nothing.
+
+    Raises:
+        UserError: with every problem that was found; or the folder holds another comparison.
+        RunFailed: a teacher's run failed.
+        Interrupted: it was asked to stop; the runs wrote checkpoints.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        paths = _paths(spec, Path(folder))
+        request = _request(paths)
+        if isinstance(spec, Mapping):
+            request = replace(request, base=Path.cwd())
+        given: dict[str, Any] = {
+            "distillers": (distillers,) if isinstance(distillers, str) else distillers and tuple(distillers),
+            "seeds": None if seeds is None else _seeds(seeds),
+            "budget": ",".join(map(str, budget)) if isinstance(budget, list | tuple) else budget,
+            "eta": eta,
+            "baseline": baseline,
+            "overrides": tuple(overrides) or None,
+            "name": name,
+            "output": None if output is None else Path(output).absolute(),
+        }
+        request = replace(request, **{key: value for key, value in given.items() if value is not None})
+        if request.eta < 2:
+            raise UserError(Problem("--eta", "one in so many goes on", request.eta, "2 or more"))
+        plan = make_plan(request, get_plugins())
+    progress = choose_progress(quiet)
+    gpus = visible_gpus()
+    try:
+        with stop_requests() as stop:
+            return Runner(plan, jobs or max(1, len(gpus)), gpus, progress, stop).run()
+    finally:
+        progress.close()
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that runs may be given, as `CUDA_VISIBLE_DEVICES` names them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",")[:count] if named else [str(number) for number in range(count)]
+
+
+def _paths(
+    spec: RunSpec | Mapping[str, Any] | str | Path | Sequence[str | Path], folder: Path
+) -> tuple[Path, ...]:
+    if isinstance(spec, str | Path):
+        return (Path(spec),)
+    if isinstance(spec, Mapping):
+        return (_written(spec, folder),)
+    if not isinstance(spec, RunSpec):
+        return tuple(Path(path) for path in spec)
+    content = resolved_dict(resolve(spec, base=Path.cwd()))
+    content["output"] = str(Path(spec.output).absolute())
+    content["task"]["weight"] = spec.task.weight  # each distiller's own, where none was said
+    path = folder / f"{spec.name}.json"
+    path.write_text(json.dumps(content))
+    return (path,)
+
+
+def _written(spec: Mapping[str, Any], folder: Path) -> Path:
+    """A file of what a dict says; its name is that of a run without one."""
+    content, wrong = plain(dict(spec))
+    if wrong:
+        raise UserError(fault.problem for fault in wrong)
+    if "spec" in content or "variants" in content:
+        message = "a dict is one run spec; a comparison is given as a file"
+        raise UserError(Problem("spec", message, hint="give the run spec's dict, with distillers=[...]"))
+    path = folder / "run.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def _request(paths: tuple[Path, ...]) -> Request:
+    found = [path for path in paths if is_comparison(path)]
+    if not found:
+        return Request(tuple(dict.fromkeys(paths)), eta=ETA)
+    if len(paths) > 1:
+        message = "this is a comparison file, which stands alone"
+        raise UserError(Problem(str(found[0]), message, hint="give run specs, or one comparison file"))
+    return read_comparison(found[0])
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    try:
+        return seeds_of(seeds)
+    except ValueError as error:
+        raise UserError(Problem("--seeds", str(error), seeds)) from None

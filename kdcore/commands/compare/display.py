@@ -1,0 +1,175 @@
+"""What a comparison shows while it goes: a table in a terminal, plain lines elsewhere. All of it on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kdcore.commands.compare.table import duration
+from kdcore.terminal import raw
+from kdcore.text import message, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+    from rich.live import Live
+
+    from kdcore.commands.compare.result import Status
+
+SIGNS: Final[dict[Status, str]] = {
+    "waiting": "·",
+    "running": "▸",
+    "paused": "‖",
+    "finished": "✓",
+    "failed": "✗",
+    "dropped": "-",
+}
+_ENDED: Final[frozenset[Status]] = frozenset(("finished", "dropped", "failed"))
+_PERIOD: Final = 60.0  # seconds between two lines of progress
+
+
+@dataclass
+class Cell:
+    """A run as the table shows it."""
+
+    status: Status = "waiting"
+    epoch: int = 0
+    epochs: int = 0
+    score: float | None = None
+
+
+Board = dict[str, list[Cell]]
+"""By method, its runs."""
+
+
+class Progress(Protocol):
+    """Told of how a comparison goes."""
+
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+
+    def update(self, board: Board) -> None:
+        """As things stand; called several times a second."""
+
+    def close(self) -> None:
+        """Nothing more is to be shown."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def update(self, board: Board) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Lines:
+    """A line for each thing that happens, and one a minute of how far everything is."""
+
+    def __init__(self) -> None:
+        self._started = self._told = time.monotonic()
+
+    def note(self, text: str) -> None:
+        """Print it."""
+        with contextlib.suppress(OSError, ValueError):  # nobody may read it
+            print(message(text), file=sys.stderr, flush=True)
+
+    def update(self, board: Board) -> None:
+        """Print how far the runs are, once a minute."""
+        now = time.monotonic()
+        if now - self._told < _PERIOD:
+            return
+        self._told = now
+        cells = [cell for row in board.values() for cell in row]
+        done, whole = sum(cell.epoch for cell in cells), sum(cell.epochs for cell in cells)
+        ended = sum(cell.status in _ENDED for cell in cells)
+        spent = duration(now - self._started)
+        self.note(f"  {ended} of {len(cells)} runs, {done:,} of {whole:,} epochs, {spent}")
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+class LiveTable:
+    """A table of methods and seeds that is drawn anew."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(file=raw(sys.stderr))
+        self._live: Live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._live.start()
+
+    def note(self, text: str) -> None:
+        """Print it above the table."""
+        self._console.print(message(text), highlight=False, markup=False, emoji=False)
+
+    def update(self, board: Board) -> None:
+        """Draw the table."""
+        self._live.update(drawn(board, self._console.height - 3))
+
+    def close(self) -> None:
+        """Take the table away: the result comes in its place."""
+        self._live.stop()
+
+
+def drawn(board: Board, most: int | None = None) -> RenderableType:
+    """The table of a board, with at most so many methods: those that run or failed, then the others in their order."""
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = board if most is None or len(board) <= most else _chosen(board, max(most - 1, 1))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (("method", "left"), ("runs", "left"), ("epochs", "right"), ("now at", "right")):
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]  # literals of rich
+    for label, row in shown.items():
+        scores = [cell.score for cell in row if cell.score is not None]
+        epochs = f"{sum(cell.epoch for cell in row)}/{sum(cell.epochs for cell in row)}"
+        score = f"{sum(scores) / len(scores):.2f} %" if scores else ""
+        table.add_row(
+            Text(printable(label)),
+            " ".join(SIGNS[cell.status] for cell in row),
+            epochs,
+            score,
+            style=_style(row),
+        )
+    hidden = [row for label, row in board.items() if label not in shown]
+    if hidden:
+        ended = sum(all(cell.status in _ENDED for cell in row) for row in hidden)
+        table.add_row(f"and {len(hidden)} more", f"{ended} ended", style="dim")
+    return table
+
+
+def _chosen(board: Board, most: int) -> Board:
+    def rank(label: str) -> int:
+        states = {cell.status for cell in board[label]}
+        return 0 if "running" in states else 1 if "failed" in states else 2 if not states <= _ENDED else 3
+
+    chosen = sorted(board, key=rank)[:most]  # sorted is stable
+    return {label: row for label, row in board.items() if label in chosen}
+
+
+def _style(row: Sequence[Cell]) -> str:
+    states = {cell.status for cell in row}
+    if "failed" in states:
+        return "red"
+    if states == {"finished"}:
+        return "green"
+    return "" if "running" in states else "dim"
+
+
+def choose_progress(quiet: bool) -> Progress:
+    """A live table where stderr is a terminal, lines elsewhere."""
+    if quiet or sys.stderr is None:  # None where the caller closed it
+        return Silent()
+    return LiveTable() if sys.stderr.isatty() else Lines()

@@ -1,0 +1,52 @@
+"""torch's own formats that need no code of the model: torch.export's programs and TorchScript."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from kdcore.commands.export.about import KEY, as_texts
+from kdcore.commands.export.targets import Written, quietly
+from kdcore.commands.export.weights import CALL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch.export import ExportedProgram
+
+    from kdcore.commands.export.recipe import Recipe
+    from kdcore.commands.export.students import RunStudent
+
+_FILES: Final = {"pt2": "model.pt2", "torchscript": "model.pt"}
+_EXAMPLES: Final = 2  # a batch of 1 would be taken for a constant
+
+
+def exported_program(student: RunStudent) -> ExportedProgram:
+    """The student as a graph, for batches of any size."""
+    batch = torch.export.Dim("batch")
+    with torch.inference_mode(False), torch.no_grad():
+        return torch.export.export(student.model, (student.example(_EXAMPLES),), dynamic_shapes=({0: batch},))
+
+
+def write_pt2(student: RunStudent, folder: Path, about: dict[str, Any], recipe: Recipe) -> Written:
+    """`model.pt2`."""
+    path = folder / _FILES["pt2"]
+    with quietly("pt2"):
+        torch.export.save(exported_program(student), path, extra_files=_extra_files(about))
+    body = (f'model = torch.export.load(folder / "{path.name}").module()', *CALL)
+    return Written(("torch",), ("import torch",), body)
+
+
+def write_torchscript(student: RunStudent, folder: Path, about: dict[str, Any], recipe: Recipe) -> Written:
+    """`model.pt`, traced: what depends on values of the images would be frozen, which the check would find."""
+    path = folder / _FILES["torchscript"]
+    with quietly("torchscript"), torch.no_grad():
+        traced = torch.jit.trace(student.model, student.example(_EXAMPLES), check_trace=False)  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, path, _extra_files=_extra_files(about))
+    body = (f'model = torch.jit.load(folder / "{path.name}").eval()', *CALL)
+    return Written(("torch",), ("import torch",), body)
+
+
+def _extra_files(about: dict[str, Any]) -> dict[str, str]:
+    return {f"{KEY}.json": as_texts(about)[KEY]}

@@ -1,0 +1,189 @@
+"""The student of a run to take away, and the images it is tried on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from kdcore.data import open_split
+from kdcore.data.chosen_samples import at_most
+from kdcore.errors import Problem, UserError, listed, nearest
+from kdcore.inspect.open_run import Which, evaluation_data, evaluation_images, open_student, read_spec
+from kdcore.rundir.checkpoints import Checkpoints
+from kdcore.rundir.directory import SPEC, RunDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+    from kdcore.data import EvalData, InputConfig
+    from kdcore.plugins import Plugins
+    from kdcore.spec.models import RunSpec
+
+
+@dataclass(frozen=True)
+class RunStudent:
+    """A run's student, in evaluation mode on the CPU.
+
+    Attributes:
+        run: the run directory.
+        spec: the run's spec.
+        weights: which of the run's weights it has: the last ones, their average, or those of the best epoch.
+        epoch: after which epoch they were taken.
+        model: the network.
+        input: size and normalisation of its images.
+        num_classes: K.
+        class_names: names of the classes, or None.
+        scores: what the run measured with these weights, in percent: top1, top5, agreement.
+        finished: whether the run has come to its end.
+    """
+
+    run: RunDirectory
+    spec: RunSpec
+    weights: Which
+    epoch: int
+    model: nn.Module
+    input: InputConfig
+    num_classes: int
+    class_names: tuple[str, ...] | None
+    scores: Mapping[str, float]
+    finished: bool
+
+    @property
+    def name(self) -> str:
+        """The model's name in the spec."""
+        return self.spec.student.model
+
+    @property
+    def in_chans(self) -> int:
+        """Channels of its images."""
+        return self.spec.data.channels
+
+    @property
+    def parameters(self) -> int:
+        """How many there are."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def example(self, batch: int) -> torch.Tensor:
+        """Noise in the shape of its images, `[B, C, H, W]`; always the same."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(batch, self.in_chans, *self.input.image_size, generator=generator)
+
+    def images(self, split: str, samples: int | None, plugins: Plugins) -> EvalData:
+        """Images of a split as it takes them, in batches: `samples`, as balanced as labels allow, or all.
+
+        Of a stream all come, however many are wanted.
+
+        Raises:
+            UserError: the data is not here.
+        """
+        data = self.spec.data
+        if split != self.split:
+            data = data.model_copy(update={"eval_samples": None})
+        if samples is not None and samples <= _FEW:
+            data = data.model_copy(update={"workers": 0})  # loader processes would not pay
+        source = open_split(data, split, plugins=plugins, where="data.eval_split")
+        chosen = at_most(evaluation_images(source, data), samples)
+        spec = self.spec.model_copy(update={"data": data})
+        return evaluation_data(chosen, spec, self.input, self.num_classes, torch.device("cpu"))
+
+    @property
+    def train_split(self) -> str:
+        """The split that the run was trained on, as it is called on disk."""
+        return self._split("train_split") or self.spec.data.train_split
+
+    @property
+    def eval_split(self) -> str | None:
+        """The split that the run was evaluated on, as it is called on disk; None where there was none."""
+        given = self.spec.data.eval_split
+        return given if given is None else self._split("eval_split") or given
+
+    @property
+    def split(self) -> str:
+        """The split whose images its accuracy is of."""
+        return self.eval_split or self.train_split
+
+    def _split(self, key: str) -> str | None:
+        found = ((self.run.summary() or {}).get("data") or {}).get(key)
+        return found if isinstance(found, str) else None
+
+
+_FEW = 1024
+
+
+def student_of(run: str | Path, weights: Which, plugins: Plugins) -> RunStudent:
+    """The student of the run in a run directory.
+
+    Raises:
+        UserError: there is no run, it has not these weights, or the model cannot be built any more.
+    """
+    directory = find_run(run)
+    finished = directory.finished
+    if weights != "best" and not finished:
+        raise UserError(
+            Problem(
+                str(directory.path),
+                "this run has not come to its end",
+                hint=f"'kd run {quote(str(directory.path / SPEC))}' goes on with it; "
+                "--best takes its best weights so far",
+            )
+        )
+    spec = read_spec(directory)
+    opened = open_student(directory, spec, weights, plugins)
+    about = _about(directory, weights)
+    return RunStudent(
+        directory,
+        spec,
+        weights,
+        about["epoch"],
+        opened.opened.subject.model,
+        opened.opened.input,
+        opened.num_classes,
+        opened.classes,
+        {name: about[name] for name in ("top1", "top5", "agreement") if about.get(name) is not None},
+        finished,
+    )
+
+
+def find_run(path: str | Path) -> RunDirectory:
+    """The run directory at a path.
+
+    Raises:
+        UserError: there is none; the message names those that are beside.
+    """
+    directory = RunDirectory(Path(path))
+    if directory.exists:
+        return directory
+    if directory.path.is_file():
+        message = "this is a file; the directory of a run is wanted"
+        raise UserError(Problem("RUN", message, str(path), hint="'kd run SPEC' makes one, OUTPUT/NAME"))
+    parents = (directory.path.parent, directory.path.parent / "runs", directory.path)
+    found = [str(file.parent) for parent in parents for file in sorted(parent.glob(f"*/{SPEC}"))]
+    by_name = {Path(run).name: run for run in reversed(found)}
+    near = nearest(directory.path.name, by_name)
+    message = "this folder is no run directory" if directory.path.is_dir() else "there is no such run"
+    raise UserError(
+        Problem(
+            "RUN",
+            message,
+            str(path),
+            allowed=listed(found) if found else None,
+            nearest=None if near is None else by_name[near],
+            hint=None if found else "a run's directory is OUTPUT/NAME, as 'kd run' tells at its end",
+        )
+    )
+
+
+def _about(directory: RunDirectory, weights: Which) -> dict[str, Any]:
+    """The epoch, and what was measured after it."""
+    records = directory.metrics()
+    if weights == "best":
+        epoch = Checkpoints(directory.checkpoints).about_best()["epoch"]
+        records = [record for record in records if record["epoch"] == epoch]
+    last: dict[str, Any] = records[-1] if records else {"epoch": 0}
+    return {**last.get("ema" if weights == "ema" else "eval", {}), "epoch": last["epoch"]}

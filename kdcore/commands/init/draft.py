@@ -1,0 +1,149 @@
+"""A spec for a pair of models, line by line, with what each line is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from kdcore.commands.init.families import family_of
+from kdcore.commands.init.suggest import LARGE, SMALL
+from kdcore.spec.formats import PARSERS
+from kdcore.spec.paths import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WEIGHTS: Final = {
+    "pretrained": "timm's, which must know the data's classes",
+    "train": "from scratch, by a spec of its own",
+    "finetune": "from timm's weights, by a spec of its own",
+}
+_FINETUNE: Final = "cifar-224-finetune"
+_QUICK_EPOCHS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a spec is wanted for.
+
+    Attributes:
+        dataset: as `data.dataset`.
+        student: a model.
+        teacher: a model; None where `weights` knows it, or for no teacher.
+        weights: of the teacher: a key of `WEIGHTS`, or the path of a checkpoint, a run directory or a spec; None for
+            no teacher.
+        distiller: its name.
+        recipe: None for the spec's defaults.
+        image_size: side of the student's input.
+        small_input: the student's variant for small images.
+        splits: whether the data has a split for training.
+        epochs: instead of the recipe's.
+    """
+
+    dataset: str
+    student: str
+    teacher: str | None
+    weights: str | None
+    distiller: str
+    recipe: str | None
+    image_size: int
+    small_input: bool
+    splits: bool = True
+    epochs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A value of a spec, where it stands, and what it is for."""
+
+    path: tuple[str, ...]
+    value: Any
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A spec, and that of its teacher where it has one of its own."""
+
+    spec: tuple[Line, ...]
+    teacher: tuple[Line, ...] | None
+
+
+def draft(wish: Wish, *, teacher_file: str) -> Draft:
+    """The spec that is wished for; `teacher_file` is how it names the teacher's, if there is one."""
+    own = wish.weights in ("train", "finetune")
+    lines = [*_recipe(wish.recipe), *_data(wish, wish.image_size), *_teacher(wish, teacher_file)]
+    lines += _student(wish.student, small_input=wish.small_input)
+    lines.append(
+        Line(("distiller", "name"), wish.distiller, f"options stand beside it: kd show {wish.distiller}")
+    )
+    lines += _training(wish)
+    return Draft(tuple(lines), tuple(_teachers_own(wish)) if own else None)
+
+
+def _recipe(name: str | None) -> Iterator[Line]:
+    if name is not None:
+        yield Line(("recipe",), name, f"how a paper trains; what stands here wins: kd show {name}")
+
+
+def _data(wish: Wish, size: int) -> Iterator[Line]:
+    yield Line(("data", "dataset"), wish.dataset, "a name (kd list-datasets), a folder or a tar of images")
+    if wish.dataset.partition("/")[0] in ("torch", "hfds", "tfds") and not kind_of(wish.dataset):
+        yield Line(("data", "root"), "data", "where it lies or is downloaded to")
+    if not wish.splits:
+        yield Line(("data", "train_split"), "", "the images are not split ...")
+        yield Line(("data", "eval_split"), "", "... so the same ones are evaluated: better give it others")
+    yield Line(("data", "image_size"), size, "side of the student's input in pixels")
+
+
+def _teacher(wish: Wish, teacher_file: str) -> Iterator[Line]:
+    weights = wish.weights
+    if weights is None:
+        return
+    if weights in ("train", "finetune"):
+        yield Line(("teacher", "run"), teacher_file, "trained first, unless its finished run is there")
+    elif Path(weights).suffix.lower() in PARSERS:
+        yield Line(("teacher", "run"), weights, "trained first, unless its finished run is there")
+    else:
+        if wish.teacher is not None:
+            yield Line(("teacher", "model"), wish.teacher, "a timm model, or a plugin's")
+        if weights == "pretrained":
+            yield Line(("teacher", "pretrained"), True, WEIGHTS[weights])
+        else:
+            what = "a run directory" if kind_of(weights) == "folder" else "a file of weights"
+            yield Line(("teacher", "checkpoint"), weights, what)
+
+
+def _student(model: str, *, small_input: bool) -> Iterator[Line]:
+    yield Line(("student", "model"), model, "a timm model, or a plugin's")
+    if small_input:
+        yield Line(("student", "small_input"), True, "its variant for 32-px images")
+
+
+def _training(wish: Wish) -> Iterator[Line]:
+    if wish.recipe is None:
+        yield Line(("train", "epochs"), wish.epochs or _QUICK_EPOCHS, "passes over the training images")
+        yield Line(("optimizer", "lr"), 0.05, "learning rate, of 'sgd' unless 'name' says another optimizer")
+    elif wish.epochs is not None:
+        yield Line(("train", "epochs"), wish.epochs, "instead of the recipe's")
+        yield Line(("scheduler", "name"), "cosine", "the recipe's steps are made for its own epochs")
+        yield Line(("scheduler", "warmup_epochs"), 0)
+
+
+def _teachers_own(wish: Wish) -> Iterator[Line]:
+    assert wish.teacher is not None  # a teacher that is trained has a model
+    finetune = wish.weights == "finetune"
+    recipe = _FINETUNE if finetune and wish.recipe is not None else _without_ofa(wish.recipe)
+    yield from _recipe(recipe)
+    yield from _data(wish, LARGE if finetune else wish.image_size)
+    small = not finetune and wish.image_size <= SMALL and family_of(wish.teacher).small_input
+    yield from _student(wish.teacher, small_input=small)
+    if finetune:
+        yield Line(("student", "pretrained"), True, "starts from timm's weights (downloads them)")
+    yield Line(("distiller", "name"), "vanilla", "no teacher: plain training")
+    yield from _training(wish)
+
+
+def _without_ofa(recipe: str | None) -> str | None:
+    return "imagenet-100" if recipe == "imagenet-100-ofa" else recipe

@@ -1,0 +1,82 @@
+"""The files of a draft: written where nothing is, and only if they are right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kdcore.commands.init.draft import draft
+from kdcore.commands.init.write import as_dict, written
+from kdcore.errors import Problem, UserError
+from kdcore.rundir.files import write_text
+from kdcore.spec.formats import PARSERS
+from kdcore.spec.load import load_spec
+from kdcore.spec.paths import kind_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kdcore.commands.init.interview import Interview
+    from kdcore.plugins import Plugins
+    from kdcore.spec.loaded import LoadedSpec
+
+
+@dataclass(frozen=True, slots=True)
+class InitResult:
+    """What was written.
+
+    Attributes:
+        files: the spec, and behind it that of its teacher if there is one.
+        spec: what the first one says; `run` takes it, or the file.
+        warnings: what may be wrong.
+    """
+
+    files: tuple[Path, ...]
+    spec: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+def write_specs(
+    file: Path, interview: Interview, epochs: int | None, plugins: Plugins, *, models: bool
+) -> InitResult:
+    """Ask for a spec, write it and the teacher's, and check them as `kd validate` does, the models or not.
+
+    Data that timm or another library would download is not asked for: then the models are not built.
+
+    Raises:
+        UserError: a file is there already, or what would be written is wrong; then nothing is written.
+    """
+    suffix = file.suffix.lower()
+    if suffix not in PARSERS:
+        message = "a spec's format is known by its suffix"
+        raise UserError(Problem("FILE", message, str(file), ", ".join(PARSERS)))
+    if kind_of(file.parent) != "folder":
+        raise UserError(Problem("FILE", f"the folder {file.parent} does not exist", str(file)))
+    teacher_file = file.with_name(f"{file.stem}-teacher{suffix}")
+    _refuse_to_overwrite(file)
+    wish = interview.wish(epochs)
+    made = draft(wish, teacher_file=teacher_file.name)
+    files = {file: made.spec} if made.teacher is None else {teacher_file: made.teacher, file: made.spec}
+    for path in files:
+        _refuse_to_overwrite(path)
+    try:
+        for path, lines in files.items():
+            write_text(path, written(lines, suffix))
+        loaded = load_spec(file, plugins=plugins)
+        warnings = _build(loaded, plugins) if models and "root" not in as_dict(made.spec)["data"] else ()
+    except BaseException:
+        for path in files:
+            path.unlink(missing_ok=True)
+        raise
+    return InitResult(tuple(reversed(files)), as_dict(made.spec), warnings)
+
+
+def _build(loaded: LoadedSpec, plugins: Plugins) -> tuple[str, ...]:
+    from kdcore.run.preflight import check
+
+    return check(loaded, plugins).warnings
+
+
+def _refuse_to_overwrite(path: Path) -> None:
+    if kind_of(path) is not None:
+        raise UserError(Problem("FILE", f"{path} is there already", hint="give another name, or delete it"))

@@ -1,0 +1,90 @@
+"""A spec for a pair of models, from Python: what is not said is what is suggested."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdcore.commands.init.files import write_specs
+from kdcore.commands.init.interview import Interview
+from kdcore.errors import Problem, UserError
+from kdcore.plugins import get_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kdcore.commands.init.files import InitResult
+    from kdcore.commands.init.interview import Ask
+    from kdcore.commands.init.suggest import Suggestion
+
+
+def init(
+    file: str | Path = "spec.toml",
+    *,
+    dataset: str | Path | None = None,
+    student: str | None = None,
+    teacher: str | Path | None = None,
+    teacher_weights: str | None = None,
+    teacher_model: str | None = None,
+    distiller: str | None = None,
+    recipe: str | None = None,
+    image_size: int | None = None,
+    small_input: bool | None = None,
+    epochs: int | None = None,
+    models: bool = True,
+) -> InitResult:
+    """Write a spec for a teacher and a student, and one that trains the teacher, as `kd init --yes` does.
+
+    What is None is what suits the rest; `teacher="none"` and `recipe="none"` do without. Paths are as the current
+    folder sees them. `models=False` checks the spec alone, without finding the data and building the models.
+
+    Raises:
+        UserError: an argument is wrong, or a file is there already; then nothing is written.
+    """
+    if epochs is not None and epochs < 1:
+        raise UserError(Problem("epochs", "this is no number of epochs", epochs, "whole numbers from 1"))
+    given = {
+        "dataset": dataset,
+        "student": student,
+        "teacher": teacher,
+        "teacher_weights": teacher_weights,
+        "teacher_model": teacher_model,
+        "distiller": distiller,
+        "recipe": recipe,
+        "image_size": image_size,
+        "small_input": None if small_input is None else ("yes" if small_input else "no"),
+    }
+    answers = {name: str(value) for name, value in given.items() if value is not None}
+    return init_asking(file, _asker(answers), epochs, models=models)
+
+
+def init_asking(file: str | Path, ask: Ask, epochs: int | None, *, models: bool) -> InitResult:
+    """The same, with the answers of `ask`."""
+    file = Path(file)
+    plugins = get_plugins()
+    interview = Interview(file.absolute().parent, plugins, ask)
+    return write_specs(file, interview, epochs, plugins, models=models)
+
+
+def _asker(answers: Mapping[str, str]) -> Ask:
+    def answer(flag: str, question: str, default: Suggestion, check: Callable[[str], None]) -> str:
+        name = flag.removeprefix("--").replace("-", "_")
+        if name not in answers:
+            return default.value
+        return checked(answers[name], check, name)
+
+    return answer
+
+
+def checked(answer: str, check: Callable[[str], None], where: str) -> str:
+    """An answer that `check` takes.
+
+    Raises:
+        UserError: it does not; `where` says which answer that is.
+    """
+    try:
+        check(answer)
+    except UserError as error:
+        raise UserError(replace(problem, where=where) for problem in error.problems) from error
+    return answer

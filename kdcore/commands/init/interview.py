@@ -1,0 +1,191 @@
+"""From answers to a wish: each answer checked as it is given, what is not said asked for or suggested."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kdcore.commands.init.draft import WEIGHTS, Wish
+from kdcore.commands.init.families import Family, family_of
+from kdcore.commands.init.images import has_splits, image_side
+from kdcore.commands.init.suggest import QUICK, SMALL, Suggestion
+from kdcore.commands.init.suggest import distillers as suggested_distillers
+from kdcore.commands.init.suggest import image_size as suggested_size
+from kdcore.commands.init.suggest import recipe as suggested_recipe
+from kdcore.commands.init.suggest import teacher_weights as suggested_weights
+from kdcore.errors import Problem, UserError, nearest
+from kdcore.spec.datasets import check_dataset
+from kdcore.spec.formats import PARSERS
+from kdcore.spec.models import DataSpec
+from kdcore.spec.names import check_model
+from kdcore.spec.paths import kind_of, missing
+from kdcore.spec.recipes import find_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kdcore.plugins import Plugins
+
+NONE: Final = "none"
+_SMALLEST: Final = 8
+
+
+class Ask(Protocol):
+    """How a question is asked: what is about, its default, why that, and the check of an answer."""
+
+    def __call__(self, flag: str, question: str, default: Suggestion, check: Callable[[str], None]) -> str:
+        """An answer that the check takes.
+
+        Raises:
+            UserError: what a flag gives is wrong, or nobody is there to answer.
+        """
+
+
+@dataclass(frozen=True)
+class Interview:
+    """Asks for a spec in `folder`."""
+
+    folder: Path
+    plugins: Plugins
+    ask: Ask
+
+    def wish(self, epochs: int | None) -> Wish:
+        """All questions, in an order in which each answer helps to suggest the next."""
+        dataset, path = self._dataset()
+        side = image_side(dataset, path)
+        quick = dataset == QUICK
+        student = self._model(
+            "--student", "student", Suggestion("resnet10t" if quick else "resnet18", "small")
+        )
+        teacher, weights = self._teacher(dataset, side)
+        family = family_of(student)
+        suited = suggested_distillers(
+            family, None if weights is None else self._family(teacher, family), self.plugins
+        )
+        distiller = self.ask("--distiller", _question("distiller", suited), suited[0], self._is_distiller)
+        size = int(self.ask("--image-size", "image size in pixels", suggested_size(side, family), _is_size))
+        recipe = self._recipe(suggested_recipe(side, size, family, quick=quick, distiller=distiller))
+        return Wish(
+            dataset=dataset,
+            student=student,
+            teacher=teacher,
+            weights=weights,
+            distiller=distiller,
+            recipe=recipe,
+            image_size=size,
+            small_input=self._small_input(size, family),
+            splits=path is None or has_splits(path) is not False,
+            epochs=epochs,
+        )
+
+    def _dataset(self) -> tuple[str, Path | None]:
+        def check(answer: str) -> None:
+            _raise(check_dataset(DataSpec(dataset=answer), Path.cwd(), self.plugins)[1])
+
+        default = Suggestion(QUICK, "built in, no download")
+        answer = self.ask("--dataset", "dataset: a name, or a folder or tar of images", default, check)
+        found, _ = check_dataset(DataSpec(dataset=answer), Path.cwd(), self.plugins)
+        if found == answer and not Path(answer).is_absolute():
+            return answer, None
+        return self._from_folder(answer), Path(found)
+
+    def _model(self, flag: str, role: str, default: Suggestion) -> str:
+        return self.ask(flag, f"{role}: a timm model, or a plugin's", default, self._is_model)
+
+    def _teacher(self, dataset: str, side: int | None) -> tuple[str | None, str | None]:
+        default = Suggestion("resnet34", "a larger one of the same family")
+        question = f"teacher: a model; or a checkpoint, run directory or spec; or {NONE}"
+        answer = self.ask("--teacher", question, default, self._is_teacher)
+        if answer == NONE:
+            return None, None
+        if _is_path(answer):
+            if kind_of(answer) == "folder" or Path(answer).suffix.lower() in PARSERS:
+                return None, self._from_folder(answer)
+            return self._model("--teacher-model", "model of that checkpoint", default), self._from_folder(
+                answer
+            )
+        texts = "; ".join(f"{name} ({what})" for name, what in WEIGHTS.items())
+        weights = suggested_weights(dataset, side, family_of(answer))
+        return answer, self.ask("--teacher-weights", f"its weights: {texts}", weights, _are_weights)
+
+    def _recipe(self, suggested: Suggestion | None) -> str | None:
+        def check(answer: str) -> None:
+            if answer != NONE:
+                find_recipe(answer, "--recipe")
+
+        default = suggested or Suggestion(NONE, "the defaults will do")
+        answer = self.ask("--recipe", f"recipe (kd list-recipes), or {NONE}", default, check)
+        return None if answer == NONE else answer
+
+    def _small_input(self, size: int, family: Family) -> bool:
+        if not family.small_input or size > SMALL:
+            return False
+        default = Suggestion("yes", "its stem keeps the size of small images")
+        return (
+            self.ask("--small-input", "the student's variant for small images", default, _is_yes_or_no)
+            == "yes"
+        )
+
+    def _family(self, teacher: str | None, student: Family) -> Family:
+        return student if teacher is None else family_of(teacher)
+
+    def _from_folder(self, answer: str) -> str:
+        """A path that the current folder sees, as the spec's folder sees it."""
+        if Path(answer).is_absolute() or answer.startswith("~"):
+            return answer
+        return os.path.relpath(answer, self.folder)
+
+    def _is_model(self, answer: str) -> None:
+        _raise(check_model(answer, "model", self.plugins))
+
+    def _is_teacher(self, answer: str) -> None:
+        if answer == NONE:
+            return
+        if not _is_path(answer):
+            self._is_model(answer)
+        elif kind_of(answer) is None:
+            _raise([missing("teacher", answer, answer, "checkpoint, run directory or spec")])
+
+    def _is_distiller(self, answer: str) -> None:
+        self.plugins.distiller(answer, "distiller")
+
+
+def _question(what: str, suited: list[Suggestion]) -> str:
+    return f"{what} (kd list-distillers; suited: {'; '.join(f'{item.value}, {item.why}' for item in suited)})"
+
+
+def _is_path(answer: str) -> bool:
+    return (
+        kind_of(answer) is not None or "/" in answer.removeprefix("timm/") or answer.endswith(tuple(PARSERS))
+    )
+
+
+def _is_size(answer: str) -> None:
+    if not answer.isdecimal() or int(answer) < _SMALLEST:
+        _raise([Problem("image size", "this is no image size", answer, f"whole numbers from {_SMALLEST}")])
+
+
+def _are_weights(answer: str) -> None:
+    _is_one_of(answer, tuple(WEIGHTS), "weights")
+
+
+def _is_yes_or_no(answer: str) -> None:
+    _is_one_of(answer, ("yes", "no"), "answer")
+
+
+def _is_one_of(answer: str, allowed: tuple[str, ...], where: str) -> None:
+    if answer not in allowed:
+        _raise(
+            [
+                Problem(
+                    where, "this is none of the choices", answer, ", ".join(allowed), nearest(answer, allowed)
+                )
+            ]
+        )
+
+
+def _raise(problems: list[Problem]) -> None:
+    if problems:
+        raise UserError(problems)

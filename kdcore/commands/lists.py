@@ -1,0 +1,115 @@
+"""What the commands do, as functions with typed results: for notebooks and other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdcore.plugins import Plugins, get_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry
+    from kdcore.plugins import PluginInfo, Provided
+    from kdcore.run.preflight import Preflight
+    from kdcore.spec.loaded import LoadedSpec
+    from kdcore.spec.models import RunSpec
+    from kdcore.spec.recipes import Recipe
+    from kdcore.teacher_cache.listing import CacheCheck, CacheInfo
+
+
+def validate(
+    spec: RunSpec | LoadedSpec | Mapping[str, Any] | str | Path, *, overrides: Sequence[str] = ()
+) -> Preflight:
+    """Find every mistake in a spec before anything is trained, as `kd validate` does; takes what `run` takes.
+
+    Raises:
+        UserError: with every problem that was found.
+    """
+    from kdcore.run.preflight import check
+    from kdcore.run.run import settled
+
+    plugins = get_plugins()
+    return check(settled(spec, overrides, None, plugins), plugins)
+
+
+def list_distillers() -> tuple[Provided[DistillerEntry], ...]:
+    """The distillers that a spec can name."""
+    return tuple(get_plugins().distillers())
+
+
+def list_adapters() -> tuple[Provided[AdapterEntry], ...]:
+    """The feature adapters."""
+    return tuple(get_plugins().adapters())
+
+
+def list_datasets() -> tuple[Provided[DatasetEntry], ...]:
+    """The registered datasets."""
+    return tuple(get_plugins().datasets())
+
+
+def list_recipes() -> tuple[Recipe, ...]:
+    """The papers' ways of training that a spec can stand on."""
+    from kdcore.spec.recipes import recipes
+
+    return tuple(recipes().values())
+
+
+def list_plugins() -> tuple[PluginInfo, ...]:
+    """The plugins as they are installed now: what each adds, and why one is broken."""
+    return tuple(Plugins.discover(strict=False).infos)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a run spec, with the options of every installed distiller."""
+    from kdcore.spec.load import spec_schema
+
+    return spec_schema(get_plugins())
+
+
+def list_caches(folders: Iterable[str | Path] = ("runs",)) -> tuple[CacheInfo, ...]:
+    """The teacher caches in and below folders.
+
+    Raises:
+        UserError: a folder does not exist.
+    """
+    from kdcore.teacher_cache.listing import find_caches
+
+    return tuple(find_caches(Path(folder) for folder in folders))
+
+
+def show_cache(path: str | Path) -> CacheInfo:
+    """What a teacher cache holds.
+
+    Raises:
+        UserError: it is no cache.
+    """
+    from kdcore.teacher_cache.listing import look_at
+
+    return look_at(Path(path))
+
+
+def check_cache(path: str | Path) -> CacheCheck:
+    """Read all rows of a teacher cache and compare them with their checksums.
+
+    Raises:
+        UserError: it is no cache.
+    """
+    from kdcore.teacher_cache.listing import CacheCheck, damaged_rows
+
+    info = show_cache(path)
+    return CacheCheck(info, tuple(damaged_rows(info)))
+
+
+def remove_cache(path: str | Path) -> CacheInfo:
+    """Delete a teacher cache; what it was.
+
+    Raises:
+        UserError: it is no cache.
+    """
+    from kdcore.teacher_cache.listing import remove
+
+    info = show_cache(path)
+    remove(info)
+    return info

@@ -1,0 +1,161 @@
+"""`new_plugin`: the templates rendered into a new folder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import kdcore
+from kdcore.commands.new_plugin.names import KINDS, LICENSES, Names, check_choice, choose_names
+from kdcore.errors import Problem, UserError
+from kdcore.plugins import get_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+_SUFFIX = ".jinja"
+_TORCH = "torch>=2.9"
+_REQUIREMENTS: Final = {
+    "distiller": ("pydantic>=2.12", _TORCH),
+    "adapter": ("timm>=1.0.31", _TORCH),
+    "dataset": ("pillow>=11.0",),
+    "model": (_TORCH,),
+}
+_TODO: Final = {
+    "distiller": "1. `{module}/{file}.py`: the loss as a plain function, and the distiller around it.\n"
+    "2. `{module}/options.py`: its options, with the paper's defaults.\n"
+    "3. `{module}/plugin.py`: one line about it, and its paper.\n"
+    "4. `tests/test_{file}.py`: the same formula, written out slowly.",
+    "adapter": "1. `{module}/plugin.py`: the model classes that it serves, by their dotted names.\n"
+    "2. `{module}/{file}.py`: which features are stages 1 to 4.\n"
+    "3. `tests/`: the models that it is checked with.",
+    "dataset": "1. `{module}/{file}.py`: your images and their classes.\n"
+    "2. `{module}/plugin.py`: the number of classes.\n"
+    "3. `tests/test_{file}.py`: what is known of the samples.",
+    "model": "1. `{module}/{file}.py`: your network; keyword arguments of its constructor are options in a spec.\n"
+    "2. `{module}/adapter.py`: what its stages are, for the methods that read features.\n"
+    "3. `tests/test_{file}.py`: the published number of parameters.",
+}
+_SUMMARY: Final = {
+    "distiller": "A distiller of my own.",
+    "adapter": "Features of a model family of my own choice.",
+    "dataset": "Images of my own.",
+    "model": "A network of my own.",
+}
+
+
+@dataclass(frozen=True)
+class NewPlugin:
+    """A plugin that was made.
+
+    Attributes:
+        path: its folder.
+        files: what is in it, relative to the folder.
+        names: what its parts are called.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    names: Names
+
+
+def new_plugin(
+    name: str,
+    *,
+    kind: str,
+    thing: str | None = None,
+    features: bool = False,
+    summary: str | None = None,
+    license: str = "MIT",
+    author: str | None = None,
+    folder: Path | None = None,
+) -> NewPlugin:
+    """Make a complete package: code, tests that run kdcore's conformance checks, README, licence, CI and a spec.
+
+    Args:
+        name: of the distribution, such as 'kd-swd'; the package is called alike, with '_'.
+        kind: 'distiller', 'adapter', 'dataset' or 'model'.
+        thing: what specs call it; None: the name without 'kd-'.
+        features: a distiller that reads feature maps, with a head of its own, instead of one that reads logits.
+        summary: one line about it.
+        license: 'MIT' or 'Apache-2.0'.
+        author: of the licence; None: 'the authors of NAME'.
+        folder: where the new folder is made; None: here.
+
+    Raises:
+        UserError: a name cannot be used, or the folder is there already.
+    """
+    check_choice("--kind", kind, KINDS)
+    check_choice("--license", license, LICENSES)
+    if features and kind != "distiller":
+        raise UserError(Problem("--features", f"a {kind} has none to read: this is for distillers"))
+    if summary is not None and (not summary.strip() or "\n" in summary or '"' in summary or "\\" in summary):
+        raise UserError(Problem("--summary", "one line without quotation marks is wanted", summary))
+    names = choose_names(name, kind, thing, get_plugins())
+    path = (folder or Path.cwd()) / names.distribution
+    if path.exists():
+        raise UserError(
+            Problem(str(path), "is there already; nothing was written", hint="say another --directory")
+        )
+    summary = summary or _SUMMARY[kind]
+    values: dict[str, Any] = {
+        "distribution": names.distribution,
+        "module": names.module,
+        "name": names.thing,
+        "file": names.file,
+        "cls": names.cls,
+        "function": f"{names.file}_loss",
+        "term": names.file,
+        "kind": {"adapter": "feature adapter"}.get(kind, kind),
+        "features": features,
+        "summary": summary,
+        "license": license,
+        "author": author or f"the authors of {names.distribution}",
+        "year": datetime.now(UTC).year,
+        "kdcore": ".".join(kdcore.__version__.split(".")[:2]),
+        "plugin_api": kdcore.PLUGIN_API,
+        "requirements": _REQUIREMENTS[kind],
+        "todo": _TODO[kind].format(module=names.module, file=names.file),
+    }
+    files = _write(path, kind, values)
+    return NewPlugin(path, files, names)
+
+
+def _write(path: Path, kind: str, values: dict[str, Any]) -> tuple[Path, ...]:
+    """All files or, where one cannot be written, none."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(  # noqa: S701  # Python and TOML, not HTML
+        undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True
+    )
+    files = []
+    try:
+        for source, target in _sources(kind, values):
+            file = path / target
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(environment.from_string(source.read_text()).render(values))
+            files.append(target)
+    except OSError as error:
+        shutil.rmtree(path, ignore_errors=True)
+        raise UserError(Problem(str(path), f"cannot be written: {error.strerror}")) from error
+    return tuple(sorted(files))
+
+
+def _sources(kind: str, values: dict[str, Any]) -> Iterator[tuple[Path, Path]]:
+    """Templates and what they become."""
+    roots = [TEMPLATES / "common", TEMPLATES / kind]
+    if kind == "distiller":
+        roots.append(TEMPLATES / ("distiller-features" if values["features"] else "distiller-logits"))
+    for root in roots:
+        for source in sorted(path for path in root.rglob(f"*{_SUFFIX}") if path.is_file()):
+            name = str(source.relative_to(root)).removesuffix(_SUFFIX)
+            if name.startswith("LICENSE."):
+                if name != f"LICENSE.{values['license']}":
+                    continue
+                name = "LICENSE"
+            name = name.replace("__module__", values["module"]).replace("__file__", values["file"])
+            yield source, Path(name)

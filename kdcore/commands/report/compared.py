@@ -1,0 +1,214 @@
+"""One page for several runs: their results in a table, their curves on common axes, and how their specs differ."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from kdcore.commands.charts import Line, Pair, dumbbells, figure, line_chart, numbers
+from kdcore.commands.charts.svg import element
+from kdcore.commands.report.facts import Facts, count_text, duration, value_text
+from kdcore.commands.report.gap import find_vanilla, gap
+from kdcore.commands.report.page import percent, render
+from kdcore.commands.report.paper import NUMBERS
+from kdcore.commands.report.report import ReportResult
+from kdcore.commands.report.section import Section
+from kdcore.errors import Problem, UserError
+from kdcore.json_files import read_json
+from kdcore.rundir.directory import FIGURES, REPORT
+from kdcore.rundir.files import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from markupsafe import Markup
+
+    from kdcore.rundir.directory import RunDirectory
+
+CURVES: Final = 7  # runs with a curve; more could not be told apart
+ROWS: Final = 30
+_DIFFER_IN_NAME: Final = ("name", "output", "report")
+
+
+def write_comparison(directories: Sequence[RunDirectory], output: Path | None) -> ReportResult:
+    """Write the page that compares runs, from their files alone.
+
+    Raises:
+        UserError: a run's files are damaged, or the page cannot be written.
+    """
+    runs = [Facts.read(directory) for directory in directories]
+    target = output or directories[0].path.absolute().parent / "compared.html"
+    labels = _labels(runs)
+    sections = [_results(runs, labels, target.absolute().parent), _curves(runs, labels), _specs(runs, labels)]
+    page = render(
+        "compared.html",
+        {
+            "title": f"{len(runs)} runs",
+            "lead": _lead(runs, labels),
+            "sections": [section for section in sections if section is not None],
+        },
+    )
+    try:
+        write_text(target, page)
+    except OSError as error:
+        raise UserError(Problem("--output", f"{target} cannot be written: {error.strerror}")) from error
+    return ReportResult(target, (), ())
+
+
+def _labels(runs: Sequence[Facts]) -> list[str]:
+    """The runs' names, with as much of their folders as tells them apart."""
+    names = [run.run.name for run in runs]
+    if len(set(names)) == len(names):
+        return names
+    paths = [str(run.run.path.absolute()) for run in runs]
+    common = os.path.commonpath(paths)
+    return [os.path.relpath(path, common) for path in paths]
+
+
+def _lead(runs: Sequence[Facts], labels: Sequence[str]) -> str:
+    scored = [
+        (top1, label) for run, label in zip(runs, labels, strict=True) if (top1 := _top1(run)) is not None
+    ]
+    if not scored:
+        return "None of them has measured top-1."
+    best, label = max(scored, key=lambda item: item[0])
+    return f"Highest top-1 of the student: {percent(best, 2)}, {label}."
+
+
+def _top1(run: Facts) -> float | None:
+    found = run.student.get("top1")
+    return None if found is None else float(found)
+
+
+def _results(runs: Sequence[Facts], labels: Sequence[str], folder: Path) -> Section:
+    order = sorted(
+        range(len(runs)), key=lambda i: -1.0 if (top1 := _top1(runs[i])) is None else top1, reverse=True
+    )
+    header = ["run", "distiller", "student", "parameters", "top-1", "best", "teacher", "gap closed"]
+    header += ["agreement", "ECE", "epochs", "images/s", "time"]
+    rows = []
+    for index in order:
+        run = runs[index]
+        student = run.student
+        closed = gap(run.summary, run.num_classes, find_vanilla(run.run, run.spec))
+        rate, seconds = run.summary.get("images_per_second"), run.summary.get("wall_seconds")
+        status = run.summary.get("status")
+        rows.append(
+            (
+                _link(run, labels[index], folder),
+                run.method,
+                student.get("model"),
+                count_text(student["parameters"]) if student.get("parameters") else None,
+                percent(_top1(run), 2),
+                percent(student.get("best_top1"), 2),
+                percent(run.teacher.get("top1"), 2),
+                percent(closed.percent if closed is not None and closed.vanilla else None),
+                percent(student.get("agreement")),
+                percent(_ece(run), 2),
+                run.summary.get("epochs")
+                if status == "finished"
+                else f"{run.summary.get('epochs', 0)}, {status}",
+                f"{rate:,.0f}" if rate else None,
+                duration(seconds) if seconds else None,
+            )
+        )
+    table = figure(
+        "Results",
+        numbers(header, rows, caption="Results of the runs"),
+        note="The student after its last epoch; best: after its best one. Gap closed: of the way from the same student "
+        "alone to the teacher, where such a run is beside this one.",
+        wide=True,
+    )
+    pairs = [
+        Pair(labels[index], top1, runs[index].teacher.get("top1"))
+        for index in order
+        if (top1 := _top1(runs[index])) is not None
+    ]
+    figures = [table]
+    if pairs:
+        legend = [("student mark", "student")]
+        if any(pair.teacher is not None for pair in pairs):
+            legend.append(("teacher mark square", "its teacher"))
+        chart = dumbbells(pairs[:ROWS], label="top-1 of the runs", x_label="top-1, %")
+        note = f"The {ROWS} highest of {len(pairs)}." if len(pairs) > ROWS else None
+        figures.append(figure("Top-1", chart, legend=legend, note=note))
+    return Section("results", "Results", "", figures)
+
+
+def _link(run: Facts, label: str, folder: Path) -> Markup | str:
+    page = run.run.path.absolute() / REPORT
+    if not page.is_file():
+        return label
+    return element("a", label, href=Path(os.path.relpath(page, folder)).as_posix())
+
+
+def _ece(run: Facts) -> float | None:
+    """As the run's own report found it."""
+    try:
+        found = read_json(run.run.path / FIGURES / NUMBERS)["student"]["ece"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _curves(runs: Sequence[Facts], labels: Sequence[str]) -> Section | None:
+    figures = []
+    for title, part, name, unit in (
+        ("Top-1 on the evaluation images", "eval", "top1", "%"),
+        ("Agreement with the teacher", "eval", "agreement", "%"),
+        ("Top-1 on the training images", "train", "top1", "%"),
+    ):
+        found = []
+        for run, label in zip(runs, labels, strict=True):
+            points = [(r["epoch"], (r.get(part) or {}).get(name)) for r in run.records]
+            if any(y is not None for _, y in points):
+                found.append((points, label))
+        if not found:
+            continue
+        found.sort(key=lambda item: max(y for _, y in item[0] if y is not None), reverse=True)
+        lines = [
+            Line(label, points, f"s{number + 1}") for number, (points, label) in enumerate(found[:CURVES])
+        ]
+        epochs = sorted({x for line in lines for x, _ in line.points})
+        rows = [(epoch, *(dict(line.points).get(epoch) for line in lines)) for epoch in epochs]
+        note = f"The {CURVES} highest of {len(found)}." if len(found) > CURVES else None
+        figures.append(
+            figure(
+                title,
+                line_chart(lines, label=f"{title} by epoch", x_label="epoch", y_label=unit),
+                legend=[(line.class_, line.name) for line in lines],
+                note=note,
+                table=numbers(("epoch", *(line.name for line in lines)), rows, caption=f"{title} by epoch"),
+            )
+        )
+    return Section("curves", "Training", "", figures) if figures else None
+
+
+def _specs(runs: Sequence[Facts], labels: Sequence[str]) -> Section:
+    flat = [_flat(run.spec) for run in runs]
+    keys = list(dict.fromkeys(key for spec in flat for key in spec))
+    rows = []
+    for key in keys:
+        values = [spec.get(key, "\N{EN DASH}") for spec in flat]
+        if key.partition(".")[0] not in _DIFFER_IN_NAME and len(set(values)) > 1:
+            rows.append((key, *values))
+    if not rows:
+        return Section("specs", "How they differ", "Their specs say the same.")
+    table = numbers(("", *labels), rows, caption="What the specs say differently")
+    return Section(
+        "specs", "How they differ", "", [figure("What the specs say differently", table, wide=True)]
+    )
+
+
+def _flat(value: Any, where: str = "") -> dict[str, str]:
+    if isinstance(value, dict) and value:
+        return {
+            place: text
+            for key, part in value.items()
+            for place, text in _flat(part, f"{where}.{key}" if where else str(key)).items()
+        }
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        parts = [_flat(part, f"{where}[{number}]") for number, part in enumerate(value)]
+        return {place: text for part in parts for place, text in part.items()}
+    return {where: value_text(value) if value not in ({}, []) else "none"}

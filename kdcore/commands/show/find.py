@@ -1,0 +1,67 @@
+"""What is called by a name, in any role; and the one message that helps where nothing is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from kdcore.errors import Problem, UserError, listed, nearest
+from kdcore.plugins.records import normalised
+from kdcore.spec.recipes import recipes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kdcore.plugins import Plugins, Provided
+    from kdcore.plugins.records import Role
+
+WHERE: Final = "kd show"
+
+
+def find(name: str, plugins: Plugins) -> list[tuple[Role, Provided[Any]]]:
+    """All things of this name, a `name` or `plugin/name`: one for each role that has it.
+
+    Raises:
+        UserError: there is none.
+    """
+    lookups: dict[Role, Callable[[str, str], Provided[Any]]] = {
+        "distiller": plugins.distiller,
+        "adapter": plugins.adapter,
+        "dataset": plugins.dataset,
+        "model": plugins.model,
+    }
+    found: list[tuple[Role, Provided[Any]]] = []
+    failures: list[Problem] = []
+    for role, lookup in lookups.items():
+        try:
+            found.append((role, lookup(name, WHERE)))
+        except UserError as error:
+            failures += error.problems
+    if found:
+        return found
+    raise UserError(_best(failures, name, plugins))
+
+
+def names(plugins: Plugins) -> set[str]:
+    """What plugins declare; not the recipes."""
+    return {item.entry.name for item in plugins.everything()}
+
+
+def _best(failures: list[Problem], name: str, plugins: Plugins) -> Problem:
+    # a failure that knows the name (two plugins have it, or one that is missing) beats four that do not
+    knowing = [problem for problem in failures if not problem.message.startswith("there is no")]
+    if knowing:
+        return knowing[0]
+    hints = [problem.hint for problem in failures if problem.nearest is not None and problem.hint]
+    if any(normalised(name) in info.candidate.names for info in plugins.infos):
+        hints = [f"it is a plugin: kd plugins {name}"]
+    near = nearest(
+        name, [*(problem.nearest for problem in failures if problem.nearest is not None), *recipes()]
+    )
+    return Problem(
+        WHERE,
+        "there is no distiller, adapter, dataset, model or recipe of this name",
+        value=name,
+        nearest=near,
+        allowed=listed(names(plugins), most=40),
+        hint=hints[0] if hints else None,
+    )

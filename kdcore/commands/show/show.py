@@ -1,0 +1,104 @@
+"""All about one name: what it is, whose it is, its options, and how a spec says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from kdcore.commands.show.find import WHERE, find
+from kdcore.commands.show.options import options_of
+from kdcore.errors import UserError
+from kdcore.plugins import get_plugins
+from kdcore.plugins.records import ENTRY_TYPES, Role
+from kdcore.spec.recipes import recipes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import BaseModel
+
+    from kdcore.commands.show.options import OptionInfo
+    from kdcore.entries import AnyEntry, DistillerEntry
+    from kdcore.plugins import PluginInfo, Plugins, Provided
+    from kdcore.spec.recipes import Recipe
+
+_HETEROGENEOUS_TEACHER: Final = "convnext_atto"
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a name means in one role.
+
+    Attributes:
+        role: `distiller`, `adapter`, `dataset`, `model` or `recipe`.
+        name: as a spec says it: `plugin/name` where two plugins have the name.
+        entry: what its plugin declares, or the recipe.
+        plugin: whose it is; None for a recipe.
+        options: what a spec can set; None where there is nothing to check, as for an adapter.
+        example: a spec with it, whole for a distiller, else the part that names it.
+    """
+
+    role: Role | Literal["recipe"]
+    name: str
+    entry: AnyEntry | Recipe
+    plugin: PluginInfo | None
+    options: tuple[OptionInfo, ...] | None
+    example: dict[str, Any]
+
+
+def show(name: str) -> tuple[Description, ...]:
+    """What a name, or `plugin/name`, means, as `kd show` tells it: a description for each role that has it.
+
+    Raises:
+        UserError: nothing has this name, two plugins have it, or its options cannot be imported.
+    """
+    plugins = get_plugins()
+    recipe = recipes().get(name)
+    try:
+        found = find(name, plugins)
+    except UserError:
+        if recipe is None:
+            raise
+        found = []
+    described = [_describe(role, provided, plugins) for role, provided in found]
+    if recipe is not None:
+        described.append(Description("recipe", name, recipe, None, None, {"recipe": name}))
+    return tuple(described)
+
+
+def example(entry: DistillerEntry, options: dict[str, Any], name: str) -> dict[str, Any]:
+    """A whole spec with this distiller, to copy."""
+    spec: dict[str, Any] = {"data": {"dataset": "digits", "image_size": 32}}
+    if entry.kind != "baseline":
+        teacher = _HETEROGENEOUS_TEACHER if entry.kind == "heterogeneous" else "resnet34"
+        spec["teacher"] = {"model": teacher}
+    return spec | {"student": {"model": "resnet10t"}, "distiller": {"name": name, **options}}
+
+
+def _describe(role: Role, provided: Provided[Any], plugins: Plugins) -> Description:
+    entry = provided.entry
+    ambiguous = sum(item.entry.name == entry.name for item in _same_role(role, plugins)) > 1
+    name = provided.qualified if ambiguous else entry.name
+    model = _options_model(role, provided, plugins)
+    options = None if model is None else options_of(model)
+    return Description(
+        role, name, entry, provided.plugin, options, _example(role, entry, options or (), name)
+    )
+
+
+def _example(role: Role, entry: Any, options: Sequence[OptionInfo], name: str) -> dict[str, Any]:
+    if role == "distiller":
+        return example(entry, {item.name: item.default for item in options if not item.required}, name)
+    if role == "adapter":
+        return {"student": {"model": "resnet18", "adapter": name}}
+    return {"data": {"dataset": name}} if role == "dataset" else {"student": {"model": name}}
+
+
+def _options_model(role: Role, provided: Provided[Any], plugins: Plugins) -> type[BaseModel] | None:
+    if role == "distiller":
+        return plugins.load_options(provided, WHERE)
+    return None if role == "adapter" else plugins.load_arguments(provided, WHERE)
+
+
+def _same_role(role: Role, plugins: Plugins) -> tuple[Provided[Any], ...]:
+    return tuple(item for item in plugins.everything() if isinstance(item.entry, ENTRY_TYPES[role]))

@@ -1,0 +1,170 @@
+"""Distillers from names, options or instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from kdcore.distill.seeds import derive
+from kdcore.errors import KdError, Problem, UserError
+from kdcore.protocols import Distiller, Requires, Setup
+from kdcore.spec.load import ResolvedDistiller
+from kdcore.spec.resolve import resolve_distiller
+
+if TYPE_CHECKING:
+    from kdcore.plugins import Plugins
+
+DistillerLike = str | Mapping[str, Any] | nn.Module | ResolvedDistiller
+
+
+def build_distillers(
+    distillers: DistillerLike | Sequence[DistillerLike],
+    options: Mapping[str, Any],
+    setup: Setup,
+    plugins: Plugins,
+    task_weight: float | None,
+    seed: int,
+) -> tuple[dict[str, nn.Module], float]:
+    """The distillers by name, and the weight of the task loss beside them.
+
+    Raises:
+        UserError: a name or option is wrong, a distiller cannot work with these models or without what is missing.
+    """
+    items = (
+        list(distillers)
+        if isinstance(distillers, Sequence) and not isinstance(distillers, str)
+        else [distillers]
+    )
+    if not items:
+        raise UserError(Problem("distiller", "at least one distiller is wanted"))
+    if options and (len(items) > 1 or not isinstance(items[0], str)):
+        raise UserError(
+            Problem(
+                "distiller", f"options {sorted(options)} can be given beside a single distiller's name only"
+            )
+        )
+    built: dict[str, nn.Module] = {}
+    weights: list[float] = []
+    for number, item in enumerate(items):
+        where = "distiller" if len(items) == 1 else f"distiller[{number}]"
+        if isinstance(item, nn.Module):
+            name, module, weight = type(item).__name__.lower(), item, 1.0
+        else:
+            resolved = _resolve(item, options, plugins, where)
+            name, weight = resolved.provided.entry.name, resolved.provided.entry.task_weight
+            module = _construct(resolved, setup, plugins, where, derive(seed, "heads", number))
+        _check(module, name, setup, where)
+        built[_unique(name, built)] = module
+        weights.append(weight)
+    if task_weight is None:
+        if len(items) > 1 and not all(isinstance(item, nn.Module) for item in items):
+            raise UserError(
+                Problem(
+                    "task.weight",
+                    "with several distillers the weight of the task loss has to be said",
+                    hint="1.0 is usual",
+                )
+            )
+        task_weight = weights[0]
+    return built, task_weight
+
+
+def _resolve(
+    item: str | Mapping[str, Any] | ResolvedDistiller,
+    options: Mapping[str, Any],
+    plugins: Plugins,
+    where: str,
+) -> ResolvedDistiller:
+    if isinstance(item, ResolvedDistiller):
+        return item
+    if isinstance(item, str):
+        return resolve_distiller(item, options, plugins, where)
+    fields = dict(item)
+    name = fields.pop("name", None)
+    if not isinstance(name, str):
+        raise UserError(Problem(where, "a distiller needs a 'name'", value=dict(item)))
+    return resolve_distiller(name, fields, plugins, where)
+
+
+def _construct(
+    resolved: ResolvedDistiller, setup: Setup, plugins: Plugins, where: str, seed: int
+) -> nn.Module:
+    factory = plugins.load(resolved.provided, where)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        try:
+            module = factory(resolved.options, setup)
+        except UserError as error:
+            raise UserError(_of_distiller(resolved.name, problem) for problem in error.problems) from error
+        except KdError:
+            raise
+        except ValueError as error:  # how a distiller says that it cannot work with these models
+            raise UserError(Problem(where, f"{resolved.provided.qualified}: {error}")) from error
+        except AttributeError as error:
+            if setup.teacher is None and error.obj is None:  # it asked the teacher that is not there
+                raise UserError(_needs_teacher(resolved.name)) from error
+            raise
+    if not isinstance(module, nn.Module):
+        plugin = resolved.provided.plugin
+        raise UserError(
+            Problem(
+                where,
+                f"{resolved.provided.qualified} {plugin.version} made {type(module).__name__}, not an nn.Module",
+            )
+        )
+    return module
+
+
+def _check(module: nn.Module, name: str, setup: Setup, where: str) -> None:
+    requires = getattr(module, "requires", None)
+    if not isinstance(module, Distiller) or not isinstance(requires, Requires):
+        raise UserError(
+            Problem(where, f"{type(module).__name__} is no distiller: it lacks 'requires', a kdcore.Requires")
+        )
+    if requires.teacher and setup.teacher is None:
+        raise UserError(_needs_teacher(name))
+    problems = list(_unavailable(requires, setup, name))
+    if problems:
+        raise UserError(problems)
+
+
+def _needs_teacher(name: str) -> Problem:
+    return Problem(
+        "teacher", f"distiller '{name}' needs a teacher, and the spec has none", hint='add "teacher": {...}'
+    )
+
+
+def _of_distiller(name: str, problem: Problem) -> Problem:
+    """The problem with the distiller's name in it."""
+    if f"'{name}'" in problem.message:
+        return problem
+    return replace(problem, message=f"{problem.message} (distiller '{name}' needs it)")
+
+
+def _unavailable(requires: Requires, setup: Setup, name: str) -> Iterable[Problem]:
+    # each stage is probed, so that one that does not exist is found before training
+    for role, info, stages, embedding in (
+        ("student", setup.student, requires.student_stages, requires.student_embedding),
+        ("teacher", setup.teacher, requires.teacher_stages, requires.teacher_embedding),
+    ):
+        if info is None:
+            continue
+        try:
+            for stage in stages:
+                info.stage(stage)
+            if embedding:
+                _ = info.embedding_dim
+        except UserError as error:
+            yield from (replace(_of_distiller(name, problem), where=role) for problem in error.problems)
+
+
+def _unique(name: str, taken: Mapping[str, nn.Module]) -> str:
+    """A name that no other distiller of the run has."""
+    unique, number = name, 2
+    while unique in taken:
+        unique, number = f"{name}_{number}", number + 1
+    return unique

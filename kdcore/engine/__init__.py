@@ -1,1 +1,0 @@
-"""The engine: from a spec to a trained student."""

@@ -1,0 +1,1 @@
+"""A finished run opened again: its models, data, predictions, measures."""

@@ -1,0 +1,154 @@
+"""What models make of the evaluation images, one image after another: the ground of measures and reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from kdcore.data.samples import BROKEN
+from kdcore.features.extractor import Extractor
+from kdcore.features.logits_only import PlainAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from kdcore.protocols import FeatureAdapter
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to look at.
+
+    Attributes:
+        model: gives logits `[B, K]`.
+        transform: applied to the images first (the teacher's own size and normalisation).
+        adapter: its feature adapter, for the embedding; None: there is no embedding.
+    """
+
+    model: nn.Module
+    transform: Callable[[Tensor], Tensor] | None = None
+    adapter: FeatureAdapter | None = None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one model makes of N images, in the data's order; on the CPU.
+
+    Attributes:
+        logits: `[N, K]`, float32.
+        target: class indices `[N]`, -1 where an image is unlabelled.
+        position: of each image in the data `[N]`; images that could not be read are left out.
+        embedding: `[N, D]`, float32, or None.
+    """
+
+    logits: Tensor
+    target: Tensor
+    position: Tensor
+    embedding: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+@torch.no_grad()
+def predict(
+    subjects: Sequence[Subject],
+    data: Iterable[tuple[Tensor, Tensor]],
+    *,
+    device: torch.device | str = "cpu",
+    embeddings: bool = False,
+    precision: str = "fp32",
+    channels_last: bool = False,
+    limit: int | None = None,
+    advance: Callable[[int], None] = lambda images: None,
+) -> list[Predictions]:
+    """The predictions of each subject, all on the same images, which are read once.
+
+    Args:
+        subjects: models on `device`, looked at in evaluation mode.
+        data: batches as `EvalData` gives them.
+        device: where the models are.
+        embeddings: collect them too, of the subjects that have an adapter which knows them.
+        precision: of the forward passes, as `train.precision`.
+        channels_last: memory order of the images.
+        limit: stop after so many images.
+        advance: called after each batch with its number of images.
+
+    Raises:
+        RunFailed: an image cannot be read.
+        UserError: a model does not give logits.
+    """
+    device = torch.device(device)
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    collectors = [_Collector(subject, embeddings) for subject in subjects]
+    targets: list[Tensor] = []
+    positions: list[Tensor] = []
+    seen = kept = 0
+    training = [subject.model.training for subject in subjects]
+    for subject in subjects:
+        subject.model.eval()
+    try:
+        for images, target in data:
+            room = len(target) if limit is None else min(len(target), limit - kept)
+            images, target = images[:room], target[:room]
+            whole = target != BROKEN
+            moved = images.to(device, non_blocking=True, memory_format=memory_format)
+            with autocast(device, precision):
+                for collector in collectors:
+                    collector.take(moved, whole)
+            targets.append(target[whole])
+            positions.append(seen + whole.nonzero().flatten())
+            seen += len(target)
+            kept += int(whole.sum())
+            advance(len(target))
+            if limit is not None and kept >= limit:
+                break
+    finally:
+        for subject, mode in zip(subjects, training, strict=True):
+            subject.model.train(mode)
+    target = _joined(targets, torch.empty(0, dtype=torch.int64))
+    position = _joined(positions, torch.empty(0, dtype=torch.int64))
+    return [collector.predictions(target, position) for collector in collectors]
+
+
+class _Collector:
+    """Runs one subject and keeps what it gives."""
+
+    def __init__(self, subject: Subject, embeddings: bool) -> None:
+        known = subject.adapter is not None and not isinstance(subject.adapter, PlainAdapter)
+        self._transform = subject.transform
+        self._extract = Extractor(
+            subject.model, subject.adapter or PlainAdapter(), embedding=embeddings and known
+        )
+        self._logits: list[Tensor] = []
+        self._embeddings: list[Tensor] = []
+
+    def take(self, images: Tensor, whole: Tensor) -> None:
+        output = self._extract(images if self._transform is None else self._transform(images))
+        self._logits.append(output.logits.float().cpu()[whole])
+        if output.embedding is not None:
+            self._embeddings.append(output.embedding.float().cpu()[whole])
+
+    def predictions(self, target: Tensor, position: Tensor) -> Predictions:
+        self._extract.close()
+        return Predictions(
+            _joined(self._logits, torch.empty(0, 0)),
+            target,
+            position,
+            torch.cat(self._embeddings) if self._embeddings else None,
+        )
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The number format of the forward passes on a device, as `train.precision` says."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    if dtype is torch.float16 and device.type == "cpu":  # a GPU's run looked at without one
+        dtype = None
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
+def _joined(parts: Sequence[Tensor], nothing: Tensor) -> Tensor:
+    return torch.cat(list(parts)) if parts else nothing

@@ -1,0 +1,65 @@
+"""Telling somebody that a run is complete: what `KD_NOTIFY` names is called. The core's own use of its run hooks."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from typing import TYPE_CHECKING, Any, Final
+
+from kdcore.errors import RunFailed
+
+if TYPE_CHECKING:
+    from kdcore.rundir.directory import RunDirectory
+
+VARIABLE: Final = "KD_NOTIFY"
+_SECONDS: Final = 10  # that the command may take
+
+
+def notify(run: RunDirectory, summary: dict[str, Any]) -> None:
+    """Call the command in `KD_NOTIFY`, if there is one, with a line about the run as its last argument.
+
+    No shell is involved, and the text is one argument whatever is in it.
+
+    Raises:
+        RunFailed: the command cannot be called, fails, or takes longer than ten seconds.
+    """
+    command = os.environ.get(VARIABLE, "").strip()
+    if not command:
+        return
+    try:
+        done = subprocess.run(  # noqa: S603  # the user's own command
+            [*shlex.split(command), message(run, summary)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise RunFailed(f"{VARIABLE}={command} could not be called: {error}") from error
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        raise RunFailed(f"{VARIABLE}={command} ended with exit code {done.returncode}: {said[0]}")
+
+
+def message(run: RunDirectory, summary: dict[str, Any]) -> str:
+    """One line: `digits-dkd: top-1 97.31 % (best 97.50 % in epoch 28), 12 min, runs/digits-dkd`."""
+    student = summary.get("student") or {}
+    parts = []
+    if student.get("top1") is not None:
+        best = ""
+        if student.get("best_top1") is not None:
+            best = f" (best {student['best_top1']:.2f} % in epoch {student['best_epoch']})"
+        parts.append(f"top-1 {student['top1']:.2f} %{best}")
+    elif student.get("agreement") is not None:  # nothing was labelled
+        parts.append(f"agrees with its teacher on {student['agreement']:.2f} %")
+    parts += [_duration(summary.get("wall_seconds") or 0.0), str(run.path)]
+    return f"{run.name}: {', '.join(parts)}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

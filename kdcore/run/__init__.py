@@ -1,0 +1,1 @@
+"""One run: settle with the run directory, prepare, train, evaluate, end."""

@@ -1,0 +1,140 @@
+"""The teacher's outputs through the cache: read where they are kept, computed and kept where they are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdcore.errors import Problem, UserError
+from kdcore.protocols import FeatureMap, ModelOutput
+from kdcore.run.run import run_directory
+from kdcore.teacher_cache.cache import TeacherCache
+from kdcore.teacher_cache.identity import identify
+from kdcore.teacher_cache.rows import Rows
+from kdcore.teacher_cache.size import check_room, estimate, readable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from accelerate import Accelerator
+    from torch import Tensor
+
+    from kdcore.distill.distillation import Distillation
+    from kdcore.run.prepare import Prepared, Splits
+    from kdcore.spec.load import LoadedSpec
+
+OWN_FOLDER = "teacher-cache"  # in the run directory
+
+
+class CachedTeacher:
+    """Stands in for the teacher in the training steps.
+
+    What a step gets is always what the cache holds, also when it was computed for this step: so the numbers do not
+    depend on whether somebody filled the cache before, and a resumed run repeats a killed one to the bit.
+    """
+
+    def __init__(self, cache: TeacherCache, distillation: Distillation, accelerator: Accelerator) -> None:
+        self.cache = cache
+        self._distillation = distillation
+        self._accelerator = accelerator
+
+    def __call__(self, epoch: int, images: Tensor, index: Tensor) -> ModelOutput:
+        """The teacher's output for a batch.
+
+        Args:
+            epoch: the epoch, or the augmentation.
+            images: `[B, C, H, W]` as the student sees them, on the device.
+            index: positions in the training set `[B]`, on the CPU.
+        """
+        stored = self.cache.read(epoch, index)
+        if stored is None:
+            with self._accelerator.autocast():
+                live = self._distillation.forward_teacher(images, whole=True)
+            stored = self.cache.write(epoch, index, live)
+        return _moved(stored, self._accelerator.device)
+
+
+def cache_folder(loaded: LoadedSpec) -> Path:
+    """Where the spec's cache lies: a shared folder, or one of the run's own."""
+    settings = loaded.spec.teacher_cache
+    assert settings is not None
+    return Path(settings.folder) if settings.folder else run_directory(loaded).path / OWN_FOLDER
+
+
+def rows_of(distillation: Distillation) -> Rows:
+    """What the run's distillers read of the teacher."""
+    info, requires = distillation.teacher_info, distillation.requires
+    assert info is not None
+    return Rows(
+        num_classes=distillation.num_classes,
+        embedding_dim=info.embedding_dim if requires.teacher_embedding else None,
+        stages=tuple(info.stage(stage) for stage in requires.teacher_stages),
+    )
+
+
+def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
+    """Check before anything is trained that a cache can be kept; says how large it is.
+
+    Raises:
+        UserError: the distillers or the data do not allow it, or the disk cannot hold it.
+    """
+    settings = loaded.spec.teacher_cache
+    assert settings is not None
+    distillation = prepared.distillation
+    problem = None
+    if splits.train.stream:
+        problem = "the samples of a stream have no position to keep their outputs at"
+    elif not distillation.requires.teacher:
+        problem = "no distiller of this run reads the teacher"
+    elif distillation.requires.views > 1:
+        problem = "a distiller sees several views of each image, which the cache does not keep"
+    if problem is not None:
+        raise UserError(Problem("teacher_cache", problem, hint="leave it out"))
+    rows, samples, folder = rows_of(distillation), prepared.train.size or 0, cache_folder(loaded)
+    if settings.top_k is not None and settings.top_k >= rows.num_classes:
+        message = f"there are {rows.num_classes} logits: this would keep them all"
+        raise UserError(
+            Problem("teacher_cache.top_k", message, settings.top_k, f"1 to {rows.num_classes - 1}, or null")
+        )
+    size = estimate(rows, settings, samples)
+    if not any(folder.glob("*/manifest.json")):  # one that is there already may be the one
+        check_room(folder, size)
+    times = "1 augmentation" if settings.augmentations == 1 else f"{settings.augmentations} augmentations"
+    return f"{readable(size)} for {times} of {samples:,} samples, in {folder}"
+
+
+def open_cache(
+    loaded: LoadedSpec, prepared: Prepared, splits: Splits, warn: Callable[[str], None]
+) -> TeacherCache:
+    """The cache for these outputs in the spec's folder, made where there is none.
+
+    Raises:
+        UserError: the disk cannot hold it, or it cannot be written.
+    """
+    settings = loaded.spec.teacher_cache
+    assert settings is not None
+    cache = TeacherCache.open(
+        cache_folder(loaded),
+        identify(loaded.spec, prepared, splits),
+        rows_of(prepared.distillation),
+        settings,
+        prepared.train.size or 0,
+    )
+    cache.warn = warn
+    return cache
+
+
+def _moved(output: ModelOutput, device: torch.device) -> ModelOutput:
+    if device.type == "cpu":
+        return output
+
+    def move(tensor: Tensor) -> Tensor:
+        return tensor.to(device, non_blocking=True)
+
+    features = {
+        stage: FeatureMap(move(one.map), None if one.prefix is None else move(one.prefix))
+        for stage, one in output.features.items()
+    }
+    embedding = None if output.embedding is None else move(output.embedding)
+    return ModelOutput(move(output.logits), features, embedding)

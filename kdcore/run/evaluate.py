@@ -1,0 +1,114 @@
+"""Accuracy of a model on the evaluation images, and its agreement with the teacher."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from kdcore.data.samples import BROKEN
+from kdcore.inspect.measures import has_top_5
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from accelerate import Accelerator
+
+    from kdcore.data import EvalData
+    from kdcore.run.sharding import Shards
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        top1: percent of labelled images whose class has the highest logit; None where none is labelled.
+        top5: percent whose class is among the five highest; None with 5 classes or fewer too.
+        agreement: percent of images on which the model's first class is the teacher's; None without a teacher.
+        predictions: the model's first class for each image of this process, in the data's order.
+        not_finite: images for which a logit is NaN or infinite.
+    """
+
+    top1: float | None
+    top5: float | None
+    agreement: float | None
+    predictions: Tensor
+    not_finite: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The percentages that were measured."""
+        values = {"top1": self.top1, "top5": self.top5, "agreement": self.agreement}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    data: EvalData,
+    accelerator: Accelerator,
+    *,
+    transform: Callable[[Tensor], Tensor] | None = None,
+    teacher_predictions: Tensor | None = None,
+    memory_format: torch.memory_format = torch.contiguous_format,
+    precision: contextlib.AbstractContextManager[object] | None = None,
+    advance: Callable[[], None] = lambda: None,
+    shards: Shards | None = None,
+) -> Evaluation:
+    """Evaluate `model` in eval mode; every image counts once, however many processes there are.
+
+    Args:
+        model: gives logits `[B, K]`.
+        data: the images of this process.
+        accelerator: device, precision and the other processes.
+        transform: applied to the images first (the teacher's own size and normalisation).
+        teacher_predictions: the teacher's first class for each image of this process, to measure the agreement.
+        memory_format: order of the images in memory.
+        precision: entered for each batch within the accelerator's own; may be entered many times.
+        advance: called after each batch.
+        shards: where the weights are spread over the processes.
+    """
+    training = model.training
+    model.eval()
+    device = accelerator.device
+    # right first, right among five, labelled, same as the teacher, images that could be read, logits not finite
+    counts = torch.zeros(6, dtype=torch.int64, device=device)
+    guided = None if teacher_predictions is None else teacher_predictions.to(device)
+    predictions: list[Tensor] = []
+    call = model if shards is None else shards.caller(model)
+    seen = classes = 0
+    for images, target in data if shards is None else shards.in_step(data):
+        images = images.to(device, non_blocking=True, memory_format=memory_format)
+        with accelerator.autocast(), precision or contextlib.nullcontext():
+            logits = call(images if transform is None else transform(images))
+        if target is None:  # no image of this process: it helps the others
+            continue
+        target = target.to(device, non_blocking=True)
+        classes = logits.shape[1]
+        best = logits.float().topk(min(5, logits.shape[1]), dim=1).indices
+        hits = best == target.unsqueeze(1)
+        first = best[:, 0]
+        same = counts.new_zeros(())
+        whole = target != BROKEN
+        if guided is not None:
+            same = ((first == guided[seen : seen + len(first)]) & whole).sum()
+        wrong = ~logits.isfinite().all(dim=1) & whole
+        counts += torch.stack(
+            [hits[:, 0].sum(), hits.sum(), (target >= 0).sum(), same, whole.sum(), wrong.sum()]
+        )
+        predictions.append(first)
+        seen += len(first)
+        advance()
+    model.train(training)
+    total = accelerator.reduce(counts, reduction="sum").tolist()
+    top1, top5, labelled, agreeing, images_seen, not_finite = total
+    return Evaluation(
+        top1=100 * top1 / labelled if labelled else None,
+        top5=100 * top5 / labelled if labelled and has_top_5(classes) else None,
+        agreement=100 * agreeing / images_seen if teacher_predictions is not None and images_seen else None,
+        predictions=torch.cat(predictions).cpu() if predictions else torch.empty(0, dtype=torch.int64),
+        not_finite=not_finite,
+    )

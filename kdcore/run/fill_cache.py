@@ -1,0 +1,147 @@
+"""`cache_teacher`: a teacher cache filled ahead of the runs that read it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from kdcore.errors import Interrupted, Problem, UserError
+from kdcore.plugins import get_plugins
+from kdcore.run.cached_teacher import CachedTeacher, open_cache
+from kdcore.run.caller_state import own_surroundings
+from kdcore.run.display import Display, SilentDisplay, choose_display
+from kdcore.run.preflight import check
+from kdcore.run.prepare import open_splits, prepare
+from kdcore.run.run import explained, is_main_process, run_directory, run_teacher, settled
+from kdcore.run.session import make_accelerator
+from kdcore.run.signals import stop_requests
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from kdcore.data.train import IndexedTrainData
+    from kdcore.plugins import Plugins
+    from kdcore.run.signals import StopRequest
+    from kdcore.spec.load import LoadedSpec
+    from kdcore.spec.models import RunSpec
+    from kdcore.teacher_cache.cache import TeacherCache
+
+_BATCH = 256  # most samples that the teacher sees at once: without gradients that fits where training does
+
+
+@dataclass(frozen=True)
+class CacheResult:
+    """What filling a cache gave.
+
+    Attributes:
+        path: the cache.
+        rows: augmentations times samples; all of them are there.
+        computed: rows that this call added.
+        size_bytes: of the cache.
+        seconds: wall time of this call.
+    """
+
+    path: Path
+    rows: int
+    computed: int
+    size_bytes: int
+    seconds: float
+
+
+@own_surroundings("kdcore.cache_teacher")
+def cache_teacher(
+    spec: RunSpec | LoadedSpec | str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    output: Path | None = None,
+    quiet: bool = False,
+) -> CacheResult:
+    """Compute the teacher's outputs for every augmentation of every training sample, as `teacher_cache` says.
+
+    What is there already stays: a call that was stopped or killed goes on where it was. The teacher is trained first
+    where the spec says so and its run is not there. Of several processes each computes a part.
+
+    Args:
+        spec: as for `run`.
+        overrides: `key.path=value`, as for `--set`; for a file only.
+        output: folder of the run directories instead of the spec's.
+        quiet: show nothing.
+
+    Raises:
+        UserError: something in the spec is wrong, it has no `teacher_cache`, or the disk cannot hold it.
+        RunFailed: an image cannot be read, or the teacher's outputs do not fit the number format.
+        Interrupted: it was asked to stop.
+    """
+    plugins = get_plugins()
+    loaded = settled(spec, overrides, output, plugins)
+    if loaded.spec.teacher_cache is None:
+        hint = 'add "teacher_cache": {"augmentations": 10}, or --set teacher_cache.augmentations=10'
+        raise UserError(Problem("teacher_cache", "the spec has none: there is nothing to fill", hint=hint))
+    display = SilentDisplay() if quiet else choose_display(is_main_process())
+    for line in check(loaded, plugins).lines():
+        display.note(line)
+    started = time.monotonic()
+    with stop_requests() as stop:
+        if loaded.teacher is not None:
+            run_teacher(loaded.teacher, plugins, display, stop)
+        try:
+            cache, computed = _fill(loaded, plugins, display, stop)
+        except Exception as error:
+            failure = explained(error, run_directory(loaded))
+            if failure is error:
+                raise
+            raise failure from error
+    seconds = time.monotonic() - started
+    return CacheResult(cache.path, cache.rows_total, computed, cache.size_bytes, seconds)
+
+
+def _fill(
+    loaded: LoadedSpec, plugins: Plugins, display: Display, stop: StopRequest
+) -> tuple[TeacherCache, int]:
+    accelerator = make_accelerator(loaded.spec)
+    rank, world = accelerator.process_index, accelerator.num_processes
+    splits = open_splits(loaded, plugins)
+    # each process has all of the data: it takes its part of what is missing
+    prepared = prepare(loaded, splits, plugins, device=accelerator.device)
+    for text in prepared.warnings:
+        display.warn(text)
+    with accelerator.main_process_first():
+        cache = open_cache(loaded, prepared, splits, display.warn)
+    display.note(f"cache    {cache.path}: {cache.rows_filled:,} of {cache.rows_total:,} rows filled")
+    if loaded.spec.train.compile:
+        prepared.distillation.compile_models()
+    teacher = CachedTeacher(cache, prepared.distillation.eval(), accelerator)
+    augmentations = loaded.spec.teacher_cache.augmentations if loaded.spec.teacher_cache else 0
+    computed = 0
+    display.begin(augmentations, 0)
+    try:
+        for augmentation in range(augmentations):
+            missing = cache.missing(augmentation)[rank::world].tolist()
+            batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
+            display.epoch(augmentation, len(batches), 0)
+            keys = [[(augmentation, position) for position in batch] for batch in batches]
+            mark, done = time.monotonic(), 0
+            for raw in cast("IndexedTrainData", prepared.train).given(keys):
+                assert raw.index is not None
+                images = raw.images.to(accelerator.device, non_blocking=True)
+                teacher(augmentation, images, raw.index)
+                done += len(raw.index)
+                display.advance(done / (time.monotonic() - mark))
+                if stop.signal is not None:
+                    name = f"stopped by {stop.signal.name}"
+                    raise Interrupted(
+                        f"{name}: {cache.rows_filled:,} of {cache.rows_total:,} rows are kept; the same command "
+                        "goes on from there",
+                        stop.exit_code,
+                    )
+            computed += done
+            if done:
+                rate = done / (time.monotonic() - mark)
+                display.note(f"augmentation {augmentation + 1}/{augmentations}  {rate:,.0f} images/s")
+    finally:
+        display.close()
+        cache.close()
+    accelerator.wait_for_everyone()
+    return cache, computed

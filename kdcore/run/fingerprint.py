@@ -1,0 +1,99 @@
+"""What a run was fed: the inputs that its result depends on, beside the spec, as digests that a checkpoint keeps."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from kdcore.data.fingerprint import split_fingerprint
+from kdcore.plugins.code import code_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kdcore.plugins import PluginInfo, Plugins
+    from kdcore.run.prepare import Prepared, Splits
+    from kdcore.spec.load import LoadedSpec
+
+Fingerprint = dict[str, Any]
+LIBRARIES: Final = ("torch", "timm", "torchvision", "pillow", "numpy")
+"""Whose versions may change how results round."""
+
+
+def fingerprint(
+    loaded: LoadedSpec,
+    prepared: Prepared,
+    splits: Splits,
+    plugins: Plugins,
+    device: torch.device,
+    processes: int,
+) -> Fingerprint:
+    """JSON-ready digests of the teacher, the images, the plugins that the run uses, and the machine."""
+    teacher = prepared.teacher
+    return {
+        "teacher": None
+        if teacher is None
+        else {
+            "model": teacher.name,
+            "weights": prepared.teacher_weights,
+            "image_size": list(teacher.input.image_size),
+            "mean": list(teacher.input.mean),
+            "std": list(teacher.input.std),
+        },
+        "student": {
+            "image_size": list(prepared.input.image_size),
+            "mean": list(prepared.input.mean),
+            "std": list(prepared.input.std),
+            "interpolation": prepared.input.interpolation,
+            "crop_pct": prepared.input.crop_pct,
+        },
+        "train": split_fingerprint(splits.train).as_dict(),
+        "eval": None if splits.eval is splits.train else split_fingerprint(splits.eval).as_dict(),
+        "plugins": {
+            info.name: {
+                "distribution": info.distribution,
+                "version": info.version,
+                "code": code_digest(info.value),
+            }
+            for info in _used(loaded, prepared, plugins)
+        },
+        "machine": {
+            "device": device.type,
+            "name": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+            "threads": torch.get_num_threads() if device.type == "cpu" else None,
+            "processes": processes,
+            "libraries": {name: _version(name) for name in LIBRARIES},
+        },
+    }
+
+
+def _used(loaded: LoadedSpec, prepared: Prepared, plugins: Plugins) -> Iterator[PluginInfo]:
+    """The plugins whose code this run calls: those that a distiller, an adapter, a model or the dataset comes from."""
+    distillation = prepared.distillation
+    parts = (
+        *distillation.modules(),
+        *prepared.adapters,
+        *(() if prepared.teacher is None else (prepared.teacher.model,)),
+    )
+    packages = {_package(type(part).__module__) for part in parts}
+    datasets = {
+        provided.plugin.name
+        for provided in plugins.datasets()
+        if loaded.spec.data.dataset in (provided.entry.name, provided.qualified)
+    }
+    for info in plugins.infos:
+        if info.status == "loaded" and (_package(info.value) in packages or info.name in datasets):
+            yield info
+
+
+def _package(module: str) -> str:
+    return module.partition(":")[0].strip().partition(".")[0]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

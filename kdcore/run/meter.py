@@ -1,0 +1,139 @@
+"""Running means of an epoch's losses and accuracy, kept on the device and read only when somebody looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from kdcore.errors import RunFailed
+from kdcore.run.finite_checks import ADVICE, last_good
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from kdcore.distill.distillation import DistillationOutput
+
+_FIXED = ("loss", "task_loss")
+_TERM = "terms."  # in front of a term's name, which may be 'loss' too
+_COUNTS = 4  # right first, right among five, labelled, images
+
+
+class Meter:
+    """Adds up what the steps gave; one read synchronises, adding does not."""
+
+    def __init__(self, device: torch.device, distillers: Sequence[str] = ()) -> None:
+        self._device = device
+        self._distillers = tuple(distillers)  # whose terms these are, for messages
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin an epoch."""
+        self._names: tuple[str, ...] = ()
+        self._sums: Tensor | None = None  # [loss values..., counts...]
+        self._bad: Tensor | None = None  # first step at which each loss value was not finite, else -1
+        self._teacher_bad: Tensor | None = None  # the same of the teacher's logits
+
+    def add(self, output: DistillationOutput, target: Tensor | None, step: int) -> None:
+        """One batch of this process: means weighted by its size, accuracy against the (most probable) class."""
+        terms = {_TERM + name: value for name, value in output.terms.items()}
+        losses = {"loss": output.loss, "task_loss": output.task_loss, **terms}
+        with torch.no_grad():
+            size = output.logits.shape[0]
+            sums, bad = self._room(losses)
+            none = torch.zeros((), device=self._device)  # a term that is absent now adds nothing to the loss
+            values = torch.stack([losses.get(name, none).detach().float() for name in self._names])
+            self._bad = torch.where((bad < 0) & ~values.isfinite(), step, bad)
+            if output.teacher_logits is not None:
+                self._look_at_teacher(output.teacher_logits, step)
+            self._sums = sums + torch.cat([values.double() * size, _hits(output.logits, target)])
+
+    def _look_at_teacher(self, logits: Tensor, step: int) -> None:
+        bad = self._teacher_bad
+        if bad is None:
+            bad = torch.full((), -1, dtype=torch.int64, device=logits.device)
+        self._teacher_bad = torch.where((bad < 0) & ~logits.isfinite().all(), step, bad)
+
+    def _room(self, losses: Iterable[str]) -> tuple[Tensor, Tensor]:
+        """`_sums` and `_bad`, with a place for each of these names."""
+        sums, bad = self._sums, self._bad
+        if sums is None or bad is None:
+            sums = torch.zeros(_COUNTS, dtype=torch.float64, device=self._device)
+            bad = torch.zeros(0, dtype=torch.int64, device=self._device)
+        new = [name for name in losses if name not in self._names]
+        if new:
+            self._names = (*self._names, *new)
+            sums = torch.cat([sums[:-_COUNTS], sums.new_zeros(len(new)), sums[-_COUNTS:]])
+            bad = torch.cat([bad, bad.new_full((len(new),), -1)])
+        return sums, bad
+
+    def check(self, saved: int | None) -> None:
+        """Raises RunFailed, naming term or teacher, and step, where a loss was not finite."""
+        if self._bad is None:
+            return
+        steps = {name: step for name, step in zip(self._names, self._bad.tolist(), strict=True) if step >= 0}
+        if not steps:
+            return
+        first = min(steps.values())
+        teacher = -1 if self._teacher_bad is None else int(self._teacher_bad)
+        if 0 <= teacher <= first:
+            raise RunFailed(
+                f"the teacher's logits became NaN or infinite at step {teacher}; {last_good(saved)}. What to try: "
+                "teacher.precision 'fp32', or another checkpoint of the teacher"
+            )
+        # the sum is not finite whenever a part is: name the parts
+        guilty = [
+            self._described(name) for name, step in steps.items() if step == first and name != "loss"
+        ] or ["loss"]
+        raise RunFailed(
+            f"{' and '.join(guilty)} became NaN or infinite at step {first}; {last_good(saved)}. {ADVICE}"
+        )
+
+    def _described(self, name: str) -> str:
+        if not name.startswith(_TERM):
+            return name
+        term = name.removeprefix(_TERM)
+        for distiller in self._distillers:
+            if len(self._distillers) == 1 or term.startswith(f"{distiller}."):
+                return f"loss term '{term.removeprefix(f'{distiller}.')}' of distiller '{distiller}'"
+        return term
+
+    def read(self, reduce: Any = None) -> dict[str, Any]:
+        """Means so far: `loss`, `task_loss`, `terms`, `top1` and `top5` in percent (None without labels)."""
+        if self._sums is None:
+            return {"loss": None, "task_loss": None, "terms": {}, "top1": None, "top5": None}
+        sums = (self._sums if reduce is None else reduce(self._sums)).tolist()
+        *values, top1, top5, labelled, images = sums
+        means = dict(zip(self._names, (value / images for value in values), strict=True))
+        return {
+            **{name: means.pop(name) for name in _FIXED},
+            "terms": {name.removeprefix(_TERM): mean for name, mean in means.items()},
+            "top1": 100 * top1 / labelled if labelled else None,
+            "top5": 100 * top5 / labelled if labelled else None,
+        }
+
+    def state_dict(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+        """For a checkpoint within an epoch; `reduce` adds up over processes, all of which have to call it."""
+        sums = None if self._sums is None else reduce(self._sums)
+        return {"names": list(self._names), "sums": sums, "bad": self._bad}
+
+    def load_state_dict(self, state: dict[str, Any], main_process: bool = True) -> None:
+        """Go on with an epoch; of several processes the main one has what all of them added up."""
+        self._names = tuple(state["names"])
+        self._sums = None if state["sums"] is None else state["sums"].to(self._device)
+        self._bad = None if state["bad"] is None else state["bad"].to(self._device)
+        if self._sums is not None and not main_process:
+            self._sums = torch.zeros_like(self._sums)
+
+
+def _hits(logits: Tensor, target: Tensor | None) -> Tensor:
+    # filled, not copied from the host: a copy would wait for the GPU in each step
+    images = torch.full((), logits.shape[0], dtype=torch.float64, device=logits.device)
+    if target is None:
+        none = torch.zeros_like(images)
+        return torch.stack([none, none, none, images])
+    classes = target if target.dim() == 1 else target.argmax(dim=1)
+    hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == classes.unsqueeze(1)
+    counts = torch.stack([hits[:, 0].sum(), hits.sum(), (classes >= 0).sum()])
+    return torch.cat([counts.double(), images.unsqueeze(0)])

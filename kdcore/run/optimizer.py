@@ -1,0 +1,171 @@
+"""Optimizer and scheduler, by timm's factories."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from timm.optim import create_optimizer_v2
+from timm.optim._param_groups import param_groups_layer_decay, param_groups_weight_decay
+from timm.scheduler import create_scheduler_v2
+
+from kdcore.errors import Problem, UserError
+from kdcore.run.optimizer_options import option_problems, option_values
+from kdcore.spec.names import plain_optimizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+    from timm.scheduler.scheduler import Scheduler
+    from torch import nn
+
+    from kdcore.distill.distillation import Distillation
+    from kdcore.spec.models import OptimizerSpec, SchedulerSpec
+
+
+def build_optimizer(spec: OptimizerSpec, distillation: Distillation) -> torch.optim.Optimizer:
+    """The optimizer over the student's and the distillers' parameters.
+
+    Raises:
+        UserError: the optimizer does not take one of its options.
+    """
+    groups = _student_groups(spec, distillation.student) + _head_groups(spec, distillation.distillers)
+    with warnings.catch_warnings():
+        # the check before the run has told it
+        warnings.filterwarnings("ignore", ".*opt_einsum", UserWarning)
+        return create_optimizer(spec, groups)
+
+
+def create_optimizer(spec: OptimizerSpec, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The optimizer over groups of parameters.
+
+    Raises:
+        UserError: the optimizer does not take one of its options.
+    """
+    try:
+        if problems := list(option_problems(spec)):
+            raise UserError(problems)
+        options = option_values(spec)
+        if spec.momentum == 0 and plain_optimizer(spec.name) == "sgd":
+            options.setdefault("nesterov", False)  # timm's default for sgd, which needs a momentum
+        return create_optimizer_v2(
+            groups,
+            opt=spec.name,
+            lr=spec.lr,
+            weight_decay=spec.weight_decay,
+            momentum=spec.momentum,
+            **options,
+        )
+    except (TypeError, ValueError, AssertionError, RuntimeError, ImportError) as error:
+        raise UserError(_refused(spec, error)) from error
+
+
+def _refused(spec: OptimizerSpec, error: Exception) -> Problem:
+    if "CUDA required" in str(error):
+        message, hint = (
+            "this optimizer runs on a CUDA GPU only, and there is none here",
+            "use another optimizer",
+        )
+        return Problem("optimizer.name", message, spec.name, hint=hint)
+    message = f"'{spec.name}' refused its settings: {error}"
+    if spec.options:
+        return Problem("optimizer", message, spec.options, hint="change optimizer.options")
+    return Problem("optimizer", message)
+
+
+def _student_groups(spec: OptimizerSpec, student: nn.Module) -> list[dict[str, Any]]:
+    skipped: set[str] = getattr(student, "no_weight_decay", set)() if spec.filter_bias_and_bn else set()
+    if spec.layer_decay is not None:
+        if not hasattr(student, "group_matcher"):
+            raise UserError(
+                Problem(
+                    "optimizer.layer_decay",
+                    f"{type(student).__name__} does not tell its layers (no group_matcher)",
+                )
+            )
+        groups: list[dict[str, Any]] = param_groups_layer_decay(
+            student,
+            weight_decay=spec.weight_decay,
+            no_weight_decay_list=skipped,
+            weight_decay_exclude_1d=spec.filter_bias_and_bn,
+            layer_decay=spec.layer_decay,
+        )
+        return groups
+    return _decay_groups(spec, student, skipped)
+
+
+def _head_groups(spec: OptimizerSpec, distillers: nn.Module) -> list[dict[str, Any]]:
+    return _decay_groups(spec, distillers, set())
+
+
+def _decay_groups(spec: OptimizerSpec, module: nn.Module, skipped: set[str]) -> list[dict[str, Any]]:
+    groups = param_groups_weight_decay(
+        module,
+        weight_decay=spec.weight_decay,
+        no_weight_decay_list=skipped,
+        weight_decay_exclude_1d=spec.filter_bias_and_bn,
+    )
+    return [group for group in groups if group["params"]]
+
+
+def build_scheduler(
+    spec: SchedulerSpec, optimizer: torch.optim.Optimizer, *, epochs: int, steps_per_epoch: int
+) -> Scheduler | None:
+    """The scheduler whose last epoch is `epochs`, warm-up and cool-down included; None for 'none'.
+
+    Raises:
+        UserError: its settings contradict each other.
+    """
+    decaying = epochs - spec.cooldown_epochs
+    if problems := list(_contradictions(spec, epochs, decaying)):
+        raise UserError(problems)
+    # timm decays when the count of epochs *begun* reaches a milestone; the papers, when that of epochs done does
+    late = 1 / steps_per_epoch if spec.per_step else 1
+    milestones: list[Any] = [milestone + late for milestone in spec.decay_milestones]
+    try:
+        with warnings.catch_warnings():
+            # timm warns that the state of 'plateau' is not kept; kd's checkpoints keep it
+            warnings.filterwarnings("ignore", "PlateauLRScheduler is deprecated", FutureWarning)
+            made: tuple[Scheduler | None, int] = create_scheduler_v2(
+                optimizer,
+                sched=spec.name,
+                num_epochs=decaying,
+                decay_epochs=spec.decay_epochs,
+                decay_milestones=milestones,
+                cooldown_epochs=spec.cooldown_epochs,
+                patience_epochs=spec.patience_epochs,
+                decay_rate=spec.decay_rate,
+                min_lr=spec.min_lr,
+                warmup_lr=spec.warmup_lr,
+                warmup_epochs=spec.warmup_epochs,
+                step_on_epochs=not spec.per_step,
+                updates_per_epoch=steps_per_epoch,
+            )
+    except (TypeError, ValueError, AssertionError) as error:
+        where = "scheduler.decay_epochs" if "decay" in str(error) else "scheduler"
+        raise UserError(Problem(where, f"'{spec.name}' refused its settings: {error}")) from error
+    return made[0]
+
+
+def _contradictions(spec: SchedulerSpec, epochs: int, decaying: int) -> Iterator[Problem]:
+    if spec.name != "none" and decaying <= spec.warmup_epochs:
+        yield Problem(
+            "scheduler.warmup_epochs",
+            f"{spec.warmup_epochs} epochs of warm-up and {spec.cooldown_epochs} of cool-down leave none of "
+            f"train.epochs = {epochs} between them",
+        )
+    if spec.name == "rsqrt" and spec.warmup_epochs == 0:
+        message = "'rsqrt' decays relative to the length of the warm-up, and there is none"
+        yield Problem("scheduler.warmup_epochs", message, 0, "1 or more")
+    if spec.name == "plateau" and spec.per_step:
+        message = "'plateau' looks at the accuracy after each epoch and cannot change the learning rate in each step"
+        yield Problem("scheduler.per_step", message, True, "false")
+    if spec.name == "step" and spec.decay_epochs is not None and spec.decay_epochs < 1:
+        message = "'step' decays once an epoch at most"
+        yield Problem("scheduler.decay_epochs", message, spec.decay_epochs, "1 or more")
+    if spec.name == "multistep" and not spec.decay_milestones:
+        message = "'multistep' needs the epochs after which the learning rate decays"
+        yield Problem(
+            "scheduler.decay_milestones", message, [], "a list of rising epochs, such as [150, 180, 210]"
+        )

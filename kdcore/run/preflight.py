@@ -1,0 +1,165 @@
+"""The check before anything is trained: data found, models built without memory, heads fitted, settings taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from kdcore.errors import Problem, UserError
+from kdcore.models.class_names import check_class_names
+from kdcore.run import launcher
+from kdcore.run.caller_state import own_surroundings
+from kdcore.run.norm_check import norm_problems
+from kdcore.run.optimizer import build_optimizer, build_scheduler
+from kdcore.run.optimizer_trial import try_optimizer
+from kdcore.run.prepare import Prepared, Splits, open_splits, prepare
+from kdcore.run.schedule_trial import try_schedule
+from kdcore.run.sharding import problems as sharding_problems
+from kdcore.spec.trackers import missing_libraries
+
+if TYPE_CHECKING:
+    from kdcore.plugins import Plugins
+    from kdcore.spec.load import LoadedSpec
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What a run would work with."""
+
+    student: str
+    student_parameters: int
+    teacher: str | None
+    teacher_parameters: int | None
+    head_parameters: int
+    num_classes: int
+    train_size: int | None
+    eval_size: int | None
+    image_size: tuple[int, int]
+    warnings: tuple[str, ...] = field(default=())
+    teacher_cache: str | None = None
+    train_split: str = ""
+    eval_split: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**self.__dict__, "image_size": list(self.image_size), "warnings": list(self.warnings)}
+
+    def lines(self) -> list[str]:
+        """For people."""
+        side = "x".join(map(str, self.image_size))
+        size = "a stream of" if self.train_size is None else f"{self.train_size:,}"
+        text = [f"data     {size} images of {side}, {self.num_classes} classes{self._splits()}"]
+        if self.teacher is not None:
+            text.append(f"teacher  {self.teacher}, {self.teacher_parameters:,} parameters")
+        heads = f", {self.head_parameters:,} more in the distillers' heads" if self.head_parameters else ""
+        text.append(f"student  {self.student}, {self.student_parameters:,} parameters{heads}")
+        return text if self.teacher_cache is None else [*text, f"cache    {self.teacher_cache}"]
+
+    def _splits(self) -> str:
+        named = {"trained on": self.train_split, "evaluated on": self.eval_split}
+        told = [f"{what} '{split}'" for what, split in named.items() if split]
+        return "".join(f", {text}" for text in told)
+
+
+def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
+    """Everything that can be found wrong without training, the teacher's own spec included.
+
+    Raises:
+        UserError: with all problems that were found.
+    """
+    from kdcore.plugins import get_plugins
+
+    with own_surroundings("kdcore.validate"):
+        return _check(loaded, plugins or get_plugins())[0]
+
+
+def _check(loaded: LoadedSpec, plugins: Plugins) -> tuple[Preflight, Splits]:
+    if missing := list(missing_libraries(loaded.spec.trackers)):
+        raise UserError(missing)
+    teacher_classes: int | None = None
+    teacher_names: tuple[str, ...] | None = None
+    if loaded.teacher is not None:
+        try:
+            below = _check(loaded.teacher, plugins)[1]
+            teacher_classes, teacher_names = below.num_classes, below.classes
+        except UserError as error:
+            name = loaded.teacher.path.name if loaded.teacher.path else loaded.teacher.spec.name
+            raise UserError(_under(f"teacher.run ({name})", problem) for problem in error.problems) from error
+    splits = open_splits(loaded, plugins, teacher_classes)
+    if teacher_classes is not None and teacher_classes != splits.num_classes:
+        raise UserError(
+            Problem(
+                "teacher.run",
+                f"the teacher learns {teacher_classes} classes, the student's data has {splits.num_classes}",
+                value=loaded.spec.teacher.run if loaded.spec.teacher else None,
+            )
+        )
+    if loaded.spec.teacher is not None:
+        check_class_names(teacher_names, splits.classes, "teacher.run", value=loaded.spec.teacher.run)
+    prepared = prepare(loaded, splits, plugins, device=torch.device("meta"))
+    warnings = _check_training(loaded, prepared)
+    cache = None
+    if loaded.spec.teacher_cache is not None:
+        from kdcore.run.cached_teacher import check_cache
+
+        cache = check_cache(loaded, prepared, splits)
+    return _report(splits, prepared, cache, warnings), splits
+
+
+def _check_training(loaded: LoadedSpec, prepared: Prepared) -> tuple[str, ...]:
+    spec = loaded.spec
+    problems: list[Problem] = []
+    warnings: tuple[str, ...] = ()
+    problems += sharding_problems(spec, prepared.distillation)
+    try:
+        optimizer = build_optimizer(spec.optimizer, prepared.distillation)
+        trial = try_optimizer(spec.optimizer, prepared.distillation.parameters())
+        problems, warnings = problems + list(trial.problems), trial.warnings
+        steps = -(-prepared.train.batches_per_epoch // spec.train.accumulate)
+        epochs = spec.train.epochs
+        scheduler = build_scheduler(spec.scheduler, optimizer, epochs=epochs, steps_per_epoch=steps)
+        if scheduler is not None:
+            told = try_schedule(spec.scheduler, scheduler, optimizer, epochs, steps)
+            warnings += () if told is None else (told,)
+    except UserError as error:
+        problems += error.problems
+    problems += norm_problems(spec, prepared, launcher.processes())
+    if problems:
+        raise UserError(problems)
+    return warnings
+
+
+def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tuple[str, ...]) -> Preflight:
+    teacher = prepared.teacher
+    return Preflight(
+        student=prepared.student.name,
+        student_parameters=count(prepared.student.model),
+        teacher=None if teacher is None else teacher.name,
+        teacher_parameters=None if teacher is None else count(teacher.model),
+        head_parameters=count(prepared.distillation.distillers),
+        num_classes=splits.num_classes,
+        train_size=None if splits.train.stream else prepared.train.size,
+        eval_size=prepared.eval.total,
+        image_size=prepared.input.image_size,
+        warnings=prepared.warnings + warnings,
+        teacher_cache=cache,
+        train_split=prepared.train_split,
+        eval_split=prepared.eval_split,
+    )
+
+
+def count(module: torch.nn.Module) -> int:
+    """Parameters of a module."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _under(place: str, problem: Problem) -> Problem:
+    return Problem(
+        f"{place}: {problem.where}",
+        problem.message,
+        allowed=problem.allowed,
+        nearest=problem.nearest,
+        hint=problem.hint,
+    )

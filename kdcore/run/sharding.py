@@ -1,0 +1,245 @@
+"""Weights spread over processes: torch's `fully_shard` (FSDP2) for student, heads and, if asked for, the teacher.
+
+Each process keeps a part of every weight, of its gradient and of the optimizer's state. A block's weights are put
+together for its forward and backward pass only. Checkpoints hold whole tensors: any number of processes reads them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from kdcore.distill.gather import world_size
+from kdcore.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from accelerate import Accelerator
+    from timm.utils import ModelEmaV3
+    from torch.distributed.device_mesh import DeviceMesh
+
+    from kdcore.distill.distillation import Distillation
+    from kdcore.run.prepare import Prepared
+    from kdcore.spec.models import RunSpec
+
+Value = TypeVar("Value")
+_CONTAINERS = (nn.Sequential, nn.ModuleList)
+
+
+class Root(nn.Module):
+    """Puts together the weights that lie outside the blocks of `model`, for whatever is called through it.
+
+    A feature adapter calls a model's parts, which `fully_shard` does not see: it sees this module's call.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *args: Any, call: Callable[..., Any] | None = None, **options: Any) -> Any:
+        """`call` (the model by default), with all weights that it may read at hand."""
+        return (call or self.model)(*args, **options)
+
+
+class Shards:
+    """The sharded modules of one run, and how to call them.
+
+    Args:
+        distillation: its student and heads are sharded; with `teacher`, its teacher too.
+        ema: the averaged student, sharded like the student.
+        teacher: whether the teacher is sharded; else each process has all of it.
+        idle: one image `[1, C, H, W]` of the student's size, on the device of the weights.
+
+    Attributes:
+        root: the module to train: called like the distillation.
+    """
+
+    def __init__(
+        self, distillation: Distillation, ema: ModelEmaV3 | None, *, teacher: bool, idle: Tensor
+    ) -> None:
+        self._idle = idle
+        mesh = init_device_mesh(idle.device.type, (world_size(),))
+        _from_main_process(distillation)
+        self.root = _sharded(distillation, distillation.student, mesh)
+        self._roots: dict[nn.Module, Root] = {distillation.student: self.root}
+        if ema is not None:
+            ema.foreach = False  # sharded weights and whole buffers do not go into one call
+            self._roots[ema.module] = _sharded(ema.module, ema.module, mesh)
+        if teacher and distillation.teacher is not None:
+            info = distillation.teacher_info
+            # a distiller may use the teacher's classifier by itself
+            classifier = None if info is None else info.classifier
+            root = _sharded(distillation.teacher, distillation.teacher, mesh, whole=classifier)
+            self._roots[distillation.teacher] = root
+            distillation.wrap_teacher(lambda extract: partial(root, call=extract))
+
+    def caller(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
+        """`model` as something to call: the student, its average, or the teacher."""
+        root = self._roots.get(model)
+        return model if root is None else partial(root, call=model)
+
+    def in_step(self, data: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """The batches of this process; after its last, the idle image and None while another process has more.
+
+        All processes together call a sharded model, or none.
+        """
+        batches = iter(data)
+        while True:
+            batch = next(batches, None)
+            going = torch.tensor([batch is not None], dtype=torch.int32, device=self._idle.device)
+            dist.all_reduce(going)
+            if not going.item():
+                return
+            yield (self._idle, None) if batch is None else batch
+
+
+def shard(spec: RunSpec, prepared: Prepared, accelerator: Accelerator) -> Shards | None:
+    """Spread what the spec says; None where nothing is spread, as in a single process."""
+    if spec.train.fsdp is None or accelerator.num_processes == 1:
+        return None
+    size = prepared.input.image_size
+    return Shards(
+        prepared.distillation,
+        prepared.ema,
+        teacher=spec.train.fsdp == "student+teacher",
+        idle=torch.zeros(1, spec.data.channels, *size, device=accelerator.device),
+    )
+
+
+def blocks(model: nn.Module, whole: Iterable[nn.Parameter] = ()) -> list[nn.Module]:
+    """The repeated blocks of a model, inner ones first: what stands in a sequence or a list and has parts of its own.
+
+    Left out are blocks that hold a parameter of `whole`, or one that something outside them holds too.
+    """
+    left_out = {id(parameter) for parameter in whole}
+    uses = _uses(model)
+    found: dict[nn.Module, int] = {}
+    for name, parent in model.named_modules():
+        if not isinstance(parent, _CONTAINERS):
+            continue
+        for child in parent.children():
+            inside = _uses(child)
+            alone = all(uses[key] == times for key, times in inside.items()) and left_out.isdisjoint(inside)
+            if inside and alone and not isinstance(child, _CONTAINERS) and next(child.children(), None):
+                found[child] = name.count(".")
+    return sorted(found, key=lambda block: -found[block])
+
+
+def _uses(module: nn.Module) -> Counter[int]:
+    return Counter(id(parameter) for _, parameter in module.named_parameters(remove_duplicate=False))
+
+
+def problems(spec: RunSpec, distillation: Distillation) -> Iterator[Problem]:
+    """What keeps a run's weights from being spread."""
+    if spec.train.fsdp is None:
+        return
+    modules = [("student", distillation.student), ("distiller", distillation.distillers)]
+    if spec.train.fsdp == "student+teacher" and distillation.teacher is not None:
+        modules.append(("teacher", distillation.teacher))
+    for role, module in modules:
+        single = [name for name, parameter in module.named_parameters() if parameter.dim() == 0]
+        if single:
+            message = f"the {role}'s parameter '{single[0]}' is a single number, which cannot be spread"
+            yield Problem("train.fsdp", message, spec.train.fsdp, "null")
+
+
+# -- tensors ---------------------------------------------------------------------------------------------------
+
+
+def whole(value: Value, keep: bool = True) -> Value:
+    """`value`, nested as it may be, with each sharded tensor put together on the CPU; every process has to call it.
+
+    Args:
+        value: dicts, lists and tuples of anything.
+        keep: whether this process wants the tensors; others help, and get None in their place.
+    """
+    gathered: Value = _mapped(value, lambda tensor: _gathered(tensor, keep))
+    return gathered
+
+
+def spread(values: Mapping[str, Any], like: nn.Module) -> dict[str, Any]:
+    """A state of whole tensors, sharded as the state of `like` is."""
+    current = like.state_dict()
+    return {name: _like(value, current.get(name)) for name, value in values.items()}
+
+
+def spread_optimizer(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """An optimizer's state of whole tensors, sharded as its parameters are."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    placed = dict(state)
+    placed["state"] = {
+        number: {
+            name: _like(value, parameters[int(number)])
+            if _same_shape(value, parameters[int(number)])
+            else value
+            for name, value in of_one.items()
+        }
+        for number, of_one in state["state"].items()
+    }
+    return placed
+
+
+def make_whole(model: nn.Module, keep: bool = True) -> None:
+    """Put a sharded model together for good, after training; every process has to call it."""
+    for module in model.modules():
+        parameters: dict[str, Any] = module._parameters
+        for name, parameter in parameters.items():
+            if isinstance(parameter, DTensor):
+                full = parameter.full_tensor().detach()
+                if keep:
+                    parameters[name] = nn.Parameter(full.cpu())
+
+
+def _sharded(module: nn.Module, model: nn.Module, mesh: DeviceMesh, whole: nn.Module | None = None) -> Root:
+    left_out = set() if whole is None else set(whole.parameters())
+    for block in blocks(model, left_out):
+        fully_shard(block, mesh=mesh)
+    root = Root(module)
+    # after each forward pass: an average or a teacher has no backward pass that would do it
+    fully_shard(root, mesh=mesh, reshard_after_forward=True, ignored_params=left_out)
+    return root
+
+
+def _from_main_process(module: nn.Module) -> None:
+    """Begin with the same weights everywhere, as DDP does."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        dist.broadcast(tensor.detach(), 0)
+
+
+def _mapped(value: Any, change: Callable[[DTensor], Any]) -> Any:
+    if isinstance(value, DTensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _mapped(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_mapped(item, change) for item in value]
+    if isinstance(value, tuple):
+        return tuple(_mapped(item, change) for item in value)
+    return value
+
+
+def _gathered(tensor: DTensor, keep: bool) -> Tensor | None:
+    full: Tensor = tensor.full_tensor()
+    return full.detach().cpu() if keep else None
+
+
+def _same_shape(value: Any, parameter: Tensor) -> bool:
+    return isinstance(value, Tensor) and value.dim() > 0 and value.shape == parameter.shape
+
+
+def _like(value: Any, current: Any) -> Any:
+    if not isinstance(current, DTensor):
+        return value
+    # every process has read the whole tensor: nothing has to be sent
+    return distribute_tensor(
+        value.to(current.device), current.device_mesh, current.placements, src_data_rank=None
+    )

@@ -1,0 +1,1 @@
+"""The run directory and files that are written whole or not at all."""

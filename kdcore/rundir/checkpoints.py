@@ -1,0 +1,120 @@
+"""Checkpoints: written whole or not at all, checksummed, the last two kept, and the best."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from kdcore.json_files import read_json
+from kdcore.rundir.files import sync_folder, write_json
+from kdcore.rundir.statefile import Damaged, read_state, write_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_KEPT = 2
+_STEP = "step-"
+_STATE = "state.safetensors"
+_MANIFEST = "manifest.json"
+BEST = "best"
+
+
+class Checkpoints:
+    """The folder `checkpoints/` of a run: `step-NNNNNNNN/` for resuming, `best/` with the best student."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Keep `state` as the newest, and remove all but the last two."""
+        self._write(f"{_STEP}{step:08d}", state, {"step": step})
+        for old in self._steps()[:-_KEPT]:
+            shutil.rmtree(self.folder / old)
+
+    def save_best(self, state: dict[str, Any], about: dict[str, Any]) -> None:
+        """Keep `state` as the best so far; `about` says which epoch and how good."""
+        self._write(BEST, state, about)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is one to go on from, whole or not."""
+        return bool(self._steps())
+
+    def load(self, warn: Callable[[str], None]) -> dict[str, Any] | None:
+        """The newest state that is whole, or None; `warn` is told of each that is not."""
+        self._clean()
+        return self.peek(warn)
+
+    def peek(self, warn: Callable[[str], None] = lambda text: None) -> dict[str, Any] | None:
+        """As `load`, and nothing in the folder is touched: its run may be going on."""
+        names = self._steps()
+        for name in reversed(names):
+            try:
+                return self._read(name)
+            except Damaged as error:
+                before = "trying the one before it" if name != names[0] else "there is none before it"
+                warn(f"checkpoint {name}: {error}; {before}")
+        return None
+
+    def load_best(self) -> dict[str, Any]:
+        """The best state.
+
+        Raises:
+            Damaged: it is missing or not whole.
+        """
+        return self._read(BEST)
+
+    def about_best(self) -> dict[str, Any]:
+        """Which epoch the best state is of, and how good it is.
+
+        Raises:
+            Damaged: it is missing or not whole.
+        """
+        return self._manifest(BEST)
+
+    def _write(self, name: str, state: dict[str, Any], about: dict[str, Any]) -> None:
+        target = self.folder / name
+        temporary = self.folder / f".{name}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            temporary.mkdir(parents=True)
+            digest = write_state(temporary / _STATE, state)
+            write_json(temporary / _MANIFEST, {**about, "sha256": {_STATE: digest}})
+            if target.exists():
+                # a folder cannot be replaced in one step: the old one stays, under a name that `_clean` knows
+                target.rename(self.folder / f".{name}.old")
+            temporary.rename(target)
+            sync_folder(self.folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(self.folder / f".{name}.old", ignore_errors=True)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        digest = self._manifest(name)["sha256"][_STATE]
+        state: dict[str, Any] = read_state(self.folder / name / _STATE, digest)
+        return state
+
+    def _manifest(self, name: str) -> dict[str, Any]:
+        try:
+            manifest: dict[str, Any] = read_json(self.folder / name / _MANIFEST)
+            if isinstance(manifest["sha256"][_STATE], str):
+                return manifest
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Damaged(f"{_MANIFEST} is damaged or missing") from error
+        raise Damaged(f"{_MANIFEST} is damaged or missing")
+
+    def _steps(self) -> list[str]:
+        names = (path.name for path in self.folder.glob(f"{_STEP}*") if path.is_dir())
+        return sorted(names, key=lambda name: (len(name), name))  # more digits are more steps
+
+    def _clean(self) -> None:
+        """What a kill between two renames left: the old folder comes back where the new one did not arrive."""
+        for old in self.folder.glob(".*.old"):
+            target = self.folder / old.name[1 : -len(".old")]
+            if target.exists():
+                shutil.rmtree(old)
+            else:
+                old.rename(target)
+        for rest in self.folder.glob(".*.tmp"):
+            shutil.rmtree(rest, ignore_errors=True)

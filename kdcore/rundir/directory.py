@@ -1,0 +1,201 @@
+"""The run directory: everything that one run leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from kdcore.errors import Problem, UserError
+from kdcore.json_files import Shape, read_json, read_json_lines
+from kdcore.rundir import shapes, student_folder
+from kdcore.rundir.files import finite, remove_leftovers, write_json, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+SPEC = "spec.json"
+SUMMARY = "summary.json"
+METRICS = "metrics.jsonl"
+ENVIRONMENT = "environment.json"
+REPORT = "report.html"
+FIGURES = "figures"
+END = ".end.json"
+EXPORTS = "export"
+EMA = "student-ema"
+_TRACKERS = ("tensorboard", "wandb", "dvclive", "swanlab")
+
+
+class RunDirectory:
+    """Reads and writes `OUTPUT/NAME/`.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the run's state is kept."""
+        return self.path / "checkpoints"
+
+    @property
+    def student(self) -> Path:
+        """The final student, for timm."""
+        return self.path / "student"
+
+    @property
+    def exists(self) -> bool:
+        """A run was begun here."""
+        return (self.path / SPEC).is_file()
+
+    @property
+    def finished(self) -> bool:
+        """A run was completed here."""
+        return (self.summary() or {}).get("status") == "finished"
+
+    def damage(self) -> str | None:
+        """What is wrong with the students of a finished run, in a few words; None where they are whole."""
+        averaged = (self.spec().get("train") or {}).get("ema") is not None
+        folders = [self.student, self.path / EMA] if averaged else [self.student]
+        return next((found for folder in folders if (found := student_folder.damage(folder))), None)
+
+    @property
+    def epochs_wanted(self) -> int | None:
+        """The epochs of the spec; None where it says none."""
+        found: int | None = (self.spec().get("train") or {}).get("epochs")
+        return found
+
+    def spec(self) -> dict[str, Any]:
+        """The resolved spec of the run that was begun here.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        return self._read(SPEC, shapes.SPEC)
+
+    def summary(self) -> dict[str, Any] | None:
+        """The summary, or None where the run has not come to an end.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        return self._read(SUMMARY, shapes.SUMMARY) if (self.path / SUMMARY).is_file() else None
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """A record per epoch.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        path = self.path / METRICS
+        try:
+            return read_json_lines(path, shapes.RECORD) if path.is_file() else []
+        except (OSError, ValueError) as error:
+            raise self._damaged(path, error) from error
+
+    def begin(self, spec: dict[str, Any], environment: dict[str, Any]) -> None:
+        """Write what is known before the first step.
+
+        `environment.json` has what this start ran on, and under `starts` what every start ran on, this one last.
+        """
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        # a run that goes on to more epochs is not finished any more, however it ends
+        for name in (SUMMARY, END):
+            (self.path / name).unlink(missing_ok=True)
+        starts = [*self._starts(), environment]
+        write_json(self.path / ENVIRONMENT, {**environment, "starts": starts})
+        write_json(self.path / SPEC, spec)
+
+    def _starts(self) -> list[Any]:
+        try:
+            starts = read_json(self.path / ENVIRONMENT)["starts"]
+        except (OSError, ValueError, KeyError):
+            return []  # the first start, or a damaged record of earlier ones, which nothing depends on
+        return starts if isinstance(starts, list) else []
+
+    def steps_done(self) -> frozenset[str]:
+        """The steps of the run's end that are done."""
+        try:
+            return frozenset(read_json(self.path / END, {"done!": [str]})["done"])
+        except (OSError, ValueError):
+            return frozenset()
+
+    def step_done(self, name: str) -> None:
+        """Record that a step of the run's end is done, so that no later call repeats it."""
+        write_json(self.path / END, {"done": sorted({*self.steps_done(), name})})
+
+    def write_metrics(self, records: Sequence[dict[str, Any]]) -> None:
+        """Replace `metrics.jsonl`: a record per line."""
+        lines = [json.dumps(finite(record), allow_nan=False) for record in records]
+        write_text(self.path / METRICS, "".join(line + "\n" for line in lines))
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Write `summary.json`."""
+        write_json(self.path / SUMMARY, summary)
+
+    def clear(self) -> None:
+        """Remove what an earlier run, its exports and its trackers left here, and nothing else.
+
+        A teacher cache stays: it is found by what it holds, and costs time to fill.
+        """
+        for name in ("checkpoints", "student", EMA, FIGURES, EXPORTS, *_TRACKERS):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in (SUMMARY, END, METRICS, ENVIRONMENT, "trackers.json", REPORT, SPEC):
+            (self.path / name).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second process out of this run directory.
+
+        Raises:
+            UserError: another process is at work in it, or it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise UserError(
+                Problem(
+                    "output",
+                    f"{self.path} cannot be written: {error.strerror}",
+                    hint="another 'output', or --output DIR",
+                )
+            ) from error
+        with lock as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    Problem(
+                        "output",
+                        f"another process is at work in {self.path}",
+                        hint="wait for it, or give this run another 'name' or --output",
+                    )
+                ) from None
+            for folder in (self.path, self.path / FIGURES):
+                remove_leftovers(folder)
+            yield
+
+    def _read(self, name: str, shape: Shape) -> dict[str, Any]:
+        path = self.path / name
+        try:
+            found: dict[str, Any] = read_json(path, shape)
+        except (OSError, ValueError) as error:
+            raise self._damaged(path, error) from error
+        return found
+
+    def _damaged(self, path: Path, error: OSError | ValueError) -> UserError:
+        said = (error.strerror if isinstance(error, OSError) else None) or error
+        hint = "'kd run SPEC --fresh' starts the run over and deletes this one"
+        return UserError(Problem(str(path), f"this file of the run is damaged: {said}", hint=hint))

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markupsafe import Markup
+
+from kdcore.commands.charts import (
+    Cloud,
+    Line,
+    Pair,
+    Share,
+    dumbbells,
+    figure,
+    line_chart,
+    matrix,
+    numbers,
+    reliability,
+    scatter,
+    shares,
+)
+from kdcore.commands.charts.bars import clipped
+from kdcore.commands.charts.svg import WIDTH, Scale, element, log_ticks, ticks
+
+NASTY = "<script>&\"'"
+FINITE = st.floats(-1e9, 1e9, allow_nan=False)
+
+
+def _parsed(chart: Markup) -> ElementTree.Element:
+    """As XML, which says that all is closed and escaped; every number in it is one."""
+    assert not re.search(r"\b(nan|inf)\b", str(chart))
+    return ElementTree.fromstring(str(chart))
+
+
+@given(FINITE, FINITE)
+@example(0.0, 5e-324)
+def test_ticks_enclose_the_values_and_are_few(one: float, other: float):
+    low, high = sorted((one, other))
+    found = ticks(low, high)
+    assert found == sorted(set(found))
+    assert 2 <= len(found) <= 9
+    slack = 1e-6 * (abs(low) + abs(high))
+    assert found[0] <= low + slack
+    assert found[-1] >= high - slack
+
+
+def test_ticks_are_round():
+    assert ticks(0, 97) == [0, 25, 50, 75, 100]
+    assert ticks(0.31, 0.36) == pytest.approx([0.30, 0.32, 0.34, 0.36])
+    assert ticks(5, 5) == [2, 4, 6, 8]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.003, 20.0), (1.0, 1.0), (3.0, 4.0), (1e-6, 1e3)])
+def test_logarithmic_ticks_enclose_the_values(low: float, high: float):
+    found = log_ticks(low, high)
+    assert found == sorted(found)
+    assert found[0] <= low * 1.001
+    assert found[-1] >= high * 0.999
+    assert len(found) <= 12
+
+
+def test_a_scale_stops_at_its_edges():
+    scale = Scale(0, 10, 100, 200)
+    assert [scale(value) for value in (-5, 0, 5, 10, 99)] == [100, 100, 150, 200, 200]
+    assert Scale(1, 100, 0, 2, log=True)(10) == pytest.approx(1)
+    assert Scale(3, 3, 0, 2)(3) == 1
+
+
+def test_text_and_attributes_are_escaped():
+    found = element("a", NASTY, title=NASTY, class_="x", missing=None)
+    assert "<script>" not in found
+    root = _parsed(found)
+    assert root.text == NASTY
+    assert root.attrib == {"title": NASTY, "class": "x"}
+
+
+def test_a_line_has_a_point_for_each_epoch_and_a_hole_where_nothing_was_measured():
+    chart = line_chart(
+        [Line(NASTY, [(1, 10.0), (2, None), (3, 30.0), (4, 40.0)], "s1"), Line("t", [], "s2", 90.0)],
+        label="x",
+        x_label="epoch",
+        y_label="%",
+    )
+    root = _parsed(chart)
+    paths = [node.attrib["d"] for node in root.iter("path")]
+    assert len(paths) == 1
+    assert paths[0].count("M") == 2
+    assert paths[0].count("L") == 1
+    assert len(list(root.iter("circle"))) == 3
+    heights = [float(node.attrib["cy"]) for node in root.iter("circle")]
+    assert heights == sorted(heights, reverse=True)
+    assert root.attrib["role"] == "img"
+
+
+def test_one_epoch_alone_is_a_dot():
+    root = _parsed(line_chart([Line("a", [(1, 3.0)], "s1")], label="x", x_label="e", y_label="y", log=True))
+    assert not list(root.iter("path"))
+    assert len(list(root.iter("circle"))) == 1
+
+
+def test_nothing_to_draw_is_no_error():
+    _parsed(line_chart([], label="x", x_label="e", y_label="y"))
+    _parsed(dumbbells([], label="x", x_label="y"))
+    _parsed(scatter([], label="x"))
+    _parsed(shares([], label="x"))
+    _parsed(reliability([0, 50, 100], [0, 0], [0, 0], [0, 0], label="x", class_="student"))
+
+
+def test_dumbbells_stand_at_their_values():
+    root = _parsed(dumbbells([Pair("a", 20.0, 80.0), Pair("b", 50.0, None)], label="x", x_label="%"))
+    circles = list(root.iter("circle"))
+    assert len(circles) == 2
+    assert float(circles[0].attrib["cx"]) < float(circles[1].attrib["cx"]) < WIDTH
+    assert sum(node.attrib.get("class") == "link" for node in root.iter("line")) == 1
+
+
+def test_shares_fill_the_bar():
+    chart = shares([Share("a", 30.0, "x"), Share("b", 10.0, "y"), Share("c", 0.0, "z")], label="l")
+    widths = [float(node.attrib["style"].split()[1][:-1]) for node in _parsed(chart).iter("span")]
+    assert widths == [75.0, 25.0]
+
+
+def test_a_small_matrix_has_a_cell_for_each_value():
+    values = np.array([[1.0, -0.5], [0.0, 0.2]])
+    root = _parsed(
+        matrix(values, label="x", names=["a", NASTY], largest=1.0, rows="r", columns="c", write=str)
+    )
+    cells = [node for node in root.iter("rect") if "cell" in node.attrib["class"]]
+    assert [node.attrib["class"] for node in cells] == ["cell plus", "cell minus", "cell plus", "cell plus"]
+    assert [float(node.attrib["fill-opacity"]) for node in cells] == pytest.approx([1, 0.5, 0.04, 0.2])
+    assert NASTY in "".join(root.itertext())
+
+
+def test_a_large_matrix_is_one_picture():
+    values = np.eye(100)
+    chart = matrix(values, label="x", names=["n"] * 100, largest=1.0, rows="r", columns="c", write=str)
+    assert len(list(_parsed(chart).iter("image"))) == 1
+    assert len(chart) < 10_000
+
+
+def test_a_reliability_diagram_has_a_bar_for_each_bin_with_images():
+    chart = reliability([0, 50, 100], [3, 1], [40.0, 100.0], [45.0, 80.0], label="x", class_="teacher")
+    bars = [node for node in _parsed(chart).iter("rect") if node.attrib["class"] == "bar teacher"]
+    tall = [float(node.attrib["height"]) for node in bars]
+    assert tall[1] / tall[0] == pytest.approx(2.5)
+    empty = reliability([0, 50, 100], [3, 0], [40.0, 0], [45.0, 0], label="x", class_="teacher")
+    assert str(empty).count("bar teacher") == 1
+
+
+def test_all_points_of_a_cloud_are_drawn():
+    points = [(float(k), float(k * k)) for k in range(20)]
+    root = _parsed(scatter([Cloud("a", points, "m0"), Cloud("b", points[:3], "m1", "triangle")], label="x"))
+    paths = [node.attrib["d"] for node in root.iter("path")]
+    assert [path.count("M") for path in paths] == [20, 3]
+
+
+def test_a_figure_has_caption_legend_note_and_numbers():
+    table = numbers(("epoch", "a"), [(1, 0.123456), (2, None), (3, NASTY)], caption="n")
+    root = _parsed(figure("t", element("svg"), legend=[("s1", "a")], note=NASTY, table=table))
+    assert root.find("figcaption").text == "t"  # type: ignore[union-attr]
+    cells = [node.text for node in root.iter("td")]
+    assert cells == ["0.1235", "\N{EN DASH}", NASTY]
+    assert [node.attrib["scope"] for node in root.iter("th")] == ["col", "col", "row", "row", "row"]
+    assert root.find(".//p[@class='note']").text == NASTY  # type: ignore[union-attr]
+
+
+def test_long_names_are_clipped():
+    assert clipped("short") == "short"
+    assert clipped("a very long name of a class") == "a very long name…"
+    assert clipped("abcdef", 4) == "abc…"
+
+
+def test_long_names_are_broken_and_numbers_are_not():
+    text = str(numbers(("class", "a"), [("amber_fjord-<_060", 0.5), ("0.5 to 1", "6.25 %")], caption="n"))
+    assert '<th scope="row" class="words">amber_<wbr>fjord-&lt;_<wbr>060</th><td>0.5</td>' in text
+    assert '<th scope="row">0.5 to 1</th><td>6.25 %</td>' in text
+
+
+def test_a_line_leaves_out_numbers_that_no_axis_has():
+    points = [(1, 2.0), (2, float("nan")), (3, float("inf")), (4, 1.0)]
+    drawn = line_chart([Line("loss", points, "a", level=float("nan"))], label="l", x_label="x", y_label="y")
+    assert drawn == line_chart(
+        [Line("loss", [(1, 2.0), (2, None), (3, None), (4, 1.0)], "a")], label="l", x_label="x", y_label="y"
+    )

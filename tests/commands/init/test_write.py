@@ -1,0 +1,52 @@
+"""A draft in three formats says the same, and comments stand in two of them."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+import yaml
+
+from kdcore.commands.init.draft import Wish, draft
+from kdcore.commands.init.write import as_dict, written
+
+WISH = Wish(
+    dataset="päckchen",
+    student="resnet18",
+    teacher="resnet34",
+    weights="train",
+    distiller="dkd",
+    recipe="cifar-240",
+    image_size=32,
+    small_input=True,
+    splits=False,
+    epochs=3,
+)
+
+
+def test_the_formats_say_the_same():
+    lines = draft(WISH, teacher_file="t.json").spec
+    spec = as_dict(lines)
+    assert json.loads(written(lines, ".json")) == spec
+    assert tomllib.loads(written(lines, ".toml")) == spec
+    assert yaml.safe_load(written(lines, ".yaml")) == spec
+    assert yaml.safe_load(written(lines, ".yml")) == spec
+    assert "#" not in written(lines, ".json")
+    assert all(line.comment in written(lines, suffix) for line in lines for suffix in (".toml", ".yaml"))
+
+
+def test_what_is_drafted():
+    made = draft(WISH, teacher_file="t.json")
+    assert as_dict(made.spec) == {
+        "recipe": "cifar-240",
+        "data": {"dataset": "päckchen", "train_split": "", "eval_split": "", "image_size": 32},
+        "teacher": {"run": "t.json"},
+        "student": {"model": "resnet18", "small_input": True},
+        "distiller": {"name": "dkd"},
+        "train": {"epochs": 3},
+        "scheduler": {"name": "cosine", "warmup_epochs": 0},
+    }
+    teacher = as_dict(made.teacher)
+    assert teacher["student"] == {"model": "resnet34", "small_input": True}
+    assert teacher["distiller"] == {"name": "vanilla"}
+    assert teacher["recipe"] == "cifar-240"

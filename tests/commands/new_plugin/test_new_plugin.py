@@ -1,0 +1,153 @@
+"""New plugins: their files, their names, and what is refused. `.ci/run` installs, tests and runs one of each kind."""
+
+from __future__ import annotations
+
+import ast
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from kdcore import UserError
+from kdcore.cli.app import main
+from kdcore.commands.new_plugin import KINDS, new_plugin
+from kdcore.commands.new_plugin import render as rendering
+
+VARIANTS = [*((kind, False) for kind in KINDS), ("distiller", True)]
+
+
+def kd(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize(("kind", "features"), VARIANTS)
+@pytest.mark.parametrize("license", ["MIT", "Apache-2.0"])
+def test_a_complete_package(tmp_path: Path, kind, features, license):
+    made = new_plugin(
+        "KD_my.Thing",
+        kind=kind,
+        features=features,
+        thing="my-own",
+        summary="Things.",
+        license=license,
+        author="Ada Lovelace",
+        folder=tmp_path,
+    )
+    assert made.path == tmp_path / "kd-my-thing"
+    files = {str(path.relative_to(made.path)) for path in made.path.rglob("*") if path.is_file()}
+    assert files == {str(file) for file in made.files}
+    always = "pyproject.toml README.md LICENSE .gitignore .github/workflows/test.yml spec.json kd_my_thing/plugin.py "
+    always += "kd_my_thing/py.typed kd_my_thing/my_own.py tests/test_conformance.py tests/test_my_own.py"
+    assert set(always.split()) <= files
+    for file in files:
+        text = (made.path / file).read_text()
+        if not file.startswith(".github"):
+            assert "{{" not in text, file
+        assert "{%" not in text, file
+        if file.endswith(".py"):
+            ast.parse(text)
+    project = tomllib.loads((made.path / "pyproject.toml").read_text())
+    assert project["project"]["entry-points"]["kdcore"] == {"kd-my-thing": "kd_my_thing.plugin"}
+    assert project["project"]["license"] == license
+    licence = (made.path / "LICENSE").read_text()
+    assert ("Ada Lovelace" in licence) == (license == "MIT")
+    assert "my-own" in (made.path / "spec.json").read_text()
+    json.loads((made.path / "spec.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("kd swd", "distiller"), r"NAME: this is no name of a package.*letters"),
+        (("json", "distiller"), r"NAME: .*'json', which Python cannot import or has itself"),
+        (("2nd", "distiller"), r"NAME: .*'2nd', which Python cannot import"),
+        (("torch", "distiller"), r"NAME: there is a package 'torch' already"),
+        (("Kd_Classic", "dataset"), r"NAME: a plugin of this name is installed"),
+        (("kd-dkd", "distiller"), r"--thing: there is a distiller of this name: kd-classic 0"),
+        (("kd-x", "distiller", "CamelCase"), r"--thing: .*small letters"),
+        (("kd-x", "distiller", "class"), r"--thing: a file 'class.py'"),
+        (("kd-x", "model", "adapter"), r"--thing: a file 'adapter.py'"),
+        (("k" * 300, "distiller"), r"NAME: this name has 300 characters .*up to 64"),
+        (("kd-x", "distiller", "x" * 65), r"--thing: this name has 65 characters"),
+        (("class", "distiller"), r"NAME: .*'class', which Python cannot import"),
+        (("con", "distiller"), r"NAME: .*'con'"),
+        (("kd-\u00fc", "distiller"), r"NAME: this is no name of a package"),
+        (("kd-x-", "distiller"), r"NAME: this is no name of a package"),
+        (("kd-x", "distiller", "x-"), r"--thing: .*a letter or digit last"),
+        (("kd-x", "distiller", "none"), r"--thing: its class would be called 'None'"),
+        (("kd-x", "distiller", "model-output"), r"--thing: its class would be called 'ModelOutput'"),
+        (("kd-x", "distiler"), r"(?s)--kind: .*did you mean 'distiller'"),
+    ],
+)
+def test_names_that_cannot_be(tmp_path: Path, arguments, message):
+    name, kind, thing = (*arguments, None)[:3]
+    with pytest.raises(UserError, match=f"(?s){message}"):
+        new_plugin(name, kind=kind, thing=thing, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_stays(tmp_path: Path):
+    (tmp_path / "kd-x").mkdir()
+    (tmp_path / "kd-x" / "mine").write_text("")
+    with pytest.raises(UserError, match="is there already; nothing was written"):
+        new_plugin("kd-x", kind="model", folder=tmp_path)
+    assert [path.name for path in (tmp_path / "kd-x").iterdir()] == ["mine"]
+
+
+def test_other_wrong_words(tmp_path: Path):
+    for wrong, message in (
+        ({"license": "GPL"}, "--license: .*MIT, Apache-2.0"),
+        ({"summary": 'a "quote"'}, "--summary: one line"),
+        ({"features": True}, "--features: a model has none"),
+    ):
+        with pytest.raises(UserError, match=f"(?s){message}"):
+            new_plugin("kd-x", kind="model", folder=tmp_path, **wrong)
+
+
+def test_nothing_is_left_where_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write, calls = Path.write_text, []
+
+    def full(self: Path, text: str) -> int:
+        calls.append(self)
+        if len(calls) > 3:
+            raise OSError(28, "No space left on device")
+        return write(self, text)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match="cannot be written: No space left"):
+        new_plugin("kd-x", kind="model", folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    assert kd("new-plugin", "kd-x", "--kind", "dataset", "--directory", str(tmp_path), "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["path"] == str(tmp_path / "kd-x")
+    assert "kd_x/x.py" in shown["files"]
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    assert kd("new-plugin", "--directory", str(tmp_path)) == 2
+    assert "nobody is there to be asked" in capsys.readouterr().err
+
+
+def test_it_asks(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    from kdcore.cli import new_plugin as command
+
+    class Terminal:
+        @staticmethod
+        def isatty() -> bool:
+            return True
+
+    answers = iter(["kd-y", "model"])
+    monkeypatch.setattr(command.sys, "stdin", Terminal())
+    monkeypatch.setattr(command.typer, "prompt", lambda question, **more: next(answers))
+    assert kd("new-plugin", "--directory", str(tmp_path)) == 0
+    assert (tmp_path / "kd-y" / "kd_y" / "adapter.py").is_file()
+    assert "pip install -e" in capsys.readouterr().out
+
+
+def test_the_licence_is_the_repositorys():
+    template = rendering.TEMPLATES / "common" / "LICENSE.Apache-2.0.jinja"
+    assert template.read_text() == (Path(__file__).parents[2] / "LICENSE").read_text()

@@ -1,0 +1,191 @@
+"""Two processes and one: the same loss and the same gradient, for a loss that relates samples to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import timm
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from kdcore import Distillation, Distiller, Progress, Requires, list_distillers
+from kdcore.distill.gather import gather, gather_batch, gather_output, world_size
+from kdcore.protocols import Batch, FeatureMap, ModelOutput
+
+_WORLD = 2
+_MIDDLE = Progress(epoch=50.0, step=500, total_steps=1000, total_epochs=100)
+
+
+def _pairs(logits: Tensor) -> Tensor:
+    return torch.cdist(logits, logits).square().mean()
+
+
+class _Net(nn.Module):
+    """Two outputs; the maps are in channels-last order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.one, self.other = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        maps = self.conv(images).contiguous(memory_format=torch.channels_last)
+        pooled = maps.mean((2, 3))
+        return self.one(pooled), self.other(pooled), maps
+
+
+_LOSSES: dict[str, Callable[[Any, Any, Any], Tensor]] = {
+    "one tensor": lambda one, other, maps: _pairs(one) + 0 * (other.sum() + maps.sum()),
+    # autograd gives one and the same gradient to both sides of an addition
+    "two in an addition": lambda one, other, maps: _pairs(one + other) + 0 * maps.sum(),
+    "three in an addition": lambda one, other, maps: _pairs(one + other + maps.mean((2, 3))),
+    "the same twice": lambda one, other, maps: _pairs(one + one - other) + 0 * maps.sum(),
+    "a sum": lambda one, other, maps: (one + other).sum() + 0 * maps.sum(),
+    "maps": lambda one, other, maps: _pairs(maps.flatten(1)) + 0 * (one + other).sum(),
+}
+
+
+class _Adds(nn.Module):
+    """A whole-batch distiller in which gathered tensors meet in additions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requires = Requires(student_stages=(3, 4), student_embedding=True, whole_batch=True)
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        assert student.embedding is not None
+        features = student.embedding + student.features[4].map.mean((2, 3))
+        logits = student.logits + student.logits.roll(1, 0) - teacher.logits
+        return {"features": _pairs(features), "logits": _pairs(logits), "sum": features.sum() / 100}
+
+
+def _whole_batch_methods() -> list[str]:
+    """Every installed distiller that says `whole_batch`."""
+    names = [provided.entry.name for provided in list_distillers()]
+    built = Distillation(*_pair(), names, num_classes=3, image_size=32, train_size=16, task_weight=1.0)
+    whole = [cast("Distiller", distiller).requires.whole_batch for distiller in built.distillers]
+    return [name for name, needed in zip(names, whole, strict=True) if needed]
+
+
+def _pair() -> tuple[nn.Module, nn.Module]:
+    torch.manual_seed(3)
+    # without batch norm, whose statistics are of each process's own half
+    student, teacher = (timm.create_model("test_vit", num_classes=3, img_size=32) for _ in range(2))
+    return student.eval(), teacher
+
+
+def _step(distillers: list[Any], rank: int | None = None) -> dict[str, Tensor]:
+    """The terms of a step and the student's gradients."""
+    built = Distillation(
+        *_pair(), distillers, num_classes=3, image_size=32, train_size=16, task_weight=1.0
+    ).eval()
+    rows = slice(None) if rank is None else slice(rank * 4, rank * 4 + 4)
+    torch.manual_seed(5)
+    images, target, index = torch.randn(8, 3, 32, 32), torch.arange(8) % 3, torch.arange(8)
+    torch.manual_seed(7)
+    model = built if rank is None else DistributedDataParallel(built, find_unused_parameters=True)
+    out = model(images[rows], target[rows], index=index[rows], progress=_MIDDLE)
+    out.loss.backward()
+    grads = {name: one.grad for name, one in built.student.named_parameters() if one.grad is not None}
+    return {**{f"term {name}": term.detach() for name, term in out.terms.items()}, **grads}
+
+
+def _data() -> tuple[Tensor, _Net]:
+    torch.manual_seed(3)
+    return torch.randn(8, 3, 6, 6), _Net()
+
+
+def _gradients(loss: Tensor, net: nn.Module) -> dict[str, Tensor]:
+    net.zero_grad(set_to_none=True)
+    loss.backward()
+    return {name: one.grad.clone() for name, one in net.named_parameters() if one.grad is not None}
+
+
+def _join(rank: int, rendezvous: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=_WORLD)
+
+
+def _train(rank: int, rendezvous: str, out: str, methods: list[str]) -> None:
+    _join(rank, rendezvous)
+    torch.set_num_threads(1)
+    images, net = _data()
+    model = DistributedDataParallel(net)
+    found = {}
+    for name, loss in _LOSSES.items():
+        value = loss(*map(gather, model(images[rank * 4 : rank * 4 + 4])))
+        found[name] = {"loss": value.detach(), **_gradients(value, net)}
+    found["additions"] = _step([_Adds()], rank)
+    found["every method"] = _step([_Adds(), *methods], rank)
+    torch.save(found, f"{out}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_a_gathered_loss_has_the_gradient_of_the_whole_batch(tmp_path: Path):
+    pytest.importorskip("kd_feature")
+    methods = _whole_batch_methods()
+    assert {"crd", "rkd", "sp", "pkt", "cc"} <= set(methods)
+    mp.spawn(_train, args=(str(tmp_path / "rendezvous"), str(tmp_path), methods), nprocs=_WORLD)
+    images, net = _data()
+    wanted = {}
+    for name, loss in _LOSSES.items():
+        value = loss(*net(images))
+        wanted[name] = {"loss": value.detach(), **_gradients(value, net)}
+    wanted["additions"] = _step([_Adds()])
+    wanted["every method"] = _step([_Adds(), *methods])
+    for rank in range(_WORLD):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for case, values in wanted.items():
+            assert found[case].keys() == values.keys(), case
+            for name, value in values.items():
+                close = {"atol": 1e-4 * max(value.abs().max().item(), 1e-3), "rtol": 1e-3}
+                torch.testing.assert_close(
+                    found[case][name], value, **close, msg=lambda m, c=case, n=name: f"{c}: {n}: {m}"
+                )
+
+
+def _gather_all(rank: int, rendezvous: str, out: str) -> None:
+    _join(rank, rendezvous)
+    part = torch.arange(3.0) + 10 * rank
+    output = ModelOutput(
+        logits=part.view(3, 1),
+        features={
+            2: FeatureMap(part.view(3, 1, 1, 1), part.view(3, 1, 1)),
+            "a.b": FeatureMap(part.view(3, 1, 1, 1)),
+        },
+        embedding=part.view(3, 1) + 0.5,
+    )
+    whole = gather_output(output)
+    batch = gather_batch(Batch(torch.zeros(3, 1), part.long(), None))
+    assert whole.features[2].prefix is not None
+    assert whole.features["a.b"].prefix is None
+    assert whole.embedding is not None
+    assert batch.target is not None
+    assert batch.index is None
+    found = [
+        whole.logits,
+        whole.features[2].map,
+        whole.features[2].prefix,
+        whole.embedding - 0.5,
+        batch.target,
+    ]
+    torch.save([one.flatten().float() for one in found], f"{out}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_every_value_of_an_output_is_gathered_in_the_order_of_the_processes(tmp_path: Path):
+    mp.spawn(_gather_all, args=(str(tmp_path / "rendezvous"), str(tmp_path)), nprocs=_WORLD)
+    for rank in range(_WORLD):
+        for found in torch.load(tmp_path / f"{rank}.pt", weights_only=True):
+            assert found.tolist() == [0, 1, 2, 10, 11, 12]
+
+
+def test_one_process_has_a_world_of_one():
+    assert world_size() == 1

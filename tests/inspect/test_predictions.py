@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from kdcore import ModelOutput
+from kdcore.inspect.predictions import Subject, predict
+
+
+class Given(nn.Module):
+    """Its logits are its images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(0.9)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.drop(images.flatten(1))
+
+
+class Doubling:
+    def stages(self, model: nn.Module, image_size: tuple[int, int]) -> tuple[()]:
+        return ()
+
+    def forward(
+        self, model: nn.Module, images: Tensor, stages: Sequence[int], embedding: bool
+    ) -> ModelOutput:
+        logits = model(images)
+        return ModelOutput(logits, embedding=2 * logits[:, :2] if embedding else None)
+
+
+LOGITS = torch.arange(24.0).reshape(8, 3)
+TARGET = torch.tensor([0, 1, -2, 2, -1, 0, -2, 1])
+
+
+def _data(batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    return iter(list(zip(LOGITS[..., None, None].split(batch), TARGET.split(batch), strict=True)))
+
+
+def test_images_come_in_order_and_those_that_cannot_be_read_not_at_all():
+    for batch in (1, 3, 8):
+        model = Given().train()
+        (found,) = predict([Subject(model)], _data(batch))
+        assert model.training
+        assert found.position.tolist() == [0, 1, 3, 4, 5, 7]
+        assert found.target.tolist() == [0, 1, 2, -1, 0, 1]
+        torch.testing.assert_close(found.logits, LOGITS[found.position])
+        assert found.embedding is None
+        assert len(found) == 6
+
+
+def test_all_subjects_see_the_same_images_each_in_its_way():
+    one = Subject(Given(), adapter=Doubling())
+    other = Subject(Given(), lambda images: -images)
+    first, second = predict([one, other], _data(3), embeddings=True)
+    torch.testing.assert_close(first.logits, -second.logits)
+    torch.testing.assert_close(first.embedding, 2 * first.logits[:, :2])
+    assert second.embedding is None
+
+
+def test_a_limit_counts_the_images_that_can_be_read():
+    for batch in (1, 3, 8):
+        seen: list[int] = []
+        (found,) = predict([Subject(Given())], _data(batch), limit=3, advance=seen.append)
+        assert found.position.tolist()[:2] == [0, 1]
+        assert len(found) <= 3
+        assert sum(seen) <= 8
+    (found,) = predict([Subject(Given())], _data(1), limit=3)
+    assert found.position.tolist() == [0, 1, 3]
+
+
+def test_no_images_give_no_predictions():
+    (found,) = predict([Subject(Given())], iter([]))
+    assert len(found) == 0
+    assert found.logits.numel() == 0
+
+
+def test_half_precision_comes_out_as_float32():
+    (found,) = predict([Subject(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)))], _data(4), precision="bf16")
+    assert found.logits.dtype == torch.float32
+    assert torch.equal(found.logits, found.logits.bfloat16().float())

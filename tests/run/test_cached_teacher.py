@@ -1,0 +1,221 @@
+"""Runs with a teacher cache: filled ahead, filled on the way, shared, stopped, and refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from kdcore import UserError, run
+from kdcore.distill.distillation import Distillation
+from kdcore.errors import Interrupted
+from kdcore.run.fill_cache import cache_teacher
+from kdcore.run.signals import StopRequest
+
+KD = {"name": "kd"}
+TEACHER = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
+VIT = {
+    "model": "vit_tiny_patch16_224",
+    "small_input": True,
+    "options": {"embed_dim": 16, "num_heads": 2, "depth": 4},
+}
+
+
+def _cache(augmentations: int = 2, **changes: Any) -> dict[str, Any]:
+    return {"augmentations": augmentations, "dtype": "float32", "folder": "shared", **changes}
+
+
+def _weights(directory: Path) -> dict[str, torch.Tensor]:
+    return load_file(directory / "student" / "model.safetensors")
+
+
+def _distance(one: Path, other: Path) -> float:
+    first, second = _weights(one), _weights(other)
+    assert first.keys() == second.keys()
+    return max(float((first[name].double() - second[name].double()).abs().max()) for name in first)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the batches that the teacher is asked for."""
+    sizes: list[int] = []
+    forward = Distillation.forward_teacher
+
+    def counted(self: Distillation, images: torch.Tensor, whole: bool = False) -> Any:
+        sizes.append(len(images))
+        return forward(self, images, whole)
+
+    monkeypatch.setattr(Distillation, "forward_teacher", counted)
+    return sizes
+
+
+FEATURES = [{"name": "fitnet"}, {"name": "crd", "negatives": 8}, {"name": "ofa"}, {"name": "rkd"}]
+
+
+@pytest.mark.parametrize(
+    ("distiller", "teacher", "train"),
+    [
+        pytest.param(KD, TEACHER, {}, id="kd"),
+        pytest.param(FEATURES, TEACHER, {}, id="features"),
+        pytest.param(FEATURES, VIT, {}, id="tokens"),
+        # a grid of 1x1 would not do: torch's bf16 convolution leaves weights of its border undefined there
+        pytest.param(FEATURES, VIT, {"precision": "bf16"}, id="tokens-bf16"),
+    ],
+)
+def test_a_filled_cache_stands_in_for_the_teacher(spec_file, asked, distiller, teacher, train):
+    changes = {
+        "teacher": teacher,
+        "student": {"small_input": True},
+        "distiller": distiller,
+        "task": {"weight": 1.0},
+        "train": train,
+        # at a high rate these few steps are chaotic: a rounding of the teacher's grows to another student
+        "optimizer": {"lr": 0.001},
+    }
+    live = run(spec_file("live", **changes), quiet=True)
+    cached_spec = spec_file("cached", **changes, teacher_cache=_cache())
+    filled = cache_teacher(cached_spec, quiet=True)
+    assert (filled.rows, filled.computed) == (80, 80)
+    assert filled.path.parent == cached_spec.parent / "shared"
+    asked.clear()
+    cached = run(cached_spec, quiet=True)
+    assert asked == []
+    # in bf16 the two differ by the rounding of the teacher's batches of another size
+    assert _distance(live.directory, cached.directory) < (1e-4 if not train else 1e-3)
+    for one, other in zip(live.metrics, cached.metrics, strict=True):
+        assert other["terms"] == pytest.approx(one["terms"], rel=1e-4 if not train else 5e-2)
+
+
+def test_the_first_epochs_fill_it_and_the_others_read_it(spec_file, asked):
+    spec = {"teacher": TEACHER, "distiller": KD, "train": {"epochs": 6, "batch_size": 40}}
+    first = run(spec_file("first", **spec, teacher_cache=_cache(dtype="float16")), quiet=True)
+    assert asked == [40, 40]
+    # another student and another method, in another folder for its runs
+    other = {"student": {"options": {"channels": [8, 16, 16, 24]}}, "distiller": {"name": "dkd"}}
+    run(spec_file("second", **{**spec, **other}, teacher_cache=_cache(dtype="float16")), quiet=True)
+    assert asked == [40, 40]
+    again = run(spec_file("again", **spec, teacher_cache=_cache(dtype="float16")), quiet=True)
+    assert asked == [40, 40]
+    assert _distance(first.directory, again.directory) == 0  # filled on the way or before: the same numbers
+
+
+def test_another_teacher_or_other_images_are_not_taken_for_it(spec_file, asked):
+    spec = {"teacher": TEACHER, "distiller": KD, "train": {"epochs": 1, "batch_size": 40}}
+    run(spec_file("one", **spec, teacher_cache=_cache(1)), quiet=True)
+    for number, change in enumerate(
+        ({"seed": 1}, {"data": {"image_size": 20}}, {"data": {"train_samples": 50}})
+    ):
+        asked.clear()
+        run(spec_file(f"other-{number}", **spec, **change, teacher_cache=_cache(1)), quiet=True)
+        assert asked == [40], change
+
+
+def test_in_the_run_directory_it_outlives_fresh(spec_file, asked):
+    path = spec_file(teacher=TEACHER, distiller=KD, teacher_cache={"augmentations": 2})
+    cache_teacher(path, quiet=True)
+    first = run(path, quiet=True)
+    asked.clear()
+    again = run(path, existing="fresh", quiet=True)
+    assert asked == []
+    assert (first.directory / "teacher-cache").is_dir()
+    assert _weights(first.directory).keys() == _weights(again.directory).keys()
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(spec_file, monkeypatch: pytest.MonkeyPatch):
+    spec = {"teacher": TEACHER, "distiller": KD, "train": {"epochs": 3, "batch_size": 8}}
+    whole = run(spec_file("whole", **spec, teacher_cache={"augmentations": 2}), quiet=True)
+    path = spec_file("stopped", **spec, teacher_cache={"augmentations": 2})
+    import kdcore.run.loop as loop
+
+    update, steps = loop.Training._update, []
+
+    def stopping(self: Any) -> None:
+        update(self)
+        steps.append(1)
+        if len(steps) == 3:
+            import signal
+
+            self.stop.signal = signal.SIGTERM
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Training, "_update", stopping)
+        with pytest.raises(Interrupted):
+            run(path, quiet=True)
+    # what later steps of the killed process would have kept beyond the checkpoint changes nothing either
+    cache_teacher(path, quiet=True)
+    resumed = run(path, quiet=True)
+    assert _distance(whole.directory, resumed.directory) < 1e-4
+    shutil.rmtree(resumed.directory)
+
+
+def test_filling_goes_on_where_it_was_stopped(spec_file, asked, monkeypatch: pytest.MonkeyPatch):
+    import signal
+
+    from kdcore.run import fill_cache
+
+    monkeypatch.setattr(fill_cache, "_BATCH", 8)
+    path = spec_file(teacher=TEACHER, distiller=KD, teacher_cache=_cache())
+    asked_twice = property(lambda self: signal.SIGINT if len(asked) >= 2 else None, lambda self, value: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(StopRequest, "signal", asked_twice, raising=False)
+        with pytest.raises(Interrupted, match=r"SIGINT: 16 of 80 rows are kept") as stopped:
+            cache_teacher(path, quiet=True)
+    assert stopped.value.exit_code == 130
+    asked.clear()
+    result = cache_teacher(path, quiet=True)
+    assert (result.rows, result.computed, sum(asked)) == (80, 64, 64)
+    assert cache_teacher(path, quiet=True).computed == 0
+
+
+def test_top_k_keeps_the_largest_logits(spec_file):
+    spec = {"teacher": TEACHER, "distiller": KD}
+    run(spec_file("sparse", **spec, teacher_cache=_cache(top_k=3)), quiet=True)
+    with pytest.raises(UserError, match=r"(?s)teacher_cache\.top_k.*keep them all.*got 10.*allowed: 1 to 9"):
+        run(spec_file("all", **spec, teacher_cache=_cache(top_k=10)), quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"teacher": TEACHER, "distiller": "vanilla"}, "no distiller of this run reads the teacher"),
+        ({"distiller": "vanilla"}, "there is no teacher"),
+        ({"teacher": TEACHER, "distiller": KD, "data": {"mixup": 0.2}}, r"data\.mixup: mixed images are new"),
+        ({"teacher": TEACHER, "distiller": KD, "teacher_cache": {}}, r"teacher_cache\.augmentations"),
+        (
+            {"teacher": TEACHER, "distiller": KD, "teacher_cache": _cache(dtype="float8")},
+            "float16",
+        ),
+    ],
+)
+def test_what_cannot_be_cached_is_refused(spec_file, changes, message):
+    with pytest.raises(UserError, match=message):
+        run(spec_file(**{"teacher_cache": _cache(), **changes}), quiet=True)
+
+
+def test_a_disk_that_is_too_small_is_told_before_training(spec_file, monkeypatch: pytest.MonkeyPatch):
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    path = spec_file(teacher=TEACHER, distiller=KD, teacher_cache=_cache())
+    with pytest.raises(UserError, match="augmentations"):
+        run(path, quiet=True)
+    assert not (path.parent / "runs").exists()
+
+
+def test_there_has_to_be_something_to_fill(spec_file):
+    with pytest.raises(UserError, match="nothing to fill"):
+        cache_teacher(spec_file(teacher=TEACHER, distiller=KD), quiet=True)
+
+
+def test_the_size_is_told(spec_file, capsys: pytest.CaptureFixture[str]):
+    path = spec_file(teacher=TEACHER, distiller=KD, teacher_cache=_cache())
+    run(path)
+    shown = capsys.readouterr().err
+    assert "for 2 augmentations of 40 samples" in shown
+    assert "0 of 80 rows filled" in shown
+    spec = json.loads((path.parent / "runs" / "tiny" / "spec.json").read_text())
+    assert spec["teacher_cache"]["folder"] == str(path.parent / "shared")

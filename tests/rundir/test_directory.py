@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from kdcore.errors import UserError
+from kdcore.rundir.directory import RunDirectory
+from kdcore.rundir.files import atomic, finite, write_json
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(tmp_path / "runs" / "one")
+
+
+def test_an_untouched_folder_holds_no_run(run: RunDirectory):
+    assert not run.exists
+    assert not run.finished
+    assert run.metrics() == []
+    assert run.summary() is None
+
+
+def test_what_is_written_is_read_again(run: RunDirectory):
+    run.begin({"name": "one"}, {"python": "3"})
+    run.write_metrics([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": float("nan")}])
+    run.write_summary({"status": "finished"})
+    assert run.spec() == {"name": "one"}
+    assert run.metrics() == [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}]
+    assert run.finished
+    assert len((run.path / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_an_interrupted_run_is_not_finished(run: RunDirectory):
+    run.begin({}, {})
+    run.write_summary({"status": "interrupted"})
+    assert run.exists
+    assert not run.finished
+
+
+def test_a_run_that_goes_on_is_not_finished_any_more(run: RunDirectory):
+    run.begin({}, {})
+    run.write_summary({"status": "finished"})
+    run.begin({}, {})
+    assert not run.finished
+
+
+def test_a_folder_that_cannot_be_made_is_told(run: RunDirectory):
+    run.path.parent.write_text("a file is in the way")
+    with (
+        pytest.raises(UserError, match=r"output: .*/one cannot be written: Not a directory"),
+        run.locked(),
+    ):
+        raise AssertionError("nothing was locked")
+
+
+def test_starting_over_removes_the_run_and_spares_the_rest(run: RunDirectory):
+    run.begin({}, {})
+    run.write_summary({"status": "finished"})
+    (run.path / "notes.txt").write_text("mine")
+    run.clear()
+    assert not run.exists
+    assert [path.name for path in run.path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", ""])
+def test_a_damaged_file_is_named(run: RunDirectory, content: str):
+    run.begin({}, {})
+    (run.path / "spec.json").write_text(content)
+    with pytest.raises(UserError, match=r"spec\.json"):
+        run.spec()
+
+
+def _hold(
+    path: Path, ready: multiprocessing.synchronize.Event, done: multiprocessing.synchronize.Event
+) -> None:
+    with RunDirectory(path).locked():
+        ready.set()
+        done.wait(30)
+
+
+def test_a_second_process_is_kept_out(run: RunDirectory):
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(run.path, ready, done))
+    other.start()
+    try:
+        assert ready.wait(30)
+        with pytest.raises(UserError, match="another process"), run.locked():
+            pass
+    finally:
+        done.set()
+        other.join()
+    with run.locked():
+        pass
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path):
+    path = tmp_path / "file.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError), atomic(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_numbers_that_json_lacks_become_null():
+    assert finite({"a": [1.0, float("inf"), (float("nan"), 2)], "b": "x"}) == {
+        "a": [1.0, None, [None, 2]],
+        "b": "x",
+    }

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from kdcore.version import PLUGIN_API, __version__
+
 if TYPE_CHECKING:
     from kdcore.commands.compare.compare import compare
     from kdcore.commands.compare.result import ComparisonResult
@@ -62,8 +64,6 @@ if TYPE_CHECKING:
     from kdcore.spec.models import RunSpec
     from kdcore.teacher_cache.listing import CacheCheck, CacheInfo
 
-__version__: Final = "0.1.0"
-PLUGIN_API: Final = 1
 
 _HOMES: Final = {
     "kdcore.entries": ("AdapterEntry", "DatasetEntry", "DistillerEntry", "ModelEntry", "Paper"),

@@ -9,7 +9,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-import kdcore
 from kdcore.cli import lists, output
 from kdcore.cli.cache import cache_commands
 from kdcore.cli.cache_teacher import cache_teacher
@@ -33,6 +32,7 @@ from kdcore.cli.threads import leave_threads
 from kdcore.cli.validate import validate
 from kdcore.errors import KdError, UserError
 from kdcore.plugins import get_plugins
+from kdcore.version import __version__
 
 SHOW_PLUGINS_THEMSELVES = ("plugins", "doctor")
 COMPLETE = "_KD_COMPLETE"  # the variable by which a shell asks for completions
@@ -40,7 +40,7 @@ COMPLETE = "_KD_COMPLETE"  # the variable by which a shell asks for completions
 
 def _version(wanted: bool) -> None:
     if wanted:
-        output.say(f"kd {kdcore.__version__}")
+        output.say(f"kd {__version__}")
         raise typer.Exit
 
 

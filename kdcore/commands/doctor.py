@@ -12,10 +12,10 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-import kdcore
 from kdcore.plugins import PluginInfo, Plugins
 from kdcore.plugins.find import duplicates
 from kdcore.plugins.switches import CORE
+from kdcore.version import __version__
 
 PACKAGES = (
     "torch",
@@ -64,7 +64,7 @@ def doctor() -> DoctorReport:
     """Check this installation, as `kd doctor` does: a process of its own imports torch and the plugins' code."""
     plugins = Plugins.discover(strict=False)
     report = DoctorReport(plugins=plugins.infos, notes=list(plugins.notes))
-    report.versions = {"python": platform.python_version(), "kdcore": kdcore.__version__}
+    report.versions = {"python": platform.python_version(), "kdcore": __version__}
     for name in PACKAGES:
         report.versions[name] = _version(name)
         if report.versions[name] is None:

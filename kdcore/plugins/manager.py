@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import kdcore
 from kdcore.entries import AdapterEntry, AnyEntry, DatasetEntry, DistillerEntry, ModelEntry
 from kdcore.errors import Problem, UserError
 from kdcore.plugins import builtin, switches
@@ -20,6 +19,7 @@ from kdcore.plugins.records import Candidate, PluginInfo, Provided, Status, norm
 from kdcore.plugins.registry import DECLARING, Registry, check_api
 from kdcore.plugins.targets import load_arguments, load_options, load_target
 from kdcore.text import message
+from kdcore.version import __version__
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kdcore.rundir.directory import RunDirectory
 
 Warn = Callable[[str], None]
-_CORE = Candidate(switches.CORE, "kdcore.plugins.builtin", "kdcore", kdcore.__version__, builtin.__file__)
+_CORE = Candidate(switches.CORE, "kdcore.plugins.builtin", "kdcore", __version__, builtin.__file__)
 
 
 def warn_on_stderr(line: str) -> None:

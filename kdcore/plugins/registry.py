@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pluggy
 
-import kdcore
 from kdcore import hookspecs
 from kdcore.errors import nearest
 from kdcore.plugins.importing import PluginError, guarded
 from kdcore.plugins.records import ENTRY_TYPES, Role
+from kdcore.version import PLUGIN_API, __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -143,12 +143,12 @@ def check_api(plugin: Any, module: Any) -> None:
     asked = getattr(module, "PLUGIN_API", None) if asked is None else asked
     if asked is None:
         return
-    have = f"kdcore {kdcore.__version__} has {kdcore.PLUGIN_API}"
+    have = f"kdcore {__version__} has {PLUGIN_API}"
     if isinstance(asked, bool) or not isinstance(asked, int):
         raise PluginError(f"its PLUGIN_API is {asked!r}, which is no integer; {have}")
-    if asked > kdcore.PLUGIN_API:
+    if asked > PLUGIN_API:
         raise PluginError(f"it needs plugin API {asked}; {have}", "pip install --upgrade kdcore")
-    if asked < kdcore.PLUGIN_API:
+    if asked < PLUGIN_API:
         raise PluginError(
             f"it is made for plugin API {asked}; {have}", "pip install --upgrade {distribution}"
         )

@@ -19,12 +19,12 @@ PACKAGES = ("torch", "torchvision", "timm", "accelerate", "safetensors", "numpy"
 
 def environment(plugins: Plugins, device: torch.device, world_size: int, folder: Path) -> dict[str, Any]:
     """Versions of everything that may change a result, the device, and the git revision of `folder` if any."""
-    import kdcore
+    from kdcore.version import __version__
 
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "kdcore": kdcore.__version__,
+        "kdcore": __version__,
         "plugins": {
             info.name: {"distribution": info.distribution, "version": info.version, "status": info.status}
             for info in plugins.infos

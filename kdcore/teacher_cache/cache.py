@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import kdcore
 from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.protocols import FeatureMap, ModelOutput
 from kdcore.rundir.files import remove_leftovers, sync_folder
@@ -21,6 +20,7 @@ from kdcore.teacher_cache.manifest import CHECKSUMS, Manifest, NoCache
 from kdcore.teacher_cache.rows import Field, Rows, fields, stage_name
 from kdcore.teacher_cache.size import check_room, estimate
 from kdcore.teacher_cache.sparse import join, split
+from kdcore.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -283,7 +283,7 @@ def _manifest(identity: Identity, rows: Rows, settings: TeacherCacheSpec, sample
         samples=samples,
         top_k=settings.top_k,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        kdcore=kdcore.__version__,
+        kdcore=__version__,
     )
 
 

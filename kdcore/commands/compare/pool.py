@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from kdcore.run.signals import StopRequest
 
-COMMAND = (sys.executable, "-m", "kdcore.commands.compare.worker")
+COMMAND = (sys.executable, "-m", "kdcore.cli.worker")
 _POLL: Final = 0.2  # seconds
 _REASON: Final = 400  # characters of a failure that are told
 _THREADS: Final = "OMP_NUM_THREADS"

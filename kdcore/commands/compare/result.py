@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import kdcore
 from kdcore.commands.compare.statistics import CONFIDENCE, INTERVAL, Gain, deviation, mean, paired_gain
+from kdcore.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -140,7 +140,7 @@ class ComparisonResult:
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
-            "kdcore": kdcore.__version__,
+            "kdcore": __version__,
             "name": self.directory.name,
             **asdict(self),
             "directory": str(self.directory),

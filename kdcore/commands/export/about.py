@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import timm
 import torch
 
-import kdcore
+from kdcore.version import __version__
 
 if TYPE_CHECKING:
     from kdcore.commands.export.students import RunStudent
@@ -43,7 +43,7 @@ def about(student: RunStudent, target: str) -> dict[str, Any]:
         # of a path the name alone: where it lies on this machine is nobody's business
         "results": {"dataset": dataset_name(data.dataset), "split": student.eval_split, **student.scores},
         "made_with": {
-            "kdcore": kdcore.__version__,
+            "kdcore": __version__,
             "torch": str(torch.__version__),
             "timm": timm.__version__,
         },

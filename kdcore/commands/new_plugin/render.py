@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import kdcore
 from kdcore.commands.new_plugin.names import KINDS, LICENSES, Names, check_choice, choose_names
 from kdcore.errors import Problem, UserError
 from kdcore.plugins import get_plugins
+from kdcore.version import PLUGIN_API, __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,8 +116,8 @@ def new_plugin(
         "license": license,
         "author": author or f"the authors of {names.distribution}",
         "year": datetime.now(UTC).year,
-        "kdcore": ".".join(kdcore.__version__.split(".")[:2]),
-        "plugin_api": kdcore.PLUGIN_API,
+        "kdcore": ".".join(__version__.split(".")[:2]),
+        "plugin_api": PLUGIN_API,
         "requirements": _REQUIREMENTS[kind],
         "todo": _TODO[kind].format(module=names.module, file=names.file),
     }

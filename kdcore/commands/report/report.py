@@ -155,7 +155,7 @@ def _values(
     notes: list[str],
     with_figures: bool,
 ) -> dict[str, Any]:
-    from kdcore import __version__
+    from kdcore.version import __version__
 
     parts = [curves.training(facts)]
     pictures = []

@@ -1,4 +1,4 @@
-"""`python -m kdcore.commands.compare.worker ARGUMENTS`: `kd ARGUMENTS`, which stops when the comparison's process is gone.
+"""`python -m kdcore.cli.worker ARGUMENTS`: `kd ARGUMENTS`, which stops when the comparison's process is gone.
 
 The comparison holds the other end of stdin. When it ends, however it ends, that is closed, and the run is asked to
 stop: it writes a checkpoint. Without this, runs of a killed comparison would go on unseen and keep their directories

@@ -20,7 +20,6 @@ from kdcore.inspect.predictions import Predictions, Subject, predict
 from kdcore.models import build_model, load_student
 from kdcore.plugins import get_plugins
 from kdcore.run.prepare import Builder, eval_batch, open_splits, plan_teacher, teacher_view
-from kdcore.run.run import run_directory
 from kdcore.rundir.checkpoints import Checkpoints
 from kdcore.rundir.directory import RunDirectory
 from kdcore.rundir.statefile import Damaged
@@ -312,7 +311,7 @@ def _teacher_run(spec: Path, outputs: tuple[Path | None, ...], plugins: Plugins)
     looked = []
     for output in outputs:
         loaded = load_spec(spec, output=output, plugins=plugins)
-        found = run_directory(loaded)
+        found = loaded.directory
         if found.finished:
             return loaded
         looked.append(str(found.path))

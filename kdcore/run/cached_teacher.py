@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from kdcore.errors import Problem, UserError
 from kdcore.protocols import FeatureMap, ModelOutput
-from kdcore.run.run import run_directory
 from kdcore.teacher_cache.cache import TeacherCache
 from kdcore.teacher_cache.identity import identify
 from kdcore.teacher_cache.rows import Rows
@@ -59,7 +58,7 @@ def cache_folder(loaded: LoadedSpec) -> Path:
     """Where the spec's cache lies: a shared folder, or one of the run's own."""
     settings = loaded.spec.teacher_cache
     assert settings is not None
-    return Path(settings.folder) if settings.folder else run_directory(loaded).path / OWN_FOLDER
+    return Path(settings.folder) if settings.folder else loaded.directory.path / OWN_FOLDER
 
 
 def rows_of(distillation: Distillation) -> Rows:

@@ -13,7 +13,7 @@ from kdcore.run.caller_state import own_surroundings
 from kdcore.run.display import Display, SilentDisplay, choose_display
 from kdcore.run.preflight import check
 from kdcore.run.prepare import open_splits, prepare
-from kdcore.run.run import explained, is_main_process, run_directory, run_teacher, settled
+from kdcore.run.run import explained, is_main_process, run_teacher, settled
 from kdcore.run.session import make_accelerator
 from kdcore.run.signals import stop_requests
 
@@ -89,7 +89,7 @@ def cache_teacher(
         try:
             cache, computed = _fill(loaded, plugins, display, stop)
         except Exception as error:
-            failure = explained(error, run_directory(loaded))
+            failure = explained(error, loaded.directory)
             if failure is error:
                 raise
             raise failure from error

@@ -24,7 +24,6 @@ from kdcore.features import find_adapter
 from kdcore.models import BuiltModel, build_model, load_config
 from kdcore.models.class_names import check_class_names, difference, pretrained_names
 from kdcore.models.digest import weights_digest
-from kdcore.run.run import run_directory
 
 if TYPE_CHECKING:
     from kdcore.data import EvalData, Source, TrainData
@@ -112,7 +111,7 @@ def open_splits(loaded: LoadedSpec, plugins: Plugins, teacher_classes: int | Non
 
 def _recorded_classes(loaded: LoadedSpec) -> int | None:
     """K of the teacher, from its run directory."""
-    directory = run_directory(loaded.teacher).path if loaded.teacher is not None else None
+    directory = loaded.teacher.directory.path if loaded.teacher is not None else None
     if directory is None and loaded.spec.teacher is not None and loaded.spec.teacher.checkpoint is not None:
         directory = Path(loaded.spec.teacher.checkpoint)
     config = None if directory is None else load_config(directory)
@@ -142,7 +141,7 @@ def plan_teacher(loaded: LoadedSpec, student: InputConfig) -> TeacherPlan | None
         fallback = None if teacher.pretrained else student.image_size[0]
         return TeacherPlan(teacher, teacher.image_size, fallback)
     trained = loaded.teacher.spec
-    directory = run_directory(loaded.teacher)
+    directory = loaded.teacher.directory
     known_of_it = {
         "run": None,
         "model": trained.student.model,

@@ -160,14 +160,9 @@ def is_main_process() -> bool:
     return launcher.rank() == 0
 
 
-def run_directory(loaded: LoadedSpec) -> RunDirectory:
-    """Where this spec's run leaves its things."""
-    return RunDirectory(Path(loaded.spec.output) / loaded.spec.name)
-
-
 def complete_end(loaded: LoadedSpec, plugins: Plugins, display: Display) -> None:
     """Do what a killed process left undone of the end of a finished run."""
-    directory = run_directory(loaded)
+    directory = loaded.directory
     with directory.locked():
         complete(loaded, plugins, directory, display)
 
@@ -178,7 +173,7 @@ def finished_run(loaded: LoadedSpec, existing: Existing, display: Display | None
     Raises:
         UserError: the directory holds a run of another spec, or there is nothing to resume.
     """
-    directory = run_directory(loaded)
+    directory = loaded.directory
     if existing == "fresh":
         return None
     if not directory.exists:
@@ -226,7 +221,7 @@ def _run(
 ) -> RunResult:
     if loaded.teacher is not None:
         run_teacher(loaded.teacher, plugins, display, stop, accept_changes)
-    directory = run_directory(loaded)
+    directory = loaded.directory
     # the processes of one run share its directory: the main one keeps other runs out for all of them
     with directory.locked() if is_main_process() else contextlib.nullcontext():
         if existing == "fresh" and is_main_process():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from kdcore.rundir.directory import RunDirectory
 
+if TYPE_CHECKING:
     from kdcore.entries import DistillerEntry
     from kdcore.options import DistillerOptions
     from kdcore.plugins import Provided
@@ -44,3 +45,8 @@ class LoadedSpec:
     path: Path | None
     distillers: tuple[ResolvedDistiller, ...]
     teacher: LoadedSpec | None
+
+    @property
+    def directory(self) -> RunDirectory:
+        """Where this spec's run leaves its files, `OUTPUT/NAME`."""
+        return RunDirectory(Path(self.spec.output) / self.spec.name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kdcore.commands.compare.halving import Budget, parse_budget
 from kdcore.commands.compare.request import ALL, Variant
 from kdcore.errors import Problem, UserError, listed, nearest
-from kdcore.run.run import finished_run, run_directory, spec_changes
+from kdcore.run.run import finished_run, spec_changes
 from kdcore.rundir.directory import SPEC, RunDirectory
 from kdcore.spec.files import find_file, read_file
 from kdcore.spec.json_values import plain
@@ -42,7 +42,7 @@ class Run:
     @property
     def directory(self) -> RunDirectory:
         """Where it leaves its things."""
-        return run_directory(self.loaded)
+        return self.loaded.directory
 
     @property
     def name(self) -> str:
@@ -344,7 +344,7 @@ def _teachers(loaded: dict[str, LoadedSpec], problems: Problems) -> tuple[Loaded
             chain.append(below)
             below = below.teacher
         for teacher in reversed(chain):
-            path, content = run_directory(teacher).path, resolved_dict(teacher)
+            path, content = teacher.directory.path, resolved_dict(teacher)
             _, known = found.setdefault(path, (teacher, content))
             problems.add(label, _differences(f"teacher.run ({teacher.spec.name})", path, known, content))
     return tuple(teacher for teacher, _ in found.values())

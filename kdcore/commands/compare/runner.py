@@ -16,7 +16,6 @@ from kdcore.commands.compare.result import ComparisonResult, Status, gather, sco
 from kdcore.commands.compare.statistics import mean
 from kdcore.commands.compare.table import duration, to_csv, to_latex, to_markdown
 from kdcore.errors import Interrupted, RunFailed
-from kdcore.run.run import run_directory
 from kdcore.rundir.directory import RunDirectory
 from kdcore.rundir.files import write_json, write_text
 from kdcore.spec.load import resolved_dict
@@ -115,7 +114,7 @@ class Runner:
     def _train_teachers(self) -> None:
         pool = Pool(environments(1, self._gpus, self._cpus), self.stop, self._tick, self.progress.note)
         for teacher in self.plan.teachers:
-            directory, name = run_directory(teacher), teacher.spec.name
+            directory, name = teacher.directory, teacher.spec.name
             if directory.finished and directory.epochs_wanted == teacher.spec.train.epochs:
                 continue
             self.progress.note(f"teacher: training '{name}' first")

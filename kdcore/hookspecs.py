@@ -45,5 +45,9 @@ def kd_epoch_ended(run: RunDirectory, metrics: dict[str, Any]) -> None:
 
 
 @hookspec
-def kd_run_finished(run: RunDirectory, summary: dict[str, Any]) -> None:
-    """A run is complete; `summary` is the content of `summary.json`."""
+def kd_run_finished(run: RunDirectory, summary: dict[str, Any]) -> str | bool | None:
+    """A run is complete; `summary` is the content of `summary.json`.
+
+    A plugin is called at least once for a run: one that raised, or returned False, is called again by the next start.
+    Text that it returns is shown to the user.
+    """

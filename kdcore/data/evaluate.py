@@ -87,6 +87,11 @@ class WithoutLabels(EvalData):
         return self._data.name(position)
 
 
+def eval_batch_size(batch_size: int) -> int:
+    """Images that are evaluated at a time: without gradients more fit than in training, and few would waste time."""
+    return max(batch_size, min(4 * batch_size, 256))
+
+
 def build_eval_data(
     source: Source,
     data: DataSpec,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -20,10 +21,11 @@ from kdcore.errors import Problem, UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from torch import Tensor
     from torch.utils.data import DataLoader
 
     from kdcore.data.inputs import InputConfig
-    from kdcore.data.sampler import Key
+    from kdcore.data.sampler import Key, Positions
     from kdcore.data.samples import Columns
     from kdcore.data.source import Source
     from kdcore.data.timm_source import StreamSource
@@ -87,6 +89,39 @@ class IndexedTrainData(TrainData):
         return self.samples.name(position)
 
 
+@dataclass(frozen=True)
+class TrainingSet:
+    """Which samples of a split a run is trained on.
+
+    Attributes:
+        positions: the chosen positions in the source; None: all of them.
+        size: how many there are; 0 for a stream of unknown length.
+        labels: the class index of each `[N]`, or None.
+    """
+
+    positions: Positions | None
+    size: int
+    labels: Tensor | None
+
+
+def training_set(source: Source, data: DataSpec, *, seed: int, num_classes: int) -> TrainingSet:
+    """Choose the samples to train on: all of the split, or `data.train_samples` of a seeded, class-balanced draw.
+
+    Raises:
+        UserError: there are none, `train_samples` does not fit, or a label is not one of the classes.
+    """
+    if source.stream:
+        return TrainingSet(None, len(source), None)
+    if len(source) == 0:
+        raise UserError(Problem("data.train_split", "there are no training images"))
+    positions = choose_samples(source, data.train_samples, seed)
+    labels = source.labels
+    if labels is not None:
+        labels = labels if positions is None else labels[positions]
+        check_labels(labels, num_classes)
+    return TrainingSet(positions, len(source) if positions is None else len(positions), labels)
+
+
 def build_train_data(
     source: Source,
     data: DataSpec,
@@ -100,19 +135,18 @@ def build_train_data(
     views: int = 1,
     augmentations: int | None = None,
     device: torch.device | str = "cpu",
+    chosen: TrainingSet | None = None,
 ) -> TrainData:
     """The training data of one process.
 
     `batch_size` is the whole batch. The number of loader processes changes nothing but the speed. With
     `augmentations` = A, epoch e sees the images of epoch e mod A again, in an order of its own. The images arrive on
-    the device.
+    the device. `chosen` is what `training_set` gives, if it is known already.
 
     Raises:
         UserError: `train_samples`, `in_memory`, `batch_size`, `augment` or the labels do not fit.
     """
-    if not source.stream and len(source) == 0:
-        raise UserError(Problem("data.train_split", "there are no training images"))
-    positions = choose_samples(source, data.train_samples, seed)
+    chosen = chosen or training_set(source, data, seed=seed, num_classes=num_classes)
     steps = train_transform(data, input)
     arrival = Arrival(device, steps.normalise)
     if source.stream and data.skip_broken:
@@ -124,12 +158,8 @@ def build_train_data(
     if source.stream:
         stream: StreamSource = source  # type: ignore[assignment]  # the only ones there are
         return StreamTrainData(stream, steps, batch_size, seed, views, num_classes, rank, world, arrival)
-    labels = source.labels
-    if labels is not None:
-        labels = labels if positions is None else labels[positions]
-        check_labels(labels, num_classes)
     broken: Literal["replace", "fail"] = "replace" if data.skip_broken else "fail"
-    samples = KeyedSamples(source, positions, steps, seed, views, num_classes, broken)
+    samples = KeyedSamples(source, chosen.positions, steps, seed, views, num_classes, broken)
     sampler = EpochBatches(seed, len(samples), batch_size, rank, world, augmentations)
     if torch.device(device).type != "meta":  # which reads no images
         samples.memory = remember(samples, data.in_memory, world)
@@ -146,6 +176,6 @@ def build_train_data(
         )
 
     built = IndexedTrainData(samples, sampler, loader, arrival)
-    built.labels = labels
+    built.labels = chosen.labels
     built.labelled = source.labelled
     return built

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 def train_transform(data: DataSpec, input: InputConfig) -> Steps:
     """Crop, flip, auto-augment, jitter, normalise, erase: PIL image -> `[C, H, W]`.
 
-    Draws from Python's, numpy's and torch's global generators, seeded for each sample by `kdcore.data.keyed_randomness`.
+    Draws from the global generators of Python, numpy and torch, which `kdcore.data.keyed_randomness` seeds for each
+    sample.
 
     Raises:
         UserError: timm does not take `data.augment.auto_augment`.

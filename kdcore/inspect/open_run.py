@@ -11,15 +11,16 @@ from pydantic import ValidationError
 
 from kdcore.data import build_eval_data, open_split
 from kdcore.data.chosen_samples import ChosenSource, at_most
-from kdcore.data.evaluate import WithoutLabels
+from kdcore.data.evaluate import WithoutLabels, eval_batch_size
 from kdcore.data.inputs import InputConfig, resolve_input
 from kdcore.data.subset import choose_samples
+from kdcore.distill.models import Builder, plan_teacher, teacher_view
+from kdcore.distill.splits import open_splits
 from kdcore.errors import KdError, Problem, UserError
 from kdcore.features import find_adapter
 from kdcore.inspect.predictions import Predictions, Subject, predict
 from kdcore.models import build_model, load_student
 from kdcore.plugins import get_plugins
-from kdcore.run.prepare import Builder, eval_batch, open_splits, plan_teacher, teacher_view
 from kdcore.rundir.checkpoints import Checkpoints
 from kdcore.rundir.directory import RunDirectory
 from kdcore.rundir.statefile import Damaged
@@ -187,7 +188,7 @@ def evaluation_data(
         images,
         spec.data.model_copy(update={"eval_samples": None, "in_memory": False}),  # they are read once
         taken,
-        batch_size=eval_batch(spec.train.batch_size),
+        batch_size=eval_batch_size(spec.train.batch_size),
         num_classes=num_classes,
         device=device,
     )
@@ -238,7 +239,7 @@ def open_student(directory: RunDirectory, spec: RunSpec, which: Which, plugins: 
             model.load_state_dict(_best(directory))
         num_classes, classes = config.num_classes, config.class_names
     else:
-        splits = open_splits(LoadedSpec(spec, None, (), None), plugins)
+        splits = open_splits(spec, plugins)
         num_classes, classes = splits.num_classes, splits.classes
         built = build_model(
             spec.student,
@@ -291,9 +292,9 @@ def _open_teacher(
             Path(spec.teacher.run), (None, Path(spec.output), directory.path.parent), plugins
         )
     taken = student.opened.input
-    plan = plan_teacher(LoadedSpec(spec, None, (), below), taken)
+    plan = plan_teacher(spec, below, taken)
     assert plan is not None
-    built = Builder(spec, student.num_classes, plugins).model(plan.model, "teacher", plan.size, plan.fallback)
+    built = Builder(spec, student.num_classes, plugins).build(plan.model, "teacher", plan.size, plan.fallback)
     adapter = find_adapter(built.model, spec.teacher.adapter, plugins, "teacher.adapter")
     view = teacher_view(taken, built, device)
     subject = Subject(built.model.to(device).eval(), view, adapter)

@@ -6,12 +6,13 @@ import copy
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdcore.entries import AdapterEntry, AnyEntry, DatasetEntry, DistillerEntry, ModelEntry
 from kdcore.errors import Problem, UserError
-from kdcore.plugins import builtin, switches
+from kdcore.plugins import switches
 from kdcore.plugins.find import find_candidates
 from kdcore.plugins.importing import PluginError, guarded, heavy_loaded, import_named, reinstall
 from kdcore.plugins.lookup import Index
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from kdcore.rundir.directory import RunDirectory
 
 Warn = Callable[[str], None]
-_CORE = Candidate(switches.CORE, "kdcore.plugins.builtin", "kdcore", __version__, builtin.__file__)
+_CORE = Candidate(
+    switches.CORE, "kdcore.builtin", "kdcore", __version__, str(Path(__file__).parents[1] / "builtin.py")
+)
 
 
 def warn_on_stderr(line: str) -> None:
@@ -169,22 +172,47 @@ class Plugins:
         return load_arguments(provided, where)
 
     def run_started(self, run: RunDirectory, warn: Warn = warn_on_stderr) -> None:
-        """Tell every plugin that a run begins."""
-        self._tell("kd_run_started", {"run": run}, warn)
+        """Call every plugin when a run begins."""
+        for _ in self._call("kd_run_started", {"run": run}, warn):
+            pass
 
     def epoch_ended(self, run: RunDirectory, metrics: dict[str, Any], warn: Warn = warn_on_stderr) -> None:
-        """Tell every plugin that an epoch was trained and evaluated."""
-        self._tell("kd_epoch_ended", {"run": run, "metrics": copy.deepcopy(metrics)}, warn)
+        """Call every plugin when an epoch was trained and evaluated."""
+        for _ in self._call("kd_epoch_ended", {"run": run, "metrics": metrics}, warn):
+            pass
 
-    def run_finished(self, run: RunDirectory, summary: dict[str, Any], warn: Warn = warn_on_stderr) -> None:
-        """Tell every plugin that a run is complete."""
-        self._tell("kd_run_finished", {"run": run, "summary": copy.deepcopy(summary)}, warn)
+    def run_finished(
+        self,
+        run: RunDirectory,
+        summary: dict[str, Any],
+        warn: Warn = warn_on_stderr,
+        *,
+        except_: Collection[str] = (),
+    ) -> Iterator[tuple[str, list[str]]]:
+        """Call the plugins when a run is complete, but for those in `except_`.
 
-    def _tell(self, hook: str, values: dict[str, Any], warn: Warn) -> None:
-        # the values are the plugins' own copies: watching a run must not change it
+        Yields:
+            The name of each plugin that has done what it does at the end of a run, and the lines that it shows. A
+            plugin that raised, or returned False to be called again, is left out.
+        """
+        for name, returned in self._call("kd_run_finished", {"run": run, "summary": summary}, warn, except_):
+            if returned is not False:
+                yield name, returned.splitlines() if isinstance(returned, str) else []
+
+    def _call(
+        self, hook: str, values: dict[str, Any], warn: Warn, except_: Collection[str] = ()
+    ) -> Iterator[tuple[str, Any]]:
         labels = {info.name: info.label for info in self.infos if info.status == "loaded"}
-        for name, error in self._registry.tell(hook, values):
-            warn(f"plugin {labels[name]}: {error}; the run goes on")
+        for name in sorted(labels.keys() - set(except_)):
+            # each plugin gets values of its own: watching a run must not change it
+            own = {
+                key: copy.deepcopy(value) if isinstance(value, dict) else value
+                for key, value in values.items()
+            }
+            try:
+                yield name, self._registry.call(hook, name, own)
+            except PluginError as broken:
+                warn(f"plugin {labels[name]}: {broken.error}; the run goes on")
 
 
 def _info(candidate: Candidate, status: Status, **fields: Any) -> PluginInfo:

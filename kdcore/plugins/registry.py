@@ -78,15 +78,18 @@ class Registry:
                 found.extend(_checked(hook, returned))
         return tuple(found)
 
-    def tell(self, hook: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Call one hook of a run in every plugin, by name; yields name and cause where one raises."""
-        for implementation in sorted(self._implementations(hook), key=lambda item: item.plugin_name):
-            arguments = {name: values[name] for name in implementation.argnames}
-            try:
+    def call(self, hook: str, name: str, values: Mapping[str, Any]) -> Any:
+        """Call one hook of one plugin; None if the plugin does not implement it.
+
+        Raises:
+            PluginError: the plugin raised.
+        """
+        for implementation in self._implementations(hook):
+            if implementation.plugin_name == name:
+                arguments = {argument: values[argument] for argument in implementation.argnames}
                 with guarded(f"{hook}() raised "):
-                    implementation.function(**arguments)
-            except PluginError as broken:
-                yield implementation.plugin_name, broken.error
+                    return implementation.function(**arguments)
+        return None
 
     def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from kdcore.errors import Problem, UserError
 from kdcore.protocols import FeatureMap, ModelOutput
 from kdcore.teacher_cache.cache import TeacherCache
-from kdcore.teacher_cache.identity import identify
+from kdcore.teacher_cache.identity import Identity, identify
 from kdcore.teacher_cache.rows import Rows
 from kdcore.teacher_cache.size import check_room, estimate, readable
 
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor
 
+    from kdcore.data.train import IndexedTrainData
     from kdcore.distill.distillation import Distillation
-    from kdcore.run.prepare import Prepared, Splits
+    from kdcore.distill.splits import Splits
+    from kdcore.run.prepare import Prepared
     from kdcore.spec.load import LoadedSpec
 
 OWN_FOLDER = "teacher-cache"  # in the run directory
@@ -72,6 +74,18 @@ def rows_of(distillation: Distillation) -> Rows:
     )
 
 
+def identity_of(loaded: LoadedSpec, prepared: Prepared) -> Identity:
+    """What the outputs of the run's teacher are a function of.
+
+    Raises:
+        RunFailed: an image cannot be read.
+    """
+    teacher = prepared.models.teacher
+    assert teacher is not None
+    train = cast("IndexedTrainData", prepared.train)  # a stream has no cache
+    return identify(loaded.spec, teacher.built, teacher.weights, prepared.models.input, train)
+
+
 def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
     """Check before anything is trained that a cache can be kept; says how large it is.
 
@@ -115,7 +129,7 @@ def open_cache(
     assert settings is not None
     cache = TeacherCache.open(
         cache_folder(loaded),
-        identify(loaded.spec, prepared, splits),
+        identity_of(loaded, prepared),
         rows_of(prepared.distillation),
         settings,
         prepared.train.size or 0,

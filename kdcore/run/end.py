@@ -1,95 +1,46 @@
-"""The end of a run: steps that are done once each, and repeated by the next call where a process was killed."""
+"""The end of a run: steps that are done once each, and repeated by the next start if a process was killed."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from kdcore.errors import RunFailed
+from kdcore.run.notify import notify
 
-    from kdcore.inspect.open_run import OpenedRun
+if TYPE_CHECKING:
     from kdcore.plugins import Plugins
     from kdcore.run.display import Display
-    from kdcore.run.loop import Training
-    from kdcore.run.prepare import Prepared, Splits
     from kdcore.rundir.directory import RunDirectory
-    from kdcore.spec.load import LoadedSpec
 
-SWITCH: Final = "KD_NO_REPORT"
-"""Set to 1, no run makes a report by itself, whatever its spec says: for tests and for sweeps."""
-REPORT: Final = "report"
-HOOKS: Final = "hooks"
+NOTIFY: Final = "notify"
+_PLUGIN: Final = "plugin "
 
 
-def missing_steps(loaded: LoadedSpec, directory: RunDirectory) -> tuple[str, ...]:
-    """The steps that a finished run has not done yet, in their order."""
-    done = directory.steps_done()
-    report = loaded.spec.report is not False and os.environ.get(SWITCH, "") in ("", "0")
-    wanted = (REPORT, HOOKS) if report else (HOOKS,)
-    return tuple(step for step in wanted if step not in done)
+def complete(directory: RunDirectory, plugins: Plugins, display: Display) -> bool:
+    """Do what the end of a finished run still lacks: each plugin's `kd_run_finished`, then the notification.
 
-
-def complete(
-    loaded: LoadedSpec,
-    plugins: Plugins,
-    directory: RunDirectory,
-    display: Display,
-    open_it: Callable[[int], OpenedRun] | None = None,
-) -> None:
-    """Do what the end of a finished run still lacks: its report, and the hooks `kd_run_finished` of plugins.
-
-    A hook is called at least once: a process that is killed right after its hooks calls them again next time.
+    A step is done at least once: a process that is killed right after a step repeats it at the next start. A hook that
+    raised, or returned False, is called again as well.
 
     Args:
-        loaded: the run's spec.
-        plugins: the plugins of the run.
         directory: the run directory, whose summary says that the run is finished.
+        plugins: the plugins of the run.
         display: shows what is done.
-        open_it: opens the run for its report; None: from the run directory.
+
+    Returns:
+        Whether anything was done.
     """
-    for step in missing_steps(loaded, directory):
-        if step == HOOKS:
-            plugins.run_finished(directory, directory.summary() or {})
-        else:
-            from kdcore.run.report import report_at_the_end
-
-            opener = open_it or _opener(directory, plugins)
-            if not report_at_the_end(loaded, plugins, directory, display, opener):
-                continue  # the next call tries again
-        directory.step_done(step)
-
-
-def _opener(directory: RunDirectory, plugins: Plugins) -> Callable[[int], OpenedRun]:
-    def open_it(most: int) -> OpenedRun:
-        from kdcore.inspect.open_run import open_run
-
-        return open_run(directory.path, most=most, plugins=plugins)
-
-    return open_it
-
-
-@dataclass(frozen=True)
-class OpenedAtTheEnd:
-    """Opens the run that has just been trained, from the models and images that are in memory."""
-
-    loaded: LoadedSpec
-    plugins: Plugins
-    directory: RunDirectory
-    prepared: Prepared
-    splits: Splits
-    training: Training
-
-    def __call__(self, most: int) -> OpenedRun:
-        """The run, for at most so many images."""
-        if self.training.shards is not None:  # the teacher's weights may still be spread over several devices
-            from kdcore.inspect.open_run import open_run
-
-            device = self.training.accelerator.device
-            return open_run(self.directory.path, most=most, device=device, plugins=self.plugins)
-        from kdcore.run.report import opened_at_hand
-
-        return opened_at_hand(
-            self.loaded, self.plugins, self.directory, self.prepared, self.splits, self.training, most
-        )
+    summary, done = directory.summary() or {}, directory.steps_done()
+    before = done
+    called = {step.removeprefix(_PLUGIN) for step in done if step.startswith(_PLUGIN)}
+    for name, lines in plugins.run_finished(directory, summary, except_=called):
+        for line in lines:
+            display.note(line)
+        directory.step_done(_PLUGIN + name)
+    if NOTIFY not in done:
+        try:
+            notify(directory, summary)
+        except RunFailed as error:
+            display.warn(f"{error}; the run is finished")
+        directory.step_done(NOTIFY)
+    return directory.steps_done() != before

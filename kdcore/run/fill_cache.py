@@ -6,13 +6,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from kdcore.distill.splits import open_splits
 from kdcore.errors import Interrupted, Problem, UserError
 from kdcore.plugins import get_plugins
 from kdcore.run.cached_teacher import CachedTeacher, open_cache
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.display import Display, SilentDisplay, choose_display
 from kdcore.run.preflight import check
-from kdcore.run.prepare import open_splits, prepare
+from kdcore.run.prepare import Process, prepare
 from kdcore.run.run import explained, is_main_process, run_teacher, settled
 from kdcore.run.session import make_accelerator
 from kdcore.run.signals import stop_requests
@@ -102,9 +103,9 @@ def _fill(
 ) -> tuple[TeacherCache, int]:
     accelerator = make_accelerator(loaded.spec)
     rank, world = accelerator.process_index, accelerator.num_processes
-    splits = open_splits(loaded, plugins)
+    splits = open_splits(loaded.spec, plugins, loaded.teacher)
     # each process has all of the data: it takes its part of what is missing
-    prepared = prepare(loaded, splits, plugins, device=accelerator.device)
+    prepared = prepare(loaded, splits, plugins, Process(accelerator.device))
     for text in prepared.warnings:
         display.warn(text)
     with accelerator.main_process_first():

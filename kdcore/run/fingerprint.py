@@ -13,8 +13,9 @@ from kdcore.plugins.code import code_digest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kdcore.distill.splits import Splits
     from kdcore.plugins import PluginInfo, Plugins
-    from kdcore.run.prepare import Prepared, Splits
+    from kdcore.run.prepare import Prepared
     from kdcore.spec.load import LoadedSpec
 
 Fingerprint = dict[str, Any]
@@ -31,23 +32,23 @@ def fingerprint(
     processes: int,
 ) -> Fingerprint:
     """JSON-ready digests of the teacher, the images, the plugins that the run uses, and the machine."""
-    teacher = prepared.teacher
+    teacher = prepared.models.teacher
     return {
         "teacher": None
         if teacher is None
         else {
-            "model": teacher.name,
-            "weights": prepared.teacher_weights,
-            "image_size": list(teacher.input.image_size),
-            "mean": list(teacher.input.mean),
-            "std": list(teacher.input.std),
+            "model": teacher.built.name,
+            "weights": teacher.weights,
+            "image_size": list(teacher.built.input.image_size),
+            "mean": list(teacher.built.input.mean),
+            "std": list(teacher.built.input.std),
         },
         "student": {
-            "image_size": list(prepared.input.image_size),
-            "mean": list(prepared.input.mean),
-            "std": list(prepared.input.std),
-            "interpolation": prepared.input.interpolation,
-            "crop_pct": prepared.input.crop_pct,
+            "image_size": list(prepared.models.input.image_size),
+            "mean": list(prepared.models.input.mean),
+            "std": list(prepared.models.input.std),
+            "interpolation": prepared.models.input.interpolation,
+            "crop_pct": prepared.models.input.crop_pct,
         },
         "train": split_fingerprint(splits.train).as_dict(),
         "eval": None if splits.eval is splits.train else split_fingerprint(splits.eval).as_dict(),
@@ -71,11 +72,11 @@ def fingerprint(
 
 def _used(loaded: LoadedSpec, prepared: Prepared, plugins: Plugins) -> Iterator[PluginInfo]:
     """The plugins whose code this run calls: those that a distiller, an adapter, a model or the dataset comes from."""
-    distillation = prepared.distillation
+    distillation, models = prepared.distillation, prepared.models
+    placed = (models.student,) if models.teacher is None else (models.student, models.teacher)
     parts = (
         *distillation.modules(),
-        *prepared.adapters,
-        *(() if prepared.teacher is None else (prepared.teacher.model,)),
+        *(part for model in placed for part in (model.module, model.adapter)),
     )
     packages = {_package(type(part).__module__) for part in parts}
     datasets = {

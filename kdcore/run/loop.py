@@ -70,7 +70,7 @@ class Training:
         self.spec = spec
         self.distillation = prepared.distillation
         self.student = prepared.distillation.student
-        self.teacher_images = prepared.teacher_images
+        self.teacher_images = None if prepared.models.teacher is None else prepared.models.teacher.images
         self.cached_teacher = cached_teacher
         self.train_data = prepared.train
         self.eval_data = prepared.eval

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from kdcore.distill.splits import Splits, open_splits
 from kdcore.errors import Problem, UserError
 from kdcore.models.class_names import check_class_names
 from kdcore.run import launcher
@@ -14,7 +15,7 @@ from kdcore.run.caller_state import own_surroundings
 from kdcore.run.norm_check import norm_problems
 from kdcore.run.optimizer import build_optimizer, build_scheduler
 from kdcore.run.optimizer_trial import try_optimizer
-from kdcore.run.prepare import Prepared, Splits, open_splits, prepare
+from kdcore.run.prepare import Prepared, Process, prepare
 from kdcore.run.schedule_trial import try_schedule
 from kdcore.run.sharding import problems as sharding_problems
 from kdcore.spec.trackers import missing_libraries
@@ -87,7 +88,7 @@ def _check(loaded: LoadedSpec, plugins: Plugins) -> tuple[Preflight, Splits]:
         except UserError as error:
             name = loaded.teacher.path.name if loaded.teacher.path else loaded.teacher.spec.name
             raise UserError(_under(f"teacher.run ({name})", problem) for problem in error.problems) from error
-    splits = open_splits(loaded, plugins, teacher_classes)
+    splits = open_splits(loaded.spec, plugins, loaded.teacher, teacher_classes)
     if teacher_classes is not None and teacher_classes != splits.num_classes:
         raise UserError(
             Problem(
@@ -98,7 +99,7 @@ def _check(loaded: LoadedSpec, plugins: Plugins) -> tuple[Preflight, Splits]:
         )
     if loaded.spec.teacher is not None:
         check_class_names(teacher_names, splits.classes, "teacher.run", value=loaded.spec.teacher.run)
-    prepared = prepare(loaded, splits, plugins, device=torch.device("meta"))
+    prepared = prepare(loaded, splits, plugins, Process(torch.device("meta")))
     warnings = _check_training(loaded, prepared)
     cache = None
     if loaded.spec.teacher_cache is not None:
@@ -132,17 +133,17 @@ def _check_training(loaded: LoadedSpec, prepared: Prepared) -> tuple[str, ...]:
 
 
 def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tuple[str, ...]) -> Preflight:
-    teacher = prepared.teacher
+    teacher = None if prepared.models.teacher is None else prepared.models.teacher.built
     return Preflight(
-        student=prepared.student.name,
-        student_parameters=count(prepared.student.model),
+        student=prepared.models.student.built.name,
+        student_parameters=count(prepared.models.student.built.model),
         teacher=None if teacher is None else teacher.name,
         teacher_parameters=None if teacher is None else count(teacher.model),
         head_parameters=count(prepared.distillation.distillers),
         num_classes=splits.num_classes,
         train_size=None if splits.train.stream else prepared.train.size,
         eval_size=prepared.eval.total,
-        image_size=prepared.input.image_size,
+        image_size=prepared.models.input.image_size,
         warnings=prepared.warnings + warnings,
         teacher_cache=cache,
         train_split=prepared.train_split,

@@ -16,8 +16,7 @@ from kdcore.plugins import Plugins, get_plugins
 from kdcore.run import launcher
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.display import Display, SilentDisplay, choose_display
-from kdcore.run.end import complete, missing_steps
-from kdcore.rundir.directory import RunDirectory
+from kdcore.run.end import complete
 from kdcore.spec import difference
 from kdcore.spec.load import LoadedSpec, load_dict, load_spec, resolve, resolved_dict
 from kdcore.spec.models import RunSpec
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from kdcore.models import LoadedStudent
     from kdcore.run.signals import StopRequest
+    from kdcore.rundir.directory import RunDirectory
 
 Existing = Literal["auto", "resume", "fresh"]
 """What to do with a run directory that is not empty: go on if it is the same spec, insist on that, or start over."""
@@ -117,12 +117,10 @@ def run(
     display = SilentDisplay() if quiet else choose_display(is_main_process())
     done = finished_run(spec, existing, display)
     if done is not None:
-        nothing = "nothing to do (--fresh starts over)"
-        if is_main_process() and missing_steps(spec, RunDirectory(done.directory)):
-            nothing = "only the end of the run was missing"
-            with own_surroundings("kdcore.run"):
-                complete_end(spec, plugins, display)
-        display.note(f"{spec.spec.name}: finished before, in {done.directory}; {nothing}")
+        with own_surroundings("kdcore.run"):
+            completed = is_main_process() and _complete(spec, plugins, display)
+        what = "its end was completed" if completed else "nothing to do (--fresh starts over)"
+        display.note(f"{spec.spec.name}: finished before, in {done.directory}; {what}")
         return done
     from kdcore.run.preflight import check
     from kdcore.run.signals import stop_requests
@@ -160,11 +158,10 @@ def is_main_process() -> bool:
     return launcher.rank() == 0
 
 
-def complete_end(loaded: LoadedSpec, plugins: Plugins, display: Display) -> None:
-    """Do what a killed process left undone of the end of a finished run."""
-    directory = loaded.directory
-    with directory.locked():
-        complete(loaded, plugins, directory, display)
+def _complete(loaded: LoadedSpec, plugins: Plugins, display: Display) -> bool:
+    """Do what a killed process left undone at the end of a finished run; whether there was anything."""
+    with loaded.directory.locked():
+        return complete(loaded.directory, plugins, display)
 
 
 def finished_run(loaded: LoadedSpec, existing: Existing, display: Display | None = None) -> RunResult | None:
@@ -271,8 +268,8 @@ def run_teacher(
         display.note(f"teacher: training '{teacher.spec.name}' first")
         _run(teacher, plugins, display, "auto", stop, None, accept_changes)
         display.note(f"student: training with teacher '{teacher.spec.name}'")
-    elif is_main_process() and missing_steps(teacher, RunDirectory(done.directory)):
-        complete_end(teacher, plugins, display)
+    elif is_main_process():
+        _complete(teacher, plugins, display)
 
 
 def explained(error: Exception, directory: RunDirectory) -> Exception:

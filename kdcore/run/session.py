@@ -17,15 +17,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from kdcore.data.memory import gigabytes
 from kdcore.data.mix import Mixer
+from kdcore.distill.splits import Splits, open_splits
 from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.models import save_student
 from kdcore.run.changes import Changes, compare
-from kdcore.run.end import OpenedAtTheEnd, complete
+from kdcore.run.end import complete
 from kdcore.run.environment import environment
 from kdcore.run.fingerprint import Fingerprint, fingerprint
 from kdcore.run.loop import Training
 from kdcore.run.preflight import count
-from kdcore.run.prepare import Prepared, Splits, open_splits, prepare
+from kdcore.run.prepare import Prepared, Process, prepare
 from kdcore.run.run import RunResult
 from kdcore.run.trackers import Trackers
 from kdcore.rundir.directory import EMA
@@ -92,22 +93,19 @@ class Session:
             assert prepared is not None
             self._save_students(prepared, splits, training, summary)
             self.directory.write_summary(summary)
-            opened = OpenedAtTheEnd(self.loaded, self.plugins, self.directory, prepared, splits, training)
-            complete(self.loaded, self.plugins, self.directory, self.display, opened)
+            complete(self.directory, self.plugins, self.display)
         training.accelerator.wait_for_everyone()
         return RunResult(self.directory.path, summary, training.records)
 
     def begin(self) -> tuple[Training, Splits]:
         """All that comes before the first step: what is trained, where its last checkpoint left it."""
         accelerator = make_accelerator(self.spec)
-        splits = open_splits(self.loaded, self.plugins)
+        splits = open_splits(self.spec, self.plugins, self.loaded.teacher)
         prepared = self.prepared = prepare(
             self.loaded,
             splits,
             self.plugins,
-            device=accelerator.device,
-            rank=accelerator.process_index,
-            world=accelerator.num_processes,
+            Process(accelerator.device, accelerator.process_index, accelerator.num_processes),
         )
         for text in prepared.warnings:
             self.display.warn(text)
@@ -161,7 +159,7 @@ class Session:
         summary: dict[str, Any] = {
             "status": status,
             "student": {
-                "model": prepared.student.name,
+                "model": prepared.models.student.built.name,
                 **{name: last.get("eval", {}).get(name) for name in ("top1", "top5", "agreement")},
                 **{f"best_{name}": value for name, value in training.best.items()},
                 "parameters": count(training.student),
@@ -172,7 +170,7 @@ class Session:
                 "num_classes": training.distillation.num_classes,
                 "train_size": None if prepared.train.stream else prepared.train.size,
                 "eval_size": prepared.eval.total,
-                "image_size": list(prepared.input.image_size),
+                "image_size": list(prepared.models.input.image_size),
                 "train_split": prepared.train_split,
                 "eval_split": prepared.eval_split,
             },
@@ -186,11 +184,12 @@ class Session:
             summary["skipped"] = training.skipped.counts()
         if "ema" in last:
             summary["student"]["ema"] = last["ema"]
-        if prepared.teacher is not None:
+        if prepared.models.teacher is not None:
+            teacher = prepared.models.teacher.built
             summary["teacher"] = {
-                "model": prepared.teacher.name,
+                "model": teacher.name,
                 **{name: (training.teacher_scores or {}).get(name) for name in ("top1", "top5")},
-                "parameters": prepared.teacher.parameters,
+                "parameters": teacher.parameters,
             }
         if training.accepted:
             summary["accepted_changes"] = training.accepted
@@ -292,9 +291,9 @@ class Session:
         self, prepared: Prepared, splits: Splits, training: Training, summary: dict[str, Any]
     ) -> None:
         save = {
-            "model_name": prepared.student.name,
+            "model_name": prepared.models.student.built.name,
             "num_classes": splits.num_classes,
-            "input": prepared.input,
+            "input": prepared.models.input,
             "options": self.spec.student.options,
             "small_input": self.spec.student.small_input,
             "class_names": splits.classes,

@@ -106,7 +106,7 @@ def shard(spec: RunSpec, prepared: Prepared, accelerator: Accelerator) -> Shards
     """Spread what the spec says; None where nothing is spread, as in a single process."""
     if spec.train.fsdp is None or accelerator.num_processes == 1:
         return None
-    size = prepared.input.image_size
+    size = prepared.models.input.image_size
     return Shards(
         prepared.distillation,
         prepared.ema,

@@ -13,8 +13,9 @@ from kdcore.data.fingerprint import sample_names
 from kdcore.data.samples import Failure
 
 if TYPE_CHECKING:
+    from kdcore.data.inputs import InputConfig
     from kdcore.data.train import IndexedTrainData
-    from kdcore.run.prepare import Prepared, Splits
+    from kdcore.models import BuiltModel
     from kdcore.spec.models import RunSpec
 
 _LOOKED_AT = 64  # samples whose augmented images are part of the identity
@@ -42,7 +43,9 @@ class Identity:
         return str(self.parts["teacher"]["model"])
 
 
-def identify(spec: RunSpec, prepared: Prepared, splits: Splits) -> Identity:
+def identify(
+    spec: RunSpec, teacher: BuiltModel, weights: str | None, taken: InputConfig, train: IndexedTrainData
+) -> Identity:
     """The identity of the outputs that a run's teacher gives.
 
     Not in it: paths, dates and machines, so that a cache may be moved; the student, the distillers, epochs and the
@@ -50,21 +53,25 @@ def identify(spec: RunSpec, prepared: Prepared, splits: Splits) -> Identity:
     libraries that decode and augment, the augmented images of some samples are in it: they tell also what no
     version does.
 
+    Args:
+        spec: the run's.
+        teacher: the teacher.
+        weights: the digest of its weights.
+        taken: the images as the student sees them.
+        train: the training images; a stream has no cache.
+
     Raises:
         RunFailed: an image cannot be read.
     """
-    teacher = prepared.teacher
-    assert teacher is not None
     # a teacher that nobody trained has the student's normalisation; see `prepare`
-    own = prepared.input if teacher.random_weights else teacher.input
-    train: IndexedTrainData = prepared.train  # type: ignore[assignment]  # a stream has no cache
+    own = taken if teacher.random_weights else teacher.input
     return Identity(
         {
             "teacher": {
                 "model": teacher.name,
                 "options": json.loads(json.dumps(teacher.options, default=str)),
                 "small_input": teacher.small_input,
-                "weights": prepared.teacher_weights,
+                "weights": weights,
                 "folded": bool(spec.teacher and spec.teacher.fold),
                 "image_size": list(teacher.input.image_size),
                 "mean": list(own.mean),
@@ -73,12 +80,12 @@ def identify(spec: RunSpec, prepared: Prepared, splits: Splits) -> Identity:
             "data": {
                 "split": splits.train.split,
                 "samples": len(train.samples),
-                "names": _names(train, splits),
-                "image_size": list(prepared.input.image_size),
-                "interpolation": prepared.input.interpolation,
+                "names": _names(train),
+                "image_size": list(taken.image_size),
+                "interpolation": taken.interpolation,
                 "channels": spec.data.channels,
                 "augment": spec.data.augment.model_dump(mode="json"),
-                "images": _images(train, prepared),
+                "images": _images(train, taken),
             },
             "seed": spec.seed,
             "precision": (spec.teacher and spec.teacher.precision) or spec.train.precision,
@@ -87,20 +94,20 @@ def identify(spec: RunSpec, prepared: Prepared, splits: Splits) -> Identity:
     )
 
 
-def _names(train: IndexedTrainData, splits: Splits) -> str:
+def _names(train: IndexedTrainData) -> str:
     """Digest of the chosen samples' names and classes."""
     chosen = (train.samples.source_index(position) for position in range(len(train.samples)))
-    digest = hashlib.sha256(sample_names(splits.train, chosen).encode())
+    digest = hashlib.sha256(sample_names(train.samples.source, chosen).encode())
     if train.labels is not None:
         digest.update(train.labels.numpy().tobytes())
     return digest.hexdigest()
 
 
-def _images(train: IndexedTrainData, prepared: Prepared) -> str:
+def _images(train: IndexedTrainData, taken: InputConfig) -> str:
     """Evenly spaced samples as the first epoch shows them, in whole grey levels: normalising only rounds."""
     size = len(train.samples)
     positions = sorted({number * size // _LOOKED_AT for number in range(_LOOKED_AT)})
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (prepared.input.mean, prepared.input.std))
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (taken.mean, taken.std))
     digest = hashlib.sha256()
     for position in positions:
         found = train.samples[(0, position)]

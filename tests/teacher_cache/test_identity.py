@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from kdcore.distill.splits import open_splits
 from kdcore.plugins import get_plugins
-from kdcore.run.prepare import open_splits, prepare
+from kdcore.run.cached_teacher import identity_of
+from kdcore.run.prepare import Process, prepare
 from kdcore.spec.load import resolve
 from kdcore.spec.models import RunSpec
-from kdcore.teacher_cache.identity import Identity, identify
+from kdcore.teacher_cache.identity import Identity
 
 pytest.importorskip("sklearn", reason="the digits need scikit-learn")
 NARROW = {"channels": [8, 8, 16, 16]}
@@ -34,9 +36,9 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def identity(**changes: Any) -> Identity:
     loaded = resolve(RunSpec.model_validate(merged(BASE, changes)), base=Path.cwd(), plugins=get_plugins())
-    splits = open_splits(loaded, get_plugins())
-    prepared = prepare(loaded, splits, get_plugins(), device=torch.device("cpu"))
-    return identify(loaded.spec, prepared, splits)
+    splits = open_splits(loaded.spec, get_plugins())
+    prepared = prepare(loaded, splits, get_plugins(), Process(torch.device("cpu")))
+    return identity_of(loaded, prepared)
 
 
 @pytest.fixture(scope="module")

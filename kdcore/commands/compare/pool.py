@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final
 
-from kdcore.run.end import SWITCH
+from kdcore.commands.report.switch import NO_REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -156,7 +156,7 @@ def environments(jobs: int, gpus: Sequence[str], cpus: int) -> list[dict[str, st
     found = []
     for slot in range(jobs):
         # a report for each of many runs is more than anybody reads: kd report RUN makes one
-        values = {SWITCH: "1"}
+        values = {NO_REPORT: "1"}
         if _THREADS not in os.environ:
             values[_THREADS] = str(max(1, cpus // jobs))
         if len(gpus) > 1:

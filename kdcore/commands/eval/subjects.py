@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kdcore.commands.export.students import find_run
 from kdcore.data import build_eval_data, open_split, resolve_input
 from kdcore.data.chosen_samples import at_most
+from kdcore.distill.models import teacher_view
 from kdcore.errors import Problem, UserError, nearest
 from kdcore.features import find_adapter
 from kdcore.inspect.open_run import OpenedModel, Which, evaluation_images, open_run, read_spec
@@ -16,7 +17,6 @@ from kdcore.inspect.predictions import Subject
 from kdcore.models import build_model, load_config
 from kdcore.models.checkpoints import read_checkpoint
 from kdcore.models.class_names import check_class_names, pretrained_names
-from kdcore.run.prepare import teacher_view
 from kdcore.spec.models import DataSpec, TeacherSpec
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
-"""What the core itself adds: the baseline, the digits, the adapter that serves every timm model, notifications."""
+"""What the core adds as a plugin: the baseline, the digits, the adapter for timm models, the report of a run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry
 from kdcore.hookspecs import hookimpl
@@ -52,8 +52,12 @@ def kd_datasets() -> list[DatasetEntry]:
 
 
 @hookimpl
-def kd_run_finished(run: RunDirectory, summary: dict[str, Any]) -> None:
-    """Tell whom `KD_NOTIFY` names."""
-    from kdcore.plugins.notify import notify  # most commands run nothing
+def kd_run_finished(run: RunDirectory) -> str | bool:
+    """Make the report, unless the spec or the environment says that no run makes one by itself."""
+    from kdcore.commands.report.switch import report_wanted
 
-    notify(run, summary)
+    if not report_wanted(run):
+        return False
+    from kdcore.commands.report.at_the_end import report_at_the_end  # most commands run nothing
+
+    return report_at_the_end(run)

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from kdcore.plugins.notify import message, notify
 
 from kdcore.errors import RunFailed
 from kdcore.plugins import Plugins
-from kdcore.plugins.notify import message, notify
 from kdcore.rundir.directory import RunDirectory
 
 SUMMARY = {

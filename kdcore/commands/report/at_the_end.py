@@ -1,0 +1,36 @@
+"""The report that a run makes by itself when it is finished."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from kdcore.commands.report.report import most_images, write_report
+from kdcore.errors import RunFailed
+from kdcore.inspect.open_run import open_run
+from kdcore.plugins import get_plugins
+
+if TYPE_CHECKING:
+    from kdcore.rundir.directory import RunDirectory
+
+_LONG: Final = 120.0  # seconds of a run compared with which those of t-SNE are few
+
+
+def report_at_the_end(run: RunDirectory) -> str:
+    """Write the report of a run that has just finished; returns lines that say where it is.
+
+    Raises:
+        RunFailed: it could not be made.
+    """
+    started = time.monotonic()
+    try:
+        plugins = get_plugins()
+        opened = open_run(run.path, most=most_images(run.spec()), plugins=plugins)
+        seconds = (run.summary() or {}).get("wall_seconds") or 0.0
+        result = write_report(run, opened, plugins=plugins, tsne=seconds > _LONG)
+    except Exception as error:
+        message = f"report: it could not be made ({type(error).__name__}: {error}); 'kd report' tries again"
+        raise RunFailed(message) from error
+    notes = [note for note in result.notes if "matplotlib" in note]
+    lines = [*notes, f"{result.path} ({time.monotonic() - started:.1f} s)"]
+    return "\n".join(f"report   {line}" for line in lines)

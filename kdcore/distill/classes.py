@@ -1,0 +1,33 @@
+"""The classes of teacher and student compared with those of the data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kdcore.models.class_names import check_class_names, difference, pretrained_names
+
+if TYPE_CHECKING:
+    from kdcore.distill.models import Models
+    from kdcore.spec.loaded import LoadedSpec
+
+
+def check_classes(loaded: LoadedSpec, models: Models, classes: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Compare class names wherever both are known; returns a warning if the student starts from other classes.
+
+    Raises:
+        UserError: the teacher's classes are not those of the data.
+    """
+    spec, student = loaded.spec, models.student.built
+    if models.teacher is not None and spec.teacher is not None:
+        teacher = models.teacher.built
+        source = "run" if spec.teacher.run is not None else "checkpoint"
+        value = spec.teacher.run or spec.teacher.checkpoint
+        known = teacher.class_names
+        if teacher.pretrained_tag is not None:
+            source, value = "pretrained", None
+            known = known or pretrained_names(getattr(teacher.model, "pretrained_cfg", {}), classes)
+        check_class_names(known, classes, f"teacher.{source}", value=value)
+    differs = difference(student.class_names, classes, "student's checkpoint")
+    if differs is None or student.random_weights or len(student.class_names or ()) != len(classes or ()):
+        return ()
+    return (f"student.checkpoint: {differs}: the classifier starts with its weights for other classes",)

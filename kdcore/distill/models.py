@@ -1,0 +1,196 @@
+"""The models of a run: student and teacher built, with their images' sizes and their feature adapters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from kdcore.data.inputs import InputConfig, resolve_input
+from kdcore.distill.seeds import derive
+from kdcore.distill.teacher_images import TeacherImages
+from kdcore.features import find_adapter
+from kdcore.models import BuiltModel, build_model
+from kdcore.models.digest import weights_digest
+
+if TYPE_CHECKING:
+    from kdcore.plugins import Plugins
+    from kdcore.protocols import FeatureAdapter
+    from kdcore.spec.load import LoadedSpec
+    from kdcore.spec.models import ModelSpec, RunSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedModel:
+    """A model on its device.
+
+    Attributes:
+        built: the model and what was found out while it was built.
+        module: the same model on the device, in the memory order that the spec asks for.
+        adapter: its feature adapter.
+    """
+
+    built: BuiltModel
+    module: nn.Module
+    adapter: FeatureAdapter
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedTeacher(PlacedModel):
+    """A teacher on its device.
+
+    Attributes:
+        images: turns the student's images into the teacher's; None: they are the same.
+        weights: digest of its weights as they were loaded, before they are folded; None on the meta device.
+    """
+
+    images: TeacherImages | None
+    weights: str | None
+
+
+@dataclass(frozen=True)
+class Models:
+    """Student and teacher of a run.
+
+    Attributes:
+        student: the student.
+        teacher: the teacher, or None.
+        input: size and normalisation of the images that the data gives.
+    """
+
+    student: PlacedModel
+    teacher: PlacedTeacher | None
+    input: InputConfig
+
+
+@dataclass(frozen=True)
+class TeacherPlan:
+    """The teacher as a model to build.
+
+    Attributes:
+        model: its section of the spec.
+        size: side of its input; None: what its weights know.
+        fallback: side of its input if they know none.
+    """
+
+    model: ModelSpec
+    size: int | None
+    fallback: int | None = None
+
+
+def build_models(loaded: LoadedSpec, num_classes: int, plugins: Plugins, device: torch.device) -> Models:
+    """Build student and teacher and put them on the device; on the meta device no weights are read.
+
+    Raises:
+        UserError: a model cannot be built or loaded, or an adapter is missing.
+    """
+    spec = loaded.spec
+    builder = Builder(spec, num_classes, plugins, meta=device.type == "meta")
+    student = builder.build(spec.student, "student", spec.data.image_size)
+    taken = resolve_input(spec.data, student.input)
+    plan = plan_teacher(spec, loaded.teacher, taken)
+    teacher = None
+    if plan is not None:
+        assert spec.teacher is not None
+        teacher = _placed_teacher(builder, plan, taken, device, spec.teacher.adapter)
+    module = place(student.model, device, channels_last=spec.train.channels_last)
+    adapter = find_adapter(module, spec.student.adapter, plugins, "student.adapter")
+    return Models(PlacedModel(built=student, module=module, adapter=adapter), teacher, taken)
+
+
+def _placed_teacher(
+    builder: Builder, plan: TeacherPlan, student_input: InputConfig, device: torch.device, adapter: str | None
+) -> PlacedTeacher:
+    built = builder.build(plan.model, "teacher", plan.size, plan.fallback)
+    # before the weights are folded, which rounds them
+    weights = None if builder.meta else weights_digest(built.model)
+    module = place(built.model, device, channels_last=teacher_channels_last(builder.spec))
+    return PlacedTeacher(
+        built=built,
+        module=module,
+        adapter=find_adapter(module, adapter, builder.plugins, "teacher.adapter"),
+        images=teacher_view(student_input, built, device),
+        weights=weights,
+    )
+
+
+def plan_teacher(spec: RunSpec, below: LoadedSpec | None, student: InputConfig) -> TeacherPlan | None:
+    """Which teacher to build: the spec's, or the student of `teacher.run`, from its run directory once finished.
+
+    Args:
+        spec: the run's.
+        below: the spec of the teacher's own run, or None.
+        student: the images that the data gives.
+    """
+    teacher = spec.teacher
+    if teacher is None:
+        return None
+    if below is None:
+        # pretrained weights and run directories know their size, and so do files whose shapes depend on it;
+        # other teachers see what the student sees
+        fallback = None if teacher.pretrained else student.image_size[0]
+        return TeacherPlan(teacher, teacher.image_size, fallback)
+    trained, directory = below.spec, below.directory
+    known_of_it = {
+        "run": None,
+        "model": trained.student.model,
+        "small_input": trained.student.small_input,
+        "options": {**trained.student.options, **teacher.options},
+        "checkpoint": str(directory.path) if directory.finished else None,
+    }
+    size = teacher.image_size or (None if directory.finished else trained.data.image_size)
+    return TeacherPlan(teacher.model_copy(update=known_of_it), size)
+
+
+def teacher_view(student: InputConfig, teacher: BuiltModel, device: torch.device) -> TeacherImages | None:
+    """What turns the student's images into the teacher's; None if they are the same."""
+    # a teacher with random weights has no normalisation of its own
+    own = replace(student, image_size=teacher.input.image_size) if teacher.random_weights else teacher.input
+    converter = TeacherImages(student, own)
+    return None if converter.identity else converter.to(device)
+
+
+def teacher_channels_last(spec: RunSpec) -> bool:
+    """Whether the teacher works in channels-last order: as it says itself, else as the student does."""
+    own = None if spec.teacher is None else spec.teacher.channels_last
+    return spec.train.channels_last if own is None else own
+
+
+def place(model: nn.Module, device: torch.device, *, channels_last: bool) -> nn.Module:
+    """Move a model to the device, in the memory order that the spec asks for."""
+    model = model.to(device)
+    return model.to(memory_format=torch.channels_last) if channels_last else model
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds the models of one run.
+
+    Attributes:
+        spec: the run's.
+        num_classes: K.
+        plugins: where models are looked up.
+        meta: build without memory: shapes only.
+    """
+
+    spec: RunSpec
+    num_classes: int
+    plugins: Plugins
+    meta: bool = False
+
+    def build(self, model: ModelSpec, role: str, size: int | None, fallback: int | None = None) -> BuiltModel:
+        """Build one model; its initial weights are a function of the seed and its role."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive(self.spec.seed, role))
+            return build_model(
+                model,
+                num_classes=self.num_classes,
+                in_chans=self.spec.data.channels,
+                image_size=None if size is None else (size, size),
+                plugins=self.plugins,
+                where=role,
+                device="meta" if self.meta else "cpu",
+                fallback_size=fallback,
+            )

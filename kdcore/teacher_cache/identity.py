@@ -78,7 +78,7 @@ def identify(
                 "std": list(own.std),
             },
             "data": {
-                "split": splits.train.split,
+                "split": train.samples.source.split,
                 "samples": len(train.samples),
                 "names": _names(train),
                 "image_size": list(taken.image_size),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from kdcore.commands.report.report import most_images, write_report
@@ -29,8 +30,10 @@ def report_at_the_end(run: RunDirectory) -> str:
         seconds = (run.summary() or {}).get("wall_seconds") or 0.0
         result = write_report(run, opened, plugins=plugins, tsne=seconds > _LONG)
     except Exception as error:
-        message = f"report: it could not be made ({type(error).__name__}: {error}); 'kd report' tries again"
-        raise RunFailed(message) from error
+        raise RunFailed(
+            f"report: it could not be made ({type(error).__name__}: {error}); "
+            f"'kd report {quote(str(run.path))}' tries again"
+        ) from error
     notes = [note for note in result.notes if "matplotlib" in note]
     lines = [*notes, f"{result.path} ({time.monotonic() - started:.1f} s)"]
     return "\n".join(f"report   {line}" for line in lines)

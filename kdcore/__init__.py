@@ -35,7 +35,8 @@ if TYPE_CHECKING:
         validate,
     )
     from kdcore.commands.new_plugin import NewPlugin, new_plugin
-    from kdcore.commands.report.report import ReportResult, report
+    from kdcore.commands.report.report import report
+    from kdcore.commands.report.result import ReportResult
     from kdcore.commands.show.options import OptionInfo
     from kdcore.commands.show.show import Description, show
     from kdcore.distill.distillation import Distillation, DistillationOutput
@@ -59,7 +60,8 @@ if TYPE_CHECKING:
     )
     from kdcore.run.fill_cache import CacheResult, cache_teacher
     from kdcore.run.preflight import Preflight
-    from kdcore.run.run import RunResult, run
+    from kdcore.run.result import RunResult
+    from kdcore.run.run import run
     from kdcore.rundir.directory import RunDirectory
     from kdcore.spec.models import RunSpec
     from kdcore.teacher_cache.listing import CacheCheck, CacheInfo
@@ -109,7 +111,8 @@ _HOMES: Final = {
     "kdcore.run.fill_cache": ("CacheResult", "cache_teacher"),
     "kdcore.run.preflight": ("Preflight",),
     "kdcore.distill.distillation": ("Distillation", "DistillationOutput"),
-    "kdcore.run.run": ("RunResult", "run"),
+    "kdcore.run.result": ("RunResult",),
+    "kdcore.run.run": ("run",),
     "kdcore.commands.compare.compare": ("compare",),
     "kdcore.commands.compare.result": ("ComparisonResult",),
     "kdcore.commands.eval.evaluate": ("evaluate",),
@@ -117,7 +120,8 @@ _HOMES: Final = {
     "kdcore.commands.eval.speed": ("Speed",),
     "kdcore.commands.export.export": ("ExportResult", "export"),
     "kdcore.commands.export.push": ("PushResult", "push"),
-    "kdcore.commands.report.report": ("ReportResult", "report"),
+    "kdcore.commands.report.report": ("report",),
+    "kdcore.commands.report.result": ("ReportResult",),
 }
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
 

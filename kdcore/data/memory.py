@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import psutil
@@ -17,7 +17,7 @@ from kdcore.data.keyed_randomness import kept_generators
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
-    from kdcore.data.samples import KeyedSamples
+    from kdcore.data.source import Source
     from kdcore.data.steps import Fixed, Pixels
 
 PART: Final = 4
@@ -101,7 +101,17 @@ class ImageMemory:
         return type(None), ()
 
 
-def remember(samples: KeyedSamples, wanted: bool | None, world: int) -> ImageMemory | None:
+class Decodable(Protocol):
+    """The samples whose images may be kept."""
+
+    source: Source
+
+    def __len__(self) -> int: ...
+    def read(self, position: int) -> tuple[Fixed, int]:
+        """The decoded image at a position, and its label."""
+
+
+def remember(samples: Decodable, wanted: bool | None, world: int) -> ImageMemory | None:
     """Memory for the images of a set where they fit, or where it is wanted.
 
     Args:
@@ -187,7 +197,7 @@ def _groups() -> set[Path]:
     return found
 
 
-def _bytes_needed(samples: KeyedSamples) -> int | None:
+def _bytes_needed(samples: Decodable) -> int | None:
     """About how much all images take, from some that can be read."""
     size = len(samples)
     found = []

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kdcore.run.run import RunResult
+    from kdcore.run.result import RunResult
 
 
 class _CallableModule(ModuleType):

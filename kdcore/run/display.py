@@ -199,16 +199,3 @@ def describe(record: dict[str, Any]) -> str:
 def _losses(means: dict[str, Any]) -> str:
     named = [("loss", means["loss"]), ("task", means["task_loss"]), *means["terms"].items()]
     return " ".join(f"{name} {value:.4g}" for name, value in named if value is not None)
-
-
-def choose_display(main_process: bool) -> Display:
-    """Bars in a terminal, one output in a notebook, lines elsewhere, silence in all processes but the main one."""
-    from kdcore.run.notebook import NotebookDisplay, in_notebook
-
-    if not main_process:
-        return SilentDisplay()
-    if in_notebook():
-        return NotebookDisplay()
-    if sys.stderr is None:  # the caller closed it
-        return SilentDisplay()
-    return TerminalDisplay() if sys.stderr.isatty() else PlainDisplay()

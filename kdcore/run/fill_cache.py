@@ -11,7 +11,8 @@ from kdcore.errors import Interrupted, Problem, UserError
 from kdcore.plugins import get_plugins
 from kdcore.run.cached_teacher import CachedTeacher, open_cache
 from kdcore.run.caller_state import own_surroundings
-from kdcore.run.display import Display, SilentDisplay, choose_display
+from kdcore.run.choose_display import choose_display
+from kdcore.run.display import Display, SilentDisplay
 from kdcore.run.preflight import check
 from kdcore.run.prepare import Process, prepare
 from kdcore.run.run import explained, is_main_process, run_teacher, settled

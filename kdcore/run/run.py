@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import html
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,8 +14,10 @@ from kdcore.errors import Interrupted, Problem, RunFailed, UserError
 from kdcore.plugins import Plugins, get_plugins
 from kdcore.run import launcher
 from kdcore.run.caller_state import own_surroundings
-from kdcore.run.display import Display, SilentDisplay, choose_display
+from kdcore.run.choose_display import choose_display
+from kdcore.run.display import Display, SilentDisplay
 from kdcore.run.end import complete
+from kdcore.run.result import RunResult
 from kdcore.spec import difference
 from kdcore.spec.load import LoadedSpec, load_dict, load_spec, resolve, resolved_dict
 from kdcore.spec.models import RunSpec
@@ -24,7 +25,6 @@ from kdcore.spec.models import RunSpec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kdcore.models import LoadedStudent
     from kdcore.run.signals import StopRequest
     from kdcore.rundir.directory import RunDirectory
 
@@ -32,55 +32,6 @@ Existing = Literal["auto", "resume", "fresh"]
 """What to do with a run directory that is not empty: go on if it is the same spec, insist on that, or start over."""
 
 _PEER_LOST = re.compile(r"gloo/transport|connection (closed|reset) by peer", re.IGNORECASE)
-
-
-@dataclass(frozen=True, repr=False)
-class RunResult:
-    """What a run gave.
-
-    Attributes:
-        directory: the run directory.
-        summary: the content of `summary.json`.
-        metrics: a record per epoch, as in `metrics.jsonl`.
-    """
-
-    directory: Path
-    summary: dict[str, Any]
-    metrics: list[dict[str, Any]]
-
-    def student(self) -> LoadedStudent:
-        """The final student, loaded from the run directory.
-
-        Raises:
-            UserError: it is not there any more.
-        """
-        from kdcore.models import load_student
-
-        return load_student(self.directory)
-
-    def __repr__(self) -> str:
-        top1 = (self.summary.get("student") or {}).get("top1")
-        return f"RunResult({str(self.directory)!r}{'' if top1 is None else f', top-1 {top1:.2f} %'})"
-
-    def _repr_html_(self) -> str:
-        """For notebooks: the accuracies at a glance."""
-        models = {role: self.summary[role] for role in ("teacher", "student") if self.summary.get(role)}
-        labels = {"top1": "top-1", "top5": "top-5"}
-        shown = {
-            name: label
-            for name, label in labels.items()  # there is no top-5 with 5 classes or fewer
-            if name == "top1" or any(about.get(name) is not None for about in models.values())
-        }
-        rows = [_row_html(role, about, tuple(shown)) for role, about in models.items()]
-        heads = "".join(f"<th>{label}</th>" for label in ("", "model", "parameters", *shown.values()))
-        head = f"<tr>{heads}</tr>"
-        return f"<table>{head}{''.join(rows)}</table><code>{html.escape(str(self.directory))}</code>"
-
-
-def _row_html(role: str, about: dict[str, Any], names: tuple[str, ...]) -> str:
-    scores = ["" if about.get(name) is None else f"{about[name]:.2f} %" for name in names]
-    cells = [about["model"], f"{about['parameters']:,}", *scores]
-    return f"<tr><th>{role}</th>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
 
 
 def run(

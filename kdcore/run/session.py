@@ -27,7 +27,7 @@ from kdcore.run.fingerprint import Fingerprint, fingerprint
 from kdcore.run.loop import Training
 from kdcore.run.preflight import count
 from kdcore.run.prepare import Prepared, Process, prepare
-from kdcore.run.run import RunResult
+from kdcore.run.result import RunResult
 from kdcore.run.trackers import Trackers
 from kdcore.rundir.directory import EMA
 from kdcore.spec.load import resolved_dict

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kdcore.run.display import choose_display
+from kdcore.run.choose_display import choose_display
 from kdcore.run.notebook import NotebookDisplay, in_notebook
 
 RECORD = {

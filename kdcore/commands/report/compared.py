@@ -12,7 +12,7 @@ from kdcore.commands.report.facts import Facts, count_text, duration, value_text
 from kdcore.commands.report.gap import find_vanilla, gap
 from kdcore.commands.report.page import percent, render
 from kdcore.commands.report.paper import NUMBERS
-from kdcore.commands.report.report import ReportResult
+from kdcore.commands.report.result import ReportResult
 from kdcore.commands.report.section import Section
 from kdcore.errors import Problem, UserError
 from kdcore.json_files import read_json

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ from kdcore.commands.report.gap import find_vanilla, gap
 from kdcore.commands.report.glance import lead, tiles
 from kdcore.commands.report.maps import can_tsne
 from kdcore.commands.report.page import render
+from kdcore.commands.report.result import ReportResult
 from kdcore.commands.report.thumbnails import cards
 from kdcore.errors import KdError, Problem, UserError
 from kdcore.inspect.open_run import OpenedRun, open_run
@@ -28,21 +28,6 @@ if TYPE_CHECKING:
 
 IMAGES: Final = 10_000
 """How many evaluation images a report looks at, unless the spec's `report` says another number."""
-
-
-@dataclass(frozen=True)
-class ReportResult:
-    """What was made.
-
-    Attributes:
-        path: the page.
-        figures: the figures as PNG and PDF, and their numbers.
-        notes: what is missing from the page, and why.
-    """
-
-    path: Path
-    figures: tuple[Path, ...]
-    notes: tuple[str, ...]
 
 
 @own_surroundings("kdcore.report")

@@ -1,0 +1,61 @@
+"""What a run gave."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kdcore.models import LoadedStudent
+
+
+@dataclass(frozen=True, repr=False)
+class RunResult:
+    """What a run gave.
+
+    Attributes:
+        directory: the run directory.
+        summary: the content of `summary.json`.
+        metrics: a record per epoch, as in `metrics.jsonl`.
+    """
+
+    directory: Path
+    summary: dict[str, Any]
+    metrics: list[dict[str, Any]]
+
+    def student(self) -> LoadedStudent:
+        """The final student, loaded from the run directory.
+
+        Raises:
+            UserError: it is not there any more.
+        """
+        from kdcore.models import load_student
+
+        return load_student(self.directory)
+
+    def __repr__(self) -> str:
+        top1 = (self.summary.get("student") or {}).get("top1")
+        return f"RunResult({str(self.directory)!r}{'' if top1 is None else f', top-1 {top1:.2f} %'})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the accuracies at a glance."""
+        models = {role: self.summary[role] for role in ("teacher", "student") if self.summary.get(role)}
+        labels = {"top1": "top-1", "top5": "top-5"}
+        shown = {
+            name: label
+            for name, label in labels.items()  # there is no top-5 with 5 classes or fewer
+            if name == "top1" or any(about.get(name) is not None for about in models.values())
+        }
+        rows = [_row_html(role, about, tuple(shown)) for role, about in models.items()]
+        heads = "".join(f"<th>{label}</th>" for label in ("", "model", "parameters", *shown.values()))
+        head = f"<tr>{heads}</tr>"
+        return f"<table>{head}{''.join(rows)}</table><code>{html.escape(str(self.directory))}</code>"
+
+
+def _row_html(role: str, about: dict[str, Any], names: tuple[str, ...]) -> str:
+    scores = ["" if about.get(name) is None else f"{about[name]:.2f} %" for name in names]
+    cells = [about["model"], f"{about['parameters']:,}", *scores]
+    return f"<tr><th>{role}</th>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"

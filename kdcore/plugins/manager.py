@@ -187,23 +187,28 @@ class Plugins:
         summary: dict[str, Any],
         warn: Warn = warn_on_stderr,
         *,
-        except_: Collection[str] = (),
-    ) -> Iterator[tuple[str, list[str]]]:
-        """Call the plugins when a run is complete, but for those in `except_`.
+        skip: Collection[str] = (),
+        done: Callable[[str, list[str]], None] | None = None,
+    ) -> None:
+        """Call every plugin when a run is complete.
 
-        Yields:
-            The name of each plugin that has done what it does at the end of a run, and the lines that it shows. A
-            plugin that raised, or returned False to be called again, is left out.
+        Args:
+            run: the run directory.
+            summary: the content of `summary.json`.
+            warn: shows a plugin's failure.
+            skip: names of plugins that are not called.
+            done: called after each plugin that has done what it does at the end of a run, with its name and the lines
+                that it shows. A plugin that raised, or returned False to be called again, has not.
         """
-        for name, returned in self._call("kd_run_finished", {"run": run, "summary": summary}, warn, except_):
-            if returned is not False:
-                yield name, returned.splitlines() if isinstance(returned, str) else []
+        for name, returned in self._call("kd_run_finished", {"run": run, "summary": summary}, warn, skip):
+            if done is not None and returned is not False:
+                done(name, returned.splitlines() if isinstance(returned, str) else [])
 
     def _call(
-        self, hook: str, values: dict[str, Any], warn: Warn, except_: Collection[str] = ()
+        self, hook: str, values: dict[str, Any], warn: Warn, skip: Collection[str] = ()
     ) -> Iterator[tuple[str, Any]]:
         labels = {info.name: info.label for info in self.infos if info.status == "loaded"}
-        for name in sorted(labels.keys() - set(except_)):
+        for name in sorted(labels.keys() - set(skip)):
             # each plugin gets values of its own: watching a run must not change it
             own = {
                 key: copy.deepcopy(value) if isinstance(value, dict) else value

@@ -30,14 +30,16 @@ def complete(directory: RunDirectory, plugins: Plugins, display: Display) -> boo
     Returns:
         Whether anything was done.
     """
-    summary, done = directory.summary() or {}, directory.steps_done()
-    before = done
-    called = {step.removeprefix(_PLUGIN) for step in done if step.startswith(_PLUGIN)}
-    for name, lines in plugins.run_finished(directory, summary, except_=called):
+    summary, before = directory.summary() or {}, directory.steps_done()
+
+    def done(plugin: str, lines: list[str]) -> None:
         for line in lines:
             display.note(line)
-        directory.step_done(_PLUGIN + name)
-    if NOTIFY not in done:
+        directory.step_done(_PLUGIN + plugin)
+
+    called = {step.removeprefix(_PLUGIN) for step in before if step.startswith(_PLUGIN)}
+    plugins.run_finished(directory, summary, skip=called, done=done)
+    if NOTIFY not in before:
         try:
             notify(directory, summary)
         except RunFailed as error:

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from kdcore.plugins.notify import message, notify
 
 from kdcore.errors import RunFailed
 from kdcore.plugins import Plugins
+from kdcore.run.display import SilentDisplay
+from kdcore.run.end import complete
+from kdcore.run.notify import message, notify
 from kdcore.rundir.directory import RunDirectory
 
 SUMMARY = {
@@ -19,6 +21,24 @@ SUMMARY = {
     "wall_seconds": 725.0,
 }
 RUN = RunDirectory(Path("runs/digits"))
+
+
+class Shown(SilentDisplay):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def warnings_at_the_end(folder: Path) -> list[str]:
+    """What is shown when a finished run is completed."""
+    run, display = RunDirectory(folder / "digits"), Shown()
+    run.begin({"report": False}, {})
+    run.write_summary(SUMMARY)
+    assert complete(run, Plugins.discover([], disabled=(), strict=False), display)
+    assert "notify" in run.steps_done()
+    return display.warnings
 
 
 def command(code: str) -> str:
@@ -66,28 +86,23 @@ def test_without_a_command_nobody_is_told(value, monkeypatch):
         ("'no end", "could not be called: No closing quotation"),
         (
             command("import sys; sys.exit('no network')"),
-            "kd_run_finished() raised RunFailed: KD_NOTIFY=.* ended with exit code 1: no network",
+            "KD_NOTIFY=.* ended with exit code 1: no network",
         ),
     ],
 )
-def test_a_command_that_fails_is_a_warning_and_the_run_goes_on(value, words, monkeypatch):
+def test_a_command_that_fails_is_a_warning(value, words, monkeypatch, tmp_path):
     monkeypatch.setenv("KD_NOTIFY", value)
-    lines: list[str] = []
-    Plugins.discover([], disabled=(), strict=False).run_finished(RUN, SUMMARY, warn=lines.append)
-    (line,) = lines
-    assert line.startswith("plugin kdcore ")
-    assert line.endswith("; the run goes on")
+    (line,) = warnings_at_the_end(tmp_path)
+    assert line.endswith("; the run is finished")
     start, _, rest = words.partition(".*")
     assert start in line
     assert rest in line
 
 
-def test_a_command_that_does_not_end_is_ended(monkeypatch):
-    monkeypatch.setattr("kdcore.plugins.notify._SECONDS", 0.2)
+def test_a_command_that_does_not_end_is_ended(monkeypatch, tmp_path):
+    monkeypatch.setattr("kdcore.run.notify._SECONDS", 0.2)
     monkeypatch.setenv("KD_NOTIFY", command("import time; time.sleep(60)"))
-    lines: list[str] = []
-    Plugins.discover([], disabled=(), strict=False).run_finished(RUN, SUMMARY, warn=lines.append)
-    assert "timed out" in lines[0]
+    assert "timed out" in warnings_at_the_end(tmp_path)[0]
 
 
 def test_what_the_command_says_is_not_obeyed_by_a_terminal(tmp_path, monkeypatch):

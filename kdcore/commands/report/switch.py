@@ -14,4 +14,4 @@ NO_REPORT: Final = "KD_NO_REPORT"
 
 def report_wanted(run: RunDirectory) -> bool:
     """Whether this run makes a report at its end."""
-    return run.spec().get("report") is not False and os.environ.get(NO_REPORT, "") in ("", "0")
+    return os.environ.get(NO_REPORT, "") in ("", "0") and run.spec().get("report") is not False

@@ -7,8 +7,7 @@ import pytest
 
 import kdcore
 from kdcore import run
-from kdcore.commands.report import paper
-from kdcore.commands.report import report as api
+from kdcore.commands.report import at_the_end, paper
 
 TEACHER = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
 
@@ -81,7 +80,7 @@ def test_a_report_that_fails_is_a_warning(
     def fail(*arguments: object, **keywords: object) -> None:
         raise ZeroDivisionError("of no use")
 
-    monkeypatch.setattr(api, "write_report", fail)
+    monkeypatch.setattr(at_the_end, "write_report", fail)
     done = run(spec_file(train={"epochs": 1}))
     assert done.summary["status"] == "finished"
     assert "report: it could not be made (ZeroDivisionError: of no use)" in capsys.readouterr().err

@@ -76,7 +76,7 @@ def watch(phase: Phase) -> None:
 
     for owner, name, number in (
         (Training, "_forward_backward", 1),
-        (Training, "_update", 1),
+        (Training, "take_step", 1),
         (Training, "_evaluate", 2),
         (Checkpoints, "_write", 3),
     ):
@@ -85,14 +85,14 @@ def watch(phase: Phase) -> None:
 
 def forget(part: str) -> None:
     """Leave a part of the state out when a run goes on."""
-    from kdcore.run.loop import Training
+    from kdcore.run.saving import Saver
 
-    load = Training.load
+    load = Saver.load
 
-    def without(self: Training, state: dict[str, Any]) -> None:
-        load(self, {**state, part: self._state()[part]})
+    def without(self: Saver, content: dict[str, Any]) -> None:
+        load(self, {**content, part: self.content()[part]})
 
-    Training.load = without  # type: ignore[method-assign]
+    Saver.load = without  # type: ignore[method-assign]
 
 
 def start(spec: Path, phase: Phase, forgotten: str | None) -> int:

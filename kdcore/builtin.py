@@ -52,12 +52,14 @@ def kd_datasets() -> list[DatasetEntry]:
 
 
 @hookimpl
-def kd_run_finished(run: RunDirectory) -> str | bool:
+def kd_run_finished(run: RunDirectory) -> str | bool | None:
     """Make the report, unless the spec or the environment says that no run makes one by itself."""
-    from kdcore.commands.report.switch import report_wanted
+    from kdcore.commands.report.switch import reports_are_on
 
-    if not report_wanted(run):
-        return False
+    if run.spec().get("report") is False:
+        return None
+    if not reports_are_on():
+        return False  # the next start may make it
     from kdcore.commands.report.at_the_end import report_at_the_end  # most commands run nothing
 
     return report_at_the_end(run)

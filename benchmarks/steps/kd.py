@@ -59,10 +59,10 @@ class KdRun:
     def begin(cls, workload: Workload, **changes: Any) -> KdRun:
         """As `kd run` would, from a spec; `changes` are whole sections, or keys of them as `train__precision`."""
         from kdcore.plugins import get_plugins
+        from kdcore.run.context import RunContext
         from kdcore.run.display import PlainDisplay
         from kdcore.run.session import Session
         from kdcore.run.signals import StopRequest
-        from kdcore.rundir.directory import RunDirectory
         from kdcore.spec.load import load_spec
 
         folder = tempfile.TemporaryDirectory()
@@ -76,11 +76,12 @@ class KdRun:
         file.write_text(json.dumps(spec_of(workload, changes)))
         plugins = get_plugins()
         session = Session(
-            load_spec(file, plugins=plugins),
-            plugins,
-            RunDirectory(Path(folder.name) / "run"),
-            PlainDisplay(io.StringIO()),
-            StopRequest(),
+            RunContext(
+                loaded=load_spec(file, plugins=plugins, output=Path(folder.name)),
+                plugins=plugins,
+                display=PlainDisplay(io.StringIO()),
+                stop=StopRequest(),
+            )
         )
         training, _ = session.begin()
         training.train_data = Held(workload)
@@ -93,7 +94,7 @@ class KdRun:
 
     def _batches(self) -> Iterator[None]:
         while True:
-            self.training.batch = 0
+            self.training.state.batch = 0
             yield from self.training.batches()
 
     def fill_cache(self) -> None:

@@ -29,7 +29,7 @@ def cache_teacher(
     What is there already stays. A teacher with a spec of its own is trained first.
     """
     from kdcore.run.fill_cache import cache_teacher as fill
-    from kdcore.run.run import is_main_process
+    from kdcore.run.settle import is_main_process
 
     with stdout_for_the_result():
         result = fill(spec, overrides=overrides or (), output=output)

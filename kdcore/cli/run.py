@@ -56,8 +56,9 @@ def run(
 
     A teacher with a spec of its own is trained first.
     """
-    from kdcore.run.run import Existing, is_main_process
+    from kdcore.run.existing import Existing
     from kdcore.run.run import run as run_spec
+    from kdcore.run.settle import is_main_process
 
     existing: Existing = "auto" if fresh is None else "fresh" if fresh else "resume"
     with stdout_for_the_result():

@@ -28,7 +28,7 @@ def validate(
         UserError: with every problem that was found.
     """
     from kdcore.run.preflight import check
-    from kdcore.run.run import settled
+    from kdcore.run.settle import settled
 
     plugins = get_plugins()
     return check(settled(spec, overrides, None, plugins), plugins)

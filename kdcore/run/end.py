@@ -16,6 +16,12 @@ NOTIFY: Final = "notify"
 _PLUGIN: Final = "plugin "
 
 
+def end_is_missing(directory: RunDirectory, plugins: Plugins) -> bool:
+    """Whether a step of a finished run's end is not done yet; told without importing anything heavy."""
+    loaded = {_PLUGIN + info.name for info in plugins.infos if info.status == "loaded"}
+    return not {*loaded, NOTIFY} <= directory.steps_done()
+
+
 def complete(directory: RunDirectory, plugins: Plugins, display: Display) -> bool:
     """Do what the end of a finished run still lacks: each plugin's `kd_run_finished`, then the notification.
 

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, cast
 from kdcore.distill.splits import open_splits
 from kdcore.errors import Interrupted, Problem, UserError
 from kdcore.plugins import get_plugins
+from kdcore.run.accelerator import make_accelerator
 from kdcore.run.cached_teacher import CachedTeacher, open_cache
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.choose_display import choose_display
+from kdcore.run.context import RunContext
 from kdcore.run.display import Display, SilentDisplay
+from kdcore.run.failures import explained
 from kdcore.run.preflight import check
 from kdcore.run.prepare import Process, prepare
-from kdcore.run.run import explained, is_main_process, run_teacher, settled
-from kdcore.run.session import make_accelerator
+from kdcore.run.run import run_teacher
+from kdcore.run.settle import is_main_process, settled
 from kdcore.run.signals import stop_requests
 
 if TYPE_CHECKING:
@@ -87,7 +90,7 @@ def cache_teacher(
     started = time.monotonic()
     with stop_requests() as stop:
         if loaded.teacher is not None:
-            run_teacher(loaded.teacher, plugins, display, stop)
+            run_teacher(RunContext(loaded=loaded.teacher, plugins=plugins, display=display, stop=stop))
         try:
             cache, computed = _fill(loaded, plugins, display, stop)
         except Exception as error:

@@ -18,6 +18,7 @@ from kdcore.run.optimizer_trial import try_optimizer
 from kdcore.run.prepare import Prepared, Process, prepare
 from kdcore.run.schedule_trial import try_schedule
 from kdcore.run.sharding import problems as sharding_problems
+from kdcore.run.summary import count
 from kdcore.spec.trackers import missing_libraries
 
 if TYPE_CHECKING:
@@ -149,11 +150,6 @@ def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tup
         train_split=prepared.train_split,
         eval_split=prepared.eval_split,
     )
-
-
-def count(module: torch.nn.Module) -> int:
-    """Parameters of a module."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _under(place: str, problem: Problem) -> Problem:

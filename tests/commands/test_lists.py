@@ -7,7 +7,8 @@ import pytest
 import kdcore
 from kdcore import RunSpec, UserError
 from kdcore.plugins import get_plugins
-from kdcore.run.run import RunResult, settled
+from kdcore.run.result import RunResult
+from kdcore.run.settle import settled
 
 SPEC = {"student": {"model": "resnet10t"}, "distiller": "vanilla", "data": {"image_size": 16, "workers": 0}}
 

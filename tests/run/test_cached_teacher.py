@@ -132,7 +132,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(spec_file, monkeypatch: pytes
     path = spec_file("stopped", **spec, teacher_cache={"augmentations": 2})
     import kdcore.run.loop as loop
 
-    update, steps = loop.Training._update, []
+    update, steps = loop.Training.take_step, []
 
     def stopping(self: Any) -> None:
         update(self)
@@ -143,7 +143,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(spec_file, monkeypatch: pytes
             self.stop.signal = signal.SIGTERM
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Training, "_update", stopping)
+        patch.setattr(loop.Training, "take_step", stopping)
         with pytest.raises(Interrupted):
             run(path, quiet=True)
     # what later steps of the killed process would have kept beyond the checkpoint changes nothing either

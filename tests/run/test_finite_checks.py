@@ -10,8 +10,8 @@ from torch import nn
 
 from kdcore import Interrupted, RunFailed, run
 from kdcore.run import loop
+from kdcore.run.accelerator import make_accelerator
 from kdcore.run.finite_checks import check_finite
-from kdcore.run.session import make_accelerator
 from kdcore.rundir.checkpoints import Checkpoints
 from kdcore.spec.models import RunSpec
 
@@ -47,14 +47,14 @@ def test_a_scale_that_has_fallen_to_nothing_is_told():
 
 
 def test_a_finite_loss_with_a_gradient_that_is_not_ends_the_run_before_it_is_kept(spec_file, monkeypatch):
-    update = loop.Training._update
+    update = loop.Training.take_step
 
     def poisoned(self: loop.Training) -> None:
-        if self.step == 4:  # the first of the second epoch
+        if self.state.step == 4:  # the first of the second epoch
             next(self.student.parameters()).grad[0] = float("inf")
         update(self)
 
-    monkeypatch.setattr(loop.Training, "_update", poisoned)
+    monkeypatch.setattr(loop.Training, "take_step", poisoned)
     path = spec_file(train={"batch_size": 10, "epochs": 2}, checkpoint={"minutes": 1e-9})
     with pytest.raises(RunFailed, match=r"weight student\.\S+ became NaN or infinite by step 5.*of step 4"):
         run(path, quiet=True)
@@ -108,17 +108,17 @@ def test_a_run_in_fp16_goes_on_to_the_same_end(spec_file, monkeypatch):
         patch.setattr(nn.Linear, "forward", seen)
         straight = run(spec_file("straight", **changes), quiet=True)
     assert torch.float16 in dtypes  # and float32 where shapes are probed
-    update = loop.Training._update
+    update = loop.Training.take_step
 
     def stopping(self: loop.Training) -> None:
         update(self)
-        if self.step == 6:
+        if self.state.step == 6:
             import signal
 
-            self.stop.signal = signal.SIGTERM
+            self.context.stop.signal = signal.SIGTERM
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Training, "_update", stopping)
+        patch.setattr(loop.Training, "take_step", stopping)
         with pytest.raises(Interrupted):
             run(spec_file("stopped", **changes), quiet=True)
     stopped = straight.directory.with_name("stopped")

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from kdcore import Interrupted, RunFailed, RunSpec, UserError, run
 from kdcore.run import loop
+from kdcore.run.saving import Saver
 from kdcore.rundir.directory import RunDirectory
 
 KD = {"name": "kd"}
@@ -209,14 +210,14 @@ def test_nothing_to_resume_is_said(spec_file):
 
 
 def _stop_at(monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Signals) -> None:
-    update = loop.Training._update
+    update = loop.Training.take_step
 
     def stopping(self: loop.Training) -> None:
         update(self)
-        if self.step == step:
+        if self.state.step == step:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(loop.Training, "_update", stopping)
+    monkeypatch.setattr(loop.Training, "take_step", stopping)
 
 
 @pytest.mark.parametrize(
@@ -471,7 +472,7 @@ def test_a_full_disk_ends_the_run_in_words(spec_file, monkeypatch: pytest.Monkey
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(loop.Training, "save", full)
+    monkeypatch.setattr(Saver, "save", full)
     with pytest.raises(RunFailed, match="disk is full"):
         run(spec_file(), quiet=True)
 
@@ -481,7 +482,7 @@ def test_an_error_that_nobody_foresaw_is_in_the_summary(spec_file, monkeypatch: 
         raise KeyError("layer9")
 
     path = spec_file()
-    monkeypatch.setattr(loop.Training, "_update", failing)
+    monkeypatch.setattr(loop.Training, "take_step", failing)
     with pytest.raises(KeyError):
         run(path, quiet=True)
     summary = RunDirectory(path.parent / "runs" / "tiny").summary() or {}
@@ -493,14 +494,14 @@ def test_an_error_that_nobody_foresaw_is_in_the_summary(spec_file, monkeypatch: 
 
 def test_a_run_directory_that_vanishes_ends_the_run_in_words(spec_file, monkeypatch: pytest.MonkeyPatch):
     path = spec_file()
-    update = loop.Training._update
+    update = loop.Training.take_step
 
     def vanishing(self: loop.Training) -> None:
         shutil.rmtree(path.parent / "runs")
         (path.parent / "runs").touch()
         update(self)
 
-    monkeypatch.setattr(loop.Training, "_update", vanishing)
+    monkeypatch.setattr(loop.Training, "take_step", vanishing)
     with pytest.raises(RunFailed, match="run directory cannot be written: Not a directory"):
         run(spec_file(train={"epochs": 1, "batch_size": 40}), quiet=True)
 
@@ -509,7 +510,7 @@ def test_more_epochs_that_were_killed_are_not_taken_for_finished(spec_file, monk
     run(spec_file(train={"epochs": 1}), quiet=True)
     longer = spec_file(train={"epochs": 3})
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Training, "_update", lambda self: (_ for _ in ()).throw(SystemExit(9)))
+        patch.setattr(loop.Training, "take_step", lambda self: (_ for _ in ()).throw(SystemExit(9)))
         with pytest.raises(SystemExit):  # like a kill: nothing is concluded
             run(longer, quiet=True)
     assert run(longer, quiet=True).summary["epochs"] == 3

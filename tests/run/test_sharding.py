@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from kdcore import UserError, run
-from kdcore.run.session import make_accelerator
+from kdcore.run.accelerator import make_accelerator
 from kdcore.run.sharding import blocks, whole
 from kdcore.spec.models import RunSpec
 

@@ -54,7 +54,7 @@ def test_a_run_goes_on_and_counts_each_once(
         round(whole.summary["student"]["top1"] * 7 / 100)
     )
 
-    update, steps = loop.Training._update, []
+    update, steps = loop.Training.take_step, []
 
     def stopping(self: Any) -> None:
         update(self)
@@ -64,7 +64,7 @@ def test_a_run_goes_on_and_counts_each_once(
 
     path = spec_file("stopped", **{**changes, "data": {**data, "workers": 1}})
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Training, "_update", stopping)
+        patch.setattr(loop.Training, "take_step", stopping)
         with pytest.raises(Interrupted):
             run(path, quiet=True)
     resumed = run(path)

@@ -241,14 +241,14 @@ def test_trackers_are_no_change_of_the_run(fake, spec_file, monkeypatch):
 
 def stop_after(patch, step):
     """Ask the run to stop after so many steps, of three an epoch."""
-    update = loop.Training._update
+    update = loop.Training.take_step
 
     def stopping(self):
         update(self)
         if self.step == step:
             self.stop.signal = signal.SIGTERM
 
-    patch.setattr(loop.Training, "_update", stopping)
+    patch.setattr(loop.Training, "take_step", stopping)
 
 
 # -- real ones -------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kdcore.commands.compare.halving import Budget, parse_budget
 from kdcore.commands.compare.request import ALL, Variant
 from kdcore.errors import Problem, UserError, listed, nearest
-from kdcore.run.run import finished_run, spec_changes
+from kdcore.run.existing import finished_run, spec_changes
 from kdcore.rundir.directory import SPEC, RunDirectory
 from kdcore.spec.files import find_file, read_file
 from kdcore.spec.json_values import plain

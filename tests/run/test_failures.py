@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from kdcore.errors import RunFailed
-from kdcore.run.run import explained
+from kdcore.run.failures import explained
 from kdcore.rundir.directory import RunDirectory
 
 RUN = RunDirectory(Path("/runs/a"))

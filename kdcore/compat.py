@@ -1,0 +1,50 @@
+"""Private parts of torch, accelerate and other libraries, and what their errors look like: all of them in one place.
+
+Each has a test in `tests/test_compat.py` that fails when the library changes.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
+_PEER_LOST: Final = re.compile(r"gloo/transport|connection (closed|reset) by peer", re.IGNORECASE)
+
+
+def reset_accelerate() -> None:
+    """Let the next `Accelerator` of this process choose its own precision; accelerate keeps the first one's."""
+    from accelerate.state import AcceleratorState, GradientState
+
+    AcceleratorState._reset_state()
+    GradientState._reset_state()
+
+
+def leave_out_of_ddp(module: nn.Module, buffers: Sequence[str]) -> None:
+    """Let DDP leave these buffers alone; it has no public way to say so."""
+    from torch.nn.parallel import DistributedDataParallel
+
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, buffers)  # type: ignore[no-untyped-call]
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether the disk or the quota is used up; safetensors raises an error of its own then."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or "No space left on device" in str(error)
+
+
+def is_dead_loader_process(error: BaseException) -> bool:
+    """Whether a loader process died; torch raises a plain RuntimeError from a signal handler, wherever the run is."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether another process of the run is gone; gloo raises a plain RuntimeError."""
+    if not isinstance(error, RuntimeError):
+        return False
+    return type(error).__name__.startswith("Dist") or bool(_PEER_LOST.search(str(error)))

@@ -1,0 +1,56 @@
+"""Device, precision and processes of one run, by accelerate."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+
+from kdcore import compat
+from kdcore.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from kdcore.distill.distillation import Distillation
+    from kdcore.spec.models import RunSpec
+
+_PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+def make_accelerator(spec: RunSpec) -> Accelerator:
+    """Device, precision and processes of one run.
+
+    Raises:
+        UserError: `accelerate launch` was told to wrap models in its own way.
+    """
+    for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM"):
+        if os.environ.get(name, "false").lower() == "true":
+            message = "accelerate's configuration wraps the model, which a spec does not know of"
+            hint = (
+                "take it out of the configuration; train.fsdp in the spec spreads the weights over processes"
+            )
+            raise UserError(Problem(name, message, os.environ[name], hint=hint))
+    # accelerate keeps the first Accelerator's precision for the whole process; a teacher's run has its own
+    compat.reset_accelerate()
+    handlers = []
+    if spec.task.weight == 0:
+        # the classifier may be in no loss
+        handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
+    accelerator = Accelerator(
+        # by default accelerate takes each process without a GPU for a run of its own
+        cpu=not torch.accelerator.is_available(),
+        mixed_precision=_PRECISIONS[spec.train.precision],
+        kwargs_handlers=handlers,
+    )
+    if spec.train.precision == "fp16" and accelerator.device.type == "cpu":
+        # accelerate knows fp16 on accelerators only, and would go on in fp32; torch has it on CPUs too
+        accelerator.native_amp, accelerator.scaler = True, torch.amp.GradScaler("cpu")
+    return accelerator
+
+
+def keep_own_buffers(distillation: Distillation) -> None:
+    """Spare DDP sending the distillers' buffers around each step: whole batches keep memory banks equal."""
+    names = [f"distillers.{name}" for name, _ in distillation.distillers.named_buffers()]
+    compat.leave_out_of_ddp(distillation, names)

@@ -1,0 +1,60 @@
+"""A run directory that is there already: the same run, finished or not, or another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from kdcore.errors import Problem, UserError
+from kdcore.run.result import RunResult
+from kdcore.spec import difference
+from kdcore.spec.load import resolved_dict
+
+if TYPE_CHECKING:
+    from kdcore.run.display import Display
+    from kdcore.spec.loaded import LoadedSpec
+
+Existing = Literal["auto", "resume", "fresh"]
+"""What to do with a run directory that is not empty: go on if it is the same spec, insist on that, or start over."""
+
+
+def finished_run(loaded: LoadedSpec, existing: Existing, display: Display | None = None) -> RunResult | None:
+    """The result of the same spec's finished run, if there is one whose student is whole.
+
+    Raises:
+        UserError: the directory holds a run of another spec, or there is nothing to resume.
+    """
+    directory = loaded.directory
+    if existing == "fresh":
+        return None
+    if not directory.exists:
+        if existing == "resume":
+            raise UserError(Problem("--resume", f"there is no run in {directory.path}"))
+        return None
+    changes = spec_changes(directory.spec(), resolved_dict(loaded))
+    if changes:
+        raise UserError(
+            Problem(
+                where,
+                f"{directory.path} holds a run with another value: {before!r} there, {now!r} here",
+                hint="--fresh starts over and deletes that run; another 'name' or --output keeps it",
+            )
+            for where, before, now in changes
+        )
+    epochs = directory.epochs_wanted
+    if directory.finished and epochs == loaded.spec.train.epochs:
+        damage = directory.damage()
+        if damage is not None:
+            if display is not None:
+                display.warn(f"{directory.path}: {damage}; it is made again from the last checkpoint")
+            return None
+        return RunResult(directory.path, directory.summary() or {}, directory.metrics())
+    return None
+
+
+def spec_changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Where two resolved specs differ in what a run depends on, and how; more epochs are no other run."""
+    return [
+        (where, one, other)
+        for where, one, other in difference.spec_changes(before, now)
+        if not (where == "train.epochs" and isinstance(one, int) and isinstance(other, int) and other > one)
+    ]

@@ -1,0 +1,77 @@
+"""Going on from a checkpoint: all processes from the same one, and only with what the run was fed before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from accelerate.utils import broadcast_object_list, gather_object
+
+from kdcore.errors import RunFailed, UserError
+from kdcore.run.changes import Changes, compare
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from kdcore.run.context import RunContext
+    from kdcore.run.loop import Training
+
+
+def resume(training: Training, context: RunContext) -> None:
+    """Put a training back to its newest whole checkpoint, if there is one. Nothing is written.
+
+    Raises:
+        UserError: something that results depend on changed since then, and nobody said that the run accepts it.
+        RunFailed: the processes found different checkpoints.
+    """
+    display, checkpoints = context.display, training.saver.checkpoints
+    with training.accelerator.main_process_first():  # it removes what a killed process left
+        content = checkpoints.load(display.warn)
+    _check_same(training.accelerator, -1 if content is None else content["position"]["step"])
+    if content is None:
+        if checkpoints.any:
+            display.warn("no checkpoint is whole: the run starts over")
+        return
+    changes = _changes(training, context, content)
+    training.saver.load(content)
+    state = training.state
+    if changes is not None and changes.problems:
+        state.accept(changes)
+    where = f"epoch {state.epoch}" + (f", batch {state.batch}" if state.batch else "")
+    display.note(f"going on from the checkpoint after {where} (step {state.step})")
+
+
+def _changes(training: Training, context: RunContext, content: dict[str, Any]) -> Changes | None:
+    accelerator, before = training.accelerator, content.get("fingerprint")
+    complete = content["position"]["epoch"] >= training.spec.train.epochs  # only its end is done again
+    found: list[Changes | None] = [None]
+    if accelerator.is_main_process and before is not None and not complete:
+        assert training.state.fingerprint is not None
+        found = [compare(before, training.state.fingerprint)]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(found)
+    changes = found[0]
+    if changes is None:
+        return None
+    for note in changes.notes:
+        context.display.note(note)
+    if changes.problems and not context.accept_changes:
+        raise UserError(changes.problems)
+    for problem in changes.problems:
+        context.display.warn(f"accepted: {problem.where}: {problem.message}")
+    return changes
+
+
+def _check_same(accelerator: Accelerator, step: int) -> None:
+    """All processes go on from one checkpoint.
+
+    Raises:
+        RunFailed: they found different ones.
+    """
+    if accelerator.num_processes == 1:
+        return
+    steps = gather_object([step])
+    if len(set(steps)) > 1:
+        found = ", ".join("none" if one < 0 else f"step {one}" for one in steps)
+        raise RunFailed(
+            f"the processes found different checkpoints ({found}): 'output' has to be a folder that all of them share"
+        )

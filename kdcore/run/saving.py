@@ -1,0 +1,146 @@
+"""Checkpoints of a run: everything that has state, taken apart and put together again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kdcore.errors import RunFailed
+from kdcore.run.finite_checks import check_finite
+from kdcore.run.sharding import spread, spread_optimizer, whole
+from kdcore.rundir.checkpoints import Checkpoints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from accelerate import Accelerator
+    from timm.utils import ModelEmaV3
+
+    from kdcore.distill.distillation import Distillation
+    from kdcore.run.meter import Meter
+    from kdcore.run.skipped_images import Skipped
+    from kdcore.run.state import RunState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stateful:
+    """The parts of a run that have state of their own, beside the `RunState`."""
+
+    distillation: Distillation
+    optimizer: Any
+    scheduler: Any
+    ema: ModelEmaV3 | None
+    meter: Meter
+    skipped: Skipped | None
+    accelerator: Accelerator
+
+
+class Saver:
+    """Writes a run's checkpoints, and puts a run back to where one was written.
+
+    Attributes:
+        saved_step: step of the last checkpoint, or None.
+        saved_at: `time.monotonic()` of the last checkpoint, or of the start.
+    """
+
+    def __init__(
+        self, folder: Path, state: RunState, parts: Stateful, agree: Callable[..., list[bool]]
+    ) -> None:
+        self.checkpoints = Checkpoints(folder)
+        self.saved_step: int | None = None
+        self.saved_at = self._started = time.monotonic()
+        self._state, self._parts, self._agree = state, parts, agree
+
+    @property
+    def wall_seconds(self) -> float:
+        """Since the run began, over all its processes in time."""
+        return self._state.seconds + time.monotonic() - self._started
+
+    def save(self) -> None:
+        """Write a checkpoint; never of a loss that is not finite.
+
+        Raises:
+            RunFailed: a loss is not finite.
+        """
+        self.check()
+        main = self._parts.accelerator.is_main_process
+        content = whole(self.content(), main)
+        if main:
+            self.checkpoints.save(self._state.step, content)
+        self.saved_at, self.saved_step = time.monotonic(), self._state.step
+
+    def save_best(self) -> None:
+        """Keep the student as the best so far."""
+        main = self._parts.accelerator.is_main_process
+        student = whole(dict(self._parts.distillation.student.state_dict()), main)
+        if main:
+            self.checkpoints.save_best({"student": student}, self._state.best)
+
+    def check(self) -> None:
+        """Check losses, weights and scale on all processes, which have to call it together.
+
+        Raises:
+            RunFailed: something is not finite.
+        """
+        parts, failed = self._parts, None
+        try:
+            parts.meter.check(self.saved_step)
+            check_finite(parts.distillation, parts.accelerator.scaler, self._state.step, self.saved_step)
+        except RunFailed as error:
+            failed = error
+        (anywhere,) = self._agree(failed is not None)
+        if failed is not None:
+            raise failed
+        if anywhere:
+            raise RunFailed("another process of this run failed: its message says why")
+
+    def load(self, content: dict[str, Any]) -> None:
+        """Put the run back to where a checkpoint was written."""
+        parts = self._parts
+        parts.distillation.load_state_dict(spread(content["distillation"], parts.distillation))
+        parts.optimizer.load_state_dict(spread_optimizer(content["optimizer"], parts.optimizer))
+        plateau = getattr(parts.scheduler, "lr_scheduler", None)
+        if content["plateau"] is not None and plateau is not None:
+            plateau.load_state_dict(content["plateau"])
+        if parts.accelerator.scaler is not None and content["scaler"] is not None:
+            parts.accelerator.scaler.load_state_dict(content["scaler"])
+        if parts.ema is not None and content["ema"] is not None:
+            parts.ema.module.load_state_dict(spread(content["ema"], parts.ema.module))
+        parts.meter.load_state_dict(content["meter"], parts.accelerator.is_main_process)
+        if parts.skipped is not None and content.get("skipped") is not None:
+            parts.skipped.load_state_dict(content["skipped"])
+        self._state.restore(content, with_teacher=self._alone)
+        self.saved_step = self._state.step
+
+    @property
+    def _alone(self) -> bool:
+        return bool(self._parts.accelerator.num_processes == 1)
+
+    def content(self) -> dict[str, Any]:
+        """All state as it is now; of several processes, each has its own part of spread weights."""
+        parts = self._parts
+        scaler = parts.accelerator.scaler
+        return {
+            "distillation": dict(parts.distillation.state_dict()),
+            "optimizer": parts.optimizer.state_dict(),
+            "plateau": _plateau_state(parts.scheduler),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "ema": None if parts.ema is None else dict(parts.ema.module.state_dict()),
+            "meter": parts.meter.state_dict(self._sum),
+            "skipped": None if parts.skipped is None else parts.skipped.state_dict(),
+            **self._state.as_dict(self.wall_seconds, with_teacher=self._alone),
+        }
+
+    def _sum(self, values: Any) -> Any:
+        return self._parts.accelerator.reduce(values, reduction="sum")
+
+
+def _plateau_state(scheduler: Any) -> dict[str, Any] | None:
+    """The state of timm's plateau scheduler; its others are functions of the epoch."""
+    inner = getattr(scheduler, "lr_scheduler", None)
+    if inner is None:
+        return None
+    plain = (bool, int, float, str, list, type(None))
+    return {name: value for name, value in inner.state_dict().items() if isinstance(value, plain)}

@@ -1,0 +1,88 @@
+"""The content of `summary.json`."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from kdcore.run.loop import Training
+    from kdcore.run.prepare import Prepared
+
+
+def summarise(training: Training, prepared: Prepared, status: str, error: str | None) -> dict[str, Any]:
+    """What a run has come to.
+
+    Args:
+        training: its training.
+        prepared: what it was built from.
+        status: `finished`, `paused`, `interrupted` or `failed`.
+        error: why it failed, or None.
+    """
+    state = training.state
+    rates = [record["images_per_second"] for record in state.records]
+    summary: dict[str, Any] = {
+        "status": status,
+        "student": _student(training, prepared),
+        "distiller": {"parameters": count(training.distillation.distillers)},
+        "teacher": _teacher(training, prepared),
+        "data": {
+            "num_classes": training.distillation.num_classes,
+            "train_size": None if prepared.train.stream else prepared.train.size,
+            "eval_size": prepared.eval.total,
+            "image_size": list(prepared.models.input.image_size),
+            "train_split": prepared.train_split,
+            "eval_split": prepared.eval_split,
+        },
+        "epochs": state.epoch,
+        "steps": state.step,
+        "images_per_second": sum(rates) / len(rates) if rates else None,
+        "wall_seconds": training.saver.wall_seconds,
+        "peak_memory_bytes": peak_memory(training.accelerator.device),
+    }
+    if training.skipped is not None:
+        summary["skipped"] = training.skipped.counts()
+    if state.accepted:
+        summary["accepted_changes"] = state.accepted
+    if error is not None:
+        summary["error"] = error
+    return summary
+
+
+def _student(training: Training, prepared: Prepared) -> dict[str, Any]:
+    state = training.state
+    last: dict[str, Any] = state.records[-1] if state.records else {}
+    student = {
+        "model": prepared.models.student.built.name,
+        **{name: last.get("eval", {}).get(name) for name in ("top1", "top5", "agreement")},
+        **{f"best_{name}": value for name, value in state.best.items()},
+        "parameters": count(training.student),
+    }
+    return {**student, "ema": last["ema"]} if "ema" in last else student
+
+
+def _teacher(training: Training, prepared: Prepared) -> dict[str, Any] | None:
+    if prepared.models.teacher is None:
+        return None
+    teacher, scores = prepared.models.teacher.built, training.state.teacher_scores or {}
+    return {
+        "model": teacher.name,
+        **{name: scores.get(name) for name in ("top1", "top5")},
+        "parameters": teacher.parameters,
+    }
+
+
+def count(module: torch.nn.Module) -> int:
+    """Parameters of a module."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most memory that this process has used, in bytes: the GPU's, or else the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -203,8 +203,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'kdcore' has no attribute {name!r}")
     value = getattr(import_module(_HOME_OF[name]), name)
-    globals()[name] = value
-    return value
+    # importing `kdcore.run.run` made the package `kdcore.run` an attribute: it is callable, and stays
+    return globals().setdefault(name, value)
 
 
 def __dir__() -> list[str]:

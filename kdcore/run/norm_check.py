@@ -53,7 +53,7 @@ def norm_problems(spec: RunSpec, prepared: Prepared, world: int) -> Iterator[Pro
         yield Problem(
             "data.image_size",
             f"{_named(flat)} normalises a map of 1x1, one value in each channel, which has no variance",
-            value=prepared.input.image_size,
+            value=prepared.models.input.image_size,
             hint="larger images would do, or a model without instance norm",
         )
     if single:
@@ -94,8 +94,8 @@ def _input_shapes(prepared: Prepared, modules: dict[str, nn.Module]) -> dict[str
         stack.enter_context(torch.no_grad())
         stack.enter_context(suppress(Exception))  # code that looks at values ends here: what ran is known
         distillation.train()
-        views, channels = distillation.requires.views, len(prepared.input.mean)
-        size = (channels, *prepared.input.image_size)
+        views, channels = distillation.requires.views, len(prepared.models.input.mean)
+        size = (channels, *prepared.models.input.image_size)
         shape = (_TRIED, *size) if views == 1 else (_TRIED, views, *size)
         target: Tensor = torch.zeros(_TRIED, dtype=torch.int64, device="meta")
         distillation(torch.empty(shape, device="meta"), target, index=target)

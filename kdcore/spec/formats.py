@@ -6,9 +6,10 @@ import json
 import re
 import tomllib
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import Problem, UserError
+from kdcore.spec.parsed import Object, broken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,12 +26,6 @@ _HINTS: Final = (
     (re.compile(r"[]}]"), "is there a comma too many before it?"),
     (re.compile(r"\""), "is a comma missing before it?"),
 )
-
-
-class Object(dict[Any, Any]):
-    """A mapping of the file, and the keys that it has more than once."""
-
-    duplicates: tuple[str, ...] = ()
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -108,17 +103,3 @@ def parse(text: str, suffix: str, where: str) -> Any:
         raise UserError(Problem(where, "its values are nested too deeply")) from None
     except (ValueError, OverflowError) as error:  # such as a number of more digits than Python reads
         raise UserError(Problem(where, f"a value cannot be read: {error}")) from error
-
-
-def broken(
-    kind: str, where: str, text: str, message: str, line: int, column: int | None, hint: str | None
-) -> NoReturn:
-    """Raise the error of a broken file, with the line in question."""
-    lines = text.splitlines()
-    position = f"line {line}" + (f", column {column}" if column else "")
-    shown = lines[line - 1].strip() if 0 < line <= len(lines) else ""
-    plain = message[:1].lower() + message[1:]
-    problem = Problem(where, f"broken {kind} in {position}: {plain}", hint=hint)
-    if shown:
-        problem = Problem(where, problem.message, value=shown, hint=hint)
-    raise UserError(problem) from None

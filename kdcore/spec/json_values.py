@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kdcore.errors import Problem
-from kdcore.spec.formats import Object
+from kdcore.spec.parsed import Object
 from kdcore.spec.place import Fault, Path, place
 
 _DEEPEST: Final = 32

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import Problem, shown
-from kdcore.spec.formats import Object
 from kdcore.spec.json_values import plain
+from kdcore.spec.parsed import Object
 from kdcore.spec.place import Fault, place
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from kdcore.errors import Problem, UserError
-from kdcore.spec.formats import Object, broken
+from kdcore.spec.parsed import Object, broken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

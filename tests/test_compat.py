@@ -1,0 +1,75 @@
+"""Private parts of other libraries that kd uses: each test fails when the library changes what kd relies on."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import signal
+
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors import SafetensorError
+from torch.utils.data import DataLoader, Dataset
+
+from kdcore import compat
+
+
+def test_a_second_accelerator_may_have_another_precision():
+    compat.reset_accelerate()
+    assert Accelerator(cpu=True, mixed_precision="bf16").mixed_precision == "bf16"
+    compat.reset_accelerate()
+    assert Accelerator(cpu=True, mixed_precision="no").mixed_precision == "no"
+    compat.reset_accelerate()
+
+
+def test_ddp_reads_the_names_that_are_left_out():
+    module = torch.nn.BatchNorm1d(3)
+    compat.leave_out_of_ddp(module, ["running_mean"])
+    names = module._ddp_params_and_buffers_to_ignore  # what DDP's constructor reads
+    assert set(names) == {"running_mean"}
+
+
+class _Dies(Dataset[int]):
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return index
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+def test_a_dead_loader_process_is_recognised():
+    with pytest.raises(RuntimeError) as caught:
+        list(DataLoader(_Dies(), num_workers=1, multiprocessing_context="fork"))
+    assert compat.is_dead_loader_process(caught.value)
+    assert not compat.is_dead_loader_process(RuntimeError("something else"))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+def test_a_full_disk_is_recognised():
+    with pytest.raises(OSError, match="No space left") as caught, open("/dev/full", "w") as file:  # noqa: PTH123
+        file.write("x")
+        file.flush()
+    assert compat.is_full_disk(caught.value)
+    # safetensors' own error, as a full tmpfs gives it
+    assert compat.is_full_disk(SafetensorError("I/O error: No space left on device (os error 28)"))
+    assert not compat.is_full_disk(OSError(errno.EACCES, "denied"))
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (
+            RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer"),
+            True,
+        ),
+        (torch.distributed.DistBackendError("NCCL error"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("connection closed by peer"), False),
+    ],
+)
+def test_a_lost_process_is_recognised(error: Exception, lost: bool):
+    assert compat.is_lost_peer(error) is lost

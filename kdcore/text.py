@@ -86,3 +86,8 @@ def _as_json(character: str) -> str:
         return f"\\u{code:04x}"
     code -= 0x10000
     return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
+def has_top_5(num_classes: int | None) -> bool:
+    """Whether a top-5 accuracy is shown: with 5 classes or fewer it is 100 % for every model."""
+    return num_classes is None or num_classes > 5

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kdcore.cli.output import JsonFlag, kept_in, print_json, say_all, stdout_for_the_result
+from kdcore.text import has_top_5
 
 
 def run(
@@ -84,6 +85,8 @@ def run(
 def describe(summary: dict[str, object]) -> list[str]:
     """The summary in a few lines."""
     lines = []
+    data = summary.get("data")
+    five = has_top_5(data.get("num_classes") if isinstance(data, dict) else None)
     for role in ("teacher", "student"):
         about = summary.get(role)
         if isinstance(about, dict):
@@ -94,7 +97,7 @@ def describe(summary: dict[str, object]) -> list[str]:
                     ("top5", "top-5"),
                     ("agreement", "agreement with the teacher"),
                 )
-                if about.get(name) is not None
+                if about.get(name) is not None and (five or name != "top5")
             ]
             lines.append(
                 f"{role:<8} {about['model']}, {about['parameters']:,} parameters  {'  '.join(scores)}"

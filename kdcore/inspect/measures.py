@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdcore.text import has_top_5
+
 BINS = 15  # as Guo et al. 2017
 
 
@@ -64,11 +66,6 @@ def top_k(logits: Tensor, target: Tensor, k: int = 1) -> float | None:
 def top_5(logits: Tensor, target: Tensor) -> float | None:
     """`top_k` of 5; None with 5 classes or fewer, where it is always 100."""
     return top_k(logits, target, 5) if has_top_5(logits.shape[1]) else None
-
-
-def has_top_5(num_classes: int) -> bool:
-    """Whether the five highest of so many classes say anything."""
-    return num_classes > 5
 
 
 def nll(logits: Tensor, target: Tensor) -> float | None:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from kdcore.data.samples import BROKEN
-from kdcore.inspect.measures import has_top_5
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +26,7 @@ class Evaluation:
 
     Attributes:
         top1: percent of labelled images whose class has the highest logit; None where none is labelled.
-        top5: percent whose class is among the five highest; None with 5 classes or fewer too.
+        top5: percent whose class is among the five highest; None where nothing is labelled.
         agreement: percent of images on which the model's first class is the teacher's; None without a teacher.
         predictions: the model's first class for each image of this process, in the data's order.
         not_finite: images for which a logit is NaN or infinite.
@@ -79,7 +78,7 @@ def evaluate(
     guided = None if teacher_predictions is None else teacher_predictions.to(device)
     predictions: list[Tensor] = []
     call = model if shards is None else shards.caller(model)
-    seen = classes = 0
+    seen = 0
     for images, target in data if shards is None else shards.in_step(data):
         images = images.to(device, non_blocking=True, memory_format=memory_format)
         with accelerator.autocast(), precision or contextlib.nullcontext():
@@ -87,7 +86,6 @@ def evaluate(
         if target is None:  # no image of this process: it helps the others
             continue
         target = target.to(device, non_blocking=True)
-        classes = logits.shape[1]
         best = logits.float().topk(min(5, logits.shape[1]), dim=1).indices
         hits = best == target.unsqueeze(1)
         first = best[:, 0]
@@ -107,7 +105,7 @@ def evaluate(
     top1, top5, labelled, agreeing, images_seen, not_finite = total
     return Evaluation(
         top1=100 * top1 / labelled if labelled else None,
-        top5=100 * top5 / labelled if labelled and has_top_5(classes) else None,
+        top5=100 * top5 / labelled if labelled else None,
         agreement=100 * agreeing / images_seen if teacher_predictions is not None and images_seen else None,
         predictions=torch.cat(predictions).cpu() if predictions else torch.empty(0, dtype=torch.int64),
         not_finite=not_finite,

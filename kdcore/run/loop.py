@@ -13,7 +13,6 @@ from kdcore.distill.recompute import unchanged
 from kdcore.distill.seeds import derive, seed_device
 from kdcore.distill.sync_norm import share_running_statistics
 from kdcore.errors import Interrupted, Problem, UserError
-from kdcore.inspect.measures import has_top_5
 from kdcore.protocols import Progress
 from kdcore.run.evaluate import Evaluation, evaluate
 from kdcore.run.meter import Meter
@@ -268,7 +267,7 @@ class Training:
             "terms": means["terms"],
             "train": {
                 "top1": means["top1"],
-                "top5": means["top5"] if has_top_5(self.distillation.num_classes) else None,
+                "top5": means["top5"],
             },
             "eval": found.as_dict(),
             "images_per_second": images / max(state.epoch_seconds, 1e-9),

@@ -6,6 +6,8 @@ import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kdcore.text import has_top_5
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -43,11 +45,12 @@ class RunResult:
     def _repr_html_(self) -> str:
         """For notebooks: the accuracies at a glance."""
         models = {role: self.summary[role] for role in ("teacher", "student") if self.summary.get(role)}
+        five = has_top_5((self.summary.get("data") or {}).get("num_classes"))
         labels = {"top1": "top-1", "top5": "top-5"}
         shown = {
             name: label
             for name, label in labels.items()  # there is no top-5 with 5 classes or fewer
-            if name == "top1" or any(about.get(name) is not None for about in models.values())
+            if name == "top1" or (five and any(about.get(name) is not None for about in models.values()))
         }
         rows = [_row_html(role, about, tuple(shown)) for role, about in models.items()]
         heads = "".join(f"<th>{label}</th>" for label in ("", "model", "parameters", *shown.values()))

@@ -22,6 +22,7 @@ from kdcore.run.summary import summarise
 from kdcore.run.trackers import Trackers
 from kdcore.rundir.directory import EMA
 from kdcore.spec.load import resolved_dict
+from kdcore.text import has_top_5
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -164,7 +165,7 @@ class Session:
         if measured is None or scores.get("top1") is None:
             return
         top1 = scores["top1"]
-        more = f", top-5 {scores['top5']:.2f} %" if scores.get("top5") is not None else ""
+        more = f", top-5 {scores['top5']:.2f} %" if has_top_5(num_classes) else ""
         self.display.note(f"teacher  top-1 {top1:.2f} %{more} on the evaluation images")
         chance = 100 / num_classes
         if top1 < chance + 0.1 * (100 - chance):

@@ -6,6 +6,7 @@ import pytest
 
 import kdcore
 from kdcore import RunSpec, UserError
+from kdcore.cli.run import describe
 from kdcore.plugins import get_plugins
 from kdcore.run.result import RunResult
 from kdcore.run.settle import settled
@@ -85,3 +86,7 @@ def test_a_result_shows_itself(tmp_path):
     wide = RunResult(tmp_path, {"student": about, "teacher": {**about, "top5": 99.0}}, [])._repr_html_()
     assert "top-5" in wide
     assert "99.00 %" in wide
+    few = {"student": {**about, "top5": 100.0}, "data": {"num_classes": 5}}
+    assert "top-5" not in RunResult(tmp_path, few, [])._repr_html_()
+    assert "top-5" not in "".join(describe(few))
+    assert "top-5 100.00 %" in "".join(describe({**few, "data": {"num_classes": 6}}))

@@ -145,7 +145,7 @@ def test_a_gathered_loss_has_the_gradient_of_the_whole_batch(tmp_path: Path):
         for case, values in wanted.items():
             assert found[case].keys() == values.keys(), case
             for name, value in values.items():
-                close = {"atol": 1e-4 * max(value.abs().max().item(), 1e-3), "rtol": 1e-3}
+                close = {"atol": 1e-4 * max(value.abs().max().item(), 1e-2), "rtol": 1e-3}
                 torch.testing.assert_close(
                     found[case][name], value, **close, msg=lambda m, c=case, n=name: f"{c}: {n}: {m}"
                 )

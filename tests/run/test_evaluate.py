@@ -58,11 +58,10 @@ def test_top1_and_top5_count_every_image_once(accelerator: Accelerator, batch: i
 
 
 @pytest.mark.parametrize("classes", [3, 5])
-def test_five_classes_or_fewer_have_no_top_5(accelerator: Accelerator, classes: int):
+def test_with_five_classes_or_fewer_top_5_is_100(accelerator: Accelerator, classes: int):
     found = evaluate(Given(), Data(LOGITS[:, :classes], torch.tensor([2, 1, 0, 1]), 4), accelerator)
     assert found.top1 is not None
-    assert found.top5 is None
-    assert "top5" not in found.as_dict()
+    assert found.top5 == pytest.approx(100.0)  # in the files; what people see leaves it out
 
 
 def test_agreement_with_the_teacher_and_unlabelled_images(accelerator: Accelerator):

@@ -216,6 +216,8 @@ def test_a_closed_terminal_leaves_a_checkpoint(
 ):
     from kdcore import Interrupted
 
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_DFL)  # also if nohup started the tests
+
     def epoch_ended(plugins: Plugins, directory: RunDirectory, metrics: dict[str, Any]) -> None:
         if metrics["epoch"] == 1:
             signal.raise_signal(number)

@@ -15,13 +15,18 @@ from kdcore.run.signals import stop_requests
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_a_signal_is_a_request_and_the_old_handlers_come_back(number: signal.Signals, code: int):
-    before = signal.getsignal(number)
-    with stop_requests() as stop:
-        assert stop.signal is None
-        os.kill(os.getpid(), number)
-        assert stop.signal == number
-        assert stop.exit_code == code
-    assert signal.getsignal(number) is before
+    def own(number: int, frame: object) -> None: ...
+
+    before = signal.signal(number, own)  # nohup may have started the tests
+    try:
+        with stop_requests() as stop:
+            assert stop.signal is None
+            os.kill(os.getpid(), number)
+            assert stop.signal == number
+            assert stop.exit_code == code
+        assert signal.getsignal(number) is own
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_second_ctrl_c_ends_the_process_at_once():

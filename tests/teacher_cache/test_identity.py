@@ -84,7 +84,7 @@ def test_what_changes_the_outputs(base, changes):
 
 
 def test_a_single_weight_counts(base, monkeypatch: pytest.MonkeyPatch):
-    from kdcore.run import prepare as module
+    from kdcore.distill import models as module
 
     build = module.build_model
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from kdcore.commands.compare.statistics import CONFIDENCE, INTERVAL, Gain, deviation, mean, paired_gain
+from kdcore.text import has_top_5
 from kdcore.version import __version__
 
 if TYPE_CHECKING:
@@ -215,6 +216,7 @@ class _Found:
         self.run = run
         self.records = run.directory.metrics()
         self.summary: dict[str, Any] = run.directory.summary() or {}
+        classes = (self.summary.get("data") or {}).get("num_classes")
         last: dict[str, Any] = (self.records[-1].get("eval") or {}) if self.records else {}
         self.row = RunRow(
             method=run.label,
@@ -222,7 +224,9 @@ class _Found:
             directory=str(run.directory.path),
             status=status,
             epochs=len(self.records),
-            **{name: last.get(name) for name in ("top1", "top5", "agreement")},
+            top1=last.get("top1"),
+            top5=last.get("top5") if has_top_5(classes) else None,
+            agreement=last.get("agreement"),
             images_per_second=mean([record["images_per_second"] for record in self.records]),
             wall_seconds=self.summary.get("wall_seconds"),
             error=error,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdcore.commands.export.about import dataset_name
 from kdcore.errors import KdError
-from kdcore.text import markdown, markdown_code
+from kdcore.text import has_top_5, markdown, markdown_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,7 +110,8 @@ def _results(student: RunStudent) -> str:
         else "the training images"
     )
     columns = {"top1": "top-1", "top5": "top-5", "agreement": "agrees with the teacher"}
-    if not any(scores.get("top5") is not None for *_, scores in rows):  # with 5 classes or fewer
+    known = any(scores.get("top5") is not None for *_, scores in rows)
+    if not known or not has_top_5(student.num_classes):
         del columns["top5"]
     heads = ["model", "parameters", *columns.values()]
     lines = [f"On {of}, in percent:", "", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]

@@ -150,4 +150,4 @@ def test_it_asks(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
 
 def test_the_licence_is_the_repositorys():
     template = rendering.TEMPLATES / "common" / "LICENSE.Apache-2.0.jinja"
-    assert template.read_text() == (Path(__file__).parents[2] / "LICENSE").read_text()
+    assert template.read_text() == (Path(__file__).parents[3] / "LICENSE").read_text()

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.results.report.checks import Page
 
 import kdcore
 from kdcore import UserError
+from tests.commands.report.checks import Page
 
 
 def test_several_runs_on_one_page(make_run, tmp_path: Path):

@@ -45,6 +45,8 @@ def test_a_run_ends_with_its_report_and_figures(spec_file, capsys: pytest.Captur
         "train_size": 40,
         "eval_size": 60,
         "image_size": [16, 16],
+        "train_split": "train",
+        "eval_split": "test",
     }
     assert "report.html" in capsys.readouterr().err
     before = (done.directory / "figures" / "numbers.json").read_text()

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 import torch
-from tests.results.report.checks import Page
-from tests.results.report.conftest import Images, predictions
 
 from kdcore import UserError
 from kdcore.commands.report import paper
 from kdcore.commands.report.report import ReportResult, write_report
 from kdcore.inspect.predictions import Predictions
 from kdcore.plugins import get_plugins
+from tests.commands.report.checks import Page
+from tests.commands.report.conftest import Images, predictions
 
 
 @pytest.fixture(autouse=True)

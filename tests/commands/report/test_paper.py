@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from tests.results.report.conftest import predictions
 
 from kdcore.commands.report import paper
 from kdcore.commands.report.facts import Facts
 from kdcore.commands.report.findings import find
+from tests.commands.report.conftest import predictions
 
 pytest.importorskip("matplotlib", reason="the figures need matplotlib")
 

@@ -37,4 +37,4 @@ def test_types_in_a_few_words():
     }
     assert [name for name, option in found.items() if option.required] == ["needed"]
     assert (found["many"].default, found["many"].meaning) == ([1, 2], "Some.")
-    assert "(required)" in as_table(tuple(found.values()))
+    assert "(required)" in "\n".join(as_table(tuple(found.values())))

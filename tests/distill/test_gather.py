@@ -144,8 +144,10 @@ def test_a_gathered_loss_has_the_gradient_of_the_whole_batch(tmp_path: Path):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for case, values in wanted.items():
             assert found[case].keys() == values.keys(), case
+            # a bias in front of a norm has a gradient of zero, of which rounding leaves a little
+            largest = max(value.abs().max().item() for value in values.values())
+            close = {"atol": 1e-5 * largest, "rtol": 1e-3}
             for name, value in values.items():
-                close = {"atol": 1e-4 * max(value.abs().max().item(), 1e-2), "rtol": 1e-3}
                 torch.testing.assert_close(
                     found[case][name], value, **close, msg=lambda m, c=case, n=name: f"{c}: {n}: {m}"
                 )

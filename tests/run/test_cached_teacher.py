@@ -140,7 +140,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(spec_file, monkeypatch: pytes
         if len(steps) == 3:
             import signal
 
-            self.stop.signal = signal.SIGTERM
+            self.context.stop.signal = signal.SIGTERM
 
     with monkeypatch.context() as patch:
         patch.setattr(loop.Training, "take_step", stopping)

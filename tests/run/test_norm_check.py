@@ -85,7 +85,6 @@ class Head(nn.Module):
     ("whole_batch", "processes", "refused"), [(False, 1, True), (False, 2, True), (True, 2, False)]
 )
 def test_heads(monkeypatch, tmp_path, whole_batch, processes, refused):
-    from kdcore.run import prepare
 
     built = prepare.Distillation
 
@@ -104,9 +103,9 @@ def test_heads(monkeypatch, tmp_path, whole_batch, processes, refused):
 
 @pytest.mark.parametrize("batch_size", [1, 64])
 def test_instance_norm_of_one_cell(monkeypatch, tmp_path, batch_size):
-    from kdcore.run import prepare
+    from kdcore.distill import models as building
 
-    build = prepare.build_model
+    build = building.build_model
 
     def with_instance_norm(*args, **more):
         built = build(*args, **more)
@@ -115,6 +114,6 @@ def test_instance_norm_of_one_cell(monkeypatch, tmp_path, batch_size):
         ).to("meta")
         return built
 
-    monkeypatch.setattr(prepare, "build_model", with_instance_norm)
+    monkeypatch.setattr(building, "build_model", with_instance_norm)
     run = {"train": {"batch_size": batch_size}, "data": {"image_size": 160}}
     assert problem(tmp_path, monkeypatch, **run).where == "data.image_size"

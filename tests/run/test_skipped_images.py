@@ -60,7 +60,7 @@ def test_a_run_goes_on_and_counts_each_once(
         update(self)
         steps.append(1)
         if len(steps) == 6:
-            self.stop.signal = signal.SIGTERM
+            self.context.stop.signal = signal.SIGTERM
 
     path = spec_file("stopped", **{**changes, "data": {**data, "workers": 1}})
     with monkeypatch.context() as patch:

@@ -245,8 +245,8 @@ def stop_after(patch, step):
 
     def stopping(self):
         update(self)
-        if self.step == step:
-            self.stop.signal = signal.SIGTERM
+        if self.state.step == step:
+            self.context.stop.signal = signal.SIGTERM
 
     patch.setattr(loop.Training, "take_step", stopping)
 

@@ -183,9 +183,13 @@ class RunDirectory:
                         hint="wait for it, or give this run another 'name' or --output",
                     )
                 ) from None
-            for folder in (self.path, self.path / FIGURES):
-                remove_leftovers(folder)
-            yield
+            try:
+                for folder in (self.path, self.path / FIGURES):
+                    remove_leftovers(folder)
+                yield
+            finally:
+                # loader processes that were forked meanwhile have the file open too, and would keep the lock
+                fcntl.flock(file, fcntl.LOCK_UN)
 
     def _read(self, name: str, shape: Shape) -> dict[str, Any]:
         path = self.path / name

@@ -86,6 +86,8 @@ class Head(nn.Module):
 )
 def test_heads(monkeypatch, tmp_path, whole_batch, processes, refused):
 
+    from kdcore.run import prepare
+
     built = prepare.Distillation
 
     def with_head(*args, **more):

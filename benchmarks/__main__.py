@@ -1,4 +1,4 @@
-"""Measure kd beside a bare loop and other tools: `python -m benchmarks [GROUP...]`.
+"""Measure kd relative to a bare loop and to other tools: `python -m benchmarks [GROUP...]`.
 
 Each group runs in a process of its own, its cases one after the other. In a round each contender does one step, in
 random order; a ratio is taken within its round. Printed are the medians, with the ratios' quartiles; the JSON file
@@ -26,9 +26,9 @@ def main() -> int:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     listed = "; ".join(f"{group.name}: {group.summary}" for group in GROUPS.values())
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"all when left out. {listed}")
-    parser.add_argument("--rounds", type=int, default=60, help="at most so many for each case")
-    parser.add_argument("--seconds", type=float, help="of measuring for each case; left out: the group's own")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"by default all. {listed}")
+    parser.add_argument("--rounds", type=int, default=60, help="largest number of rounds for each case")
+    parser.add_argument("--seconds", type=float, help="time to measure each case; default: the group's own")
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases with this in their name")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write every time and the environment there"

@@ -1,4 +1,4 @@
-"""CRD beside RepDistiller's formulation: forward, backward and the update of both memories."""
+"""CRD compared with RepDistiller's formulation: forward, backward and the update of both memories."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TEMPERATURE, MOMENTUM, EPS = 0.07, 0.5, 1e-7
 PEER = "RepDistiller's formulation"
 BATCHES = 4
-"""So many are gone through in turn, so that a batch's rows are not still in the cache."""
+"""The number of batches that are used in turn, so that the rows of a batch are not still in the cache."""
 
 
 @dataclass(frozen=True)

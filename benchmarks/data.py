@@ -1,7 +1,7 @@
-"""The data pipeline alone: from files to normalised batches on the device, beside torchvision's and timm's loaders.
+"""The data pipeline alone: from files to normalised batches on the device, compared with torchvision and timm.
 
-The small images are the CIFAR-10 JPEGs where `KD_CIFAR10` names a folder of them (`train/CLASS/*.jpg`), else noise of
-the same size. The large ones are noise too, as smooth as photographs, in the size that most of ImageNet's have.
+The small images are CIFAR-10 JPEGs if `KD_CIFAR10` names a folder of them (`train/CLASS/*.jpg`), otherwise noise of the
+same size. The large images are noise too, as smooth as photographs, in the most frequent size of ImageNet.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NOTES = {
 
 
 def cases() -> Cases:
-    """Small and large images, each with and without loader processes; and whether these pay beside training."""
+    """Small and large images, with and without loader processes; and whether these save time during training."""
     made: Cases = {
         f"{size} px, {workers} workers": partial(pipeline, size, workers, images, batch)
         for size, images, batch in ((32, 2048, 64), (224, 256, 32))
@@ -145,7 +145,7 @@ def torchvision_loader(root: Path, size: int, workers: int, batch: int) -> Itera
 
 
 def timm_loader(root: Path, size: int, workers: int, batch: int) -> Iterable[Any]:
-    """Timm's loader as its training script makes it, with the augmentation that kd has unasked."""
+    """Timm's loader as its training script makes it, with kd's default augmentation."""
     from timm.data import create_dataset, create_loader
 
     return create_loader(  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""The device that is measured: an accelerator where there is one, else the processor."""
+"""The device that is measured: an accelerator if there is one, otherwise the processor."""
 
 from __future__ import annotations
 

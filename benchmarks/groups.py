@@ -17,10 +17,10 @@ class Group:
     """A module of this package with a function `cases() -> Cases`.
 
     Attributes:
-        name: on the command line.
+        name: its name on the command line.
         module: imported when the group is run.
         summary: one line.
-        seconds: of measuring for each case, unless told otherwise.
+        seconds: default time to measure each case.
     """
 
     name: str
@@ -39,8 +39,15 @@ GROUPS = {
             75,
         ),
         Group("data", "benchmarks.data", "the data pipeline alone, from files to batches"),
-        Group("losses", "benchmarks.losses", "each loss function alone, beside its authors' formulation", 3),
-        Group("crd", "benchmarks.crd", "CRD's loss and its negatives, beside RepDistiller's formulation", 12),
+        Group(
+            "losses",
+            "benchmarks.losses",
+            "each loss function alone, compared with its authors' formulation",
+            3,
+        ),
+        Group(
+            "crd", "benchmarks.crd", "CRD's loss and negatives, compared with RepDistiller's formulation", 12
+        ),
         Group("gpu", "benchmarks.steps.gpu", "on an accelerator: bf16, compiled, 224 px"),
         Group("memory", "benchmarks.memory", "peak memory of a process that trains", 45),
         Group("startup", "benchmarks.startup", "how long each command takes to answer", 45),

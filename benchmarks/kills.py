@@ -2,12 +2,12 @@
 
     uv run python benchmarks/kills.py [--kills 20] [--method kd crd ofa] [--seed 0] [--forget optimizer]
 
-Each method trains a small student on the digits twice. The first run is left alone. The second is killed with SIGKILL
-again and again, in turn inside a step, inside an evaluation, and while a checkpoint is written, each time after a
-random number of these and a random delay, and started anew each time. At the end the last checkpoints of both
-(student, heads, banks, optimizer, average), the students, and the metrics without their times have to be equal.
+Each method trains a small student on the digits twice. The first run is not interrupted. The second run is killed with
+SIGKILL several times, in turn inside a step, inside an evaluation, and while a checkpoint is written, each time after a
+random number of these and a random delay. Then it is started again. At the end the last checkpoints of both (student,
+heads, banks, optimizer, average), the students, and the metrics without their times have to be equal.
 
---forget leaves a part of the state out when a run goes on, to show that the comparison would notice.
+--forget leaves a part of the state out when the run is resumed, to show that the comparison would find this.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Phase:
         self._memory = mmap.mmap(-1, 8)
 
     def set(self, number: int) -> None:
-        """In a phase; 0 is none of them. Counts."""
+        """Enter a phase, and count it; 0 means no phase."""
         _, count = self.get()
         self._memory[:] = struct.pack("ii", number, count + 1)
 
@@ -118,7 +118,7 @@ def start(spec: Path, phase: Phase, forgotten: str | None) -> int:
 
 
 def killed(spec: Path, kills: int, draw: random.Random, forgotten: str | None) -> Counter[str]:
-    """Run to the end with so many kills on the way, fewer where it ends before; where they hit."""
+    """Run to the end with this number of kills, or fewer if the run ends before; returns the phases that they hit."""
     hit: Counter[str] = Counter()
     for number in range(kills):
         phase = Phase()

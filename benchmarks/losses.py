@@ -1,6 +1,6 @@
-"""Each loss function alone, forward and backward, beside its authors' formulation: time and peak extra memory.
+"""Each loss function alone, forward and backward, compared with its authors' formulation: time and peak extra memory.
 
-The authors' formulations are written here from the papers and from what their published code computes.
+The authors' formulations are written here from the papers and from the results of their published code.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _peak(step: Step) -> float:
 
 @contextmanager
 def _without_stderr() -> Iterator[None]:
-    """The profiler tells there of each start and stop, whatever its log level."""
+    """The profiler writes each start and stop to stderr, for any log level."""
     kept = os.dup(2)
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 2)

@@ -1,4 +1,4 @@
-"""Peak memory of a whole process that trains: of the accelerator where there is one, else resident."""
+"""Peak memory of a whole process that trains: memory of the accelerator if there is one, otherwise resident memory."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Ratio:
 
 
 def measure(case: Case, rounds: int, seconds: float, warmup: int = 3) -> Measured:
-    """Rounds until there are so many, or so many seconds have passed; at least five of times, three of others."""
+    """Measure for this number of rounds or seconds; at least five rounds for times, three for other units."""
     timed = case.unit == "ms"
     least = 5 if timed else 3
     values: dict[str, list[float]] = {name: [] for name in case.steps}

@@ -36,7 +36,7 @@ WRONG = {
 
 
 def cases() -> Cases:
-    """Every command, beside an empty application; a whole run of one step, beside importing what it needs."""
+    """Every command relative to an empty application; a whole run of one step relative to importing what it needs."""
     return {"commands": commands, "a run of one step": first_step}
 
 

@@ -1,4 +1,4 @@
-"""kd's own training loop, a batch at a time: all that `kd run` does in a step, but for the loader."""
+"""kd's own training loop, one batch at a time: everything that `kd run` does in a step, except the loader."""
 
 from __future__ import annotations
 

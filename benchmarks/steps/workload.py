@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TEMPERATURE = 4.0
-TASK_WEIGHT, KD_WEIGHT = 0.1, 0.9  # of KD beside the ground truth, in every contender
+TASK_WEIGHT, KD_WEIGHT = 0.1, 0.9  # weights of the ground truth and of KD, in every contender
 LR, MOMENTUM, WEIGHT_DECAY = 0.05, 0.9, 5e-4
 
 

@@ -28,6 +28,7 @@ CODE = (
     "plugins/*/kd_*/**/*.py",
     "examples/plugins/*/kd_*/**/*.py",
     "docs/**/*.py",
+    "benchmarks/**/*.py",
 )
 
 # what is found, and what to write instead

@@ -12,13 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdcore.distill.build import DistillerLike, build_distillers
-from kdcore.distill.gather import gather_batch, gather_output, world_size
+from kdcore.distill.gather import gather_batch, gather_output
 from kdcore.distill.missing_progress import UnsaidProgress, warn_unsaid
 from kdcore.distill.seeds import derive
 from kdcore.distill.targets import TargetCheck, check_index
 from kdcore.distill.terms import checked_terms
 from kdcore.features import Extractor, find_adapter, model_info
 from kdcore.models.fold import fold_batch_norm
+from kdcore.ops import world_size
 from kdcore.plugins import get_plugins
 from kdcore.protocols import Batch, Distiller, FeatureAdapter, ModelOutput, Progress, Requires, Setup
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from kdcore import Distillation, Distiller, Progress, Requires, list_distillers
-from kdcore.distill.gather import gather, gather_batch, gather_output, world_size
+from kdcore.distill.gather import gather_batch, gather_output
+from kdcore.ops import gather
 from kdcore.protocols import Batch, FeatureMap, ModelOutput
 
 _WORLD = 2
@@ -187,7 +188,3 @@ def test_every_value_of_an_output_is_gathered_in_the_order_of_the_processes(tmp_
     for rank in range(_WORLD):
         for found in torch.load(tmp_path / f"{rank}.pt", weights_only=True):
             assert found.tolist() == [0, 1, 2, 10, 11, 12]
-
-
-def test_one_process_has_a_world_of_one():
-    assert world_size() == 1

@@ -13,12 +13,8 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from kdcore.distill.sync_norm import (
-    AnywhereBatchNorm,
-    AnywhereBatchNormAct,
-    share_running_statistics,
-    synchronised,
-)
+from kdcore.distill.sync_norm import BatchNormActOverProcesses, share_running_statistics, synchronised
+from kdcore.ops import BatchNormOverProcesses
 
 CPU = torch.device("cpu")
 
@@ -100,8 +96,8 @@ def test_what_is_changed_and_what_stays():
     before = network.state_dict()
     changed = synchronised(network, CPU)
     kinds = [type(part) for part in changed.modules()]
-    assert kinds.count(AnywhereBatchNorm) == 2
-    assert kinds.count(AnywhereBatchNormAct) == 1
+    assert kinds.count(BatchNormOverProcesses) == 2
+    assert kinds.count(BatchNormActOverProcesses) == 1
     assert Own in kinds
     assert changed.state_dict().keys() == before.keys()
     # on a GPU torch's own, which DDP knows
@@ -114,11 +110,6 @@ def test_what_is_changed_and_what_stays():
 def test_no_batch_norm_of_timm_is_forgotten(name):
     model = synchronised(timm.create_model(name), CPU)
     assert not any(isinstance(part, nn.BatchNorm2d) for part in model.modules())
-
-
-def test_a_vector_has_no_channels():
-    with pytest.raises(ValueError, match="got 1 dimensions"):
-        AnywhereBatchNorm(4)(torch.zeros(4))
 
 
 def test_nothing_is_sent_in_one_process():

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd_classic.logits import check_temperature, prepare_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+from kdcore.ops import check_positive, logits_of, prepare_logits
 
 if TYPE_CHECKING:
     from kd_classic.options import DISTOptions
@@ -49,7 +49,7 @@ def dist_terms(
     student_logits: Tensor, teacher_logits: Tensor, *, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """The inter-class and the intra-class term, unweighted; see `dist_loss`."""
-    check_temperature(temperature)
+    check_positive("temperature", temperature)
     student, teacher = prepare_logits(student_logits, teacher_logits)
     student = F.softmax(student / temperature, dim=1)
     teacher = F.softmax(teacher / temperature, dim=1)
@@ -90,7 +90,7 @@ class DIST(nn.Module):
     ) -> dict[str, Tensor]:
         """Return both loss terms, weighted."""
         options = self.options
-        inter, intra = dist_terms(student.logits, teacher.logits, temperature=options.temperature)
+        inter, intra = dist_terms(*logits_of(student, teacher), temperature=options.temperature)
         return {
             "inter": options.weight * options.beta * inter,
             "intra": options.weight * options.gamma * intra,

@@ -9,16 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd_classic.logits import (
-    at_class,
-    check_temperature,
-    class_index,
-    prepare_logits,
-    target_of,
-    without_class,
-)
+from kd_classic.logits import at_class, without_class
 from kd_classic.standardize import standardize_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+from kdcore.ops import check_positive, class_index, logits_of, prepare_logits, target_of
 
 if TYPE_CHECKING:
     from kd_classic.options import DKDOptions
@@ -56,7 +50,7 @@ def dkd_terms(
     student_logits: Tensor, teacher_logits: Tensor, target: Tensor, *, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """TCKD and NCKD, unweighted; see `dkd_loss`."""
-    check_temperature(temperature)
+    check_positive("temperature", temperature)
     student, teacher = prepare_logits(student_logits, teacher_logits)
     index = class_index(target, student)
     student_target, student_others = _decouple(student / temperature, index)
@@ -87,7 +81,7 @@ class DKD(nn.Module):
     ) -> dict[str, Tensor]:
         """Return both loss terms, weighted."""
         options = self.options
-        student_logits, teacher_logits = student.logits, teacher.logits
+        student_logits, teacher_logits = logits_of(student, teacher)
         if options.standardize:
             student_logits, teacher_logits = (
                 standardize_logits(student_logits),

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd_classic.logits import check_temperature, prepare_logits
 from kd_classic.standardize import standardize_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+from kdcore.ops import check_positive, logits_of, prepare_logits
 
 if TYPE_CHECKING:
     from kd_classic.options import KDOptions
@@ -27,7 +27,7 @@ def kd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: floa
     Raises:
         ValueError: the logits' shapes or types do not fit, or the temperature is not above 0.
     """
-    check_temperature(temperature)
+    check_positive("temperature", temperature)
     student, teacher = prepare_logits(student_logits, teacher_logits)
     log_student = F.log_softmax(student / temperature, dim=1)
     log_teacher = F.log_softmax(teacher / temperature, dim=1)
@@ -46,7 +46,7 @@ class KD(nn.Module):
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         """Return the loss term, weighted."""
-        student_logits, teacher_logits = student.logits, teacher.logits
+        student_logits, teacher_logits = logits_of(student, teacher)
         if self.options.standardize:
             student_logits, teacher_logits = (
                 standardize_logits(student_logits),

@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd_classic.logits import (
-    at_class,
-    check_temperature,
-    class_index,
-    prepare_logits,
-    target_of,
-    without_class,
-)
+from kd_classic.logits import at_class, without_class
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+from kdcore.ops import check_positive, class_index, logits_of, prepare_logits, target_of
 
 if TYPE_CHECKING:
     from kd_classic.options import NKDOptions
@@ -51,7 +45,7 @@ def nkd_terms(
     student_logits: Tensor, teacher_logits: Tensor, target: Tensor, *, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """The target and the non-target term, unweighted; see `nkd_loss`."""
-    check_temperature(temperature)
+    check_positive("temperature", temperature)
     student, teacher = prepare_logits(student_logits, teacher_logits)
     index = class_index(target, student)
     score = at_class(F.softmax(teacher, dim=1), index)
@@ -76,7 +70,7 @@ class NKD(nn.Module):
         """Return both loss terms, weighted."""
         options = self.options
         target_term, non_target_term = nkd_terms(
-            student.logits, teacher.logits, target_of(batch, "nkd"), temperature=options.temperature
+            *logits_of(student, teacher), target_of(batch, "nkd"), temperature=options.temperature
         )
         return {
             "target": options.weight * target_term,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kd_classic.logits import at_least_float32
+from kdcore.ops import at_least_float32
 
 if TYPE_CHECKING:
     from torch import Tensor

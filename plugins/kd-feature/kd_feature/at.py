@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kd_feature.grids import on_one_grid
 from kd_feature.stages import maps, needed, stage_pairs
-from kd_feature.tensors import on_one_grid, prepare_features
+from kdcore.ops import prepare_features
 
 if TYPE_CHECKING:
     from kd_feature.options import ATOptions

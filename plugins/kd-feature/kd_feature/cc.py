@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from kd_feature.stages import embeddings, teacher_of
-from kd_feature.tensors import at_least_float32, check_same_shape, full_precision, prepare_features
+from kd_feature.stages import teacher_of
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+from kdcore.ops import at_least_float32, check_same_shape, embeddings_of, full_precision, prepare_features
 
 if TYPE_CHECKING:
     from kd_feature.options import CCOptions
@@ -57,7 +57,7 @@ class CC(nn.Module):
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         """Return the loss term, weighted."""
-        of_student, of_teacher = embeddings(student, teacher)
+        of_student, of_teacher = embeddings_of(student, teacher)
         with full_precision(of_student.device):
             of_student = self.student_head(at_least_float32(of_student))
             # the teacher itself gets no gradient, but its head does

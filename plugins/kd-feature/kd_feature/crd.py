@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from kd_feature.crd_loss import CRDLoss
 from kd_feature.negatives import NegativeSampler
-from kd_feature.stages import embeddings, teacher_of
-from kd_feature.tensors import at_least_float32, full_precision
+from kd_feature.stages import teacher_of
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+from kdcore.ops import at_least_float32, embeddings_of, full_precision
 
 if TYPE_CHECKING:
     from kd_feature.options import CRDOptions
@@ -60,7 +60,7 @@ class CRD(nn.Module):
             raise ValueError(
                 "crd needs each sample's position in the training set, and this batch has no index"
             )
-        of_student, of_teacher = embeddings(student, teacher)
+        of_student, of_teacher = embeddings_of(student, teacher)
         with full_precision(of_student.device):
             of_student = F.normalize(self.student_head(at_least_float32(of_student)), dim=1)
             # the teacher itself gets no gradient, but its head does

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from kd_feature.tensors import at_least_float32, full_precision
+from kdcore.ops import at_least_float32, full_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from kd_feature.regressor import Regressor
 from kd_feature.stages import maps, needed, shapes, stage_pairs, teacher_of
-from kd_feature.tensors import check_same_shape, prepare_features
+from kdcore.ops import check_same_shape, prepare_features
 
 if TYPE_CHECKING:
     from kd_feature.options import FitNetOptions

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from kd_feature.stages import embeddings
-from kd_feature.tensors import full_precision, prepare_features
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+from kdcore.ops import embeddings_of, full_precision, prepare_features
 
 if TYPE_CHECKING:
     from kd_feature.options import PKTOptions
@@ -61,4 +60,4 @@ class PKT(nn.Module):
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         """Return the loss term, weighted."""
-        return {"pkt": self.options.weight * pkt_loss(*embeddings(student, teacher))}
+        return {"pkt": self.options.weight * pkt_loss(*embeddings_of(student, teacher))}

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from kd_feature.stages import embeddings
-from kd_feature.tensors import full_precision, prepare_features
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+from kdcore.ops import embeddings_of, full_precision, prepare_features
 
 if TYPE_CHECKING:
     from kd_feature.options import RKDOptions
@@ -131,7 +130,7 @@ class RKD(nn.Module):
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         """Return both loss terms, weighted, without those of weight 0."""
-        options, pair = self.options, embeddings(student, teacher)
+        options, pair = self.options, embeddings_of(student, teacher)
         terms = {}
         if options.distance_weight:
             terms["distance"] = options.weight * options.distance_weight * rkd_distance_loss(*pair)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kd_feature.stages import maps, needed, stage_pairs
-from kd_feature.tensors import full_precision, prepare_features
+from kdcore.ops import full_precision, prepare_features
 
 if TYPE_CHECKING:
     from kd_feature.options import SPOptions

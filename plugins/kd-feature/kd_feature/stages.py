@@ -63,16 +63,3 @@ def teacher_of(setup: Setup) -> ModelInfo:
     if setup.teacher is None:
         raise ValueError("it learns from a teacher, and there is none")
     return setup.teacher
-
-
-def embeddings(student: ModelOutput, teacher: ModelOutput) -> tuple[Tensor, Tensor]:
-    """Both embeddings `[B, D]`.
-
-    Raises:
-        ValueError: one is missing.
-    """
-    if student.embedding is None:
-        raise ValueError("both embeddings are needed, and the student's is missing")
-    if teacher.embedding is None:
-        raise ValueError("both embeddings are needed, and the teacher's is missing")
-    return student.embedding, teacher.embedding

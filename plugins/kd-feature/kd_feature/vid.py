@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kd_feature.grids import on_one_grid
 from kd_feature.stages import maps, needed, shapes, stage_pairs
-from kd_feature.tensors import at_least_float32, check_same_shape, on_one_grid, prepare_features
+from kdcore.ops import at_least_float32, check_same_shape, prepare_features
 
 if TYPE_CHECKING:
     from kd_feature.options import VIDOptions

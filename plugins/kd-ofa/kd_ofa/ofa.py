@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from kd_ofa.fitting import build_branches
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup, Stage
+from kdcore.ops import check_positive, class_index, logits_of, prepare_logits, target_of
 
 if TYPE_CHECKING:
     from kd_ofa.options import OFAOptions
@@ -34,15 +35,12 @@ def ofa_loss(
     Raises:
         ValueError: shapes or types do not fit, or eps or the temperature is not above 0.
     """
-    if not eps > 0:
-        raise ValueError(f"eps is {eps}; it must be above 0")
-    if not temperature > 0:
-        raise ValueError(f"temperature is {temperature}; it must be above 0")
-    _check_logits(student_logits, teacher_logits)
-    index = _class_index(target, student_logits).unsqueeze(1)
-    student = student_logits if torch.finfo(student_logits.dtype).bits >= 32 else student_logits.float()
+    check_positive("eps", eps)
+    check_positive("temperature", temperature)
+    student, teacher = prepare_logits(student_logits, teacher_logits)
+    index = class_index(target, student).unsqueeze(1)
     log_student = F.log_softmax(student / temperature, dim=1)
-    log_teacher = F.log_softmax(teacher_logits.detach().to(student.dtype) / temperature, dim=1)
+    log_teacher = F.log_softmax(teacher / temperature, dim=1)
     # (1 + p)^eps - 1 in a form that keeps its digits if p is small
     at_target = torch.expm1(eps * torch.log1p(log_teacher.gather(1, index).exp()))
     factors = (eps * log_teacher).exp().scatter(1, index, at_target)
@@ -65,17 +63,16 @@ class OFA(nn.Module):
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         """Return all loss terms, weighted."""
-        target = batch.target
-        if target is None:
-            raise ValueError("ofa reads the ground truth, and this batch has no target")
+        target = target_of(batch, "ofa")
+        student_logits, teacher_logits = logits_of(student, teacher)
         options = self.options
         *eps_of_stages, eps_of_logits = options.eps_of_terms
 
         def term(logits: Tensor, eps: float, weight: float) -> Tensor:
-            loss = ofa_loss(logits, teacher.logits, target, eps=eps, temperature=options.temperature)
+            loss = ofa_loss(logits, teacher_logits, target, eps=eps, temperature=options.temperature)
             return options.weight * weight * loss
 
-        terms = {"logits": term(student.logits, eps_of_logits, options.logits_weight)}
+        terms = {"logits": term(student_logits, eps_of_logits, options.logits_weight)}
         for stage, branch, eps in zip(options.stages, self.branches, eps_of_stages, strict=True):
             terms[_term_name(stage)] = term(branch(student.features[stage]), eps, options.stage_weight)
         return terms
@@ -83,26 +80,3 @@ class OFA(nn.Module):
 
 def _term_name(stage: Stage) -> str:
     return f"stage{stage}" if isinstance(stage, int) else stage
-
-
-def _check_logits(student: Tensor, teacher: Tensor) -> None:
-    for name, logits in (("student_logits", student), ("teacher_logits", teacher)):
-        if not logits.is_floating_point():
-            raise ValueError(f"{name} is {logits.dtype}; logits must be floating point")
-    if student.dim() != 2 or student.shape != teacher.shape or student.shape[0] < 1 or student.shape[1] < 2:
-        raise ValueError(
-            f"student_logits has shape {list(student.shape)}, teacher_logits {list(teacher.shape)}; "
-            "both must be [B, K] for the same samples and classes, with at least one sample and two classes"
-        )
-
-
-def _class_index(target: Tensor, logits: Tensor) -> Tensor:
-    is_index = not (target.is_floating_point() or target.is_complex() or target.dtype == torch.bool)
-    if is_index and target.shape == logits.shape[:1]:
-        return target.long()
-    if target.is_floating_point() and target.shape == logits.shape:
-        return target.argmax(dim=1)
-    raise ValueError(
-        f"target is {target.dtype} of shape {list(target.shape)}; it must be class indices (integers) of "
-        f"shape {list(logits.shape[:1])} or probabilities (floating point) of shape {list(logits.shape)}"
-    )

@@ -139,7 +139,12 @@ def test_any_integers_are_class_indices(draw, dtype):
 @pytest.mark.parametrize(
     ("student", "teacher", "target", "message"),
     [
-        (torch.zeros(2, 3), torch.zeros(2, 4), torch.zeros(2).long(), "same samples and classes"),
+        (
+            torch.zeros(2, 3),
+            torch.zeros(2, 4),
+            torch.zeros(2).long(),
+            "the same samples over the same classes",
+        ),
         (torch.zeros(2), torch.zeros(2), torch.zeros(2).long(), r"\[B, K\]"),
         (torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0).long(), "at least one sample"),
         (torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(2).long(), "two classes"),

@@ -23,6 +23,8 @@ PROSE = (
     "docs/results/*.md",
     "plugins/*/README.md",
     "examples/**/README*.md",
+    "kdcore/**/*.md.jinja",  # what `kd new-plugin` and `kd export` write
+    "kdcore/**/*.py.jinja",
 )
 CODE = (
     "plugins/*/kd_*/**/*.py",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kdcore.errors import UserError
-from kdcore.json_files import NUMBER, DamagedJson, parse_json, read_json
+from kdcore.json_files import NUMBER, DamagedJson, flat, parse_json, read_json
 from kdcore.rundir.directory import ENVIRONMENT, METRICS, SPEC, SUMMARY, RunDirectory
 from kdcore.teacher_cache.manifest import NAME, Manifest, NoCache
 
@@ -102,3 +102,10 @@ def test_a_cache_with_a_damaged_manifest_is_no_cache(tmp_path: Path, content: st
     (tmp_path / NAME).write_text(content)
     with pytest.raises(NoCache):
         Manifest.read(tmp_path)
+
+
+def test_flat_values_have_their_places():
+    value = {"a": {"b": 1, "c": {}}, "d": [{"e": 2}, {"f": (3, 4)}], "g": [5], "h": []}
+    assert flat(value) == {"a.b": 1, "a.c": {}, "d[0].e": 2, "d[1].f": [3, 4], "g": [5], "h": []}
+    assert flat(value, index=None)["d"] == value["d"]
+    assert flat(value, joint="/", index="/{}")["d/0/e"] == 2

@@ -5,7 +5,21 @@ import json
 import pytest
 
 from kdcore.errors import Problem, RunFailed, UserError
-from kdcore.text import csv_cell, json_safe, latex, markdown, markdown_code, message, printable
+from kdcore.text import (
+    byte_size,
+    clock,
+    columns,
+    csv_cell,
+    duration,
+    json_safe,
+    latex,
+    markdown,
+    markdown_code,
+    message,
+    percent,
+    printable,
+    short_count,
+)
 
 DANGEROUS = {
     "\x1b]0;owned\x07": r"\x1b]0;owned\x07",
@@ -92,3 +106,64 @@ def test_numbers_of_a_csv_file_stay_numbers():
     assert csv_cell(-1.5) == -1.5
     assert csv_cell(None) is None
     assert csv_cell("kd") == "kd"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1 kB"),
+        (153_600_000, "154 MB"),
+        (999_700_000, "1 GB"),  # not '1000 MB' or '1e+03 MB'
+        (12_345_000_000, "12.3 GB"),
+        (99_970_000_000, "100 GB"),
+        (3.5e12, "3.5 TB"),
+        (2e18, "2000 PB"),
+    ],
+)
+def test_sizes(count: float, text: str):
+    assert byte_size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(7, "7"), (999, "999"), (1_500, "1.5 k"), (21_284_672, "21.3 M"), (4.1e9, "4.1 G")]
+)
+def test_counts(number: float, text: str):
+    assert short_count(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (9.97, "10 s"),
+        (59.4, "59 s"),
+        (59.7, "1 min"),
+        (725, "12 min 5 s"),
+        (3599.6, "1 h"),
+        (90_000, "25 h"),
+    ],
+)
+def test_durations(seconds: float, text: str):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0:00"), (59.6, "1:00"), (3599, "59:59"), (3661, "1:01:01"), (90_000, "25:00:00")],
+)
+def test_clock(seconds: float, text: str):
+    assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "–"), (97.31, "97.3 %"), (-0.46, "−0.5 %")])  # noqa: RUF001
+def test_percent(value: float | None, text: str):
+    assert percent(value) == text
+
+
+def test_columns_are_below_each_other():
+    rows = [("name", "n", "of"), ("a", "10", "b")]
+    assert columns(rows) == ["name  n   of", "a     10  b "]
+    assert columns(rows, right=(1,)) == ["name   n  of", "a     10  b "]
+    assert columns([]) == []

@@ -10,6 +10,7 @@ import typer
 from kdcore.cli import output
 from kdcore.cli.output import JsonFlag
 from kdcore.cli.quick import QuickCommand, QuickSubgroup
+from kdcore.text import byte_size
 
 if TYPE_CHECKING:
     from kdcore.teacher_cache.listing import CacheInfo
@@ -26,7 +27,6 @@ def list_caches(
 ) -> None:
     """List the teacher caches in and below folders."""
     from kdcore.commands.lists import list_caches as find
-    from kdcore.teacher_cache.size import readable
 
     found = find(folders or ["runs"])
     if as_json:
@@ -39,7 +39,7 @@ def list_caches(
     for info in found:
         about = info.manifest
         if about is None:
-            rows.append(("damaged", "", "", "", readable(info.bytes_used), str(info.path)))
+            rows.append(("damaged", "", "", "", byte_size(info.bytes_used), str(info.path)))
             continue
         content = ", ".join(field.name for field in about.fields)
         rows.append(
@@ -48,7 +48,7 @@ def list_caches(
                 f"{about.samples:,} x {about.augmentations}",
                 f"{content} ({about.fields[0].dtype})",
                 f"{100 * info.filled / about.rows:.0f} %",
-                readable(info.bytes_used),
+                byte_size(info.bytes_used),
                 str(info.path),
             )
         )
@@ -58,7 +58,6 @@ def list_caches(
 def show_cache(path: CachePath, as_json: JsonFlag = False) -> None:
     """Show what a teacher cache holds, and for which teacher and images."""
     from kdcore.commands.lists import show_cache as look_at
-    from kdcore.teacher_cache.size import readable
 
     info = look_at(path)
     if as_json:
@@ -78,10 +77,10 @@ def show_cache(path: CachePath, as_json: JsonFlag = False) -> None:
     )
     for field in about.fields:
         shape = "x".join(map(str, field.shape))
-        output.say(f"          {field.name} {shape} {field.dtype}, {readable(field.row_bytes)} a row")
+        output.say(f"          {field.name} {shape} {field.dtype}, {byte_size(field.row_bytes)} a row")
     output.say(f"seed      {about.identity.get('seed')}, teacher in {about.identity.get('precision')}")
     output.say(f"made      {about.created} by kdcore {about.kdcore}")
-    output.say(f"on disk   {readable(info.bytes_used)}")
+    output.say(f"on disk   {byte_size(info.bytes_used)}")
 
 
 def check_cache(path: CachePath, as_json: JsonFlag = False) -> None:
@@ -113,11 +112,10 @@ def remove_cache(
     """Delete teacher caches."""
     from kdcore.commands.lists import remove_cache as remove
     from kdcore.commands.lists import show_cache as look_at
-    from kdcore.teacher_cache.size import readable
 
     found: list[CacheInfo] = [look_at(path) for path in paths]  # all of them, before one is gone
     for info in found:
-        if yes or typer.confirm(f"delete {info.path} ({readable(info.bytes_used)})?", err=True):
+        if yes or typer.confirm(f"delete {info.path} ({byte_size(info.bytes_used)})?", err=True):
             remove(info.path)
             if not as_json:
                 output.say(f"deleted {info.path}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kdcore.cli.output import JsonFlag, kept_in, print_json, say, stdout_for_the_result
+from kdcore.text import byte_size
 
 
 def cache_teacher(
@@ -39,5 +40,5 @@ def cache_teacher(
         print_json({**result.__dict__, "path": str(result.path)})
     else:
         with kept_in(result.path):
-            say(f"{result.rows:,} rows, {result.computed:,} of them new, {result.size_bytes:,} bytes")
+            say(f"{result.rows:,} rows, {result.computed:,} of them new, {byte_size(result.size_bytes)}")
             say(f"in       {result.path}")

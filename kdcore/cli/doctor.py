@@ -10,6 +10,7 @@ import typer
 from kdcore.cli import output
 from kdcore.cli.output import JsonFlag
 from kdcore.cli.plugins import as_dict, plugin_table
+from kdcore.text import byte_size
 
 if TYPE_CHECKING:
     from kdcore.commands.doctor import DoctorReport
@@ -36,12 +37,10 @@ def _as_dict(report: DoctorReport) -> dict[str, Any]:
 
 
 def _lines(report: DoctorReport) -> list[str]:
-    from kdcore.commands.doctor import readable_size
-
     lines = [output.bold("versions")]
     lines += [f"  {name:<12} {found or '(missing)'}" for name, found in report.versions.items()]
     lines += ["", output.bold("devices"), *(f"  {device}" for device in report.devices or ["(none found)"])]
     lines += ["", output.bold("plugins"), *plugin_table(report.plugins, indent="  ")]
-    lines += ["", output.bold("disk"), f"  {readable_size(report.free_bytes)} free in {Path.cwd()}", ""]
+    lines += ["", output.bold("disk"), f"  {byte_size(report.free_bytes)} free in {Path.cwd()}", ""]
     lines += [f"note: {note}" for note in report.notes]
     return [*lines, *([f"wrong: {problem}" for problem in report.problems] or ["nothing is wrong"])]

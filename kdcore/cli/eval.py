@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +11,7 @@ from kdcore.cli import output as out
 from kdcore.cli.export import Best, Ema, chosen_weights
 from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
 from kdcore.errors import Problem, UserError
-from kdcore.terminal import raw
-from kdcore.text import printable
+from kdcore.text import byte_size, short_count
 
 if TYPE_CHECKING:
     from kdcore.commands.eval.result import EvalResult, ModelScores
@@ -152,8 +150,8 @@ def rows(result: EvalResult) -> list[tuple[str, ...]]:
     found = [
         _row("model", student, teacher, lambda each: each.name),
         _ratio("parameters", student, teacher, lambda each: each.parameters, lambda n: f"{n:,}"),
-        _ratio("multiply-adds (MACs)", student, teacher, lambda each: each.macs, _count),
-        _ratio("weights", student, teacher, lambda each: each.weights_bytes, _bytes),
+        _ratio("multiply-adds (MACs)", student, teacher, lambda each: each.macs, short_count),
+        _ratio("weights", student, teacher, lambda each: each.weights_bytes, byte_size),
         _row("input", student, teacher, lambda each: "x".join(map(str, each.image_size))),
         _gap("top-1", student, teacher, lambda each: each.top1, "%"),
         _gap("top-5", student, teacher, lambda each: each.top5, "%"),
@@ -183,7 +181,7 @@ def rows(result: EvalResult) -> list[tuple[str, ...]]:
                     *(ms / at(each).batch_size for ms in at(each).quartiles)
                 ),
             ),
-            _ratio(f"memory for {images}", student, teacher, lambda each: at(each).memory_bytes, _bytes),
+            _ratio(f"memory for {images}", student, teacher, lambda each: at(each).memory_bytes, byte_size),
         ]
     return [row if teacher is not None else row[:2] for row in found]
 
@@ -191,17 +189,7 @@ def rows(result: EvalResult) -> list[tuple[str, ...]]:
 def _print(result: EvalResult) -> None:
     header = ("", "student", "teacher", "student / teacher") if result.teacher is not None else ("", "")
     out.say(title(result))
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(*header, show_header=result.teacher is not None)
-        for row in rows(result):
-            table.add_row(*(Text(printable(cell)) for cell in row))
-        Console(file=raw(sys.stdout)).print(table)
-    else:
-        out.say_all(out.table(header, rows(result)))
+    out.say_all(out.table(header, rows(result)))
     if result.student.speed:
         out.say(f"speed: medians (and quartiles) on {result.machine}; 1 MAC = 2 FLOPs")
 
@@ -238,17 +226,3 @@ def _gap(
 
 def _number(value: float | None, unit: str) -> str:
     return "" if value is None else f"{value:.2f} {unit}" if unit else f"{value:.3f}"
-
-
-def _count(value: float) -> str:
-    for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g} {name}"
-    return f"{value:.0f}"
-
-
-def _bytes(value: float) -> str:
-    for size, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if value >= size:
-            return f"{value / size:.3g} {name}"
-    return f"{value:.0f} B"

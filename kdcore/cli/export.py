@@ -10,6 +10,7 @@ import typer
 from kdcore.cli import output as out
 from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
 from kdcore.errors import Problem, UserError
+from kdcore.text import byte_size
 
 if TYPE_CHECKING:
     from kdcore.commands.export.export import ExportResult
@@ -87,7 +88,9 @@ def describe(result: ExportResult) -> list[str]:
     """The result in a few lines."""
     (model, size), *others = result.files.items()
     kind = f"{result.target}, 8 bits" if result.int8 else result.target
-    lines = [f"{kind}: {result.path / model} ({size:,} bytes), with {', '.join(name for name, _ in others)}"]
+    lines = [
+        f"{kind}: {result.path / model} ({byte_size(size)}), with {', '.join(name for name, _ in others)}"
+    ]
     found = result.check
     if found is None:
         return [*lines, "not checked"]

@@ -18,7 +18,7 @@ import typer
 from kdcore.cli.streams import OutputLost
 from kdcore.errors import Problem, first_of
 from kdcore.terminal import SafeStream
-from kdcore.text import json_safe, message, printable
+from kdcore.text import columns, json_safe, message, printable
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 # characters that no text has (Unicode keeps them for a program's own use) mark the styles until they are printed
@@ -107,21 +107,19 @@ def _has_styles(stream: Any) -> bool:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "") -> list[str]:
     """Lines of aligned columns; in a terminal the last one is wrapped, elsewhere every row is one line."""
-    safe = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in (header, *safe)) for column in range(len(header))]
-    heads = [styled(line, "bold") for line in _row(header, widths, indent)]
-    return [*heads, *(line for row in safe for line in _row(row, widths, indent))]
+    safe = [list(header), *([printable(cell) for cell in row] for row in rows)]
+    starts = columns([[*row[:-1], ""] for row in safe])
+    lines = [_wrapped(indent + start, row[-1]) for start, row in zip(starts, safe, strict=True)]
+    heads = [styled(line, "bold") for line in lines[0]]
+    return [*heads, *(line for row in lines[1:] for line in row)]
 
 
-def _row(cells: Sequence[str], widths: Sequence[int], indent: str) -> list[str]:
-    fixed = [cell.ljust(width) for cell, width in zip(cells[:-1], widths[:-1], strict=True)]
-    start = indent + "".join(f"{cell}  " for cell in fixed)
+def _wrapped(start: str, cell: str) -> list[str]:
     if not sys.stdout.isatty():
-        return [(start + cells[-1]).rstrip()]
+        return [(start + cell).rstrip()]
     room = max(shutil.get_terminal_size().columns - len(start), _NARROWEST)
-    wrapped = textwrap.wrap(cells[-1], room, break_on_hyphens=False) or [""]
-    rest = [" " * len(start) + line for line in wrapped[1:]]
-    return [(start + wrapped[0]).rstrip(), *rest]
+    first, *others = textwrap.wrap(cell, room, break_on_hyphens=False) or [""]
+    return [(start + first).rstrip(), *(" " * len(start) + line for line in others)]
 
 
 def bold(text: str) -> str:

@@ -15,6 +15,7 @@ from kdcore.entries import DistillerEntry
 from kdcore.errors import UserError
 from kdcore.plugins import Plugins
 from kdcore.plugins.importing import cause
+from kdcore.text import byte_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +49,7 @@ def find_devices() -> list[str]:
     devices = [f"cpu, {torch.get_num_threads()} threads"]
     for index in range(torch.cuda.device_count()):
         about = torch.cuda.get_device_properties(index)
-        devices.append(f"cuda:{index}, {about.name}, {about.total_memory / 2**30:.0f} GiB")
+        devices.append(f"cuda:{index}, {about.name}, {byte_size(about.total_memory)}")
     if torch.backends.mps.is_available():
         devices.append("mps")
     return devices

@@ -15,6 +15,7 @@ from typing import Any
 from kdcore.plugins import PluginInfo, Plugins
 from kdcore.plugins.find import duplicates
 from kdcore.plugins.switches import CORE
+from kdcore.text import byte_size
 from kdcore.version import __version__
 
 PACKAGES = (
@@ -164,9 +165,9 @@ def _examine_torchvision(report: DoctorReport) -> None:
 def _examine_disk(report: DoctorReport) -> None:
     report.free_bytes = shutil.disk_usage(Path.cwd()).free
     if report.free_bytes < _TOO_LITTLE:
-        report.problems.append(f"only {readable_size(report.free_bytes)} are free in {Path.cwd()}")
+        report.problems.append(f"only {byte_size(report.free_bytes)} are free in {Path.cwd()}")
     elif report.free_bytes < _LITTLE:
-        report.notes.append(f"only {readable_size(report.free_bytes)} are free in {Path.cwd()}")
+        report.notes.append(f"only {byte_size(report.free_bytes)} are free in {Path.cwd()}")
 
 
 def _version(name: str) -> str | None:
@@ -174,8 +175,3 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def readable_size(count: int) -> str:
-    """Bytes for people."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -15,6 +15,7 @@ import psutil
 
 from kdcore.data.keyed_randomness import kept_generators
 from kdcore.errors import Problem, UserError
+from kdcore.text import byte_size
 
 if TYPE_CHECKING:
     from kdcore.data.source import Source
@@ -137,7 +138,7 @@ def remember(samples: Decodable, wanted: bool | None, world: int) -> ImageMemory
     raise UserError(
         Problem(
             "data.in_memory",
-            f"the {len(samples):,} images take about {gigabytes(needed)} decoded, and {gigabytes(free)} are free",
+            f"the {len(samples):,} images take about {byte_size(needed)} decoded, and {byte_size(free)} are free",
             value=True,
             hint="null keeps them only where they fit",
         )
@@ -162,11 +163,6 @@ def processes_here(world: int) -> int:
         if told.isdecimal() and 1 <= int(told) <= world:
             return int(told)
     return max(1, world)
-
-
-def gigabytes(size: int) -> str:
-    """`1.5 GB`, `180 MB`."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
 
 
 def free_memory() -> int:

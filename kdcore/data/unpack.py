@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from kdcore.data.cache import cache_dir
-from kdcore.data.memory import gigabytes
 from kdcore.errors import Problem, RunFailed, UserError
+from kdcore.text import byte_size
 
 Opener = Callable[[Path], Any]
 
@@ -126,8 +126,8 @@ class _Limited:
             raise UserError(
                 Problem(
                     self._where,
-                    f"the archive of {gigabytes(size)} unpacks to more than {gigabytes(self._limit)}, "
-                    f"the most that is unpacked: {_RATIO} times its size, and at least {gigabytes(_ALWAYS)}",
+                    f"the archive of {byte_size(size)} unpacks to more than {byte_size(self._limit)}, "
+                    f"the most that is unpacked: {_RATIO} times its size, and at least {byte_size(_ALWAYS)}",
                     value=str(self._path),
                     hint="If you trust it, unpack it to a .tar or a folder yourself and give that.",
                 )

@@ -12,6 +12,7 @@ from torch.nn.modules.module import (
 )
 
 from kdcore.errors import Problem, UserError
+from kdcore.text import byte_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,7 +73,7 @@ def bounded(name: str, options: Mapping[str, Any], where: str) -> Iterator[None]
     def on_parameter(parent: nn.Module, key: str, parameter: Tensor | None) -> None:
         counted.parameters += 0 if parameter is None else parameter.numel()
         if counted.parameters * _BYTES_EACH > most:
-            sizes = f"{counted.parameters * _BYTES_EACH / 2**30:,.0f} GiB, and the limit is {most / 2**30:,.0f} GiB"
+            sizes = f"{byte_size(counted.parameters * _BYTES_EACH)}, and the limit is {byte_size(most)}"
             refuse(f"its weights take more than {sizes}")
 
     hooks = (

@@ -10,7 +10,8 @@ from kdcore.protocols import FeatureMap, ModelOutput
 from kdcore.teacher_cache.cache import TeacherCache
 from kdcore.teacher_cache.identity import Identity, identify
 from kdcore.teacher_cache.rows import Rows
-from kdcore.teacher_cache.size import check_room, estimate, readable
+from kdcore.teacher_cache.size import check_room, estimate
+from kdcore.text import byte_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +115,7 @@ def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
     if not any(folder.glob("*/manifest.json")):  # one that is there already may be the one
         check_room(folder, size)
     times = "1 augmentation" if settings.augmentations == 1 else f"{settings.augmentations} augmentations"
-    return f"{readable(size)} for {times} of {samples:,} samples, in {folder}"
+    return f"{byte_size(size)} for {times} of {samples:,} samples, in {folder}"
 
 
 def open_cache(

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from kdcore.terminal import raw
-from kdcore.text import message, printable
+from kdcore.text import clock, message, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -179,9 +179,7 @@ class TimeLeft:
     def after(self, epoch: int) -> str:
         """For the epochs after the first `epoch`: hours, minutes and seconds."""
         taken = (time.monotonic() - self._start) / max(epoch - self._first, 1)
-        seconds = round(taken * (self._epochs - epoch))
-        hours, minutes = seconds // 3600, seconds // 60 % 60
-        return f"{hours}:{minutes:02d}:{seconds % 60:02d}"
+        return clock(taken * (self._epochs - epoch))
 
 
 def describe(record: dict[str, Any]) -> str:

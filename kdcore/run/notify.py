@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import RunFailed
+from kdcore.text import duration
 
 if TYPE_CHECKING:
     from kdcore.rundir.directory import RunDirectory
@@ -44,7 +45,7 @@ def notify(run: RunDirectory, summary: dict[str, Any]) -> None:
 
 
 def message(run: RunDirectory, summary: dict[str, Any]) -> str:
-    """One line: `digits-dkd: top-1 97.31 % (best 97.50 % in epoch 28), 12 min, runs/digits-dkd`."""
+    """One line: `digits-dkd: top-1 97.31 % (best 97.50 % in epoch 28), 12 min 5 s, runs/digits-dkd`."""
     student = summary.get("student") or {}
     parts = []
     if student.get("top1") is not None:
@@ -54,12 +55,5 @@ def message(run: RunDirectory, summary: dict[str, Any]) -> str:
         parts.append(f"top-1 {student['top1']:.2f} %{best}")
     elif student.get("agreement") is not None:  # nothing was labelled
         parts.append(f"agrees with its teacher on {student['agreement']:.2f} %")
-    parts += [_duration(summary.get("wall_seconds") or 0.0), str(run.path)]
+    parts += [duration(summary.get("wall_seconds") or 0.0), str(run.path)]
     return f"{run.name}: {', '.join(parts)}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

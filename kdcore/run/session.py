@@ -6,7 +6,6 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from kdcore.data.memory import gigabytes
 from kdcore.data.mix import Mixer
 from kdcore.distill.splits import Splits, open_splits
 from kdcore.models import save_student
@@ -22,7 +21,7 @@ from kdcore.run.summary import summarise
 from kdcore.run.trackers import Trackers
 from kdcore.rundir.directory import EMA
 from kdcore.spec.load import resolved_dict
-from kdcore.text import has_top_5
+from kdcore.text import byte_size, has_top_5
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -84,7 +83,7 @@ class Session:
         for text in prepared.warnings:
             self.display.warn(text)
         kept = {"training": prepared.train.kept_bytes, "evaluation": prepared.eval.kept_bytes}
-        if told := [f"{name} {gigabytes(size)}" for name, size in kept.items() if size]:
+        if told := [f"{name} {byte_size(size)}" for name, size in kept.items() if size]:
             self.display.note(f"data     decoded images stay in memory: {', '.join(told)}")
         keep_own_buffers(prepared.distillation)
         cached = self._cached_teacher(accelerator, prepared, splits)

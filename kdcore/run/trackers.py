@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import Problem, UserError
-from kdcore.json_files import read_json
+from kdcore.json_files import flat, read_json
 from kdcore.rundir.files import write_json
 
 if TYPE_CHECKING:
@@ -211,27 +211,16 @@ class Trackers:
 
 def flat_record(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """An epoch's record as trackers take it, `eval/top1`; without what has no finite number."""
-    for key, value in _flat(record, "/"):
+    for key, value in flat(record, joint="/", index="/{}").items():
         if key != "epoch" and isinstance(value, int | float) and math.isfinite(value):
             yield key, value
 
 
 def flat_settings(resolved: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """A resolved spec as trackers take hyperparameters, `optimizer.lr`: text, numbers and booleans."""
-    for key, value in _flat({name: part for name, part in resolved.items() if name != "trackers"}, "."):
+    settings = {name: part for name, part in resolved.items() if name != "trackers"}
+    for key, value in flat(settings, index=".{}").items():
         yield key, value if isinstance(value, str | int | float) else json.dumps(value)
-
-
-def _flat(value: Any, joint: str, path: str = "") -> Iterator[tuple[str, Any]]:
-    inner = list(enumerate(value)) if _objects(value) else value.items() if isinstance(value, dict) else []
-    for key, item in inner:
-        yield from _flat(item, joint, f"{path}{joint}{key}" if path else str(key))
-    if not inner:
-        yield path, value
-
-
-def _objects(value: Any) -> bool:
-    return isinstance(value, list) and any(isinstance(item, dict) for item in value)
 
 
 def _told(error: Exception) -> str:

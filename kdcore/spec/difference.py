@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
+from kdcore.json_files import flat
 from kdcore.spec.models import RunSpec
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def changes_results(place: str) -> bool:
 
 def spec_changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     """Where two resolved specs differ in what changes results: each place, and its two values."""
-    old, new = flat(before), flat(now)
+    old, new = flat(before, index=None), flat(now, index=None)
     return [
         (place, old.get(place), new.get(place))
         for place in sorted(old.keys() | new.keys())
@@ -53,14 +54,3 @@ def same_results(one: dict[str, Any], other: dict[str, Any], but: Iterable[str] 
     """Whether two resolved specs differ in nothing that changes results, except below the top-level keys `but`."""
     skipped = frozenset(but)
     return not any(place.partition(".")[0] not in skipped for place, _, _ in spec_changes(one, other))
-
-
-def flat(value: Any, where: str = "") -> dict[str, Any]:
-    """A spec's values by their places; lists stay whole."""
-    if isinstance(value, dict) and value:
-        return {
-            place: item
-            for key, part in value.items()
-            for place, item in flat(part, f"{where}.{key}" if where else str(key)).items()
-        }
-    return {where: list(value) if isinstance(value, tuple) else value}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kdcore.errors import Problem, UserError
 from kdcore.teacher_cache.rows import fields
+from kdcore.text import byte_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,18 +40,8 @@ def check_room(folder: Path, needed: int) -> None:
         raise UserError(
             Problem(
                 "teacher_cache",
-                f"the cache takes {readable(needed)}, and the disk of {there} has {readable(free)} left",
+                f"the cache takes {byte_size(needed)}, and the disk of {there} has {byte_size(free)} left",
                 hint="lower 'augmentations' or data.train_samples, set 'top_k' or a dtype of 16 bits, or say another "
                 "'folder'",
             )
         )
-
-
-def readable(size: int) -> str:
-    """Bytes in words: 52.4 GB."""
-    value = float(size)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if value >= 100 or unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"

@@ -51,7 +51,7 @@ def test_the_table(kd, asked):
     assert ["agrees", "with", "the", "teacher", "91.00", "%"] in lines
     assert "multiply-adds (MACs)     2.5 M" in done.out
     assert "ms per image, of 8       2  (1.5 to 3)" in done.out
-    assert "memory for 8 images      1 MiB" in done.out
+    assert "memory for 8 images      1.05 MB" in done.out
     assert "on a CPU, 1 thread; 1 MAC = 2 FLOPs" in done.out
     assert "beware" in done.err
     assert asked[0][1]["batch_sizes"] == (1, 8, 64)

@@ -48,13 +48,13 @@ def command(code: str) -> str:
 @pytest.mark.parametrize(
     ("summary", "text"),
     [
-        (SUMMARY, "digits: top-1 97.31 % (best 97.50 % in epoch 28), 12 min, runs/digits"),
-        ({"student": {"top1": 9.0}, "wall_seconds": 7.2}, "digits: top-1 9.00 %, 7 s, runs/digits"),
+        (SUMMARY, "digits: top-1 97.31 % (best 97.50 % in epoch 28), 12 min 5 s, runs/digits"),
+        ({"student": {"top1": 9.0}, "wall_seconds": 7.2}, "digits: top-1 9.00 %, 7.2 s, runs/digits"),
         (
             {"student": {"top1": None, "agreement": 80.0}, "wall_seconds": 7500},
             "digits: agrees with its teacher on 80.00 %, 2 h 5 min, runs/digits",
         ),
-        ({}, "digits: 0 s, runs/digits"),
+        ({}, "digits: 0.0 s, runs/digits"),
     ],
 )
 def test_the_message(summary, text):

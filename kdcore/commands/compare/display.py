@@ -8,9 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from kdcore.commands.compare.table import duration
 from kdcore.terminal import raw
-from kdcore.text import message, printable
+from kdcore.text import clock, message, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +91,7 @@ class Lines:
         cells = [cell for row in board.values() for cell in row]
         done, whole = sum(cell.epoch for cell in cells), sum(cell.epochs for cell in cells)
         ended = sum(cell.status in _ENDED for cell in cells)
-        spent = duration(now - self._started)
+        spent = clock(now - self._started)
         self.note(f"  {ended} of {len(cells)} runs, {done:,} of {whole:,} epochs, {spent}")
 
     def close(self) -> None:

@@ -14,11 +14,12 @@ from kdcore.commands.compare.plots import curves_svg, scores_svg, standalone
 from kdcore.commands.compare.pool import Job, Pool, environments
 from kdcore.commands.compare.result import ComparisonResult, Status, gather, score_at
 from kdcore.commands.compare.statistics import mean
-from kdcore.commands.compare.table import duration, to_csv, to_latex, to_markdown
+from kdcore.commands.compare.table import to_csv, to_latex, to_markdown
 from kdcore.errors import Interrupted, RunFailed
 from kdcore.rundir.directory import RunDirectory
 from kdcore.rundir.files import write_json, write_text
 from kdcore.spec.load import resolved_dict
+from kdcore.text import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,10 +175,10 @@ class Runner:
             self.progress.note(f"failed: {who}: {job.reason} (its output: {job.log})")
         elif run.directory.finished:
             self._set(run, "finished")
-            seconds = (run.directory.summary() or {}).get("wall_seconds")
+            seconds = (run.directory.summary() or {}).get("wall_seconds") or 0.0
             done = sum(status == "finished" for status, _ in self._statuses.values())
             score = "" if cell.score is None else f"{cell.score:.2f} %, "
-            self.progress.note(f"{done}/{len(self.plan.runs)}  {who}: {score}{duration(seconds)}")
+            self.progress.note(f"{done}/{len(self.plan.runs)}  {who}: {score}{clock(seconds)}")
         elif self.stop.signal is not None or until is not None:
             self._set(run, "paused")
         else:

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from kdcore.commands.compare.statistics import INTERVAL
-from kdcore.text import csv_cell, latex, markdown, printable
+from kdcore.text import clock, columns, csv_cell, latex, markdown, printable
 
 if TYPE_CHECKING:
     from kdcore.commands.compare.result import ComparisonResult, MethodRow
@@ -56,7 +56,7 @@ def cells(result: ComparisonResult, row: MethodRow) -> list[str]:
         *([] if result.metric == "agreement" else [number(row.agreement)]),
         number(row.images_per_second, 0),
         _NONE if row.extra_parameters is None else f"{row.extra_parameters:,}",
-        duration(row.wall_seconds),
+        _NONE if row.wall_seconds is None else clock(row.wall_seconds),
         state(row),
     ]
 
@@ -90,15 +90,6 @@ def state(row: MethodRow) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     """A number with thousands separated."""
     return _NONE if value is None else f"{value:,.{digits}f}"
-
-
-def duration(seconds: float | None) -> str:
-    """Minutes and seconds, or hours too."""
-    if seconds is None:
-        return _NONE
-    whole = round(seconds)
-    hours, minutes = whole // 3600, whole // 60 % 60
-    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
 def best(result: ComparisonResult) -> str | None:
@@ -208,13 +199,7 @@ def for_terminal(result: ComparisonResult, *, failures: bool = True, width: int 
                 del row[column]
             del widths[column]
             left_out.append(name)
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column in (0, len(row) - 1) else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    lines = [line.rstrip() for line in columns(rows, right=range(1, len(widths) - 1))]
     lines += ["", caption(result)]
     if left_out:
         lines.append(f"No room for {', '.join(left_out)}: see comparison.html.")

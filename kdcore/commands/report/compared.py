@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.commands.charts import Line, Pair, dumbbells, figure, line_chart, numbers
 from kdcore.commands.charts.svg import element
-from kdcore.commands.report.facts import Facts, count_text, duration, value_text
+from kdcore.commands.report.facts import Facts, value_text
 from kdcore.commands.report.gap import find_vanilla, gap
-from kdcore.commands.report.page import percent, render
+from kdcore.commands.report.page import render
 from kdcore.commands.report.paper import NUMBERS
 from kdcore.commands.report.result import ReportResult
 from kdcore.commands.report.section import Section
 from kdcore.errors import Problem, UserError
-from kdcore.json_files import read_json
+from kdcore.json_files import flat, read_json
 from kdcore.rundir.directory import FIGURES, REPORT
 from kdcore.rundir.files import write_text
+from kdcore.text import duration, percent, short_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +100,7 @@ def _results(runs: Sequence[Facts], labels: Sequence[str], folder: Path) -> Sect
                 _link(run, labels[index], folder),
                 run.method,
                 student.get("model"),
-                count_text(student["parameters"]) if student.get("parameters") else None,
+                short_count(student["parameters"]) if student.get("parameters") else None,
                 percent(_top1(run), 2),
                 percent(student.get("best_top1"), 2),
                 percent(run.teacher.get("top1"), 2),
@@ -186,11 +187,11 @@ def _curves(runs: Sequence[Facts], labels: Sequence[str]) -> Section | None:
 
 
 def _specs(runs: Sequence[Facts], labels: Sequence[str]) -> Section:
-    flat = [_flat(run.spec) for run in runs]
-    keys = list(dict.fromkeys(key for spec in flat for key in spec))
+    flattened = [flat(run.spec) for run in runs]
+    keys = list(dict.fromkeys(key for spec in flattened for key in spec))
     rows = []
     for key in keys:
-        values = [spec.get(key, "\N{EN DASH}") for spec in flat]
+        values = [_shown(spec[key]) if key in spec else "\N{EN DASH}" for spec in flattened]
         if key.partition(".")[0] not in _DIFFER_IN_NAME and len(set(values)) > 1:
             rows.append((key, *values))
     if not rows:
@@ -201,14 +202,5 @@ def _specs(runs: Sequence[Facts], labels: Sequence[str]) -> Section:
     )
 
 
-def _flat(value: Any, where: str = "") -> dict[str, str]:
-    if isinstance(value, dict) and value:
-        return {
-            place: text
-            for key, part in value.items()
-            for place, text in _flat(part, f"{where}.{key}" if where else str(key)).items()
-        }
-    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        parts = [_flat(part, f"{where}[{number}]") for number, part in enumerate(value)]
-        return {place: text for part in parts for place, text in part.items()}
-    return {where: value_text(value) if value not in ({}, []) else "none"}
+def _shown(value: Any) -> str:
+    return "none" if value in ({}, []) else value_text(value)

@@ -10,6 +10,7 @@ from kdcore.errors import KdError
 from kdcore.json_files import read_json
 from kdcore.rundir import shapes
 from kdcore.rundir.directory import ENVIRONMENT, RunDirectory
+from kdcore.text import byte_size, duration
 
 if TYPE_CHECKING:
     from kdcore.plugins import Plugins
@@ -178,7 +179,7 @@ def machine_rows(facts: Facts) -> Rows:
     if facts.summary.get("images_per_second"):
         rows.append(("speed", f"{facts.summary['images_per_second']:,.0f} images/s"))
     if facts.summary.get("peak_memory_bytes"):
-        rows.append(("peak memory", f"{facts.summary['peak_memory_bytes'] / 2**30:.2f} GiB"))
+        rows.append(("peak memory", byte_size(facts.summary["peak_memory_bytes"])))
     if about.get("git"):
         rows.append(("git", str(about["git"])[:10] + ("-dirty" if "dirty" in str(about["git"]) else "")))
     return rows
@@ -222,21 +223,3 @@ def value_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(value_text(item) for item in value)
     return str(value)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say it."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def count_text(number: int) -> str:
-    """A number of parameters, short."""
-    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "K")):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return str(number)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kdcore.commands.report.facts import count_text, duration
-from kdcore.commands.report.page import percent
+from kdcore.text import duration, percent, short_count
 
 if TYPE_CHECKING:
     from kdcore.commands.report.facts import Facts
@@ -111,7 +110,7 @@ def _size(facts: Facts) -> list[Tile]:
     if not mine:
         return []
     if not theirs:
-        return [Tile("Parameters", count_text(mine), f"{mine:,}")]
+        return [Tile("Parameters", short_count(mine), f"{mine:,}")]
     times = theirs / mine
     label = "Smaller" if times >= 1 else "Larger"
     shown = times if times >= 1 else 1 / times
@@ -119,6 +118,6 @@ def _size(facts: Facts) -> list[Tile]:
         Tile(
             label,
             f"{shown:.1f} ×",  # noqa: RUF001  # times
-            f"{count_text(mine)} of {count_text(theirs)} parameters",
+            f"{short_count(mine)} of {short_count(theirs)} parameters",
         )
     ]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from kdcore.text import percent
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -34,8 +36,3 @@ def _environment() -> Environment:
     environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
     environment.filters["percent"] = percent
     return environment
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A percentage, or a dash where nothing was measured."""
-    return "\N{EN DASH}" if value is None else f"{value:.{digits}f} %".replace("-", "\N{MINUS SIGN}")

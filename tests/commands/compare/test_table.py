@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kdcore.commands.compare.table import duration, for_terminal, to_csv, to_latex, to_markdown
+from kdcore.commands.compare.table import for_terminal, to_csv, to_latex, to_markdown
 
 SCORES = {"vanilla": [50.0, 52.0, 54.0], "kd_t=2": [53.0, 56.0, 59.0], "dkd": [49.0, 50.0, 51.5]}
 
@@ -85,11 +85,10 @@ def test_without_labels_the_agreement_is_the_score(make_result):
     assert row.startswith("| **kd** | **70.50 ± 0.71** | n/a | 1,234 |")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(None, "n/a"), (0.4, "0:00"), (59.6, "1:00"), (3599, "59:59"), (3661, "1:01:01")]
-)
-def test_durations(seconds: float | None, text: str):
-    assert duration(seconds) == text
+def test_a_method_without_a_time(make_result):
+    result = make_result({"kd": [70.0]})
+    rows = tuple(replace(row, wall_seconds=None) for row in result.methods)
+    assert " n/a | 1/1 |" in to_markdown(replace(result, methods=rows))
 
 
 def test_a_narrow_terminal_has_the_columns_that_matter(make_result):

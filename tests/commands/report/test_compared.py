@@ -22,7 +22,7 @@ def test_several_runs_on_one_page(make_run, tmp_path: Path):
     page = Page(made.path.read_text("utf-8"))
     assert "Highest top-1 of the student: 75.00 %, dkd-run." in page.text
     # gap closed: (65 - 60) / (90 - 60); ECE from the run's own report
-    assert "kd-run kd resnet10t 78 K 65.00 % 66.00 % 90.00 % 16.7 % 75.0 % 4.25 % 12" in page.text
+    assert "kd-run kd resnet10t 78 k 65.00 % 66.00 % 90.00 % 16.7 % 75.0 % 4.25 % 12" in page.text
     assert page.text.index("dkd-run dkd") < page.text.index("kd-run kd ") < page.text.index("alone vanilla")
     assert page.links == ["kd-run/report.html"]
     assert "distiller.temperature – 4" not in page.text  # noqa: RUF001

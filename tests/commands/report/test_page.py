@@ -59,7 +59,7 @@ def test_the_result_at_a_glance(make_run, make_opened):
     assert "Teacher, top-1 90.0 %" in page.text
     # no run of the same student alone: (70 - 10) / (90 - 10)
     assert "Skill kept 75.0 % of the teacher's lead over guessing (10.0 %)" in page.text
-    assert "Smaller 272.9 × 78 K of 21.3 M parameters" in page.text  # noqa: RUF001
+    assert "Smaller 272.9 × 78 k of 21.3 M parameters" in page.text  # noqa: RUF001
     assert "trained by teacher.json" in page.text
     assert "alpha 1" in page.text
 

@@ -145,7 +145,7 @@ def adapters(found: Iterable[Provided[AdapterEntry]]) -> str:
 
 def datasets(found: Iterable[Provided[DatasetEntry]]) -> str:
     """All registered datasets, and the other names that a spec can give."""
-    from kdcore.data.timm_names import KINDS as PREFIXES
+    from kdcore.spec.timm_datasets import KINDS as PREFIXES
 
     rows = [
         [f"`{item.entry.name}`", _literal(item.entry.num_classes), item.plugin.name, item.entry.summary]

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from kdcore.data.folder import open_folder
 from kdcore.data.registered import WrappedSource
 from kdcore.data.tar import open_tar
-from kdcore.data.timm_names import kind_of
 from kdcore.data.timm_source import open_timm
 from kdcore.errors import KdError, Problem, UserError, listed
 from kdcore.plugins.importing import cause
+from kdcore.spec.datasets import ImageFiles, TimmDataset, resolve_dataset
 from kdcore.spec.resolve import arguments, resolve_options
 
 if TYPE_CHECKING:
     from kdcore.data.source import Source
-    from kdcore.plugins import Plugins
+    from kdcore.entries import DatasetEntry
+    from kdcore.plugins import Plugins, Provided
     from kdcore.spec.models import DataSpec
-
-_ARCHIVES: Final = (".tar", ".tgz", ".txz", ".tbz2", ".tbz", ".gz", ".xz", ".bz2", ".zst", ".zip")
 
 
 def open_split(data: DataSpec, split: str, *, plugins: Plugins, where: str) -> Source:
     """One split of the spec's dataset: registered, a folder or tar of images, or known to timm's factory.
 
-    `where` is the split's place in the spec, `data.train_split`; problems with the dataset are told at
-    `data.dataset` beside it.
+    `where` is the split's place in the spec, such as `data.train_split`; problems with the dataset are reported at
+    `data.dataset`.
 
     Raises:
         UserError: no such dataset or split, it cannot be opened, or K is not what `data.num_classes` says.
@@ -68,26 +67,24 @@ def check_same_classes(train: Source, evaluation: Source, *, where: str) -> None
 
 
 def _open(data: DataSpec, split: str, plugins: Plugins, where: str, dataset_where: str) -> Source:
-    name = data.dataset
-    if name in {known for item in plugins.datasets() for known in (item.entry.name, item.qualified)}:
-        return _open_registered(data, split, plugins, where, dataset_where)
-    if kind_of(name) is not None:
+    found = resolve_dataset(data, Path.cwd(), plugins, dataset_where)
+    if isinstance(found, TimmDataset):
         return open_timm(data, split, where=where, dataset_where=dataset_where)
-    path = Path(name).expanduser()
-    if not path.exists() and not path.is_absolute() and data.root is not None:
-        path = Path(data.root).expanduser() / name
-    if path.is_dir():
-        return open_folder(path, split, where=where)
-    if path.is_file():
-        return open_tar(path, split, where=where, dataset_where=dataset_where)
-    if Path(name).is_absolute() or name.startswith((".", "~")) or name.lower().endswith(_ARCHIVES):
-        there = f" ({path.parent} has {_around(path)})" if path.parent.is_dir() else ""
-        raise UserError(Problem(dataset_where, f"there is no such folder or archive{there}", value=name))
-    return _open_registered(data, split, plugins, where, dataset_where)  # raises, with the nearest name
+    if isinstance(found, ImageFiles):
+        if found.is_folder:
+            return open_folder(found.path, split, where=where)
+        return open_tar(found.path, split, where=where, dataset_where=dataset_where)
+    return _open_registered(found, data, split, plugins, where, dataset_where)
 
 
-def _open_registered(data: DataSpec, split: str, plugins: Plugins, where: str, dataset_where: str) -> Source:
-    provided = plugins.dataset(data.dataset, dataset_where)
+def _open_registered(
+    provided: Provided[DatasetEntry],
+    data: DataSpec,
+    split: str,
+    plugins: Plugins,
+    where: str,
+    dataset_where: str,
+) -> Source:
     target = plugins.load(provided, dataset_where)
     section = dataset_where.rpartition(".")[0]
     options = resolve_options(provided, data.options, plugins, f"{section}.options")
@@ -107,7 +104,3 @@ def _open_registered(data: DataSpec, split: str, plugins: Plugins, where: str, d
         detail = str(error) if isinstance(error, ValueError | OSError) and str(error) else cause(error)
         problem = Problem(where, f"dataset {by} cannot be opened: {detail}", value=split)
         raise UserError(problem) from error
-
-
-def _around(path: Path) -> str:
-    return listed(entry.name for entry in path.parent.iterdir() if not entry.name.startswith("."))

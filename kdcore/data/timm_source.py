@@ -14,8 +14,8 @@ from kdcore.data.cache import cache_dir
 from kdcore.data.folder import open_folder
 from kdcore.data.registered import WrappedSource
 from kdcore.data.source import Source, checked_index, decode, unreadable
-from kdcore.data.timm_names import KINDS, TORCH_FOLDERS, check_name
 from kdcore.errors import KdError, Problem, UserError
+from kdcore.spec.timm_datasets import KINDS, TORCH_FOLDERS, check_access
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -107,7 +107,7 @@ def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str) -> 
         UserError: the name or split is unknown, a library is missing, or the dataset cannot be opened.
     """
     name = data.dataset
-    check_name(name, split, data.root, where=where, dataset_where=dataset_where)
+    check_access(name, split, data.root, where=where, dataset_where=dataset_where)
     prefix, _, rest = name.partition("/")
     prefix, rest = prefix.lower(), rest.lower().rpartition("/")[2]
     if prefix == "torch" and rest in TORCH_FOLDERS:

@@ -13,7 +13,7 @@ from kdcore.distill.seeds import derive
 from kdcore.errors import KdError, Problem, UserError
 from kdcore.protocols import Distiller, Requires, Setup
 from kdcore.spec.load import ResolvedDistiller
-from kdcore.spec.resolve import resolve_distiller
+from kdcore.spec.resolve import resolve_distiller, resolve_task_weight
 
 if TYPE_CHECKING:
     from kdcore.plugins import Plugins
@@ -60,17 +60,8 @@ def build_distillers(
         _check(module, name, setup, where)
         built[_unique(name, built)] = module
         weights.append(weight)
-    if task_weight is None:
-        if len(items) > 1 and not all(isinstance(item, nn.Module) for item in items):
-            raise UserError(
-                Problem(
-                    "task.weight",
-                    "with several distillers the weight of the task loss has to be said",
-                    hint="1.0 is usual",
-                )
-            )
-        task_weight = weights[0]
-    return built, task_weight
+    instances = all(isinstance(item, nn.Module) for item in items)  # all of them have the same weight
+    return built, resolve_task_weight(task_weight, weights[:1] if instances else weights)
 
 
 def _resolve(

@@ -10,10 +10,11 @@ import timm
 import torch
 from torch import nn
 
-from kdcore.errors import Problem, RunFailed, UserError, listed, nearest
+from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.models.explain import explained, parameters_of
 from kdcore.models.small_input import SIZE, Family, require_family
 from kdcore.spec.model_options import RESERVED_OPTIONS
+from kdcore.spec.names import TimmName, resolve_model
 from kdcore.spec.resolve import arguments, resolve_options
 
 if TYPE_CHECKING:
@@ -148,70 +149,17 @@ class PluginArchitecture:
 
 
 def find_architecture(name: str, plugins: Plugins, where: str) -> TimmArchitecture | PluginArchitecture:
-    """The timm model 'name', 'name.tag' or 'timm/name', or the plugin's model 'name' or 'plugin/name'.
+    """The architecture that a spec names: timm's 'name', 'name.tag' or 'timm/name', or a plugin's '[plugin/]name'.
 
     Raises:
-        UserError: there is no such model or tag, or both timm and a plugin have one of this name.
+        UserError: there is no such model or tag, or both timm and a plugin have a model of this name.
     """
     where = f"{where}.model"
-    plain = name.removeprefix("timm/")
-    if ":" in name:
-        raise UserError(
-            Problem(
-                where,
-                "a model is named by timm's or a plugin's name, not by a place",
-                value=name,
-                hint="weights from a file or folder go to 'checkpoint'",
-            )
-        )
-    if "/" in plain:
-        return _plugin_architecture(name, plugins, where)
-    provided = {item.entry.name for item in plugins.models()} if plain == name else set()
-    known = timm.is_model(plain)
-    if plain in provided and known:
-        raise UserError(
-            Problem(
-                where,
-                "both timm and a plugin have a model of this name",
-                value=name,
-                allowed=f"timm/{plain}, "
-                + ", ".join(item.qualified for item in plugins.models() if item.entry.name == plain),
-            )
-        )
-    if plain in provided:
-        return _plugin_architecture(name, plugins, where)
-    if not known:
-        names = timm.list_models() + sorted(provided)
-        raise UserError(
-            Problem(
-                where,
-                "there is no model of this name in timm or in a plugin",
-                value=name,
-                nearest=nearest(plain.partition(".")[0], names),
-                hint="timm.list_models() lists timm's",
-            )
-        )
-    base, _, tag = plain.partition(".")
-    try:
-        config = timm.models.get_pretrained_cfg(plain)
-    except RuntimeError as error:
-        tags = [model.partition(".")[2] for model in timm.list_pretrained(f"{base}.*")]
-        raise UserError(
-            Problem(
-                where,
-                f"{base} has no weights called '{tag}'",
-                value=name,
-                nearest=nearest(tag, tags),
-                allowed=listed(tags),
-            )
-        ) from error
-    entry = timm.models.model_entrypoint(base)
-    return TimmArchitecture(base, plain, config, entry.__module__)
-
-
-def _plugin_architecture(name: str, plugins: Plugins, where: str) -> PluginArchitecture:
-    provided = plugins.model(name, where)
-    return PluginArchitecture(provided, plugins.load(provided, where), plugins)
+    found = resolve_model(name, where, plugins)
+    if not isinstance(found, TimmName):
+        return PluginArchitecture(found, plugins.load(found, where), plugins)
+    config = timm.models.get_pretrained_cfg(found.tagged)
+    return TimmArchitecture(found.model.name, found.tagged, config, f"timm.models.{found.model.file}")
 
 
 def check_options(options: Mapping[str, Any], where: str) -> None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from timm.optim import create_optimizer_v2
-from timm.optim._param_groups import param_groups_layer_decay, param_groups_weight_decay
+from timm.optim import create_optimizer_v2, param_groups_layer_decay, param_groups_weight_decay
 from timm.scheduler import create_scheduler_v2
 
 from kdcore.errors import Problem, UserError
 from kdcore.run.optimizer_options import option_problems, option_values
 from kdcore.spec.names import plain_optimizer
+from kdcore.spec.schedule import schedule_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import torch
     from timm.scheduler.scheduler import Scheduler
     from torch import nn
@@ -32,7 +30,7 @@ def build_optimizer(spec: OptimizerSpec, distillation: Distillation) -> torch.op
     """
     groups = _student_groups(spec, distillation.student) + _head_groups(spec, distillation.distillers)
     with warnings.catch_warnings():
-        # the check before the run has told it
+        # the check before the run has already reported it
         warnings.filterwarnings("ignore", ".*opt_einsum", UserWarning)
         return create_optimizer(spec, groups)
 
@@ -81,7 +79,7 @@ def _student_groups(spec: OptimizerSpec, student: nn.Module) -> list[dict[str, A
             raise UserError(
                 Problem(
                     "optimizer.layer_decay",
-                    f"{type(student).__name__} does not tell its layers (no group_matcher)",
+                    f"{type(student).__name__} does not say which layers it has (it lacks group_matcher)",
                 )
             )
         groups: list[dict[str, Any]] = param_groups_layer_decay(
@@ -117,8 +115,7 @@ def build_scheduler(
     Raises:
         UserError: its settings contradict each other.
     """
-    decaying = epochs - spec.cooldown_epochs
-    if problems := list(_contradictions(spec, epochs, decaying)):
+    if problems := list(schedule_problems(spec, epochs)):
         raise UserError(problems)
     # timm decays when the count of epochs *begun* reaches a milestone; the papers, when that of epochs done does
     late = 1 / steps_per_epoch if spec.per_step else 1
@@ -130,7 +127,7 @@ def build_scheduler(
             made: tuple[Scheduler | None, int] = create_scheduler_v2(
                 optimizer,
                 sched=spec.name,
-                num_epochs=decaying,
+                num_epochs=epochs - spec.cooldown_epochs,
                 decay_epochs=spec.decay_epochs,
                 decay_milestones=milestones,
                 cooldown_epochs=spec.cooldown_epochs,
@@ -146,26 +143,3 @@ def build_scheduler(
         where = "scheduler.decay_epochs" if "decay" in str(error) else "scheduler"
         raise UserError(Problem(where, f"'{spec.name}' refused its settings: {error}")) from error
     return made[0]
-
-
-def _contradictions(spec: SchedulerSpec, epochs: int, decaying: int) -> Iterator[Problem]:
-    if spec.name != "none" and decaying <= spec.warmup_epochs:
-        yield Problem(
-            "scheduler.warmup_epochs",
-            f"{spec.warmup_epochs} epochs of warm-up and {spec.cooldown_epochs} of cool-down leave none of "
-            f"train.epochs = {epochs} between them",
-        )
-    if spec.name == "rsqrt" and spec.warmup_epochs == 0:
-        message = "'rsqrt' decays relative to the length of the warm-up, and there is none"
-        yield Problem("scheduler.warmup_epochs", message, 0, "1 or more")
-    if spec.name == "plateau" and spec.per_step:
-        message = "'plateau' looks at the accuracy after each epoch and cannot change the learning rate in each step"
-        yield Problem("scheduler.per_step", message, True, "false")
-    if spec.name == "step" and spec.decay_epochs is not None and spec.decay_epochs < 1:
-        message = "'step' decays once an epoch at most"
-        yield Problem("scheduler.decay_epochs", message, spec.decay_epochs, "1 or more")
-    if spec.name == "multistep" and not spec.decay_milestones:
-        message = "'multistep' needs the epochs after which the learning rate decays"
-        yield Problem(
-            "scheduler.decay_milestones", message, [], "a list of rising epochs, such as [150, 180, 210]"
-        )

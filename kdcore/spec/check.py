@@ -13,7 +13,8 @@ from kdcore.spec.model_options import RESERVED_OPTIONS
 from kdcore.spec.models import DistillerSpec, ModelSpec, RunSpec, TeacherCacheSpec, TeacherSpec
 from kdcore.spec.names import check_model, check_optimizer, check_scheduler
 from kdcore.spec.paths import absolute, file_in_the_way, kind_of, missing
-from kdcore.spec.resolve import resolve_distiller, resolve_options
+from kdcore.spec.resolve import resolve_distiller, resolve_options, resolve_task_weight
+from kdcore.spec.schedule import schedule_problems
 from kdcore.spec.trackers import check_trackers
 
 if TYPE_CHECKING:
@@ -164,9 +165,6 @@ class Checker:
         if spec.train.fsdp == "student+teacher" and spec.teacher is None:
             message = "there is no teacher to spread over the processes"
             yield Problem("train.fsdp", message, spec.train.fsdp, "student, null")
-        if len(spec.distiller) > 1 and spec.task.weight is None and not self.wrong("distiller"):
-            message = "with several distillers the weight of the task loss has to be said"
-            yield Problem("task.weight", message, allowed="a number, 0 or more", hint="1.0 is usual")
         for name in ("mixup", "cutmix"):
             if getattr(spec.data, name) > 0 and spec.train.batch_size % 2:
                 message = f"data.{name} pairs the images of a batch, which needs an even number of them"
@@ -176,13 +174,8 @@ class Checker:
         if lowest > rate and spec.scheduler.name != "none" and not self.wrong("optimizer.lr"):
             message = f"the lowest learning rate is above optimizer.lr = {rate:g}"
             yield Problem("scheduler.min_lr", message, lowest, f"a number from 0 to {rate:g}")
-        shared = spec.scheduler.warmup_epochs + spec.scheduler.cooldown_epochs
-        if spec.scheduler.name != "none" and shared >= spec.train.epochs and not self.wrong("train.epochs"):
-            left = f"which leaves none of train.epochs = {spec.train.epochs}"
-            message = f"warm-up and cool-down take {shared} epochs, {left}"
-            where = "warmup" if spec.scheduler.warmup_epochs else "cooldown"
-            value = getattr(spec.scheduler, f"{where}_epochs")
-            yield Problem(f"scheduler.{where}_epochs", message, value)
+        if not self.wrong("train.epochs"):
+            yield from schedule_problems(spec.scheduler, spec.train.epochs)
 
     def _directory(self) -> Iterator[Problem]:
         output, given = self.spec.output, self.given.output
@@ -197,13 +190,20 @@ class Checker:
 
     def _weigh_task(self) -> None:
         """Fill in the weight of the task loss, and check that something is left to learn from."""
-        if len(self.distillers) < len(self.spec.distiller) or self.wrong("task.weight"):
+        count = len(self.spec.distiller)
+        complete = len(self.distillers) == count
+        if self.wrong("task.weight") or (count == 1 and not complete):
             return
-        weight = self.spec.task.weight
-        if weight is None and len(self.distillers) == 1:
-            weight = self.distillers[0].provided.entry.task_weight
-            task = self.spec.task.model_copy(update={"weight": float(weight)})
-            self.spec = self.spec.model_copy(update={"task": task})
+        own = [item.provided.entry.task_weight for item in self.distillers]
+        try:
+            weight = resolve_task_weight(self.spec.task.weight, own if complete else [1.0] * count)
+        except UserError as error:
+            self._add([] if self.wrong("distiller") else error.problems)
+            return
+        if not complete:
+            return
+        task = self.spec.task.model_copy(update={"weight": weight})
+        self.spec = self.spec.model_copy(update={"task": task})
         silent = [
             item.provided.entry.kind == "baseline" or item.options.weight == 0 for item in self.distillers
         ]

@@ -1,18 +1,24 @@
-"""`data.dataset`: which of the three kinds of name it is, and whether there is such a thing."""
+"""From the name of a dataset to what it means: a plugin's dataset, one of timm's factory, or images in a folder or tar.
+
+Checking a spec and opening its data both ask here, so that they agree.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import Problem, UserError, nearest
-from kdcore.spec import installed
+from kdcore.plugins import Provided
 from kdcore.spec.paths import absolute, kind_of, missing
 from kdcore.spec.resolve import resolve_options
+from kdcore.spec.timm_datasets import KINDS, check_name
 
 if TYPE_CHECKING:
+    from kdcore.entries import DatasetEntry
     from kdcore.plugins import Plugins
     from kdcore.spec.models import DataSpec
 
@@ -21,17 +27,36 @@ TARS: Final = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2"
 _OTHER_ARCHIVES: Final = (".zip", ".gz", ".xz", ".bz2", ".zst", ".7z", ".rar")
 
 
-def check_dataset(data: DataSpec, base: Path, plugins: Plugins) -> tuple[str, list[Problem]]:
-    """The dataset's name, absolute if it is a path, and what is wrong with it.
+@dataclass(frozen=True)
+class TimmDataset:
+    """A dataset of timm's factory, by its whole name."""
 
-    A relative path is looked for in `base`, then in `data.root`.
+    name: str
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """A folder or a tar of images."""
+
+    path: Path
+    is_folder: bool
+
+
+def resolve_dataset(
+    data: DataSpec, base: Path, plugins: Plugins, where: str = WHERE
+) -> Provided[DatasetEntry] | TimmDataset | ImageFiles:
+    """What `data.dataset` means; a relative path is looked for in `base`, then in `data.root`.
+
+    Raises:
+        UserError: there is no such dataset, folder or tar.
     """
     name = data.dataset
     if name in {known for item in plugins.datasets() for known in (item.entry.name, item.qualified)}:
-        return name, _registered(data, plugins)
-    prefix, slash, rest = name.partition("/")
-    if slash and prefix.lower() in installed.dataset_prefixes():
-        return name, _of_timm(name, prefix.lower(), rest)
+        return plugins.dataset(name, where)
+    prefix, slash, _ = name.partition("/")
+    if slash and prefix.lower() in KINDS:
+        check_name(name, where)
+        return TimmDataset(name)
     paths = [absolute(name, base)]
     if data.root is not None:
         paths.append(absolute(name, Path(absolute(data.root, base))))
@@ -39,21 +64,36 @@ def check_dataset(data: DataSpec, base: Path, plugins: Plugins) -> tuple[str, li
     for path in paths:
         kind = kind_of(path)
         if kind == "folder" or (kind == "file" and path.lower().endswith(TARS)):
-            return path, []
+            return ImageFiles(Path(path), kind == "folder")
         if kind == "file":
-            message = f"{path} is a file, and no archive that is read"
-            return name, [
-                Problem(WHERE, message, name, f"a folder, or a file that ends in {', '.join(TARS)}")
-            ]
-    return name, [_unknown(name, paths, plugins)]
+            message = f"kd cannot read images from the file {path}"
+            allowed = f"a folder, or a file that ends in {', '.join(TARS)}"
+            raise UserError(Problem(where, message, name, allowed))
+    raise UserError(_unknown(name, paths, plugins, where))
+
+
+def check_dataset(data: DataSpec, base: Path, plugins: Plugins) -> tuple[str, list[Problem]]:
+    """The dataset's name, absolute if it is a path, and what is wrong with it."""
+    try:
+        found = resolve_dataset(data, base, plugins)
+    except UserError as error:
+        return data.dataset, list(error.problems)
+    if isinstance(found, ImageFiles):
+        return str(found.path), []
+    if isinstance(found, Provided):
+        known = found.entry.num_classes
+        if None not in (known, data.num_classes) and known != data.num_classes:
+            message = f"{data.dataset} has {known} classes"
+            return data.dataset, [Problem("data.num_classes", message, data.num_classes, hint="leave it out")]
+    return data.dataset, []
 
 
 def dataset_options(data: DataSpec, plugins: Plugins) -> tuple[dict[str, Any], list[Problem]]:
-    """The dataset's options with the defaults of those that are left out, and what is wrong with them."""
+    """The dataset's options with the defaults of the options that are left out, and what is wrong with them."""
     try:
         provided = plugins.dataset(data.dataset, WHERE)
-    except UserError:  # no registered one, or one that is told of elsewhere
-        message = "only datasets of plugins have options, and this is none"
+    except UserError:  # it is not a plugin's, or another check reports it
+        message = "only datasets of plugins have options, and this is not one of them"
         return data.options, [Problem("data.options", message, data.options)] if data.options else []
     try:
         options = resolve_options(provided, data.options, plugins, "data.options")
@@ -65,30 +105,7 @@ def dataset_options(data: DataSpec, plugins: Plugins) -> tuple[dict[str, Any], l
     return data.options, [Problem(f"data.options.{key}", message, data.options[key]) for key in data.options]
 
 
-def _registered(data: DataSpec, plugins: Plugins) -> list[Problem]:
-    try:
-        entry = plugins.dataset(data.dataset, WHERE).entry
-    except UserError as error:
-        return list(error.problems)
-    if None not in (entry.num_classes, data.num_classes) and entry.num_classes != data.num_classes:
-        message = f"{data.dataset} has {entry.num_classes} classes"
-        return [Problem("data.num_classes", message, data.num_classes, hint="leave it out")]
-    return []
-
-
-def _of_timm(name: str, prefix: str, rest: str) -> list[Problem]:
-    if prefix == "torch":
-        known = installed.torch_datasets()
-        if known is not None and rest.rpartition("/")[2].lower() not in known:
-            names = sorted(f"torch/{item}" for item in known)
-            message = "timm's factory has no such dataset of torchvision"
-            return [Problem(WHERE, message, name, ", ".join(names), nearest(name, names))]
-    elif not rest and prefix != "wds":
-        return [Problem(WHERE, f"a dataset's name is missing behind '{prefix}/'", name)]
-    return []
-
-
-def _unknown(name: str, paths: list[str], plugins: Plugins) -> Problem:
+def _unknown(name: str, paths: list[str], plugins: Plugins, where: str) -> Problem:
     looks_like_path = (
         name.startswith((".", "~"))
         or os.path.isabs(name)  # noqa: PTH117  # pathlib and the rest of this package read it alike
@@ -101,17 +118,17 @@ def _unknown(name: str, paths: list[str], plugins: Plugins) -> Problem:
     looked = " or ".join(paths)
     if not looks_like_path:
         try:
-            plugins.dataset(name, WHERE)
+            plugins.dataset(name, where)
         except UserError as error:
-            told = error.problems[0]
-            near = told.nearest or missing(WHERE, name, paths[0], "").nearest
-            allowed = told.allowed
+            problem = error.problems[0]
+            near = problem.nearest or missing(where, name, paths[0], "").nearest
+            allowed = problem.allowed
             if allowed is not None:
                 allowed = f"{allowed}; a folder or tar of images; {_prefixes()}"
-            hints = [hint for hint in (told.hint, f"there is no folder or tar {looked} either") if hint]
-            return dataclasses.replace(told, nearest=near, allowed=allowed, hint="\n    ".join(hints))
-    problem = missing(WHERE, name, paths[0], "folder or tar")
-    near_prefix = nearest(prefix, installed.dataset_prefixes()) if "/" in name else None
+            hints = [hint for hint in (problem.hint, f"there is no folder or tar {looked} either") if hint]
+            return dataclasses.replace(problem, nearest=near, allowed=allowed, hint="\n    ".join(hints))
+    problem = missing(where, name, paths[0], "folder or tar")
+    near_prefix = nearest(prefix, KINDS) if "/" in name else None
     near = problem.nearest or (f"{near_prefix}/{name.partition('/')[2]}" if near_prefix else None)
     message = f"there is no folder or tar {looked}"
     return dataclasses.replace(
@@ -123,6 +140,6 @@ def _unknown(name: str, paths: list[str], plugins: Plugins) -> Problem:
 
 
 def _prefixes() -> str:
-    return "a name of timm's behind " + ", ".join(
-        f"{prefix}/" for prefix in sorted(installed.dataset_prefixes())
+    return "a dataset of timm's factory, whose name starts with " + " or ".join(
+        f"{prefix}/" for prefix in sorted(KINDS)
     )

@@ -14,7 +14,7 @@ from kdcore.spec.loaded import ResolvedDistiller
 from kdcore.spec.problems import faults
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from kdcore.entries import DatasetEntry, ModelEntry
     from kdcore.plugins import Plugins, Provided
@@ -53,6 +53,22 @@ def resolve_options(
     """
     model = plugins.load_arguments(provided, where)
     return None if model is None else _validated(model, options, provided, where)
+
+
+def resolve_task_weight(weight: float | None, own: Sequence[float]) -> float:
+    """The factor of the task loss; if none is given, that of the only distiller.
+
+    Args:
+        weight: `task.weight` of the spec.
+        own: the task weight of each distiller.
+
+    Raises:
+        UserError: none is given, and there are several distillers.
+    """
+    if weight is None and len(own) > 1:
+        message = "with several distillers the spec has to give the weight of the task loss"
+        raise UserError(Problem("task.weight", message, allowed="a number, 0 or more", hint="1.0 is usual"))
+    return float(own[0] if weight is None else weight)
 
 
 def arguments(options: BaseModel) -> dict[str, Any]:

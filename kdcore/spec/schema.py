@@ -91,14 +91,11 @@ def _distiller(item: Provided[DistillerEntry], defs: Schema, ambiguous: bool, pl
 
 def _name_known(defs: Schema, plugins: Plugins) -> None:
     """Tell the names that an editor can complete; those that more may be added to are not closed."""
-    optimizers, schedulers = installed.optimizers(), installed.schedulers()
-    if optimizers is not None:
-        names = sorted(optimizers)
-        # names in capitals and those behind 'lookahead_' are taken too
-        form = f"^([Ll][Oo][Oo][Kk][Aa][Hh][Ee][Aa][Dd]_)?({'|'.join(_any_case(name) for name in names)})$"
-        _replace(defs, "OptimizerSpec", "name", [{"enum": names}, {"type": "string", "pattern": form}])
-    if schedulers is not None:
-        _replace(defs, "SchedulerSpec", "name", [{"enum": sorted(schedulers)}])
+    optimizers = sorted(installed.optimizers())
+    # names in capitals and those behind 'lookahead_' are taken too
+    form = f"^([Ll][Oo][Oo][Kk][Aa][Hh][Ee][Aa][Dd]_)?({'|'.join(_any_case(name) for name in optimizers)})$"
+    _replace(defs, "OptimizerSpec", "name", [{"enum": optimizers}, {"type": "string", "pattern": form}])
+    _replace(defs, "SchedulerSpec", "name", [{"enum": sorted(installed.SCHEDULERS)}])
     datasets = [item.entry.name for item in plugins.datasets()]
     _replace(
         defs, "DataSpec", "dataset", [{"enum": sorted(set(datasets))}, {"type": "string", "minLength": 1}]

@@ -21,10 +21,10 @@ _PACKAGES: Final = {"comet_ml": "comet-ml"}  # as pip calls it
 
 def check_trackers(trackers: Sequence[TrackerSpec]) -> Iterator[Problem]:
     """What is wrong with the names of trackers."""
-    known = installed.trackers()
+    known = installed.TRACKERS
     for number, tracker in enumerate(trackers):
         where = f"trackers[{number}]"
-        if known is not None and tracker.name not in known:
+        if tracker.name not in known:
             message = "accelerate has no tracker of this name"
             yield Problem(where, message, tracker.name, listed(known, 20), nearest(tracker.name, known))
         elif tracker.name in [other.name for other in trackers[:number]]:

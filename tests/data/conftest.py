@@ -49,6 +49,7 @@ class FakePlugins:
     targets: dict[str, Any] = field(default_factory=dict)
     num_classes: int | None = None
     options: Any = None
+    infos: tuple[Any, ...] = ()
 
     def load_arguments(self, provided: Any, where: str) -> Any:
         return self.options

@@ -36,7 +36,7 @@ def test_unknown_name(plugins):
 
 
 def test_unknown_tag(no_plugins):
-    with pytest.raises(UserError, match="resnet18 has no weights called 'a1_in2k'") as caught:
+    with pytest.raises(UserError, match="resnet18 has no weights with the tag 'a1_in2k'") as caught:
         find_architecture("resnet18.a1_in2k", no_plugins, "student")
     assert problem(caught).nearest == "a1_in1k"
     assert "tv_in1k" in problem(caught).allowed
@@ -44,7 +44,7 @@ def test_unknown_tag(no_plugins):
 
 @pytest.mark.parametrize("name", ["hf-hub:timm/resnet18.a1_in1k", "local-dir:/tmp/model"])
 def test_places_are_no_names(no_plugins, name):
-    with pytest.raises(UserError, match="not by a place"):
+    with pytest.raises(UserError, match="this is a location"):
         find_architecture(name, no_plugins, "student")
 
 

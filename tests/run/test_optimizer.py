@@ -19,7 +19,7 @@ NAMES = [
     name
     for name in list_optimizers()
     # a few small weights do not need opt_einsum
-    if installed.optimizers()[name] in (None, "opt_einsum") and name not in installed.second_order()
+    if (found := installed.optimizers()[name]).package in (None, "opt_einsum") and not found.second_order
 ]
 SHAPES = [torch.empty(shape, device="meta") for shape in [(), (4,), (3, 2), (2, 3, 3, 3)]]
 
@@ -245,7 +245,7 @@ def rates(optimizer, scheduler, epochs):
 
 
 @pytest.mark.parametrize("options", SCHEDULES)
-@pytest.mark.parametrize("name", sorted(installed.schedulers() - {"none"}))
+@pytest.mark.parametrize("name", sorted(installed.SCHEDULERS - {"none"}))
 def test_a_resumed_schedule_goes_on_as_the_one_that_was_not_stopped(tmp_path, name, options):
     if name == "plateau":
         options = {**options, "per_step": False}
@@ -292,7 +292,7 @@ def tried(name, **options):
 
 
 @pytest.mark.parametrize("options", SCHEDULES)
-@pytest.mark.parametrize("name", sorted(installed.schedulers() - {"none"}))
+@pytest.mark.parametrize("name", sorted(installed.SCHEDULERS - {"none"}))
 def test_the_trial_has_nothing_against_a_schedule(name, options):
     assert (
         tried(name, **{**options, "per_step": options.get("per_step", False) and name != "plateau"}) is None

@@ -59,7 +59,7 @@ def test_a_registered_name_is_not_a_folder(plugins, tmp_path):
         ("torhc/cifar10", "torch/cifar10", "there is no folder"),
         ("torch/cifar11", "torch/cifar10", "torch/cifar100"),
         ("kd-toys/picture", "pictures", "has no dataset"),
-        ("hfds/", None, "missing behind"),
+        ("hfds/", None, "missing after"),
         ("photos.zip", None, ".tar.gz"),
         ("~nobody-at-all/x", None, "there is no folder"),
     ],

@@ -1,95 +1,99 @@
-"""What is read from timm's sources against what timm says itself."""
+"""The names that kd knows without importing timm and accelerate, against what the libraries say."""
 
+import inspect
+import json
+import re
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 import timm
 import torch
-from timm.data import create_dataset
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 from timm.models import get_deprecated_models
 from timm.optim import get_optimizer_info, list_optimizers
-from timm.scheduler import create_scheduler_v2
+from timm.scheduler import create_scheduler_v2, scheduler_factory
 
-from kdcore.spec import installed
+from kdcore.spec import ask_timm, installed
+
+NEW_TIMM = "timm has changed: run `uv run python -m kdcore.spec.ask_timm`"
+
+
+@pytest.fixture
+def another_timm(monkeypatch):
+    """As if a version of timm were installed that the file does not know."""
+    installed._table.cache_clear()
+    monkeypatch.setattr(metadata, "version", lambda name: "99.0")
+    yield
+    installed._table.cache_clear()
+
+
+def test_the_file_is_what_timm_says():
+    table = json.loads(ask_timm.FILE.read_text(encoding="utf-8"))
+    assert table["timm"] == timm.__version__, NEW_TIMM
+    assert table == json.loads(ask_timm.as_text(ask_timm.ask())), NEW_TIMM
+
+
+def test_another_timm_is_asked(another_timm, monkeypatch):
+    monkeypatch.setattr(ask_timm, "ask", lambda: {"deprecated": {"old": "new"}})
+    assert installed.deprecated_models() == {"old": "new"}
 
 
 def test_models():
-    assert installed.models() == set(timm.list_models())
+    assert set(installed.models()) == set(timm.list_models())
+    weights = {
+        f"{model.name}.{tag}".strip(".") for model in installed.models().values() for tag in model.weights
+    }
+    assert weights == set(timm.list_pretrained())
+    assert installed.models()["resnet18"].file == "resnet"
 
 
 def test_deprecated_models():
-    assert installed.deprecated_models() == set(get_deprecated_models())
-    assert None not in get_deprecated_models().values(), (
-        "timm removed names: they are no valid names any more"
+    assert set(installed.deprecated_models()) == set(get_deprecated_models())
+    # some of timm's old names mean tags that timm has renamed since
+    assert {new.partition(".")[0] for new in installed.deprecated_models().values()} <= set(
+        installed.models()
     )
 
 
 def test_optimizers():
     assert set(installed.optimizers()) == set(list_optimizers())
-    assert installed.optimizers()["fusedsgd"] == "apex"
-    assert installed.optimizers()["bnblion"] == "bitsandbytes"
-    assert installed.optimizers()["adamw"] is None
+    assert installed.optimizers()["fusedsgd"].package == "apex"
+    assert installed.optimizers()["bnblion"].package == "bitsandbytes"
+    assert installed.optimizers()["adamw"].package is None
     infos = {name: get_optimizer_info(name) for name in list_optimizers()}
-    assert {name for name, package in installed.optimizers().items() if package == "opt_einsum"} == {
+    assert {name for name, found in installed.optimizers().items() if found.package == "opt_einsum"} == {
         name for name, info in infos.items() if getattr(info.opt_class, "__name__", "") == "Kron"
     }
-    assert installed.second_order() == {name for name, info in infos.items() if info.second_order} != set()
+    second_order = {name for name, found in installed.optimizers().items() if found.second_order}
+    assert second_order == {name for name, info in infos.items() if info.second_order} != set()
 
 
 @pytest.mark.filterwarnings("ignore:PlateauLRScheduler is deprecated:FutureWarning")
-def test_schedulers():
+@pytest.mark.parametrize("name", sorted(installed.SCHEDULERS))
+def test_schedulers_are_known_to_timm(name):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    for name in installed.schedulers():
-        create_scheduler_v2(optimizer, sched=name, num_epochs=30, decay_epochs=3, warmup_epochs=2)
-    assert {
-        "cosine",
-        "step",
-        "multistep",
-        "plateau",
-        "poly",
-        "tanh",
-        "none",
-        "wsd",
-        "rsqrt",
-    } <= installed.schedulers()
+    made, _ = create_scheduler_v2(optimizer, sched=name, num_epochs=30, decay_epochs=3, warmup_epochs=2)
+    assert (made is None) == (name == "none")
 
 
-def test_dataset_prefixes():
-    assert installed.dataset_prefixes() == {"torch", "hfds", "hfids", "tfds", "wds"}
-
-
-@pytest.mark.parametrize("name", sorted(installed.torch_datasets()))
-def test_torch_datasets_are_known_to_timm(name, tmp_path):
-    with pytest.raises(Exception) as caught:  # noqa: PT011  # nothing is there; which error differs
-        create_dataset(f"torch/{name}", root=str(tmp_path), split="train", download=False)
-    assert "Unknown torchvision dataset" not in str(caught.value)
-
-
-def test_unknown_torch_datasets_are_told_so_by_timm(tmp_path):
-    with pytest.raises(AssertionError, match="Unknown torchvision dataset"):
-        create_dataset("torch/nothing", root=str(tmp_path), split="train")
+def test_schedulers_are_all_that_timm_knows():
+    source = inspect.getsource(scheduler_factory)
+    compared = re.findall(r"\bsched (?:==|!=) '(\w+)'", source)
+    listed = [
+        name for names in re.findall(r"\bsched in \(([^)]*)\)", source) for name in re.findall(r"\w+", names)
+    ]
+    assert {*compared, *listed} == installed.SCHEDULERS
 
 
 def test_trackers_are_those_of_accelerate():
-    from accelerate.tracking import LOGGER_TYPE_TO_CLASS
-
-    assert installed.trackers() == frozenset(LOGGER_TYPE_TO_CLASS)
+    assert frozenset(LOGGER_TYPE_TO_CLASS) == installed.TRACKERS
 
 
 def test_nothing_is_imported():
     code = (
-        "import sys; from kdcore.spec import installed as i; i.models(); i.optimizers(); i.schedulers();"
-        "assert i.trackers(); assert not {'timm', 'torch', 'numpy', 'accelerate'} & set(sys.modules)"
+        "import sys; from kdcore.spec import installed as i; i.models(); i.optimizers(); i.deprecated_models();"
+        "assert not {'timm', 'torch', 'numpy', 'accelerate'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_without_timm_and_accelerate_nothing_is_said(monkeypatch, tmp_path):
-    answers = (installed.models, installed.optimizers, installed.schedulers, installed.torch_datasets)
-    for answer in (*answers, installed.trackers):
-        for found in (None, tmp_path):
-            monkeypatch.setattr(installed, "_folder", lambda package, found=found: found)
-            installed._models_files.cache_clear()
-            assert answer.__wrapped__() is None
-    installed._models_files.cache_clear()

@@ -1,7 +1,7 @@
 import pytest
 
-from kdcore.spec import installed
-from kdcore.spec.names import check_model, check_optimizer, check_scheduler
+from kdcore.plugins import Plugins
+from kdcore.spec.names import check_model, check_optimizer, check_scheduler, resolve_model
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ def test_known_models(plugins, name):
         ("kd-toys/toynett", "toynet", "has no model"),
         ("absent/net", None, "not installed"),
         ("weights/model.pth", None, "checkpoint"),
-        ("./model", None, "not by a path"),
-        ("https:x", None, "not by a place"),
+        ("./model", None, "this is a path"),
+        ("https:x", None, "this is a location"),
         ("local-dir:student", None, "checkpoint"),
     ],
 )
@@ -42,11 +42,27 @@ def test_an_ambiguous_model_names_both_spellings(plugins):
     assert problem.allowed == "timm/resnet18, kd-toys/resnet18"
 
 
-def test_where_timm_is_not_found_every_name_passes(plugins, monkeypatch):
-    for name in ("models", "optimizers", "schedulers"):
-        monkeypatch.setattr(installed, name, lambda: None)
-    assert check_model("anything", "x", plugins) == []
-    assert list(check_optimizer("anything", "x")) == list(check_scheduler("anything", "x")) == []
+@pytest.mark.parametrize(
+    ("name", "tagged"),
+    [
+        ("resnet18", "resnet18"),
+        ("timm/resnet18", "resnet18"),
+        ("resnet18.a1_in1k", "resnet18.a1_in1k"),
+        ("tv_resnet50", "resnet50.tv_in1k"),  # an old name, which timm still takes
+    ],
+)
+def test_models_of_timm_are_resolved(name, tagged):
+    assert (
+        resolve_model(name, "student.model", Plugins.discover([], disabled=(), strict=True)).tagged == tagged
+    )
+
+
+def test_an_unknown_tag(plugins):
+    (problem,) = check_model("resnet34.a1_in2k", "student.model", plugins)
+    assert problem.where == "student.model"
+    assert problem.message == "resnet34 has no weights with the tag 'a1_in2k'"
+    assert problem.nearest == "a1_in1k"
+    assert "tv_in1k" in problem.allowed
 
 
 @pytest.mark.parametrize("name", ["sgd", "AdamW", "lookahead_adam", "Lookahead_SGD", "nesterov"])

@@ -81,5 +81,6 @@ class Family:
 
 def family_of(model: str) -> Family:
     """The family of a model that a spec names."""
-    file = installed.model_files().get(model.removeprefix("timm/").partition(".")[0])
+    found = installed.models().get(model.removeprefix("timm/").partition(".")[0])
+    file = None if found is None else found.file
     return Family(file, file in _TOKENS, file in _MOBILE, file in SMALL_INPUT)

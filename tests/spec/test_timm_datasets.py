@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import inspect
+import re
 from importlib import metadata
 
 import pytest
+from timm.data import create_dataset, dataset_factory
 
-from kdcore.data.timm_names import check_name, kind_of
 from kdcore.errors import UserError
+from kdcore.spec.timm_datasets import _TORCH, KINDS, check_access, check_name
 
 
 @pytest.fixture
@@ -22,14 +25,39 @@ def installed(monkeypatch) -> dict[str, str]:
 
 
 def check(dataset, split="train", root=None):
-    check_name(dataset, split, root, where="data.train_split", dataset_where="data.dataset")
+    check_name(dataset, "data.dataset")
+    check_access(dataset, split, root, where="data.train_split", dataset_where="data.dataset")
 
 
-def test_kinds():
-    assert kind_of("torch/cifar10").stream is False
-    assert kind_of("WDS/x").stream is True
-    assert kind_of("torch") is None
-    assert kind_of("plugin/torch") is None
+@pytest.mark.parametrize("prefix", sorted(KINDS))
+def test_prefixes_are_known_to_timm(prefix, tmp_path):
+    """With a prefix that timm does not know, it looks for a folder."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011  # which error differs: a library or the data is missing
+        create_dataset(f"{prefix}/nothing", root=str(tmp_path), split="train")
+    assert not isinstance(caught.value, FileNotFoundError) or prefix == "wds"
+
+
+def test_prefixes_are_all_that_timm_knows():
+    source = inspect.getsource(dataset_factory)
+    assert set(re.findall(r"prefix == '(\w+)'", source)) == set(KINDS)
+
+
+@pytest.mark.parametrize("name", sorted(_TORCH))
+def test_torch_datasets_are_known_to_timm(name, tmp_path):
+    with pytest.raises(Exception) as caught:  # noqa: PT011  # nothing is there; which error differs
+        create_dataset(f"torch/{name}", root=str(tmp_path), split="train", download=False)
+    assert "Unknown torchvision dataset" not in str(caught.value)
+
+
+def test_torch_datasets_are_all_that_timm_knows(tmp_path):
+    source = inspect.getsource(dataset_factory)
+    named = {
+        *re.findall(r"\bname == '(\w+)'", source),
+        *re.findall(r"^    (\w+)=\w+,$", source, re.MULTILINE),
+    }
+    assert named == set(_TORCH)
+    with pytest.raises(AssertionError, match="Unknown torchvision dataset"):
+        create_dataset("torch/nothing", root=str(tmp_path), split="train")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +102,7 @@ def test_torch_errors():
 def test_tfds_fetches_no_code(installed, name):
     installed.update({"tensorflow": "2", "tensorflow-datasets": "4"})
     check("tfds/imagenet_v2/matched-frequency:1.0.0".replace(":", "/"))
-    with pytest.raises(UserError, match="no name of a TensorFlow dataset"):
+    with pytest.raises(UserError, match="is not a name of a TensorFlow dataset"):
         check(f"tfds/{name}")
 
 

@@ -45,41 +45,44 @@ def kind_of(dataset: str) -> Kind | None:
     return KINDS.get(prefix.lower()) if slash else None
 
 
-def check_name(dataset: str, split: str, root: str | None, *, where: str, dataset_where: str) -> None:
-    """Raises UserError where name, split, root or installed libraries do not allow to open the dataset."""
+def check_name(dataset: str, where: str) -> None:
+    """Raises UserError if timm's factory has no dataset of this name, or the name has an unsafe form."""
     prefix, _, name = dataset.partition("/")
     prefix = prefix.lower()
     if not name and prefix != "wds":
-        raise UserError(
-            Problem(dataset_where, f"a dataset's name is missing after '{prefix}/'", value=dataset)
-        )
+        raise UserError(Problem(where, f"a dataset's name is missing after '{prefix}/'", value=dataset))
+    if prefix == "torch" and _torch_name(dataset) not in _TORCH:
+        names = sorted(f"torch/{known}" for known in _TORCH)
+        message = "timm's factory has no dataset of torchvision with this name"
+        raise UserError(Problem(where, message, dataset, ", ".join(names), nearest(dataset.lower(), names)))
+    if prefix == "tfds" and not _TFDS_NAME.fullmatch(name):
+        allowed = "letters, digits and '_', then '/config' or '/version'"
+        raise UserError(Problem(where, "this is not a name of a TensorFlow dataset", dataset, allowed))
+
+
+def check_access(dataset: str, split: str, root: str | None, *, where: str, dataset_where: str) -> None:
+    """Raises UserError if split, root or installed libraries do not allow to open a dataset with a correct name."""
+    prefix = dataset.partition("/")[0].lower()
     _check_libraries(dataset, KINDS[prefix], dataset_where)
     if prefix == "torch":
-        _check_torch(name.lower(), split, where=where, dataset_where=dataset_where)
-    elif prefix == "tfds" and not _TFDS_NAME.fullmatch(name):
-        allowed = "letters, digits and '_', then '/config' or '/version'"
-        raise UserError(Problem(dataset_where, "no name of a TensorFlow dataset", dataset, allowed))
+        _check_torch_split(_torch_name(dataset), split, where)
     elif prefix == "wds" and (root is None or not Path(root).is_dir()):
         root_where = dataset_where.rpartition(".")[0] + ".root"
         raise UserError(
             Problem(
                 root_where,
-                "a webdataset is read from a local folder of shards, which this has to name",
+                "a webdataset is read from a local folder of shards; give that folder here",
                 value=root,
                 hint="Download remote shards first: webdataset would pass their URLs to a shell.",
             )
         )
 
 
-def _check_torch(name: str, split: str, *, where: str, dataset_where: str) -> None:
-    name = name.rpartition("/")[2]
-    if name not in _TORCH:
-        allowed = ", ".join(f"torch/{known}" for known in sorted(_TORCH))
-        near = nearest(name, _TORCH)
-        near = None if near is None else f"torch/{near}"
-        raise UserError(
-            Problem(dataset_where, "torchvision has no such dataset", f"torch/{name}", allowed, near)
-        )
+def _torch_name(dataset: str) -> str:
+    return dataset.lower().rpartition("/")[2]
+
+
+def _check_torch_split(name: str, split: str, where: str) -> None:
     if name in _TRAIN_OR_TEST and split not in _TRAIN + _TEST:
         # timm would take any other word for the test split
         allowed = "train, test"

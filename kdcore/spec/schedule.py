@@ -1,0 +1,38 @@
+"""What contradicts itself in a schedule of the learning rate; checking a spec and building the scheduler ask here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kdcore.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kdcore.spec.models import SchedulerSpec
+
+
+def schedule_problems(spec: SchedulerSpec, epochs: int) -> Iterator[Problem]:
+    """The contradictions within the section `scheduler`, and between it and the number of epochs."""
+    shared = spec.warmup_epochs + spec.cooldown_epochs
+    if spec.name != "none" and shared >= epochs:
+        where = "warmup_epochs" if spec.warmup_epochs else "cooldown_epochs"
+        message = (
+            f"{spec.warmup_epochs} epochs of warm-up and {spec.cooldown_epochs} of cool-down leave none of "
+            f"train.epochs = {epochs} between them"
+        )
+        yield Problem(f"scheduler.{where}", message, getattr(spec, where))
+    if spec.name == "rsqrt" and spec.warmup_epochs == 0:
+        message = "'rsqrt' decays relative to the length of the warm-up, and there is none"
+        yield Problem("scheduler.warmup_epochs", message, 0, "1 or more")
+    if spec.name == "plateau" and spec.per_step:
+        message = "'plateau' looks at the accuracy after each epoch and cannot change the learning rate in each step"
+        yield Problem("scheduler.per_step", message, True, "false")
+    if spec.name == "step" and spec.decay_epochs is not None and spec.decay_epochs < 1:
+        message = "'step' decays once an epoch at most"
+        yield Problem("scheduler.decay_epochs", message, spec.decay_epochs, "1 or more")
+    if spec.name == "multistep" and not spec.decay_milestones:
+        message = "'multistep' needs the epochs after which the learning rate decays"
+        yield Problem(
+            "scheduler.decay_milestones", message, [], "a list of rising epochs, such as [150, 180, 210]"
+        )

@@ -1,4 +1,4 @@
-"""Writes docs/reference, and parts of docs/conformance.md and docs/recipes.md, from the code.
+"""Writes docs/reference, docs/floors.svg, and parts of docs/conformance.md and docs/recipes.md, from the code.
 
     uv run python docs/generate.py [--check]
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
+from floors import picture
 
 from kdcore.cli.app import application
 from kdcore.cli.recipes import json_by_sections
@@ -57,7 +58,7 @@ def pages() -> dict[str, str]:
         "spec": spec(),
     }
     generated = {f"reference/{name}.md": f"{_NOTE}\n{text.strip()}\n" for name, text in texts.items()}
-    return generated | {"conformance.md": conformance(), "recipes.md": recipes()}
+    return generated | {"conformance.md": conformance(), "recipes.md": recipes(), "floors.svg": picture()}
 
 
 def stale() -> list[str]:

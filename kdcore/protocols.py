@@ -37,7 +37,7 @@ class Requires:
         views: augmented views of each sample that it sees.
         target: it reads the ground truth, so that unlabelled images will not do.
         teacher_logits: it reads the teacher's logits. Where no distiller of a run does, and none the embedding, the
-            teacher computes no further than the deepest stage that is read; its logits are then `[B, 0]`.
+            teacher computes no further than the deepest stage that is read; its logits are then None.
     """
 
     teacher: bool = True
@@ -188,13 +188,13 @@ class ModelOutput:
     """What one forward pass of a model gave.
 
     Attributes:
-        logits: `[B, K]`.
+        logits: `[B, K]`, or None if no distiller reads them.
         features: a feature map for each stage that was asked for.
         embedding: `[B, D]`, or None where it was not asked for.
         views: with `Requires.views` above 1, the output for each view, this one first; else empty.
     """
 
-    logits: Tensor
+    logits: Tensor | None
     features: dict[Stage, FeatureMap] = field(default_factory=dict)
     embedding: Tensor | None = None
     views: tuple[ModelOutput, ...] = ()

@@ -11,6 +11,7 @@ from kdcore.data.loader import make_loader, passed, worker_count
 from kdcore.data.memory import reached, remember
 from kdcore.data.normalise import Arrival
 from kdcore.data.samples import KeyedSamples
+from kdcore.data.special_targets import without_labels
 from kdcore.data.stream import StreamEvalData
 from kdcore.data.subset import choose_samples
 from kdcore.data.transforms import eval_transform
@@ -74,7 +75,7 @@ class WithoutLabels(EvalData):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for images, target in self._data:
-            yield images, target.clamp(max=-1)
+            yield images, without_labels(target)
             self.broken = self._data.broken
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from kdcore.data.keyed_randomness import MIX, keyed_numbers
+from kdcore.data.special_targets import has_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ class Mixer:
 
         Args:
             images: `[B, C, H, W]`, or `[B, V, C, H, W]` whose views are mixed alike.
-            target: class indices `[B]` (-1: none), or None.
+            target: class indices `[B]` (`UNLABELLED`: no class), or None.
             epoch: the epoch's number.
             batch: the batch's number in it.
 
@@ -86,7 +87,7 @@ class Mixer:
 
     def _one_hot(self, target: Tensor) -> Tensor:
         rows = torch.zeros(len(target), self._num_classes, device=target.device)
-        known = (target >= 0).unsqueeze(1)
+        known = has_label(target).unsqueeze(1)
         return rows.scatter_(1, target.clamp(min=0).unsqueeze(1), known.float())
 
 

@@ -16,6 +16,7 @@ from kdcore.data.keyed_randomness import ALL, AUGMENT, kept_generators, mix64, s
 from kdcore.data.modes import UnknownRange
 from kdcore.data.sending import ByValue
 from kdcore.data.source import Refused, Unreadable
+from kdcore.data.special_targets import BROKEN
 from kdcore.errors import KdError, RunFailed
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 Columns = list[Tensor]
 """Images, target, index; where broken images are skipped, the positions of those too. The images are as `Steps.vary`
 gives them: uint8 still to be normalised, or float32."""
-BROKEN = -2
-"""The target of an image that evaluation leaves out."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from kdcore.data.modes import UnknownRange
 from kdcore.data.sampler import whole_batches
 from kdcore.data.samples import Columns, Failure, unexpected, varied
 from kdcore.data.sending import ByValue
+from kdcore.data.special_targets import UNLABELLED
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class StreamBatches(ByValue, IterableDataset[Columns | Failure]):
             for number, (image, label) in enumerate(self._samples()):
                 seed_sample(*self._keys, number, 0)  # all generators: the reader may draw, too
                 images = varied(self._steps.fixed(image), self._steps, self._views, *self._keys, number)
-                target = -1 if label is None else int(label)
+                target = UNLABELLED if label is None else int(label)
                 if self._num_classes is not None and target >= self._num_classes:
                     message = f"has class {target}, and there are only {self._num_classes}"
                     yield Failure(f"sample {number} of {self._title} {message}")

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from kdcore.data.keyed_randomness import SUBSET, keyed_numbers
+from kdcore.data.special_targets import has_label
 from kdcore.errors import Problem, UserError, shown
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def known_labels(source: Source) -> torch.Tensor:
 
 def check_labels(labels: torch.Tensor, num_classes: int) -> None:
     """Raises UserError where a class index is K or more, or some samples have a class and some have none."""
-    unlabelled = int((labels < 0).sum())
+    unlabelled = int((~has_label(labels)).sum())
     if 0 < unlabelled < len(labels):
         hint = "Give all of them a class, or none."
         message = f"{unlabelled} of {len(labels)} training images have no class"

@@ -14,6 +14,7 @@ from kdcore.data.cache import cache_dir
 from kdcore.data.folder import open_folder
 from kdcore.data.registered import WrappedSource
 from kdcore.data.source import Source, checked_index, decode, unreadable
+from kdcore.data.special_targets import UNLABELLED
 from kdcore.errors import KdError, Problem, UserError
 from kdcore.spec.timm_datasets import KINDS, TORCH_FOLDERS, check_access
 
@@ -38,7 +39,9 @@ class ReaderSource(Source):
         if classes:
             self.classes = tuple(sorted(classes, key=lambda name: classes[name]))
         column = self._reader.dataset[self._reader.label_key]
-        self.labels = torch.tensor([-1 if label is None else label for label in column], dtype=torch.int64)
+        self.labels = torch.tensor(
+            [UNLABELLED if label is None else label for label in column], dtype=torch.int64
+        )
         self.labelled = bool((self.labels >= 0).any())
         if self.classes is not None:
             self.num_classes = len(self.classes)

@@ -229,15 +229,14 @@ class Distillation(nn.Module):
             # before the student, whose activations are kept: what the teacher needs in passing is free again by then
             teacher = self.forward_teacher(images)
         student = self._forward_views(self._extract_student, images)
-        self._check_outputs(student, teacher, len(images))
+        logits = self._check_outputs(student, teacher, len(images))
         task_loss = self._task_loss(student, target)
         batch = Batch(images if images.dim() == 4 else images[:, 0], target, index)
         terms = self._terms(student, teacher, batch, progress)
         loss = task_loss
         for term in terms.values():
             loss = loss + term
-        teacher_logits = None if teacher is None or teacher.logits.shape[1] == 0 else teacher.logits
-        return DistillationOutput(loss, task_loss, terms, student.logits, teacher_logits)
+        return DistillationOutput(loss, task_loss, terms, logits, None if teacher is None else teacher.logits)
 
     def _check(self, images: Tensor, target: Tensor | None, index: Tensor | None) -> Tensor | None:
         """The target, as it is read."""
@@ -274,16 +273,20 @@ class Distillation(nn.Module):
         one = len(found) == 1
         return f"distiller{'' if one else 's'} {' and '.join(found)} need{'s' if one else ''}"
 
-    def _check_outputs(self, student: ModelOutput, teacher: ModelOutput | None, batch: int) -> None:
-        if student.logits.dim() != 2 or student.logits.shape[1] != self.num_classes:
+    def _check_outputs(self, student: ModelOutput, teacher: ModelOutput | None, batch: int) -> Tensor:
+        """The student's logits, after a look at the shapes."""
+        logits = _logits(student)
+        if logits.dim() != 2 or logits.shape[1] != self.num_classes:
             raise ValueError(
-                f"the student gives logits of the shape {list(student.logits.shape)}, and num_classes is "
+                f"the student gives logits of the shape {list(logits.shape)}, and num_classes is "
                 f"{self.num_classes}: the shape has to be [{batch}, {self.num_classes}]"
             )
-        if teacher is not None and len(teacher.logits) != batch:
+        sizes = set() if teacher is None else {len(tensor) for tensor in _tensors(teacher)}
+        if sizes - {batch}:
             raise ValueError(
-                f"the teacher's output is of {len(teacher.logits)} images, and the batch has {batch}"
+                f"the teacher's output is for {max(sizes - {batch})} images, and the batch has {batch}"
             )
+        return logits
 
     def trust_targets(self) -> None:
         """Look at the targets' values no more: who calls has made sure that they are right."""
@@ -321,10 +324,10 @@ class Distillation(nn.Module):
     def _task_loss(self, student: ModelOutput, target: Tensor | None) -> Tensor:
         if target is None or self.task_weight == 0:
             # keeps the classifier in the graph: every parameter has a gradient, which DDP waits for
-            return 0.0 * student.logits.float().mean()
+            return 0.0 * _logits(student).float().mean()
         outputs = student.views or (student,)
         losses = [
-            F.cross_entropy(out.logits, target, label_smoothing=self.label_smoothing) for out in outputs
+            F.cross_entropy(_logits(out), target, label_smoothing=self.label_smoothing) for out in outputs
         ]
         return self.task_weight * torch.stack(losses).mean()
 
@@ -362,11 +365,18 @@ class Distillation(nn.Module):
 
 def _tensors(output: ModelOutput) -> Iterator[Tensor]:
     """Everything in it."""
-    yield output.logits
+    if output.logits is not None:
+        yield output.logits
     for feature in output.features.values():
         yield from (feature.map,) if feature.prefix is None else (feature.map, feature.prefix)
     if output.embedding is not None:
         yield output.embedding
+
+
+def _logits(output: ModelOutput) -> Tensor:
+    """The logits of a pass through the whole model, which always has them."""
+    assert output.logits is not None
+    return output.logits
 
 
 def model_name(model: nn.Module) -> str:
@@ -377,6 +387,6 @@ def model_name(model: nn.Module) -> str:
 
 def _float_logits(output: ModelOutput) -> ModelOutput:
     """Losses are computed from float32 logits, whatever precision the model ran in."""
-    if output.logits.dtype in (torch.float16, torch.bfloat16):
+    if output.logits is not None and output.logits.dtype in (torch.float16, torch.bfloat16):
         return ModelOutput(output.logits.float(), output.features, output.embedding, output.views)
     return output

@@ -9,7 +9,7 @@ from kdcore.protocols import Batch, FeatureMap, ModelOutput
 def gather_output(output: ModelOutput) -> ModelOutput:
     """A model's output for the whole batch."""
     return ModelOutput(
-        gather(output.logits),
+        None if output.logits is None else gather(output.logits),
         {
             stage: FeatureMap(gather(one.map), None if one.prefix is None else gather(one.prefix))
             for stage, one in output.features.items()

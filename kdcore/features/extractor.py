@@ -84,9 +84,9 @@ class Extractor:
         return bool(self.numbers) and not self.paths and not self.embedding and hasattr(self.adapter, "maps")
 
     def maps(self, images: Tensor) -> ModelOutput:
-        """The numbered stages alone, without what lies behind the deepest of them; the logits are `[B, 0]`."""
+        """The numbered stages alone, without what lies behind the deepest of them; the logits are None."""
         features = self.adapter.maps(self.model, images, self.numbers)  # type: ignore[attr-defined]  # see has_maps
-        return ModelOutput(images.new_empty(images.shape[0], 0), features)
+        return ModelOutput(None, features)
 
     def close(self) -> None:
         """Take the hooks off the model; the extractor gives no module paths afterwards."""

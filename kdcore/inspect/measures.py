@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdcore.data.special_targets import has_label
 from kdcore.text import has_top_5
 
 BINS = 15  # as Guo et al. 2017
@@ -162,5 +163,5 @@ def correlation_difference(student: Tensor, teacher: Tensor) -> Tensor:
 
 def labelled(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Logits and targets of the images that have a class."""
-    known = target >= 0
+    known = has_label(target)
     return (logits, target) if bool(known.all()) else (logits[known], target[known])

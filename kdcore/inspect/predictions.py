@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from kdcore.data.samples import BROKEN
+from kdcore.data.special_targets import was_read
 from kdcore.features.extractor import Extractor
 from kdcore.features.logits_only import PlainAdapter
 
@@ -39,7 +39,7 @@ class Predictions:
 
     Attributes:
         logits: `[N, K]`, float32.
-        target: class indices `[N]`, -1 where an image is unlabelled.
+        target: class indices `[N]`, `UNLABELLED` for an image without a label.
         position: of each image in the data `[N]`; images that could not be read are left out.
         embedding: `[N, D]`, float32, or None.
     """
@@ -94,7 +94,7 @@ def predict(
         for images, target in data:
             room = len(target) if limit is None else min(len(target), limit - kept)
             images, target = images[:room], target[:room]
-            whole = target != BROKEN
+            whole = was_read(target)
             moved = images.to(device, non_blocking=True, memory_format=memory_format)
             with autocast(device, precision):
                 for collector in collectors:
@@ -128,6 +128,7 @@ class _Collector:
 
     def take(self, images: Tensor, whole: Tensor) -> None:
         output = self._extract(images if self._transform is None else self._transform(images))
+        assert output.logits is not None  # a whole pass has them
         self._logits.append(output.logits.float().cpu()[whole])
         if output.embedding is not None:
             self._embeddings.append(output.embedding.float().cpu()[whole])

@@ -151,4 +151,4 @@ def _moved(output: ModelOutput, device: torch.device) -> ModelOutput:
         for stage, one in output.features.items()
     }
     embedding = None if output.embedding is None else move(output.embedding)
-    return ModelOutput(move(output.logits), features, embedding)
+    return ModelOutput(None if output.logits is None else move(output.logits), features, embedding)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from kdcore.data.samples import BROKEN
+from kdcore.data.special_targets import has_label, was_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,12 +90,12 @@ def evaluate(
         hits = best == target.unsqueeze(1)
         first = best[:, 0]
         same = counts.new_zeros(())
-        whole = target != BROKEN
+        whole = was_read(target)
         if guided is not None:
             same = ((first == guided[seen : seen + len(first)]) & whole).sum()
         wrong = ~logits.isfinite().all(dim=1) & whole
         counts += torch.stack(
-            [hits[:, 0].sum(), hits.sum(), (target >= 0).sum(), same, whole.sum(), wrong.sum()]
+            [hits[:, 0].sum(), hits.sum(), has_label(target).sum(), same, whole.sum(), wrong.sum()]
         )
         predictions.append(first)
         seen += len(first)

@@ -206,6 +206,7 @@ class TeacherCache:
     def _encoded(self, output: ModelOutput, which: Tensor) -> dict[str, npt.NDArray[Any]]:
         """Every field for these rows of a batch, as it lies on the disk."""
         parts: dict[str, Tensor] = {}
+        assert output.logits is not None  # the cache is filled from whole passes
         if self.manifest.top_k is None:
             parts["logits"] = output.logits
         else:

@@ -191,11 +191,22 @@ def described(value: Tensor) -> str:
     return f"{list(value.shape)} of norm {norm:.9g}"
 
 
+def logits_in(output: ModelOutput) -> Tensor:
+    """The output's logits.
+
+    Raises:
+        Violation: it has none.
+    """
+    if output.logits is None:
+        raise Violation("the output has no logits")
+    return output.logits
+
+
 def tensors_of(output: ModelOutput | None, prefix: str = "") -> dict[str, Tensor]:
     """All tensors of a model's output, by where they are."""
     if output is None:
         return {}
-    found = {f"{prefix}logits": output.logits}
+    found = {} if output.logits is None else {f"{prefix}logits": output.logits}
     for stage, feature in output.features.items():
         found[f"{prefix}features[{stage!r}].map"] = feature.map
         if feature.prefix is not None:
@@ -221,7 +232,7 @@ def mapped(output: ModelOutput, change: Callable[[Tensor], Tensor]) -> ModelOutp
     """A model's output with each tensor changed."""
     return replace(
         output,
-        logits=change(output.logits),
+        logits=None if output.logits is None else change(output.logits),
         features={
             stage: FeatureMap(change(one.map), None if one.prefix is None else change(one.prefix))
             for stage, one in output.features.items()

@@ -7,7 +7,7 @@ import torch
 
 from kdcore.data.evaluate import WithoutLabels, build_eval_data
 from kdcore.data.folder import open_folder
-from kdcore.data.samples import BROKEN
+from kdcore.data.special_targets import BROKEN, UNLABELLED
 from kdcore.data.train import build_train_data
 from kdcore.errors import RunFailed
 
@@ -69,7 +69,7 @@ def test_evaluation_leaves_them_out_and_keeps_their_places(folder, make_data, sm
     assert data.name(2).endswith(folder.name(2))
     unlabelled = WithoutLabels(data)
     assert torch.cat([target for _, target in unlabelled]).tolist() == [
-        BROKEN if position in data.broken else -1 for position in range(12)
+        BROKEN if position in data.broken else UNLABELLED for position in range(12)
     ]
     assert unlabelled.broken == data.broken
 

@@ -275,8 +275,11 @@ def test_outputs_that_do_not_fit_are_refused(pair: tuple[Net, Net], images: Tens
     with pytest.raises(ValueError, match=r"logits of the shape \[5, 3\], and num_classes is 4"):
         Distillation(*pair, Difference(), num_classes=4, image_size=8)(images, target)
     distillation = Distillation(*pair, Difference(), num_classes=3, image_size=8)
-    with pytest.raises(ValueError, match="the teacher's output is of 1 images, and the batch has 5"):
+    with pytest.raises(ValueError, match="the teacher's output is for 1 images, and the batch has 5"):
         distillation(images, target, teacher_output=ModelOutput(torch.zeros(1, 3)))
+    features = {4: FeatureMap(torch.zeros(2, 4, 2, 2))}
+    with pytest.raises(ValueError, match="the teacher's output is for 2 images, and the batch has 5"):
+        distillation(images, target, teacher_output=ModelOutput(None, features))
     with pytest.raises(ValueError, match=r"images has the shape \[3, 8, 8\]"):
         distillation(images[0], target)
 
@@ -539,12 +542,12 @@ class ReadsStageTwo(nn.Module):
     def __init__(self, **requires: Any) -> None:
         super().__init__()
         self.requires = Requires(teacher_stages=(2,), **requires)
-        self.shapes: list[torch.Size] = []
+        self.shapes: list[torch.Size | None] = []
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        self.shapes.append(teacher.logits.shape)
+        self.shapes.append(None if teacher.logits is None else teacher.logits.shape)
         return {"two": teacher.features[2].map.mean() * student.logits.mean()}
 
 
@@ -564,7 +567,7 @@ def test_a_teacher_whose_logits_nobody_reads_stops_at_the_stage_that_is_read():
     out = distillation(torch.randn(2, 3, 64, 64), torch.tensor([0, 1]))
     assert "layer2" in ran
     assert not {"layer3", "layer4", "fc"} & set(ran)
-    assert reads.shapes == [(2, 0)]
+    assert reads.shapes == [None]
     assert out.teacher_logits is None
     whole = distillation.forward_teacher(torch.randn(2, 3, 64, 64), whole=True)
     assert whole.logits.shape == (2, 3)

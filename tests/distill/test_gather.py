@@ -166,6 +166,8 @@ def _gather_all(rank: int, rendezvous: str, out: str) -> None:
         embedding=part.view(3, 1) + 0.5,
     )
     whole = gather_output(output)
+    features_alone = gather_output(ModelOutput(None, {1: FeatureMap(part.view(3, 1, 1, 1))}))
+    assert features_alone.logits is None
     batch = gather_batch(Batch(torch.zeros(3, 1), part.long(), None))
     assert whole.features[2].prefix is not None
     assert whole.features["a.b"].prefix is None
@@ -178,6 +180,7 @@ def _gather_all(rank: int, rendezvous: str, out: str) -> None:
         whole.features[2].prefix,
         whole.embedding - 0.5,
         batch.target,
+        features_alone.features[1].map,
     ]
     torch.save([one.flatten().float() for one in found], f"{out}/{rank}.pt")
     dist.destroy_process_group()

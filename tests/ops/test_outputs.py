@@ -32,3 +32,13 @@ def test_what_is_there_is_given():
 def test_a_missing_target_names_the_distiller():
     with pytest.raises(ValueError, match="dkd reads the ground truth, and this batch has no target"):
         target_of(Batch(torch.zeros(2, 3, 4, 4), None), "dkd")
+
+
+@pytest.mark.parametrize("missing", ["student", "teacher"])
+def test_missing_logits_are_named(missing):
+    there, absent = ModelOutput(torch.zeros(2, 3)), ModelOutput(None)
+    student, teacher = (absent, there) if missing == "student" else (there, absent)
+    with pytest.raises(
+        ValueError, match=f"the logits of both models are needed, and the {missing}'s are missing"
+    ):
+        logits_of(student, teacher)

@@ -12,6 +12,7 @@ from kdcore.commands.eval.result import EvalResult, ModelScores, scored
 from kdcore.commands.eval.speed import Racer, Speed, machine, measure
 from kdcore.commands.eval.subjects import Wanted, open_wanted
 from kdcore.commands.export.about import dataset_name
+from kdcore.data.special_targets import has_label
 from kdcore.errors import Problem, UserError
 from kdcore.inspect import measures
 from kdcore.inspect.predictions import predict
@@ -112,7 +113,7 @@ def evaluate(
         dataset=dataset_name(opened.dataset),
         split=opened.split,
         images=len(found[0]),
-        labelled=int((found[0].target >= 0).sum()),
+        labelled=int(has_label(found[0].target).sum()),
         student=scores[0],
         teacher=scores[1] if len(scores) > 1 else None,
         teacher_missing=opened.teacher_missing,

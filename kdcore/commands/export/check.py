@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from kdcore.commands.export.script import run_script
+from kdcore.data.special_targets import has_label
 from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def check(
             raise RunFailed(f"the export gives logits of another shape: {shapes}")
         difference = max(difference, (logits - wanted).abs().max().item())
         largest = max(largest, wanted.abs().max().item())
-        first, student_first, known = logits.argmax(1), wanted.argmax(1), target >= 0
+        first, student_first, known = logits.argmax(1), wanted.argmax(1), has_label(target)
         images += len(batch)
         same += int((first == student_first).sum())
         right += int((first == target)[known].sum())

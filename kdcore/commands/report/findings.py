@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kdcore.commands.report.maps import EmbeddingMap, embedding_map
+from kdcore.data.special_targets import has_label
 from kdcore.inspect import measures
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def find(
     logits, target = student.logits[finite], student.target[finite]
     guide = None if teacher is None else teacher.logits[finite]
     classes = logits.shape[1]
-    colours = target if bool((target >= 0).any()) else (logits if guide is None else guide).argmax(dim=1)
+    colours = target if bool(has_label(target).any()) else (logits if guide is None else guide).argmax(dim=1)
     return Findings(
         images=len(target),
         dropped=int((~finite).sum()),
@@ -181,7 +182,7 @@ def _model(logits: Tensor, target: Tensor, drawn: EmbeddingMap | None) -> ModelF
 
 def _confused(logits: Tensor, guide: Tensor | None, target: Tensor) -> tuple[Confused, ...]:
     first = logits.argmax(dim=1)
-    wrong = (target >= 0) & (first != target)
+    wrong = has_label(target) & (first != target)
     if not bool(wrong.any()):
         return ()
     pairs, counts = torch.unique(torch.stack([target[wrong], first[wrong]]), dim=1, return_counts=True)
@@ -223,7 +224,7 @@ def _together(logits: Tensor, guide: Tensor, target: Tensor, position: Tensor) -
 
 
 def _outcomes(logits: Tensor, guide: Tensor, target: Tensor) -> Outcomes | None:
-    known = target >= 0
+    known = has_label(target)
     if not bool(known.any()):
         return None
     student = (logits.argmax(dim=1) == target)[known]

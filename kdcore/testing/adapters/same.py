@@ -14,7 +14,7 @@ from kdcore.plugins import get_plugins
 from kdcore.plugins.importing import cause
 from kdcore.testing.check import Violation, rule, skip
 from kdcore.testing.declared import adapter_faults, model_faults
-from kdcore.testing.rig import require_equal, state_of, tensors_of
+from kdcore.testing.rig import logits_in, require_equal, state_of, tensors_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +88,7 @@ def logits_equal_model(subject: AdapterSubject) -> None:
                 subject.adapter().forward, images=subject.images(), stages=stages, embedding=embedding
             )
             output, after = _after(subject.model().train(training), forward)
-            found = output.logits
+            found = logits_in(output)
             what = f"{when}, asked for stages {list(stages)}{' and the embedding' if embedding else ''}"
             if found.shape != wanted.shape or not torch.equal(found, wanted):
                 apart = (
@@ -127,7 +127,7 @@ def one_pass(subject: AdapterSubject) -> None:
 def autocast(subject: AdapterSubject) -> None:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         wanted = subject.model()(subject.images())
-        found = subject.ask(subject.model(), subject.images()).logits
+        found = logits_in(subject.ask(subject.model(), subject.images()))
     if found.dtype != wanted.dtype or not torch.equal(found, wanted):
         apart = (found.float() - wanted.float()).abs().max().item()
         raise Violation(f"the logits are {found.dtype} instead of {wanted.dtype} and differ by {apart:.3g}")

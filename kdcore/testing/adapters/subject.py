@@ -139,6 +139,8 @@ class AdapterSubject:
         for output in outputs:
             if not isinstance(output, ModelOutput):
                 raise TypeError(f"forward gave {type(output).__name__}, not kdcore.ModelOutput")
+            if not isinstance(output.logits, torch.Tensor):
+                raise TypeError(f"forward gave {type(output.logits).__name__} as logits, not a tensor [B, K]")
         return announced, embedding
 
     @property

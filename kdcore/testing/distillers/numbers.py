@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from kdcore.testing.check import Violation, rule, skip
-from kdcore.testing.rig import backward, require_equal, require_finite, require_finite_step
+from kdcore.testing.rig import backward, logits_in, require_equal, require_finite, require_finite_step
 
 _EXTREMES: Final = ("random", "opposed", "agreed", "sure student's", "sure teacher's")
 
@@ -88,7 +88,7 @@ def large_logits(subject: DistillerSubject) -> None:
     now: dict[str, Any] = {}
 
     def enlarge(seen: Seen) -> Seen:
-        student, teacher = _extreme(now["name"], seen.student.logits, now["largest"])
+        student, teacher = _extreme(now["name"], logits_in(seen.student), now["largest"])
         now["logits"] = student.requires_grad_()
         taught = None if seen.teacher is None else replace(seen.teacher, logits=teacher)
         return replace(seen, student=replace(seen.student, logits=student), teacher=taught)

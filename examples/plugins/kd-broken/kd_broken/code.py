@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kdcore import Batch, DistillerOptions, ModelOutput, Progress, Requires, Setup
+from kdcore.ops import logits_of
 from torch import Tensor, nn
 
 
@@ -22,5 +23,6 @@ class Method(nn.Module):
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         """The loss term, weighted."""
-        loss = (student.logits - teacher.logits.detach()).square().mean()
+        ours, theirs = logits_of(student, teacher)
+        loss = (ours - theirs.detach()).square().mean()
         return {"difference": self.options.weight * loss}

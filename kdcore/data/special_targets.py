@@ -1,0 +1,29 @@
+"""Targets that are not a class: an image without a label, and an image that evaluation leaves out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+UNLABELLED: Final = -1
+"""The target of an image without a label."""
+
+BROKEN: Final = -2
+"""The target of an image that cannot be read; evaluation leaves it out."""
+
+
+def has_label(target: Tensor) -> Tensor:
+    """Which of the targets `[B]` are a class: booleans `[B]`."""
+    return target >= 0
+
+
+def was_read(target: Tensor) -> Tensor:
+    """Which of the targets `[B]` belong to an image that could be read: booleans `[B]`."""
+    return target != BROKEN
+
+
+def without_labels(target: Tensor) -> Tensor:
+    """The targets `[B]` with `UNLABELLED` instead of each class; broken images stay marked."""
+    return target.clamp(max=UNLABELLED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import Final, TextIO
+from typing import Final, TextIO, cast
 
 from kdcore.text import printable
 
@@ -61,6 +61,15 @@ class SafeStream(io.TextIOBase):
             self.raw.write(text)
 
 
+class OwnText(SafeStream):
+    """The same stream for kd's own styles and progress bars: nothing is escaped, and a closed terminal ends no run."""
+
+    def write(self, text: str) -> int:
+        """Write as it is."""
+        self.put(text)
+        return len(text)
+
+
 def raw(stream: TextIO) -> TextIO:
-    """The stream below the safe one, for styles and bars; the stream itself where there is none."""
-    return getattr(stream, "raw", stream) if isinstance(stream, SafeStream) else stream
+    """The stream below a safe one, for styles and bars; a stream that is not safe is returned as it is."""
+    return cast("TextIO", OwnText(stream.raw)) if isinstance(stream, SafeStream) else stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -137,3 +138,21 @@ def test_a_surrogate_of_a_file_name_that_is_not_utf_8_can_be_printed(kd, tmp_pat
     done = kd("run", f"{tmp_path}/\udcff.json")
     assert done.code == 2
     assert r"\udcff.json" in done.err
+
+
+def test_bars_on_a_terminal_that_was_closed_end_no_training(capsys: pytest.CaptureFixture[str]):
+    from rich.console import Console
+
+    from kdcore.terminal import SafeStream, raw
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+        def flush(self) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+    Console(file=raw(SafeStream(Closed()))).print("epoch 1")
+    shown = io.StringIO()
+    Console(file=raw(SafeStream(shown)), force_terminal=True).print("[bold]epoch 2[/]")
+    assert "\x1b[1mepoch 2" in shown.getvalue()

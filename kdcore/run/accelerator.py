@@ -23,34 +23,32 @@ def make_accelerator(spec: RunSpec) -> Accelerator:
     """Device, precision and processes of one run.
 
     Raises:
-        UserError: `accelerate launch` was told to wrap models in its own way.
+        UserError: accelerate's configuration wraps the model in its own way.
     """
     for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM"):
         if os.environ.get(name, "false").lower() == "true":
-            message = "accelerate's configuration wraps the model, which a spec does not know of"
-            hint = (
-                "take it out of the configuration; train.fsdp in the spec spreads the weights over processes"
-            )
+            message = "accelerate's configuration wraps the model, which kd does not support"
+            hint = "remove that setting from accelerate's configuration; train.fsdp shards the weights"
             raise UserError(Problem(name, message, os.environ[name], hint=hint))
     # accelerate keeps the first Accelerator's precision for the whole process; a teacher's run has its own
     compat.reset_accelerate()
     handlers = []
     if spec.task.weight == 0:
-        # the classifier may be in no loss
+        # the classifier may not be part of any loss
         handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
     accelerator = Accelerator(
-        # by default accelerate takes each process without a GPU for a run of its own
+        # by default accelerate treats each process without a GPU as a run of its own
         cpu=not torch.accelerator.is_available(),
         mixed_precision=_PRECISIONS[spec.train.precision],
         kwargs_handlers=handlers,
     )
     if spec.train.precision == "fp16" and accelerator.device.type == "cpu":
-        # accelerate knows fp16 on accelerators only, and would go on in fp32; torch has it on CPUs too
+        # accelerate supports fp16 on accelerators only, and would use fp32; torch supports it on CPUs too
         accelerator.native_amp, accelerator.scaler = True, torch.amp.GradScaler("cpu")
     return accelerator
 
 
 def keep_own_buffers(distillation: Distillation) -> None:
-    """Spare DDP sending the distillers' buffers around each step: whole batches keep memory banks equal."""
+    """Stop DDP from sending the distillers' buffers in each step: whole batches keep memory banks equal."""
     names = [f"distillers.{name}" for name, _ in distillation.distillers.named_buffers()]
     compat.leave_out_of_ddp(distillation, names)

@@ -1,4 +1,4 @@
-"""The teacher's outputs through the cache: read where they are kept, computed and kept where they are not."""
+"""The teacher's outputs through the cache: read if they are there, computed and stored if they are not."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ OWN_FOLDER = "teacher-cache"  # in the run directory
 
 
 class CachedTeacher:
-    """Stands in for the teacher in the training steps.
+    """Replaces the teacher in the training steps.
 
-    What a step gets is always what the cache holds, also when it was computed for this step: so the numbers do not
-    depend on whether somebody filled the cache before, and a resumed run repeats a killed one to the bit.
+    A step always gets what the cache holds, even if it was computed for this step. So the numbers do not depend on
+    whether the cache was filled before, and a resumed run is bit-equal to one that was not killed.
     """
 
     def __init__(self, cache: TeacherCache, distillation: Distillation, accelerator: Accelerator) -> None:
@@ -58,14 +58,14 @@ class CachedTeacher:
 
 
 def cache_folder(loaded: LoadedSpec) -> Path:
-    """Where the spec's cache lies: a shared folder, or one of the run's own."""
+    """The folder of the spec's caches: a shared one, or one in the run directory."""
     settings = loaded.spec.teacher_cache
     assert settings is not None
     return Path(settings.folder) if settings.folder else loaded.directory.path / OWN_FOLDER
 
 
 def rows_of(distillation: Distillation) -> Rows:
-    """What the run's distillers read of the teacher."""
+    """What the run's distillers read of the teacher's outputs."""
     info, requires = distillation.teacher_info, distillation.requires
     assert info is not None
     return Rows(
@@ -76,7 +76,7 @@ def rows_of(distillation: Distillation) -> Rows:
 
 
 def identity_of(loaded: LoadedSpec, prepared: Prepared) -> Identity:
-    """What the outputs of the run's teacher are a function of.
+    """Everything that the outputs of the run's teacher depend on.
 
     Raises:
         RunFailed: an image cannot be read.
@@ -88,7 +88,7 @@ def identity_of(loaded: LoadedSpec, prepared: Prepared) -> Identity:
 
 
 def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
-    """Check before anything is trained that a cache can be kept; says how large it is.
+    """Check before training that a cache can be kept. Returns a line that says how large it gets.
 
     Raises:
         UserError: the distillers or the data do not allow it, or the disk cannot hold it.
@@ -98,21 +98,21 @@ def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
     distillation = prepared.distillation
     problem = None
     if splits.train.stream:
-        problem = "the samples of a stream have no position to keep their outputs at"
+        problem = "the samples of a stream have no positions, and the cache finds outputs by position"
     elif not distillation.requires.teacher:
         problem = "no distiller of this run reads the teacher"
     elif distillation.requires.views > 1:
         problem = "a distiller sees several views of each image, which the cache does not keep"
     if problem is not None:
-        raise UserError(Problem("teacher_cache", problem, hint="leave it out"))
+        raise UserError(Problem("teacher_cache", problem, hint="remove teacher_cache from the spec"))
     rows, samples, folder = rows_of(distillation), prepared.train.size or 0, cache_folder(loaded)
     if settings.top_k is not None and settings.top_k >= rows.num_classes:
-        message = f"there are {rows.num_classes} logits: this would keep them all"
+        message = f"the model has {rows.num_classes} logits, so this would keep all of them"
         raise UserError(
             Problem("teacher_cache.top_k", message, settings.top_k, f"1 to {rows.num_classes - 1}, or null")
         )
     size = estimate(rows, settings, samples)
-    if not any(folder.glob("*/manifest.json")):  # one that is there already may be the one
+    if not any(folder.glob("*/manifest.json")):  # a cache that is there may be the right one
         check_room(folder, size)
     times = "1 augmentation" if settings.augmentations == 1 else f"{settings.augmentations} augmentations"
     return f"{byte_size(size)} for {times} of {samples:,} samples, in {folder}"
@@ -121,7 +121,7 @@ def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
 def open_cache(
     loaded: LoadedSpec, prepared: Prepared, splits: Splits, warn: Callable[[str], None]
 ) -> TeacherCache:
-    """The cache for these outputs in the spec's folder, made where there is none.
+    """Open the cache for these outputs in the spec's folder, or create it.
 
     Raises:
         UserError: the disk cannot hold it, or it cannot be written.

@@ -1,4 +1,4 @@
-"""What kd and its caller share in one process: taken for one call at a time, set as kd needs it, and put back."""
+"""State that kd and its caller share in one process: locked for one call, set as kd needs it, and restored."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     Restore = Callable[[], object]
 
 _lock = threading.RLock()
-_at_work: list[str] = []  # the calls of the thread that has the lock, from the outermost
+_at_work: list[str] = []  # the calls of the thread that holds the lock, from the outermost
 
 
 def _forget() -> None:
-    """In a forked process, where the thread that has the lock may not exist."""
+    """Reset the lock in a forked process: the thread that holds it may not exist there."""
     global _lock
     _lock = threading.RLock()
     _at_work.clear()
@@ -36,19 +36,19 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def own_surroundings(call: str) -> Iterator[None]:
-    """One call of kd: no other thread has one at the same time, and afterwards all is as the caller had it.
+    """Run one call of kd: no other thread runs one at the same time, and the caller's state is restored afterwards.
 
-    All threads of a process share torch's generators, so that two calls would change each other's numbers. Inside,
-    gradients are on, the default dtype is float32 and the default device the CPU, whatever the caller has set.
-    Put back are: the states of the generators of torch, NumPy and Python, default dtype and device, gradient mode,
-    threads, deterministic flags, warnings filters and the levels and handlers of loggers. A call within a call
-    belongs to it.
+    All threads of a process share torch's generators, so two calls would change each other's numbers. During the
+    call, gradients are on, the default dtype is float32 and the default device is the CPU. Restored afterwards are:
+    the states of the generators of torch, NumPy and Python, default dtype and device, gradient mode, threads,
+    deterministic flags, warnings filters, and the levels and handlers of loggers. A nested call belongs to the outer
+    call.
 
     Args:
-        call: what is called, for the message.
+        call: the name of the called function, for the message.
 
     Raises:
-        UserError: another thread has a call, or autocast is on.
+        UserError: another thread is in a call, or autocast is on.
     """
     lock = _lock
     if not lock.acquire(blocking=False):
@@ -57,8 +57,8 @@ def own_surroundings(call: str) -> Iterator[None]:
             Problem(
                 call,
                 f"{other} is running in another thread of this process; both would draw from the same random "
-                "generators and get other numbers",
-                hint="call one after the other, or start each in a process of its own",
+                "generators and get different numbers",
+                hint="run one call after the other, or each in its own process",
             )
         )
     try:
@@ -72,7 +72,7 @@ def own_surroundings(call: str) -> Iterator[None]:
             _enter_usual_modes(call, stack)
             yield
     finally:
-        if _at_work:  # else a forked process ends the call of its parent
+        if _at_work:  # empty if a forked process ends its parent's call
             _at_work.pop()
         lock.release()
 
@@ -88,7 +88,7 @@ def _enter_usual_modes(call: str, stack: contextlib.ExitStack) -> None:
                     call,
                     f"it was called inside torch.autocast('{kind}'), which would change the precision that the spec "
                     "says",
-                    hint="call it outside of the 'with torch.autocast(...)' block; train.precision sets the precision",
+                    hint="call it outside the 'with torch.autocast(...)' block; train.precision sets the precision",
                 )
             )
     if torch.is_inference_mode_enabled():
@@ -100,7 +100,7 @@ def _enter_usual_modes(call: str, stack: contextlib.ExitStack) -> None:
 
 
 def _saved() -> Iterator[Restore]:
-    """What puts each thing back."""
+    """Functions that each restore one part of the caller's state."""
     import torch
 
     state = torch.get_rng_state()
@@ -130,7 +130,7 @@ def _device_generators() -> Iterator[Restore]:
         return
     accelerator = torch.accelerator.current_accelerator()
     if accelerator is None or "LOCAL_RANK" in os.environ:
-        return  # of several processes each has been started for this run; none is to wake up the first one's GPU
+        return  # a launcher started this process for this run alone; do not initialise the first one's GPU
     module: Any = torch.get_device_module(accelerator)
     if accelerator.type == "cuda":
         module.init()
@@ -175,7 +175,7 @@ def _put_back(get: Callable[[], Any], put: Callable[[Any], object]) -> Restore:
 
 
 def _accelerate() -> Iterator[Restore]:
-    """A caller's own `Accelerator`: kd makes one of its own, and all share their state."""
+    """The state of a caller's own `Accelerator`: kd makes another one, and all of them share their state."""
     for name in ("AcceleratorState", "GradientState"):
         cls = _accelerates(name)
         kept = {} if cls is None else dict(cls._shared_state)
@@ -190,7 +190,7 @@ def _accelerate() -> Iterator[Restore]:
 
 
 def _accelerates(name: str) -> Any:
-    # not imported for this: not every call needs it
+    # not imported here: not every call needs it
     return getattr(sys.modules.get("accelerate.state"), name, None)
 
 
@@ -202,7 +202,7 @@ def _warnings_filters() -> Restore:
         if list(warnings.filters) != kept:
             warnings.filters[:] = kept  # type: ignore[index]
             changed = getattr(warnings, "_filters_mutated", None)
-            if changed is not None:  # forget which warnings were shown under the other filters
+            if changed is not None:  # forget which warnings were shown with the other filters
                 changed()
 
     return restore

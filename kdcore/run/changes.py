@@ -1,4 +1,4 @@
-"""What changed under a run since its checkpoint: what changes results is refused, what only rounds is reported."""
+"""Inputs that changed since a run's checkpoint: changes of results are errors, changes of rounding are reported."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
     from kdcore.run.fingerprint import Fingerprint
 
 HINT: Final = (
-    "--fresh starts over and deletes what is there; "
-    "--accept-changes goes on with the new state and records what changed"
+    "--fresh deletes the run and starts again; "
+    "--accept-changes continues with the changed inputs and records the changes"
 )
 _MOST_NAMES: Final = 6
 _DETAILS: Final = {
-    "names": "some files have another name or are in another folder",
-    "labels": "some have another label",
-    "sizes": "some files have another size",
-    "contents": "some files have other content",
+    "names": "some files have a different name or are in a different folder",
+    "labels": "some have a different label",
+    "sizes": "some files have a different size",
+    "contents": "some files have different content",
 }
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What differs between two fingerprints.
+    """The differences between two fingerprints.
 
     Attributes:
-        problems: one for each change that changes results.
-        notes: one line for each change that at most changes how numbers are rounded.
+        problems: one for each change that affects results.
+        notes: one line for each change that affects only how numbers are rounded.
         teacher: whether the teacher or the evaluation images changed, so that the teacher has to be measured again.
     """
 
@@ -39,12 +39,12 @@ class Changes:
     teacher: bool = False
 
     def as_text(self) -> list[str]:
-        """The problems as lines for the record of what was accepted."""
+        """The problems as lines, to record what was accepted."""
         return [f"{problem.where}: {problem.message}" for problem in self.problems]
 
 
 def compare(before: Fingerprint, now: Fingerprint) -> Changes:
-    """What differs between the fingerprint in a checkpoint and that of this start."""
+    """Compare the fingerprint in a checkpoint with the one of this start."""
     changes = Changes()
     problems = changes.problems
     problems += _teacher(before["teacher"], now["teacher"])
@@ -66,19 +66,21 @@ def _problem(where: str, what: str, detail: str) -> Problem:
 
 def _teacher(before: dict[str, Any] | None, now: dict[str, Any] | None) -> list[Problem]:
     if before is None or now is None:
-        return []  # the spec says whether there is one
+        return []  # the spec says whether there is a teacher
     if before["model"] != now["model"]:
-        return [_problem("teacher", "the teacher", f"{before['model']} then, {now['model']} now")]
+        return [_problem("teacher", "the teacher", f"{before['model']} before, {now['model']} now")]
     if before["weights"] != now["weights"]:
-        digests = f"SHA-256 {_short(before['weights'])} then, {_short(now['weights'])} now"
+        digests = f"SHA-256 {_short(before['weights'])} before, {_short(now['weights'])} now"
         return [_problem("teacher", "the teacher's weights", digests)]
     return _images("teacher", before, now)
 
 
 def _images(role: str, before: dict[str, Any], now: dict[str, Any]) -> list[Problem]:
-    """How a model wants its images: size, mean, deviation and so on."""
+    """Changes of a model's input: size, mean, standard deviation and so on."""
     return [
-        _problem(role, f"the {role}'s {name.replace('_', ' ')}", f"{before.get(name)} then, {now[name]} now")
+        _problem(
+            role, f"the {role}'s {name.replace('_', ' ')}", f"{before.get(name)} before, {now[name]} now"
+        )
         for name in now
         if before.get(name) != now[name]
     ]
@@ -92,7 +94,7 @@ def _split(split: str, before: dict[str, Any] | None, now: dict[str, Any] | None
     if before["classes"] != now["classes"]:
         return [_problem(where, "the classes", _lists(before["classes"], now["classes"]))]
     if before["samples"] != now["samples"]:
-        return [_problem(where, images, f"{before['samples']} then, {now['samples']} now")]
+        return [_problem(where, images, f"{before['samples']} before, {now['samples']} now")]
     for key, detail in _DETAILS.items():
         if before[key] != now[key]:
             return [_problem(where, images, detail)]
@@ -108,7 +110,7 @@ def _modified(split: str, before: dict[str, Any] | None, now: dict[str, Any] | N
     images = "training" if split == "train" else "evaluation"
     return [
         f"data: {images} images were written at {when}, after the last checkpoint. Their number, names, labels and "
-        "sizes are the same, and so are the contents of those that are compared"
+        "sizes are unchanged, and so is the content of those that are compared"
     ]
 
 
@@ -118,10 +120,10 @@ def _plugins(before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) 
         where, old, new = f"plugin {name}", before.get(name), now.get(name)
         was, is_now = _release(old), _release(new)
         if was != is_now:
-            found.append(_problem(where, "the plugin", f"{was} then, {is_now} now"))
+            found.append(_problem(where, "the plugin", f"{was} before, {is_now} now"))
         elif old is not None and new is not None and old["code"] != new["code"]:
             found.append(
-                _problem(where, "the plugin's code", f"{is_now} has other code under the same version")
+                _problem(where, "the plugin's code", f"{is_now} has different code with the same version")
             )
     return found
 
@@ -133,7 +135,7 @@ def _release(plugin: dict[str, Any] | None) -> str:
 def _device(before: dict[str, Any], now: dict[str, Any]) -> list[Problem]:
     if before["device"] == now["device"]:
         return []
-    detail = f"{before['device']} then, {now['device']} now; each draws its own random numbers for dropout"
+    detail = f"{before['device']} before, {now['device']} now; dropout draws different random numbers on each"
     return [_problem("device", "the device", detail)]
 
 
@@ -158,12 +160,12 @@ def _machine(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def _lists(before: list[str] | None, now: list[str] | None) -> str:
     if before is None or now is None:
-        return "their names were known before or are known now, and not both"
+        return "the class names are known either before or now, but not both times"
     gone = [name for name in before if name not in set(now)]
     new = [name for name in now if name not in set(before)]
     if not gone and not new:
-        return "the same names in another order"
-    parts = [f"{label}: {_listed(names)}" for label, names in (("gone", gone), ("new", new)) if names]
+        return "the same names in a different order"
+    parts = [f"{label}: {_listed(names)}" for label, names in (("removed", gone), ("new", new)) if names]
     return "; ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Which display a run has."""
+"""Which display a run uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def choose_display(main_process: bool) -> Display:
-    """Bars in a terminal, one output in a notebook, lines elsewhere, silence in all processes but the main one."""
+    """Bars in a terminal, one output in a notebook, lines elsewhere; only the main process shows anything."""
     if not main_process:
         return SilentDisplay()
     if in_notebook():

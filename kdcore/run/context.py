@@ -1,4 +1,4 @@
-"""What surrounds one run: its spec and directory, the plugins, the display, and how it may be stopped."""
+"""What a run works with: its spec and directory, the plugins, the display, and how it may be stopped."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """One run's surroundings; every stage gets them, and none changes them.
+    """What one run works with; every stage gets it, and none changes it.
 
     Attributes:
         loaded: the spec.
-        plugins: where names are looked up, and what is called in the course of the run.
-        display: shows how it goes.
-        stop: whether somebody asked to stop.
-        until: the epoch to pause after; None: the last.
-        accept_changes: whether to go on although something under the run changed.
+        plugins: finds names, and is called during the run.
+        display: shows progress.
+        stop: whether the user asked the run to stop.
+        until: the epoch after which the run pauses; None: the last.
+        accept_changes: whether to continue although inputs of the run changed.
     """
 
     loaded: LoadedSpec

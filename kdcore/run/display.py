@@ -1,4 +1,4 @@
-"""What a run shows while it goes: bars in a terminal, plain lines elsewhere. All of it on stderr."""
+"""How a run shows its progress: bars in a terminal, plain lines elsewhere. Everything goes to stderr."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 class Display(Protocol):
-    """Told of a run's progress."""
+    """Receives progress events of a run."""
 
     seconds_between_losses: float
 
     def note(self, text: str) -> None:
-        """Something worth knowing."""
+        """Show information."""
 
     def warn(self, text: str) -> None:
-        """Something that may be wrong."""
+        """Show a warning: something may be wrong."""
 
     def begin(self, epochs: int, epoch: int) -> None:
-        """Training starts with `epoch` of `epochs`."""
+        """Training starts; `epoch` of `epochs` are complete."""
 
     def epoch(self, epoch: int, batches: int, done: int) -> None:
-        """An epoch starts; `done` of its batches were trained before."""
+        """An epoch starts; `done` of its batches are already trained."""
 
     def advance(self, images_per_second: float) -> None:
         """A batch was trained."""
@@ -46,7 +46,7 @@ class Display(Protocol):
 
 
 class SilentDisplay:
-    """Shows nothing: for all processes but the main one, and where a caller wants quiet."""
+    """Shows nothing: for all processes except the main one, and for `quiet`."""
 
     seconds_between_losses = 10.0
 
@@ -61,7 +61,7 @@ class SilentDisplay:
 
 
 class PlainDisplay(SilentDisplay):
-    """A line per epoch, and one a minute within long epochs."""
+    """One line per epoch, and one a minute in long epochs."""
 
     _minute = 60.0
 
@@ -81,7 +81,7 @@ class PlainDisplay(SilentDisplay):
         self._show(f"warning: {text}")
 
     def _show(self, text: str) -> None:
-        # who reads no messages (a closed pipe, a full disk) does not end a training
+        # a message that cannot be written (a closed pipe, a full disk) must not end the training
         with contextlib.suppress(OSError, ValueError):
             print(message(text), file=self._stream, flush=True)
 
@@ -106,7 +106,7 @@ class PlainDisplay(SilentDisplay):
 
 
 class TerminalDisplay(SilentDisplay):
-    """Bars for epochs and batches, and the losses as they fall."""
+    """Bars for epochs and batches, with the current losses."""
 
     seconds_between_losses = 1.0
 
@@ -141,7 +141,7 @@ class TerminalDisplay(SilentDisplay):
             console=self._console,
             refresh_per_second=4,
         )
-        # time left comes from whole epochs, since a batch's time says nothing of the evaluation's
+        # time left is computed from whole epochs: the time of a batch does not include evaluation
         self._epochs = self._bars.add_task("epochs", total=epochs, completed=epoch, text="")
         self._batches = self._bars.add_task("steps", total=None, text="")
         self._bars.start()
@@ -170,20 +170,20 @@ class TerminalDisplay(SilentDisplay):
 
 
 class TimeLeft:
-    """How long the epochs that are left will take, from those that were trained."""
+    """Estimates the time for the remaining epochs from the trained ones."""
 
     def begin(self, epochs: int, epoch: int) -> None:
-        """Training starts with `epoch` of `epochs`."""
+        """Training starts; `epoch` of `epochs` are complete."""
         self._epochs, self._first, self._start = epochs, epoch, time.monotonic()
 
     def after(self, epoch: int) -> str:
-        """For the epochs after the first `epoch`: hours, minutes and seconds."""
+        """Time left when `epoch` epochs are complete: hours, minutes and seconds."""
         taken = (time.monotonic() - self._start) / max(epoch - self._first, 1)
         return clock(taken * (self._epochs - epoch))
 
 
 def describe(record: dict[str, Any]) -> str:
-    """An epoch's record in one line."""
+    """One line for an epoch's record."""
     parts = [_losses(record)]
     for name in ("train", "eval", "ema"):
         scores = record.get(name) or {}

@@ -1,4 +1,4 @@
-"""The end of a run: steps that are done once each, and repeated by the next start if a process was killed."""
+"""The end of a run: each step is done once; the next start repeats it if a process was killed."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _PLUGIN: Final = "plugin "
 
 
 def end_is_missing(directory: RunDirectory, plugins: Plugins) -> bool:
-    """Whether a step of a finished run's end is not done yet; told without importing anything heavy."""
+    """Whether the end of a finished run is incomplete; imports nothing heavy."""
     loaded = {_PLUGIN + info.name for info in plugins.infos if info.status == "loaded"}
     return not {*loaded, NOTIFY} <= directory.steps_done()
 
 
 def complete(directory: RunDirectory, plugins: Plugins, display: Display) -> bool:
-    """Do what the end of a finished run still lacks: each plugin's `kd_run_finished`, then the notification.
+    """Do the missing steps at the end of a finished run: each plugin's `kd_run_finished`, then the notification.
 
-    A step is done at least once: a process that is killed right after a step repeats it at the next start. A hook that
-    raised, or returned False, is called again as well.
+    Each step is done at least once: if a process is killed right after a step, the next start repeats it. A hook that
+    raised an error or returned False is called again as well.
 
     Args:
-        directory: the run directory, whose summary says that the run is finished.
+        directory: the run directory; its summary says that the run is finished.
         plugins: the plugins of the run.
         display: shows what is done.
 
     Returns:
-        Whether anything was done.
+        Whether any step was done.
     """
     summary, before = directory.summary() or {}, directory.steps_done()
 

@@ -1,4 +1,4 @@
-"""What a run ran on: versions, device, source revision."""
+"""The environment of a run: versions, device, source revision."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = ("torch", "torchvision", "timm", "accelerate", "safetensors", "numpy"
 
 
 def environment(plugins: Plugins, device: torch.device, world_size: int, folder: Path) -> dict[str, Any]:
-    """Versions of everything that may change a result, the device, and the git revision of `folder` if any."""
+    """Versions of everything that may change a result, the device, and the git revision of `folder` if it has one."""
     from kdcore.version import __version__
 
     return {

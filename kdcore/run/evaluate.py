@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found.
+    """The result of an evaluation.
 
     Attributes:
-        top1: percent of labelled images whose class has the highest logit; None where none is labelled.
-        top5: percent whose class is among the five highest; None where nothing is labelled.
-        agreement: percent of images on which the model's first class is the teacher's; None without a teacher.
-        predictions: the model's first class for each image of this process, in the data's order.
+        top1: percent of labelled images whose class has the highest logit; None if no image is labelled.
+        top5: percent whose class is among the five highest; None if no image is labelled.
+        agreement: percent of images with the same top class for model and teacher; None without a teacher.
+        predictions: the model's top class for each image of this process, in the data's order.
         not_finite: images for which a logit is NaN or infinite.
     """
 
@@ -39,7 +39,7 @@ class Evaluation:
     not_finite: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The percentages that were measured."""
+        """The percentages that were measured, by name."""
         values = {"top1": self.top1, "top5": self.top5, "agreement": self.agreement}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -57,23 +57,23 @@ def evaluate(
     advance: Callable[[], None] = lambda: None,
     shards: Shards | None = None,
 ) -> Evaluation:
-    """Evaluate `model` in eval mode; every image counts once, however many processes there are.
+    """Evaluate `model` in eval mode; every image counts once, whatever the number of processes.
 
     Args:
         model: gives logits `[B, K]`.
         data: the images of this process.
         accelerator: device, precision and the other processes.
         transform: applied to the images first (the teacher's own size and normalisation).
-        teacher_predictions: the teacher's first class for each image of this process, to measure the agreement.
-        memory_format: order of the images in memory.
-        precision: entered for each batch within the accelerator's own; may be entered many times.
+        teacher_predictions: the teacher's top class for each image of this process, to measure the agreement.
+        memory_format: memory layout of the images.
+        precision: a context that is entered for each batch, inside the accelerator's own; it must be reusable.
         advance: called after each batch.
-        shards: where the weights are spread over the processes.
+        shards: the sharded models, if the weights are distributed over the processes.
     """
     training = model.training
     model.eval()
     device = accelerator.device
-    # right first, right among five, labelled, same as the teacher, images that could be read, logits not finite
+    # counts: top class right, right class in the top 5, labelled, same as the teacher, readable, logits not finite
     counts = torch.zeros(6, dtype=torch.int64, device=device)
     guided = None if teacher_predictions is None else teacher_predictions.to(device)
     predictions: list[Tensor] = []
@@ -83,7 +83,7 @@ def evaluate(
         images = images.to(device, non_blocking=True, memory_format=memory_format)
         with accelerator.autocast(), precision or contextlib.nullcontext():
             logits = call(images if transform is None else transform(images))
-        if target is None:  # no image of this process: it helps the others
+        if target is None:  # this process has no image left: it only helps the others
             continue
         target = target.to(device, non_blocking=True)
         best = logits.float().topk(min(5, logits.shape[1]), dim=1).indices

@@ -1,4 +1,4 @@
-"""A run directory that is there already: the same run, finished or not, or another one."""
+"""A run directory that already exists: the same run, finished or not, or a different one."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     from kdcore.spec.loaded import LoadedSpec
 
 Existing = Literal["auto", "resume", "fresh"]
-"""What to do with a run directory that is not empty: go on if it is the same spec, insist on that, or start over."""
+"""What to do with a run directory that is not empty: continue if the spec is the same, require that, or start again."""
 
 
 def finished_run(loaded: LoadedSpec, existing: Existing, display: Display | None = None) -> RunResult | None:
-    """The result of the same spec's finished run, if there is one whose student is whole.
+    """The result of a finished run of the same spec, if there is one and its student is complete.
 
     Raises:
-        UserError: the directory holds a run of another spec, or there is nothing to resume.
+        UserError: the directory holds a run of a different spec, or there is nothing to resume.
     """
     directory = loaded.directory
     if existing == "fresh":
         return None
     if not directory.exists:
         if existing == "resume":
-            raise UserError(Problem("--resume", f"there is no run in {directory.path}"))
+            raise UserError(Problem("--resume", f"there is no run to resume in {directory.path}"))
         return None
     changes = spec_changes(directory.spec(), resolved_dict(loaded))
     if changes:
         raise UserError(
             Problem(
                 where,
-                f"{directory.path} holds a run with another value: {before!r} there, {now!r} here",
-                hint="--fresh starts over and deletes that run; another 'name' or --output keeps it",
+                f"{directory.path} holds a run with a different value: {before!r} there, {now!r} here",
+                hint="--fresh deletes that run and starts again; to keep it, use another 'name' or --output",
             )
             for where, before, now in changes
         )
@@ -45,14 +45,14 @@ def finished_run(loaded: LoadedSpec, existing: Existing, display: Display | None
         damage = directory.damage()
         if damage is not None:
             if display is not None:
-                display.warn(f"{directory.path}: {damage}; it is made again from the last checkpoint")
+                display.warn(f"{directory.path}: {damage}; it is written again from the last checkpoint")
             return None
         return RunResult(directory.path, directory.summary() or {}, directory.metrics())
     return None
 
 
 def spec_changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Where two resolved specs differ in what a run depends on, and how; more epochs are no other run."""
+    """The fields that results depend on in which two resolved specs differ; more epochs are not a difference."""
     return [
         (where, one, other)
         for where, one, other in difference.spec_changes(before, now)

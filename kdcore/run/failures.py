@@ -1,4 +1,4 @@
-"""How a run fails, in words."""
+"""Errors that explain why a run failed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
 
 def explained(error: Exception, directory: RunDirectory) -> Exception:
-    """The failures that users meet, with what to do; any other error as it is."""
+    """Return a clear error with a hint for common failures; return any other error unchanged."""
     import torch
 
     if compat.is_full_disk(error):
-        return RunFailed("the disk is full: make room, and the same command goes on from the last checkpoint")
+        return RunFailed(
+            "the disk is full: free some space; the same command then continues from the last checkpoint"
+        )
     if isinstance(error, OSError) and str(error.filename).startswith(str(directory.path)):
         return RunFailed(f"the run directory cannot be written: {error.strerror}: {error.filename}")
     if compat.is_dead_loader_process(error):
@@ -24,11 +26,11 @@ def explained(error: Exception, directory: RunDirectory) -> Exception:
     if compat.is_lost_peer(error):
         first = str(error).partition("\n")[0][:200]
         return RunFailed(
-            f"another process of this run has ended or cannot be reached: its own message says why ({first})"
+            f"another process of this run ended or cannot be reached; see its own message ({first})"
         )
     if isinstance(error, torch.OutOfMemoryError):
         return RunFailed(
-            "the GPU's memory is full. What to lower: train.batch_size (train.accumulate keeps the sum), "
-            "data.image_size; or set train.precision to 'bf16'"
+            "the GPU is out of memory. Lower train.batch_size (and raise train.accumulate) or "
+            "data.image_size, or set train.precision to 'bf16'"
         )
     return error

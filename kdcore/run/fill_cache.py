@@ -1,4 +1,4 @@
-"""`cache_teacher`: a teacher cache filled ahead of the runs that read it."""
+"""`cache_teacher`: fill a teacher cache before the runs that read it."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from kdcore.spec.models import RunSpec
     from kdcore.teacher_cache.cache import TeacherCache
 
-_BATCH = 256  # most samples that the teacher sees at once: without gradients that fits where training does
+_BATCH = 256  # most samples for the teacher at once: without gradients this fits if training does
 
 
 @dataclass(frozen=True)
 class CacheResult:
-    """What filling a cache gave.
+    """The result of filling a cache.
 
     Attributes:
-        path: the cache.
-        rows: augmentations times samples; all of them are there.
+        path: the cache's folder.
+        rows: augmentations times samples; the cache holds all of them.
         computed: rows that this call added.
-        size_bytes: of the cache.
+        size_bytes: size of the cache.
         seconds: wall time of this call.
     """
 
@@ -63,27 +63,30 @@ def cache_teacher(
     output: Path | None = None,
     quiet: bool = False,
 ) -> CacheResult:
-    """Compute the teacher's outputs for every augmentation of every training sample, as `teacher_cache` says.
+    """Compute the teacher's outputs for every augmentation of every training sample, as set in `teacher_cache`.
 
-    What is there already stays: a call that was stopped or killed goes on where it was. The teacher is trained first
-    where the spec says so and its run is not there. Of several processes each computes a part.
+    Rows that the cache already holds are kept: a call that was stopped or killed continues where it ended. If the
+    spec says how to train the teacher and its run is not there, the teacher is trained first. Several processes share
+    the work.
 
     Args:
         spec: as for `run`.
-        overrides: `key.path=value`, as for `--set`; for a file only.
-        output: folder of the run directories instead of the spec's.
+        overrides: `key.path=value`, as for `--set`; only if `spec` is a file.
+        output: folder for the run directories instead of the spec's.
         quiet: show nothing.
 
     Raises:
         UserError: something in the spec is wrong, it has no `teacher_cache`, or the disk cannot hold it.
-        RunFailed: an image cannot be read, or the teacher's outputs do not fit the number format.
-        Interrupted: it was asked to stop.
+        RunFailed: an image cannot be read, or the number format cannot hold the teacher's outputs.
+        Interrupted: the call was stopped.
     """
     plugins = get_plugins()
     loaded = settled(spec, overrides, output, plugins)
     if loaded.spec.teacher_cache is None:
         hint = 'add "teacher_cache": {"augmentations": 10}, or --set teacher_cache.augmentations=10'
-        raise UserError(Problem("teacher_cache", "the spec has none: there is nothing to fill", hint=hint))
+        raise UserError(
+            Problem("teacher_cache", "the spec does not set it, so there is no cache to fill", hint=hint)
+        )
     display = SilentDisplay() if quiet else choose_display(is_main_process())
     for line in check(loaded, plugins).lines():
         display.note(line)
@@ -108,7 +111,7 @@ def _fill(
     accelerator = make_accelerator(loaded.spec)
     rank, world = accelerator.process_index, accelerator.num_processes
     splits = open_splits(loaded.spec, plugins, loaded.teacher)
-    # each process has all of the data: it takes its part of what is missing
+    # each process has all of the data: it takes its part of the missing rows
     prepared = prepare(loaded, splits, plugins, Process(accelerator.device))
     for text in prepared.warnings:
         display.warn(text)
@@ -137,8 +140,8 @@ def _fill(
                 if stop.signal is not None:
                     name = f"stopped by {stop.signal.name}"
                     raise Interrupted(
-                        f"{name}: {cache.rows_filled:,} of {cache.rows_total:,} rows are kept; the same command "
-                        "goes on from there",
+                        f"{name}: {cache.rows_filled:,} of {cache.rows_total:,} rows are saved; the same command "
+                        "continues from there",
                         stop.exit_code,
                     )
             computed += done

@@ -1,4 +1,4 @@
-"""What a run was fed: the inputs that its result depends on, beside the spec, as digests that a checkpoint keeps."""
+"""The inputs other than the spec that a run's result depends on, as digests that are kept in checkpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Fingerprint = dict[str, Any]
 LIBRARIES: Final = ("torch", "timm", "torchvision", "pillow", "numpy")
-"""Whose versions may change how results round."""
+"""Libraries whose version may change how results are rounded."""
 
 
 def fingerprint(
@@ -31,7 +31,7 @@ def fingerprint(
     device: torch.device,
     processes: int,
 ) -> Fingerprint:
-    """JSON-ready digests of the teacher, the images, the plugins that the run uses, and the machine."""
+    """JSON-ready digests of the teacher, the images, the plugins in use, and the machine."""
     teacher = prepared.models.teacher
     return {
         "teacher": None
@@ -71,7 +71,7 @@ def fingerprint(
 
 
 def _used(loaded: LoadedSpec, prepared: Prepared, plugins: Plugins) -> Iterator[PluginInfo]:
-    """The plugins whose code this run calls: those that a distiller, an adapter, a model or the dataset comes from."""
+    """The plugins whose code this run calls: those of its distillers, adapters, models and dataset."""
     distillation, models = prepared.distillation, prepared.models
     placed = (models.student,) if models.teacher is None else (models.student, models.teacher)
     parts = (

@@ -1,4 +1,4 @@
-"""Numbers that are no numbers any more: what a run looks at before it keeps its state, and what it says then."""
+"""NaN and infinity checks before a run saves its state, and their messages."""
 
 from __future__ import annotations
 
@@ -12,39 +12,38 @@ if TYPE_CHECKING:
     from torch import nn
 
 ADVICE = (
-    "What to try: a lower optimizer.lr, scheduler.warmup_epochs, train.clip_grad, or train.precision "
-    "'fp32' or 'bf16'"
+    "Try a lower optimizer.lr, scheduler.warmup_epochs, train.clip_grad, or train.precision 'fp32' or 'bf16'"
 )
-_SMALLEST_SCALE = 2.0**-14  # fp16's smallest normal number: a smaller factor on the loss makes nothing fit
+_SMALLEST_SCALE = 2.0**-14  # fp16's smallest normal number: with a smaller loss scale nothing fits
 
 
 def last_good(step: int | None) -> str:
-    """What there is to go back to."""
+    """The checkpoint to return to, for messages."""
     return "there is no checkpoint yet" if step is None else f"the last good checkpoint is of step {step}"
 
 
 def check_finite(
     module: nn.Module, scaler: torch.amp.GradScaler | None, step: int, saved: int | None
 ) -> None:
-    """Look for weights that are not finite, as after a finite loss whose gradient is not, and at the scale of fp16.
+    """Check that all weights are finite and that the fp16 loss scale is usable. A finite loss can have bad gradients.
 
     Raises:
-        RunFailed: a weight is NaN or infinite, or the scale has fallen so far that no step is taken any more.
+        RunFailed: a weight is NaN or infinite, or the scale is so small that no step is taken.
     """
     named = [(name, weight) for name, weight in module.named_parameters() if weight.is_floating_point()]
-    # one number from the device, whatever the model's size; of sharded weights each process has its part
+    # one number from the device, whatever the model's size; each process checks its part of sharded weights
     whole = [_local(weight.detach()).isfinite().all() for _, weight in named]
     if whole and not bool(torch.stack(whole).all()):
         bad = next(name for (name, _), good in zip(named, whole, strict=True) if not good)
         raise RunFailed(
-            f"weight {bad} became NaN or infinite by step {step}, though the losses were finite: a gradient was not; "
+            f"weight {bad} became NaN or infinite by step {step}, although the losses were finite: a gradient was not; "
             f"{last_good(saved)}. {ADVICE}"
         )
     scale = _SMALLEST_SCALE if scaler is None else scaler.get_scale()
     if scale < _SMALLEST_SCALE:
         raise RunFailed(
-            f"the gradients are NaN or infinite in fp16 even with a loss scale of {scale:g}, and their steps left out, "
-            f"by step {step}; {last_good(saved)}. {ADVICE}"
+            f"by step {step}, the gradients are NaN or infinite in fp16 even with a loss scale of {scale:g}, so no "
+            f"step can be taken; {last_good(saved)}. {ADVICE}"
         )
 
 

@@ -37,15 +37,15 @@ if TYPE_CHECKING:
 
 
 class _Stopped(Exception):
-    """An evaluation was asked to stop."""
+    """A request to stop ended an evaluation."""
 
 
 class Training:
     """One run's training, from its first step or from a checkpoint.
 
     Attributes:
-        state: where the run stands.
-        saver: writes its checkpoints, and reads them.
+        state: the position and records of the run.
+        saver: writes and reads its checkpoints.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class Training:
             spec.scheduler, optimizer, epochs=spec.train.epochs, steps_per_epoch=self.steps_per_epoch
         )
         self.model = self._model()
-        # accelerate's optimizer scales the gradients of fp16. For other precisions it does nothing but look for a
-        # package that is not installed, in each step.
+        # accelerate's optimizer scales the gradients of fp16. For other precisions it only looks for a package that is
+        # not installed, in each step.
         self.optimizer = optimizer if accelerator.scaler is None else accelerator.prepare_optimizer(optimizer)
         self.state = RunState()
         parts = Stateful(
@@ -93,7 +93,7 @@ class Training:
         self.saver = Saver(context.directory.checkpoints, self.state, parts, self._agree)
 
     def _model(self) -> Any:
-        """The distillation as the steps call it: compiled, and spread over the processes."""
+        """The distillation as the steps call it: compiled, and distributed over the processes."""
         spec = self.spec
         own = None if spec.teacher is None else spec.teacher.compile
         self.distillation.compile_models(
@@ -101,17 +101,17 @@ class Training:
         )
         if self.shards is None:
             return self.accelerator.prepare_model(self.distillation)
-        # accelerate gives it the precision, and must not make it DDP's
+        # accelerate sets its precision, but must not wrap it in DDP
         return self.accelerator.prepare_model(self.shards.root, evaluation_mode=True)
 
     # -- the run ---------------------------------------------------------------------------------------------
 
     def fit(self, until: int | None = None) -> None:
-        """Train to the last epoch, or until so many are complete.
+        """Train to the last epoch, or until `until` epochs are complete.
 
         Raises:
             RunFailed: a loss is not finite.
-            Interrupted: somebody asked to stop; a checkpoint was written.
+            Interrupted: the run was asked to stop; a checkpoint was written.
         """
         epochs = self.spec.train.epochs
         self.context.display.begin(epochs, self.state.epoch)
@@ -124,12 +124,12 @@ class Training:
             self.context.display.close()
 
     def make_whole(self) -> None:
-        """After training: the main process has all weights of student and average."""
+        """After training, gather all weights of the student and its average in the main process."""
         for model in (self.student, *(() if self.ema is None else (self.ema.module,))):
             make_whole(model, self.accelerator.is_main_process)
 
     def measure_teacher(self) -> Evaluation | None:
-        """The teacher's accuracy on the evaluation images, measured once a run."""
+        """The teacher's accuracy on the evaluation images, measured once per run."""
         teacher = self.distillation.teacher
         if teacher is None or self.state.teacher_scores is not None:
             return None
@@ -152,7 +152,7 @@ class Training:
             pass
 
     def batches(self) -> Iterator[None]:
-        """The rest of the running epoch, its evaluation left out; whoever iterates may stop after any batch."""
+        """Train the rest of the current epoch, without its evaluation; the caller may stop after any batch."""
         state, display = self.state, self.context.display
         batches, accumulate = self.train_data.batches_per_epoch, self.spec.train.accumulate
         display.epoch(state.epoch, batches, state.batch)
@@ -185,10 +185,10 @@ class Training:
 
     def _forward_backward(self, raw: RawBatch, size: int, last: bool) -> None:
         state, device = self.state, self.accelerator.device
-        # dropout and drop path draw from here: a function of seed, epoch, batch and process
+        # dropout and drop path draw from this generator: a function of seed, epoch, batch and process
         seed = derive(self.spec.seed, "step", state.epoch, state.batch, self.accelerator.process_index)
         seed_device(device, seed)
-        images = raw.images  # on the device already, as `RawBatch` says
+        images = raw.images  # already on the device, see `RawBatch`
         target = None if raw.target is None else raw.target.to(device, non_blocking=True)
         index = None if raw.index is None else raw.index.to(device, non_blocking=True)
         if self.mixer is not None:
@@ -203,7 +203,7 @@ class Training:
         )
         teacher_output = None
         if self.cached_teacher is not None:
-            assert raw.index is not None  # no stream has a cache
+            assert raw.index is not None  # a stream cannot have a cache
             teacher_output = self.cached_teacher(state.epoch, images, raw.index)
         with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
             output = self.model(images, target, index=index, progress=progress, teacher_output=teacher_output)
@@ -216,7 +216,7 @@ class Training:
         self.meter.add(output, target, state.step)
 
     def take_step(self) -> None:
-        """One optimizer step from the gradients that the batches added up."""
+        """One optimizer step with the gradients that the batches accumulated."""
         if self.spec.train.clip_grad is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.spec.train.clip_grad)
         self.optimizer.step()
@@ -228,7 +228,7 @@ class Training:
             self.ema.update(self.student, step=self.state.step)
 
     def _pause(self, mark: float) -> None:
-        """Between two steps of an epoch: a checkpoint where one is due, the end where it is asked for."""
+        """Between two steps of an epoch: write a checkpoint if one is due, and stop if asked to."""
         due = time.monotonic() - self.saver.saved_at > 60 * self.spec.checkpoint.minutes
         due, stop = self._agree(due, self.context.stop.signal is not None)
         if not due and not stop:
@@ -241,7 +241,7 @@ class Training:
         self.state.epoch_seconds = before
 
     def _agree(self, *flags: bool) -> list[bool]:
-        """What any process says holds for all: they stop and save at the same step."""
+        """Whether any process sets each flag: all processes stop and save at the same step."""
         if self.accelerator.num_processes == 1:
             return list(flags)
         mine = torch.tensor(flags, dtype=torch.int32, device=self.accelerator.device)
@@ -252,15 +252,15 @@ class Training:
         self.saver.check()
         means = self.meter.read(self._reduce)
         images = self.train_data.batches_per_epoch * self.train_data.batch_size
-        # what is evaluated and saved is one model on all processes
+        # all processes evaluate and save the same model
         share_running_statistics([self.student] if self.ema is None else [self.student, self.ema.module])
         found = self._evaluate(self.student)
         averaged = None if self.ema is None else self._evaluate(self.ema.module)
-        # from here on nothing stops: the epoch counts once it has its record
+        # do not stop from here on: the epoch counts once its record is written
         state.epoch, state.batch = state.epoch + 1, 0
         record: dict[str, Any] = {
             "epoch": state.epoch,
-            # with layer decay each group has its own: the head's is the one that the spec says
+            # with layer decay each group has its own rate: the head's is the one in the spec
             "lr": max(group["lr"] for group in self.optimizer.param_groups),
             "loss": means["loss"],
             "task_loss": means["task_loss"],
@@ -294,7 +294,7 @@ class Training:
     def _evaluate(
         self, model: torch.nn.Module, transform: TeacherImages | None = None, of_teacher: bool = False
     ) -> Evaluation:
-        """Evaluate; a request to stop ends it between two batches, and the next process evaluates anew."""
+        """Evaluate; a request to stop ends it between two batches, and the next process evaluates again."""
         memory_format = torch.channels_last if self.spec.train.channels_last else torch.contiguous_format
         precision: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
         if of_teacher:
@@ -317,7 +317,7 @@ class Training:
             self._interrupt()
 
     def _stop_evaluation(self) -> None:
-        # several processes would have to agree, batch by batch: they stop at the end of the epoch
+        # several processes would have to agree at each batch: they stop at the end of the epoch
         if self.context.stop.signal is not None and self.accelerator.num_processes == 1:
             raise _Stopped
 
@@ -335,6 +335,6 @@ class Training:
         name = self.context.stop.signal.name if self.context.stop.signal is not None else "another process"
         raise Interrupted(
             f"stopped by {name} after step {self.state.step}; a checkpoint was written: "
-            "the same command goes on from it",
+            "the same command continues from it",
             self.context.stop.exit_code,
         )

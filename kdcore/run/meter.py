@@ -1,4 +1,4 @@
-"""Running means of an epoch's losses and accuracy, kept on the device and read only when somebody looks."""
+"""Running means of an epoch's losses and accuracy, kept on the device and copied to the host only when read."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from kdcore.distill.distillation import DistillationOutput
 
 _FIXED = ("loss", "task_loss")
-_TERM = "terms."  # in front of a term's name, which may be 'loss' too
-_COUNTS = 4  # right first, right among five, labelled, images
+_TERM = "terms."  # prefix of a term's name: a term may be called 'loss' too
+_COUNTS = 4  # top class right, right class in the top 5, labelled, images
 
 
 class Meter:
-    """Adds up what the steps gave; one read synchronises, adding does not."""
+    """Adds up losses and counts of the steps; reading synchronises with the device, adding does not."""
 
     def __init__(self, device: torch.device, distillers: Sequence[str] = ()) -> None:
         self._device = device
-        self._distillers = tuple(distillers)  # whose terms these are, for messages
+        self._distillers = tuple(distillers)  # to name a term's distiller in messages
         self.reset()
 
     def reset(self) -> None:
         """Begin an epoch."""
         self._names: tuple[str, ...] = ()
         self._sums: Tensor | None = None  # [loss values..., counts...]
-        self._bad: Tensor | None = None  # first step at which each loss value was not finite, else -1
-        self._teacher_bad: Tensor | None = None  # the same of the teacher's logits
+        self._bad: Tensor | None = None  # first step at which each loss value was not finite, or -1
+        self._teacher_bad: Tensor | None = None  # the same for the teacher's logits
 
     def add(self, output: DistillationOutput, target: Tensor | None, step: int) -> None:
-        """One batch of this process: means weighted by its size, accuracy against the (most probable) class."""
+        """Add one batch of this process: means weighted by its size, accuracy against the (most probable) class."""
         terms = {_TERM + name: value for name, value in output.terms.items()}
         losses = {"loss": output.loss, "task_loss": output.task_loss, **terms}
         with torch.no_grad():
@@ -56,7 +56,7 @@ class Meter:
         self._teacher_bad = torch.where((bad < 0) & ~logits.isfinite().all(), step, bad)
 
     def _room(self, losses: Iterable[str]) -> tuple[Tensor, Tensor]:
-        """`_sums` and `_bad`, with a place for each of these names."""
+        """`_sums` and `_bad`, with an entry for each of these names."""
         sums, bad = self._sums, self._bad
         if sums is None or bad is None:
             sums = torch.zeros(_COUNTS, dtype=torch.float64, device=self._device)
@@ -69,7 +69,7 @@ class Meter:
         return sums, bad
 
     def check(self, saved: int | None) -> None:
-        """Raises RunFailed, naming term or teacher, and step, where a loss was not finite."""
+        """Raise RunFailed if a loss was not finite; the message names the term or teacher, and the step."""
         if self._bad is None:
             return
         steps = {name: step for name, step in zip(self._names, self._bad.tolist(), strict=True) if step >= 0}
@@ -79,10 +79,10 @@ class Meter:
         teacher = -1 if self._teacher_bad is None else int(self._teacher_bad)
         if 0 <= teacher <= first:
             raise RunFailed(
-                f"the teacher's logits became NaN or infinite at step {teacher}; {last_good(saved)}. What to try: "
+                f"the teacher's logits became NaN or infinite at step {teacher}; {last_good(saved)}. Try "
                 "teacher.precision 'fp32', or another checkpoint of the teacher"
             )
-        # the sum is not finite whenever a part is: name the parts
+        # the sum is not finite if a part is not: name the parts
         guilty = [
             self._described(name) for name, step in steps.items() if step == first and name != "loss"
         ] or ["loss"]
@@ -100,7 +100,7 @@ class Meter:
         return term
 
     def read(self, reduce: Any = None) -> dict[str, Any]:
-        """Means so far: `loss`, `task_loss`, `terms`, `top1` and `top5` in percent (None without labels)."""
+        """Means of the epoch: `loss`, `task_loss`, `terms`, `top1` and `top5` in percent (None without labels)."""
         if self._sums is None:
             return {"loss": None, "task_loss": None, "terms": {}, "top1": None, "top5": None}
         sums = (self._sums if reduce is None else reduce(self._sums)).tolist()
@@ -114,12 +114,12 @@ class Meter:
         }
 
     def state_dict(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, Any]:
-        """For a checkpoint within an epoch; `reduce` adds up over processes, all of which have to call it."""
+        """State for a checkpoint within an epoch; `reduce` sums over processes, and all of them must call it."""
         sums = None if self._sums is None else reduce(self._sums)
         return {"names": list(self._names), "sums": sums, "bad": self._bad}
 
     def load_state_dict(self, state: dict[str, Any], main_process: bool = True) -> None:
-        """Go on with an epoch; of several processes the main one has what all of them added up."""
+        """Restore the state within an epoch; the main process gets the sums of all processes."""
         self._names = tuple(state["names"])
         self._sums = None if state["sums"] is None else state["sums"].to(self._device)
         self._bad = None if state["bad"] is None else state["bad"].to(self._device)

@@ -1,4 +1,4 @@
-"""Whether each normalisation of a run gets enough values to compute a variance from, found before training."""
+"""A check before training: every norm of a run must get enough values to compute a variance."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from kdcore.spec.models import RunSpec
 
 _TRIED: Final = 2
-"""Images of the batch that is tried: with one, torch would refuse the first batch norm, and hide the others."""
+"""Size of the test batch: with one image, torch would refuse the first batch norm and hide the others."""
 
 
 def norm_problems(spec: RunSpec, prepared: Prepared, world: int) -> Iterator[Problem]:
-    """What is wrong with the sizes that the norms of student and heads get; `prepared` is on the meta device.
+    """Find norms of student and heads that get too few values; `prepared` is on the meta device.
 
-    Batch norm over one value in each channel has no variance: a batch of one image, where the map is 1x1 or the norm
-    comes after pooling. Each process normalises its own part of a batch, unless `train.sync_bn` joins them. Instance
-    norm has none over a map of 1x1, however large the batch is.
+    Batch norm needs more than one value in each channel. It gets only one if a batch has one image and the map is 1x1
+    or the norm follows pooling. Each process normalises its own part of a batch, unless `train.sync_bn` is set.
+    Instance norm cannot use a map of 1x1, whatever the size of the batch.
 
     Args:
-        spec: the run's.
-        prepared: what is trained.
-        world: processes that share a batch.
+        spec: the spec of the run.
+        prepared: the models and data of the run.
+        world: the number of processes that share a batch.
     """
     distillation = prepared.distillation
     modules = {f"{name}": module for name, module in distillation.named_modules() if _trained(name, module)}
@@ -52,9 +52,9 @@ def norm_problems(spec: RunSpec, prepared: Prepared, world: int) -> Iterator[Pro
     if flat:
         yield Problem(
             "data.image_size",
-            f"{_named(flat)} normalises a map of 1x1, one value in each channel, which has no variance",
+            f"{_named(flat)} gets a map of 1x1, but instance norm needs more than one value in each channel",
             value=prepared.models.input.image_size,
-            hint="larger images would do, or a model without instance norm",
+            hint="use larger images, or a model without instance norm",
         )
     if single:
         yield _too_few(spec, prepared, world, single)
@@ -65,7 +65,7 @@ def _trained(name: str, module: nn.Module) -> bool:
 
 
 def _images_seen(name: str, spec: RunSpec, prepared: Prepared, images: int, world: int) -> int:
-    """Images over which a norm computes its statistics."""
+    """The number of images over which a norm computes its statistics."""
     if spec.train.sync_bn:
         return images * world
     parts = name.split(".")
@@ -78,7 +78,7 @@ def _images_seen(name: str, spec: RunSpec, prepared: Prepared, images: int, worl
 
 
 def _input_shapes(prepared: Prepared, modules: dict[str, nn.Module]) -> dict[str, tuple[int, ...]]:
-    """The shapes that the norms get in a training step with a batch of two images."""
+    """The shapes of the norms' inputs in a training step with a batch of two images."""
     distillation = prepared.distillation
     shapes: dict[str, tuple[int, ...]] = {}
     with ExitStack() as stack:
@@ -92,7 +92,8 @@ def _input_shapes(prepared: Prepared, modules: dict[str, nn.Module]) -> dict[str
             stack.callback(module.register_forward_pre_hook(look).remove)
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(torch.no_grad())
-        stack.enter_context(suppress(Exception))  # code that looks at values ends here: what ran is known
+        # code that reads values fails on the meta device: what ran before it is known
+        stack.enter_context(suppress(Exception))
         distillation.train()
         views, channels = distillation.requires.views, len(prepared.models.input.mean)
         size = (channels, *prepared.models.input.image_size)
@@ -103,7 +104,7 @@ def _input_shapes(prepared: Prepared, modules: dict[str, nn.Module]) -> dict[str
 
 
 def _values(module: nn.Module, shape: tuple[int, ...]) -> int:
-    """How many values one image gives to one mean and variance."""
+    """The number of values per image for one mean and variance."""
     values = 1
     for side in shape[2:]:
         values *= side
@@ -115,19 +116,19 @@ def _values(module: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 def _too_few(spec: RunSpec, prepared: Prepared, world: int, names: list[str]) -> Problem:
-    few = f"{_named(names)} gets one value in each channel, of which batch norm can compute no variance"
+    few = f"{_named(names)} gets one value in each channel, but batch norm needs at least two"
     least = 2 * world
     if prepared.train.size is not None and prepared.train.size < min(spec.train.batch_size, least):
         where = "data.train_split" if spec.data.train_samples is None else "data.train_samples"
         message = f"there are only {prepared.train.size} training images"
-        each = f", which {world} processes share" if world > 1 else ""
-        hint = f"{least} images would do; or a model without batch norm, such as a ViT or ConvNeXt"
+        each = f" for {world} processes" if world > 1 else ""
+        hint = f"use at least {least} images, or a model without batch norm, such as a ViT or ConvNeXt"
         return Problem(where, f"{message}{each}: {few}", value=spec.data.train_samples, hint=hint)
     each = f" for each of {world} processes" if world > 1 else ""
-    hint = f"train.batch_size {least} would do"
+    hint = f"set train.batch_size to at least {least}"
     if world > 1 and not spec.train.sync_bn:
-        hint += ", or train.sync_bn, which computes them over all processes"
-    hint += "; or a model without batch norm, such as a ViT or ConvNeXt"
+        hint += ", or set train.sync_bn, which computes the statistics over all processes"
+    hint += "; or use a model without batch norm, such as a ViT or ConvNeXt"
     message = f"a batch is one image{each}: {few}"
     return Problem("train.batch_size", message, value=spec.train.batch_size, hint=hint)
 

@@ -1,4 +1,4 @@
-"""A run's progress in a notebook: one output that is drawn anew. No widgets, so that it works wherever cells run."""
+"""A run's progress in a notebook: one output that is updated. It needs no widgets, so it works in every notebook."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_NOTES: Final = 8
 
 
 def in_notebook() -> bool:
-    """Whether this is the kernel of a notebook, told without importing IPython."""
+    """Whether this is the kernel of a notebook; does not import IPython."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return shell is not None and getattr(shell, "kernel", None) is not None
@@ -29,7 +29,7 @@ class NotebookDisplay(SilentDisplay):
     seconds_between_losses = 1.0
 
     def __init__(self) -> None:
-        display: Any = import_module("IPython.display").display  # it is there where a kernel is
+        display: Any = import_module("IPython.display").display  # a kernel always has it
         self._notes: list[str] = []
         self._records: list[str] = []
         self._epochs = self._done = self._batches = self._batch = 0

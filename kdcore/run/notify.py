@@ -1,4 +1,4 @@
-"""Telling somebody that a run is complete: what `KD_NOTIFY` names is called. The core's own use of its run hooks."""
+"""Notification of a complete run: calls the command in `KD_NOTIFY`. The core uses its own run hooks for this."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from kdcore.rundir.directory import RunDirectory
 
 VARIABLE: Final = "KD_NOTIFY"
-_SECONDS: Final = 10  # that the command may take
+_SECONDS: Final = 10  # time limit of the command
 
 
 def notify(run: RunDirectory, summary: dict[str, Any]) -> None:
-    """Call the command in `KD_NOTIFY`, if there is one, with a line about the run as its last argument.
+    """Call the command in `KD_NOTIFY`, if it is set, with a line about the run as its last argument.
 
-    No shell is involved, and the text is one argument whatever is in it.
+    There is no shell: the text is always one argument.
 
     Raises:
         RunFailed: the command cannot be called, fails, or takes longer than ten seconds.
@@ -40,12 +40,12 @@ def notify(run: RunDirectory, summary: dict[str, Any]) -> None:
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise RunFailed(f"{VARIABLE}={command} could not be called: {error}") from error
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        said = done.stderr.strip().splitlines()[-1:] or ["it printed no message"]
         raise RunFailed(f"{VARIABLE}={command} ended with exit code {done.returncode}: {said[0]}")
 
 
 def message(run: RunDirectory, summary: dict[str, Any]) -> str:
-    """One line: `digits-dkd: top-1 97.31 % (best 97.50 % in epoch 28), 12 min 5 s, runs/digits-dkd`."""
+    """One line, such as `digits-dkd: top-1 97.31 % (best 97.50 % in epoch 28), 12 min 5 s, runs/digits-dkd`."""
     student = summary.get("student") or {}
     parts = []
     if student.get("top1") is not None:
@@ -53,7 +53,7 @@ def message(run: RunDirectory, summary: dict[str, Any]) -> str:
         if student.get("best_top1") is not None:
             best = f" (best {student['best_top1']:.2f} % in epoch {student['best_epoch']})"
         parts.append(f"top-1 {student['top1']:.2f} %{best}")
-    elif student.get("agreement") is not None:  # nothing was labelled
+    elif student.get("agreement") is not None:  # no image was labelled
         parts.append(f"agrees with its teacher on {student['agreement']:.2f} %")
     parts += [duration(summary.get("wall_seconds") or 0.0), str(run.path)]
     return f"{run.name}: {', '.join(parts)}"

@@ -1,4 +1,4 @@
-"""The check before anything is trained: data found, models built without memory, heads fitted, settings taken."""
+"""The check before training: find data, build models without memory, fit heads, try settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What a run would work with."""
+    """What a check found: data, models and sizes of a run."""
 
     student: str
     student_parameters: int
@@ -49,7 +49,7 @@ class Preflight:
         return {**self.__dict__, "image_size": list(self.image_size), "warnings": list(self.warnings)}
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Lines to show."""
         side = "x".join(map(str, self.image_size))
         size = "a stream of" if self.train_size is None else f"{self.train_size:,}"
         text = [f"data     {size} images of {side}, {self.num_classes} classes{self._splits()}"]
@@ -61,15 +61,15 @@ class Preflight:
 
     def _splits(self) -> str:
         named = {"trained on": self.train_split, "evaluated on": self.eval_split}
-        told = [f"{what} '{split}'" for what, split in named.items() if split]
-        return "".join(f", {text}" for text in told)
+        described = [f"{what} '{split}'" for what, split in named.items() if split]
+        return "".join(f", {text}" for text in described)
 
 
 def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
-    """Everything that can be found wrong without training, the teacher's own spec included.
+    """Find every error that can be found without training, also in the teacher's own spec.
 
     Raises:
-        UserError: with all problems that were found.
+        UserError: lists all problems that were found.
     """
     from kdcore.plugins import get_plugins
 
@@ -94,7 +94,7 @@ def _check(loaded: LoadedSpec, plugins: Plugins) -> tuple[Preflight, Splits]:
         raise UserError(
             Problem(
                 "teacher.run",
-                f"the teacher learns {teacher_classes} classes, the student's data has {splits.num_classes}",
+                f"the teacher learns {teacher_classes} classes, but the student's data has {splits.num_classes}",
                 value=loaded.spec.teacher.run if loaded.spec.teacher else None,
             )
         )

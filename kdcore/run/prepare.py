@@ -1,4 +1,4 @@
-"""From a loaded spec to everything a run needs, in stages. On the meta device it is a check that costs no memory.
+"""From a loaded spec to everything that a run needs, in stages. On the meta device this check needs no memory.
 
 splits -> models -> (averaged student) -> distillation -> training and evaluation data -> Prepared
 """
@@ -35,7 +35,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Process:
-    """Which of a run's processes this is, and its device."""
+    """The number of this process, the number of all processes, and the device."""
 
     device: torch.device
     rank: int = 0
@@ -44,17 +44,17 @@ class Process:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What is trained, on what, and what it learns from.
+    """Everything that a run trains, and the data.
 
     Attributes:
-        models: student and teacher as they were built.
-        distillation: what is trained.
+        models: student and teacher as built.
+        distillation: the module that is trained.
         train: the training images of this process.
-        eval: likewise for evaluation.
+        eval: the evaluation images of this process.
         ema: the averaged student, or None.
-        warnings: one line each for the user.
+        warnings: one line each, for the user.
         train_split: the training split's name on disk.
-        eval_split: likewise of the evaluation split; None if there is none.
+        eval_split: the evaluation split's name on disk; None if there is none.
     """
 
     models: Models
@@ -68,10 +68,10 @@ class Prepared:
 
 
 def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Process) -> Prepared:
-    """Build models, distillers and data; on the meta device shapes only, and no weights are read.
+    """Build models, distillers and data; on the meta device only shapes, without reading weights.
 
     Raises:
-        UserError: a model cannot be built or loaded, the classes differ, or a distiller cannot work with the pair.
+        UserError: a model cannot be built or loaded, the classes differ, or a distiller does not support the pair.
     """
     spec = loaded.spec
     models = build_models(loaded, splits.num_classes, plugins, process.device)
@@ -100,14 +100,14 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
 
 
 def _averaged(models: Models, spec: RunSpec, process: Process) -> ModelEmaV3 | None:
-    """A copy of the student from before any hook is set, which averages its weights."""
+    """A copy of the student that averages its weights, made before any hook is set."""
     if spec.train.ema is None or process.device.type == "meta":
         return None
     return ModelEmaV3(models.student.module, decay=spec.train.ema)
 
 
 def _student(models: Models, spec: RunSpec, process: Process) -> nn.Module:
-    """The student as it is trained: with recomputed activations, and norms over the whole batch."""
+    """The student for training: with recomputed activations and norms over the whole batch, if set."""
     student = models.student.module
     if spec.train.grad_checkpointing:
         checkpoint_blocks(student, models.student.built.name)
@@ -142,7 +142,7 @@ def _distillation(
 
 
 def _set_teacher(distillation: Distillation, spec: RunSpec, process: Process) -> None:
-    """How the teacher computes: precision, memory order, and with its norms folded."""
+    """Set the teacher's precision and memory layout, and fold its norms."""
     if spec.teacher is None:
         return
     dtype = None if spec.teacher.precision is None else _DTYPES[spec.teacher.precision]
@@ -185,7 +185,7 @@ def _eval_data(spec: RunSpec, splits: Splits, models: Models, process: Process) 
 
 
 def _notes(splits: Splits) -> tuple[str, ...]:
-    """What is worth knowing of the images; both splits may be one."""
+    """Notes about the images; both splits may be the same one."""
     return tuple(dict.fromkeys(splits.train.notes + splits.eval.notes))
 
 
@@ -204,14 +204,14 @@ def _check_needs(distillation: Distillation, splits: Splits) -> None:
     if requires.target and not splits.train.labelled:
         who = distillation.who(lambda one: one.target)
         raise UserError(
-            Problem("distiller", f"{who} the ground truth, and the training images have no labels")
+            Problem("distiller", f"{who} the ground truth, but the training images have no labels")
         )
     if requires.sample_index and splits.train.stream:
         who = distillation.who(lambda one: one.sample_index)
         raise UserError(
             Problem(
                 "distiller",
-                f"{who} each sample's position in the training set, which a stream of images does not have",
+                f"{who} each sample's position in the training set, but a stream has no positions",
                 hint="use a dataset that is not a stream, or another distiller",
             )
         )

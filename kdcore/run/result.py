@@ -1,4 +1,4 @@
-"""What a run gave."""
+"""The result of a run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class RunResult:
-    """What a run gave.
+    """The result of a run.
 
     Attributes:
         directory: the run directory.
         summary: the content of `summary.json`.
-        metrics: a record per epoch, as in `metrics.jsonl`.
+        metrics: one record per epoch, as in `metrics.jsonl`.
     """
 
     directory: Path
@@ -32,7 +32,7 @@ class RunResult:
         """The final student, loaded from the run directory.
 
         Raises:
-            UserError: it is not there any more.
+            UserError: the student is no longer there.
         """
         from kdcore.models import load_student
 
@@ -43,13 +43,13 @@ class RunResult:
         return f"RunResult({str(self.directory)!r}{'' if top1 is None else f', top-1 {top1:.2f} %'})"
 
     def _repr_html_(self) -> str:
-        """For notebooks: the accuracies at a glance."""
+        """A table of the accuracies for notebooks."""
         models = {role: self.summary[role] for role in ("teacher", "student") if self.summary.get(role)}
         five = has_top_5((self.summary.get("data") or {}).get("num_classes"))
         labels = {"top1": "top-1", "top5": "top-5"}
         shown = {
             name: label
-            for name, label in labels.items()  # there is no top-5 with 5 classes or fewer
+            for name, label in labels.items()  # top-5 is not shown with 5 classes or fewer
             if name == "top1" or (five and any(about.get(name) is not None for about in models.values()))
         }
         rows = [_row_html(role, about, tuple(shown)) for role, about in models.items()]

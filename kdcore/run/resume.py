@@ -1,4 +1,4 @@
-"""Going on from a checkpoint: all processes from the same one, and only with what the run was fed before."""
+"""Continue from a checkpoint: all processes from the same one, and only if the inputs of the run are unchanged."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def resume(training: Training, context: RunContext) -> None:
-    """Put a training back to its newest whole checkpoint, if there is one. Nothing is written.
+    """Restore a training from its newest complete checkpoint, if there is one. Writes nothing.
 
     Raises:
-        UserError: something that results depend on changed since then, and nobody said that the run accepts it.
+        UserError: an input that results depend on changed since then, and the change was not accepted.
         RunFailed: the processes found different checkpoints.
     """
     display, checkpoints = context.display, training.saver.checkpoints
@@ -29,7 +29,7 @@ def resume(training: Training, context: RunContext) -> None:
     _check_same(training.accelerator, -1 if content is None else content["position"]["step"])
     if content is None:
         if checkpoints.any:
-            display.warn("no checkpoint is whole: the run starts over")
+            display.warn("no checkpoint is complete: the run starts again")
         return
     changes = _changes(training, context, content)
     training.saver.load(content)
@@ -37,12 +37,12 @@ def resume(training: Training, context: RunContext) -> None:
     if changes is not None and changes.problems:
         state.accept(changes)
     where = f"epoch {state.epoch}" + (f", batch {state.batch}" if state.batch else "")
-    display.note(f"going on from the checkpoint after {where} (step {state.step})")
+    display.note(f"continuing from the checkpoint after {where} (step {state.step})")
 
 
 def _changes(training: Training, context: RunContext, content: dict[str, Any]) -> Changes | None:
     accelerator, before = training.accelerator, content.get("fingerprint")
-    complete = content["position"]["epoch"] >= training.spec.train.epochs  # only its end is done again
+    complete = content["position"]["epoch"] >= training.spec.train.epochs  # only the end is repeated
     found: list[Changes | None] = [None]
     if accelerator.is_main_process and before is not None and not complete:
         assert training.state.fingerprint is not None
@@ -62,7 +62,7 @@ def _changes(training: Training, context: RunContext, content: dict[str, Any]) -
 
 
 def _check_same(accelerator: Accelerator, step: int) -> None:
-    """All processes go on from one checkpoint.
+    """Check that all processes continue from the same checkpoint.
 
     Raises:
         RunFailed: they found different ones.
@@ -73,5 +73,5 @@ def _check_same(accelerator: Accelerator, step: int) -> None:
     if len(set(steps)) > 1:
         found = ", ".join("none" if one < 0 else f"step {one}" for one in steps)
         raise RunFailed(
-            f"the processes found different checkpoints ({found}): 'output' has to be a folder that all of them share"
+            f"the processes found different checkpoints ({found}): all of them must share the folder 'output'"
         )

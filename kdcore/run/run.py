@@ -1,4 +1,4 @@
-"""`run`: one distillation from a spec to its run directory, the teacher's first where the spec says so."""
+"""`run`: one distillation from a spec to its run directory; it trains the teacher first if the spec says so."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ def run(
     accept_changes: bool = False,
     quiet: bool = False,
 ) -> RunResult:
-    """Run a spec to its end, or go on with what an earlier process began.
+    """Run a spec to its end, or continue a run that an earlier process began.
 
     Args:
-        spec: a file, or a spec made in Python: a `RunSpec`, or a dict of what a file would hold. Its relative paths
-            are relative to the current directory.
-        overrides: `key.path=value`, as for `--set`; for a file or a dict only.
-        output: folder of the run directories instead of the spec's, for the teacher's run too.
-        existing: what to do with a run directory that is there already.
-        until: stop after so many epochs, schedules being those of all of them; the summary's status is then `paused`,
-            and a later call goes on. None: to the last epoch.
-        accept_changes: go on with an unfinished run although its teacher, images, plugins or device changed since its
+        spec: a file, or a spec made in Python: a `RunSpec`, or a dict with the content of a file. Relative paths of
+            such a spec are relative to the current directory.
+        overrides: `key.path=value`, as for `--set`; only for a file or a dict.
+        output: folder for the run directories instead of the spec's, also for the teacher's run.
+        existing: what to do with a run directory that already exists.
+        until: pause after this number of epochs, with the schedules of the whole run; the summary's status is then
+            `paused`, and a later call continues. None: train to the last epoch.
+        accept_changes: continue an unfinished run although its teacher, images, plugins or device changed since its
             checkpoint; `summary.json` and `environment.json` record what was accepted.
         quiet: show nothing.
 
     Raises:
-        UserError: something in the spec is wrong, the directory holds another run, or another thread has a run.
-        RunFailed: the run could not go on.
-        Interrupted: it was asked to stop, and wrote a checkpoint.
+        UserError: something in the spec is wrong, the directory holds another run, or another thread runs kd.
+        RunFailed: the run could not continue.
+        Interrupted: the run was asked to stop, and wrote a checkpoint.
     """
     plugins = get_plugins()
     spec = settled(spec, overrides, output, plugins)
@@ -61,8 +61,8 @@ def run(
     done = finished_run(spec, existing, display)
     if done is not None:
         completed = is_main_process() and _complete(spec, plugins, display)
-        what = "its end was completed" if completed else "nothing to do (--fresh starts over)"
-        display.note(f"{spec.spec.name}: finished before, in {done.directory}; {what}")
+        what = "its end was completed" if completed else "nothing to do (--fresh starts again)"
+        display.note(f"{spec.spec.name}: already finished, in {done.directory}; {what}")
         return done
     from kdcore.run.preflight import check
     from kdcore.run.signals import stop_requests
@@ -82,7 +82,7 @@ def run(
 
 
 def _complete(loaded: LoadedSpec, plugins: Plugins, display: Display) -> bool:
-    """Do what a killed process left undone at the end of a finished run; whether there was anything."""
+    """Complete the end of a finished run that was killed there; returns whether anything was missing."""
     if not end_is_missing(loaded.directory, plugins):
         return False
     with own_surroundings("kdcore.run"), loaded.directory.locked():
@@ -93,7 +93,7 @@ def _run(context: RunContext, existing: Existing) -> RunResult:
     directory = context.directory
     if context.loaded.teacher is not None:
         run_teacher(replace(context, loaded=context.loaded.teacher, until=None))
-    # the processes of one run share its directory: the main one keeps other runs out for all of them
+    # the processes of one run share its directory: the main one locks it for all of them
     with directory.locked() if is_main_process() else contextlib.nullcontext():
         if existing == "fresh" and is_main_process():
             directory.clear()
@@ -109,7 +109,7 @@ def _run(context: RunContext, existing: Existing) -> RunResult:
             raise
         except Exception as error:
             failure = explained(error, directory)
-            with contextlib.suppress(OSError):  # the disk may be what failed
+            with contextlib.suppress(OSError):  # the disk may be the cause of the failure
                 session.conclude("failed", str(failure) or type(failure).__name__)
             if failure is error:
                 raise
@@ -117,21 +117,19 @@ def _run(context: RunContext, existing: Existing) -> RunResult:
 
 
 def run_teacher(context: RunContext) -> None:
-    """Train a teacher unless its finished run is there; `context` is that of the teacher's own run.
+    """Train a teacher unless its finished run is there; `context` belongs to the teacher's own run.
 
     Raises:
         UserError: its directory holds another run.
-        RunFailed: its run could not go on.
+        RunFailed: its run could not continue.
         Interrupted: it was asked to stop.
     """
     teacher, display = context.loaded, context.display
     try:
         done = finished_run(teacher, "auto", display)
     except UserError as error:
-        # this command's own --fresh is for the student's run only
-        hint = (
-            f"'kd run {teacher.path} --fresh' trains it from the start; another 'name' there keeps that run"
-        )
+        # this command's own --fresh applies to the student's run only
+        hint = f"'kd run {teacher.path} --fresh' trains it from the start; to keep it, use another 'name' in that spec"
         raise UserError(
             replace(problem, where=f"teacher.run: {problem.where}", hint=hint) for problem in error.problems
         ) from error

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: everything that has state, taken apart and put together again."""
+"""Checkpoints of a run: collect everything that has state, and restore it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Stateful:
-    """The parts of a run that have state of their own, beside the `RunState`."""
+    """The parts of a run that have their own state, apart from the `RunState`."""
 
     distillation: Distillation
     optimizer: Any
@@ -38,7 +38,7 @@ class Stateful:
 
 
 class Saver:
-    """Writes a run's checkpoints, and puts a run back to where one was written.
+    """Writes a run's checkpoints, and restores a run from one.
 
     Attributes:
         saved_step: step of the last checkpoint, or None.
@@ -55,11 +55,11 @@ class Saver:
 
     @property
     def wall_seconds(self) -> float:
-        """Since the run began, over all its processes in time."""
+        """Wall time since the run began, including earlier processes."""
         return self._state.seconds + time.monotonic() - self._started
 
     def save(self) -> None:
-        """Write a checkpoint; never of a loss that is not finite.
+        """Write a checkpoint, unless a loss is not finite.
 
         Raises:
             RunFailed: a loss is not finite.
@@ -79,10 +79,10 @@ class Saver:
             self.checkpoints.save_best({"student": student}, self._state.best)
 
     def check(self) -> None:
-        """Check losses, weights and scale on all processes, which have to call it together.
+        """Check losses, weights and scale on all processes; all of them must call it together.
 
         Raises:
-            RunFailed: something is not finite.
+            RunFailed: a value is not finite.
         """
         parts, failed = self._parts, None
         try:
@@ -94,10 +94,10 @@ class Saver:
         if failed is not None:
             raise failed
         if anywhere:
-            raise RunFailed("another process of this run failed: its message says why")
+            raise RunFailed("another process of this run failed; see its message")
 
     def load(self, content: dict[str, Any]) -> None:
-        """Put the run back to where a checkpoint was written."""
+        """Restore the run from a checkpoint's content."""
         parts = self._parts
         parts.distillation.load_state_dict(spread(content["distillation"], parts.distillation))
         parts.optimizer.load_state_dict(spread_optimizer(content["optimizer"], parts.optimizer))
@@ -119,7 +119,7 @@ class Saver:
         return bool(self._parts.accelerator.num_processes == 1)
 
     def content(self) -> dict[str, Any]:
-        """All state as it is now; of several processes, each has its own part of spread weights."""
+        """All state as it is now; each of several processes holds its part of sharded weights."""
         parts = self._parts
         scaler = parts.accelerator.scaler
         return {
@@ -138,7 +138,7 @@ class Saver:
 
 
 def _plateau_state(scheduler: Any) -> dict[str, Any] | None:
-    """The state of timm's plateau scheduler; its others are functions of the epoch."""
+    """The state of timm's plateau scheduler; the others depend on the epoch alone."""
     inner = getattr(scheduler, "lr_scheduler", None)
     if inner is None:
         return None

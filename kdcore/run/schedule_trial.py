@@ -1,4 +1,4 @@
-"""The learning rates of a whole run, computed before it: numbers that are none, and schedules that change nothing."""
+"""A trial of a run's learning rates before training: finds rates that are invalid and schedules that change nothing."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
     from kdcore.spec.models import SchedulerSpec
 
-_MOST_EPOCHS: Final = 1000  # that are looked at
+_MOST_EPOCHS: Final = 1000  # checked at most
 _MAY_STAY: Final = ("constant", "plateau")
 _LATE: Final = {
-    "multistep": "decay_milestones {0.decay_milestones} come after that",
-    "step": "it decays after each {decay:g} epochs (decay_epochs)",
+    "multistep": "decay_milestones {0.decay_milestones} are later",
+    "step": "it decays once every {decay:g} epochs (decay_epochs)",
 }
 
 
 def try_schedule(
     spec: SchedulerSpec, scheduler: Scheduler, optimizer: torch.optim.Optimizer, epochs: int, steps: int
 ) -> str | None:
-    """Step through `epochs` of `steps` each; the answer is a warning, or None.
+    """Step through `epochs` of `steps` each; returns a warning or None.
 
     Raises:
         UserError: the schedule fails, or gives a learning rate that is negative, NaN or infinite.

@@ -1,4 +1,4 @@
-"""One process's work on one run: accelerator, data, models, training, and what is left behind at the end."""
+"""The work of one process on one run: accelerator, data, models, training, and the files of the end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
 class Session:
-    """Builds a run, trains it, and writes its end."""
+    """Builds a run, trains it, and ends it."""
 
     def __init__(self, context: RunContext) -> None:
         self.context = context
@@ -47,7 +47,7 @@ class Session:
         """Train to the end and write the summary and the student, or to epoch `until` and write a summary.
 
         Raises:
-            RunFailed: the run could not go on.
+            RunFailed: the run could not continue.
             Interrupted: it was asked to stop.
         """
         training, splits = self.begin()
@@ -71,7 +71,7 @@ class Session:
         return RunResult(self.directory.path, summary, training.state.records)
 
     def begin(self) -> tuple[Training, Splits]:
-        """All that comes before the first step: what is trained, where its last checkpoint left it."""
+        """Everything before the first step: returns the training, restored from its last checkpoint."""
         accelerator = make_accelerator(self.spec)
         splits = open_splits(self.spec, self.plugins, self.loaded.teacher)
         prepared = self.prepared = prepare(
@@ -83,21 +83,21 @@ class Session:
         for text in prepared.warnings:
             self.display.warn(text)
         kept = {"training": prepared.train.kept_bytes, "evaluation": prepared.eval.kept_bytes}
-        if told := [f"{name} {byte_size(size)}" for name, size in kept.items() if size]:
-            self.display.note(f"data     decoded images stay in memory: {', '.join(told)}")
+        if kept_parts := [f"{name} {byte_size(size)}" for name, size in kept.items() if size]:
+            self.display.note(f"data     decoded images stay in memory: {', '.join(kept_parts)}")
         keep_own_buffers(prepared.distillation)
         cached = self._cached_teacher(accelerator, prepared, splits)
         training = self.training = self._training(accelerator, prepared, splits.num_classes, cached)
-        if accelerator.is_main_process:  # which writes the checkpoints
+        if accelerator.is_main_process:  # it writes the checkpoints
             training.state.fingerprint = fingerprint(
                 self.loaded, prepared, splits, self.plugins, accelerator.device, accelerator.num_processes
             )
-        # before anything is written: a refused run leaves the directory as it was
+        # before anything is written: a refused run leaves the directory unchanged
         resume(training, self.context)
         if accelerator.is_main_process:
             self._write_beginning(training)
         if self.spec.train.fsdp is not None and training.shards is None:
-            self.display.note("fsdp     there is one process: it has all weights")
+            self.display.note("fsdp     there is only one process: it holds all weights")
         return training, splits
 
     def _write_beginning(self, training: Training) -> None:
@@ -118,7 +118,7 @@ class Session:
         self.trackers.start(self.spec, resolved)
 
     def conclude(self, status: str, error: str | None = None) -> dict[str, Any]:
-        """The summary as things stand; written unless the run is finished, when the student comes first."""
+        """The summary of the current state; it is written unless the run is finished, when the student comes first."""
         training, prepared = self.training, self.prepared
         self.trackers.close()
         if training is None or prepared is None:
@@ -128,7 +128,7 @@ class Session:
             self.directory.write_summary(summary)
         return summary
 
-    # -- its parts -------------------------------------------------------------------------------------------
+    # -- parts -----------------------------------------------------------------------------------------------
 
     def _cached_teacher(
         self, accelerator: Accelerator, prepared: Prepared, splits: Splits
@@ -137,7 +137,7 @@ class Session:
             return None
         from kdcore.run.cached_teacher import CachedTeacher, open_cache
 
-        with accelerator.main_process_first():  # it makes the files
+        with accelerator.main_process_first():  # it creates the files
             cache = open_cache(self.loaded, prepared, splits, self.display.warn)
         self.display.note(f"cache    {cache.path}: {cache.rows_filled:,} of {cache.rows_total:,} rows filled")
         return CachedTeacher(cache, prepared.distillation, accelerator)
@@ -168,9 +168,7 @@ class Session:
         self.display.note(f"teacher  top-1 {top1:.2f} %{more} on the evaluation images")
         chance = 100 / num_classes
         if top1 < chance + 0.1 * (100 - chance):
-            self.display.warn(
-                f"teacher: its top-1 of {top1:.2f} % is little better than chance ({chance:.2f} %)"
-            )
+            self.display.warn(f"teacher: its top-1 of {top1:.2f} % is close to chance ({chance:.2f} %)")
 
     def _save_students(
         self, prepared: Prepared, splits: Splits, training: Training, summary: dict[str, Any]

@@ -1,4 +1,4 @@
-"""From what a caller gives to a checked spec."""
+"""From the arguments of a call to a checked spec."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def settled(
     output: Path | None,
     plugins: Plugins,
 ) -> LoadedSpec:
-    """A spec from its file, or one made in Python, checked.
+    """Load a spec from its file, or take one made in Python, and check it.
 
     Raises:
-        UserError: with every problem that was found.
+        UserError: lists every problem that was found.
     """
     if isinstance(spec, str | Path):
         return load_spec(Path(spec), overrides=overrides, output=output, plugins=plugins)
@@ -38,5 +38,5 @@ def settled(
 
 
 def is_main_process() -> bool:
-    """Of several processes, the one that writes; told by their launcher, before they have found each other."""
+    """Whether this process writes the files; read from the launcher's variables, before the processes have met."""
     return launcher.rank() == 0

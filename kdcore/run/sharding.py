@@ -1,7 +1,7 @@
-"""Weights spread over processes: torch's `fully_shard` (FSDP2) for student, heads and, if asked for, the teacher.
+"""Sharded weights: torch's `fully_shard` (FSDP2) for student, heads and, if asked for, the teacher.
 
-Each process keeps a part of every weight, of its gradient and of the optimizer's state. A block's weights are put
-together for its forward and backward pass only. Checkpoints hold whole tensors: any number of processes reads them.
+Each process holds a part of every weight, of its gradient and of the optimizer's state. A block's weights are
+gathered only for its forward and backward pass. Checkpoints hold whole tensors: any number of processes can read them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _CONTAINERS = (nn.Sequential, nn.ModuleList)
 
 
 class Root(nn.Module):
-    """Puts together the weights that lie outside the blocks of `model`, for whatever is called through it.
+    """Gathers the weights of `model` outside its blocks, for every call through this module.
 
-    A feature adapter calls a model's parts, which `fully_shard` does not see: it sees this module's call.
+    A feature adapter calls parts of a model, which `fully_shard` does not notice; it notices the call of this module.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -46,21 +46,21 @@ class Root(nn.Module):
         self.model = model
 
     def forward(self, *args: Any, call: Callable[..., Any] | None = None, **options: Any) -> Any:
-        """`call` (the model by default), with all weights that it may read at hand."""
+        """Call `call` (the model by default) with all weights that it may read."""
         return (call or self.model)(*args, **options)
 
 
 class Shards:
-    """The sharded modules of one run, and how to call them.
+    """The sharded modules of one run, and functions to call them.
 
     Args:
         distillation: its student and heads are sharded; with `teacher`, its teacher too.
         ema: the averaged student, sharded like the student.
-        teacher: whether the teacher is sharded; else each process has all of it.
+        teacher: whether the teacher is sharded; otherwise each process holds all of it.
         idle: one image `[1, C, H, W]` of the student's size, on the device of the weights.
 
     Attributes:
-        root: the module to train: called like the distillation.
+        root: the module to train; it is called like the distillation.
     """
 
     def __init__(
@@ -72,25 +72,25 @@ class Shards:
         self.root = _sharded(distillation, distillation.student, mesh)
         self._roots: dict[nn.Module, Root] = {distillation.student: self.root}
         if ema is not None:
-            ema.foreach = False  # sharded weights and whole buffers do not go into one call
+            ema.foreach = False  # one call cannot take sharded weights and whole buffers
             self._roots[ema.module] = _sharded(ema.module, ema.module, mesh)
         if teacher and distillation.teacher is not None:
             info = distillation.teacher_info
-            # a distiller may use the teacher's classifier by itself
+            # a distiller may call the teacher's classifier directly
             classifier = None if info is None else info.classifier
             root = _sharded(distillation.teacher, distillation.teacher, mesh, whole=classifier)
             self._roots[distillation.teacher] = root
             distillation.wrap_teacher(lambda extract: partial(root, call=extract))
 
     def caller(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
-        """`model` as something to call: the student, its average, or the teacher."""
+        """A function that calls `model`: the student, its average, or the teacher."""
         root = self._roots.get(model)
         return model if root is None else partial(root, call=model)
 
     def in_step(self, data: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """The batches of this process; after its last, the idle image and None while another process has more.
+        """The batches of this process; after the last, the idle image and None while another process has more.
 
-        All processes together call a sharded model, or none.
+        Either all processes call a sharded model, or none does.
         """
         batches = iter(data)
         while True:
@@ -103,7 +103,7 @@ class Shards:
 
 
 def shard(spec: RunSpec, prepared: Prepared, accelerator: Accelerator) -> Shards | None:
-    """Spread what the spec says; None where nothing is spread, as in a single process."""
+    """Shard what the spec says; None if nothing is sharded, as in a single process."""
     if spec.train.fsdp is None or accelerator.num_processes == 1:
         return None
     size = prepared.models.input.image_size
@@ -116,9 +116,9 @@ def shard(spec: RunSpec, prepared: Prepared, accelerator: Accelerator) -> Shards
 
 
 def blocks(model: nn.Module, whole: Iterable[nn.Parameter] = ()) -> list[nn.Module]:
-    """The repeated blocks of a model, inner ones first: what stands in a sequence or a list and has parts of its own.
+    """The repeated blocks of a model, inner ones first: modules in a sequence or a list that have submodules.
 
-    Left out are blocks that hold a parameter of `whole`, or one that something outside them holds too.
+    Blocks are left out if they hold a parameter of `whole`, or share a parameter with a module outside.
     """
     left_out = {id(parameter) for parameter in whole}
     uses = _uses(model)
@@ -139,7 +139,7 @@ def _uses(module: nn.Module) -> Counter[int]:
 
 
 def problems(spec: RunSpec, distillation: Distillation) -> Iterator[Problem]:
-    """What keeps a run's weights from being spread."""
+    """Reasons why a run's weights cannot be sharded."""
     if spec.train.fsdp is None:
         return
     modules = [("student", distillation.student), ("distiller", distillation.distillers)]
@@ -148,7 +148,7 @@ def problems(spec: RunSpec, distillation: Distillation) -> Iterator[Problem]:
     for role, module in modules:
         single = [name for name, parameter in module.named_parameters() if parameter.dim() == 0]
         if single:
-            message = f"the {role}'s parameter '{single[0]}' is a single number, which cannot be spread"
+            message = f"the {role}'s parameter '{single[0]}' is a single number, which cannot be sharded"
             yield Problem("train.fsdp", message, spec.train.fsdp, "null")
 
 
@@ -156,24 +156,24 @@ def problems(spec: RunSpec, distillation: Distillation) -> Iterator[Problem]:
 
 
 def whole(value: Value, keep: bool = True) -> Value:
-    """`value`, nested as it may be, with each sharded tensor put together on the CPU; every process has to call it.
+    """Gather each sharded tensor in `value` on the CPU; every process must call it.
 
     Args:
-        value: dicts, lists and tuples of anything.
-        keep: whether this process wants the tensors; others help, and get None in their place.
+        value: nested dicts, lists and tuples of anything.
+        keep: whether this process needs the tensors; the others only help, and get None instead.
     """
     gathered: Value = _mapped(value, lambda tensor: _gathered(tensor, keep))
     return gathered
 
 
 def spread(values: Mapping[str, Any], like: nn.Module) -> dict[str, Any]:
-    """A state of whole tensors, sharded as the state of `like` is."""
+    """Shard a state of whole tensors like the state of `like`."""
     current = like.state_dict()
     return {name: _like(value, current.get(name)) for name, value in values.items()}
 
 
 def spread_optimizer(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """An optimizer's state of whole tensors, sharded as its parameters are."""
+    """Shard an optimizer's state of whole tensors like its parameters."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     placed = dict(state)
     placed["state"] = {
@@ -189,7 +189,7 @@ def spread_optimizer(state: dict[str, Any], optimizer: torch.optim.Optimizer) ->
 
 
 def make_whole(model: nn.Module, keep: bool = True) -> None:
-    """Put a sharded model together for good, after training; every process has to call it."""
+    """Gather a sharded model permanently, after training; every process must call it."""
     for module in model.modules():
         parameters: dict[str, Any] = module._parameters
         for name, parameter in parameters.items():
@@ -210,7 +210,7 @@ def _sharded(module: nn.Module, model: nn.Module, mesh: DeviceMesh, whole: nn.Mo
 
 
 def _from_main_process(module: nn.Module) -> None:
-    """Begin with the same weights everywhere, as DDP does."""
+    """Start with the same weights on all processes, as DDP does."""
     for tensor in (*module.parameters(), *module.buffers()):
         dist.broadcast(tensor.detach(), 0)
 
@@ -239,7 +239,7 @@ def _same_shape(value: Any, parameter: Tensor) -> bool:
 def _like(value: Any, current: Any) -> Any:
     if not isinstance(current, DTensor):
         return value
-    # every process has read the whole tensor: nothing has to be sent
+    # every process has read the whole tensor: nothing needs to be sent
     return distribute_tensor(
         value.to(current.device), current.device_mesh, current.placements, src_data_rank=None
     )

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP ask a run to stop after the step; a second Ctrl-C ends it at once."""
+"""Ctrl-C, SIGTERM and SIGHUP stop a run after the current step; a second Ctrl-C ends it at once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-_HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows has none
+_HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows does not have it
 
 
 class StopRequest:
-    """Whether somebody asked the run to stop, and with which signal."""
+    """Whether the run was asked to stop, and by which signal."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
@@ -28,15 +28,15 @@ class StopRequest:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is not None and number == signal.SIGINT:
-            os._exit(130)  # asked twice: no checkpoint, no clean-up
+            os._exit(130)  # the second request: no checkpoint, no clean-up
         self.signal = signal.Signals(number)
 
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Catch SIGINT, SIGTERM and SIGHUP; outside the main thread Python allows no handlers, and nothing is caught.
+    """Catch SIGINT, SIGTERM and SIGHUP. Outside the main thread, Python allows no handlers, so nothing is caught.
 
-    A signal that is ignored already stays ignored: `nohup kd run` goes on when its terminal is closed.
+    A signal that is already ignored stays ignored: `nohup kd run` continues when its terminal is closed.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""What a run knows at one moment: its position, its records, its best epoch. A checkpoint holds it with the weights."""
+"""The state of a run: its position, its records, its best epoch. A checkpoint holds it with the weights."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 @dataclass
 class RunState:
-    """Where a run stands. There is no state of random generators: every draw is a function of seed and step.
+    """The position and records of a run. No generators need saving: every draw is a function of seed and step.
 
     Attributes:
         epoch: epochs that are complete.
-        batch: batches of the running epoch that are done.
-        step: optimizer steps that are done.
+        batch: completed batches of the current epoch.
+        step: completed optimizer steps.
         records: a record per epoch, as in `metrics.jsonl`.
         best: scores and number of the best epoch so far.
-        teacher_scores: the teacher's accuracy on the evaluation images; None: not measured yet.
-        teacher_predictions: its predictions `[N]` there.
+        teacher_scores: the teacher's accuracy on the evaluation images; None until measured.
+        teacher_predictions: its predictions `[N]` for them.
         seconds: wall time of earlier processes.
-        epoch_seconds: training time of the running epoch, without evaluation.
-        fingerprint: what the run is fed; known in the main process.
-        accepted: changes under the run that its user accepted, with the step of each.
+        epoch_seconds: training time of the current epoch, without evaluation.
+        fingerprint: the inputs of the run; known in the main process.
+        accepted: changed inputs that the user accepted, with the step of each.
     """
 
     epoch: int = 0
@@ -44,12 +44,12 @@ class RunState:
     accepted: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self, wall_seconds: float, *, with_teacher: bool) -> dict[str, Any]:
-        """The state as a checkpoint holds it.
+        """The state for a checkpoint.
 
         Args:
-            wall_seconds: since the run began, over all its processes in time.
-            with_teacher: whether the teacher's predictions are those for all images; of several processes each has
-                those for its own, and the next ones measure again.
+            wall_seconds: wall time since the run began, including earlier processes.
+            with_teacher: whether the teacher's predictions cover all images. Each of several processes has only those
+                of its own images, and the next processes measure again.
         """
         teacher = {"scores": self.teacher_scores, "predictions": self.teacher_predictions}
         return {
@@ -63,7 +63,7 @@ class RunState:
         }
 
     def restore(self, state: dict[str, Any], *, with_teacher: bool) -> None:
-        """Go on from what `as_dict` gave; the fingerprint stays that of this start."""
+        """Restore the result of `as_dict`; the fingerprint stays the one of this start."""
         position = state["position"]
         self.epoch, self.batch, self.step = position["epoch"], position["batch"], position["step"]
         self.records, self.best = state["records"], state["best"]
@@ -74,13 +74,13 @@ class RunState:
         self.accepted = state.get("accepted") or []
 
     def accept(self, changes: Changes) -> None:
-        """Record changes that the user accepted; a teacher that they concern is measured again."""
+        """Record changes that the user accepted; a teacher that they affect is measured again."""
         self.accepted = [*self.accepted, {"step": self.step, "changes": changes.as_text()}]
         if changes.teacher:
             self.teacher_scores = self.teacher_predictions = None
 
     def better(self, found: Evaluation) -> bool:
-        """Note an epoch's evaluation if it is the best so far: by top-1, or by agreement where nothing is labelled."""
+        """Store an epoch's evaluation if it is the best so far: by top-1, or by agreement if no image is labelled."""
         name = "agreement" if found.top1 is None else "top1"
         score = getattr(found, name)
         if score is None or (self.best[name] is not None and score <= self.best[name]):

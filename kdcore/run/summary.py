@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def summarise(training: Training, prepared: Prepared, status: str, error: str | None) -> dict[str, Any]:
-    """What a run has come to.
+    """The summary of a run.
 
     Args:
-        training: its training.
-        prepared: what it was built from.
+        training: the training of the run.
+        prepared: the models and data that it was built from.
         status: `finished`, `paused`, `interrupted` or `failed`.
-        error: why it failed, or None.
+        error: the reason of a failure, or None.
     """
     state = training.state
     rates = [record["images_per_second"] for record in state.records]
@@ -76,12 +76,12 @@ def _teacher(training: Training, prepared: Prepared) -> dict[str, Any] | None:
 
 
 def count(module: torch.nn.Module) -> int:
-    """Parameters of a module."""
+    """The number of parameters of a module."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most memory that this process has used, in bytes: the GPU's, or else the machine's."""
+    """The peak memory of this process in bytes: on the GPU, or on the machine if there is none."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

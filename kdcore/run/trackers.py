@@ -1,7 +1,7 @@
-"""Trackers of experiments (TensorBoard, W&B, MLflow, ...), by accelerate's classes: a point for each epoch.
+"""Experiment trackers (TensorBoard, W&B, MLflow, ...) through accelerate's classes: one point per epoch.
 
-What a tracker has of the run stands in the run directory. So a run that goes on goes on there, too: in the same
-curves, without a point that is there already, and with those that could not be sent.
+The run directory records what each tracker has. So a resumed run continues in the same curves, sends no point twice,
+and sends the points that failed before.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from kdcore.rundir.directory import RunDirectory
     from kdcore.spec.models import RunSpec, TrackerSpec
 
-PROJECT: Final = "kd"  # what trackers that sort runs into projects call ours, unless 'project' says another
+PROJECT: Final = "kd"  # the project for trackers that have projects, unless the spec sets 'project'
 STATE: Final = "trackers.json"
-_MOST_FAILURES: Final = 3  # one after another; then the tracker is left alone
+_MOST_FAILURES: Final = 3  # in a row; then the tracker is switched off
 
 Options = dict[str, Any]
 
 
 @dataclass
 class _Known:
-    """What a tracker has of this run: its own name for it, and the last epoch."""
+    """What a tracker knows of this run: its own name for the run, and the last epoch."""
 
     id: str | None = None
     logged: int = 0
 
 
-# -- what differs from one to the other ----------------------------------------------------------------------------
+# -- settings of each tracker --------------------------------------------------------------------------------------
 
 
 def _tensorboard(run: RunDirectory, known: _Known) -> Options:
-    # points that an earlier process wrote and did not live to note are taken for never written
+    # points that an earlier process wrote without recording it are treated as never written
     return {"run_name": "tensorboard", "logging_dir": str(run.path), "purge_step": known.logged + 1}
 
 
@@ -100,11 +100,11 @@ _ARGUMENTS: Final[dict[str, Callable[[RunDirectory, _Known], Options]]] = {
     "trackio": _trackio,
 }
 _PROJECTS: Final = {"mlflow": "experiment_name", "clearml": "project_name", "aim": "experiment"}
-"""The argument that `project` of the spec is, where it is not accelerate's `run_name`."""
+"""The argument of a tracker that takes the spec's `project`, if it is not accelerate's `run_name`."""
 
 
 def _identity(tracker: GeneralTracker) -> str | None:
-    """A tracker's own name for the run, by which it goes on."""
+    """A tracker's own name for the run, needed to continue it."""
     inner = tracker.tracker
     for path in ("info.run_id", "id", "hash", "public.run_id"):
         found = inner
@@ -115,11 +115,11 @@ def _identity(tracker: GeneralTracker) -> str | None:
     return None
 
 
-# -- all of a run's ------------------------------------------------------------------------------------------------
+# -- all trackers of a run -----------------------------------------------------------------------------------------
 
 
 class Trackers:
-    """The trackers of one run, in its main process. One that fails is told of, and the run goes on."""
+    """The trackers of one run, in its main process. If one fails, a warning is shown and the run continues."""
 
     def __init__(self, run: RunDirectory, warn: Callable[[str], None]) -> None:
         self._run = run
@@ -129,10 +129,10 @@ class Trackers:
         self._failures: dict[str, int] = {}
 
     def start(self, spec: RunSpec, resolved: Mapping[str, Any]) -> None:
-        """Begin or go on; a run that is new to a tracker gives it the resolved spec as hyperparameters.
+        """Begin or continue; a tracker that does not know the run gets the resolved spec as hyperparameters.
 
         Raises:
-            UserError: a tracker does not take an option that the spec gives it.
+            UserError: a tracker does not take an option in the spec.
         """
         state = self._state()
         for number, wanted in enumerate(spec.trackers):
@@ -144,10 +144,10 @@ class Trackers:
                 message = f"{wanted.name} does not take these options: {error}"
                 raise UserError(Problem(where, message, wanted.options)) from error
             except Exception as error:
-                self._warn(f"tracker {wanted.name} is off: it did not start ({_told(error)})")
+                self._warn(f"tracker {wanted.name} is off: it did not start ({_described(error)})")
 
     def epoch_ended(self, records: Sequence[dict[str, Any]]) -> None:
-        """Give each tracker the epochs that it has not yet; `records` are all of the run."""
+        """Send each tracker the epochs that it does not have; `records` holds all epochs of the run."""
         for name, tracker in list(self._running.items()):
             known = self._known[name]
             try:
@@ -161,12 +161,12 @@ class Trackers:
         self._save()
 
     def close(self) -> None:
-        """End them all."""
+        """End all trackers."""
         for name, tracker in self._running.items():
             try:
                 tracker.finish()
             except Exception as error:
-                self._warn(f"tracker {name} did not end well ({_told(error)})")
+                self._warn(f"tracker {name} did not end cleanly ({_described(error)})")
         self._running = {}
 
     def _start(self, wanted: TrackerSpec, known: _Known, settings: Options, *, new: bool) -> None:
@@ -178,7 +178,7 @@ class Trackers:
             given[_PROJECTS.get(wanted.name, "run_name")] = given.pop("project")
         arguments = {**_ARGUMENTS.get(wanted.name, _other)(self._run, known), **given}
         tracker = kind(**arguments)
-        if hasattr(tracker, "start"):  # older ones start at once
+        if hasattr(tracker, "start"):  # older ones start when they are created
             tracker.start()
         self._running[wanted.name] = tracker
         if new:
@@ -191,38 +191,38 @@ class Trackers:
         self._failures[name] = self._failures.get(name, 0) + 1
         if self._failures[name] >= _MOST_FAILURES:
             del self._running[name]
-            self._warn(f"tracker {name} failed {_MOST_FAILURES} times and is off ({_told(error)})")
+            self._warn(f"tracker {name} failed {_MOST_FAILURES} times and is off ({_described(error)})")
         elif self._failures[name] == 1:
-            self._warn(f"tracker {name} failed; it gets this epoch with the next ({_told(error)})")
+            self._warn(f"tracker {name} failed; it gets this epoch with the next one ({_described(error)})")
 
     def _state(self) -> dict[str, _Known]:
         try:
             state = read_json(self._run.path / STATE)
             return {name: _Known(**known) for name, known in state.items()}
         except (OSError, ValueError, TypeError, AttributeError):
-            return {}  # a new run, or one whose trackers begin anew
+            return {}  # a new run, or one whose trackers start again
 
     def _save(self) -> None:
         if self._known:
-            # a tracker that this process does not have may be back in the next
+            # keep trackers that this process does not have: the next one may have them
             known = self._state() | self._known
             write_json(self._run.path / STATE, {name: asdict(item) for name, item in known.items()})
 
 
 def flat_record(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """An epoch's record as trackers take it, `eval/top1`; without what has no finite number."""
+    """An epoch's record for trackers, such as `eval/top1`; values that are not finite numbers are left out."""
     for key, value in flat(record, joint="/", index="/{}").items():
         if key != "epoch" and isinstance(value, int | float) and math.isfinite(value):
             yield key, value
 
 
 def flat_settings(resolved: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """A resolved spec as trackers take hyperparameters, `optimizer.lr`: text, numbers and booleans."""
+    """A resolved spec as hyperparameters for trackers, such as `optimizer.lr`: text, numbers and booleans."""
     settings = {name: part for name, part in resolved.items() if name != "trackers"}
     for key, value in flat(settings, index=".{}").items():
         yield key, value if isinstance(value, str | int | float) else json.dumps(value)
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -31,6 +31,7 @@ CODE = (
     "examples/plugins/*/kd_*/**/*.py",
     "docs/**/*.py",
     "benchmarks/**/*.py",
+    "kdcore/run/[!o]*.py",
 )
 
 # what is found, and what to write instead

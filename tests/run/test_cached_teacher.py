@@ -163,7 +163,7 @@ def test_filling_goes_on_where_it_was_stopped(spec_file, asked, monkeypatch: pyt
     asked_twice = property(lambda self: signal.SIGINT if len(asked) >= 2 else None, lambda self, value: None)
     with monkeypatch.context() as patch:
         patch.setattr(StopRequest, "signal", asked_twice, raising=False)
-        with pytest.raises(Interrupted, match=r"SIGINT: 16 of 80 rows are kept") as stopped:
+        with pytest.raises(Interrupted, match=r"SIGINT: 16 of 80 rows are saved") as stopped:
             cache_teacher(path, quiet=True)
     assert stopped.value.exit_code == 130
     asked.clear()
@@ -175,7 +175,9 @@ def test_filling_goes_on_where_it_was_stopped(spec_file, asked, monkeypatch: pyt
 def test_top_k_keeps_the_largest_logits(spec_file):
     spec = {"teacher": TEACHER, "distiller": KD}
     run(spec_file("sparse", **spec, teacher_cache=_cache(top_k=3)), quiet=True)
-    with pytest.raises(UserError, match=r"(?s)teacher_cache\.top_k.*keep them all.*got 10.*allowed: 1 to 9"):
+    with pytest.raises(
+        UserError, match=r"(?s)teacher_cache\.top_k.*keep all of them.*got 10.*allowed: 1 to 9"
+    ):
         run(spec_file("all", **spec, teacher_cache=_cache(top_k=10)), quiet=True)
 
 
@@ -207,7 +209,7 @@ def test_a_disk_that_is_too_small_is_told_before_training(spec_file, monkeypatch
 
 
 def test_there_has_to_be_something_to_fill(spec_file):
-    with pytest.raises(UserError, match="nothing to fill"):
+    with pytest.raises(UserError, match="no cache to fill"):
         cache_teacher(spec_file(teacher=TEACHER, distiller=KD), quiet=True)
 
 

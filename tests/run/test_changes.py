@@ -41,20 +41,25 @@ def test_nothing_is_reported_where_nothing_changed(before: dict[str, Any]):
     ("path", "value", "where", "words"),
     [
         ("teacher.weights", "b" * 64, "teacher", "the teacher's weights changed"),
-        ("teacher.model", "resnet34", "teacher", "resnet18 then, resnet34 now"),
-        ("teacher.mean", [0.1], "teacher", "[0.5] then, [0.1] now"),
-        ("student.crop_pct", 1.0, "student", "0.9 then, 1.0 now"),
-        ("train.samples", 5, "data.train_split", "6 then, 5 now"),
-        ("train.names", "other", "data.train_split", "another name"),
-        ("train.labels", "other", "data.train_split", "another label"),
-        ("train.sizes", "other", "data.train_split", "another size"),
-        ("train.contents", "other", "data.train_split", "other content"),
+        ("teacher.model", "resnet34", "teacher", "resnet18 before, resnet34 now"),
+        ("teacher.mean", [0.1], "teacher", "[0.5] before, [0.1] now"),
+        ("student.crop_pct", 1.0, "student", "0.9 before, 1.0 now"),
+        ("train.samples", 5, "data.train_split", "6 before, 5 now"),
+        ("train.names", "other", "data.train_split", "a different name"),
+        ("train.labels", "other", "data.train_split", "a different label"),
+        ("train.sizes", "other", "data.train_split", "a different size"),
+        ("train.contents", "other", "data.train_split", "different content"),
         ("eval.contents", "other", "data.eval_split", "the evaluation images changed"),
-        ("train.classes", ["cat", "fox"], "data.train_split", "gone: dog; new: fox"),
-        ("train.classes", ["dog", "cat"], "data.train_split", "another order"),
-        ("plugins.kd-classic.version", "1.1", "plugin kd-classic", "kd-classic 1.0 then, kd-classic 1.1 now"),
-        ("plugins.kd-classic.code", "y", "plugin kd-classic", "other code under the same version"),
-        ("machine.device", "cuda", "device", "cpu then, cuda now"),
+        ("train.classes", ["cat", "fox"], "data.train_split", "removed: dog; new: fox"),
+        ("train.classes", ["dog", "cat"], "data.train_split", "different order"),
+        (
+            "plugins.kd-classic.version",
+            "1.1",
+            "plugin kd-classic",
+            "kd-classic 1.0 before, kd-classic 1.1 now",
+        ),
+        ("plugins.kd-classic.code", "y", "plugin kd-classic", "different code with the same version"),
+        ("machine.device", "cuda", "device", "cpu before, cuda now"),
     ],
 )
 def test_what_changes_results_is_a_problem(
@@ -78,8 +83,8 @@ def test_plugins_that_come_and_go_are_problems(before: dict[str, Any]):
     now["plugins"] = {"kd-ofa": {"distribution": "kd-ofa", "version": "0.1", "code": "z"}}
     texts = [str(problem) for problem in compare(before, now).problems]
     assert len(texts) == 2
-    assert "kd-classic 1.0 then, not used now" in texts[0]
-    assert "not used then, kd-ofa 0.1 now" in texts[1]
+    assert "kd-classic 1.0 before, not used now" in texts[0]
+    assert "not used before, kd-ofa 0.1 now" in texts[1]
 
 
 def test_what_only_rounds_is_one_line(before: dict[str, Any]):

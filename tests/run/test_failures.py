@@ -25,9 +25,9 @@ GLOO = (
     [
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
-            r"What to lower: train\.batch_size",
+            r"Lower train\.batch_size",
         ),
-        (OSError(errno.ENOSPC, "No space left on device"), "disk is full: make room"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk is full: free some space"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk is full"),
         (SafetensorError('I/O error: Os { message: "No space left on device" }'), "disk is full"),
         (
@@ -38,7 +38,7 @@ GLOO = (
             RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.\nmore"),
             "a loader process died",
         ),
-        (RuntimeError(GLOO), r"another process .* has ended .*\(.*gloo"),
+        (RuntimeError(GLOO), r"another process .* ended .*\(.*gloo"),
         (torch.distributed.DistNetworkError("The client socket has timed out"), "cannot be reached"),
     ],
 )

@@ -120,7 +120,7 @@ def test_a_finished_run_is_extended_only_with_what_it_was_trained_on(start: Star
     start()
     (tmp_path / "images/train/cat/5.bmp").unlink()
     start()  # there is nothing to do, and nothing is read
-    with pytest.raises(UserError, match="12 then, 11 now"):
+    with pytest.raises(UserError, match="12 before, 11 now"):
         start(train={"epochs": 4, "batch_size": 6})
     assert RunDirectory(tmp_path / "runs" / "on").finished
 

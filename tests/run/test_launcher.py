@@ -59,12 +59,12 @@ def test_one_process_of_one_needs_no_warning(launched, capsys):
     [
         (
             {"MASTER_PORT": ""},
-            "MASTER_PORT: not set, while RANK, WORLD_SIZE, LOCAL_RANK say that",
+            "MASTER_PORT: not set, but RANK, WORLD_SIZE, LOCAL_RANK say that",
         ),
-        ({"RANK": ""}, "RANK: not set, while WORLD_SIZE, LOCAL_RANK say"),
-        ({"RANK": "abc"}, "RANK: this is no number of processes"),
-        ({"WORLD_SIZE": "2.5"}, "WORLD_SIZE: this is no number of processes"),
-        ({"RANK": "2"}, "RANK: there is no such process (got 2)"),
+        ({"RANK": ""}, "RANK: not set, but WORLD_SIZE, LOCAL_RANK say"),
+        ({"RANK": "abc"}, "RANK: not a number of processes"),
+        ({"WORLD_SIZE": "2.5"}, "WORLD_SIZE: not a number of processes"),
+        ({"RANK": "2"}, "RANK: there is no process with this number (got 2)"),
     ],
 )
 def test_what_is_incomplete_or_wrong_is_told(launched, change: dict[str, str], told: str):

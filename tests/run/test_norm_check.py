@@ -37,9 +37,15 @@ TWO_CHANNELS = {"model": "test_resnet"}
 @pytest.mark.parametrize(
     ("processes", "train", "data", "where", "number"),
     [
-        (1, {"batch_size": 1}, {}, "train.batch_size", "train.batch_size 2 would do"),
-        (2, {"batch_size": 2}, {}, "train.batch_size", "train.batch_size 4 would do, or train.sync_bn"),
-        (1, {"batch_size": 8}, {"train_samples": 1}, "data.train_samples", "2 images would do"),
+        (1, {"batch_size": 1}, {}, "train.batch_size", "set train.batch_size to at least 2"),
+        (
+            2,
+            {"batch_size": 2},
+            {},
+            "train.batch_size",
+            "set train.batch_size to at least 4, or set train.sync_bn",
+        ),
+        (1, {"batch_size": 8}, {"train_samples": 1}, "data.train_samples", "use at least 2 images"),
     ],
 )
 def test_batch_norm_over_one_value(tmp_path, monkeypatch, processes, train, data, where, number):

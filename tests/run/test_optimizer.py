@@ -300,8 +300,8 @@ def test_the_trial_has_nothing_against_a_schedule(name, options):
 
 
 def test_the_trial_tells_of_a_schedule_that_changes_nothing():
-    assert "(150, 180) come after that" in tried("multistep", decay_milestones=(150, 180))
-    assert "after each 90 epochs" in tried("step", decay_epochs=None)
+    assert "(150, 180) are later" in tried("multistep", decay_milestones=(150, 180))
+    assert "every 90 epochs" in tried("step", decay_epochs=None)
 
 
 @pytest.mark.parametrize("rate", [float("nan"), float("inf"), -1.0])

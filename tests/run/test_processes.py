@@ -115,4 +115,4 @@ def test_batch_norm_over_processes(spec_file, tmp_path):
 def test_nothing_to_spread(spec_file, capsys):
     path = spec_file("kd", distiller="kd", teacher=RESNET, train={"epochs": 1, "fsdp": "student"})
     run(path)
-    assert "there is one process: it has all weights" in capsys.readouterr().err
+    assert "there is only one process: it holds all weights" in capsys.readouterr().err

@@ -65,7 +65,7 @@ def test_a_single_number_cannot_be_spread(spec_file, monkeypatch):
         return model
 
     monkeypatch.setattr(timm, "create_model", with_scale)
-    with pytest.raises(UserError, match=r"'extra.scale' is a single number, which cannot be spread"):
+    with pytest.raises(UserError, match=r"'extra.scale' is a single number, which cannot be sharded"):
         run(spec_file("one", train={"fsdp": "student"}))
 
 

@@ -158,7 +158,7 @@ def test_one_that_fails_gets_the_epoch_with_the_next(started):
     trackers.epoch_ended(RECORDS[:2])
     assert steps() == [1, 2]
     assert started.warnings == [
-        "tracker wandb failed; it gets this epoch with the next (ConnectionError: no network)"
+        "tracker wandb failed; it gets this epoch with the next one (ConnectionError: no network)"
     ]
 
 

@@ -14,7 +14,7 @@ from kdcore.text import byte_size
 
 if TYPE_CHECKING:
     from kdcore.commands.export.export import ExportResult
-    from kdcore.inspect.open_run import Which
+    from kdcore.inspect.students import Which
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", show_default=False)]
 Ema = Annotated[bool, typer.Option("--ema", help="Take the averaged weights (train.ema).")]

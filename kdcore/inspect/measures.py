@@ -1,7 +1,7 @@
-"""What predictions tell: accuracy, likelihood, calibration, confusion, agreement, correlation between classes.
+"""Measures of predictions: accuracy, likelihood, calibration, confusion, agreement, correlation between classes.
 
-Pure functions of logits `[N, K]` and targets `[N]`. A negative target is an unlabelled image, which counts in none of
-the measures that read targets; they are None where nothing is labelled. Shares are percentages.
+Pure functions of logits `[N, K]` and targets `[N]`. A negative target means that the image has no label. Measures that
+read targets ignore such images, and are None if no image has a label. Shares are percentages.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ BINS = 15  # as Guo et al. 2017
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far the probability of the first class is from the share of images for which that class is right.
+    """How far the probability of the first class is from the share of images for which this class is right.
 
     Attributes:
         ece: expected calibration error in percent: the mean of |accuracy - confidence| over the images' bins.
-        edges: of the bins of equal width, `[bins + 1]`, in percent; a bin has its upper edge and not its lower one.
+        edges: of the bins of equal width, `[bins + 1]`, in percent; a bin includes its upper edge, not its lower edge.
         counts: images in each bin `[bins]`.
-        accuracy: percent of them that are right `[bins]`; 0 in an empty bin.
-        confidence: their mean probability of the first class, in percent `[bins]`; 0 in an empty bin.
+        accuracy: percent of these images that are right `[bins]`; 0 for an empty bin.
+        confidence: their mean probability of the first class, in percent `[bins]`; 0 for an empty bin.
     """
 
     ece: float
@@ -51,7 +51,7 @@ class ClassAccuracy:
 
     @property
     def seen(self) -> Tensor:
-        """Which classes have images at all `[K]`."""
+        """Which classes have images `[K]`."""
         return self.counts > 0
 
 
@@ -134,7 +134,7 @@ def agreement(logits: Tensor, other: Tensor) -> float | None:
 def divergence(student: Tensor, teacher: Tensor) -> Tensor:
     """KL divergence of the student's probabilities from the teacher's, KL(teacher || student), in nats `[N]`."""
     log_teacher = teacher.double().log_softmax(dim=1)
-    # 0 log 0 is 0: what the teacher gives no probability at all takes no part
+    # 0 log 0 is 0: a class to which the teacher gives the probability 0 adds nothing
     part = log_teacher.exp() * (log_teacher - student.double().log_softmax(dim=1))
     return part.nan_to_num(nan=0.0).sum(dim=1)
 
@@ -142,11 +142,11 @@ def divergence(student: Tensor, teacher: Tensor) -> Tensor:
 def class_correlation(logits: Tensor) -> Tensor:
     """Pearson correlation over the images between the logits of each two classes, `[K, K]`.
 
-    A class whose logit is the same for all images correlates with none: its row and column are 0.
+    If a class has the same logit for all images, its row and column are 0.
     """
     centred = logits.double() - logits.double().mean(dim=0)
     length = centred.norm(dim=0)
-    # rounding leaves something of a constant that is large
+    # rounding leaves a small rest of a large constant
     constant = length <= 1e-12 * (1 + logits.double().norm(dim=0))
     unit = torch.where(constant, 0.0, centred / length.masked_fill(constant, 1.0))
     return (unit.T @ unit).clamp(-1, 1)
@@ -155,13 +155,13 @@ def class_correlation(logits: Tensor) -> Tensor:
 def correlation_difference(student: Tensor, teacher: Tensor) -> Tensor:
     """Student's minus teacher's correlation between the logits of each two classes, `[K, K]` in -2..2.
 
-    What figure 2 of Tian et al. 2020, "Contrastive Representation Distillation", shows: the nearer to 0, the more of
-    the teacher's knowledge of how classes go together has the student.
+    Figure 2 of Tian et al. 2020, "Contrastive Representation Distillation": values near 0 mean that the student has
+    learned how the teacher relates classes to each other.
     """
     return class_correlation(student) - class_correlation(teacher)
 
 
 def labelled(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits and targets of the images that have a class."""
+    """Logits and targets of the images that have a label."""
     known = has_label(target)
     return (logits, target) if bool(known.all()) else (logits[known], target[known])

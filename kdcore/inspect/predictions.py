@@ -1,4 +1,4 @@
-"""What models make of the evaluation images, one image after another: the ground of measures and reports."""
+"""Predictions of several models for the same images, in the order of the data."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A model to look at.
+class Predictor:
+    """A model that makes predictions.
 
     Attributes:
         model: gives logits `[B, K]`.
-        transform: applied to the images first (the teacher's own size and normalisation).
-        adapter: its feature adapter, for the embedding; None: there is no embedding.
+        transform: is applied to the images first (the teacher's own size and normalisation).
+        adapter: the model's feature adapter, for the embedding; None: there is no embedding.
     """
 
     model: nn.Module
@@ -35,12 +35,12 @@ class Subject:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one model makes of N images, in the data's order; on the CPU.
+    """Predictions of one model for N images, in the order of the data; on the CPU.
 
     Attributes:
         logits: `[N, K]`, float32.
         target: class indices `[N]`, `UNLABELLED` for an image without a label.
-        position: of each image in the data `[N]`; images that could not be read are left out.
+        position: of each image in the data `[N]`; unreadable images are left out.
         embedding: `[N, D]`, float32, or None.
     """
 
@@ -55,7 +55,7 @@ class Predictions:
 
 @torch.no_grad()
 def predict(
-    subjects: Sequence[Subject],
+    predictors: Sequence[Predictor],
     data: Iterable[tuple[Tensor, Tensor]],
     *,
     device: torch.device | str = "cpu",
@@ -65,17 +65,17 @@ def predict(
     limit: int | None = None,
     advance: Callable[[int], None] = lambda images: None,
 ) -> list[Predictions]:
-    """The predictions of each subject, all on the same images, which are read once.
+    """Predictions of each model for the same images, which are read once.
 
     Args:
-        subjects: models on `device`, looked at in evaluation mode.
+        predictors: models on `device`; they run in evaluation mode and get their own mode back.
         data: batches as `EvalData` gives them.
         device: where the models are.
-        embeddings: collect them too, of the subjects that have an adapter which knows them.
+        embeddings: collect embeddings too, of the models whose adapter gives one.
         precision: of the forward passes, as `train.precision`.
         channels_last: memory order of the images.
-        limit: stop after so many images.
-        advance: called after each batch with its number of images.
+        limit: the largest number of images.
+        advance: is called after each batch with its number of images.
 
     Raises:
         RunFailed: an image cannot be read.
@@ -83,13 +83,13 @@ def predict(
     """
     device = torch.device(device)
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    collectors = [_Collector(subject, embeddings) for subject in subjects]
+    collectors = [_Collector(predictor, embeddings) for predictor in predictors]
     targets: list[Tensor] = []
     positions: list[Tensor] = []
     seen = kept = 0
-    training = [subject.model.training for subject in subjects]
-    for subject in subjects:
-        subject.model.eval()
+    training = [predictor.model.training for predictor in predictors]
+    for predictor in predictors:
+        predictor.model.eval()
     try:
         for images, target in data:
             room = len(target) if limit is None else min(len(target), limit - kept)
@@ -107,21 +107,21 @@ def predict(
             if limit is not None and kept >= limit:
                 break
     finally:
-        for subject, mode in zip(subjects, training, strict=True):
-            subject.model.train(mode)
+        for predictor, mode in zip(predictors, training, strict=True):
+            predictor.model.train(mode)
     target = _joined(targets, torch.empty(0, dtype=torch.int64))
     position = _joined(positions, torch.empty(0, dtype=torch.int64))
     return [collector.predictions(target, position) for collector in collectors]
 
 
 class _Collector:
-    """Runs one subject and keeps what it gives."""
+    """Runs one model and keeps its outputs."""
 
-    def __init__(self, subject: Subject, embeddings: bool) -> None:
-        known = subject.adapter is not None and not isinstance(subject.adapter, PlainAdapter)
-        self._transform = subject.transform
+    def __init__(self, predictor: Predictor, embeddings: bool) -> None:
+        known = predictor.adapter is not None and not isinstance(predictor.adapter, PlainAdapter)
+        self._transform = predictor.transform
         self._extract = Extractor(
-            subject.model, subject.adapter or PlainAdapter(), embedding=embeddings and known
+            predictor.model, predictor.adapter or PlainAdapter(), embedding=embeddings and known
         )
         self._logits: list[Tensor] = []
         self._embeddings: list[Tensor] = []
@@ -144,9 +144,9 @@ class _Collector:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The number format of the forward passes on a device, as `train.precision` says."""
+    """The number format of the forward passes on a device, as in `train.precision`."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-    if dtype is torch.float16 and device.type == "cpu":  # a GPU's run looked at without one
+    if dtype is torch.float16 and device.type == "cpu":  # a run on a GPU, opened on a CPU
         dtype = None
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 

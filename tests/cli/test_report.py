@@ -32,4 +32,4 @@ def test_it_prints_where_the_page_is(kd, monkeypatch: pytest.MonkeyPatch):
 def test_a_folder_that_is_no_run_ends_with_2(kd, tmp_path: Path):
     done = kd("report", str(tmp_path))
     assert done.code == 2
-    assert "this is no run directory" in done.err
+    assert "this is not a run directory" in done.err

@@ -64,11 +64,11 @@ def test_last_best_and_averaged_student_are_those_that_the_run_measured(ran: Ran
         if which == "last":
             assert measures.agreement(student.logits, teacher.logits) == pytest.approx(about["agreement"])
             assert measures.top_k(student.logits, student.target, 5) == pytest.approx(about["top5"])
-    assert opened.num_classes == 10
-    assert opened.classes is not None
+    assert opened.student.num_classes == 10
+    assert opened.student.classes is not None
     assert opened.student.parameters == about["parameters"]
-    assert opened.teacher is not None
-    assert opened.teacher.name == "resnet10t"
+    assert opened.teacher.model is not None
+    assert opened.teacher.model.name == "resnet10t"
 
 
 def test_embeddings_come_with_the_predictions(ran: Ran):
@@ -83,12 +83,12 @@ def test_fewer_images_are_balanced_and_can_be_looked_at(ran: Ran):
     opened = open_run(ran.directory, most=20, teacher=False, device="cpu")
     student, teacher = opened.predict()
     assert teacher is None
-    assert opened.teacher_missing is None
+    assert opened.teacher.missing is None
     assert student.target.bincount().tolist() == [2] * 10
     picture = opened.image(int(student.position[3]))
     assert picture is not None
     assert picture.size == (8, 8)
-    assert opened.source[3][1] == student.target[3]
+    assert opened.images.chosen[3][1] == student.target[3]
 
 
 def test_other_data_than_the_run_s(ran: Ran):
@@ -104,7 +104,7 @@ def test_a_run_and_its_teacher_s_that_were_moved_together(ran: Ran, tmp_path: Pa
     spec["output"] = str(tmp_path / "gone")
     (tmp_path / "moved" / "pair" / "spec.json").write_text(json.dumps(spec))
     opened = open_run(tmp_path / "moved" / "pair", device="cpu")
-    assert opened.teacher is not None
+    assert opened.teacher.model is not None
 
 
 def test_a_teacher_that_is_gone_is_told(ran: Ran, tmp_path: Path):
@@ -114,11 +114,11 @@ def test_a_teacher_that_is_gone_is_told(ran: Ran, tmp_path: Path):
         json.dumps({**spec, "output": str(tmp_path / "alone")})
     )
     opened = open_run(tmp_path / "alone" / "pair", device="cpu")
-    assert opened.teacher is None
-    assert "its finished run is in none of" in str(opened.teacher_missing)
+    assert opened.teacher.model is None
+    assert "no finished run of it in any of" in str(opened.teacher.missing)
     spec["teacher"]["run"] = str(tmp_path / "no.json")
     (tmp_path / "alone" / "pair" / "spec.json").write_text(json.dumps(spec))
-    assert "there is no such file" in str(open_run(tmp_path / "alone" / "pair", device="cpu").teacher_missing)
+    assert "there is no such file" in str(open_run(tmp_path / "alone" / "pair", device="cpu").teacher.missing)
 
 
 def test_an_unfinished_run_is_opened_from_its_checkpoint(ran: Ran, tmp_path: Path):
@@ -128,11 +128,11 @@ def test_an_unfinished_run_is_opened_from_its_checkpoint(ran: Ran, tmp_path: Pat
     (copy / "summary.json").unlink()
     for which, finished in whole.items():
         opened = open_run(copy, student=which, teacher=False, device="cpu")  # type: ignore[arg-type]
-        expected = finished.student.subject.model.state_dict()
-        for name, value in opened.student.subject.model.state_dict().items():
+        expected = finished.student.model.state_dict()
+        for name, value in opened.student.model.state_dict().items():
             assert torch.equal(value, expected[name])
         assert opened.student.input == finished.student.input
-        assert opened.classes == finished.classes
+        assert opened.student.classes == finished.student.classes
     shutil.rmtree(copy / "checkpoints")
     with pytest.raises(UserError, match="has no checkpoint yet"):
         open_run(copy)
@@ -159,7 +159,7 @@ def test_other_teachers(ran: Ran, tmp_path: Path, kind: str):
     opened = open_run(done.directory, device="cpu")
     student, teacher = opened.predict()
     assert measures.top_k(student.logits, student.target) == pytest.approx(done.summary["student"]["top1"])
-    assert opened.teacher_missing is None
+    assert opened.teacher.missing is None
     if kind == "none":
         assert teacher is None
     else:
@@ -177,7 +177,7 @@ def test_without_an_evaluation_split_no_image_counts_as_labelled(tmp_path: Path)
 
 
 def test_what_is_no_run_is_told(tmp_path: Path, ran: Ran):
-    with pytest.raises(UserError, match="this is no run directory"):
+    with pytest.raises(UserError, match="this is not a run directory"):
         open_run(tmp_path)
     with pytest.raises(UserError, match="no averaged student"):
         open_run(ran.teacher, student="ema")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kdcore import ModelOutput
-from kdcore.inspect.predictions import Subject, predict
+from kdcore.inspect.predictions import Predictor, predict
 
 
 class Given(nn.Module):
@@ -42,7 +42,7 @@ def _data(batch: int) -> Iterator[tuple[Tensor, Tensor]]:
 def test_images_come_in_order_and_those_that_cannot_be_read_not_at_all():
     for batch in (1, 3, 8):
         model = Given().train()
-        (found,) = predict([Subject(model)], _data(batch))
+        (found,) = predict([Predictor(model)], _data(batch))
         assert model.training
         assert found.position.tolist() == [0, 1, 3, 4, 5, 7]
         assert found.target.tolist() == [0, 1, 2, -1, 0, 1]
@@ -51,9 +51,9 @@ def test_images_come_in_order_and_those_that_cannot_be_read_not_at_all():
         assert len(found) == 6
 
 
-def test_all_subjects_see_the_same_images_each_in_its_way():
-    one = Subject(Given(), adapter=Doubling())
-    other = Subject(Given(), lambda images: -images)
+def test_all_models_see_the_same_images_each_in_its_way():
+    one = Predictor(Given(), adapter=Doubling())
+    other = Predictor(Given(), lambda images: -images)
     first, second = predict([one, other], _data(3), embeddings=True)
     torch.testing.assert_close(first.logits, -second.logits)
     torch.testing.assert_close(first.embedding, 2 * first.logits[:, :2])
@@ -63,21 +63,21 @@ def test_all_subjects_see_the_same_images_each_in_its_way():
 def test_a_limit_counts_the_images_that_can_be_read():
     for batch in (1, 3, 8):
         seen: list[int] = []
-        (found,) = predict([Subject(Given())], _data(batch), limit=3, advance=seen.append)
+        (found,) = predict([Predictor(Given())], _data(batch), limit=3, advance=seen.append)
         assert found.position.tolist()[:2] == [0, 1]
         assert len(found) <= 3
         assert sum(seen) <= 8
-    (found,) = predict([Subject(Given())], _data(1), limit=3)
+    (found,) = predict([Predictor(Given())], _data(1), limit=3)
     assert found.position.tolist() == [0, 1, 3]
 
 
 def test_no_images_give_no_predictions():
-    (found,) = predict([Subject(Given())], iter([]))
+    (found,) = predict([Predictor(Given())], iter([]))
     assert len(found) == 0
     assert found.logits.numel() == 0
 
 
 def test_half_precision_comes_out_as_float32():
-    (found,) = predict([Subject(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)))], _data(4), precision="bf16")
+    (found,) = predict([Predictor(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)))], _data(4), precision="bf16")
     assert found.logits.dtype == torch.float32
     assert torch.equal(found.logits, found.logits.bfloat16().float())

@@ -60,7 +60,7 @@ def test_nothing_is_counted_afterwards(monkeypatch):
     monkeypatch.setattr(budget, "_LEAST_MEMORY", 0)
     monkeypatch.setattr(budget, "_memory", lambda: 2**20)
     with (
-        pytest.raises(UserError, match="the limit is 1.05 MB"),
+        pytest.raises(UserError, match=r"the limit is 1\.05 MB"),
         bounded("a", {}, "student"),
         torch.device("meta"),
     ):

@@ -1,4 +1,4 @@
-"""`evaluate`: a run, a checkpoint or a model on the images of a split, beside its teacher."""
+"""`evaluate`: measure a run, a checkpoint or a model on the images of a split, and compare it with its teacher."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kdcore.commands.eval.cost import cost
+from kdcore.commands.eval.open_target import open_target
+from kdcore.commands.eval.request import EvalRequest, ImageChoice, ModelChoice
 from kdcore.commands.eval.result import EvalResult, ModelScores, scored
 from kdcore.commands.eval.speed import Racer, Speed, machine, measure
-from kdcore.commands.eval.subjects import Wanted, open_wanted
 from kdcore.commands.export.about import dataset_name
 from kdcore.data.special_targets import has_label
 from kdcore.errors import Problem, UserError
@@ -22,9 +23,10 @@ from kdcore.run.caller_state import own_surroundings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kdcore.commands.eval.subjects import Opened
-    from kdcore.inspect.open_run import OpenedModel, Which
+    from kdcore.commands.eval.opened import Opened
+    from kdcore.inspect.opened_model import OpenedModel
     from kdcore.inspect.predictions import Predictions
+    from kdcore.inspect.students import Which
 
 BATCH_SIZES = (1, 8, 64)
 
@@ -52,19 +54,19 @@ def evaluate(
 
     Args:
         target: a run directory, a checkpoint file (with `model`), a student's folder, or the name of a model.
-        weights: of a run: the last ones, their average ('ema') or the best epoch's.
-        model: whose weights a checkpoint file holds.
+        weights: of a run: those of the last epoch, their average ('ema') or those of the best epoch.
+        model: the name of the model, if `target` is a checkpoint file.
         pretrained: timm's weights for the model that `target` names.
-        checkpoint: other weights for it.
-        small_input: its variant for small images.
-        options: arguments of its constructor.
+        checkpoint: other weights for this model.
+        small_input: take the model's variant for small images.
+        options: arguments of the model's constructor.
         data: a dataset as `data.dataset` in a spec; None: the run's own.
-        root: where it lies, as `data.root`.
-        split: of it; None: the run's evaluation split, or 'test'.
-        image_size: side of the input of a model that is no run's.
+        root: the folder of the dataset, as `data.root`.
+        split: a split of the dataset; None: the run's evaluation split, or 'test'.
+        image_size: side of the input; not for a run.
         teacher: a run directory or the name of a pretrained model; True: the run's own; False: none.
-        samples: look at so many images only, balanced over the classes where these are known.
-        batch_sizes: for the speed; empty: it is not measured.
+        samples: the largest number of images, balanced over the classes if these are known.
+        batch_sizes: for the speed; empty: the speed is not measured.
         device: None: the accelerator if there is one.
 
     Raises:
@@ -72,64 +74,74 @@ def evaluate(
         RunFailed: an image cannot be read, or weights cannot be downloaded.
     """
     if any(size < 1 for size in batch_sizes):
-        raise UserError(Problem("--batch-sizes", "batches have one image at least", list(batch_sizes)))
-    wanted = Wanted(
-        str(target),
-        weights,
-        model,
-        pretrained,
-        None if checkpoint is None else str(checkpoint),
-        small_input,
-        dict(options or {}),
-        data,
-        None if root is None else str(root),
-        split,
-        image_size,
-        str(teacher) if isinstance(teacher, Path) else teacher,
-        samples,
+        raise UserError(Problem("--batch-sizes", "a batch has at least one image", list(batch_sizes)))
+    request = EvalRequest(
+        target=str(target),
+        weights=weights,
+        model=ModelChoice(
+            name=model,
+            pretrained=pretrained,
+            checkpoint=None if checkpoint is None else str(checkpoint),
+            small_input=small_input,
+            options=dict(options or {}),
+            image_size=image_size,
+        ),
+        images=ImageChoice(
+            dataset=data, root=None if root is None else str(root), split=split, samples=samples
+        ),
+        teacher=str(teacher) if isinstance(teacher, Path) else teacher,
     )
-    opened = open_wanted(wanted, _device(device), get_plugins())
-    models = [opened.student] + ([] if opened.teacher is None else [opened.teacher])
+    return measure_all(request, open_target(request, _device(device), get_plugins()), batch_sizes)
+
+
+def measure_all(request: EvalRequest, opened: Opened, batch_sizes: Sequence[int]) -> EvalResult:
+    """All measures of what was opened for a request.
+
+    Raises:
+        UserError: a model's logits are NaN or infinite.
+        RunFailed: an image cannot be read.
+    """
+    images, setting, models = opened.images, opened.setting, opened.models
     found = predict(
-        [each.subject for each in models],
-        opened.images,
-        device=opened.device,
-        precision=opened.precision,
-        channels_last=opened.channels_last,
-        limit=samples,
+        models,
+        images.batches,
+        device=setting.device,
+        precision=setting.precision,
+        channels_last=setting.channels_last,
+        limit=request.images.samples,
     )
     for each, predictions in zip(models, found, strict=True):
-        _check_finite(each, predictions, "--teacher" if each is opened.teacher else "TARGET")
-    speeds, warnings = _speeds(opened, models, batch_sizes)
+        _check_finite(each, predictions, "TARGET" if each is opened.student else "--teacher")
+    speeds, warnings = _speeds(opened, batch_sizes)
     scores = [
-        _scores(each, predictions, speed, opened.channels)
+        _scores(each, predictions, speed, images.channels)
         for each, predictions, speed in zip(models, found, speeds, strict=True)
     ]
     both = [predictions.logits for predictions in found]
     divergence = measures.divergence(*both).mean().item() if len(both) > 1 and len(both[0]) else None
     return EvalResult(
-        target=str(target),
+        target=request.target,
         weights=opened.weights,
-        dataset=dataset_name(opened.dataset),
-        split=opened.split,
+        dataset=dataset_name(images.dataset),
+        split=images.split,
         images=len(found[0]),
         labelled=int(has_label(found[0].target).sum()),
         student=scores[0],
         teacher=scores[1] if len(scores) > 1 else None,
-        teacher_missing=opened.teacher_missing,
+        teacher_missing=opened.teacher.missing,
         agreement=measures.agreement(*both) if len(both) > 1 else None,
         divergence=divergence,
-        machine=machine(opened.device),
-        precision=opened.precision,
+        machine=machine(setting.device),
+        precision=setting.precision,
         warnings=opened.warnings + warnings,
     )
 
 
 def _check_finite(each: OpenedModel, found: Predictions, where: str) -> None:
-    """Raises UserError for logits that are NaN or infinite: no measure of them means anything."""
+    """Raises UserError for logits that are NaN or infinite: no measure of such logits has a meaning."""
     wrong = int((~found.logits.isfinite().all(dim=1)).sum()) if found.logits.numel() else 0
     if wrong:
-        weights = each.subject.model.state_dict()
+        weights = each.model.state_dict()
         bad = [
             name
             for name, value in weights.items()
@@ -140,7 +152,7 @@ def _check_finite(each: OpenedModel, found: Predictions, where: str) -> None:
         hint = (
             "take weights from before its training failed"
             if bad
-            else "is its input normalised as it learned?"
+            else "check that its input is normalised as in its training"
         )
         raise UserError(Problem(where, message, value=each.name, hint=hint))
 
@@ -158,20 +170,19 @@ def _device(device: str | torch.device | None) -> torch.device:
     return place
 
 
-def _speeds(
-    opened: Opened, models: Sequence[OpenedModel], batch_sizes: Sequence[int]
-) -> tuple[list[list[Speed]], tuple[str, ...]]:
-    racers = [Racer(each.subject.model, _shape(each, opened.channels)) for each in models]
-    speeds: list[list[Speed]] = [[] for _ in models]
+def _speeds(opened: Opened, batch_sizes: Sequence[int]) -> tuple[list[list[Speed]], tuple[str, ...]]:
+    setting = opened.setting
+    racers = [Racer(each.model, _shape(each, opened.images.channels)) for each in opened.models]
+    speeds: list[list[Speed]] = [[] for _ in racers]
     warnings: tuple[str, ...] = ()
     for size in batch_sizes:
         try:
             taken = measure(
                 racers,
                 size,
-                opened.device,
-                precision=opened.precision,
-                channels_last=opened.channels_last,
+                setting.device,
+                precision=setting.precision,
+                channels_last=setting.channels_last,
             )
         except torch.OutOfMemoryError:
             warnings += (f"batches of {size} do not fit the device's memory: not measured",)
@@ -182,7 +193,7 @@ def _speeds(
 
 
 def _scores(each: OpenedModel, found: Predictions, speed: Sequence[Speed], channels: int) -> ModelScores:
-    model = each.subject.model
+    model = each.model
     counted = cost(model, (1, *_shape(each, channels)))
     held = [*model.parameters(), *model.buffers()]
     return ModelScores(

@@ -18,7 +18,7 @@ from kdcore.run.caller_state import own_surroundings
 
 if TYPE_CHECKING:
     from kdcore.commands.export.students import RunStudent
-    from kdcore.inspect.open_run import Which
+    from kdcore.inspect.students import Which
     from kdcore.plugins import Plugins
 
 

@@ -27,7 +27,7 @@ from kdcore.rundir.student_folder import WEIGHTS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kdcore.inspect.open_run import Which
+    from kdcore.inspect.students import Which
 
 CARD = "README.md"
 

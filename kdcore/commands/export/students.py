@@ -12,7 +12,9 @@ import torch
 from kdcore.data import open_split
 from kdcore.data.chosen_samples import at_most
 from kdcore.errors import Problem, UserError, listed, nearest
-from kdcore.inspect.open_run import Which, evaluation_data, evaluation_images, open_student, read_spec
+from kdcore.inspect.evaluation_images import evaluation_data, evaluation_images
+from kdcore.inspect.open_run import read_spec
+from kdcore.inspect.students import Which, open_student
 from kdcore.rundir.checkpoints import Checkpoints
 from kdcore.rundir.directory import SPEC, RunDirectory
 
@@ -22,11 +24,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from kdcore.data import EvalData, InputConfig
+    from kdcore.inspect.students import OpenedStudent
     from kdcore.plugins import Plugins
     from kdcore.spec.models import RunSpec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunStudent:
     """A run's student, in evaluation mode on the CPU.
 
@@ -35,10 +38,7 @@ class RunStudent:
         spec: the run's spec.
         weights: which of the run's weights it has: the last ones, their average, or those of the best epoch.
         epoch: after which epoch they were taken.
-        model: the network.
-        input: size and normalisation of its images.
-        num_classes: K.
-        class_names: names of the classes, or None.
+        opened: the network, its input and its classes.
         scores: what the run measured with these weights, in percent: top1, top5, agreement.
         finished: whether the run has come to its end.
     """
@@ -47,12 +47,29 @@ class RunStudent:
     spec: RunSpec
     weights: Which
     epoch: int
-    model: nn.Module
-    input: InputConfig
-    num_classes: int
-    class_names: tuple[str, ...] | None
+    opened: OpenedStudent
     scores: Mapping[str, float]
     finished: bool
+
+    @property
+    def model(self) -> nn.Module:
+        """The network."""
+        return self.opened.model
+
+    @property
+    def input(self) -> InputConfig:
+        """Size and normalisation of its images."""
+        return self.opened.input
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.opened.num_classes
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the classes; None: not known."""
+        return self.opened.classes
 
     @property
     def name(self) -> str:
@@ -67,7 +84,7 @@ class RunStudent:
     @property
     def parameters(self) -> int:
         """How many there are."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        return self.opened.parameters
 
     def example(self, batch: int) -> torch.Tensor:
         """Noise in the shape of its images, `[B, C, H, W]`; always the same."""
@@ -137,16 +154,13 @@ def student_of(run: str | Path, weights: Which, plugins: Plugins) -> RunStudent:
     opened = open_student(directory, spec, weights, plugins)
     about = _about(directory, weights)
     return RunStudent(
-        directory,
-        spec,
-        weights,
-        about["epoch"],
-        opened.opened.subject.model,
-        opened.opened.input,
-        opened.num_classes,
-        opened.classes,
-        {name: about[name] for name in ("top1", "top5", "agreement") if about.get(name) is not None},
-        finished,
+        run=directory,
+        spec=spec,
+        weights=weights,
+        epoch=about["epoch"],
+        opened=opened,
+        scores={name: about[name] for name in ("top1", "top5", "agreement") if about.get(name) is not None},
+        finished=finished,
     )
 
 

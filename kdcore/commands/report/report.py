@@ -48,7 +48,7 @@ def report(*runs: str | Path, output: str | Path | None = None, images: int | No
     directories = [RunDirectory(Path(run)) for run in runs]
     for directory in directories:
         if not directory.exists:
-            raise UserError(Problem(str(directory.path), "this is no run directory: it has no spec.json"))
+            raise UserError(Problem(str(directory.path), "this is not a run directory: it has no spec.json"))
     target = None if output is None else Path(output)
     if len(directories) > 1:
         from kdcore.commands.report.compared import write_comparison
@@ -106,18 +106,18 @@ def write_report(
 
 def _look(opened: OpenedRun, notes: list[str], tsne: bool) -> Findings | None:
     """What the images tell; `notes` gets what is missing."""
-    if opened.teacher_missing is not None:
-        notes.append(f"Nothing on the teacher's predictions: {opened.teacher_missing}")
+    if opened.teacher.missing is not None:
+        notes.append(f"Nothing on the teacher's predictions: {opened.teacher.missing}")
     # a stream has no fewer images ahead
-    limit = IMAGES if opened.source.stream else None
+    limit = IMAGES if opened.images.chosen.stream else None
     try:
         student, teacher = opened.predict(embeddings=True, limit=limit)
     except UserError:  # an adapter that knows no embedding of this model
         student, teacher = opened.predict(limit=limit)
-    total = len(student) if opened.whole.stream else len(opened.whole)
+    total = len(student) if opened.images.whole.stream else len(opened.images.whole)
     if len(student) < total:
         notes.append(f"Figures on images are from {len(student):,} of {total:,} evaluation images.")
-    findings = find(student, teacher, opened.classes, tsne=tsne)
+    findings = find(student, teacher, opened.student.classes, tsne=tsne)
     if findings is None:
         notes.append("Nothing on images: there are none whose logits are finite.")
         return None
@@ -151,7 +151,7 @@ def _values(
         ]
         if findings.together is not None:
             pictures = cards(findings.together.differing, findings.names, opened.image)
-    classes = facts.num_classes or (opened.num_classes if opened is not None else None)
+    classes = facts.num_classes or (opened.student.num_classes if opened is not None else None)
     closed = gap(facts.summary, classes, find_vanilla(facts.run, facts.spec))
     return {
         "name": facts.spec.get("name") or facts.run.name,

@@ -75,7 +75,7 @@ def test_a_checkpoint_file(pair, narrow):
     assert found.weights is None
     same = evaluate("resnet10t", checkpoint=file, **given)
     assert same.student == found.student
-    with pytest.raises(UserError, match="a checkpoint does not tell its model"):
+    with pytest.raises(UserError, match="a checkpoint does not contain the name of its model"):
         evaluate(file, **given)
 
 
@@ -107,7 +107,7 @@ def test_unlabelled_images(pair, tmp_path):
     ("target", "more", "where", "text", "nearest"),
     [
         ("resnte18", {"data": "digits"}, "TARGET", "no model of this name", "resnet18"),
-        ("resnet18", {}, "--data", "only a run knows its own", None),
+        ("resnet18", {}, "--data", "Only a run knows its own images", None),
         ("resnet18", {"data": "digits", "split": "tset"}, "--split", "no such split", "test"),
         ("resnet18", {"data": "digist"}, "--data", "digist", "digits"),
         ("resnet18", {"data": "digits", "options": {"dept": 1}}, "--option dept", "", None),

@@ -103,7 +103,7 @@ def make_run(tmp_path: Path) -> MakeRun:
 
 
 class Images(list[int]):
-    """So many of them, none of which is looked at."""
+    """Images that are not looked at."""
 
     stream = False
 
@@ -133,6 +133,8 @@ def make_opened() -> MakeOpened:
         teacher: bool = True,
         labelled: bool = True,
         names: tuple[str, ...] | None = None,
+        missing: str | None = None,
+        whole: Images | None = None,
         **changes: Any,
     ) -> Any:
         student = predictions(classes, images, 1, labelled)
@@ -141,11 +143,11 @@ def make_opened() -> MakeOpened:
         return SimpleNamespace(
             **{
                 "directory": run,
-                "num_classes": classes,
-                "classes": names or tuple(f"class number {k}" for k in range(classes)),
-                "teacher_missing": None,
-                "whole": source,
-                "source": source,
+                "student": SimpleNamespace(
+                    num_classes=classes, classes=names or tuple(f"class number {k}" for k in range(classes))
+                ),
+                "teacher": SimpleNamespace(missing=missing),
+                "images": SimpleNamespace(whole=whole or source, chosen=source),
                 "predict": lambda **keywords: (student, guide),
                 "image": lambda position: Image.new("RGB", (32, 32), (position % 256, 90, 40)),
                 **changes,

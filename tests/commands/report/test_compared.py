@@ -54,7 +54,7 @@ def test_equal_names_are_told_apart(make_run, tmp_path: Path):
 def test_what_is_no_run_is_told(make_run, tmp_path: Path):
     with pytest.raises(UserError, match="no run directory is given"):
         kdcore.report()
-    with pytest.raises(UserError, match="this is no run directory"):
+    with pytest.raises(UserError, match="this is not a run directory"):
         kdcore.report(make_run().path, tmp_path)
     with pytest.raises(UserError, match="cannot be written"):
         kdcore.report(make_run("a").path, make_run("b").path, output=tmp_path / "no" / "page.html")

@@ -151,7 +151,7 @@ def test_the_page_of_a_failed_run_says_why(make_run):
 
 def test_what_is_missing_is_said(make_run, make_opened):
     run = make_run()
-    opened = make_opened(run, teacher=False, teacher_missing="its run is gone", whole=Images(range(5000)))
+    opened = make_opened(run, teacher=False, missing="its run is gone", whole=Images(range(5000)))
     page, made = _page(run, opened)
     assert "Nothing on the teacher's predictions: its run is gone" in page.text
     assert "from 400 of 5,000 evaluation images" in page.text

@@ -1,4 +1,4 @@
-"""Writes docs/reference, docs/floors.svg, and parts of docs/conformance.md and docs/recipes.md, from the code.
+"""Writes the files of `pages()` from the code: docs/reference, parts of other pages, a picture, kdcore/__init__.pyi.
 
     uv run python docs/generate.py [--check]
 
@@ -9,11 +9,13 @@ is 1.
 from __future__ import annotations
 
 import json
+import os.path
 import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import public_names
 import typer
 from floors import picture
 
@@ -51,6 +53,7 @@ def pages() -> dict[str, str]:
     own = [candidate for candidate in find_candidates() if candidate.distribution in FIRST_PARTY]
     plugins = Plugins.discover(own, disabled=(), strict=True)
     texts = {
+        "api": public_names.page(),
         "commands": commands(),
         "distillers": distillers(plugins),
         "adapters": adapters(plugins.adapters()),
@@ -58,7 +61,12 @@ def pages() -> dict[str, str]:
         "spec": spec(),
     }
     generated = {f"reference/{name}.md": f"{_NOTE}\n{text.strip()}\n" for name, text in texts.items()}
-    return generated | {"conformance.md": conformance(), "recipes.md": recipes(), "floors.svg": picture()}
+    return generated | {
+        "conformance.md": conformance(),
+        "recipes.md": recipes(),
+        "floors.svg": picture(),
+        "../kdcore/__init__.pyi": f"# Written by `{COMMAND}`. Do not edit.\n\n{public_names.stub()}",
+    }
 
 
 def stale() -> list[str]:
@@ -324,7 +332,7 @@ def main(arguments: Sequence[str]) -> int:
     if arguments:
         old = stale()
         for name in old:
-            print(f"docs/{name} is not up to date; run: {COMMAND}", file=sys.stderr)
+            print(f"{os.path.normpath(f'docs/{name}')} is not up to date; run: {COMMAND}", file=sys.stderr)
         return 1 if old else 0
     for name, text in pages().items():
         path = HERE / name

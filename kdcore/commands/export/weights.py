@@ -48,7 +48,7 @@ def write_timm(student: RunStudent, folder: Path, about: dict[str, Any], recipe:
         return Written(("timm", "torch"), ("import timm", "import torch"), body)
     warning = (
         f"timm has no arguments for the small-input stem of {student.name}: timm.create_model refuses this folder. "
-        f"The lines of load.py build it with timm, and kdcore.models.load_student loads it"
+        f"The lines of load.py build it with timm, and kdcore.load_student loads it"
     )
     return _from_lines(recipe, (warning,))
 

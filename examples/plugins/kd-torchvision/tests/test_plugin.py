@@ -62,7 +62,7 @@ def test_a_file_of_torchvisions_weights_is_a_teacher(run, tmp_path):
     right = (chosen == torch.arange(10)).sum().item()
     assert result.summary["teacher"]["top1"] == pytest.approx(10.0 * right)
     # what was trained is built again from the run directory, and is torchvision's by its weights
-    from kdcore.models.student import load_student
+    from kdcore import load_student
     from kdcore.plugins import get_plugins
     from safetensors.torch import load_file
 

@@ -1,0 +1,147 @@
+"""Writes docs/reference/api.md and kdcore/__init__.pyi from the names in kdcore; docs/generate.py calls it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from typing import TYPE_CHECKING, Any, Final
+
+import kdcore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+WIDTH: Final = 110  # of a line of the stub, as ruff formats it
+_ABOUT: Final = {
+    "users": "For everybody who uses kd from Python. [In Python](../spec.md#in-python) says which function is which "
+    "command.",
+    "authors of plugins": "For plugins. Declarations (`hookimpl` and the `...Entry` records) import no torch. "
+    "[Write a plugin](../plugins.md) explains them; what losses share is in `kdcore.ops`, and the conformance kit is "
+    "`kdcore.testing`.",
+    "results": "What the functions for users return. You get them from a function; you do not make them.",
+    "errors": "`UserError` says what is wrong in what you gave (exit code 2), `RunFailed` says why a run cannot go on "
+    "(exit code 1). Both are a `KdError`.",
+}
+_CONSTANTS: Final = {  # what has no docstring of its own
+    "PLUGIN_API": "The version of the interface between kdcore and plugins.",
+    "Stage": "A stage of a model: a number 1..4 or the path of a module.",
+    "__version__": "The version of kdcore.",
+    "hookimpl": "Marks a function of a plugin as the implementation of a hook.",
+}
+
+
+def page() -> str:
+    """The names by group, each with the first sentence of its docstring."""
+    lines = [
+        "# Public names",
+        "",
+        "`import kdcore` has these names. The groups say for whom they are. [Versions](../plugins/versions.md) says",
+        "when they may change. All other modules are internal, except `kdcore.ops` and `kdcore.testing`, which are",
+        "for authors of plugins.",
+    ]
+    for group, modules in kdcore.PUBLIC.items():
+        names = sorted((name for names in modules.values() for name in names), key=_order)
+        title = group if group in ("results", "errors") else f"for {group}"
+        lines += [
+            "",
+            f"## {title.capitalize()}",
+            "",
+            textwrap.fill(_ABOUT[group], 120, break_on_hyphens=False),
+            "",
+        ]
+        if group == "results":
+            lines += ["| name | comes from | what it is |", "|---|---|---|"]
+            lines += [f"| `{name}` | {_sources(name)} | {_first_sentence(name)} |" for name in names]
+        else:
+            lines += ["| name | what it is |", "|---|---|"]
+            lines += [f"| `{_called(name)}` | {_first_sentence(name)} |" for name in names]
+    return "\n".join(lines)
+
+
+def _called(name: str) -> str:
+    return f"{name}()" if inspect.isfunction(_value(name)) else name
+
+
+def _first_sentence(name: str) -> str:
+    if name in _CONSTANTS:
+        return _CONSTANTS[name]
+    text = (inspect.getdoc(_value(name)) or "").partition("\n\n")[0]
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _sources(name: str) -> str:
+    """What returns or holds a value of this type."""
+    found = [
+        source for source, types in returned().items() if name in types and not source.startswith(f"{name}.")
+    ]
+    # what a function returns says more than where else the type is found
+    direct = [source for source in found if source.endswith("()") and "." not in source]
+    return ", ".join(f"`{source}`" for source in direct or found)
+
+
+def returned() -> dict[str, frozenset[str]]:
+    """The names of types in what every public function and method returns, and in the fields of public classes."""
+    found = {}
+    for name in sorted(kdcore.__all__):
+        value = _value(name)
+        if inspect.isfunction(value):
+            found[f"{name}()"] = _types(value.__annotations__.get("return", ""))
+        elif inspect.isclass(value) and value.__module__.startswith("kdcore"):
+            found |= _of_class(name, value)
+    return found
+
+
+def _of_class(name: str, cls: type) -> dict[str, frozenset[str]]:
+    found = {}
+    for member, value in vars(cls).items():
+        function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+        if inspect.isfunction(function) and (member == "__call__" or not member.startswith("_")):
+            called = f"{name}.{member}" + "()" * (not isinstance(value, property))
+            found[called] = _types(function.__annotations__.get("return", ""))
+    fields = inspect.get_annotations(cls).items()
+    return found | {f"{name}.{field}": _types(text) for field, text in fields if not field.startswith("_")}
+
+
+def _types(annotation: object) -> frozenset[str]:
+    return frozenset(
+        re.findall(r"\b[A-Z]\w*", annotation if isinstance(annotation, str) else repr(annotation))
+    )
+
+
+def _value(name: str) -> Any:
+    if name == "run":  # also the name of a package, which can be called
+        from kdcore.run.run import run
+
+        return run
+    return getattr(kdcore, name)
+
+
+def stub() -> str:
+    """What type checkers and editors read: the same names as ordinary imports."""
+    by_module: dict[str, set[str]] = {}
+    for modules in kdcore.PUBLIC.values():
+        for module, names in modules.items():
+            by_module.setdefault(module, set()).update(names)
+    lines = ["from typing import Final", ""]
+    for module, names in sorted(by_module.items()):
+        lines += _broken(f"from {module} import ", "(", sorted(names, key=_order), ")")
+    names = sorted(kdcore.__all__, key=_order)
+    quoted = [f'"{name}"' for name in names]
+    lines += ["", "PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]]", ""]
+    lines += ["__all__ = [", *(f"    {name}," for name in quoted), "]", ""]
+    return "\n".join(lines)
+
+
+def _broken(start: str, opening: str, names: Iterable[str], closing: str) -> list[str]:
+    line = start + ", ".join(names)
+    if len(line) <= WIDTH:
+        return [line]
+    return [start + opening, *(f"    {name}," for name in names), closing]
+
+
+def _order(name: str) -> tuple[int, str]:
+    """Constants, classes, functions, as ruff sorts them."""
+    if name.isupper():
+        return 0, name
+    return (1 if name[0].isupper() else 2), name

@@ -1,0 +1,154 @@
+# Written by `uv run python docs/generate.py`. Do not edit.
+
+from typing import Final
+
+from kdcore.commands.compare.compare import compare
+from kdcore.commands.compare.result import ComparisonResult, MethodRow, RunRow
+from kdcore.commands.doctor import DoctorReport, doctor
+from kdcore.commands.eval.evaluate import evaluate
+from kdcore.commands.eval.result import EvalResult, ModelScores
+from kdcore.commands.eval.speed import Speed
+from kdcore.commands.export.export import ExportResult, export
+from kdcore.commands.export.push import PushResult, push
+from kdcore.commands.init.files import InitResult
+from kdcore.commands.init.init import init
+from kdcore.commands.lists import (
+    check_cache,
+    list_adapters,
+    list_caches,
+    list_datasets,
+    list_distillers,
+    list_plugins,
+    list_recipes,
+    remove_cache,
+    schema,
+    show_cache,
+    validate,
+)
+from kdcore.commands.new_plugin import NewPlugin, new_plugin
+from kdcore.commands.report.report import report
+from kdcore.commands.report.result import ReportResult
+from kdcore.commands.show.options import OptionInfo
+from kdcore.commands.show.show import Description, show
+from kdcore.data.inputs import InputConfig
+from kdcore.distill.distillation import Distillation, DistillationOutput
+from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, Paper
+from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
+from kdcore.features.timm import TimmAdapter
+from kdcore.hookspecs import hookimpl
+from kdcore.inspect.open_run import OpenedModel, OpenedRun, open_run
+from kdcore.inspect.predictions import Predictions
+from kdcore.models.student import LoadedStudent, load_student
+from kdcore.models.student_config import StudentConfig
+from kdcore.options import DistillerOptions, Options
+from kdcore.plugins.records import PluginInfo, Provided
+from kdcore.protocols import (
+    Batch,
+    Distiller,
+    FeatureAdapter,
+    FeatureMap,
+    ModelInfo,
+    ModelOutput,
+    Progress,
+    Requires,
+    Setup,
+    Stage,
+    StageInfo,
+)
+from kdcore.run.fill_cache import CacheResult, cache_teacher
+from kdcore.run.preflight import Preflight
+from kdcore.run.result import RunResult
+from kdcore.run.run import run
+from kdcore.rundir.directory import RunDirectory
+from kdcore.spec.models import RunSpec
+from kdcore.spec.recipes import Recipe
+from kdcore.teacher_cache.listing import CacheCheck, CacheInfo
+from kdcore.version import PLUGIN_API, __version__
+
+PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]]
+
+__all__ = [
+    "PLUGIN_API",
+    "AdapterEntry",
+    "Batch",
+    "CacheCheck",
+    "CacheInfo",
+    "CacheResult",
+    "ComparisonResult",
+    "DatasetEntry",
+    "Description",
+    "Distillation",
+    "DistillationOutput",
+    "Distiller",
+    "DistillerEntry",
+    "DistillerOptions",
+    "DoctorReport",
+    "EvalResult",
+    "ExportResult",
+    "FeatureAdapter",
+    "FeatureMap",
+    "InitResult",
+    "InputConfig",
+    "Interrupted",
+    "KdError",
+    "LoadedStudent",
+    "MethodRow",
+    "ModelEntry",
+    "ModelInfo",
+    "ModelOutput",
+    "ModelScores",
+    "NewPlugin",
+    "OpenedModel",
+    "OpenedRun",
+    "OptionInfo",
+    "Options",
+    "Paper",
+    "PluginInfo",
+    "Predictions",
+    "Preflight",
+    "Problem",
+    "Progress",
+    "Provided",
+    "PushResult",
+    "Recipe",
+    "ReportResult",
+    "Requires",
+    "RunDirectory",
+    "RunFailed",
+    "RunResult",
+    "RunRow",
+    "RunSpec",
+    "Setup",
+    "Speed",
+    "Stage",
+    "StageInfo",
+    "StudentConfig",
+    "TimmAdapter",
+    "UserError",
+    "__version__",
+    "cache_teacher",
+    "check_cache",
+    "compare",
+    "doctor",
+    "evaluate",
+    "export",
+    "hookimpl",
+    "init",
+    "list_adapters",
+    "list_caches",
+    "list_datasets",
+    "list_distillers",
+    "list_plugins",
+    "list_recipes",
+    "load_student",
+    "new_plugin",
+    "open_run",
+    "push",
+    "remove_cache",
+    "report",
+    "run",
+    "schema",
+    "show",
+    "show_cache",
+    "validate",
+]

@@ -13,6 +13,7 @@ from kdcore.errors import Problem, UserError, listed
 from kdcore.models.containers import FoundWeights, weights_in
 from kdcore.models.file_kinds import kind_of, looks_like_onnx
 from kdcore.models.stand_ins import globals_for, not_stood_in, unsafe_names
+from kdcore.rundir.student_folder import is_altered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +62,10 @@ def _not_a_checkpoint(path: Path, where: str, name: str, hint: str) -> Problem:
 
 
 def _read_safetensors(path: Path, where: str, shapes_only: bool) -> FoundWeights:
+    if not shapes_only and is_altered(path):
+        message = "the weights are damaged: their checksum is not the one that the run wrote"
+        hint = "'kd run' on the spec of that run writes them again from its checkpoint"
+        raise UserError(Problem(where, message, value=str(path), hint=hint))
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())

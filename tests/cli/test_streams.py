@@ -154,5 +154,5 @@ def test_bars_on_a_terminal_that_was_closed_end_no_training(capsys: pytest.Captu
 
     Console(file=raw(SafeStream(Closed()))).print("epoch 1")
     shown = io.StringIO()
-    Console(file=raw(SafeStream(shown)), force_terminal=True).print("[bold]epoch 2[/]")
+    Console(file=raw(SafeStream(shown)), force_terminal=True, highlight=False).print("[bold]epoch 2[/]")
     assert "\x1b[1mepoch 2" in shown.getvalue()

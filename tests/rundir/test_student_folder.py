@@ -43,7 +43,7 @@ def test_one_bit_of_a_teachers_weights_is_noticed(folder: Path):
     assert (
         torch.device("meta")
         == next(  # no values are read
-            iter(read_checkpoint(weights, "teacher.checkpoint", shapes_only=True).weights.values())
+            iter(read_checkpoint(weights, "teacher.checkpoint", shapes_only=True).tensors.values())
         ).device
     )
 

@@ -36,8 +36,12 @@ from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntr
 from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
 from kdcore.features.timm import TimmAdapter
 from kdcore.hookspecs import hookimpl
-from kdcore.inspect.open_run import OpenedModel, OpenedRun, open_run
+from kdcore.inspect.evaluation_images import EvaluationImages
+from kdcore.inspect.open_run import OpenedRun, open_run
+from kdcore.inspect.opened_model import OpenedModel
 from kdcore.inspect.predictions import Predictions
+from kdcore.inspect.students import OpenedStudent
+from kdcore.inspect.teachers import FoundTeacher
 from kdcore.models.student import LoadedStudent, load_student
 from kdcore.models.student_config import StudentConfig
 from kdcore.options import DistillerOptions, Options
@@ -84,9 +88,11 @@ __all__ = [
     "DistillerOptions",
     "DoctorReport",
     "EvalResult",
+    "EvaluationImages",
     "ExportResult",
     "FeatureAdapter",
     "FeatureMap",
+    "FoundTeacher",
     "InitResult",
     "InputConfig",
     "Interrupted",
@@ -100,6 +106,7 @@ __all__ = [
     "NewPlugin",
     "OpenedModel",
     "OpenedRun",
+    "OpenedStudent",
     "OptionInfo",
     "Options",
     "Paper",

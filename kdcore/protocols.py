@@ -249,7 +249,8 @@ class Distiller(Protocol):
 class FeatureAdapter(Protocol):
     """Knows one model family: which stages it has, and how one forward pass yields everything.
 
-    An adapter holds no state of a model: one instance may serve several. Called without arguments.
+    An adapter holds no state of a model: one instance may serve several. Its class is called without arguments.
+    `PreparesModel` and `GivesMaps` are optional: an adapter that has their method is used with it.
     """
 
     def stages(self, model: nn.Module, image_size: tuple[int, int]) -> tuple[StageInfo, ...]:
@@ -260,4 +261,22 @@ class FeatureAdapter(Protocol):
         self, model: nn.Module, images: Tensor, stages: Sequence[Stage], embedding: bool
     ) -> ModelOutput:
         """One pass: logits equal to `model(images)`, the maps of `stages` (1..4), the embedding if asked for."""
+        ...
+
+
+@runtime_checkable
+class PreparesModel(Protocol):
+    """An adapter that computes what depends on the model before the first pass."""
+
+    def prepare(self, model: nn.Module) -> None:
+        """Called once for each model, before the first pass and outside of `torch.compile`."""
+        ...
+
+
+@runtime_checkable
+class GivesMaps(Protocol):
+    """An adapter that can stop at the deepest stage that is read, for teachers whose logits are not read."""
+
+    def maps(self, model: nn.Module, images: Tensor, stages: Sequence[Stage]) -> dict[Stage, FeatureMap]:
+        """The same maps of `stages` (1..4) as `forward` gives; what comes after the deepest of them does not run."""
         ...

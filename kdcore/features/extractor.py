@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kdcore.errors import Problem, UserError
 from kdcore.features.layout import as_feature_map
 from kdcore.features.tap import Tap
-from kdcore.protocols import FeatureAdapter, FeatureMap, ModelOutput, Stage
+from kdcore.protocols import FeatureAdapter, FeatureMap, GivesMaps, ModelOutput, PreparesModel, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +44,10 @@ class Extractor:
         self.paths = tuple(stage for stage in stages if isinstance(stage, str))
         self.embedding = embedding
         modules = {path: find_module(model, path) for path in self.paths}
-        prepare = getattr(adapter, "prepare", None)
-        if prepare is not None and (self.numbers or embedding):
-            prepare(model)
+        if isinstance(adapter, PreparesModel) and (self.numbers or embedding):
+            adapter.prepare(model)
+        stops_early = bool(self.numbers) and not self.paths and not embedding
+        self._maps = adapter if stops_early and isinstance(adapter, GivesMaps) else None
         self._taps = {path: Tap() for path in self.paths}
         self._handles: list[RemovableHandle] = [
             module.register_forward_hook(self._taps[path]) for path, module in modules.items()
@@ -80,13 +81,13 @@ class Extractor:
 
     @property
     def has_maps(self) -> bool:
-        """Whether `maps` gives all stages that are asked for."""
-        return bool(self.numbers) and not self.paths and not self.embedding and hasattr(self.adapter, "maps")
+        """Whether `maps` can be called: all that is asked for are numbered stages, and the adapter gives them alone."""
+        return self._maps is not None
 
     def maps(self, images: Tensor) -> ModelOutput:
         """The numbered stages alone, without what lies behind the deepest of them; the logits are None."""
-        features = self.adapter.maps(self.model, images, self.numbers)  # type: ignore[attr-defined]  # see has_maps
-        return ModelOutput(None, features)
+        assert self._maps is not None, "see has_maps"
+        return ModelOutput(None, self._maps.maps(self.model, images, self.numbers))
 
     def close(self) -> None:
         """Take the hooks off the model; the extractor gives no module paths afterwards."""

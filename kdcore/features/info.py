@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from kdcore.errors import UserError
 from kdcore.features.extractor import Extractor
-from kdcore.features.probing import Result, probe
-from kdcore.features.timm import TimmAdapter, stage_info
+from kdcore.features.probing import ProbedStages, Result, probe
+from kdcore.features.timm import stage_info
 from kdcore.protocols import FeatureAdapter, ModelInfo, Stage, StageInfo
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ def model_info(
     def probe_stages(stages: Sequence[Stage]) -> tuple[StageInfo, ...]:
         wanted = list(stages)
         if any(isinstance(stage, int) for stage in stages):
-            # the adapter says which stages there are; what shape they have is seen, not believed
+            # the adapter says which stages there are; their shapes are measured in a forward pass
             infos = _named(name, lambda: adapter.stages(model, image_size))
             served = {info.stage for info in infos}
             wanted = [stage for stage in stages if isinstance(stage, str) or stage in served]
-            if type(adapter).stages is TimmAdapter.stages and served.issuperset(wanted):
-                return infos  # seen already: this adapter's own answer is a forward pass
+            if isinstance(infos, ProbedStages) and served.issuperset(wanted):
+                return infos
 
         def look(twin: nn.Module, images: Tensor) -> tuple[StageInfo, ...]:
             features = Extractor(twin, adapter, wanted)(images).features

@@ -9,11 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from kdcore.errors import Problem, UserError
+from kdcore.protocols import StageInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Result = TypeVar("Result")
+
+
+class ProbedStages(tuple[StageInfo, ...]):
+    """Stages whose shapes were seen in a forward pass, so that they need no second one."""
+
+    __slots__ = ()
 
 
 def probe(

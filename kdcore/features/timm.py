@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from kdcore.errors import Problem, UserError
-from kdcore.features.probing import probe
+from kdcore.features.probing import ProbedStages, probe
 from kdcore.features.stages import stage_indices
 from kdcore.protocols import STAGES, FeatureMap, ModelOutput, Stage, StageInfo
 
@@ -54,7 +54,7 @@ class TimmAdapter:
 
         def look(twin: nn.Module, images: Tensor) -> tuple[StageInfo, ...]:
             output = self.forward(twin, images, STAGES, embedding=False)
-            return tuple(stage_info(stage, output.features[stage]) for stage in STAGES)
+            return ProbedStages(stage_info(stage, output.features[stage]) for stage in STAGES)
 
         return probe(model, image_size, in_chans(model), look)
 

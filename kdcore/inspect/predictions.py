@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from kdcore.data.special_targets import was_read
+from kdcore.errors import UserError
 from kdcore.features.extractor import Extractor
 from kdcore.features.logits_only import PlainAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from kdcore.protocols import FeatureAdapter
+    from kdcore.protocols import FeatureAdapter, ModelOutput
 
 
 @dataclass(frozen=True)
@@ -118,20 +119,30 @@ class _Collector:
     """Runs one model and keeps its outputs."""
 
     def __init__(self, predictor: Predictor, embeddings: bool) -> None:
-        known = predictor.adapter is not None and not isinstance(predictor.adapter, PlainAdapter)
         self._transform = predictor.transform
         self._extract = Extractor(
-            predictor.model, predictor.adapter or PlainAdapter(), embedding=embeddings and known
+            predictor.model,
+            predictor.adapter or PlainAdapter(),
+            embedding=embeddings and predictor.adapter is not None,
         )
         self._logits: list[Tensor] = []
         self._embeddings: list[Tensor] = []
 
     def take(self, images: Tensor, whole: Tensor) -> None:
-        output = self._extract(images if self._transform is None else self._transform(images))
+        output = self._output(images if self._transform is None else self._transform(images))
         assert output.logits is not None  # a whole pass has them
         self._logits.append(output.logits.float().cpu()[whole])
         if output.embedding is not None:
             self._embeddings.append(output.embedding.float().cpu()[whole])
+
+    def _output(self, images: Tensor) -> ModelOutput:
+        if self._extract.embedding and not self._logits:
+            try:
+                return self._extract(images)
+            except UserError:  # the adapter knows no embedding of this model: the logits alone
+                self._extract.close()
+                self._extract = Extractor(self._extract.model, PlainAdapter())
+        return self._extract(images)
 
     def predictions(self, target: Tensor, position: Tensor) -> Predictions:
         self._extract.close()

@@ -30,7 +30,7 @@ TABLES = {
         "DistillerEntry",
         "Paper",
     ),
-    "adapter": ("FeatureAdapter", "AdapterEntry"),
+    "adapter": ("FeatureAdapter", "GivesMaps", "PreparesModel", "AdapterEntry"),
     "data-and-models": ("DatasetEntry", "ModelEntry"),
     "hooks": ("RunDirectory",),
 }
@@ -73,8 +73,7 @@ def rows(page, name):
 def test_every_member_is_in_its_table_and_no_other(where, name, pages):
     cls = RunDirectory if name == "RunDirectory" else getattr(kdcore, name)
     wanted = members(cls) - (NOT_FOR_HOOKS if cls is RunDirectory else set())
-    optional = {"prepare", "maps"} if name == "FeatureAdapter" else set()
-    assert rows(pages[where], name) - optional == wanted
+    assert rows(pages[where], name) == wanted
 
 
 def test_all_protocols_and_records_have_a_table():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from kdcore import ModelOutput, UserError
+from kdcore import FeatureMap, GivesMaps, ModelOutput, PreparesModel, UserError
 from kdcore.features import Extractor, PlainAdapter, TimmAdapter
 
 
@@ -173,3 +173,57 @@ def test_several_outputs_are_refused():
 
     with pytest.raises(UserError, match="Two gives several outputs"):
         Extractor(Two(), PlainAdapter())(torch.ones(1, 3, 2, 2))
+
+
+class Required:
+    """An adapter with the two methods that every adapter has."""
+
+    def stages(self, model, image_size):
+        return ()
+
+    def forward(self, model, images, stages, embedding):
+        features = {stage: FeatureMap(images) for stage in stages}
+        return ModelOutput(model(images), features, images.flatten(1) if embedding else None)
+
+
+class WithOptional(Required):
+    """One with both optional methods; it inherits from no protocol."""
+
+    def __init__(self):
+        self.prepared = []
+
+    def prepare(self, model):
+        self.prepared.append(model)
+
+    def maps(self, model, images, stages):
+        return {stage: FeatureMap(images + 1) for stage in stages}
+
+
+def test_optional_methods_are_found_by_their_protocol():
+    assert isinstance(WithOptional(), GivesMaps)
+    assert isinstance(WithOptional(), PreparesModel)
+    assert isinstance(TimmAdapter(), GivesMaps)
+    assert isinstance(TimmAdapter(), PreparesModel)
+    assert not isinstance(Required(), GivesMaps | PreparesModel)
+
+
+@pytest.mark.parametrize(
+    ("stages", "embedding", "prepared", "has_maps"),
+    [
+        ((), False, False, False),
+        ((2,), False, True, True),
+        ((2,), True, True, False),
+        ((), True, True, False),
+        ((2, "1"), False, True, False),
+    ],
+)
+def test_optional_methods_are_used_if_they_serve(stages, embedding, prepared, has_maps):
+    model, adapter = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), WithOptional()
+    extractor = Extractor(model, adapter, stages, embedding)
+    assert adapter.prepared == ([model] if prepared else [])
+    assert extractor.has_maps is has_maps
+    if has_maps:
+        output = extractor.maps(torch.ones(1, 3, 2, 2))
+        assert output.logits is None
+        assert output.features[2].map.unique().tolist() == [2.0]
+    assert Extractor(model, Required(), stages, embedding).has_maps is False

@@ -104,6 +104,15 @@ def test_an_adapter_may_serve_fewer_stages_and_shapes_are_seen_not_believed():
     assert caught.value.problems[0].allowed == "stages 1, 2"
 
 
+def test_a_subclass_of_the_generic_adapter_that_announces_other_shapes_is_probed(build):
+    class Announces(TimmAdapter):
+        def stages(self, model, image_size):
+            return tuple(StageInfo(stage, 99, (9, 9)) for stage in (1, 2, 3, 4))
+
+    info = model_info("resnet10t", build("resnet10t"), Announces(), (32, 32), 3)
+    assert [stage.channels for stage in info.stages] == [64, 128, 256, 512]
+
+
 def test_the_generic_adapters_stages_are_probed_once(build):
     class Counting(TimmAdapter):
         passes = 0

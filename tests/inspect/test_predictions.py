@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from kdcore import ModelOutput
+from kdcore import ModelOutput, Problem, UserError
+from kdcore.data.special_targets import BROKEN, UNLABELLED
+from kdcore.features import PlainAdapter
 from kdcore.inspect.predictions import Predictor, predict
 
 
@@ -32,7 +35,7 @@ class Doubling:
 
 
 LOGITS = torch.arange(24.0).reshape(8, 3)
-TARGET = torch.tensor([0, 1, -2, 2, -1, 0, -2, 1])
+TARGET = torch.tensor([0, 1, BROKEN, 2, UNLABELLED, 0, BROKEN, 1])
 
 
 def _data(batch: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -58,6 +61,33 @@ def test_all_models_see_the_same_images_each_in_its_way():
     torch.testing.assert_close(first.logits, -second.logits)
     torch.testing.assert_close(first.embedding, 2 * first.logits[:, :2])
     assert second.embedding is None
+
+
+class NoEmbedding(Doubling):
+    """An adapter of another package that gives logits alone."""
+
+    def forward(
+        self, model: nn.Module, images: Tensor, stages: Sequence[int], embedding: bool
+    ) -> ModelOutput:
+        if embedding:
+            raise UserError(Problem("", "this model has no embedding"))
+        return super().forward(model, images, stages, embedding)
+
+
+def test_an_adapter_that_knows_no_embedding_gives_the_logits():
+    (found,) = predict([Predictor(Given(), adapter=NoEmbedding())], _data(3), embeddings=True)
+    assert found.embedding is None
+    torch.testing.assert_close(found.logits, LOGITS[found.position])
+
+
+def test_a_model_without_logits_is_refused_with_embeddings_too():
+    class Two(Given):
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+            return images, images
+
+    for embeddings in (False, True):
+        with pytest.raises(UserError, match="Two gives several outputs"):
+            predict([Predictor(Two(), adapter=PlainAdapter())], _data(3), embeddings=embeddings)
 
 
 def test_a_limit_counts_the_images_that_can_be_read():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kdcore.plugins import Plugins
     from kdcore.protocols import FeatureAdapter
     from kdcore.spec.load import LoadedSpec
-    from kdcore.spec.models import ModelSpec, RunSpec
+    from kdcore.spec.models import ModelSource, RunSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class TeacherPlan:
         fallback: side of its input if they know none.
     """
 
-    model: ModelSpec
+    model: ModelSource
     size: int | None
     fallback: int | None = None
 
@@ -180,7 +180,9 @@ class Builder:
     plugins: Plugins
     meta: bool = False
 
-    def build(self, model: ModelSpec, role: str, size: int | None, fallback: int | None = None) -> BuiltModel:
+    def build(
+        self, model: ModelSource, role: str, size: int | None, fallback: int | None = None
+    ) -> BuiltModel:
         """Build one model; its initial weights are a function of the seed and its role."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive(self.spec.seed, role))
@@ -193,4 +195,5 @@ class Builder:
                 where=role,
                 device="meta" if self.meta else "cpu",
                 fallback_size=fallback,
+                keep_classifier=role == "teacher",
             )

@@ -2,52 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from kdcore.data.inputs import InputConfig
 from kdcore.errors import Problem, UserError
-from kdcore.models.architecture import (
-    PluginArchitecture,
-    TimmArchitecture,
-    check_options,
-    default_size,
-    find_architecture,
-)
-from kdcore.models.budget import bounded, check_numbers
+from kdcore.models.architecture import TimmArchitecture, check_options, find_architecture
 from kdcore.models.checkpoints import read_checkpoint
 from kdcore.models.class_names import names_in
+from kdcore.models.construct import Constructed, Frame, construct
 from kdcore.models.containers import FoundWeights
-from kdcore.models.input import input_of
-from kdcore.models.option_types import check_types
-from kdcore.models.size_warnings import size_warnings
 from kdcore.models.student_config import StudentConfig, config_of
-from kdcore.models.trained_size import TrainedSize, size_note
+from kdcore.models.trained_size import size_note
 from kdcore.models.weights import fit_weights
-from kdcore.spec.models import ModelSpec, TeacherSpec
+from kdcore.spec.models import ModelSource, ModelSpec
 
 if TYPE_CHECKING:
+    from kdcore.data.inputs import InputConfig
     from kdcore.plugins import Plugins
 
 
 @dataclass(frozen=True)
 class BuiltModel:
-    """A model and what was found out on the way.
+    """A model, and what is known about it after building.
 
     Attributes:
         model: the model, in training mode as constructors leave it.
-        input: what it takes; its own mean and deviation.
+        input: the input size, and the model's own normalisation.
         name: the model's name in the spec.
-        pretrained_tag: which of timm's weights it has, or None.
-        random_weights: nothing was loaded into it.
+        pretrained_tag: the tag of timm's weights that it has, or None.
+        random_weights: whether all its weights are initial values.
         warnings: one line each for the user.
-        options: the constructor's options in the end (a run directory's and the spec's).
+        options: the constructor's options, those of a run directory and those of the spec.
         small_input: whether it is the small-input variant.
-        parameters: how many it has; a folded teacher has fewer tensors, and is the same model.
+        parameters: the number of its parameters; folding a teacher's batch norms does not change it.
         class_names: the classes that its weights know, in their order, or None.
     """
 
@@ -64,7 +56,7 @@ class BuiltModel:
 
 
 def build_model(
-    spec: ModelSpec,
+    spec: ModelSource,
     *,
     num_classes: int,
     in_chans: int,
@@ -74,15 +66,16 @@ def build_model(
     device: str | torch.device = "cpu",
     load_weights: bool = True,
     fallback_size: int | tuple[int, int] | None = None,
+    keep_classifier: bool = False,
 ) -> BuiltModel:
     """Build a model and load its weights.
 
-    A run directory as `checkpoint`, or the file of weights in one, also says the options, the small-input variant, the
-    normalisation and, where `image_size` is None, the input size. In another file the shapes say the size, where they
-    depend on it.
+    If `checkpoint` is a run directory, or the file of weights in one, it also gives the options, the small-input
+    variant, the normalisation and, if `image_size` is None, the input size. In another file the shapes of the
+    weights give the size, if they depend on it.
 
     Args:
-        spec: the section of the spec; a `TeacherSpec` has to know the data's classes already.
+        spec: the section of the spec.
         num_classes: K.
         in_chans: channels of the images.
         image_size: side or (height, width) of the input; None: the model's own.
@@ -91,83 +84,40 @@ def build_model(
         device: 'cpu', or 'meta' for shapes only: nothing is downloaded, and a checkpoint's keys and shapes
             are checked without reading its values.
         load_weights: False: neither pretrained weights nor a checkpoint are opened.
-        fallback_size: the input size where nothing says one; None: the model's default.
+        fallback_size: the input size if nothing gives one; None: the model's default.
+        keep_classifier: True: weights for another number of classes are an error, as for a teacher; False: the
+            classifier then starts from its initial values.
 
     Raises:
-        UserError: the spec names what does not exist or does not fit.
+        UserError: the spec names something that does not exist or does not fit.
         RunFailed: pretrained weights cannot be downloaded.
     """
-    device = torch.device(device)
-    teacher = isinstance(spec, TeacherSpec)
     config = config_of(spec.checkpoint, spec.model)
-    spec = _with_config(spec, config, where)
-    check_options(spec.options, where)
-    architecture = find_architecture(spec.model, plugins, where)
     size = _pair(image_size) or (None if config is None else config.input.image_size)
-    weights = load_weights and device.type != "meta"
-    found = FoundWeights({})
-    if spec.checkpoint is not None and load_weights:
-        file = Path(spec.checkpoint) if config is None else config.weights
-        found = read_checkpoint(file, f"{where}.checkpoint", shapes_only=device.type == "meta")
-    trained = None
-    if isinstance(architecture, TimmArchitecture):
-        default = default_size(architecture, spec.small_input)
-        fallback = _pair(fallback_size)
-        if found.tensors:
-            trained = _trained_size(
-                architecture, spec, found, num_classes, in_chans, size or fallback, default, where
-            )
-        size = size or trained or fallback or default
-        warnings = _check_pretrained(architecture, num_classes, teacher, where) if spec.pretrained else ()
-        check_numbers(spec.options, where)
-        with device, bounded(spec.model, spec.options, where):
-            model = architecture.create(
-                num_classes,
-                in_chans,
-                size,
-                spec.options,
-                spec.small_input,
-                spec.pretrained and weights,
-                where,
-            )
-        check_types(model, spec.options, where)
-        warnings += _check_built(model, architecture, size, spec.small_input, where)
-        own_input = input_of(model.pretrained_cfg, size, in_chans)  # type: ignore[arg-type]
-    else:
-        _refuse_pretrained(spec, architecture, where)
-        warnings = ()
-        with device, bounded(spec.model, spec.options, where):
-            model = architecture.create(num_classes, in_chans, spec.options, spec.small_input, where)
-        own_input = input_of(getattr(model, "pretrained_cfg", None) or _PLAIN, size, in_chans)
-    if config is not None and config.in_chans == in_chans:
-        own_input = InputConfig(
-            own_input.size,
-            config.input.mean,
-            config.input.std,
-            config.input.interpolation,
-            config.input.crop_pct,
-        )
-    names = None if config is None else config.class_names
-    if found.tensors:
-        warnings += found.warnings
-        warnings += fit_weights(
-            model, found.tensors, num_classes=num_classes, teacher=teacher, where=f"{where}.checkpoint"
-        )
-        if size is not None:
-            warnings += size_note(found.tensors, model, size, trained, where)
-        names = names or names_in(found.beside, num_classes)
-    names = names or names_in({"class_names": getattr(model, "class_names", None)}, num_classes)
+    fallback = _pair(fallback_size)
+    frame = Frame(
+        num_classes, in_chans, size, fallback, torch.device(device), load_weights, keep_classifier, where
+    )
+    complete = _complete(spec, config, where)
+    check_options(complete.options, where)
+    architecture = find_architecture(complete.model, plugins, where)
+    found = _read_weights(complete, config, frame)
+    made = construct(architecture, complete, found, frame)
+    warnings = made.warnings + (_load_weights(made, found, frame) if found.tensors else ())
+    tag = None
+    if complete.pretrained and isinstance(architecture, TimmArchitecture):
+        tag = architecture.config.tag
     return BuiltModel(
-        model,
-        own_input,
-        spec.model,
-        architecture.config.tag if spec.pretrained and isinstance(architecture, TimmArchitecture) else None,
-        not spec.pretrained and spec.checkpoint is None,
+        made.model,
+        _normalised(made.input, config, in_chans),
+        complete.model,
+        tag,
+        not complete.pretrained and complete.checkpoint is None,
         warnings,
-        dict(spec.options),
-        spec.small_input,
-        sum(parameter.numel() for parameter in model.parameters()),
-        names,
+        dict(complete.options),
+        complete.small_input,
+        sum(parameter.numel() for parameter in made.model.parameters()),
+        _class_names(made.model, found, config, num_classes),
     )
 
 
@@ -175,39 +125,14 @@ def _pair(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     return (size, size) if isinstance(size, int) else size
 
 
-def _trained_size(
-    architecture: TimmArchitecture,
-    spec: ModelSpec,
-    found: FoundWeights,
-    num_classes: int,
-    in_chans: int,
-    asked: tuple[int, int] | None,
-    default: tuple[int, int],
-    where: str,
-) -> tuple[int, int] | None:
-    """The input size that the weights of a file are for, where their shapes say that it is not `asked`."""
-    if not architecture.config.fixed_input_size:
-        return None  # no shape depends on it
-
-    def build(size: tuple[int, int]) -> nn.Module:
-        with torch.device("meta"):
-            return architecture.create(
-                num_classes, in_chans, size, spec.options, spec.small_input, False, where
-            )
-
-    return TrainedSize(found.tensors, build, f"{where}.checkpoint").find(asked, default)
-
-
-_PLAIN = {"input_size": (3, 224, 224)}  # timm's defaults (ImageNet) for models that say nothing
-
-
-def _with_config(spec: ModelSpec, config: StudentConfig | None, where: str) -> ModelSpec:
-    """The spec completed by what a run directory says of the model."""
+def _complete(spec: ModelSource, config: StudentConfig | None, where: str) -> ModelSpec:
+    """The spec with what the run directory says about its model."""
+    fields = {name: getattr(spec, name) for name in ModelSpec.model_fields}
     if config is None:
-        if cast("str | None", spec.model) is None:  # in a TeacherSpec
+        if spec.model is None:
             hint = "only a run directory as 'checkpoint' knows its model"
             raise UserError(Problem(f"{where}.model", "is missing", hint=hint))
-        return spec
+        return ModelSpec(**fields)
     if spec.model not in (None, config.spec.model):
         raise UserError(
             Problem(
@@ -217,61 +142,45 @@ def _with_config(spec: ModelSpec, config: StudentConfig | None, where: str) -> M
                 allowed=f"{config.spec.model!r}, or leave it out in a teacher",
             )
         )
-    return spec.model_copy(
-        update={
-            "model": config.spec.model,
-            "small_input": config.spec.small_input or spec.small_input,
-            "options": {**config.spec.options, **spec.options},
-        }
+    fields["model"] = config.spec.model
+    fields["small_input"] = config.spec.small_input or spec.small_input
+    fields["options"] = {**config.spec.options, **spec.options}
+    return ModelSpec(**fields)
+
+
+def _read_weights(spec: ModelSpec, config: StudentConfig | None, frame: Frame) -> FoundWeights:
+    if spec.checkpoint is None or not frame.load_weights:
+        return FoundWeights({})
+    file = Path(spec.checkpoint) if config is None else config.weights
+    return read_checkpoint(file, f"{frame.where}.checkpoint", shapes_only=frame.device.type == "meta")
+
+
+def _load_weights(made: Constructed, found: FoundWeights, frame: Frame) -> tuple[str, ...]:
+    """Load the checkpoint into the model; the warnings about it."""
+    warnings = found.warnings + fit_weights(
+        made.model,
+        found.tensors,
+        num_classes=frame.num_classes,
+        keep_classifier=frame.keep_classifier,
+        where=f"{frame.where}.checkpoint",
     )
+    if made.size is not None:
+        warnings += size_note(found.tensors, made.model, made.size, made.trained, frame.where)
+    return warnings
 
 
-def _check_pretrained(
-    architecture: TimmArchitecture, num_classes: int, teacher: bool, where: str
-) -> tuple[str, ...]:
-    config = architecture.config
-    where = f"{where}.pretrained"
-    if not config.has_weights:
-        raise UserError(Problem(where, f"timm has no pretrained weights of {architecture.tagged}"))
-    if config.num_classes == num_classes:
-        return ()
-    known = (
-        f"the weights know {config.num_classes} classes" if config.num_classes else "they have no classifier"
-    )
-    if teacher:
-        raise UserError(
-            Problem(
-                where,
-                f"{architecture.tagged}: {known}, the data has {num_classes}",
-                hint="train the teacher on the data first: give its spec as 'run', with 'pretrained' there",
-            )
-        )
-    return (f"{where}: {known}, the data has {num_classes}: the classifier starts from its initial values",)
+def _normalised(taken: InputConfig, config: StudentConfig | None, in_chans: int) -> InputConfig:
+    """The input of a model with the normalisation of the run directory that it comes from."""
+    if config is None or config.in_chans != in_chans:
+        return taken
+    return dataclasses.replace(config.input, image_size=taken.image_size)
 
 
-def _check_built(
-    model: nn.Module, architecture: TimmArchitecture, size: tuple[int, int], small_input: bool, where: str
-) -> tuple[str, ...]:
-    if not hasattr(model, "get_classifier"):
-        raise UserError(
-            Problem(
-                f"{where}.model",
-                "this is an encoder without a classifier; kd distills classifiers",
-                value=architecture.tagged,
-            )
-        )
-    try:
-        return size_warnings(model, architecture.name, architecture.module, size, small_input, where)
-    except UserError as error:
-        problems = [Problem(f"{where}.model", p.message, hint=p.hint) for p in error.problems]
-        raise UserError(problems) from error
-
-
-def _refuse_pretrained(spec: ModelSpec, architecture: PluginArchitecture, where: str) -> None:
-    if spec.pretrained:
-        hint = "give its weights as 'checkpoint'"
-        raise UserError(
-            Problem(
-                f"{where}.pretrained", f"{architecture.name} is not timm's, which has the weights", hint=hint
-            )
-        )
+def _class_names(
+    model: nn.Module, found: FoundWeights, config: StudentConfig | None, num_classes: int
+) -> tuple[str, ...] | None:
+    """The names of the classes, from the run directory, the file of weights or the model."""
+    names = None if config is None else config.class_names
+    if found.tensors:
+        names = names or names_in(found.beside, num_classes)
+    return names or names_in({"class_names": getattr(model, "class_names", None)}, num_classes)

@@ -1,4 +1,4 @@
-"""Putting weights into a model, and saying plainly what does not fit."""
+"""Loads weights into a model, and reports what does not fit."""
 
 from __future__ import annotations
 
@@ -15,18 +15,25 @@ if TYPE_CHECKING:
 
 
 def fit_weights(
-    model: nn.Module, weights: Mapping[str, Tensor], *, num_classes: int, teacher: bool, where: str
+    model: nn.Module, weights: Mapping[str, Tensor], *, num_classes: int, keep_classifier: bool, where: str
 ) -> tuple[str, ...]:
     """Load weights into a model whole, and return warnings.
 
-    What timm does to foreign checkpoints of this architecture (renamed keys, position embeddings of another
-    grid) is done here too. A plugin's model can have the same: a function `checkpoint_filter_fn(weights, model)`
-    in the module of its class, which is called where keys or shapes do not fit. A classifier for another number
-    of classes stays at its initial values in a student. With weights or a model on the meta device everything
-    is checked and nothing is loaded.
+    What timm does to checkpoints from elsewhere (renamed keys, position embeddings of another grid) is done here too.
+    A plugin's model can have the same: a function `checkpoint_filter_fn(weights, model)` in the module of its class,
+    which is called if keys or shapes do not fit. If a tensor is on the meta device, everything is checked and nothing
+    is loaded.
+
+    Args:
+        model: the model.
+        weights: the tensors of the checkpoint by their keys.
+        num_classes: K.
+        keep_classifier: True: a classifier for another number of classes is an error; False: the model's own then
+            stays at its initial values.
+        where: the checkpoint's place in the spec.
 
     Raises:
-        UserError: keys are missing, unexpected or of another shape, or a teacher knows other classes.
+        UserError: keys are missing, unexpected or of another shape, or the classifier does not fit.
     """
     heads = classifier_keys(model)
     weights = renamed(weights, model.state_dict(), where)
@@ -35,7 +42,7 @@ def fit_weights(
     warnings: tuple[str, ...] = ()
     known = _known_classes(model, weights, heads)
     if known is not None and known != num_classes:
-        if teacher:
+        if keep_classifier:
             raise UserError(
                 Problem(where, f"the checkpoint knows {known} classes, the data has {num_classes}")
             )

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kdcore.errors import Problem, UserError
 from kdcore.spec.augment import auto_augment_problem
 from kdcore.spec.datasets import check_dataset, dataset_options
 from kdcore.spec.limits import too_large
 from kdcore.spec.model_options import RESERVED_OPTIONS
-from kdcore.spec.models import DistillerSpec, ModelSpec, RunSpec, TeacherCacheSpec, TeacherSpec
+from kdcore.spec.models import (
+    DistillerSpec,
+    ModelSource,
+    RunSpec,
+    TeacherCacheSpec,
+    TeacherSpec,
+)
 from kdcore.spec.names import check_model, check_optimizer, check_scheduler
 from kdcore.spec.paths import absolute, file_in_the_way, kind_of, missing
 from kdcore.spec.resolve import resolve_distiller, resolve_options, resolve_task_weight
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
 
     from kdcore.plugins import Plugins
     from kdcore.spec.loaded import ResolvedDistiller
+
+AnyModel = TypeVar("AnyModel", bound=ModelSource)
 
 
 class Checker:
@@ -82,7 +90,7 @@ class Checker:
     def _add(self, problems: Any) -> None:
         self.problems += [problem for problem in problems if not self.wrong(problem.where)]
 
-    def _model(self, model: ModelSpec, role: str) -> ModelSpec:
+    def _model(self, model: AnyModel, role: str) -> AnyModel:
         changes: dict[str, Any] = {}
         if model.model is not None:
             self._add(check_model(model.model, f"{role}.model", self._plugins))
@@ -97,13 +105,15 @@ class Checker:
                 self._add([missing(f"{role}.checkpoint", model.checkpoint, path, "file or run directory")])
         for key in [key for key in model.options if key in RESERVED_OPTIONS]:
             where = f"{role}.options.{key}"
-            self._add([Problem(where, "this is no option", model.options[key], hint=RESERVED_OPTIONS[key])])
+            self._add(
+                [Problem(where, "this is not an option", model.options[key], hint=RESERVED_OPTIONS[key])]
+            )
         from_run = isinstance(model, TeacherSpec) and model.run is not None
         if not from_run and kind_of(changes.get("checkpoint", "")) != "folder":
             changes["options"] = self._model_options(model, role)
         return model.model_copy(update=changes)
 
-    def _model_options(self, model: ModelSpec, role: str) -> dict[str, Any]:
+    def _model_options(self, model: ModelSource, role: str) -> dict[str, Any]:
         """The options of a plugin's model, with the defaults of those that are left out; others as they are."""
         if model.model is None or self.wrong(f"{role}.model"):
             return model.options
@@ -121,7 +131,7 @@ class Checker:
             return model.options
         return options.model_dump(mode="json", by_alias=True, round_trip=True)
 
-    def _teacher(self, teacher: TeacherSpec) -> ModelSpec:
+    def _teacher(self, teacher: TeacherSpec) -> TeacherSpec:
         checked = self._model(teacher, "teacher")
         known = checked.checkpoint
         if teacher.model is None and known is not None and kind_of(known) == "file":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -173,11 +173,12 @@ class DataSpec(Section):
         return value
 
 
-class ModelSpec(Section):
-    """A model: which one, and where its weights come from."""
+class ModelSource(Section):
+    """A model, by its name or by the run directory that holds it, and where its weights come from."""
 
-    model: Text = Field(
-        description="A timm model, such as 'resnet18' or 'vit_tiny_patch16_224', or a plugin's model."
+    model: Text | None = Field(
+        None,
+        description="A timm model or a plugin's model; null: the model of the run directory 'checkpoint'.",
     )
     pretrained: Bool = Field(False, description="Start from timm's pretrained weights (downloads them).")
     checkpoint: Text | None = Field(
@@ -197,18 +198,26 @@ class ModelSpec(Section):
     )
 
     @model_validator(mode="after")
-    def _one_source(self) -> ModelSpec:
+    def _one_source(self) -> Self:
         if self.pretrained and self.checkpoint is not None:
-            raise ValueError("'pretrained' and 'checkpoint' exclude each other: say one")
+            raise ValueError("'pretrained' and 'checkpoint' exclude each other: give one of them")
         return self
 
 
-class TeacherSpec(ModelSpec):
+class ModelSpec(ModelSource):
+    """A model: which one, and where its weights come from."""
+
+    model: Text = Field(
+        description="A timm model, such as 'resnet18' or 'vit_tiny_patch16_224', or a plugin's model."
+    )
+
+
+class TeacherSpec(ModelSource):
     """The teacher, and where it was or will be trained."""
 
-    model: Text | None = Field(  # type: ignore[assignment]  # a run knows its model
+    model: Text | None = Field(
         None,
-        description="A timm model or a plugin's; null: the one of 'run' or of the run directory 'checkpoint'.",
+        description="A timm model or a plugin's model; null: the model of 'run' or of the run directory 'checkpoint'.",
     )
     run: Text | None = Field(
         None, description="A spec whose student is this teacher: run first unless its finished run is there."
@@ -232,9 +241,9 @@ class TeacherSpec(ModelSpec):
     )
 
     @model_validator(mode="after")
-    def _known(self) -> TeacherSpec:
+    def _known(self) -> Self:
         if self.run is not None and (self.pretrained or self.checkpoint is not None):
-            raise ValueError("'run' excludes 'pretrained' and 'checkpoint': say one")
+            raise ValueError("'run' excludes 'pretrained' and 'checkpoint': give one of them")
         if self.model is None and self.run is None and self.checkpoint is None:
             raise ValueError(
                 "'model' is missing (only 'run' and a run directory as 'checkpoint' know theirs)"

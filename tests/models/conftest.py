@@ -94,6 +94,7 @@ def build(no_plugins) -> Callable[..., BuiltModel]:
             device=device,
             load_weights=load_weights,
             fallback_size=fallback_size,
+            keep_classifier=teacher,
         )
 
     return call

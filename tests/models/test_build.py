@@ -129,7 +129,7 @@ def test_plugin_models(build, plugins):
     assert problem(caught).nearest == "width"
     with pytest.raises(UserError, match=r"gave no nn\.Module but: int"):
         build("no-model", known=plugins)
-    with pytest.raises(UserError, match="is not timm's") as caught:
+    with pytest.raises(UserError, match="is not a model of timm") as caught:
         build("tiny-net", known=plugins, pretrained=True)
     assert problem(caught).where == "student.pretrained"
     with pytest.raises(UserError, match="no known variant of nets/tiny-net"):

@@ -15,7 +15,9 @@ def create(name="test_vit", **options):
 
 
 def fit(model, weights, num_classes=10, teacher=False):
-    return fit_weights(model, weights, num_classes=num_classes, teacher=teacher, where="student.checkpoint")
+    return fit_weights(
+        model, weights, num_classes=num_classes, keep_classifier=teacher, where="student.checkpoint"
+    )
 
 
 def test_whole():

@@ -49,7 +49,7 @@ def test_wrong_ones_are_told_at_once(problems_of, good):
         "sizes, width",
     )
     assert found["student.options.sizes"].message == "a list of whole numbers is wanted, not text"
-    assert found["student.options.num_classes"].message == "this is no option"
+    assert found["student.options.num_classes"].message == "this is not an option"
     assert found["teacher.options.width"].message == "it must be 1 or more"
     assert found["data.options.shape"].nearest == "round"
     assert found["data.options.colour"].message == "dataset 'drawn' has no key 'colour'"

@@ -12,7 +12,7 @@ from kdcore.features import find_adapter
 from kdcore.inspect.opened_model import OpenedModel
 from kdcore.models import build_model
 from kdcore.models.class_names import check_class_names
-from kdcore.spec.models import TeacherSpec
+from kdcore.spec.models import ModelSource
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ def named_teacher(
         UserError: there is no such teacher, or it has other classes.
     """
     there = Path(named).exists()
-    spec = TeacherSpec(checkpoint=named) if there else TeacherSpec(model=named, pretrained=True)
+    spec = ModelSource(checkpoint=named) if there else ModelSource(model=named, pretrained=True)
     try:
         built = build_model(
             spec,
@@ -49,6 +49,7 @@ def named_teacher(
             image_size=None,
             plugins=plugins,
             where="teacher",
+            keep_classifier=True,
         )
     except UserError as error:
         raise UserError(

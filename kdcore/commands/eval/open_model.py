@@ -18,7 +18,7 @@ from kdcore.inspect.opened_model import OpenedModel
 from kdcore.inspect.teachers import FoundTeacher
 from kdcore.models import build_model, load_config
 from kdcore.models.class_names import pretrained_names
-from kdcore.spec.models import DataSpec, TeacherSpec
+from kdcore.spec.models import DataSpec, ModelSource
 
 if TYPE_CHECKING:
     import torch
@@ -97,7 +97,7 @@ def _data(request: EvalRequest) -> DataSpec:
 def _build(
     request: EvalRequest, name: str | None, source: Source, data: DataSpec, plugins: Plugins
 ) -> tuple[int, BuiltModel]:
-    spec = TeacherSpec(  # like a teacher, it must know the classes of the data
+    spec = ModelSource(
         model=name,
         pretrained=request.model.pretrained,
         checkpoint=request.model.checkpoint,
@@ -113,11 +113,12 @@ def _build(
             image_size=data.image_size,
             plugins=plugins,
             where="model",
+            keep_classifier=True,
         )
     return num_classes, built
 
 
-def _num_classes(source: Source, spec: TeacherSpec) -> int:
+def _num_classes(source: Source, spec: ModelSource) -> int:
     config = None if spec.checkpoint is None else load_config(Path(spec.checkpoint))
     if config is not None:
         return config.num_classes

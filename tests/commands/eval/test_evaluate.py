@@ -106,7 +106,7 @@ def test_unlabelled_images(pair, tmp_path):
 @pytest.mark.parametrize(
     ("target", "more", "where", "text", "nearest"),
     [
-        ("resnte18", {"data": "digits"}, "TARGET", "no model of this name", "resnet18"),
+        ("resnte18", {"data": "digits"}, "TARGET", "has a model of this name", "resnet18"),
         ("resnet18", {}, "--data", "Only a run knows its own images", None),
         ("resnet18", {"data": "digits", "split": "tset"}, "--split", "no such split", "test"),
         ("resnet18", {"data": "digist"}, "--data", "digist", "digits"),

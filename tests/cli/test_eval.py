@@ -30,7 +30,7 @@ RESULT = EvalResult(
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What the command asks for; the answer is at hand."""
+    """What the command asks for; the answer is ready."""
     calls = []
 
     def answer(target, **more):
@@ -82,11 +82,11 @@ def test_alone_and_as_json(kd, asked):
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (["--batch-sizes", "1,x"], "whole numbers are wanted"),
-        (["--batch-sizes", "1,-2"], "one image at least"),
-        (["--option", "depth"], "KEY=VALUE is wanted"),
+        (["--batch-sizes", "1,x"], "must be whole numbers"),
+        (["--batch-sizes", "1,-2"], "at least one image"),
+        (["--option", "depth"], "must be KEY=VALUE"),
         (["--ema", "--best"], "exclude each other"),
-        (["--teacher", "resnet34", "--no-teacher"], "say one"),
+        (["--teacher", "resnet34", "--no-teacher"], "cannot be used with --teacher"),
     ],
 )
 def test_wrong_flags(kd, asked, flags, text):

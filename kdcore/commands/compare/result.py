@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from kdcore.commands.compare.plan import Plan, Run
+    from kdcore.commands.compare.plan import ComparisonPlan
+    from kdcore.commands.compare.planned_run import PlannedRun
 
 Status = Literal["waiting", "running", "paused", "finished", "failed", "dropped"]
 Metric = Literal["top1", "agreement"]
@@ -151,7 +152,7 @@ class ComparisonResult:
 
 
 def gather(
-    plan: Plan,
+    plan: ComparisonPlan,
     statuses: Mapping[str, tuple[Status, str | None]],
     dropped: Mapping[str, int],
     *,
@@ -212,7 +213,7 @@ def gather(
 class _Found:
     """A run with what its directory says."""
 
-    def __init__(self, run: Run, status: Status, error: str | None) -> None:
+    def __init__(self, run: PlannedRun, status: Status, error: str | None) -> None:
         self.run = run
         self.records = run.directory.metrics()
         self.summary: dict[str, Any] = run.directory.summary() or {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from kdcore.commands.compare.display import Board, Cell
 from kdcore.commands.compare.halving import survivors
 from kdcore.commands.compare.page import page
-from kdcore.commands.compare.plan import Plan, Run, spec_path
+from kdcore.commands.compare.planned_run import PlannedRun, spec_path
 from kdcore.commands.compare.plots import curves_svg, scores_svg, standalone
 from kdcore.commands.compare.pool import Job, Pool, environments
 from kdcore.commands.compare.result import ComparisonResult, Status, gather, score_at
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kdcore.commands.compare.display import Progress
+    from kdcore.commands.compare.plan import ComparisonPlan
     from kdcore.run.signals import StopRequest
     from kdcore.spec.load import LoadedSpec
 
@@ -45,7 +46,7 @@ class Runner:
     """
 
     def __init__(
-        self, plan: Plan, jobs: int, gpus: Sequence[str], progress: Progress, stop: StopRequest
+        self, plan: ComparisonPlan, jobs: int, gpus: Sequence[str], progress: Progress, stop: StopRequest
     ) -> None:
         self.plan = plan
         self.jobs = jobs
@@ -148,8 +149,8 @@ class Runner:
             alive = [label for label in alive if label in kept or label == self.plan.baseline]
         self._train_runs([run for label in alive for run in self.plan.of(label)], None)
 
-    def _train_runs(self, runs: Sequence[Run], until: int | None) -> None:
-        jobs, of = [], dict[str, Run]()
+    def _train_runs(self, runs: Sequence[PlannedRun], until: int | None) -> None:
+        jobs, of = [], dict[str, PlannedRun]()
         for run in runs:
             status, _ = self._statuses[run.name]
             there = self._cells[run.name].epoch
@@ -166,7 +167,7 @@ class Runner:
         )
         pool.run(jobs, lambda job: self._ended(of[job.name], job, until))
 
-    def _ended(self, run: Run, job: Job, until: int | None) -> None:
+    def _ended(self, run: PlannedRun, job: Job, until: int | None) -> None:
         self._read(run)
         cell = self._cells[run.name]
         who = f"{run.label}, seed {run.seed}"
@@ -216,7 +217,7 @@ class Runner:
                     self._read(run)
         self.progress.update(self._board)
 
-    def _read(self, run: Run) -> None:
+    def _read(self, run: PlannedRun) -> None:
         records = run.directory.metrics()
         cell = self._cells[run.name]
         cell.status = self._statuses[run.name][0]
@@ -224,7 +225,7 @@ class Runner:
             cell.epoch = records[-1]["epoch"]
             cell.score = score_at(records, cell.epoch)
 
-    def _set(self, run: Run, status: Status, reason: str | None = None) -> None:
+    def _set(self, run: PlannedRun, status: Status, reason: str | None = None) -> None:
         self._statuses[run.name] = (status, reason)
         self._cells[run.name].status = status
 

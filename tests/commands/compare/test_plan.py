@@ -12,7 +12,7 @@ import kdcore
 from kdcore import UserError
 from kdcore.commands.compare import compare as api
 from kdcore.commands.compare.halving import Budget
-from kdcore.commands.compare.plan import Plan, make_plan
+from kdcore.commands.compare.plan import ComparisonPlan, make_plan
 from kdcore.commands.compare.request import Request, is_comparison, parse_seeds, read_comparison
 from kdcore.errors import Problem
 from kdcore.plugins import get_plugins
@@ -50,7 +50,7 @@ def base(tmp_path: Path):
     return write
 
 
-def plan(*specs: Path, **fields: Any) -> Plan:
+def plan(*specs: Path, **fields: Any) -> ComparisonPlan:
     return make_plan(Request(specs, **fields), get_plugins())
 
 
@@ -128,7 +128,7 @@ def test_several_specs_are_methods_by_their_names(base):
     assert plan(one, two, baseline="two").baseline == "two"
     assert plan(one, base("three")).baseline == "three"
     assert "did you mean 'two'?" in problems(one, two, baseline="tow")
-    assert "each says its own distiller" in problems(one, two, distillers=("kd",))
+    assert "each spec has its own distiller" in problems(one, two, distillers=("kd",))
     assert "two methods" in problems(one, base("same", name="one"))
 
 
@@ -175,7 +175,7 @@ def test_a_folder_that_is_a_run_is_no_comparison(base, tmp_path: Path):
     folder.mkdir(parents=True)
     (folder / "spec.json").write_text("{}")
     assert "directory of a run" in problems(base(), name="taken")
-    assert "no name for a folder" in problems(base(), name="a/b")
+    assert "this cannot be the name of a folder" in problems(base(), name="a/b")
 
 
 def test_a_budget_needs_the_same_epochs(base):
@@ -267,7 +267,7 @@ def test_wrong_seeds(text: str):
 # -- a spec made in Python -----------------------------------------------------------------------------------
 
 
-def planned(monkeypatch: pytest.MonkeyPatch, spec: Any, **given: Any) -> Plan:
+def planned(monkeypatch: pytest.MonkeyPatch, spec: Any, **given: Any) -> ComparisonPlan:
     """The plan that `kdcore.compare` makes; nothing is run."""
     monkeypatch.setattr(api, "Runner", lambda plan, *_: SimpleNamespace(run=lambda: plan))
     return kdcore.compare(spec, quiet=True, **given)  # type: ignore[return-value]

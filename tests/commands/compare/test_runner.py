@@ -12,7 +12,7 @@ import pytest
 from kdcore import Interrupted, RunFailed, UserError
 from kdcore.commands.compare import runner
 from kdcore.commands.compare.display import Silent
-from kdcore.commands.compare.plan import Plan, make_plan
+from kdcore.commands.compare.plan import ComparisonPlan, make_plan
 from kdcore.commands.compare.request import Request
 from kdcore.plugins import get_plugins
 from kdcore.run import preflight
@@ -115,12 +115,12 @@ def played(stop: StopRequest, monkeypatch: pytest.MonkeyPatch) -> Played:
     return pool
 
 
-def plan(base: Path, *names: str, **fields: Any) -> Plan:
+def plan(base: Path, *names: str, **fields: Any) -> ComparisonPlan:
     fields.setdefault("seeds", (0, 1, 2))
     return make_plan(Request((base,), distillers=names or None, **fields), get_plugins())
 
 
-def go(found: Plan, stop: StopRequest, notes: Notes | None = None) -> runner.ComparisonResult:
+def go(found: ComparisonPlan, stop: StopRequest, notes: Notes | None = None) -> runner.ComparisonResult:
     return runner.Runner(found, 2, [], notes or Notes(), stop).run()
 
 

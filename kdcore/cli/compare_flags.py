@@ -1,0 +1,64 @@
+"""The arguments and flags of `kd compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Specs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="SPEC", help="A run spec, several run specs, or a comparison file.", show_default=False
+    ),
+]
+Distillers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,...",
+        help="With one spec: the distillers to compare, or 'all'. Vanilla is added as the baseline.",
+        show_default=False,
+    ),
+]
+Seeds = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|A,B,...", help="The number of seeds, or the seeds.  [default: 3]", show_default=False
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|E,F,...",
+        help="Rank the methods after these epochs, and train only the best ones further (successive halving).",
+        show_default=False,
+    ),
+]
+Eta = Annotated[
+    int | None,
+    typer.Option(
+        min=2, help="With --budget: 1/ETA of the methods continue.  [default: 3]", show_default=False
+    ),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(help="The method that gains are relative to.  [default: vanilla]", show_default=False),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a value in all runs; may be repeated."),
+]
+Name = Annotated[str | None, typer.Option(help="Name of the comparison's folder.", show_default=False)]
+Output = Annotated[
+    Path | None,
+    typer.Option(help="Where to make that folder.  [default: the spec's output]", show_default=False),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Runs at the same time, each in its own process.  [default: 1, or one for each GPU]",
+        show_default=False,
+    ),
+]

@@ -110,11 +110,11 @@ def training_set(source: Source, data: DataSpec, *, seed: int, num_classes: int)
     Raises:
         UserError: there are none, `train_samples` does not fit, or a label is not one of the classes.
     """
-    if source.stream:
-        return TrainingSet(None, len(source), None)
-    if len(source) == 0:
+    if not source.stream and len(source) == 0:
         raise UserError(Problem("data.train_split", "there are no training images"))
     positions = choose_samples(source, data.train_samples, seed)
+    if source.stream:
+        return TrainingSet(None, len(source), None)
     labels = source.labels
     if labels is not None:
         labels = labels if positions is None else labels[positions]

@@ -36,7 +36,7 @@ class Stream:
 
 @pytest.fixture
 def open_stream(monkeypatch, make_picture, make_data):
-    monkeypatch.setattr("kdcore.spec.timm_datasets._check_libraries", lambda *_: None)
+    monkeypatch.setattr("importlib.metadata.version", lambda distribution: "99.0")  # they are installed
 
     def opened(count=10, size=10, classes=None, fail=None, **data):
         pictures = [make_picture(number) for number in range(count)]

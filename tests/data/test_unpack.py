@@ -50,13 +50,17 @@ def test_plain_tars_stay_where_they_are(plain, own_cache):
 
 
 @pytest.mark.parametrize("ending", OPENERS)
-def test_unpacked_once(plain, own_cache, ending, monkeypatch):
+def test_unpacked_once(plain, own_cache, ending):
     path = packed(plain, ending)
     copy = plain_tar(path, where="")
     assert copy.read_bytes() == plain.read_bytes()
     assert left(own_cache) == [copy.name]
-    monkeypatch.setattr(unpack, "_unpack", lambda *_: pytest.fail("unpacked again"))
+    # with the same size and time it is the same archive: its content, which no longer is one, is not read again
+    status, head = path.stat(), path.read_bytes()[:8]
+    path.write_bytes(head.ljust(status.st_size, b"\0"))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert plain_tar(path, where="") == copy
+    assert copy.read_bytes() == plain.read_bytes()
 
 
 def test_a_changed_archive_is_unpacked_anew(plain, own_cache):

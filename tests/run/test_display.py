@@ -51,12 +51,15 @@ def test_plain_lines_for_files_and_pipes():
 
 
 def test_a_long_epoch_shows_its_losses_once_a_minute(monkeypatch: pytest.MonkeyPatch):
+    now = [100.0]
+    monkeypatch.setattr("kdcore.run.display.time.monotonic", lambda: now[0])
     stream = io.StringIO()
     display = PlainDisplay(stream)
     display.epoch(0, 10, 3)
     display.advance(100.0)
-    monkeypatch.setattr(PlainDisplay, "_minute", -1.0)
-    display.losses(RECORD)
+    for seconds in (59.0, 2.0, 59.0):  # only the second is more than a minute after the line before
+        now[0] += seconds
+        display.losses(RECORD)
     assert stream.getvalue() == "  step 4/10  loss 1.5 task 0.25 kd 1.25  100 images/s\n"
 
 

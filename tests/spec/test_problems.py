@@ -139,9 +139,7 @@ def test_what_a_choice_was_meant_to_be(good, problems_of):
 
 def test_unknown_keys_near_far_and_elsewhere(good, problems_of):
     found = problems_of(good(optimzer={}, train={"epoch": 3, "zzz": 1}, lr=0.1, crop="pad", model="x"))
-    assert list(found) == ["train.epoch", "train.zzz", "optimzer", "lr", "crop", "model"] or set(found) == {
-        "train.epoch", "train.zzz", "optimzer", "lr", "crop", "model",
-    }  # fmt: skip
+    assert set(found) == {"train.epoch", "train.zzz", "optimzer", "lr", "crop", "model"}
     assert found["optimzer"].nearest == "optimizer"
     assert found["train.epoch"].nearest == "epochs"
     assert found["train.zzz"].nearest is None

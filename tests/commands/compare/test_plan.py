@@ -109,7 +109,7 @@ def test_without_a_teacher_nothing_is_left_to_compare(base, monkeypatch):
 def test_every_unknown_distiller_is_told_at_once_and_nothing_is_made(base, tmp_path: Path):
     text = problems(base(), distillers=("kdd", "kd", "distt"))
     assert text.count("--distillers: there is no distiller of this name") == 2
-    assert "did you mean 'dkd'?" in text or "did you mean 'kd'?" in text
+    assert "did you mean 'kd'?" in text
     assert "did you mean 'dist'?" in text
     assert not (tmp_path / "runs").exists()
 

@@ -33,6 +33,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.commands.new_plugin": ("new_plugin",),
         "kdcore.commands.report.report": ("report",),
         "kdcore.commands.show.show": ("show",),
+        "kdcore.distill.adapted_model": ("AdaptedModel",),
         "kdcore.distill.distillation": ("Distillation",),
         "kdcore.inspect.open_run": ("open_run",),
         "kdcore.models.student": ("load_student",),

@@ -31,6 +31,7 @@ from kdcore.commands.report.result import ReportResult
 from kdcore.commands.show.options import OptionInfo
 from kdcore.commands.show.show import Description, show
 from kdcore.data.inputs import InputConfig
+from kdcore.distill.adapted_model import AdaptedModel
 from kdcore.distill.distillation import Distillation, DistillationOutput
 from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, Paper
 from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
@@ -75,6 +76,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]]
 
 __all__ = [
     "PLUGIN_API",
+    "AdaptedModel",
     "AdapterEntry",
     "Batch",
     "CacheCheck",

@@ -9,7 +9,7 @@ import timm
 import torch
 import torch.nn.functional as F
 
-from kdcore import Distillation, DistillationOutput, UserError
+from kdcore import AdaptedModel, Distillation, DistillationOutput, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -77,14 +77,16 @@ def distillation(
     with torch.device(device):
         return Distillation(
             student,
-            teacher(teacher_name, device),
+            AdaptedModel(
+                model=teacher(teacher_name, device),
+                images=lambda images: F.interpolate(images, TEACHER_SIZE, mode="bilinear"),
+                image_size=TEACHER_SIZE,
+            ),
             [{"name": name, **_OPTIONS.get(name, {})} for name in methods],
             num_classes=NUM_CLASSES,
             image_size=size,
             train_size=_TRAIN_SIZE,
             task_weight=1.0,
-            teacher_images=lambda images: F.interpolate(images, TEACHER_SIZE, mode="bilinear"),
-            teacher_image_size=TEACHER_SIZE,
         )
 
 

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kdcore.distill.adapted_model import AdaptedModel, completed
 from kdcore.distill.build import DistillerLike, build_distillers
+from kdcore.distill.frozen_teacher import FrozenTeacher
 from kdcore.distill.gather import gather_batch, gather_output
 from kdcore.distill.missing_progress import UnsaidProgress, warn_unsaid
+from kdcore.distill.passes import Extract, pass_of_views, tensors_of, whole_logits
 from kdcore.distill.seeds import derive
 from kdcore.distill.targets import TargetCheck, check_index
 from kdcore.distill.terms import checked_terms
-from kdcore.features import Extractor, find_adapter, model_info
-from kdcore.models.fold import fold_batch_norm
+from kdcore.features import Extractor
 from kdcore.ops import world_size
 from kdcore.plugins import get_plugins
-from kdcore.protocols import Batch, Distiller, FeatureAdapter, ModelOutput, Progress, Requires, Setup
+from kdcore.protocols import Batch, Distiller, ModelInfo, ModelOutput, Progress, Requires, Setup
 
-_Extract = Callable[[Tensor], ModelOutput]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
 _START = Progress(epoch=0.0, step=0, total_steps=1, total_epochs=1)
 
 
@@ -52,8 +55,9 @@ class Distillation(nn.Module):
     in eval mode, and is neither trained nor part of its state.
 
     Args:
-        student: the model to train.
-        teacher: the model to learn from, or None for distillers that need none.
+        student: the model to train; an `AdaptedModel` also gives its feature adapter.
+        teacher: the model to learn from, or None for distillers that need none; an `AdaptedModel` also gives its
+            feature adapter and its own images.
         distillers: a distiller's name, an instance, or a list of them. Names are looked up among the installed
             plugins; options of a single name are given as keyword arguments, in a list as
             `{"name": ..., "alpha": ...}`.
@@ -61,14 +65,10 @@ class Distillation(nn.Module):
         image_size: side of the images in pixels, or (height, width).
         train_size: samples in the training set, for distillers with a memory bank.
         train_labels: class index of every training sample `[N]`, for distillers that need it.
-        task_weight: factor of the task loss; None: the distiller's own. To be said for several names.
+        task_weight: factor of the task loss; None: the distiller's own. Required for several names.
         label_smoothing: of the task loss.
-        student_adapter: feature adapter of the student; None: found by the model's class.
-        teacher_adapter: likewise of the teacher.
-        teacher_images: turns images as the student sees them into the teacher's; None: they are the same.
-        teacher_image_size: (height, width) of what it makes.
         in_chans: channels of the images.
-        seed: of what the distillers draw while they are built.
+        seed: of the random numbers that distillers draw while they are built.
         options: of a distiller given by name.
 
     Raises:
@@ -77,8 +77,8 @@ class Distillation(nn.Module):
 
     def __init__(
         self,
-        student: nn.Module,
-        teacher: nn.Module | None,
+        student: nn.Module | AdaptedModel,
+        teacher: nn.Module | AdaptedModel | None,
         distillers: DistillerLike | Sequence[DistillerLike],
         *,
         num_classes: int,
@@ -87,10 +87,6 @@ class Distillation(nn.Module):
         train_labels: Tensor | None = None,
         task_weight: float | None = None,
         label_smoothing: float = 0.0,
-        student_adapter: FeatureAdapter | None = None,
-        teacher_adapter: FeatureAdapter | None = None,
-        teacher_images: Callable[[Tensor], Tensor] | None = None,
-        teacher_image_size: tuple[int, int] | None = None,
         in_chans: int = 3,
         seed: int = 0,
         **options: Any,
@@ -98,54 +94,39 @@ class Distillation(nn.Module):
         super().__init__()
         size = (image_size, image_size) if isinstance(image_size, int) else image_size
         plugins = get_plugins()
-        student_adapter = student_adapter or find_adapter(student, None, plugins, "student")
-        self.student = student
-        # kept out of the module tree: its parameters and state are not this module's
-        self._outside: tuple[nn.Module, ...] = ()
-        teacher_info = None
+        learner = completed(student, size, plugins, "student")
+        self.student = learner.model
+        self._teacher: FrozenTeacher | None = None
         if teacher is not None:
-            teacher_adapter = teacher_adapter or find_adapter(teacher, None, plugins, "teacher")
-            teacher_info = model_info(
-                model_name(teacher), teacher, teacher_adapter, teacher_image_size or size, in_chans
-            )
-            self._outside = (teacher.requires_grad_(False).eval(),)
-        self.teacher_info = teacher_info
+            self._teacher = FrozenTeacher(completed(teacher, size, plugins, "teacher"), in_chans)
         setup = Setup(
-            student=model_info(model_name(student), student, student_adapter, size, in_chans),
-            teacher=teacher_info,
+            student=learner.info(in_chans),
+            teacher=self.teacher_info,
             num_classes=num_classes,
             train_size=train_size,
             train_labels=train_labels,
             generator=torch.Generator().manual_seed(derive(seed, "distiller")),
         )
-        built, own_weight = build_distillers(distillers, options, setup, plugins, task_weight, seed)
-        self.distillers = nn.ModuleList(built.values()).to(next(student.parameters()).device)
-        self._names = tuple(built)
+        built, self.task_weight = build_distillers(distillers, options, setup, plugins, task_weight, seed)
+        self._add_distillers(built, learner)
         self._check_target = TargetCheck(num_classes)
         self._train_size = train_size
-        self._warned: set[str] = set()  # distillers that read a progress that nobody gave
         self.num_classes = num_classes
-        self.task_weight = own_weight
         self.label_smoothing = label_smoothing
-        self._teacher_images = teacher_images
-        self._teacher_shape = (in_chans, *(teacher_image_size or size))
-        self._teacher_precision: torch.dtype | None = None
-        self.teacher_memory_format = torch.preserve_format
+
+    def _add_distillers(self, built: Mapping[str, nn.Module], learner: AdaptedModel) -> None:
+        """Keep the distillers, and prepare the passes of both models for what they read."""
+        assert learner.adapter is not None
+        self.distillers = nn.ModuleList(built.values()).to(next(learner.model.parameters()).device)
+        self._names = tuple(built)
+        self._warned: set[str] = set()  # distillers that read a progress that was not given
         needs = [cast("Distiller", distiller).requires for distiller in self.distillers]
         self.requires = reduce(Requires.union, needs, Requires(teacher=False))
-        self._extract_student: _Extract = Extractor(
-            student, student_adapter, self.requires.student_stages, self.requires.student_embedding
+        self._extract_student: Extract = Extractor(
+            learner.model, learner.adapter, self.requires.student_stages, self.requires.student_embedding
         )
-        self._extract_teacher: _Extract | None = None
-        self._teacher_maps: _Extract | None = None  # all that is read, where that is less
-        if teacher is not None and self.requires.teacher:
-            assert teacher_adapter is not None
-            extractor = Extractor(
-                teacher, teacher_adapter, self.requires.teacher_stages, self.requires.teacher_embedding
-            )
-            self._extract_teacher = extractor
-            if extractor.has_maps and not self.requires.teacher_logits:
-                self._teacher_maps = extractor.maps
+        if self._teacher is not None:
+            self._teacher.read(self.requires)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -155,47 +136,51 @@ class Distillation(nn.Module):
     @property
     def teacher(self) -> nn.Module | None:
         """The teacher, or None."""
-        return self._outside[0] if self._outside else None
+        return None if self._teacher is None else self._teacher.model
+
+    @property
+    def teacher_info(self) -> ModelInfo | None:
+        """What distillers may know of the teacher, or None."""
+        return None if self._teacher is None else self._teacher.info
+
+    @property
+    def teacher_memory_format(self) -> torch.memory_format:
+        """The order in memory of the teacher's images."""
+        return torch.preserve_format if self._teacher is None else self._teacher.memory_format
 
     def compile_models(self, *, student: bool = True, teacher: bool = True) -> None:
         """Compile the forward passes of student and teacher with `torch.compile`; names in the state stay."""
         if student:
             self._extract_student = torch.compile(self._extract_student)
-        if teacher and self._extract_teacher is not None:
-            self._extract_teacher = torch.compile(self._extract_teacher)
-            if self._teacher_maps is not None:
-                self._teacher_maps = torch.compile(self._teacher_maps)
+        if teacher and self._teacher is not None:
+            self._teacher.compile()
 
     def fold_teacher(self) -> int:
-        """Fold the teacher's batch norms into its convolutions, in place; its outputs stay, but for rounding.
+        """Fold the teacher's batch norms into its convolutions, in place; its outputs stay, except for rounding.
 
         Returns:
-            How many norms there are less.
+            The number of norm layers removed.
         """
-        extract = self._extract_teacher
-        if extract is None or self.teacher is None:
-            return 0
-        device = next(self.teacher.parameters()).device
-        images = torch.randn(1, *self._teacher_shape, generator=torch.Generator().manual_seed(0)).to(device)
-        return fold_batch_norm(self.teacher, lambda: list(_tensors(extract(images))))
+        return 0 if self._teacher is None else self._teacher.fold()
 
     def set_teacher(self, *, precision: torch.dtype | None, channels_last: bool) -> None:
-        """How the teacher computes: its autocast precision (None: the surrounding one) and its memory order."""
-        self._teacher_precision = precision
-        self.teacher_memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        """Set how the teacher computes: its autocast precision (None: the surrounding one) and its memory order."""
+        if self._teacher is not None:
+            self._teacher.set(precision=precision, channels_last=channels_last)
 
     def teacher_autocast(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
-        """The precision in which the teacher computes, where it has one of its own."""
-        dtype = self._teacher_precision
-        if dtype is None:
-            return contextlib.nullcontext()
-        half = dtype != torch.float32
-        return torch.autocast(device.type, dtype=dtype if half else None, enabled=half)
+        """The precision in which the teacher computes, if it has its own."""
+        return contextlib.nullcontext() if self._teacher is None else self._teacher.autocast(device)
 
-    def wrap_teacher(self, wrap: Callable[[_Extract], _Extract]) -> None:
-        """Call the teacher's forward pass through what `wrap` makes of it."""
-        if self._extract_teacher is not None:
-            self._extract_teacher, self._teacher_maps = wrap(self._extract_teacher), None
+    def wrap_teacher(self, wrap: Callable[[Extract], Extract]) -> None:
+        """Replace the teacher's forward pass by what `wrap` returns for it."""
+        if self._teacher is not None:
+            self._teacher.wrap(wrap)
+
+    def stop_teacher_early(self, early: bool) -> None:
+        """Set whether the teacher stops at the deepest stage that is read, if its logits are not read (the default)."""
+        if self._teacher is not None:
+            self._teacher.stops_early = early
 
     def forward(
         self,
@@ -225,10 +210,10 @@ class Distillation(nn.Module):
         if progress is not None and not isinstance(progress, Progress):
             raise ValueError(f"progress is a kdcore.Progress, and not {type(progress).__name__}")
         teacher = teacher_output
-        if teacher is None and self._extract_teacher is not None:
+        if teacher is None and self._teacher is not None and self._teacher.is_read:
             # before the student, whose activations are kept: what the teacher needs in passing is free again by then
             teacher = self.forward_teacher(images)
-        student = self._forward_views(self._extract_student, images)
+        student = pass_of_views(self._extract_student, images)
         logits = self._check_outputs(student, teacher, len(images))
         task_loss = self._task_loss(student, target)
         batch = Batch(images if images.dim() == 4 else images[:, 0], target, index)
@@ -275,13 +260,13 @@ class Distillation(nn.Module):
 
     def _check_outputs(self, student: ModelOutput, teacher: ModelOutput | None, batch: int) -> Tensor:
         """The student's logits, after a look at the shapes."""
-        logits = _logits(student)
+        logits = whole_logits(student)
         if logits.dim() != 2 or logits.shape[1] != self.num_classes:
             raise ValueError(
                 f"the student gives logits of the shape {list(logits.shape)}, and num_classes is "
                 f"{self.num_classes}: the shape has to be [{batch}, {self.num_classes}]"
             )
-        sizes = set() if teacher is None else {len(tensor) for tensor in _tensors(teacher)}
+        sizes = set() if teacher is None else {len(tensor) for tensor in tensors_of(teacher)}
         if sizes - {batch}:
             raise ValueError(
                 f"the teacher's output is for {max(sizes - {batch})} images, and the batch has {batch}"
@@ -302,32 +287,18 @@ class Distillation(nn.Module):
         Raises:
             ValueError: there is no teacher, or no distiller reads it.
         """
-        extract = self._extract_teacher if whole or self._teacher_maps is None else self._teacher_maps
-        if extract is None:
-            raise ValueError("there is no teacher, or no distiller reads it")
-        with torch.no_grad(), self.teacher_autocast(images.device):
-            if self._teacher_images is not None:
-                flat = self._teacher_images(images.flatten(0, -4))
-                images = flat.reshape(*images.shape[:-3], *flat.shape[-3:])
-            if images.dim() == 4:
-                images = images.to(memory_format=self.teacher_memory_format)
-            return self._forward_views(extract, images)
-
-    @staticmethod
-    def _forward_views(extract: _Extract, images: Tensor) -> ModelOutput:
-        if images.dim() == 4:
-            return _float_logits(extract(images))
-        views = tuple(_float_logits(extract(images[:, view])) for view in range(images.shape[1]))
-        first = views[0]
-        return ModelOutput(first.logits, first.features, first.embedding, views)
+        if self._teacher is None:
+            raise ValueError("there is no teacher")
+        return self._teacher.compute(images, whole)
 
     def _task_loss(self, student: ModelOutput, target: Tensor | None) -> Tensor:
         if target is None or self.task_weight == 0:
             # keeps the classifier in the graph: every parameter has a gradient, which DDP waits for
-            return 0.0 * _logits(student).float().mean()
+            return 0.0 * whole_logits(student).float().mean()
         outputs = student.views or (student,)
         losses = [
-            F.cross_entropy(_logits(out), target, label_smoothing=self.label_smoothing) for out in outputs
+            F.cross_entropy(whole_logits(out), target, label_smoothing=self.label_smoothing)
+            for out in outputs
         ]
         return self.task_weight * torch.stack(losses).mean()
 
@@ -358,35 +329,6 @@ class Distillation(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Distillation:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for module in self._outside:
-            module._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.teacher is not None:
+            self.teacher._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
-
-
-def _tensors(output: ModelOutput) -> Iterator[Tensor]:
-    """Everything in it."""
-    if output.logits is not None:
-        yield output.logits
-    for feature in output.features.values():
-        yield from (feature.map,) if feature.prefix is None else (feature.map, feature.prefix)
-    if output.embedding is not None:
-        yield output.embedding
-
-
-def _logits(output: ModelOutput) -> Tensor:
-    """The logits of a pass through the whole model, which always has them."""
-    assert output.logits is not None
-    return output.logits
-
-
-def model_name(model: nn.Module) -> str:
-    """The architecture's name where timm gave it one, else the class's."""
-    config = getattr(model, "pretrained_cfg", None) or {}
-    return config.get("architecture") or type(model).__name__
-
-
-def _float_logits(output: ModelOutput) -> ModelOutput:
-    """Losses are computed from float32 logits, whatever precision the model ran in."""
-    if output.logits is not None and output.logits.dtype in (torch.float16, torch.bfloat16):
-        return ModelOutput(output.logits.float(), output.features, output.embedding, output.views)
-    return output

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from kdcore.data.inputs import InputConfig, resolve_input
+from kdcore.distill.adapted_model import AdaptedModel
 from kdcore.distill.seeds import derive
 from kdcore.distill.teacher_images import TeacherImages
 from kdcore.features import find_adapter
@@ -48,6 +49,12 @@ class PlacedTeacher(PlacedModel):
 
     images: TeacherImages | None
     weights: str | None
+
+    @property
+    def adapted(self) -> AdaptedModel:
+        """The teacher as `Distillation` takes it."""
+        size = self.built.input.image_size
+        return AdaptedModel(model=self.module, adapter=self.adapter, images=self.images, image_size=size)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import nn
 from kdcore.data import build_eval_data, build_train_data
 from kdcore.data.evaluate import WithoutLabels, eval_batch_size
 from kdcore.data.train import TrainingSet, training_set
+from kdcore.distill.adapted_model import AdaptedModel
 from kdcore.distill.classes import check_classes
 from kdcore.distill.distillation import Distillation
 from kdcore.distill.models import Models, build_models, teacher_channels_last
@@ -123,8 +124,8 @@ def _distillation(
 ) -> Distillation:
     spec, teacher = loaded.spec, models.teacher
     return Distillation(
-        student,
-        None if teacher is None else teacher.module,
+        AdaptedModel(model=student, adapter=models.student.adapter),
+        None if teacher is None else teacher.adapted,
         loaded.distillers,
         num_classes=num_classes,
         image_size=models.input.image_size,
@@ -132,10 +133,6 @@ def _distillation(
         train_labels=chosen.labels,
         task_weight=spec.task.weight,
         label_smoothing=spec.task.label_smoothing,
-        student_adapter=models.student.adapter,
-        teacher_adapter=None if teacher is None else teacher.adapter,
-        teacher_images=None if teacher is None else teacher.images,
-        teacher_image_size=None if teacher is None else teacher.built.input.image_size,
         in_chans=spec.data.channels,
         seed=spec.seed,
     )

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import torch
 from torch import nn
 
-from kdcore.distill.distillation import model_name
+from kdcore.distill.adapted_model import model_name
 from kdcore.features import find_adapter, model_info
 from kdcore.plugins import get_plugins
 from kdcore.protocols import ModelInfo, Setup

@@ -11,7 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdcore import Batch, Distillation, FeatureMap, ModelOutput, Progress, Requires, UserError
+from kdcore import (
+    AdaptedModel,
+    Batch,
+    Distillation,
+    FeatureMap,
+    ModelOutput,
+    Progress,
+    Requires,
+    TimmAdapter,
+    UserError,
+)
 from kdcore.distill.targets import TargetCheck
 
 
@@ -329,7 +339,11 @@ def test_the_teacher_sees_its_own_images(pair: tuple[Net, Net], images: Tensor):
     student, teacher = pair
     distiller = Difference(student_stages=(), teacher_stages=())
     distillation = Distillation(
-        student, teacher, distiller, num_classes=3, image_size=8, teacher_images=lambda x: 2 * x + 1
+        student,
+        AdaptedModel(model=teacher, images=lambda x: 2 * x + 1),
+        distiller,
+        num_classes=3,
+        image_size=8,
     )
     out = distillation(images, target)
     assert out.teacher_logits is not None
@@ -593,3 +607,40 @@ def test_a_teacher_has_a_precision_of_its_own():
     with torch.autocast("cpu", dtype=torch.bfloat16):  # of the student
         output = distillation.forward_teacher(images)
     assert output.features[4].map.dtype == torch.float32
+
+
+def test_a_teacher_may_have_its_own_adapter_and_image_size():
+    class Named(TimmAdapter):
+        """Found by no model class: it has to be given."""
+
+    student, teacher = (timm.create_model("test_resnet", num_classes=3) for _ in range(2))
+    given = AdaptedModel(
+        model=teacher,
+        adapter=Named(),
+        images=lambda images: nn.functional.interpolate(images, (96, 64)),
+        image_size=(96, 64),
+    )
+    distiller = Difference(student_stages=(), teacher_stages=(4,))
+    distillation = Distillation(student, given, distiller, num_classes=3, image_size=64)
+    assert distillation.teacher is teacher
+    assert distillation.teacher_info is not None
+    assert distillation.teacher_info.stage(4).grid == (3, 2)
+    output = distillation.forward_teacher(torch.randn(2, 3, 64, 64))
+    assert output.features[4].map.shape[2:] == (3, 2)
+
+
+def test_a_teacher_that_may_not_stop_early_computes_all():
+    distillation, ran = stage_two(ReadsStageTwo(teacher_logits=False))
+    distillation.stop_teacher_early(False)
+    distillation.forward_teacher(torch.randn(2, 3, 64, 64))
+    assert "fc" in ran
+
+
+def test_without_a_teacher_its_settings_change_nothing(pair: tuple[Net, Net], images: Tensor):
+    distillation = Distillation(pair[0], None, "vanilla", num_classes=3, image_size=8)
+    distillation.set_teacher(precision=torch.bfloat16, channels_last=True)
+    assert distillation.teacher_memory_format is torch.preserve_format
+    assert distillation.fold_teacher() == 0
+    assert distillation.teacher_info is None
+    with pytest.raises(ValueError, match="there is no teacher"):
+        distillation.forward_teacher(images)

@@ -1,0 +1,61 @@
+"""A model with its feature adapter and the images that it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kdcore.features import find_adapter, model_info
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from kdcore.plugins import Plugins
+    from kdcore.protocols import FeatureAdapter, ModelInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptedModel:
+    """A student or a teacher for `Distillation`, if more than the module has to be given.
+
+    Attributes:
+        model: the model.
+        adapter: its feature adapter; None: found by the model's class.
+        images: for a teacher: turns the images of the student into those of the teacher; None: they are the same.
+        image_size: (height, width) of the images that it takes; None: that of the `Distillation`.
+    """
+
+    model: nn.Module
+    adapter: FeatureAdapter | None = None
+    images: Callable[[Tensor], Tensor] | None = None
+    image_size: tuple[int, int] | None = None
+
+    def info(self, in_chans: int) -> ModelInfo:
+        """What distillers may know of it; only of a model that `completed` returned."""
+        assert self.adapter is not None
+        assert self.image_size is not None
+        return model_info(model_name(self.model), self.model, self.adapter, self.image_size, in_chans)
+
+
+def completed(
+    given: nn.Module | AdaptedModel, image_size: tuple[int, int], plugins: Plugins, where: str
+) -> AdaptedModel:
+    """The model with everything that was not given.
+
+    Raises:
+        UserError: two adapters are declared for the model's class.
+    """
+    model = given if isinstance(given, AdaptedModel) else AdaptedModel(model=given)
+    return replace(
+        model,
+        adapter=model.adapter or find_adapter(model.model, None, plugins, where),
+        image_size=model.image_size or image_size,
+    )
+
+
+def model_name(model: nn.Module) -> str:
+    """The architecture's name if timm gave it one, otherwise the class's."""
+    config = getattr(model, "pretrained_cfg", None) or {}
+    return config.get("architecture") or type(model).__name__

@@ -1,0 +1,114 @@
+"""The teacher of a distillation: never trained, and computed no further than somebody reads."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import torch
+
+from kdcore.distill.passes import Extract, pass_of_views, tensors_of
+from kdcore.features import Extractor
+from kdcore.models.fold import fold_batch_norm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from kdcore.distill.adapted_model import AdaptedModel
+    from kdcore.protocols import ModelOutput, Requires
+
+
+class FrozenTeacher:
+    """A teacher in eval mode without gradients, and the passes that the distillers need.
+
+    It is not a module: the teacher's parameters and state are not those of the `Distillation`.
+
+    Args:
+        given: the teacher, completed.
+        in_chans: channels of the images.
+
+    Attributes:
+        model: the teacher.
+        info: what distillers may know of it.
+        memory_format: order of the images in memory.
+        stops_early: whether a pass stops at the deepest stage that is read, if the logits are not.
+    """
+
+    def __init__(self, given: AdaptedModel, in_chans: int) -> None:
+        self.model = given.model.requires_grad_(False).eval()
+        self.info = given.info(in_chans)
+        self.memory_format = torch.preserve_format
+        self.stops_early = True
+        self._given = given
+        self._in_chans = in_chans
+        self._precision: torch.dtype | None = None
+        self._whole: Extract | None = None
+        self._maps: Extract | None = None
+
+    def read(self, requires: Requires) -> None:
+        """Prepare the passes for what the distillers read; none if they read no teacher."""
+        if not requires.teacher:
+            return
+        assert self._given.adapter is not None
+        extractor = Extractor(
+            self.model, self._given.adapter, requires.teacher_stages, requires.teacher_embedding
+        )
+        self._whole = extractor
+        if extractor.has_maps and not requires.teacher_logits:
+            self._maps = extractor.maps
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a distiller reads it."""
+        return self._whole is not None
+
+    def compute(self, images: Tensor, whole: bool = False) -> ModelOutput:
+        """See `Distillation.forward_teacher`."""
+        extract = self._maps if self._maps is not None and self.stops_early and not whole else self._whole
+        if extract is None:
+            raise ValueError("no distiller reads the teacher")
+        with torch.no_grad(), self.autocast(images.device):
+            if self._given.images is not None:
+                flat = self._given.images(images.flatten(0, -4))
+                images = flat.reshape(*images.shape[:-3], *flat.shape[-3:])
+            if images.dim() == 4:
+                images = images.to(memory_format=self.memory_format)
+            return pass_of_views(extract, images)
+
+    def set(self, *, precision: torch.dtype | None, channels_last: bool) -> None:
+        """See `Distillation.set_teacher`."""
+        self._precision = precision
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
+        """The precision in which the teacher computes, if it has its own."""
+        dtype = self._precision
+        if dtype is None:
+            return contextlib.nullcontext()
+        half = dtype != torch.float32
+        return torch.autocast(device.type, dtype=dtype if half else None, enabled=half)
+
+    def compile(self) -> None:
+        """Compile the passes with `torch.compile`."""
+        if self._whole is not None:
+            self._whole = torch.compile(self._whole)
+        if self._maps is not None:
+            self._maps = torch.compile(self._maps)
+
+    def wrap(self, wrap: Callable[[Extract], Extract]) -> None:
+        """Replace the pass by what `wrap` returns for it; it then always goes through the whole teacher."""
+        if self._whole is not None:
+            self._whole, self._maps = wrap(self._whole), None
+
+    def fold(self) -> int:
+        """See `Distillation.fold_teacher`."""
+        extract = self._whole
+        if extract is None:
+            return 0
+        assert self._given.image_size is not None
+        shape = (1, self._in_chans, *self._given.image_size)
+        images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        images = images.to(next(self.model.parameters()).device)
+        return fold_batch_norm(self.model, lambda: list(tensors_of(extract(images))))

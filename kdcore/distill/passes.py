@@ -1,0 +1,47 @@
+"""Passes of a model: one for each view of the images, and what a pass gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from kdcore.protocols import ModelOutput
+
+Extract = Callable[[Tensor], ModelOutput]
+"""A pass of a model: images `[B, C, H, W]` to its output."""
+
+
+def pass_of_views(extract: Extract, images: Tensor) -> ModelOutput:
+    """The output for `[B, C, H, W]`, or for `[B, V, C, H, W]` that of the first view with those of all V views.
+
+    Losses are computed from float32 logits, in whatever precision the model ran.
+    """
+    if images.dim() == 4:
+        return _float_logits(extract(images))
+    views = tuple(_float_logits(extract(images[:, view])) for view in range(images.shape[1]))
+    first = views[0]
+    return ModelOutput(first.logits, first.features, first.embedding, views)
+
+
+def whole_logits(output: ModelOutput) -> Tensor:
+    """The logits of a pass through the whole model, which always has them."""
+    assert output.logits is not None
+    return output.logits
+
+
+def tensors_of(output: ModelOutput) -> Iterator[Tensor]:
+    """All tensors of an output, without those of its views."""
+    if output.logits is not None:
+        yield output.logits
+    for feature in output.features.values():
+        yield from (feature.map,) if feature.prefix is None else (feature.map, feature.prefix)
+    if output.embedding is not None:
+        yield output.embedding
+
+
+def _float_logits(output: ModelOutput) -> ModelOutput:
+    if output.logits is not None and output.logits.dtype in (torch.float16, torch.bfloat16):
+        return ModelOutput(output.logits.float(), output.features, output.embedding, output.views)
+    return output

@@ -18,6 +18,8 @@ from kdcore.errors import Problem, UserError
 from kdcore.text import byte_size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kdcore.data.source import Source
     from kdcore.data.steps import Fixed, Pixels
 
@@ -165,10 +167,14 @@ def processes_here(world: int) -> int:
     return max(1, world)
 
 
-def free_memory() -> int:
-    """Bytes that this process could take: of the machine, or of its control group where that has fewer."""
+def free_memory(groups: Iterable[Path] | None = None) -> int:
+    """Bytes that this process could take: of the machine, or of its control groups if they have fewer.
+
+    Args:
+        groups: folders of control groups; None: those of this process.
+    """
     free = int(psutil.virtual_memory().available)
-    for group in _groups():
+    for group in control_groups() if groups is None else groups:
         for limit, taken, cached in _NAMES:
             with suppress(OSError, ValueError):
                 most = int((group / limit).read_text())  # 'max' is no number
@@ -177,7 +183,7 @@ def free_memory() -> int:
     return max(0, free)
 
 
-def _groups() -> set[Path]:
+def control_groups() -> set[Path]:
     """The control groups of this process and those above them; in a container its own is often the root."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-_MOST_MEMBERS: Final = 50_000_000
+MOST_MEMBERS: Final = 50_000_000
 _HEAD: Final = 4096
 _CUT: Final = (
     "unexpected end of data",
@@ -217,9 +217,9 @@ def _index(tar: Path, size: int, mtime_ns: int) -> Index:
         while (member := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # else every member of the archive stays in memory
             members += 1
-            if members > _MOST_MEMBERS:
+            if members > MOST_MEMBERS:
                 raise tarfile.ReadError(
-                    f"it has more than {_MOST_MEMBERS:,} members, split it into smaller ones"
+                    f"it has more than {MOST_MEMBERS:,} members, split it into smaller ones"
                 )
             last = member.name
             if member.isreg() and not member.issparse() and member.offset_data + member.size > size:

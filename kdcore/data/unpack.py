@@ -33,7 +33,7 @@ _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _CHUNK: Final = 1 << 20
 _RATIO: Final = 50
 """Images hardly shrink: what unpacks to more than this many times the archive's size is taken for a bomb."""
-_ALWAYS: Final = 256 << 20  # bytes that any archive may unpack to
+ALWAYS_ALLOWED: Final = 256 << 20  # bytes that any archive may unpack to
 _SPARED: Final = 0.05  # part of the disk's free space that unpacking leaves
 
 
@@ -86,7 +86,7 @@ def remove_parts(folder: Path) -> None:
 
 
 def _limit(size: int) -> int:
-    return max(_ALWAYS, _RATIO * size)
+    return max(ALWAYS_ALLOWED, _RATIO * size)
 
 
 def _unpack(path: Path, opener: Opener, target: Path, where: str, limit: int) -> None:
@@ -95,7 +95,7 @@ def _unpack(path: Path, opener: Opener, target: Path, where: str, limit: int) ->
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as out:
-            _decompress(path, opener, _Limited(out, path, where, limit, free), where)
+            _decompress(path, opener, Limited(out, path, where, limit, free), where)
             out.flush()
             os.fsync(out.fileno())
         if not tarfile.is_tarfile(part):
@@ -107,7 +107,7 @@ def _unpack(path: Path, opener: Opener, target: Path, where: str, limit: int) ->
         part.unlink(missing_ok=True)
 
 
-class _Limited:
+class Limited:
     """A file that takes no more than an archive should hold, and no more than the disk has room for.
 
     Raises:
@@ -120,6 +120,7 @@ class _Limited:
         self._written = 0
 
     def write(self, data: bytes) -> int:
+        """Write the next bytes, unless they are more than allowed or fill the disk."""
         self._written += len(data)
         if self._written > self._limit:
             size = self._path.stat().st_size
@@ -127,7 +128,7 @@ class _Limited:
                 Problem(
                     self._where,
                     f"the archive of {byte_size(size)} unpacks to more than {byte_size(self._limit)}, "
-                    f"the most that is unpacked: {_RATIO} times its size, and at least {byte_size(_ALWAYS)}",
+                    f"the most that is unpacked: {_RATIO} times its size, and at least {byte_size(ALWAYS_ALLOWED)}",
                     value=str(self._path),
                     hint="If you trust it, unpack it to a .tar or a folder yourself and give that.",
                 )
@@ -137,7 +138,7 @@ class _Limited:
         return self._out.write(data)
 
 
-def _decompress(path: Path, opener: Opener, out: _Limited, where: str) -> None:
+def _decompress(path: Path, opener: Opener, out: Limited, where: str) -> None:
     damaged: Exception
     try:
         with opener(path) as packed:

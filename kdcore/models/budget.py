@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-_MOST_MODULES: Final = 20_000  # the largest models of timm have about 5,000
+MOST_MODULES: Final = 20_000  # the largest models of timm have about 5,000
 _LARGEST_NUMBER: Final = 100_000  # a model's options are widths, depths and sizes
 _BYTES_EACH: Final = 4
-_LEAST_MEMORY: Final = (
+LEAST_MEMORY: Final = (
     64 * 2**30
 )  # bytes: a spec may be checked on a smaller machine than the one that runs it
 
@@ -56,7 +56,7 @@ def bounded(name: str, options: Mapping[str, Any], where: str) -> Iterator[None]
     Raises:
         UserError: it was stopped.
     """
-    counted, most = _Counted(), max(_memory(), _LEAST_MEMORY)
+    counted, most = _Counted(), max(_memory(), LEAST_MEMORY)
 
     def refuse(what: str) -> None:
         place = f"{where}.options" if options else f"{where}.model"
@@ -67,8 +67,8 @@ def bounded(name: str, options: Mapping[str, Any], where: str) -> Iterator[None]
 
     def on_module(parent: nn.Module, key: str, module: nn.Module | None) -> None:
         counted.modules += module is not None
-        if counted.modules > _MOST_MODULES:
-            refuse(f"it has more than {_MOST_MODULES:,} modules")
+        if counted.modules > MOST_MODULES:
+            refuse(f"it has more than {MOST_MODULES:,} modules")
 
     def on_parameter(parent: nn.Module, key: str, parameter: Tensor | None) -> None:
         counted.parameters += 0 if parameter is None else parameter.numel()

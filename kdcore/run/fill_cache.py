@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kdcore.spec.models import RunSpec
     from kdcore.teacher_cache.cache import TeacherCache
 
-_BATCH = 256  # most samples for the teacher at once: without gradients this fits if training does
+BATCH = 256  # most samples for the teacher at once: without gradients this fits if training does
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _fill(
     try:
         for augmentation in range(augmentations):
             missing = cache.missing(augmentation)[rank::world].tolist()
-            batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
+            batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
             display.epoch(augmentation, len(batches), 0)
             keys = [[(augmentation, position) for position in batch] for batch in batches]
             mark, done = time.monotonic(), 0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kdcore.rundir.directory import RunDirectory
 
 VARIABLE: Final = "KD_NOTIFY"
-_SECONDS: Final = 10  # time limit of the command
+SECONDS: Final = 10  # time limit of the command
 
 
 def notify(run: RunDirectory, summary: dict[str, Any]) -> None:
@@ -34,7 +34,7 @@ def notify(run: RunDirectory, summary: dict[str, Any]) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_SECONDS,
+            timeout=SECONDS,
             check=False,
         )
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:

@@ -16,8 +16,8 @@ from typing import IO, Any, Final
 from kdcore.testing.check import Violation
 
 _WORLD: Final = 2
-_SECONDS: Final = 180  # starting includes the import of torch and timm, twice
-_CODE: Final = "from kdcore.testing.worker import serve; serve()"
+SECONDS: Final = 180  # starting includes the import of torch and timm, twice
+PROGRAM: Final = "from kdcore.testing.worker import serve; serve()"
 
 
 class Unreachable(Exception):
@@ -31,7 +31,7 @@ def ask(job: dict[str, Any]) -> None:
         Unreachable: they cannot import it.
         Violation: one failed, or did not end.
     """
-    workers = _Workers.running or _Workers()
+    workers = Workers.running or Workers()
     answers = workers.ask(job)
     unknown = [answer["unknown"] for answer in answers if "unknown" in answer]
     if unknown:
@@ -42,10 +42,10 @@ def ask(job: dict[str, Any]) -> None:
         raise Violation(f"a process of two failed: {failed[0]}")
 
 
-class _Workers:
+class Workers:
     """The processes; the answers come on their standard output, line by line."""
 
-    running: _Workers | None = None
+    running: Workers | None = None
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="kd-processes-")
@@ -53,7 +53,7 @@ class _Workers:
         self._errors: list[IO[str]] = [(place / f"{rank}.log").open("w+") for rank in range(_WORLD)]
         self._processes = [
             subprocess.Popen(  # noqa: S603  # this Python
-                [sys.executable, "-c", _CODE, str(rank), str(place / "rendezvous")],
+                [sys.executable, "-c", PROGRAM, str(rank), str(place / "rendezvous")],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -63,12 +63,13 @@ class _Workers:
             )
             for rank, errors in enumerate(self._errors)
         ]
-        _Workers.running = self
+        Workers.running = self
         atexit.register(self.close)
 
     def ask(self, job: dict[str, Any]) -> list[dict[str, str]]:
+        """Let all processes work on a job; the answer of each."""
         line = json.dumps(job) + "\n"
-        timer = threading.Timer(_SECONDS, self._kill)
+        timer = threading.Timer(SECONDS, self._kill)
         timer.start()
         try:
             for process in self._processes:
@@ -88,7 +89,7 @@ class _Workers:
             answer: dict[str, str] = json.loads(line)
             return answer
         self._errors[rank].seek(0)
-        said = self._errors[rank].read().strip().splitlines() or [f"it did not end within {_SECONDS} s"]
+        said = self._errors[rank].read().strip().splitlines() or [f"it did not end within {SECONDS} s"]
         return {"error": said[-1]}
 
     def _kill(self) -> None:
@@ -98,8 +99,8 @@ class _Workers:
     def close(self) -> None:
         """End the processes."""
         atexit.unregister(self.close)
-        if _Workers.running is self:
-            _Workers.running = None
+        if Workers.running is self:
+            Workers.running = None
         for process in self._processes:
             for pipe in (process.stdin, process.stdout):
                 assert pipe is not None

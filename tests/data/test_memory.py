@@ -163,22 +163,22 @@ def test_on_the_meta_device_nothing_is_read(make_data, small_input, folder):
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ],
 )
-def test_free_memory_minds_the_control_group(tmp_path, monkeypatch, limit, taken, cached):
+def test_free_memory_minds_the_control_group(tmp_path, limit, taken, cached):
     group = tmp_path / "job"
     group.mkdir()
-    monkeypatch.setattr(memory, "_groups", lambda: {group, tmp_path})
+    groups = (group, tmp_path)
     (group / limit).write_text("max\n")
     (group / taken).write_text("600")
     (group / "memory.stat").write_text(f"anon 1\n{cached} 200\n")
-    assert free_memory() > 1 << 20
+    assert free_memory(groups) > 1 << 20
     (group / limit).write_text("1000\n")
-    assert free_memory() == 600
+    assert free_memory(groups) == 600
     (group / limit).write_text("300\n")
-    assert free_memory() == 0
+    assert free_memory(groups) == 0
 
 
 def test_the_control_groups_of_this_process():
-    assert all(group.is_relative_to("/sys/fs/cgroup") for group in memory._groups())
+    assert all(group.is_relative_to("/sys/fs/cgroup") for group in memory.control_groups())
     assert free_memory() > 0
 
 

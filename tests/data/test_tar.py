@@ -206,7 +206,7 @@ def test_a_page_in_the_place_of_a_tar(tmp_path):
 
 def test_more_members_than_the_limit(tmp_path, make_picture, monkeypatch):
     path, _ = three(tmp_path, make_picture)
-    monkeypatch.setattr("kdcore.data.tar._MOST_MEMBERS", 2)
+    monkeypatch.setattr("kdcore.data.tar.MOST_MEMBERS", 2)
     with pytest.raises(UserError, match="it has more than 2 members, split it"):
         opened(path, "train")
 

@@ -116,15 +116,15 @@ def test_half_an_archive_is_called_truncated(plain):
 
 @pytest.mark.parametrize("ending", OPENERS)
 def test_a_bomb_leaves_nothing(tmp_path, own_cache, monkeypatch, ending):
-    monkeypatch.setattr(unpack, "_ALWAYS", 1 << 20)
+    monkeypatch.setattr(unpack, "ALWAYS_ALLOWED", 1 << 20)
     path = tmp_path / f"bomb.tar.{ending}"
     with OPENERS[ending](path, "wb") as out:
         for _ in range(16):
             out.write(bytes(1 << 20))
     largest = []
-    write = unpack._Limited.write
+    write = unpack.Limited.write
     monkeypatch.setattr(
-        unpack._Limited, "write", lambda self, data: largest.append(len(data)) or write(self, data)
+        unpack.Limited, "write", lambda self, data: largest.append(len(data)) or write(self, data)
     )
     with pytest.raises(
         UserError, match=r"(?s)unpacks to more than 1\.05 MB, .*unpack it to a \.tar or a folder"

@@ -158,7 +158,7 @@ def test_filling_goes_on_where_it_was_stopped(spec_file, asked, monkeypatch: pyt
 
     from kdcore.run import fill_cache
 
-    monkeypatch.setattr(fill_cache, "_BATCH", 8)
+    monkeypatch.setattr(fill_cache, "BATCH", 8)
     path = spec_file(teacher=TEACHER, distiller=KD, teacher_cache=_cache())
     asked_twice = property(lambda self: signal.SIGINT if len(asked) >= 2 else None, lambda self, value: None)
     with monkeypatch.context() as patch:

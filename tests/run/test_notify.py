@@ -100,7 +100,7 @@ def test_a_command_that_fails_is_a_warning(value, words, monkeypatch, tmp_path):
 
 
 def test_a_command_that_does_not_end_is_ended(monkeypatch, tmp_path):
-    monkeypatch.setattr("kdcore.run.notify._SECONDS", 0.2)
+    monkeypatch.setattr("kdcore.run.notify.SECONDS", 0.2)
     monkeypatch.setenv("KD_NOTIFY", command("import time; time.sleep(60)"))
     assert "timed out" in warnings_at_the_end(tmp_path)[0]
 

@@ -210,9 +210,9 @@ def test_where_there_can_be_no_group_it_is_left_out(name, answer, reason, broken
 
 
 def test_processes_that_do_not_end_are_ended(broken, processes, monkeypatch):
-    monkeypatch.setattr(started._Workers, "running", None)
-    monkeypatch.setattr(started, "_CODE", "import time; time.sleep(60)")
-    monkeypatch.setattr(started, "_SECONDS", 0.2)
+    monkeypatch.setattr(started.Workers, "running", None)
+    monkeypatch.setattr(started, "PROGRAM", "import time; time.sleep(60)")
+    monkeypatch.setattr(started, "SECONDS", 0.2)
     found = processes(broken("distillers").Relates)
     assert "a process of two failed: it did not end within 0.2 s" in found.failed["two_processes"]
 
@@ -222,4 +222,4 @@ def test_a_process_that_fails_is_told(broken, processes):
     assert (
         "a process of two failed: LookupError: who are you? (distillers.py, " in found.failed["two_processes"]
     )
-    assert started._Workers.running is None
+    assert started.Workers.running is None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _EPS = 1e-7  # from the authors' code, in the denominators
 
 
-class _Costs(NamedTuple):
+class Costs(NamedTuple):
     """The cost of the two methods to compute the scores: N rows of D numbers, B samples, C chosen rows per sample.
 
     Scores of all rows: N * (row * D + B * (score + term * D)) + B * C * pick. Scores of the chosen rows only:
@@ -36,11 +36,11 @@ class _Costs(NamedTuple):
 # ns of processor time, fitted to N = 10 000 .. 1 281 167, C = 1025 .. 16 385, B = 16 .. 256 and D = 64 .. 256 on one
 # core of a Xeon with AVX-512. Both methods take the same time at N = 27 * C for B = 64 and D = 128. Single measurements
 # give 21 .. 38, depending on which rows are in a cache; in this range the wrong method takes up to 1.5 times as long.
-_COSTS = {"cpu": _Costs(0.7, 4, 0.02, 13, 40, 1.5)}
+COSTS = {"cpu": Costs(0.7, 4, 0.02, 13, 40, 1.5)}
 # Other devices: bytes that are moved, with ten operations in the time of a byte. From GPU data sheets, not measured.
-_COSTS_ELSEWHERE = _Costs(8, 16, 0.4, 100, 8, 16)
+_COSTS_ELSEWHERE = Costs(8, 16, 0.4, 100, 8, 16)
 # Numbers in the rows that are fetched at once: they fit into a core's own cache, or a small part of a GPU's memory.
-_AT_ONCE_PER_THREAD = 1 << 20
+AT_ONCE_PER_THREAD = 1 << 20
 _AT_ONCE_ELSEWHERE = 1 << 26
 _SAME = 40.0  # for larger x, log(1 + exp(x)) is x, even in float64
 
@@ -257,7 +257,7 @@ def _log_mean_exp(embedding: Tensor, memory: Tensor, chosen: Tensor, temperature
 
 def _score_all(embedding: Tensor, memory: Tensor, chosen: Tensor) -> bool:
     """Whether the scores of all rows cost less than those of only the chosen rows."""
-    costs = _COSTS.get(embedding.device.type, _COSTS_ELSEWHERE)
+    costs = COSTS.get(embedding.device.type, _COSTS_ELSEWHERE)
     (samples, dim), rows, each = embedding.shape, memory.shape[0], chosen.shape[1]
     per_row = costs.row * dim + samples * (costs.score + costs.term * dim)
     # the costs of both methods per chosen row are combined
@@ -267,7 +267,7 @@ def _score_all(embedding: Tensor, memory: Tensor, chosen: Tensor) -> bool:
 def _parts(embedding: Tensor, chosen: Tensor) -> Iterator[tuple[slice, slice]]:
     """Split samples and columns of `chosen` into parts with a limited number of rows."""
     on_cpu = embedding.device.type == "cpu"
-    numbers = _AT_ONCE_PER_THREAD * torch.get_num_threads() if on_cpu else _AT_ONCE_ELSEWHERE
+    numbers = AT_ONCE_PER_THREAD * torch.get_num_threads() if on_cpu else _AT_ONCE_ELSEWHERE
     most = max(numbers // embedding.shape[1], 1)
     columns = min(most, chosen.shape[1])
     samples = most // columns

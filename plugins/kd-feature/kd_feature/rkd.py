@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _EPS = 1e-12  # from the authors' code: the smallest squared distance
 _ROUNDING = 64  # two samples are equal if their squared distance is at most this number of rounding units
-_AT_ONCE = 1 << 22  # number of angles that are kept for the backward pass; more are computed again there
+AT_ONCE = 1 << 22  # number of angles that are kept for the backward pass; more are computed again there
 
 
 def rkd_distance_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def rkd_angle_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor
     """
     student, teacher = prepare_features(student_features, teacher_features)
     samples = student.shape[0]
-    at_once = max(_AT_ONCE // samples**2, 1)
+    at_once = max(AT_ONCE // samples**2, 1)
     with full_precision(student.device):
         ours, theirs = _relations(student), _relations(teacher)
         loss = ours.products.new_zeros(())

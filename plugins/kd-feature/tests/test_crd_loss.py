@@ -18,12 +18,19 @@ N, D, B, M = 30, 6, 4, 9
 AT_ONCE = {"chosen rows": 1 << 20, "of three samples": 3 * 10 * D, "part of a sample": 4 * D, "one row": 1}
 
 
+def choose_way(monkeypatch: pytest.MonkeyPatch, *, all_rows: bool) -> None:
+    """Make one of the two ways to the scores free of cost."""
+    costs = dict.fromkeys(("row", "score", "term"), 0.0 if all_rows else 1.0)
+    costs |= dict.fromkeys(("chosen", "fetch"), 1.0 if all_rows else 0.0)
+    monkeypatch.setitem(crd_loss.COSTS, "cpu", crd_loss.Costs(**costs, pick=0.0))
+
+
 @pytest.fixture(params=["all rows", *AT_ONCE])
 def way(request, monkeypatch) -> str:
     """Both ways to the scores, and the second in parts."""
-    monkeypatch.setattr(crd_loss, "_score_all", lambda *_: request.param == "all rows")
+    choose_way(monkeypatch, all_rows=request.param == "all rows")
     if request.param in AT_ONCE:
-        monkeypatch.setattr(crd_loss, "_AT_ONCE_PER_THREAD", AT_ONCE[request.param])
+        monkeypatch.setattr(crd_loss, "AT_ONCE_PER_THREAD", AT_ONCE[request.param])
         monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     return str(request.param)
 
@@ -130,7 +137,7 @@ def test_the_gradient_is_that_of_finite_differences(way):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_both_ways_agree_over_training(monkeypatch, dtype):
     def train(all_rows: bool) -> tuple[list[float], Tensor, CRDLoss]:
-        monkeypatch.setattr(crd_loss, "_score_all", lambda *_: all_rows)
+        choose_way(monkeypatch, all_rows=all_rows)
         loss, head = _loss(dtype), torch.eye(D, dtype=dtype).requires_grad_()
         values = []
         for seed in range(5):

@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kdcore.commands.charts.svg import WIDTH, Scale, along, element, joined, svg, text, ticks
+from kdcore.commands.charts.svg import WIDTH, Scale, along, clipped, element, joined, room, svg, text, ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from markupsafe import Markup
 
 _ROW: Final = 19
-_LETTERS: Final = 18
-_LETTER: Final = 6.4  # units of width, about
-_WRITTEN: Final = 14  # percent from which a part has room for its number
+_WRITTEN: Final = 14  # smallest percentage with room for its number
 
 
 @dataclass(frozen=True)
-class Pair:
+class StudentAndTeacher:
     """One row: a name and the values of student and teacher, in percent; the teacher's None without one."""
 
     name: str
@@ -36,7 +34,7 @@ class Share:
     class_: str
 
 
-def dumbbells(pairs: Sequence[Pair], *, label: str, x_label: str) -> Markup:
+def dumbbells(pairs: Sequence[StudentAndTeacher], *, label: str, x_label: str) -> Markup:
     """A row for each pair: both values on one line, joined."""
     values = [value for pair in pairs for value in (pair.student, pair.teacher) if value is not None]
     marks = [value for value in ticks(min(values, default=0), max(values, default=100)) if 0 <= value <= 100]
@@ -53,45 +51,35 @@ def dumbbells(pairs: Sequence[Pair], *, label: str, x_label: str) -> Markup:
     )
 
 
-def _row(pair: Pair, y: float, x: Scale, left: float) -> Markup:
-    told = f"{pair.name}: student {pair.student:.1f} %"
+def _row(pair: StudentAndTeacher, y: float, x: Scale, left: float) -> Markup:
+    said = f"{pair.name}: student {pair.student:.1f} %"
     parts = []
     if pair.teacher is not None:
-        told += f", teacher {pair.teacher:.1f} %"
+        said += f", teacher {pair.teacher:.1f} %"
         parts.append(element("line", x1=x(pair.student), x2=x(pair.teacher), y1=y, y2=y, class_="link"))
         parts.append(diamond(x(pair.teacher), y, "dot teacher"))
     parts.append(element("circle", cx=x(pair.student), cy=y, r=4.2, class_="dot student"))
     name = text(left, y + 4, clipped(pair.name), anchor="end", class_="name")
-    return element("g", element("title", told), name, *parts)
+    return element("g", element("title", said), name, *parts)
 
 
 def diamond(x: float, y: float, class_: str, size: float = 5.2) -> Markup:
-    """The teacher's mark: told from the student's by its shape too."""
+    """The teacher's mark: its shape, not only its colour, differs from the student's."""
     return element(
         "path", d=f"M{x:.1f} {y - size:.1f}l{size} {size}l{-size} {size}l{-size} {-size}z", class_=class_
     )
 
 
 def shares(parts: Sequence[Share], *, label: str) -> Markup:
-    """One bar whose parts make the whole; as high on a phone as on a desk."""
+    """One bar of all parts; its height does not depend on the width of the screen."""
     total = sum(part.percent for part in parts) or 1.0
     drawn = []
     for part in parts:
         percent = 100 * part.percent / total
         if percent > 0:
             written = f"{part.percent:.1f}" if percent >= _WRITTEN else ""
-            told = f"{part.name}: {part.percent:.1f} %"
+            said = f"{part.name}: {part.percent:.1f} %"
             drawn.append(
-                element("span", written, class_=part.class_, style=f"--p: {percent:.2f}%", title=told)
+                element("span", written, class_=part.class_, style=f"--p: {percent:.2f}%", title=said)
             )
     return element("div", *drawn, class_="shares", role="img", aria_label=label)
-
-
-def room(names: Iterable[str], letters: int = _LETTERS) -> float:
-    """Width that clipped names need."""
-    return 10 + _LETTER * max((len(clipped(name, letters)) for name in names), default=0)
-
-
-def clipped(name: str, letters: int = _LETTERS) -> str:
-    """A name that is short enough to stand beside a chart."""
-    return name if len(name) <= letters else name[: letters - 1].rstrip() + "…"

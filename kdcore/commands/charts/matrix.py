@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-from kdcore.commands.charts.bars import clipped, room
-from kdcore.commands.charts.svg import WIDTH, element, joined, svg, text
+from kdcore.commands.charts.colours import STUDENT, TEACHER, rgb
+from kdcore.commands.charts.svg import WIDTH, clipped, element, joined, room, svg, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CELLS: Final = 30  # classes up to which each value is a rectangle of its own
 _WRITTEN: Final = 12  # and up to which it is written into it
-_POSITIVE, _NEGATIVE = (0, 114, 178), (213, 94, 0)  # Okabe and Ito's blue and vermilion
+_POSITIVE, _NEGATIVE = rgb(STUDENT), rgb(TEACHER)
 _GAP: Final = 0.06
 _LETTERS: Final = 11
 _LETTERS_ACROSS: Final = 28.0  # width of names that stand upright over their columns

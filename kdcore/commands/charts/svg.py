@@ -12,12 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 WIDTH: Final = 360  # of every chart in its own units; a page stretches it to its column
-_TINY: Final = 1e-300  # a part of less has no logarithm
+_TINY: Final = 1e-300  # smaller parts have no logarithm
+LETTERS: Final = 18
+_LETTER: Final = 6.4  # mean width of a letter
 _STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
 def element(name: str, *children: object, **attributes: object) -> Markup:
-    """An element; text and attributes are escaped, `class_` stands for `class`, `_` for `-`, None for nothing."""
+    """An element; text and attributes are escaped.
+
+    `class_` is written `class`, `_` is written `-`, and an attribute that is None is left out.
+    """
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(short(value))}"'
         for key, value in attributes.items()
@@ -33,7 +38,7 @@ def joined(parts: Iterable[Markup]) -> Markup:
 
 
 def svg(height: float, *children: Markup, label: str, width: float = WIDTH) -> Markup:
-    """A chart that fills its column; `label` says to a screen reader what it shows."""
+    """A chart that fills its column; `label` is for screen readers."""
     return element(
         "svg",
         *children,
@@ -59,7 +64,7 @@ def short(value: object) -> object:
 
 @dataclass(frozen=True)
 class Scale:
-    """From values to places, linear or logarithmic; values outside stop at the edge."""
+    """From values to places, linear or logarithmic; a value outside gets the place of the edge."""
 
     low: float
     high: float
@@ -77,7 +82,7 @@ class Scale:
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
-    """Round numbers from `low` or below it to `high` or above it, about so many."""
+    """Round numbers from `low` or below it to `high` or above it, about `wanted` of them."""
     if not high - low > _TINY:
         size = max(abs(low), abs(high))
         pad = 0.5 * (size if size > _TINY else 1)
@@ -90,7 +95,7 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten around positive numbers, with 2 and 5 between them where there are few."""
+    """Powers of ten around positive numbers, with 2 and 5 between them if there are few."""
     first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
     last = max(last, first + 1)
     factors = (1, 2, 5) if last - first <= 2 else (1,)
@@ -124,3 +129,13 @@ def along(values: Sequence[float], scale: Scale, bottom: float, top: float | Non
     return joined(
         element("line", x1=scale(value), x2=scale(value), y1=top, y2=bottom, class_="grid") for value in lines
     ) + joined(text(scale(value), bottom + 15, label_of(value), anchor="middle") for value in values)
+
+
+def room(names: Iterable[str], letters: int = LETTERS) -> float:
+    """Width for names, clipped to this number of letters."""
+    return 10 + _LETTER * max((len(clipped(name, letters)) for name in names), default=0)
+
+
+def clipped(name: str, letters: int = LETTERS) -> str:
+    """A name with at most this number of letters, for a place next to a chart."""
+    return name if len(name) <= letters else name[: letters - 1].rstrip() + "…"

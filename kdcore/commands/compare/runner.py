@@ -6,11 +6,12 @@ import os
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
+from kdcore.commands.charts import standalone
 from kdcore.commands.compare.display import Board, Cell
 from kdcore.commands.compare.halving import survivors
 from kdcore.commands.compare.page import page
 from kdcore.commands.compare.planned_run import PlannedRun, spec_path
-from kdcore.commands.compare.plots import curves_svg, scores_svg, standalone
+from kdcore.commands.compare.plots import curves_plot, scores_plot
 from kdcore.commands.compare.pool import Job, Pool, environments
 from kdcore.commands.compare.result import ComparisonResult, Status, gather, score_at
 from kdcore.commands.compare.statistics import mean
@@ -255,6 +256,6 @@ class Runner:
             write_text(folder / "comparison.html", page(result))
             figures = folder / "figures"
             figures.mkdir(exist_ok=True)
-            write_text(figures / "scores.svg", standalone(scores_svg(result)))
-            write_text(figures / "curves.svg", standalone(curves_svg(result)))
+            write_text(figures / "scores.svg", standalone(scores_plot(result)))
+            write_text(figures / "curves.svg", standalone(curves_plot(result)))
         return result

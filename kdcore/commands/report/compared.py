@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kdcore.commands.charts import Line, Pair, dumbbells, figure, line_chart, numbers
+from kdcore.commands.charts import Curve, StudentAndTeacher, dumbbells, figure, line_chart, numbers
 from kdcore.commands.charts.svg import element
 from kdcore.commands.report.facts import Facts, value_text
+from kdcore.commands.report.figure_numbers import NUMBERS
 from kdcore.commands.report.gap import find_vanilla, gap
 from kdcore.commands.report.page import render
-from kdcore.commands.report.paper import NUMBERS
 from kdcore.commands.report.result import ReportResult
 from kdcore.commands.report.section import Section
 from kdcore.errors import Problem, UserError
@@ -122,7 +122,7 @@ def _results(runs: Sequence[Facts], labels: Sequence[str], folder: Path) -> Sect
         wide=True,
     )
     pairs = [
-        Pair(labels[index], top1, runs[index].teacher.get("top1"))
+        StudentAndTeacher(labels[index], top1, runs[index].teacher.get("top1"))
         for index in order
         if (top1 := _top1(runs[index])) is not None
     ]
@@ -169,7 +169,7 @@ def _curves(runs: Sequence[Facts], labels: Sequence[str]) -> Section | None:
             continue
         found.sort(key=lambda item: max(y for _, y in item[0] if y is not None), reverse=True)
         lines = [
-            Line(label, points, f"s{number + 1}") for number, (points, label) in enumerate(found[:CURVES])
+            Curve(label, points, f"s{number + 1}") for number, (points, label) in enumerate(found[:CURVES])
         ]
         epochs = sorted({x for line in lines for x, _ in line.points})
         rows = [(epoch, *(dict(line.points).get(epoch) for line in lines)) for epoch in epochs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kdcore.commands.charts import Line, figure, line_chart, numbers
+from kdcore.commands.charts import Curve, figure, line_chart, numbers
 from kdcore.commands.report.section import Section
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def training(facts: Facts) -> Section | None:
         figure(
             "Learning rate",
             line_chart(
-                [Line("lr", rates, "s5")], label="learning rate by epoch", x_label="epoch", y_label="lr"
+                [Curve("lr", rates, "s5")], label="learning rate by epoch", x_label="epoch", y_label="lr"
             ),
             table=numbers(("epoch", "lr"), rates, caption="Learning rate by epoch"),
         )
@@ -38,15 +38,15 @@ def _accuracy(facts: Facts) -> list[Markup]:
     records = facts.records
     labelled = any((record.get("eval") or {}).get("top1") is not None for record in records)
     name = "top1" if labelled else "agreement"
-    lines = [Line("student", _points(records, "eval", name), "student")]
+    lines = [Curve("student", _points(records, "eval", name), "student")]
     if facts.spec.get("train", {}).get("ema"):
-        lines.append(Line("student, averaged", _points(records, "ema", name), "ema"))
+        lines.append(Curve("student, averaged", _points(records, "ema", name), "ema"))
     training_top1 = _points(records, "train", "top1")
     if labelled and any(y is not None for _, y in training_top1):
-        lines.append(Line("student on training images", training_top1, "faint"))
+        lines.append(Curve("student on training images", training_top1, "faint"))
     level = facts.teacher.get("top1")
     if labelled and level is not None:
-        lines.append(Line("teacher", [], "teacher level", level))
+        lines.append(Curve("teacher", [], "teacher level", level))
     lines = [line for line in lines if line.values]
     if not lines:
         return []
@@ -69,12 +69,12 @@ def _losses(facts: Facts) -> list[Markup]:
     records = facts.records
     terms = list(dict.fromkeys(name for record in records for name in (record.get("terms") or {})))
     lines = [
-        Line("sum", [(record["epoch"], record.get("loss")) for record in records], "ink"),
-        Line("task loss", [(record["epoch"], record.get("task_loss")) for record in records], "s1"),
+        Curve("sum", [(record["epoch"], record.get("loss")) for record in records], "ink"),
+        Curve("task loss", [(record["epoch"], record.get("task_loss")) for record in records], "s1"),
     ]
-    lines += [Line(name, _points(records, "terms", name), f"s{2 + i % 6}") for i, name in enumerate(terms)]
+    lines += [Curve(name, _points(records, "terms", name), f"s{2 + i % 6}") for i, name in enumerate(terms)]
     if not terms:  # the task loss is all there is
-        lines = [Line("task loss", lines[1].points, "s1")]
+        lines = [Curve("task loss", lines[1].points, "s1")]
     lines = [line for line in lines if line.values]
     if not lines:
         return []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from kdcore.commands.charts import styles
 from kdcore.text import percent
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def _environment() -> Environment:
     loader = environment.loader
     assert loader is not None
     style = loader.get_source(environment, "style.css")[0]
-    environment.globals["style"] = Markup(style)  # noqa: S704  # the project's own file
+    environment.globals["style"] = styles() + Markup(style)  # noqa: S704  # the project's own file
     environment.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
     environment.filters["percent"] = percent
     return environment

@@ -7,7 +7,10 @@ import warnings
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from kdcore.commands.charts.colours import AVERAGED, CYCLE, GREY, LIGHT, STUDENT, TEACHER
 from kdcore.commands.charts.matrix import CELLS
+from kdcore.commands.charts.svg import clipped
+from kdcore.commands.report.figure_numbers import NUMBERS, as_numbers
 from kdcore.commands.report.sections import EACH, EXTREMES, SIDE, blocks, class_rows
 from kdcore.rundir.files import write_json
 
@@ -19,13 +22,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from kdcore.commands.report.facts import Facts
-    from kdcore.commands.report.findings import Findings, ModelFindings
+    from kdcore.commands.report.findings import Findings
 
 INSTALL: Final = "pip install 'kdcore[report]'"
-NUMBERS: Final = "numbers.json"
 _COLUMN: Final = 3.35  # inches
-_STUDENT, _TEACHER, _AVERAGED, _GREY = "#0072B2", "#D55E00", "#009E73", "#8A8F98"
-_CYCLE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B59A00", "#56B4E9", "#000000")
 _STYLE: Final[dict[Any, Any]] = {
     "font.size": 8,
     "axes.labelsize": 8,
@@ -38,13 +38,13 @@ _STYLE: Final[dict[Any, Any]] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
-    "pdf.fonttype": 42,  # text stays text, as publishers want it
-    "text.parse_math": False,  # a class may be called $
+    "pdf.fonttype": 42,  # text stays text, as publishers require
+    "text.parse_math": False,  # the name of a class may contain $
 }
 
 
 def draw(facts: Facts, findings: Findings | None, folder: Path, notes: list[str]) -> tuple[Path, ...]:
-    """Write the figures and `numbers.json` into `folder`; `notes` is told where matplotlib is missing."""
+    """Write the figures and `numbers.json` into `folder`; `notes` gets a line if matplotlib is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in (*folder.glob("*.png"), *folder.glob("*.pdf")):
         old.unlink()
@@ -58,51 +58,16 @@ def draw(facts: Facts, findings: Findings | None, folder: Path, notes: list[str]
     import matplotlib as mpl
 
     with mpl.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of letters that its font lacks
+        warnings.simplefilter("ignore")  # about letters that the font does not have
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
         for name, figure in _figures(facts, findings):
             for suffix in ("png", "pdf"):
                 path = folder / f"{name}.{suffix}"
                 figure.savefig(path, dpi=200, metadata={"CreationDate": None} if suffix == "pdf" else None)
-                figure.set_layout_engine("none")  # it is laid out: the next format need not do it again
+                figure.set_layout_engine("none")  # the layout is ready: the next format does not repeat it
                 written.append(path)
     return tuple(written)
-
-
-def as_numbers(findings: Findings | None) -> dict[str, Any]:
-    """What the figures show, for other programs."""
-    if findings is None:
-        return {}
-    both, confusion = findings.together, findings.confusion
-    found: dict[str, Any] = {
-        "images": findings.images,
-        "classes": list(findings.names),
-        "student": _of_model(findings.student),
-        "teacher": None if findings.teacher is None else _of_model(findings.teacher),
-    }
-    if confusion is not None and len(confusion) <= SIDE:
-        found["confusion"] = confusion.tolist()
-    if both is not None:
-        found["agreement"], found["divergence"] = both.agreement, both.divergence
-        found["outcomes"] = None if both.outcomes is None else dict(vars(both.outcomes))
-        if both.correlation is not None and len(both.correlation) <= SIDE:
-            found["correlation_difference"] = both.correlation.tolist()
-    return found
-
-
-def _of_model(model: ModelFindings) -> dict[str, Any]:
-    found: dict[str, Any] = {"top1": model.top1, "top5": model.top5, "nll": model.nll}
-    if model.calibration is not None:
-        parts = model.calibration
-        found["ece"] = parts.ece
-        found["calibration"] = {
-            name: getattr(parts, name).tolist() for name in ("edges", "counts", "accuracy", "confidence")
-        }
-    if model.by_class is not None:
-        found["by_class"] = model.by_class.percent.tolist()
-        found["class_images"] = model.by_class.counts.tolist()
-    return found
 
 
 def _figures(facts: Facts, findings: Findings | None) -> Iterator[tuple[str, Figure]]:
@@ -133,7 +98,7 @@ def _new(columns: int = 1, width: float = _COLUMN, height: float = 2.3) -> tuple
 
 def _accuracy(facts: Facts) -> Figure | None:
     name = "top1" if facts.student.get("top1") is not None else "agreement"
-    curves = [("student", "eval", _STUDENT, "-"), ("averaged student", "ema", _AVERAGED, "--")]
+    curves = [("student", "eval", STUDENT, "-"), ("averaged student", "ema", AVERAGED, "--")]
     figure, (axes,) = _new()
     some = False
     for label, part, colour, dash in curves:
@@ -146,7 +111,7 @@ def _accuracy(facts: Facts) -> Figure | None:
     if not some:
         return None
     if name == "top1" and facts.teacher.get("top1") is not None:
-        axes.axhline(facts.teacher["top1"], color=_TEACHER, linestyle="-.", label="teacher")
+        axes.axhline(facts.teacher["top1"], color=TEACHER, linestyle="-.", label="teacher")
     axes.set(xlabel="epoch", ylabel="top-1, %" if name == "top1" else "agreement, %")
     axes.legend()
     return figure
@@ -164,7 +129,7 @@ def _losses(facts: Facts) -> Figure | None:
             if (value := r.get("task_loss") if not number else (r.get("terms") or {}).get(name)) is not None
         ]
         if points:
-            colour = _CYCLE[number % len(_CYCLE)]
+            colour = CYCLE[number % len(CYCLE)]
             axes.plot(*zip(*points, strict=True), color=colour, label=name, marker=_marker(points))
     axes.set(xlabel="epoch", ylabel="loss")
     axes.legend()
@@ -184,10 +149,10 @@ def _classes(findings: Findings) -> Figure | None:
     places = range(len(rows))[::-1]
     if rows[0][2] is not None:
         teacher = [row[2] or 0.0 for row in rows]
-        axes.hlines(places, [row[1] for row in rows], teacher, color="#C8CBCF", linewidth=1.5, zorder=1)
-        axes.plot(teacher, places, "D", color=_TEACHER, markersize=3.5, label="teacher")
-    axes.plot([row[1] for row in rows], places, "o", color=_STUDENT, markersize=4, label="student")
-    axes.set_yticks(list(places), [row[0][:24] for row in rows])
+        axes.hlines(places, [row[1] for row in rows], teacher, color=LIGHT, linewidth=1.5, zorder=1)
+        axes.plot(teacher, places, "D", color=TEACHER, markersize=3.5, label="teacher")
+    axes.plot([row[1] for row in rows], places, "o", color=STUDENT, markersize=4, label="student")
+    axes.set_yticks(list(places), [clipped(row[0], 24) for row in rows])
     axes.set_xlabel("top-1, %")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
@@ -201,17 +166,17 @@ def _confusion(findings: Findings) -> Figure | None:
     figure, (axes,) = _new(height=3.1)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
     if len(counts) <= CELLS:
-        axes.set_xticks(range(len(counts)), [name[:12] for name in findings.names], rotation=90)
-        axes.set_yticks(range(len(counts)), [name[:12] for name in findings.names])
+        axes.set_xticks(range(len(counts)), [clipped(name, 12) for name in findings.names], rotation=90)
+        axes.set_yticks(range(len(counts)), [clipped(name, 12) for name in findings.names])
     axes.set(xlabel="student's class", ylabel="true class")
     figure.colorbar(image, ax=axes, shrink=0.8, label="% of the class")
     return figure
 
 
 def _calibration(findings: Findings) -> Figure | None:
-    models = [("student", findings.student, _STUDENT)]
+    models = [("student", findings.student, STUDENT)]
     if findings.teacher is not None:
-        models.append(("teacher", findings.teacher, _TEACHER))
+        models.append(("teacher", findings.teacher, TEACHER))
     if models[0][1].calibration is None:
         return None
     figure, all_axes = _new(len(models), _COLUMN * (1 if len(models) == 1 else 1.6))
@@ -223,7 +188,7 @@ def _calibration(findings: Findings) -> Figure | None:
         left = found.edges[:-1][kept].numpy()
         axes.bar(left, found.accuracy[kept].numpy(), width, align="edge", color=colour, edgecolor="white")
         axes.hlines(found.confidence[kept].numpy(), left, left + width, color="black", linewidth=1)
-        axes.plot([0, 100], [0, 100], "--", color=_GREY, linewidth=0.8)
+        axes.plot([0, 100], [0, 100], "--", color=GREY, linewidth=0.8)
         axes.set(
             xlim=(0, 100), ylim=(0, 100), title=f"{name}, ECE {found.ece:.1f} %", xlabel="probability, %"
         )
@@ -254,16 +219,16 @@ def _embeddings(findings: Findings) -> Figure | None:
     for axes, (name, found) in zip(all_axes, drawn, strict=True):
         places = found.pca if found.tsne is None else found.tsne
         others = places[found.group < 0]
-        axes.scatter(others[:, 0], others[:, 1], s=4, color="#C8CBCF", linewidths=0)
+        axes.scatter(others[:, 0], others[:, 1], s=4, color=LIGHT, linewidths=0)
         for number, k in enumerate(found.groups):
             chosen = places[found.group == k]
             marker = "o" if number < 5 else "^"
-            label = findings.names[k][:16] if axes is all_axes[0] else None
+            label = clipped(findings.names[k], 16) if axes is all_axes[0] else None
             axes.scatter(
                 chosen[:, 0],
                 chosen[:, 1],
                 s=6,
-                color=_CYCLE[number % 5],
+                color=CYCLE[number % 5],
                 marker=marker,
                 linewidths=0,
                 label=label,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from kdcore.commands.charts import (
     Cloud,
-    Pair,
     Share,
+    StudentAndTeacher,
     dumbbells,
     figure,
     matrix,
@@ -76,7 +76,7 @@ def _by_class(findings: Findings) -> Markup:
     return figure(
         "Accuracy by class",
         dumbbells(
-            [Pair(*row[:3]) for row in shown],
+            [StudentAndTeacher(*row[:3]) for row in shown],
             label="accuracy by class of student and teacher",
             x_label="top-1, %",
         ),

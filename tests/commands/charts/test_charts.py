@@ -11,9 +11,11 @@ from markupsafe import Markup
 
 from kdcore.commands.charts import (
     Cloud,
-    Line,
-    Pair,
+    Curve,
+    DotRow,
     Share,
+    StudentAndTeacher,
+    dot_plot,
     dumbbells,
     figure,
     line_chart,
@@ -22,9 +24,9 @@ from kdcore.commands.charts import (
     reliability,
     scatter,
     shares,
+    standalone,
 )
-from kdcore.commands.charts.bars import clipped
-from kdcore.commands.charts.svg import WIDTH, Scale, element, log_ticks, ticks
+from kdcore.commands.charts.svg import WIDTH, Scale, clipped, element, log_ticks, ticks
 
 NASTY = "<script>&\"'"
 FINITE = st.floats(-1e9, 1e9, allow_nan=False)
@@ -80,7 +82,7 @@ def test_text_and_attributes_are_escaped():
 
 def test_a_line_has_a_point_for_each_epoch_and_a_hole_where_nothing_was_measured():
     chart = line_chart(
-        [Line(NASTY, [(1, 10.0), (2, None), (3, 30.0), (4, 40.0)], "s1"), Line("t", [], "s2", 90.0)],
+        [Curve(NASTY, [(1, 10.0), (2, None), (3, 30.0), (4, 40.0)], "s1"), Curve("t", [], "s2", 90.0)],
         label="x",
         x_label="epoch",
         y_label="%",
@@ -97,7 +99,7 @@ def test_a_line_has_a_point_for_each_epoch_and_a_hole_where_nothing_was_measured
 
 
 def test_one_epoch_alone_is_a_dot():
-    root = _parsed(line_chart([Line("a", [(1, 3.0)], "s1")], label="x", x_label="e", y_label="y", log=True))
+    root = _parsed(line_chart([Curve("a", [(1, 3.0)], "s1")], label="x", x_label="e", y_label="y", log=True))
     assert not list(root.iter("path"))
     assert len(list(root.iter("circle"))) == 1
 
@@ -111,7 +113,11 @@ def test_nothing_to_draw_is_no_error():
 
 
 def test_dumbbells_stand_at_their_values():
-    root = _parsed(dumbbells([Pair("a", 20.0, 80.0), Pair("b", 50.0, None)], label="x", x_label="%"))
+    root = _parsed(
+        dumbbells(
+            [StudentAndTeacher("a", 20.0, 80.0), StudentAndTeacher("b", 50.0, None)], label="x", x_label="%"
+        )
+    )
     circles = list(root.iter("circle"))
     assert len(circles) == 2
     assert float(circles[0].attrib["cx"]) < float(circles[1].attrib["cx"]) < WIDTH
@@ -182,7 +188,47 @@ def test_long_names_are_broken_and_numbers_are_not():
 
 def test_a_line_leaves_out_numbers_that_no_axis_has():
     points = [(1, 2.0), (2, float("nan")), (3, float("inf")), (4, 1.0)]
-    drawn = line_chart([Line("loss", points, "a", level=float("nan"))], label="l", x_label="x", y_label="y")
+    drawn = line_chart([Curve("loss", points, "a", level=float("nan"))], label="l", x_label="x", y_label="y")
     assert drawn == line_chart(
-        [Line("loss", [(1, 2.0), (2, None), (3, None), (4, 1.0)], "a")], label="l", x_label="x", y_label="y"
+        [Curve("loss", [(1, 2.0), (2, None), (3, None), (4, 1.0)], "a")], label="l", x_label="x", y_label="y"
     )
+
+
+def test_a_dot_plot_has_its_values_on_the_axis_and_clips_long_names():
+    rows = [
+        DotRow(name=NASTY, mean=50.0, low=40.0, high=60.0, values=[40.0, 60.0], written="50.00 %"),
+        DotRow(name="a" * 100, mean=70.0),
+    ]
+    root = _parsed(dot_plot(rows, label="top-1 %", reference=45.0))
+    lines = {line.get("class"): line for line in root.iter("line")}
+    dots = [float(dot.attrib["cx"]) for dot in root.iter("circle") if dot.get("class") == "seed"]
+    assert dots == [float(lines["whisker"].attrib[end]) for end in ("x1", "x2")]
+    assert dots[0] < float(lines["zero"].attrib["x1"]) < dots[1]
+    texts = [text.text for text in root.iter("text")]
+    assert "a" * 100 not in texts
+    assert {NASTY, "50.00", clipped("a" * 100, 28)} <= set(texts)
+    assert "a" * 100 in str([title.text for title in root.iter("title")])
+
+
+def test_names_of_curves_can_be_inside_the_chart():
+    curves = [
+        Curve(f"method {number}", [(1, number), (2, 9.0)], "", colour=f"hsl({number} 1% 1%)")
+        for number in range(30)
+    ]
+    root = _parsed(line_chart(curves, label="x", x_label="epoch", y_label="%", names_inside=True))
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    names = [text for text in root.iter("text") if str(text.text).startswith("method")]
+    assert len(names) == 30
+    assert all(float(text.attrib["y"]) < height and float(text.attrib["x"]) < width for text in names)
+    assert next(group.get("style") for group in root.iter("g")) == "--c: hsl(0 1% 1%)"
+
+
+def test_a_chart_as_a_file_has_its_styles():
+    curve = line_chart([Curve("a", [(1, 1.0), (2, 3.0)], "s1")], label="x", x_label="e", y_label="y")
+    root = ElementTree.fromstring(standalone(curve))
+    style = root.find("{http://www.w3.org/2000/svg}style")
+    assert style is not None
+    assert style.text is not None
+    assert ".line path" in style.text
+    assert "--student" in style.text
+    assert ElementTree.fromstring(standalone(None)).attrib["width"] == "1"

@@ -6,8 +6,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from kdcore.commands.charts import standalone
 from kdcore.commands.compare.page import page
-from kdcore.commands.compare.plots import curves_svg, gains_svg, scores_svg, standalone
+from kdcore.commands.compare.plots import curves_plot, gains_plot, scores_plot
 
 SCORES = {"vanilla": [50.0, 52.0, 54.0], "<b>&kd": [53.0, 56.0, 59.0]}
 
@@ -41,7 +42,7 @@ def test_the_page_stands_alone_and_escapes_names(make_result):
     assert "+4.00 ± 2.48" in reader.text
 
 
-@pytest.mark.parametrize("plot", [scores_svg, gains_svg, curves_svg])
+@pytest.mark.parametrize("plot", [scores_plot, gains_plot, curves_plot])
 def test_plots_are_files_of_their_own_too(make_result, plot):
     root = ElementTree.fromstring(standalone(plot(make_result(SCORES))))
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -50,7 +51,7 @@ def test_plots_are_files_of_their_own_too(make_result, plot):
 
 
 def test_points_lie_on_the_axis(make_result):
-    root = ElementTree.fromstring(standalone(scores_svg(make_result({"vanilla": [40.0, 60.0]}))))
+    root = ElementTree.fromstring(standalone(scores_plot(make_result({"vanilla": [40.0, 60.0]}))))
     space = "{http://www.w3.org/2000/svg}"
     centres = {
         kind: [float(one.attrib["cx"]) for one in root.iter(f"{space}circle") if one.attrib["class"] == kind]
@@ -75,7 +76,7 @@ def test_nothing_finished_is_a_page_too(make_result):
     reader = _Reader()
     reader.feed(page(bare))
     assert reader.tags.count("svg") == 0
-    assert standalone(curves_svg(bare)).startswith("<svg")
+    assert standalone(curves_plot(bare)).startswith("<svg")
 
 
 @pytest.mark.parametrize(("top5", "shown"), [(90.0, True), (None, False)])

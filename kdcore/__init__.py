@@ -17,6 +17,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.commands.export.export": ("export",),
         "kdcore.commands.export.push": ("push",),
         "kdcore.commands.init.init": ("init",),
+        "kdcore.commands.list_models": ("list_models",),
         "kdcore.commands.lists": (
             "check_cache",
             "list_adapters",
@@ -73,6 +74,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.commands.export.export": ("ExportResult",),
         "kdcore.commands.export.push": ("PushResult",),
         "kdcore.commands.init.files": ("InitResult",),
+        "kdcore.commands.list_models": ("ListedModel",),
         "kdcore.commands.new_plugin": ("NewPlugin",),
         "kdcore.commands.report.result": ("ReportResult",),
         "kdcore.commands.show.options": ("OptionInfo",),

@@ -12,6 +12,7 @@ from kdcore.commands.export.export import ExportResult, export
 from kdcore.commands.export.push import PushResult, push
 from kdcore.commands.init.files import InitResult
 from kdcore.commands.init.init import init
+from kdcore.commands.list_models import ListedModel, list_models
 from kdcore.commands.lists import (
     check_cache,
     list_adapters,
@@ -102,6 +103,7 @@ __all__ = [
     "InputConfig",
     "Interrupted",
     "KdError",
+    "ListedModel",
     "LoadedStudent",
     "MethodRow",
     "ModelEntry",
@@ -151,6 +153,7 @@ __all__ = [
     "list_caches",
     "list_datasets",
     "list_distillers",
+    "list_models",
     "list_plugins",
     "list_recipes",
     "load_student",

@@ -18,6 +18,7 @@ from kdcore.cli.eval import evaluate
 from kdcore.cli.export import export
 from kdcore.cli.init import init
 from kdcore.cli.install import install, uninstall
+from kdcore.cli.list_models import list_models_command
 from kdcore.cli.new_plugin import new_plugin
 from kdcore.cli.plugins import plugins
 from kdcore.cli.push import push
@@ -83,6 +84,7 @@ def application(*, completion: bool = True) -> typer.Typer:
         "list-distillers": lists.list_distillers,
         "list-adapters": lists.list_adapters,
         "list-datasets": lists.list_datasets,
+        "list-models": list_models_command,
         "list-recipes": list_recipes,
         "show": show,
         "plugins": plugins,

@@ -43,6 +43,7 @@ LIGHT = [
 ]
 WITH_OPTIONS = [
     ["plugins"],
+    ["list-models", "resnet*"],
     ["show", "vanilla"],
     ["run", "--help"],
     ["validate", "--help"],

@@ -18,6 +18,7 @@ def test_lists_are_typed():
     assert "vanilla" in [item.entry.name for item in kdcore.list_distillers()]
     assert "timm" in [item.entry.name for item in kdcore.list_adapters()]
     assert "digits" in [item.entry.name for item in kdcore.list_datasets()]
+    assert "resnet18" in [model.name for model in kdcore.list_models("resnet")]
     assert "cifar-240" in [recipe.name for recipe in kdcore.list_recipes()]
 
 

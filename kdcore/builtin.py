@@ -1,4 +1,4 @@
-"""What the core adds as a plugin: the baseline, the digits, the adapter for timm models, the report of a run."""
+"""The core's own plugin: the baseline, the digits data, the adapter for timm models, the report of a run."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def kd_distillers() -> list[DistillerEntry]:
             summary="No distillation: the student learns from the ground truth alone.",
             target="kdcore.distill.vanilla:Vanilla",
             options="kdcore.distill.vanilla_options:VanillaOptions",
-            formula="0 (the task loss is all there is)",
+            formula="0 (only the task loss remains)",
         )
     ]
 
 
 @hookimpl
 def kd_feature_adapters() -> list[AdapterEntry]:
-    """The adapter for models that no other adapter is declared for."""
+    """The adapter for models without an adapter of their own."""
     return [
         AdapterEntry(
             name="timm",
-            summary="Every timm model that gives intermediate features; serves what no other adapter does.",
+            summary="Every timm model that gives intermediate features; used if no other adapter fits.",
             target="kdcore.features.timm:TimmAdapter",
         )
     ]
@@ -53,13 +53,13 @@ def kd_datasets() -> list[DatasetEntry]:
 
 @hookimpl
 def kd_run_finished(run: RunDirectory) -> str | bool | None:
-    """Make the report, unless the spec or the environment says that no run makes one by itself."""
+    """Write the report, unless the spec or the environment turns reports off."""
     from kdcore.commands.report.switch import reports_are_on
 
     if run.spec().get("report") is False:
         return None
     if not reports_are_on():
-        return False  # the next start may make it
-    from kdcore.commands.report.at_the_end import report_at_the_end  # most commands run nothing
+        return False  # the next start may write it
+    from kdcore.commands.report.at_the_end import report_at_the_end  # not needed by most commands
 
     return report_at_the_end(run)

@@ -1,4 +1,4 @@
-"""The records that plugins declare: frozen, torch-free, checked when they are made."""
+"""The records that plugins declare: frozen, without torch, checked when they are created."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """Where a method was published."""
+    """The publication of a method."""
 
     title: str
     year: int
@@ -24,13 +24,13 @@ class Paper:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What every declaration has: a name, one line about it, and where its code is.
+    """The fields of every declaration: a name, one line about it, and the location of its code.
 
     Raises:
-        ValueError: a field is not of the form that its comment names.
+        ValueError: a field does not have the form in its comment.
     """
 
-    name: str  # letters, digits and "_.-": what a spec calls it
+    name: str  # letters, digits and "_.-"; the name in a spec
     summary: str  # one line for the lists
     target: str  # "package.module:attribute", imported when it is first used
 
@@ -42,8 +42,8 @@ class Entry:
 class DistillerEntry:
     """Declares a distiller.
 
-    `options` names the pydantic model of its options (a subclass of `kdcore.DistillerOptions`), `task_weight`
-    the weight of the task loss beside it when a spec does not say one, and `formula` its loss in one line.
+    `options` names the pydantic model of its options (a subclass of `kdcore.DistillerOptions`), `task_weight` is the
+    default weight of the task loss, and `formula` is its loss in one line.
 
     Raises:
         ValueError: a field has the wrong form.
@@ -99,8 +99,8 @@ class AdapterEntry(Entry):
 class DatasetEntry(Entry):
     """Declares a dataset: `target` is called as `(root, split)` and returns pairs of PIL image and class index.
 
-    `options` names the pydantic model (a subclass of `kdcore.Options`) of what `data.options` of a spec may say; its
-    fields are further keyword arguments of `target`. Without it the dataset has none.
+    `options` names the pydantic model (a subclass of `kdcore.Options`) of the spec's `data.options`; its fields become
+    keyword arguments of `target`. Without it, the dataset has no options.
 
     Raises:
         ValueError: a field has the wrong form.
@@ -122,8 +122,8 @@ class DatasetEntry(Entry):
 class ModelEntry(Entry):
     """Declares a model: `target` is called as `(num_classes, in_chans, **options)` and returns an `nn.Module`.
 
-    `options` names the pydantic model (a subclass of `kdcore.Options`) of what `options` of a spec's model may say.
-    Without it they are the keyword arguments of `target`, which are checked when the model is built.
+    `options` names the pydantic model (a subclass of `kdcore.Options`) of the options in a spec.
+    Without it, the options are keyword arguments of `target`, which are checked when the model is built.
 
     Raises:
         ValueError: a field has the wrong form.

@@ -1,4 +1,4 @@
-"""What can go wrong, in two kinds: the user can mend it (exit code 2), or the run failed (exit code 1)."""
+"""Errors of two kinds: the user can fix the input (exit code 2), or the run failed (exit code 1)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN = 120  # characters of a value that a message repeats
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where, with what value, what is allowed, and what was probably meant.
+    """One error in the input: where, which value, what is allowed, and the nearest allowed value.
 
     `where` is a path in the spec (`student.model`), a flag (`--set`), a file, or a plugin.
     """
@@ -32,8 +32,8 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        told = printable(self.message)
-        text = f"{printable(self.where)}: {told}" if self.where else told
+        said = printable(self.message)
+        text = f"{printable(self.where)}: {said}" if self.where else said
         if self.value is not _ABSENT:
             text += f" (got {shown(self.value)})"
         if self.nearest is not None:
@@ -45,7 +45,7 @@ class Problem:
         return text
 
     def as_dict(self) -> dict[str, Any]:
-        """The problem as JSON-ready fields; those that do not apply are left out."""
+        """The problem as JSON-ready fields; unused fields are left out."""
         fields: dict[str, Any] = {"where": self.where, "message": self.message}
         if self.value is not _ABSENT:
             fields["value"] = _jsonable(self.value)
@@ -56,7 +56,7 @@ class Problem:
 
 
 class KdError(Exception):
-    """Base of the errors that kd explains; `exit_code` is what the command line ends with."""
+    """Base of the errors that kd explains; `exit_code` is the exit code of the command."""
 
     exit_code = 1
 
@@ -65,7 +65,7 @@ class KdError(Exception):
 
 
 class UserError(KdError):
-    """What the user gave is wrong: spec, flag, file or plugin. Carries every problem that was found."""
+    """The input is wrong: spec, flag, file or plugin. Holds every problem that was found."""
 
     exit_code = 2
 
@@ -79,19 +79,19 @@ class UserError(KdError):
 
 
 def first_of(problems: Sequence[Problem]) -> tuple[Sequence[Problem], list[str]]:
-    """As many problems as somebody reads, and a line on those that are left out."""
+    """As many problems as a person reads, and a line with the number of the others."""
     left = len(problems) - _MOST_PROBLEMS
     if left <= 0:
         return problems, []
-    return problems[:_MOST_PROBLEMS], [f"... and {left:,} more problems: correct these first"]
+    return problems[:_MOST_PROBLEMS], [f"... and {left:,} more problems: fix these first"]
 
 
 class RunFailed(KdError):
-    """A run could not go on: a loss that is not finite, a full disk, a file that vanished."""
+    """A run could not continue: a loss is not finite, the disk is full, a file is gone."""
 
 
 class Interrupted(KdError):
-    """A run stopped because it was asked to, after a checkpoint.
+    """A run stopped on request, after it wrote a checkpoint.
 
     `exit_code` is 130 (Ctrl-C), 143 (SIGTERM) or 129 (SIGHUP).
     """
@@ -102,7 +102,7 @@ class Interrupted(KdError):
 
 
 def nearest(name: object, known: Iterable[str]) -> str | None:
-    """The known name that is most like `name`, or None where nothing is near."""
+    """The known name that is most similar to `name`; None if none is similar."""
     names = sorted(set(known))
     by_lower = {candidate.lower(): candidate for candidate in reversed(names)}
     found = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
@@ -110,14 +110,14 @@ def nearest(name: object, known: Iterable[str]) -> str | None:
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:
-    """Names for a message: sorted, cut to `most`, with the count of those left out."""
+    """Names for a message: sorted, at most `most`, with the number of the others."""
     ordered = sorted(set(names))
     text = ", ".join(ordered[:most]) or "none"
     return text if len(ordered) <= most else f"{text}, ... ({len(ordered) - most} more)"
 
 
 def shown(value: Any) -> str:
-    """A value as JSON where it is JSON, cut to a readable length."""
+    """A value as JSON if possible, cut to a readable length."""
     try:
         text = json.dumps(value)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Every hook there is. Declaring hooks return records and import nothing heavy; run hooks watch a run's life."""
+"""All hooks. Declaring hooks return records and import nothing heavy; run hooks are called during a run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def kd_models() -> list[ModelEntry]:  # type: ignore[empty-body]
 
 @hookspec
 def kd_run_started(run: RunDirectory) -> None:
-    """A run begins (or goes on): everything is built, no step of this process has been taken."""
+    """A run begins or continues: everything is built, and this process has not done a step."""
 
 
 @hookspec
@@ -48,6 +48,6 @@ def kd_epoch_ended(run: RunDirectory, metrics: dict[str, Any]) -> None:
 def kd_run_finished(run: RunDirectory, summary: dict[str, Any]) -> str | bool | None:
     """A run is complete; `summary` is the content of `summary.json`.
 
-    A plugin is called at least once for a run: one that raised, or returned False, is called again by the next start.
+    A plugin is called at least once per run: if it raises an error or returns False, the next start calls it again.
     Text that it returns is shown to the user.
     """

@@ -1,4 +1,4 @@
-"""The bases of options: of a distiller, and of a model or dataset."""
+"""The base classes of options: for a distiller, and for a model or dataset."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Options(BaseModel):
-    """Options of a plugin's model or dataset as a spec gives them: immutable, unknown keys are errors.
+    """Options of a plugin's model or dataset in a spec: immutable, unknown keys are errors.
 
     Subclass it, and give each field a default and a description. The fields become keyword arguments of the entry's
     target.
@@ -16,9 +16,9 @@ class Options(BaseModel):
 
 
 class DistillerOptions(Options):
-    """Options of a distiller as a spec gives them: immutable, unknown keys are errors, every field described.
+    """Options of a distiller in a spec: immutable, unknown keys are errors, every field has a description.
 
-    Subclass it, give each field a default (the paper's own code's) and a description. The distiller multiplies
+    Subclass it. Give each field a description and a default: that of the paper's own code. The distiller multiplies
     all its terms by `weight`.
     """
 

@@ -1,4 +1,4 @@
-"""Images in, batches out: sources of images, and training and evaluation data that depend on keys alone."""
+"""From images to batches: sources of images, and training and evaluation data that depend on keys only."""
 
 from __future__ import annotations
 

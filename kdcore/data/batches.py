@@ -1,4 +1,4 @@
-"""What the engine gets from the data: batches to train on, and batches to evaluate on."""
+"""The batches that the data gives to a run: for training and for evaluation."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class RawBatch:
     Attributes:
         images: normalised float32 `[B, C, H, W]`, on the device that the data was built for; `[B, V, C, H, W]` with
             V > 1 views.
-        target: class indices `[B]`, on the CPU, or None where the images are unlabelled.
+        target: class indices `[B]`, on the CPU, or None if the images are unlabelled.
         index: positions in the training set `[B]`, or None for a stream.
-        broken: positions of images that could not be read, for which others stand in.
+        broken: positions of images that could not be read and were replaced by others.
     """
 
     images: Tensor
@@ -30,13 +30,13 @@ class RawBatch:
 
 
 class TrainData:
-    """The training set, in whole batches.
+    """The training set in whole batches.
 
     Attributes:
         size: N, after `train_samples`.
-        labels: the class index of each sample `[N]`, or None where not known without reading the images.
+        labels: the class index of each sample `[N]`, or None if unknown without reading the images.
         batch_size: samples of one whole batch, over all processes.
-        batches_per_epoch: whole batches; what is left over is not used in that epoch.
+        batches_per_epoch: number of whole batches; the remaining samples are not used in that epoch.
         labelled: whether batches have a target.
         stream: whether batches have no index.
     """
@@ -49,36 +49,36 @@ class TrainData:
     stream = False
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
-        """The batches of an epoch from the `skip`-th on. Only the newest of several iterators may be used.
+        """The batches of an epoch, starting at batch `skip`. Only the newest of several iterators may be used.
 
         Raises:
-            ValueError: there are not so many batches to skip.
+            ValueError: the epoch has fewer than `skip` batches.
             RunFailed: an image cannot be read.
         """
         raise NotImplementedError
 
     @property
     def kept_bytes(self) -> int:
-        """About what the decoded images take in memory once all were seen; 0: they are not kept."""
+        """Approximate memory of the decoded images once all were read; 0 if they are not kept."""
         return 0
 
     def name(self, position: int) -> str:
-        """What messages call a sample."""
+        """The name of a sample in messages."""
         return f"sample {position}"
 
 
 class EvalData:
-    """This process's share of a split, in a fixed order; over all processes every sample comes exactly once.
+    """This process's share of a split, in a fixed order; over all processes, every sample comes exactly once.
 
-    Iterating gives (images `[B, C, H, W]` on the device, target `[B]` on the CPU). The target is -1 where an image is
-    unlabelled, and -2 where a black one stands for an image that cannot be read, which counts nowhere. Shares and last
-    batches may be of different size: add up counts, do not average averages.
+    Iterating gives (images `[B, C, H, W]` on the device, target `[B]` on the CPU). The target is -1 if an image is
+    unlabelled, and -2 for a black image that replaces one that cannot be read and is not counted. Shares and last
+    batches may differ in size: add up counts, do not average averages.
 
     Attributes:
-        size: samples of this process, or None where a stream does not tell.
-        total: samples of all processes, likewise.
+        size: samples of this process, or None if a stream does not report it.
+        total: samples of all processes, or None.
         labelled: whether there are targets.
-        broken: positions of the images that could not be read, as far as they were met.
+        broken: positions of the images that could not be read so far.
     """
 
     size: int | None
@@ -91,15 +91,15 @@ class EvalData:
 
     @property
     def kept_bytes(self) -> int:
-        """About what the decoded images take in memory once all were seen; 0: they are not kept."""
+        """Approximate memory of the decoded images once all were read; 0 if they are not kept."""
         return 0
 
     def name(self, position: int) -> str:
-        """What messages call a sample."""
+        """The name of a sample in messages."""
         return f"sample {position}"
 
 
 def check_skip(epoch: int, skip: int, batches_per_epoch: int) -> None:
-    """Raises ValueError where an epoch does not have so many batches to skip."""
+    """Raise ValueError if an epoch has fewer than `skip` batches."""
     if epoch < 0 or not 0 <= skip <= batches_per_epoch:
         raise ValueError(f"epoch {epoch}, skip {skip}: an epoch has {batches_per_epoch} batches")

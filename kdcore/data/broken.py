@@ -1,4 +1,4 @@
-"""What is wrong with a file that should be an image, in words: empty, an HTML page, truncated, ..."""
+"""What is wrong with a file that should be an image: empty, an HTML page, truncated, ..."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-SKIP: Final = "data.skip_broken: true goes on without images that cannot be read."
-_HEAD = 4096  # bytes that are looked at
+SKIP: Final = "data.skip_broken: true skips images that cannot be read."
+_HEAD = 4096  # bytes that are examined
 _STREAM: Final = re.compile(r"\s*<_io\.\w+ (?:object at \w+|name=(?P<quote>['\"])(?P<name>.*?)(?P=quote))>")
 _PATH: Final = re.compile(r"image file (?P<quote>['\"])(?P<name>.*)(?P=quote)$")
 _CUT: Final = re.compile(
@@ -51,7 +51,7 @@ _BRANDS: Final = {
 
 
 def reason(error: Exception, data: bytes | None = None) -> str:
-    """Why an image cannot be read, from Pillow's error and the file's content (None: looked up in the error)."""
+    """Why an image cannot be read, from Pillow's error and the file's content (None: taken from the error)."""
     text = str(error) or type(error).__name__
     path = ""
     if data is None and (found := _STREAM.search(text) or _PATH.search(text)) is not None and found["name"]:
@@ -65,32 +65,32 @@ def reason(error: Exception, data: bytes | None = None) -> str:
 
 
 def content(data: bytes, *, unidentified: bool) -> str | None:
-    """What a file holds that should be an image or an archive, or None where it may be one that is damaged.
+    """What a file holds instead of an image or an archive; None if it may be a damaged one.
 
-    `unidentified` says that it is no image that Pillow knows; without it only text and nothing at all are recognised.
+    `unidentified`: Pillow does not recognise it as an image; without this, only text and empty files are recognised.
     """
     if not data:
         return "the file is empty"
     if not data.strip(b"\0"):
-        return "the file holds nothing but zero bytes"
+        return "the file holds only zero bytes"
     head = data[:_HEAD]
     if head.startswith(b"version https://git-lfs.github.com/spec/"):
-        return "the file is a Git LFS pointer, not the image itself; 'git lfs pull' fetches it"
+        return "the file is a Git LFS pointer, not the image itself; run 'git lfs pull' to fetch it"
     if (text := _text(head)) is not None:
         return text
     if not unidentified:
         return None
     for start, kind in _IMAGES.items():
         if head.startswith(start):
-            fault = "truncated, damaged, or of a form that Pillow cannot read"
+            fault = "truncated, damaged, or in a variant that Pillow cannot read"
             return f"the file begins as a {kind} image, but it is {fault}"
     for start, kind in _OTHERS.items():
         if head.startswith(start):
-            return f"the file is {kind}, not an image that is read"
+            return f"the file is {kind}, not a supported image"
     if head[4:8] == b"ftyp":
         kind = _BRANDS.get(head[8:12], "a video")
-        return f"the file is {kind}, which is not read; convert it to PNG or JPEG"
-    return f"the file's content is no image that Pillow knows (it begins with {head[:8].hex(' ')})"
+        return f"the file is {kind}, which is not supported; convert it to PNG or JPEG"
+    return f"Pillow does not recognise the file's content as an image (it begins with {head[:8].hex(' ')})"
 
 
 def _text(head: bytes) -> str | None:
@@ -98,7 +98,7 @@ def _text(head: bytes) -> str | None:
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")) or b"<html" in start[:512]:
         return "the file is an HTML page, not an image; a download may have failed"
     if b"<svg" in start and start.startswith((b"<", b"<?xml")):
-        return "the file is an SVG drawing, not an image of pixels"
+        return "the file is an SVG drawing, not a pixel image"
     if start.startswith(b"<?xml"):
         return "the file is an XML document, not an image; a download may have failed"
     if _NETPBM.match(start):
@@ -108,7 +108,7 @@ def _text(head: bytes) -> str | None:
         try:
             head.decode("utf-8")
         except UnicodeDecodeError as error:
-            if len(head) < _HEAD or error.start < _HEAD - 4:  # only the head may cut a character in two
+            if len(head) < _HEAD or error.start < _HEAD - 4:  # the end of the head may cut a character in two
                 return None
         return f"the file is text, not an image; it begins with {head[:40].decode('utf-8', 'replace')!r}"
     return None

@@ -1,4 +1,4 @@
-"""The folder for what kd can make again: unpacked archives, downloaded datasets."""
+"""The folder for files that kd can create again: unpacked archives, downloaded datasets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """$KD_CACHE, else $XDG_CACHE_HOME/kd, else ~/.cache/kd. It may not exist yet."""
+    """$KD_CACHE, or $XDG_CACHE_HOME/kd, or ~/.cache/kd. It may not exist yet."""
     if own := os.environ.get("KD_CACHE"):
         return Path(own).expanduser().absolute()
     if shared := os.environ.get("XDG_CACHE_HOME"):

@@ -1,4 +1,4 @@
-"""A part of a source, such as the images that a report looks at."""
+"""Some samples of a source, such as the images of a report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ChosenSource(Source):
-    """The samples of a source at some positions, in their order."""
+    """The samples of a source at some positions, in the order of the positions."""
 
     def __init__(self, source: Source, positions: Positions) -> None:
         self._source, self._positions = source, positions
@@ -34,14 +34,14 @@ class ChosenSource(Source):
         return self._source[int(self._positions[checked_index(index, len(self))])]
 
     def name(self, index: int) -> str:
-        """As the whole source calls it."""
+        """The name of the sample in the whole source."""
         return self._source.name(int(self._positions[index]))
 
 
 def at_most(source: Source, most: int | None) -> Source:
-    """The source itself, or `most` samples of it: balanced over classes where these are known, else spread evenly.
+    """The source itself, or `most` of its samples: balanced over classes if they are known, otherwise evenly spaced.
 
-    The same ones each time; a stream stays whole.
+    The choice is always the same; a stream is returned whole.
     """
     if most is None or source.stream or len(source) <= most:
         return source

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 1797 grey images of 8x8 pixels in ten classes, no network needed."""
+"""scikit-learn's handwritten digits: 1797 grey images of 8x8 pixels in ten classes. They need no network."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SPLITS: Final = ("train", "test")
 class Digits:
     """One split of the digits: 'test' has 50 images of each class, 'train' the other 1297.
 
-    The split is fixed: it depends on nothing but scikit-learn's data. Pixels of 0..16 are scaled to 0..255.
+    The split is fixed: it depends only on scikit-learn's data. Pixels of 0..16 are scaled to 0..255.
 
     Raises:
-        UserError: there is no such split, or scikit-learn is missing.
+        UserError: the split does not exist, or scikit-learn is not installed.
     """
 
     classes = tuple("0123456789")
@@ -29,16 +29,20 @@ class Digits:
     def __init__(self, root: str | None, split: str) -> None:
         if split not in SPLITS:
             raise UserError(
-                Problem("", "digits has no such split", split, ", ".join(SPLITS), nearest(split, SPLITS))
+                Problem(
+                    "", "digits does not have this split", split, ", ".join(SPLITS), nearest(split, SPLITS)
+                )
             )
         try:
             from sklearn.datasets import load_digits
         except ImportError as error:
             hint = 'pip install "kdcore[digits]"'
-            raise UserError(Problem("", "digits needs scikit-learn, which is missing", hint=hint)) from error
+            raise UserError(
+                Problem("", "digits needs scikit-learn, which is not installed", hint=hint)
+            ) from error
         data = load_digits()
         targets = np.asarray(data.target, dtype=np.int64)
-        # RandomState's stream is frozen by numpy: the split stays the same with every version.
+        # numpy keeps RandomState's stream fixed, so the split is the same with every version
         order = np.random.RandomState(1797).permutation(len(targets))
         test = np.concatenate([order[targets[order] == label][:TEST_PER_CLASS] for label in range(10)])
         chosen = np.sort(test) if split == "test" else np.setdiff1d(np.arange(len(targets)), test)

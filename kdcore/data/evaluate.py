@@ -60,12 +60,12 @@ class IndexedEvalData(EvalData):
         return self._samples.kept_bytes
 
     def name(self, position: int) -> str:
-        """What messages call a sample."""
+        """The name of a sample in messages."""
         return self._samples.name(position)
 
 
 class WithoutLabels(EvalData):
-    """Evaluation data whose labels are not looked at: what was trained on tells nothing about accuracy."""
+    """Evaluation data whose labels are ignored: a run without labels cannot measure accuracy."""
 
     labelled = False
 
@@ -84,12 +84,12 @@ class WithoutLabels(EvalData):
         return self._data.kept_bytes
 
     def name(self, position: int) -> str:
-        """What messages call a sample."""
+        """The name of a sample in messages."""
         return self._data.name(position)
 
 
 def eval_batch_size(batch_size: int) -> int:
-    """Images that are evaluated at a time: without gradients more fit than in training, and few would waste time."""
+    """The batch size for evaluation: more images fit than in training, and small batches would waste time."""
     return max(batch_size, min(4 * batch_size, 256))
 
 
@@ -106,11 +106,12 @@ def build_eval_data(
 ) -> EvalData:
     """The evaluation data of one process: a contiguous share of the split, in batches of batch_size / world.
 
-    Labels are checked where `num_classes` is given. `data.eval_samples` of them are drawn alike whatever the run's
-    seed, so that runs over seeds are measured on the same images. The images arrive on the device.
+    Labels are checked if `num_classes` is given. The draw of `data.eval_samples` does not depend on the run's seed, so
+    that runs with different seeds are measured on the same images. The images arrive on the device.
+
 
     Raises:
-        UserError: there are no images, or not so many.
+        UserError: there are no images, or fewer than `data.eval_samples`.
     """
     positions = choose_samples(source, data.eval_samples, 0, "data.eval_samples")
     steps = eval_transform(data, input)
@@ -125,12 +126,12 @@ def build_eval_data(
     samples = KeyedSamples(source, positions, steps, seed=0, num_classes=num_classes, broken=broken)
     total = len(samples)
     first, last = rank * total // world, (rank + 1) * total // world
-    # always epoch 0: what a dataset may draw at random is the same in each evaluation
+    # always epoch 0: a dataset that draws at random gives the same images in each evaluation
     keys = [
         [(0, position) for position in range(start, min(start + part, last))]
         for start in range(first, last, part)
     ]
-    if torch.device(device).type != "meta":  # which reads no images
+    if torch.device(device).type != "meta":  # a check reads no images
         samples.memory = remember(samples, data.in_memory, world)
     workers = worker_count(data.workers, samples, world, arrival.device.type)
     samples.memory = reached(samples.memory, workers)

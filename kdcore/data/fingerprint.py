@@ -1,4 +1,4 @@
-"""A fingerprint of a split: which samples it has, how they are labelled, and what some of them contain."""
+"""A fingerprint of a split: its samples, their labels, and the content of some of them."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from kdcore.data.source import Source
 
 FILES_READ: Final = 512
-"""Files whose bytes are part of a fingerprint; all of them where a split has no more."""
+"""Number of files whose bytes are part of a fingerprint; all files if a split has fewer."""
 IMAGES_DECODED: Final = 64
-"""Likewise of a dataset that has no files to read: its images are decoded, which takes longer."""
+"""The same for a dataset without files: its images are decoded, which takes longer."""
 
 
 @dataclass(frozen=True)
 class SplitFingerprint:
-    """What a split holds, as far as it can be seen in little time.
+    """The content of a split, as far as it can be read quickly.
 
     Attributes:
-        samples: how many there are; None for a stream of unknown length.
+        samples: their number; None for a stream of unknown length.
         names: digest of the samples' names in their order; None for a stream.
-        labels: digest of their class indices; None where they are not known without decoding.
-        sizes: digest of the files' sizes in bytes; None where there are no files.
+        labels: digest of their class indices; None if unknown without decoding.
+        sizes: digest of the files' sizes in bytes; None if there are no files.
         contents: digest of the contents of evenly spaced samples; None for a stream.
         classes: the classes' names, or None.
-        modified: the latest modification time of a file, in nanoseconds; None where there are no files.
+        modified: the latest modification time of a file, in nanoseconds; None if there are no files.
     """
 
     samples: int | None
@@ -50,7 +50,7 @@ class SplitFingerprint:
 
 
 def split_fingerprint(source: Source) -> SplitFingerprint:
-    """The fingerprint of a split. A sample that cannot be read is part of it as such."""
+    """The fingerprint of a split. It also records which of the samples cannot be read."""
     classes = None if source.classes is None else list(source.classes)
     if source.stream:
         return SplitFingerprint(len(source) or None, classes=classes)
@@ -67,7 +67,7 @@ def split_fingerprint(source: Source) -> SplitFingerprint:
 
 
 def sample_names(source: Source, positions: Iterable[int] | None = None) -> str:
-    """Digest of the samples' names in their order: file and its folder, or the number where there is no file."""
+    """Digest of the samples' names in their order: file and its folder, or the number if there is no file."""
     digest = hashlib.sha256()
     for position in range(len(source)) if positions is None else positions:
         name = source.name(position).replace("\\", "/")
@@ -79,7 +79,7 @@ def sample_names(source: Source, positions: Iterable[int] | None = None) -> str:
 def _contents(source: Source, most: int) -> str:
     size = len(source)
     digest = hashlib.sha256()
-    with kept_generators():  # the code of a dataset may draw
+    with kept_generators():  # a dataset's code may draw random numbers
         for position in sorted({number * size // most for number in range(most)}):
             seed_sample(0, position)
             try:

@@ -1,4 +1,4 @@
-"""A folder of images: ROOT/SPLIT/CLASS/*.jpg, ROOT/CLASS/*.jpg, or unlabelled ones without class folders."""
+"""A folder of images: ROOT/SPLIT/CLASS/*.jpg, ROOT/CLASS/*.jpg, or unlabelled images without class folders."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FolderSource(Source):
         self.labels = torch.tensor(labels, dtype=torch.int64)
         self.labelled = classes is not None
         self._files = Names(files)
-        self._targets = np.array(labels, dtype=np.int64)  # no view: a tensor's memory may be moved
+        self._targets = np.array(labels, dtype=np.int64)  # a copy: a tensor's memory may be moved
 
     def __len__(self) -> int:
         return len(self._files)
@@ -63,17 +63,17 @@ class FolderSource(Source):
 
 
 def _linked(path: Path, error: OSError) -> OSError:
-    """The error, which says so where a link leads to nothing."""
+    """The error; if the path is a broken link, the message says so."""
     if not isinstance(error, FileNotFoundError) or not path.is_symlink():
         return error
-    return FileNotFoundError(f"it is a link to {path.readlink()}, and nothing is there")
+    return FileNotFoundError(f"it is a link to {path.readlink()}, which does not exist")
 
 
 def open_folder(root: Path, split: str, *, where: str) -> FolderSource:
     """The images of a split, in torchvision's ImageFolder order.
 
     Raises:
-        UserError: the folder cannot be listed, the split is not there, a class folder or all of it is empty.
+        UserError: the folder cannot be listed, the split does not exist, a class folder or the whole split is empty.
     """
     left = LeftOut()
     try:
@@ -104,19 +104,19 @@ def open_folder(root: Path, split: str, *, where: str) -> FolderSource:
 
 def _no_images(folder: Path, left: LeftOut, where: str, split: str) -> UserError:
     there = left.of("")
-    hint = f"It has {there}, which are not read. Convert them to PNG or JPEG." if there else None
+    hint = f"It has {there}, which are not supported. Convert them to PNG or JPEG." if there else None
     return UserError(Problem(where, f"{folder} has neither images nor class folders", value=split, hint=hint))
 
 
 def _empty_classes(folder: Path, empty: list[str], left: LeftOut, where: str, split: str) -> UserError:
-    names = listed(f"{name} ({there}, not read)" if (there := left.of(name)) else name for name in empty)
+    names = listed(f"{name} ({there}, not supported)" if (there := left.of(name)) else name for name in empty)
     unread = any(left.of(name) for name in empty)
-    convert = " Endings that are not read have to be converted, for instance to PNG." if unread else ""
+    convert = " Convert unsupported files, for instance to PNG." if unread else ""
     return UserError(
         Problem(
             where,
             f"{folder} has class folders without images: {names}",
             value=split,
-            hint=f"Remove the empty folders or add their images.{convert}",
+            hint=f"Remove the empty folders, or add images to them.{convert}",
         )
     )

@@ -1,4 +1,4 @@
-"""`InputConfig`: how a model wants its images. Torch-free, shared by models and data."""
+"""`InputConfig`: the input that a model needs. Used by models and data; does not import torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kdcore.spec.models import DataSpec
 
-SMALL = 64  # pixels: up to here images are padded rather than cropped, and evaluated whole
+SMALL = 64  # pixels: up to this size, images are padded instead of cropped, and evaluated whole
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,14 @@ class InputConfig:
     """Size and normalisation of a model's input.
 
     Attributes:
-        image_size: height and width in pixels; a single number is taken for both.
-        mean: channel means of images in 0..1, one number or one for each channel.
-        std: channel deviations, likewise.
-        interpolation: how images are resized ('nearest', 'bilinear', 'bicubic', ...).
+        image_size: height and width in pixels; a single number is used for both.
+        mean: channel means of images in 0..1, one number or one per channel.
+        std: channel standard deviations, one number or one per channel.
+        interpolation: the resizing method ('nearest', 'bilinear', 'bicubic', ...).
         crop_pct: the part of the resized image that evaluation crops.
 
     Raises:
-        ValueError: a size or deviation that is not above 0, or a `crop_pct` outside (0, 1].
+        ValueError: a size or deviation is not above 0, or `crop_pct` is outside (0, 1].
     """
 
     image_size: tuple[int, int]
@@ -43,7 +43,7 @@ class InputConfig:
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty")
         if min(self.std) <= 0:
-            raise ValueError(f"std is {self.std}; deviations are above 0")
+            raise ValueError(f"std is {self.std}; it must be above 0")
         if not 0 < self.crop_pct <= 1:
             raise ValueError(f"crop_pct is {self.crop_pct}; it must be above 0 and at most 1")
 
@@ -61,7 +61,7 @@ class InputConfig:
         interpolation: str | None = None,
         crop_pct: float | None = None,
     ) -> InputConfig:
-        """A copy with what is not None in its place."""
+        """A copy with new values for the arguments that are not None."""
         return InputConfig(
             image_size=self.image_size if size is None else size,
             mean=self.mean if mean is None else mean,
@@ -72,9 +72,9 @@ class InputConfig:
 
 
 def resolve_input(data: DataSpec, model: InputConfig) -> InputConfig:
-    """The student's own input with what the spec says in its place; `crop_pct` unsaid is 1 up to 64 px.
+    """The student's own input, overridden by the spec; `crop_pct` is 1 by default up to 64 px.
 
-    Resolving twice changes nothing. `mean` and `std` come out with `data.channels` numbers.
+    Resolving twice changes nothing. The resulting `mean` and `std` have `data.channels` numbers.
     """
     size = model.image_size if data.image_size is None else (data.image_size, data.image_size)
     crop_pct = data.crop_pct
@@ -90,7 +90,7 @@ def resolve_input(data: DataSpec, model: InputConfig) -> InputConfig:
 
 
 def per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """One number for each channel: a single one is repeated, three become their average for grey images."""
+    """One number per channel: a single one is repeated; for grey images, three are averaged."""
     if len(values) == channels:
         return values
     return (sum(values) / len(values),) * channels

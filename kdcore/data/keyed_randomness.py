@@ -1,4 +1,4 @@
-"""Randomness as a function of keys: the same numbers draw the same in any process and order."""
+"""Randomness as a function of keys: the same keys give the same numbers in any process and order."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _MASK: Final = (1 << 64) - 1
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 
 Draws = frozenset[str]
-"""Of the global generators, those that something draws from."""
+"""The global generators that something draws from."""
 PYTHON: Final[Draws] = frozenset({"python"})
 NUMPY: Final[Draws] = frozenset({"numpy"})
 TORCH: Final[Draws] = frozenset({"torch"})
 ALL: Final[Draws] = PYTHON | NUMPY | TORCH
 
-ORDER, AUGMENT, SUBSET, MIX, LOADER = range(5)  # first key of each use, so that no two share their numbers
+ORDER, AUGMENT, SUBSET, MIX, LOADER = range(5)  # first key of each use, so that no two uses share numbers
 
 
 def mix64(*keys: int, state: int = 0) -> int:
-    """A 64-bit number for a sequence of integers; with the number of the first ones as `state`, for the others.
+    """A 64-bit number for a sequence of integers; pass the number of the first ones as `state` to add the others.
 
     Each step is splitmix64's, a bijection: with all other keys equal, different last keys (modulo 2^64)
     never give the same number. Source: Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
@@ -44,15 +44,15 @@ def mix64(*keys: int, state: int = 0) -> int:
 def keyed_numbers(count: int, *keys: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     """`count` random 64-bit numbers for the keys, the same with every version of numpy.
 
-    Generator's methods may change between versions, the raw stream of a bit generator may not.
+    The methods of Generator may change between versions; the raw stream of a bit generator does not.
     """
     return np.random.PCG64(mix64(*keys)).random_raw(count)
 
 
 def seed_sample(*keys: int, draws: Draws = ALL) -> None:
-    """Seed what augmentations draw from: of Python's, numpy's and torch's global generators, on the CPU only, `draws`.
+    """Seed the generators that augmentations draw from: `draws` among Python's, numpy's and torch's (CPU only).
 
-    Seeding numpy's takes as long as cropping and flipping a small image.
+    Seeding numpy takes as long as cropping and flipping a small image.
     """
     if draws:
         seed_generators(mix64(AUGMENT, *keys), draws)
@@ -65,12 +65,12 @@ def seed_generators(state: int, draws: Draws) -> None:
     if "numpy" in draws:
         np.random.seed((state & 0xFFFFFFFF, state >> 32))
     if "torch" in draws:
-        torch.default_generator.manual_seed(state)  # torch.manual_seed would seed the accelerators, too
+        torch.default_generator.manual_seed(state)  # torch.manual_seed would also seed the accelerators
 
 
 @contextmanager
 def kept_generators(draws: Draws = ALL) -> Iterator[None]:
-    """Give the global generators their states back at the end; in a loader process nobody else uses them."""
+    """Restore the global generators' states at the end; in a loader process nothing else uses them."""
     if get_worker_info() is not None:
         yield
         return

@@ -1,4 +1,4 @@
-"""What folders and tars of images have in common: which names are images, and which folder is which split."""
+"""Rules for folders and tars of images: which names are images, and which folder is which split."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kdcore.errors import Problem, UserError, listed, nearest
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-# Tried in this order: the same name, another word for it, any folder that is for evaluation.
+# Tried in this order: the same name, a synonym, any folder for evaluation.
 _SAME: Final = (
     ("train", "training"),
     ("val", "valid", "validation", "eval", "evaluation"),
@@ -21,17 +21,17 @@ _EVALUATION: Final = _SAME[1] + _SAME[2]
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder belongs to the system rather than to the data ('.DS_Store', '._0001.jpg')."""
+    """Whether a file or folder belongs to the system and not to the data ('.DS_Store', '._0001.jpg')."""
     return name.startswith(".") or name == "__MACOSX"
 
 
 def is_of_the_system(name: str) -> bool:
-    """Whether a file or folder is one that nobody put there to be read, so that it is not worth a word."""
+    """Whether the system created a file or folder, so that it needs no note."""
     return is_hidden(name) or name.lower() in ("thumbs.db", "desktop.ini")
 
 
 def is_image(path: str) -> bool:
-    """Whether a path is that of an image, by its ending."""
+    """Whether a path has the ending of an image."""
     return path.lower().endswith(IMG_EXTENSIONS) and not is_hidden(path.rpartition("/")[2])
 
 
@@ -51,22 +51,24 @@ def find_split(split: str, folders: Collection[str]) -> tuple[str, ...]:
 
 
 def choose_split(split: str, folders: Collection[str], images: bool, *, place: str, where: str) -> str:
-    """The folder of the split in a place that has these folders, and images beside them or not.
+    """The folder of the split, for a place with these folders and perhaps images next to them.
 
     Raises:
-        UserError: no folder is the split, or several may be.
+        UserError: no folder fits the split, or several do.
     """
     found = find_split(split, folders)
     if len(found) == 1:
         return found[0]
     if found:
-        message = f"{place} has no folder of this name, and several that may be meant"
-        raise UserError(Problem(where, message, value=split, allowed=listed(found), hint="Say which."))
+        message = f"{place} does not have a folder of this name, but several that may be meant"
+        raise UserError(
+            Problem(where, message, value=split, allowed=listed(found), hint="Choose one of them.")
+        )
     there = listed(folders) if folders else ("images, no folders" if images else "nothing")
     raise UserError(
         Problem(
             where,
-            f"{place} has no folder for this split",
+            f"{place} does not have a folder for this split",
             value=split,
             allowed=f"{there}",
             nearest=nearest(split, folders),
@@ -76,27 +78,27 @@ def choose_split(split: str, folders: Collection[str], images: bool, *, place: s
 
 
 def _instead(place: str, where: str, *, flat: bool) -> str:
-    """What the user may have meant by a split that is not there."""
-    itself = f'If {place} has the class folders (or the images) itself, set this to "".'
+    """A hint about what the user may have meant by a missing split."""
+    itself = f'If the class folders (or the images) are directly in {place}, set this to "".'
     if not where.endswith("eval_split"):
         return itself
     if flat:
-        return "In a spec, null evaluates on no images: these have no labels, and accuracy needs some."
-    return f"In a spec, null trains without images to evaluate on. {itself}"
+        return "In a spec, null turns evaluation off: these images have no labels, and accuracy needs labels."
+    return f"In a spec, null trains without evaluation images. {itself}"
 
 
 def check_not_splits(folders: Collection[str], *, place: str, where: str) -> None:
-    """Raises UserError where the split is "", and what would be class folders are splits by their names."""
+    """Raise UserError if the split is "" and the folders have the names of splits, not of classes."""
     words = {word for group in _SAME for word in group}
     if folders and words.issuperset(folder.lower() for folder in folders):
-        raise UserError(Problem(where, f"{place} is made of splits: name one", "", listed(folders)))
+        raise UserError(Problem(where, f"{place} contains splits: choose one", "", listed(folders)))
 
 
 def class_layout(paths: Iterable[str]) -> tuple[list[str], list[int], tuple[str, ...] | None]:
     """Image paths below a split in a fixed order, their labels, and the classes.
 
-    Paths are `CLASS/.../file`, in ImageFolder's order: by class, folder, file. Where no path has a folder the
-    images are unlabelled: labels -1, classes None. Images beside class folders are left out.
+    Paths are `CLASS/.../file`, in ImageFolder's order: by class, folder, file. If no path has a folder, the
+    images are unlabelled: labels -1, classes None. Images next to class folders are left out.
     """
     known = list(paths)
     nested = [path for path in known if "/" in path]

@@ -1,4 +1,4 @@
-"""What lies beside the images of a split and is not read: counted, to be named once."""
+"""Files and folders next to the images of a split that are not read: counted, and reported once."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_ENDINGS: Final = 8  # that a line names
+_ENDINGS: Final = 8  # listed in a line
 _NAMES: Final = 3
-_LONGEST: Final = 12  # characters; what is longer is hardly an ending
+_LONGEST: Final = 12  # characters; a longer one is probably not an ending
 
 
 @dataclass
 class LeftOut:
-    """Counts and names of what is left out, relative to the split.
+    """Counts and names of everything that is left out, relative to the split.
 
     Attributes:
         endings: files by their folder in the split (the class, or "") and their ending.
         hidden: folders whose names begin with a dot.
-        loops: links to a folder that they lie in, or to one that was counted already.
-        beside: images beside class folders.
-        others: what is neither file nor folder, in a tar also links and names that lead out of it.
+        loops: links to a folder that contains them, or to one that is already counted.
+        beside: images next to class folders.
+        others: entries that are neither files nor folders; in a tar also links and names that lead out of it.
     """
 
     endings: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -36,42 +36,42 @@ class LeftOut:
     others: list[str] = field(default_factory=list)
 
     def add_file(self, path: str) -> None:
-        """Count a file whose ending is not read."""
+        """Count a file whose ending is not supported."""
         folder, _, name = path.rpartition("/")
         self.endings[folder.partition("/")[0], ending(name)] += 1
 
     def of(self, folder: str) -> str:
-        """The endings of one class, as in `3 .gif`; empty if there are none."""
+        """The endings of one class, such as `3 .gif`; empty if there are none."""
         return _counts(Counter({kind: count for (top, kind), count in self.endings.items() if top == folder}))
 
     def notes(self, title: str) -> tuple[str, ...]:
-        """One line, or none; `title` is the split's folder."""
+        """One line or none; `title` is the split's folder."""
         parts = []
         if self.endings:
             kinds: Counter[str] = Counter()
             for (_, kind), count in self.endings.items():
                 kinds[kind] += count
-            parts.append(f"{_files(kinds.total())} with endings that are not read ({_counts(kinds)})")
+            parts.append(f"{_files(kinds.total())} with unsupported endings ({_counts(kinds)})")
         for names, one, many in (
-            (self.beside, "image beside the class folders", "images beside the class folders"),
+            (self.beside, "image next to the class folders", "images next to the class folders"),
             (self.hidden, "hidden folder", "hidden folders"),
             (
                 self.loops,
-                "link to a folder that is counted already",
-                "links to folders that are counted already",
+                "link to a folder that is already counted",
+                "links to folders that are already counted",
             ),
-            (self.others, "entry that is no file", "entries that are no files"),
+            (self.others, "entry that is not a file", "entries that are not files"),
         ):
             if names:
                 parts.append(f"{len(names):,} {one if len(names) == 1 else many} ({_named(names)})")
         if not parts:
             return ()
-        read = f"; endings that are read: {', '.join(sorted(IMG_EXTENSIONS))}" if self.endings else ""
+        read = f"; supported endings: {', '.join(sorted(IMG_EXTENSIONS))}" if self.endings else ""
         return (f"{title}: left out: {', '.join(parts)}{read}",)
 
 
 def ending(name: str) -> str:
-    """The ending of a file's name in small letters, or "without ending"."""
+    """The ending of a file's name in lower case, or "without ending"."""
     found = PurePosixPath(name).suffix.lower()
     return found if 1 < len(found) <= _LONGEST else "without ending"
 

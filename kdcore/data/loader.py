@@ -1,4 +1,4 @@
-"""torch's DataLoader with kd's settings, and its errors in one sentence each."""
+"""torch's DataLoader with kd's settings and one-sentence errors."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from weakref import WeakSet
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from kdcore import compat
 from kdcore.data.guard import require_guarded_script
 from kdcore.data.memory import processes_here, shared_with_loaders
 from kdcore.data.samples import Columns, Failure, same
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 
 MOST_WORKERS = 8
 _LINGER = 30  # seconds
-_running: WeakSet[Any] = WeakSet()  # iterators with processes of their own
+_running: WeakSet[Any] = WeakSet()  # iterators with their own processes
 
 
 def worker_count(workers: int | None, samples: KeyedSamples, world: int, device_type: str) -> int:
-    """Loader processes of each process of the run; when not said, by the CPUs and the processes of this machine.
+    """Loader processes per process of the run; by default, chosen from the CPUs and the processes of this machine.
 
-    None where images are in memory already. Those that are kept once they are decoded need so little time then that on
-    a CPU, which trains meanwhile, processes would only be in the way; a GPU is kept waiting by less.
+    The default is 0 if the images are already in memory. Images that are kept once they are decoded need so little time
+    that on a CPU, which also trains, extra processes would only compete; a GPU waits less with them.
     """
     if workers is not None:
         return workers
@@ -45,7 +46,7 @@ def worker_count(workers: int | None, samples: KeyedSamples, world: int, device_
 
 
 def make_loader(dataset: Dataset[Any], *, workers: int, device_type: str, **options: Any) -> DataLoader[Any]:
-    """A loader of finished batches; `options` are DataLoader's own."""
+    """A loader of finished batches; `options` are those of DataLoader."""
     if workers:
         require_guarded_script()
         options = {"worker_init_fn": _start_worker, **options}
@@ -57,14 +58,14 @@ def make_loader(dataset: Dataset[Any], *, workers: int, device_type: str, **opti
             num_workers=workers,
             collate_fn=same,
             pin_memory=device_type == "cuda",
-            # of its own, since the loader draws a number each epoch, else from the run's global generator
+            # its own generator: the loader draws a number each epoch, by default from the run's global generator
             generator=options.pop("generator", None) or torch.Generator(),
             **options,
         )
 
 
 def passed(loader: DataLoader[Any]) -> Iterator[Columns]:
-    """One pass over a loader, whose processes begin at once.
+    """One pass over a loader; its processes start at once.
 
     Raises:
         RunFailed: an image cannot be read, or a loader process died.
@@ -77,18 +78,18 @@ def passed(loader: DataLoader[Any]) -> Iterator[Columns]:
 
 
 def _passed(iterator: Iterator[Any]) -> Iterator[Columns]:
-    # The iterator is closed by whoever drops the generator: an exception must not keep processes alive.
+    # Dropping this generator closes the iterator: an exception must not keep processes alive.
     while True:
         try:
             batch = next(iterator)
         except StopIteration:
             return
         except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+            if not compat.is_dead_loader_process(error):
                 raise
             raise RunFailed(
                 f"a loader process died: {str(error).splitlines()[0]}\n"
-                "    Often memory ran out (in a container: /dev/shm). Try fewer: --set data.workers=1, or 0."
+                "    The usual cause is too little memory (in a container: /dev/shm). Try --set data.workers=1, or 0."
             ) from error
         if isinstance(batch, Failure):
             raise batch.error()
@@ -97,7 +98,7 @@ def _passed(iterator: Iterator[Any]) -> Iterator[Columns]:
 
 @contextmanager
 def _many_workers() -> Iterator[None]:
-    # torch warns of more processes than CPUs, but the user has said so
+    # torch warns about more processes than CPUs, but the user asked for them
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")
         yield
@@ -108,13 +109,13 @@ def _end_workers() -> None:
         iterator._shutdown_workers()
 
 
-# An exception's traceback may keep a loader until Python ends, where multiprocessing sends its processes SIGTERM and
-# waits: they would linger. What is registered last is called first.
+# An exception's traceback may keep a loader until Python ends. There, multiprocessing sends its processes SIGTERM
+# and waits, so they would linger. The function that is registered last is called first.
 atexit.register(_end_workers)
 
 
 def _start_worker(worker: int) -> None:
-    # Ctrl-C, and SIGTERM from a cluster's scheduler, reach the whole process group. The run decides what becomes of
-    # it, and needs its loaders until the step is done; they end with it, or at last by themselves.
+    # Ctrl-C, and SIGTERM from a cluster's scheduler, reach the whole process group. The run decides how it ends and
+    # needs its loaders until the step is done; they end with it, or by themselves after a while.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LINGER))

@@ -1,4 +1,4 @@
-"""Decoded images in memory, filled as they are first seen: later epochs read no file and decode nothing."""
+"""Decoded images in memory, stored when they are first read: later epochs read no file and decode nothing."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from kdcore.data.steps import Fixed, Pixels
 
 PART: Final = 4
-"""Unasked, images are kept where they take at most one part in so many of the free memory."""
-_LOOKED_AT = 4  # images whose size tells how much all of them take
+"""By default, images are kept only if they need at most 1/PART of the free memory."""
+_LOOKED_AT = 4  # images whose size gives an estimate for all
 _CGROUP = Path("/sys/fs/cgroup")
 _LOCAL: Final = (
     "LOCAL_WORLD_SIZE",
@@ -33,30 +33,30 @@ _LOCAL: Final = (
     "OMPI_COMM_WORLD_LOCAL_SIZE",
     "MV2_COMM_WORLD_LOCAL_SIZE",
 )
-_NAMES: Final = (  # of the second and of the first version: limit, what is taken, what of it can be taken back
+_NAMES: Final = (  # cgroup version 2 and version 1: limit, used memory, the part of it that can be reclaimed
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
 
 class ImageMemory:
-    """Arrays by position, with their labels, in memory that processes share which are forked from this one.
+    """Arrays by position, with their labels, in memory that is shared with processes forked from this one.
 
-    It takes of the machine only what is put there. A process that is started otherwise gets None in its place.
+    It uses only the memory of stored images. A process that is not forked gets None instead.
 
     Args:
-        size: positions.
-        capacity: most bytes; what comes when it is full is not kept.
-        expected: bytes that all images are thought to take.
+        size: the number of positions.
+        capacity: maximum bytes; images that do not fit are not kept.
+        expected: estimated bytes of all images.
 
     Raises:
-        OSError: the system has not so much memory.
+        OSError: the system does not have this much memory.
     """
 
     def __init__(self, size: int, capacity: int, expected: int = 0) -> None:
         self.expected = expected
         self._pixels = np.frombuffer(mmap.mmap(-1, max(1, capacity)), np.uint8)
-        # where an image begins, plus 1 (0: it is not there), its label, its shape; and the bytes that are taken
+        # start of an image plus 1 (0: not stored), its label, its shape; and the number of used bytes
         self._numbers = np.frombuffer(mmap.mmap(-1, 8 * (5 * size + 1)), np.int64)
         self._rows = self._numbers[1:].reshape(size, 5)
         self._shown = self._pixels.view()
@@ -68,11 +68,11 @@ class ImageMemory:
 
     @property
     def used(self) -> int:
-        """Bytes that are taken."""
+        """The number of used bytes."""
         return int(self._numbers[0])
 
     def get(self, position: int) -> tuple[Pixels, int] | None:
-        """An image, to be read only, and its label; None where it was not put."""
+        """An image, read-only, and its label; None if it is not stored."""
         start, label, *sides = self._rows[position].tolist()
         if not start:
             return None
@@ -81,9 +81,9 @@ class ImageMemory:
         return self._shown[start - 1 : start - 1 + size].reshape(shape), label
 
     def put(self, position: int, image: Fixed, label: int) -> None:
-        """Keep an image, unless the memory is full."""
+        """Store an image, unless the memory is full."""
         pixels = np.asarray(image)
-        if not self._lock.acquire(timeout=1):  # a process was killed that had it: the image is decoded again
+        if not self._lock.acquire(timeout=1):  # a killed process may hold it: the image is decoded again
             return
         try:
             start = self.used
@@ -94,10 +94,12 @@ class ImageMemory:
             self._lock.release()
         self._pixels[start : start + pixels.size] = pixels.reshape(-1)
         self._rows[position, 1:] = (label, *pixels.shape, 0)[:4]
-        self._rows[position, 0] = start + 1  # last: a process that is killed before leaves nothing half done
+        self._rows[position, 0] = (
+            start + 1
+        )  # last: a process that is killed earlier leaves nothing incomplete
 
     def clear(self) -> None:
-        """Forget all images."""
+        """Remove all images."""
         self._numbers[:] = 0
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
@@ -105,7 +107,7 @@ class ImageMemory:
 
 
 class Decodable(Protocol):
-    """The samples whose images may be kept."""
+    """Samples whose images may be kept."""
 
     source: Source
 
@@ -115,21 +117,21 @@ class Decodable(Protocol):
 
 
 def remember(samples: Decodable, wanted: bool | None, world: int) -> ImageMemory | None:
-    """Memory for the images of a set where they fit, or where it is wanted.
+    """Memory for the images of a set if they fit, or if the spec asks for it.
 
     Args:
-        samples: the set.
-        wanted: as `data.in_memory`.
-        world: processes of the run; each has a memory of its own, and those of this machine share what is free.
+        samples: the samples.
+        wanted: the value of `data.in_memory`.
+        world: processes of the run; each has its own memory, and those on this machine share the free memory.
 
     Raises:
-        UserError: it is wanted, and the images cannot be kept.
+        UserError: the spec asks for it, but the images cannot be kept.
     """
     if wanted is False or (wanted is None and not samples.source.fixed):
         return None
     needed = _bytes_needed(samples)
     if needed is None:
-        return None  # no image can be read: the run meets it, and says so
+        return None  # no image can be read: the run reports that
     free = free_memory() // processes_here(world)
     most = free if wanted else free // PART
     if needed <= most:
@@ -140,26 +142,26 @@ def remember(samples: Decodable, wanted: bool | None, world: int) -> ImageMemory
     raise UserError(
         Problem(
             "data.in_memory",
-            f"the {len(samples):,} images take about {byte_size(needed)} decoded, and {byte_size(free)} are free",
+            f"the {len(samples):,} decoded images need about {byte_size(needed)}, but only {byte_size(free)} are free",
             value=True,
-            hint="null keeps them only where they fit",
+            hint="set it to null to keep them only if they fit",
         )
     )
 
 
 def reached(memory: ImageMemory | None, workers: int) -> ImageMemory | None:
-    """The memory, or None where loader processes read the images and cannot see it: nothing would ever be put there."""
+    """The memory; None if loader processes read the images and cannot access it: it would stay empty."""
     return memory if workers == 0 or shared_with_loaders() else None
 
 
 def shared_with_loaders() -> bool:
-    """Whether loader processes are forked, and so see and fill this process's memory."""
+    """Whether loader processes are forked, so that they share this process's memory."""
     method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
     return method == "fork"
 
 
 def processes_here(world: int) -> int:
-    """How many of the run's processes are on this machine, as torchrun, accelerate or MPI say; else all of them."""
+    """The number of the run's processes on this machine, from torchrun, accelerate or MPI; otherwise all of them."""
     for name in _LOCAL:
         told = os.environ.get(name, "")
         if told.isdecimal() and 1 <= int(told) <= world:
@@ -168,7 +170,7 @@ def processes_here(world: int) -> int:
 
 
 def free_memory(groups: Iterable[Path] | None = None) -> int:
-    """Bytes that this process could take: of the machine, or of its control groups if they have fewer.
+    """Free memory in bytes for this process: of the machine, or of its control groups if they have less.
 
     Args:
         groups: folders of control groups; None: those of this process.
@@ -177,14 +179,14 @@ def free_memory(groups: Iterable[Path] | None = None) -> int:
     for group in control_groups() if groups is None else groups:
         for limit, taken, cached in _NAMES:
             with suppress(OSError, ValueError):
-                most = int((group / limit).read_text())  # 'max' is no number
+                most = int((group / limit).read_text())  # 'max' is not a number
                 told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
                 free = min(free, most - int((group / taken).read_text()) + int(told.get(cached, 0)))
     return max(0, free)
 
 
 def control_groups() -> set[Path]:
-    """The control groups of this process and those above them; in a container its own is often the root."""
+    """The control groups of this process and their parents; in a container its own is often the root."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -200,11 +202,11 @@ def control_groups() -> set[Path]:
 
 
 def _bytes_needed(samples: Decodable) -> int | None:
-    """About how much all images take, from some that can be read."""
+    """Approximate memory of all images, estimated from some that can be read."""
     size = len(samples)
     found = []
     for number in range(min(_LOOKED_AT, size)):
-        # what goes wrong here the run meets again, and tells
+        # an error here is not reported: the run finds it again
         with suppress(Exception), kept_generators():
             found.append(np.asarray(samples.read(number * size // min(_LOOKED_AT, size))[0]).size)
     return size * sum(found) // len(found) if found else None

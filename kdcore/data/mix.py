@@ -20,39 +20,41 @@ Box = tuple[int, int, int, int]  # top, bottom, left, right
 
 
 class Mixer:
-    """Mixes each image with the one at the mirrored place of the whole batch, and the targets likewise.
+    """Mixes each image with the one at the mirrored position of the whole batch, and the targets in the same way.
 
     Mixup (Zhang et al. 2018, eq. 1): x = lam x_i + (1 - lam) x_j with lam ~ Beta(alpha, alpha). CutMix (Yun
-    et al. 2019, eq. 1 and 2): a box of area 1 - lam comes from x_j; lam is then the area that is left. With
-    both on, each batch takes one of them, with equal probability. As in timm, a batch has one lam.
+    et al. 2019, eq. 1 and 2): a box of area 1 - lam comes from x_j; lam is then the remaining area. With both
+    on, each batch uses one of them, with equal probability. As in timm, a batch has one lam.
 
     Args:
         mixup: alpha of mixup; 0 is off.
         cutmix: alpha of CutMix; 0 is off.
         num_classes: K.
-        seed: the run's.
+        seed: the seed of the run.
     """
 
     def __init__(self, mixup: float, cutmix: float, num_classes: int, *, seed: int) -> None:
         if min(mixup, cutmix) < 0 or max(mixup, cutmix) == 0:
-            raise ValueError(f"mixup {mixup}, cutmix {cutmix}: none below 0, and one above it")
+            raise ValueError(
+                f"mixup {mixup}, cutmix {cutmix}: neither may be below 0, and one must be above 0"
+            )
         self._mixup, self._cutmix = mixup, cutmix
         self._num_classes, self._seed = num_classes, seed
 
     def __call__(
         self, images: Tensor, target: Tensor | None, epoch: int, batch: int
     ) -> tuple[Tensor, Tensor | None]:
-        """Mix this process's part of the whole batch; of several processes all have to call it.
+        """Mix this process's part of the whole batch; all processes must call it.
 
         Args:
-            images: `[B, C, H, W]`, or `[B, V, C, H, W]` whose views are mixed alike.
+            images: `[B, C, H, W]`, or `[B, V, C, H, W]`; all views of a sample are mixed in the same way.
             target: class indices `[B]` (`UNLABELLED`: no class), or None.
-            epoch: the epoch's number.
-            batch: the batch's number in it.
+            epoch: the number of the epoch.
+            batch: the number of the batch in it.
 
         Returns:
-            The mixed images, and probabilities `[B, K]` in float32: None without target, zeros where there is
-            no class.
+            The mixed images, and probabilities `[B, K]` in float32: None without target, zeros for
+            images without a class.
         """
         lam, box = self.draw(images.shape[-2:], epoch, batch)
         partner = mirrored(images)
@@ -69,11 +71,11 @@ class Mixer:
         return mixed, probabilities * lam + other * (1 - lam)
 
     def draw(self, size: Sequence[int], epoch: int, batch: int) -> tuple[float, Box | None]:
-        """The share `lam` of the image itself, and the box that comes from the other one (None: mixup)."""
+        """The share `lam` of the image itself, and the box that comes from the other image (None: mixup)."""
         raw = keyed_numbers(6, MIX, self._seed, epoch, batch)
         uniform = (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
         cut = self._cutmix > 0 and (self._mixup == 0 or uniform[0] < 0.5)
-        # RandomState's stream is frozen by numpy, that of Generator.beta is not
+        # numpy keeps RandomState's stream fixed, but not that of Generator.beta
         state = np.random.RandomState([int(raw[1]) & 0xFFFFFFFF, int(raw[1]) >> 32])
         alpha = self._cutmix if cut else self._mixup
         lam = float(state.beta(alpha, alpha))
@@ -92,9 +94,9 @@ class Mixer:
 
 
 def mirrored(values: Tensor) -> Tensor:
-    """The whole batch in reverse, this process's part of it.
+    """This process's part of the reversed whole batch.
 
-    Parts are contiguous and of equal size: the r-th process needs the part of the r-th from the end.
+    Parts are contiguous and of equal size: process r needs the r-th part from the end.
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return values.flip(0)

@@ -1,7 +1,7 @@
-"""How an image of any Pillow mode becomes 8 bits: the only place that decides it.
+"""Conversion of images of any Pillow mode to 8 bits; no other module does this.
 
-Pillow's own `convert` clips numbers above 255 without a word, so that a 16-bit image comes out white. Here a mode whose
-range is known is scaled by that range, and a mode whose range is not known is refused.
+Pillow's own `convert` silently clips numbers above 255, so that a 16-bit image becomes white. Here, a mode with a known
+range is scaled by that range, and a mode with an unknown range is refused.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from PIL import Image
 if TYPE_CHECKING:
     from kdcore.data.steps import Pixels
 
-_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF tags
 _SIXTEEN: Final = 65535
 _DETOURS: Final = {
     "La": "LA",
     "RGBa": "RGBA",
     "LAB": "RGB",
     "HSV": "RGB",
-}  # what Pillow converts in two steps
+}  # Pillow converts these in two steps
 _REFUSED: Final = {
     "I": "32-bit integers",
     "F": "floating-point numbers",
@@ -29,14 +29,14 @@ _REFUSED: Final = {
 
 
 class UnknownRange(ValueError):
-    """An image's mode does not say which numbers are black and white."""
+    """The mode of an image does not define which numbers are black and white."""
 
 
 def eight_bits(image: Image.Image, mode: str) -> Image.Image:
     """The image in mode "L" or "RGB", 8 bits for each value. Transparency is dropped.
 
     Raises:
-        UnknownRange: the range of its values is not known, or Pillow cannot convert it; says what to do.
+        UnknownRange: the range of its values is unknown, or Pillow cannot convert it; the message says what to do.
     """
     top = _largest(image)
     if top is not None:
@@ -44,24 +44,24 @@ def eight_bits(image: Image.Image, mode: str) -> Image.Image:
     elif image.mode in _REFUSED:
         raise UnknownRange(
             f"its pixels are {_REFUSED[image.mode]} (Pillow's mode {image.mode}{_format(image)}), "
-            "and nothing says which of them are black and white\n"
-            "    Save it with 8 or 16 bits for each value, scaled alike for all images, for example as PNG."
+            "for which black and white are not defined\n"
+            "    Save it with 8 or 16 bits per value, with the same scale for all images, for example as PNG."
         )
     try:
         while (step := _DETOURS.get(image.mode)) is not None:
             image = image.convert(step)
         if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
-            image = image.convert("RGBA")  # Pillow warns where this is left out
+            image = image.convert("RGBA")  # without this, Pillow warns
         return image if image.mode == mode else image.convert(mode)
     except ValueError as error:
         raise UnknownRange(
             f"Pillow cannot convert its mode {image.mode}{_format(image)} to {mode}: {error}\n"
-            "    Save it as RGB or grey with 8 bits for each value, for example as PNG."
+            "    Save it as RGB or grey with 8 bits per value, for example as PNG."
         ) from error
 
 
 def _largest(image: Image.Image) -> int | None:
-    """White, of a mode that has more than 8 bits; None where nothing is scaled or the range is not known."""
+    """The number for white in a mode with more than 8 bits; None if nothing is scaled or the range is unknown."""
     bits = _tag(image, _BITS)
     if image.mode.startswith("I;16"):
         known = bits[0] if isinstance(bits, tuple) and bits else bits
@@ -75,7 +75,7 @@ def _scaled(image: Image.Image, top: int) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
     pixels: Pixels = ((values.clip(0, top) * 255 + top // 2) // top).astype(np.uint8)
     if image.mode.startswith("I;16") and _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
-        pixels = 255 - pixels  # Pillow inverts those of 8 bits only
+        pixels = 255 - pixels  # Pillow inverts only those with 8 bits
     return Image.fromarray(pixels)
 
 

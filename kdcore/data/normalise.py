@@ -1,4 +1,4 @@
-"""From grey levels to what a model takes, a whole batch at once and on the device that it is for."""
+"""From grey levels to a model's input, for a whole batch at once and on its device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Normalise:
     """uint8 `[..., C, H, W]` -> float32 (x / 255 - mean) / std, on the images' device.
 
-    The same operations in the same order as torchvision's ToTensor and Normalize: the same numbers to the bit.
+    The operations and their order are those of torchvision's ToTensor and Normalize: the results are bit-equal.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -23,15 +23,15 @@ class Normalise:
         self._numbers = {torch.device("cpu"): (torch.tensor(255.0), self._mean, self._std)}
 
     def __call__(self, images: Tensor) -> Tensor:
-        """The normalised images; what is not uint8 is normalised already."""
+        """The normalised images; images that are not uint8 are already normalised."""
         if images.dtype != torch.uint8:
             return images
-        # a tensor as the divisor: by a plain number CUDA would multiply with its rounded inverse
+        # the divisor is a tensor: for a plain number, CUDA would multiply with its rounded inverse
         levels, mean, std = self._on(images.device)
         return images.to(torch.float32).div_(levels).sub_(mean).div_(std)
 
     def __getstate__(self) -> dict[str, Any]:
-        # a loader process works on the CPU, and would wake the GPU for the others
+        # a loader process works on the CPU and must not initialise the GPU
         cpu = torch.device("cpu")
         return {**self.__dict__, "_numbers": {cpu: self._numbers[cpu]}}
 
@@ -43,11 +43,11 @@ class Normalise:
 
 
 class Arrival:
-    """Takes a batch from its loader to the device: in bytes where it can, which are a quarter of the floats.
+    """Moves a batch from its loader to the device: as bytes if possible, a quarter of the size of floats.
 
     Args:
-        device: where the images are wanted; from a pinned batch the copy does not wait.
-        normalise: what is still to be done with uint8 images.
+        device: the device of the images; the copy of a pinned batch is asynchronous.
+        normalise: the normalisation of uint8 images.
     """
 
     def __init__(self, device: torch.device | str, normalise: Normalise) -> None:

@@ -1,4 +1,4 @@
-"""Datasets that plugins declare (and torchvision's, which look the same) as sources."""
+"""Sources for the datasets of plugins, and for torchvision's, which have the same form."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 class WrappedSource(Source):
     """A map-style dataset of (PIL image, class index) pairs.
 
-    The dataset may tell more than its samples: `targets` or `labels` (a class index for each sample),
+    The dataset may have more attributes: `targets` or `labels` (a class index for each sample),
     `classes` (names), `in_memory`, `fixed`.
 
     Args:
         dataset: the pairs.
-        title: what messages call it.
-        num_classes: K; None: what the dataset tells.
-        plugin: whose code it is, for messages: plugin, name and version; None: a library's.
+        title: its name in messages.
+        num_classes: K; None: the number that the dataset reports.
+        plugin: the plugin of the dataset, for messages: name and version; None: it belongs to a library.
 
     Raises:
-        ValueError: it has no length or items, is empty, or its labels are no class index for each.
+        ValueError: it has no length or items, is empty, or its labels are not one class index per sample.
     """
 
     def __init__(self, dataset: Any, title: str, num_classes: int | None, plugin: str | None = None) -> None:
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-            raise ValueError(f"it gave {type(dataset).__name__}, which has no len() or no items")
+            raise ValueError(f"it gave {type(dataset).__name__}, which does not have len() or items")
         if len(dataset) == 0:
             raise ValueError("it is empty")
         self._dataset = dataset
@@ -64,21 +64,21 @@ class WrappedSource(Source):
         except KdError:
             raise
         except Exception as error:
-            if self._plugin is None or isinstance(error, OSError):  # a file, not the code
+            if self._plugin is None or isinstance(error, OSError):  # the file is at fault, not the code
                 raise unreadable(self.name(index), index, error) from error
-            # it may be told by another process, where the exception's traceback is lost
+            # the error may be shown by another process, without the traceback
             raise Unreadable(
                 f"image {index} cannot be read: {self.name(index)}: {cause(error)}, in the code of {self._plugin}"
             ) from error
         if not isinstance(image, Image.Image):
             kind = type(image).__name__
             raise RunFailed(
-                f"{self.name(index)} is {kind}; a dataset gives pairs of PIL image and class index"
+                f"{self.name(index)} is {kind}; a dataset must give pairs of PIL image and class index"
             )
         return image, -1 if label is None else int(label)
 
     def name(self, index: int) -> str:
-        """The dataset and the sample's number."""
+        """The dataset and the number of the sample."""
         return f"{self._title}[{index}]"
 
 
@@ -88,9 +88,9 @@ def _labels(dataset: Any) -> Tensor | None:
         if values is None:
             continue
         try:
-            labels = torch.as_tensor(values)  # it may share the dataset's memory
+            labels = torch.as_tensor(values)  # may share the dataset's memory
         except (TypeError, ValueError, RuntimeError):
-            continue  # something else of that name
+            continue  # an attribute with this name and another meaning
         if labels.dim() != 1 or len(labels) != len(dataset) or labels.is_floating_point():
             raise ValueError(
                 f"its {attribute} are not one class index for each of the {len(dataset)} samples"

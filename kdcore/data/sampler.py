@@ -1,4 +1,4 @@
-"""Which samples make up which batch: a function of seed and epoch, shared by all processes without a word."""
+"""The samples of each batch: a function of seed and epoch, so that processes agree without communication."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def epoch_order(seed: int, epoch: int, size: int) -> Positions:
 
 
 def whole_batches(size: int, batch_size: int, world: int) -> tuple[int, int]:
-    """How many batches an epoch has, and of how many samples over all processes.
+    """The number of batches of an epoch, and their size over all processes.
 
-    The last batch is dropped where it is not full; fewer samples than a batch make one batch of their own.
+    The last batch is dropped if it is not full; fewer samples than a batch form one smaller batch.
 
     Raises:
-        UserError: a batch does not divide among the processes.
+        UserError: a batch cannot be divided among the processes.
     """
     if batch_size % world:
         raise UserError(
             Problem(
                 "train.batch_size",
-                f"the whole batch does not divide among {world} processes",
+                f"the whole batch cannot be divided among {world} processes",
                 value=batch_size,
                 hint=f"Nearest: {max(1, round(batch_size / world)) * world}.",
             )
@@ -42,7 +42,7 @@ def whole_batches(size: int, batch_size: int, world: int) -> tuple[int, int]:
     if size >= batch_size:
         return size // batch_size, batch_size
     if size % world:
-        message = f"there are only {size} training images, which do not divide among {world} processes"
+        message = f"there are only {size} training images, which cannot be divided among {world} processes"
         raise UserError(Problem("train.batch_size", message, value=batch_size, hint="Use fewer processes."))
     return 1, size
 
@@ -51,8 +51,8 @@ class EpochBatches(Sampler[list[Key]]):
     """This process's part of each whole batch, as (epoch, position) keys.
 
     Process r of `world` has the r-th of equal, contiguous parts of each batch. `epoch` and `skip` (batches
-    left out at the start) may be set between two passes; they count from the next one. With `augmentations`
-    there are only so many of each sample: the keys have the epoch modulo that.
+    left out at the start) may be set between two passes, for the next pass. With `augmentations`, each sample has only
+    this number of variants: the keys have the epoch modulo that.
     """
 
     def __init__(

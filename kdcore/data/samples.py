@@ -1,4 +1,4 @@
-"""The dataset that loader processes see: (epoch, position) keys in, batches out, errors as values."""
+"""The dataset of loader processes: (epoch, position) keys in, batches out, errors as values."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ if TYPE_CHECKING:
     from kdcore.data.steps import Fixed, Steps
 
 Columns = list[Tensor]
-"""Images, target, index; where broken images are skipped, the positions of those too. The images are as `Steps.vary`
-gives them: uint8 still to be normalised, or float32."""
+"""Images, target, index; if broken images are skipped, also their positions. The images are the output of
+`Steps.vary`: uint8 before normalising, or float32."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong in a loader process: an exception would arrive there with its traceback as text."""
+    """An error in a loader process; an exception would arrive with its traceback as text."""
 
     message: str
-    refused: bool = False  # what is wrong is the user's to change
+    refused: bool = False  # the user has to change the image
 
     def error(self) -> RunFailed:
-        """The exception for it."""
+        """The exception for this failure."""
         return Refused(self.message) if self.refused else RunFailed(self.message)
 
 
 class KeyedSamples(ByValue, Dataset[Columns | Failure]):
-    """Samples by (epoch, position): what a key gives depends on nothing but the key and the seed.
+    """Samples by (epoch, position): a result depends only on the key and the seed.
 
     Args:
-        source: where images and labels come from.
+        source: the source of images and labels.
         positions: the chosen positions in the source, or None for all.
-        steps: what is done to an image, but for normalising.
-        seed: the run's.
+        steps: the image transforms before normalising.
+        seed: the seed of the run.
         views: augmented views of each sample; above 1, images are `[V, C, H, W]`.
-        num_classes: K, to check labels against; None: not checked.
-        broken: what becomes of an image that cannot be read. 'fail': the batch does; 'replace': the next position
-            that can be read stands in for it; 'mark': a black image with target `BROKEN` does.
+        num_classes: K, to check labels; None: not checked.
+        broken: what happens to an image that cannot be read. 'fail': the batch fails; 'replace': the next position
+            that can be read replaces it; 'mark': a black image with target `BROKEN` replaces it.
 
     Attributes:
-        memory: where images are kept, and taken from when they are there.
+        memory: stores decoded images.
     """
 
     memory: ImageMemory | None = None
@@ -77,8 +77,8 @@ class KeyedSamples(ByValue, Dataset[Columns | Failure]):
         self.source, self._positions, self._steps = source, positions, steps
         self._seed, self._views, self._num_classes = seed, views, num_classes
         self._broken = broken
-        self._key = mix64(AUGMENT, seed)  # how the keys of each sample begin, as for `seed_sample`
-        # a dataset of a plugin may draw, too
+        self._key = mix64(AUGMENT, seed)  # the first keys of each sample, as for `seed_sample`
+        # a plugin's dataset may draw random numbers, too
         self._draws: Draws = steps.draws if source.fixed else ALL
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ class KeyedSamples(ByValue, Dataset[Columns | Failure]):
         return self.__getitems__([key])
 
     def __getitems__(self, keys: Sequence[Key]) -> Columns | Failure:
-        """A whole batch, as the loader asks for it."""
+        """A whole batch: the loader calls this."""
         try:
             with kept_generators(self._draws):
                 if self._broken == "fail":
@@ -103,19 +103,19 @@ class KeyedSamples(ByValue, Dataset[Columns | Failure]):
 
     @property
     def kept_bytes(self) -> int:
-        """About what all images will take in memory once they were seen; 0 where they are not kept, or were there."""
+        """Approximate memory of all images once they were read; 0 if they are not kept, or were already in memory."""
         return 0 if self.memory is None or self.source.in_memory else self.memory.expected
 
     def source_index(self, position: int) -> int:
-        """Where in the source a position of the training set is."""
+        """The position in the source for a position of the training set."""
         return position if self._positions is None else int(self._positions[position])
 
     def name(self, position: int) -> str:
-        """What messages call the sample at a position of the training set."""
+        """The name in messages of the sample at a position of the training set."""
         return self.source.name(self.source_index(position))
 
     def _whole_sample(self, epoch: int, position: int, broken: set[int]) -> tuple[Tensor, int, int]:
-        """The sample, or what stands in for a broken one: a function of the position, whoever asks and when."""
+        """The sample, or the replacement of a broken one, which depends only on the position."""
         last = ""
         for step in range(len(self)):
             candidate = (position + step) % len(self)
@@ -130,16 +130,16 @@ class KeyedSamples(ByValue, Dataset[Columns | Failure]):
         raise RunFailed(f"none of the {len(self)} images can be read; {last}")
 
     def read(self, position: int) -> tuple[Fixed, int]:
-        """An image after the steps that never change, and its label; decoded anew.
+        """An image after the fixed steps, and its label; decoded again each time.
 
         Raises:
             Unreadable: it cannot be decoded or converted.
-            RunFailed: its label is none of the classes.
+            RunFailed: its label is not one of the classes.
         """
         index = self.source_index(position)
         image, label = self.source[index]
         if self._num_classes is not None and label >= self._num_classes:
-            message = f"has class {label}, and there are only {self._num_classes}"
+            message = f"has class {label}, but there are only {self._num_classes} classes"
             raise RunFailed(f"image {index}: {self.source.name(index)} {message}")
         try:
             return self._steps.fixed(image), label
@@ -169,7 +169,7 @@ class KeyedSamples(ByValue, Dataset[Columns | Failure]):
 
 
 def varied(fixed: Fixed, steps: Steps, views: int, *keys: int) -> Tensor:
-    """`[C, H, W]`, or `[V, C, H, W]` of V > 1 views; the first goes on from the seeds that are set."""
+    """`[C, H, W]`, or `[V, C, H, W]` of V > 1 views; the first view continues with the current seeds."""
     images = [steps.vary(fixed)]
     for view in range(1, views):
         seed_sample(*keys, view, draws=steps.draws)
@@ -178,7 +178,7 @@ def varied(fixed: Fixed, steps: Steps, views: int, *keys: int) -> Tensor:
 
 
 def unexpected(error: Exception) -> str:
-    """An error that nobody foresaw, in one line with its place."""
+    """An unexpected error in one line, with its place."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     if isinstance(error, UnidentifiedImageError):
@@ -187,5 +187,5 @@ def unexpected(error: Exception) -> str:
 
 
 def same(batch: Any) -> Any:
-    """The collate function of loaders whose dataset gives whole batches."""
+    """The collate function of loaders whose dataset returns whole batches."""
     return batch

@@ -1,8 +1,8 @@
-"""How datasets reach loader processes that are not forked: every tensor by its values.
+"""Sending datasets to loader processes that are not forked: every tensor by its values.
 
-torch's own way moves the memory of a tensor to a place that processes share, in this process too. A NumPy view of that
-tensor, of ours or of a plugin's dataset, would then show memory that is no longer the tensor's: other labels, without
-an error. So here tensors are pickled as plain Python does it.
+By default, torch moves the memory of a tensor to a shared place, also in this process. A NumPy view of that tensor, in
+kd or in a plugin's dataset, would then show memory that is no longer the tensor's: wrong labels without an error. So
+here, tensors are pickled as in plain Python.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 
 class ByValue:
-    """A dataset that is pickled without torch's shared memory: nothing in this process changes by it."""
+    """A dataset that is pickled without torch's shared memory: this process is not changed."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), _dumped(self.__dict__))
 
 
 class _Pickler(ForkingPickler):
-    # ForkingPickler, since queues, locks and connections of a dataset can be sent by it alone
+    # ForkingPickler, because it alone can send queues, locks and connections of a dataset
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
         table = self.dispatch_table
@@ -37,5 +37,5 @@ def _dumped(state: dict[str, Any]) -> bytes:
 
 def _restored(kind: type[ByValue], state: bytes) -> ByValue:
     made = kind.__new__(kind)
-    made.__dict__.update(pickle.loads(state))  # noqa: S301  # what the parent process has just sent
+    made.__dict__.update(pickle.loads(state))  # noqa: S301  # what the parent process has sent
     return made

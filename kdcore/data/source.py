@@ -1,4 +1,4 @@
-"""`Source`: one split of a dataset as the rest of kd sees it, and how an image is decoded."""
+"""`Source`: one split of a dataset in the form that kd uses, and the decoding of images."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 class Unreadable(RunFailed):
-    """An image is missing or cannot be decoded; with `data.skip_broken` the run goes on without it."""
+    """An image is missing or cannot be decoded; with `data.skip_broken` the run continues without it."""
 
 
 class Refused(Unreadable):
-    """An image is whole, but of a kind that kd does not train on: the user's to change."""
+    """An image is complete, but of a kind that kd does not train on: the user has to change it."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True)
 class Files:
-    """What the file system knows about the samples of a split.
+    """The file system's information about the samples of a split.
 
     Attributes:
-        sizes: of each sample's file in bytes `[N]`, int64; -1 where it is missing.
+        sizes: size of each sample's file in bytes `[N]`, int64; -1 if it is missing.
         modified: the latest modification time of a file, in nanoseconds since the epoch.
     """
 
@@ -45,15 +45,15 @@ class Source:
     """One split of a dataset: `len()`, and `[i]` -> (PIL image, class index or -1 when unlabelled).
 
     Attributes:
-        classes: names of the classes in the order of their indices, or None where they are not known.
-        num_classes: K, or None where it is not known.
-        labels: the class index of every sample `[N]`, known without decoding an image, or None.
-        labelled: False where no sample has a class.
-        stream: True where samples only come one after another; see `kdcore.data.stream`.
-        in_memory: True for a small set that is decoded already, so that loader processes would not pay.
-        split: what the split is called where it lies: of a folder its name, whatever word found it.
-        notes: what the user should know of this split, such as files that are left out; one line each.
-        fixed: True where a sample is known to be always the same and reading it draws no random numbers.
+        classes: names of the classes in the order of their indices, or None if unknown.
+        num_classes: K, or None if unknown.
+        labels: the class index of every sample `[N]` if known without decoding an image, or None.
+        labelled: False if no sample has a class.
+        stream: True if samples can only be read one after another; see `kdcore.data.stream`.
+        in_memory: True for a small set that is already decoded, so that loader processes would not help.
+        split: the split's name on disk: for a folder its name, whichever synonym found it.
+        notes: information for the user about this split, such as files that are left out; one line each.
+        fixed: True if a sample is known to be always the same and reading it draws no random numbers.
     """
 
     classes: tuple[str, ...] | None = None
@@ -73,15 +73,15 @@ class Source:
         raise NotImplementedError
 
     def name(self, index: int) -> str:
-        """What messages call this sample: its file where it has one."""
+        """The name of this sample in messages: its file if it has one."""
         return f"sample {index}"
 
     def files(self) -> Files | None:
-        """Sizes and times of the samples' files; None where samples are not files."""
+        """Sizes and times of the samples' files; None if samples are not files."""
         return None
 
     def content(self, index: int) -> bytes:
-        """What the sample is made of: its file's bytes, or its pixels and label where it is not a file.
+        """The content of the sample: its file's bytes, or its pixels and label if it is not a file.
 
         Raises:
             RunFailed: it cannot be read.
@@ -91,7 +91,7 @@ class Source:
 
 
 class Names:
-    """A list of names in two arrays: millions of Python strings would be copied into every loader process."""
+    """A list of names in two arrays: millions of Python strings would be copied to every loader process."""
 
     def __init__(self, names: Sequence[str]) -> None:
         encoded = [name.encode("utf-8", "surrogateescape") for name in names]
@@ -110,7 +110,7 @@ def checked_index(index: int, size: int) -> int:
     """`index` as a position from 0.
 
     Raises:
-        IndexError: it is outside (which also ends a `for` loop over a source).
+        IndexError: it is out of range (this also ends a `for` loop over a source).
     """
     if not -size <= index < size:
         raise IndexError(f"index {index} of {size} samples")
@@ -118,10 +118,10 @@ def checked_index(index: int, size: int) -> int:
 
 
 def decode(data: bytes, name: str, index: int) -> Image.Image:
-    """Decode an image file whole.
+    """Decode an image file completely.
 
     Raises:
-        RunFailed: the data is no image or is cut off; names file and index.
+        RunFailed: the data is not an image or is truncated; the message names file and index.
     """
     try:
         image = Image.open(io.BytesIO(data))

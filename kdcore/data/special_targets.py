@@ -1,4 +1,4 @@
-"""Targets that are not a class: an image without a label, and an image that evaluation leaves out."""
+"""Targets that are not classes: for an image without a label, and for one that evaluation leaves out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BROKEN: Final = -2
 
 
 def has_label(target: Tensor) -> Tensor:
-    """Which of the targets `[B]` are a class: booleans `[B]`."""
+    """Which of the targets `[B]` are classes: booleans `[B]`."""
     return target >= 0
 
 

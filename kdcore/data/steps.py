@@ -1,7 +1,7 @@
-"""What is done to an image before it is normalised: a part that never changes, and a part that draws.
+"""The steps for an image before it is normalised: a fixed part, and a random part.
 
-The first part's result is what can be kept in memory. Where the second only crops and flips it works on arrays, which
-takes a tenth of the time that PIL images take; the pixels are the same.
+The result of the fixed part can be kept in memory. If the random part only crops and flips, it works on arrays, which
+takes a tenth of the time of PIL images; the pixels are the same.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Fixed = Image.Image | Pixels
-"""What the first part gives, and the second takes as an array, too."""
+"""The result of the fixed part; the random part also accepts it as an array."""
 
 
 class Steps:
-    """PIL image -> `[C, H, W]`: `vary(fixed(image))`, then `normalise` unless there is erasing, which comes after it.
+    """PIL image -> `[C, H, W]`: `vary(fixed(image))`, then `normalise`, unless erasing is on, which includes it.
 
     Args:
-        fixed: steps that depend on nothing but the image.
-        normalise: of a whole batch.
-        erase: of a normalised image, in place, drawing from Python's generator.
+        fixed: steps that depend only on the image.
+        normalise: the normalisation of a whole batch.
+        erase: erases parts of a normalised image, in place; draws from Python's generator.
 
     Attributes:
         draws: the generators that `vary` draws from.
@@ -50,18 +50,18 @@ class Steps:
         self.draws = frozenset() if erase is None else PYTHON
 
     def fixed(self, image: Image.Image) -> Fixed:
-        """The part that never changes."""
+        """The fixed part."""
         for step in self._fixed:
             image = step(image)
         return image
 
     def vary(self, fixed: Fixed) -> Tensor:
-        """The part that draws, uint8 `[C, H, W]`; where there is erasing, normalised float32."""
+        """The random part, uint8 `[C, H, W]`; with erasing, normalised float32."""
         images = torch.from_numpy(self._varied(fixed))
         return images if self._erase is None else self._erase(self.normalise(images))
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """All of it: normalised float32 `[C, H, W]`."""
+        """Both parts: normalised float32 `[C, H, W]`."""
         return self.normalise(self.vary(self.fixed(image)))
 
     def _varied(self, fixed: Fixed) -> Pixels:
@@ -69,7 +69,7 @@ class Steps:
 
 
 class PilSteps(Steps):
-    """Steps on PIL images; as an array one is `[H, W, C]`, or `[H, W]` where it is grey."""
+    """Steps on PIL images; as an array, an image is `[H, W, C]`, or `[H, W]` if it is grey."""
 
     def __init__(
         self,
@@ -91,9 +91,9 @@ class PilSteps(Steps):
 
 
 class ArraySteps(Steps):
-    """At most a crop of the zero-padded image and flips, on arrays `[C, H, W]`.
+    """On arrays `[C, H, W]`: at most a crop of the zero-padded image, and flips.
 
-    Draws what torchvision's RandomCrop, RandomHorizontalFlip and RandomVerticalFlip draw.
+    Draws the same numbers as torchvision's RandomCrop, RandomHorizontalFlip and RandomVerticalFlip.
 
     Args:
         crop: height and width of a random crop, or None.
@@ -131,7 +131,7 @@ class ArraySteps(Steps):
         if self._crop is not None:
             top, left = draw_place(size, self._crop, self._padding)
             size = self._crop
-        # views of the result: what is written there comes out flipped
+        # views of the result: writing to them flips the image
         turned = result = np.empty((len(pixels), *size), np.uint8)
         if self._hflip > 0 and torch.rand(1).item() < self._hflip:
             turned = turned[:, :, ::-1]
@@ -153,7 +153,7 @@ def draw_place(size: Sequence[int], crop: tuple[int, int], padding: int) -> tupl
         raise ValueError(f"Required crop size {crop} is larger than input image size {found}")
     if down == across == 0:
         return -padding, -padding
-    if down == across:  # two draws at once are the same as one after the other
+    if down == across:  # one call with two draws gives the same as two calls
         top, left = torch.randint(0, down + 1, (2,)).tolist()
     else:
         top, left = (int(torch.randint(0, free + 1, (1,)).item()) for free in (down, across))
@@ -161,25 +161,25 @@ def draw_place(size: Sequence[int], crop: tuple[int, int], padding: int) -> tupl
 
 
 class PadCrop:
-    """torchvision's RandomCrop of a zero-padded image, without making the padded image."""
+    """torchvision's RandomCrop of a zero-padded image, without creating the padded image."""
 
     def __init__(self, size: tuple[int, int], padding: int) -> None:
         self._size, self._padding = size, padding
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """The crop; what is outside the image is black."""
+        """The crop; outside the image it is black."""
         top, left = draw_place((image.height, image.width), self._size, self._padding)
         height, width = self._size
         return image.crop((left, top, left + width, top + height))
 
 
 def channels_first(pixels: Pixels) -> Pixels:
-    """A copy of `[H, W, C]` or `[H, W]` as `[C, H, W]`, in this order in memory."""
+    """A contiguous copy of `[H, W, C]` or `[H, W]` as `[C, H, W]`."""
     return np.array(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), order="C")
 
 
 def _copy_window(pixels: Pixels, result: Pixels, top: int, left: int) -> None:
-    """Copy the window at (top, left), which may reach outside the image, where the result is black."""
+    """Copy the window at (top, left); outside the image, the result stays black."""
     (_, height, width), (_, rows, columns) = pixels.shape, result.shape
     bottom, right = min(rows, height - top), min(columns, width - left)
     above, before = max(-top, 0), max(-left, 0)

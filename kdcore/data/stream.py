@@ -1,7 +1,7 @@
-"""Streams: datasets whose samples only come one after another (`hfids/`, `tfds/`, `wds/`).
+"""Streams: datasets whose samples can only be read one after another (`hfids/`, `tfds/`, `wds/`).
 
-A stream is read by exactly one loader process in each process of the run: timm's readers give each loader its
-own shards and shuffle, so that with several of them the samples would depend on their number.
+Each process of the run reads a stream with exactly one loader process: timm's readers give each loader its own shards
+and shuffling, so with several loaders the samples would depend on their number.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from kdcore.data.steps import Steps
     from kdcore.data.timm_source import StreamSource
 
-_READER_SEED = 0x7FFFFFFF  # tensorflow takes no larger one
+_READER_SEED = 0x7FFFFFFF  # the largest seed of tensorflow
 
 
 class StreamTrainData(TrainData):
-    """Training data from a stream: order by the stream's own shuffling, seeded by seed and epoch.
+    """Training data from a stream; the stream's own shuffling orders it, with seeds from seed and epoch.
 
-    An epoch has the whole batches that the stream's length makes; `skip` reads what it leaves out.
+    The stream's length gives the number of whole batches; skipped batches are read, too.
 
     Raises:
-        UserError: the stream does not tell its length, or a batch does not divide among the processes.
+        UserError: the stream does not report its length, or a batch cannot be divided among the processes.
     """
 
     stream = True
@@ -59,9 +59,11 @@ class StreamTrainData(TrainData):
     ) -> None:
         if len(source) == 0:
             hint = (
-                "For webdatasets: an _info.json beside the shards, or 'a-{000..009}.tar|COUNT' as the split."
+                "For webdatasets: an _info.json next to the shards, or 'a-{000..009}.tar|COUNT' as the split."
             )
-            message = f"{source.title} does not tell how many samples it has, so an epoch has no end"
+            message = (
+                f"{source.title} does not report its number of samples, so the end of an epoch is unknown"
+            )
             raise UserError(Problem("data.train_split", message, hint=hint))
         self.size = len(source)
         self.labelled = source.labelled
@@ -71,7 +73,7 @@ class StreamTrainData(TrainData):
         self._part, self._rank, self._arrival = self.batch_size // world, rank, arrival
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
-        """The batches of an epoch from the `skip`-th on, without index."""
+        """The batches of an epoch, starting at batch `skip`, without index."""
         check_skip(epoch, skip, self.batches_per_epoch)
         if skip == self.batches_per_epoch:
             return
@@ -98,7 +100,7 @@ class StreamTrainData(TrainData):
 
 
 class StreamEvalData(EvalData):
-    """Evaluation data from a stream, shared out among the processes by timm's reader."""
+    """Evaluation data from a stream; timm's reader divides it among the processes."""
 
     def __init__(
         self, source: StreamSource, steps: Steps, batch_size: int, world: int, arrival: Arrival
@@ -119,10 +121,10 @@ class StreamEvalData(EvalData):
 
 
 class StreamBatches(ByValue, IterableDataset[Columns | Failure]):
-    """Batches of (images, target) from an iterable of (PIL image, label), made in the loader process.
+    """Batches of (images, target) from an iterable of (PIL image, label), built in the loader process.
 
     The k-th sample's augmentation is a function of `keys` and k. With `cycle` the stream starts again at its
-    end and only full batches come.
+    end, and all batches are full.
     """
 
     def __init__(
@@ -150,7 +152,7 @@ class StreamBatches(ByValue, IterableDataset[Columns | Failure]):
                 images = varied(self._steps.fixed(image), self._steps, self._views, *self._keys, number)
                 target = UNLABELLED if label is None else int(label)
                 if self._num_classes is not None and target >= self._num_classes:
-                    message = f"has class {target}, and there are only {self._num_classes}"
+                    message = f"has class {target}, but there are only {self._num_classes} classes"
                     yield Failure(f"sample {number} of {self._title} {message}")
                     return
                 waiting.append((images, target))

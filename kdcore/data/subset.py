@@ -1,4 +1,4 @@
-"""`train_samples` and `eval_samples`: the first so many of one seeded, class-balanced draw."""
+"""`train_samples` and `eval_samples`: the first N of one seeded, class-balanced draw."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def balanced_draw(labels: Positions, seed: int) -> Positions:
     """All positions `[N]` in the order of the draw.
 
-    It goes in rounds: each takes one sample of every class that still has some, the classes in random order.
-    So the first n are the same whatever follows, and no class is ahead of another by more than one until that
-    one runs out.
+    It goes in rounds: each round takes one sample of every class that has samples left, with the classes in random
+    order. So the first n samples do not depend on the number of samples, and the class counts differ by at most one
+    until a class runs out.
     """
     size = len(labels)
     numbers = keyed_numbers(2 * size, SUBSET, seed)
@@ -40,13 +40,13 @@ def choose_samples(
     """Positions in the source of the samples to use, in the order of the draw; None: all of them.
 
     Raises:
-        UserError: there are not so many, or the dataset is a stream.
-        RunFailed: labels that are known only by reading the images cannot be read.
+        UserError: there are too few samples, or the dataset is a stream.
+        RunFailed: the labels can only be found by reading the images, and one cannot be read.
     """
     if wanted is None:
         return None
     if source.stream:
-        raise UserError(Problem(where, "a stream has no subset: its samples have no index", value=wanted))
+        raise UserError(Problem(where, "a stream has no subsets: its samples have no index", value=wanted))
     if wanted > len(source):
         kind = "training" if where == "data.train_samples" else "evaluation"
         message = f"there are only {len(source)} {kind} images"
@@ -56,17 +56,17 @@ def choose_samples(
 
 
 def known_labels(source: Source) -> torch.Tensor:
-    """The labels `[N]`; where the source does not know them ahead, the images are read through for them."""
+    """The labels `[N]`; if the source does not know them in advance, all images are read to find them."""
     if source.labels is not None:
         return source.labels
     return torch.tensor([source[index][1] for index in range(len(source))], dtype=torch.int64)
 
 
 def check_labels(labels: torch.Tensor, num_classes: int) -> None:
-    """Raises UserError where a class index is K or more, or some samples have a class and some have none."""
+    """Raise UserError if a class index is K or more, or only some of the samples have a class."""
     unlabelled = int((~has_label(labels)).sum())
     if 0 < unlabelled < len(labels):
-        hint = "Give all of them a class, or none."
+        hint = "Give a class to all of them, or to none."
         message = f"{unlabelled} of {len(labels)} training images have no class"
         raise UserError(Problem("data.dataset", message, hint=hint))
     wrong = labels[labels >= num_classes].unique().tolist()  # type: ignore[no-untyped-call]

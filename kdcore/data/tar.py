@@ -1,4 +1,4 @@
-"""A tar of images, laid out like a folder of them and read in place: nothing is extracted or unpickled."""
+"""A tar of images with the layout of a folder, read in place: nothing is extracted or unpickled."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _CUT: Final = (
     "truncated header",
     "empty header",
     "empty file",
-)  # of Python's tarfile
-_LOOKED_BEHIND: Final = 1 << 20  # bytes behind a tar's end, where zeros fill up its last record
+)  # errors of Python's tarfile
+_LOOKED_BEHIND: Final = 1 << 20  # bytes after a tar's end, where zeros fill its last record
 
 
 @dataclass
 class Index:
-    """What is in a tar.
+    """The content of a tar.
 
     Attributes:
         images: name -> offset and size of the data.
@@ -66,7 +66,7 @@ class Index:
 class TarSource(Source):
     """The images of one split in an uncompressed tar.
 
-    A forked process may go on with the open file: `pread` has no position that they could share.
+    A forked process can use the open file: `pread` does not use a shared position.
     """
 
     fixed = True
@@ -75,9 +75,9 @@ class TarSource(Source):
         self, tar: Path, title: str, names: list[str], spans: list[tuple[int, int]], labels: list[int]
     ) -> None:
         self.labels = torch.tensor(labels, dtype=torch.int64)
-        self._targets = np.array(labels, dtype=np.int64)  # no view: a tensor's memory may be moved
+        self._targets = np.array(labels, dtype=np.int64)  # a copy: a tensor's memory may be moved
         self._tar = tar
-        self._title = title  # the archive that the user gave, which may be the compressed one
+        self._title = title  # the archive that the user named, which may be the compressed one
         self._names = Names(names)
         self._spans = np.array(spans, dtype=np.int64).reshape(-1, 2)
         self._opened: int | None = None
@@ -98,15 +98,15 @@ class TarSource(Source):
         except OSError as error:
             raise unreadable(name, index, error) from error
         if len(data) != size:
-            raise RunFailed(f"image {index} cannot be read: {name}: {self._tar} was cut off during the run")
+            raise RunFailed(f"image {index} cannot be read: {name}: {self._tar} was truncated during the run")
         return data
 
     def files(self) -> Files:
-        """Sizes of all members, and when the archive was written."""
+        """Sizes of all members, and the modification time of the archive."""
         return Files(np.ascontiguousarray(self._spans[:, 1]), self._tar.stat().st_mtime_ns)
 
     def name(self, index: int) -> str:
-        """The archive and the sample's path in it."""
+        """The archive, and the sample's path in it."""
         return f"{self._title}:{self._names[index]}"
 
     def _descriptor(self) -> int:
@@ -123,7 +123,7 @@ class TarSource(Source):
 
 
 def open_tar(path: Path, split: str, *, where: str, dataset_where: str) -> TarSource:
-    """The images of a split in a tar, which may have one folder in front of everything.
+    """The images of a split in a tar; one folder may contain everything.
 
     Raises:
         UserError: the archive cannot be read, or the split is not in it.
@@ -139,7 +139,7 @@ def open_tar(path: Path, split: str, *, where: str, dataset_where: str) -> TarSo
     index = found.images
     if not index:
         kinds = _all_endings(found.unread)
-        hint = f"It has {kinds}, which are not read. Convert them to PNG or JPEG." if kinds else None
+        hint = f"It has {kinds}, which are not supported. Convert them to PNG or JPEG." if kinds else None
         raise UserError(Problem(dataset_where, "the tar has no images", value=str(path), hint=hint))
     front = _front(list(index), split)
     if split:
@@ -185,7 +185,7 @@ def _notes(found: Index, front: str, path: Path, taken: set[str]) -> tuple[str, 
     notes = left.notes(f"{path}:{front}".rstrip("/:"))
     if found.behind:
         notes += (
-            f"{path}: there is more behind the end of the tar, which is not read; were several tars put together?",
+            f"{path}: the tar has more data after its end, which is not read; was it made by joining several tars?",
         )
     return notes
 
@@ -209,7 +209,7 @@ def _index(tar: Path, size: int, mtime_ns: int) -> Index:
     """Read all headers.
 
     Raises:
-        ReadError: the tar is truncated, or has more members than anybody's images would be.
+        ReadError: the tar is truncated, or has too many members.
     """
     index = Index()
     last, members = "its beginning", 0
@@ -219,7 +219,7 @@ def _index(tar: Path, size: int, mtime_ns: int) -> Index:
             members += 1
             if members > MOST_MEMBERS:
                 raise tarfile.ReadError(
-                    f"it has more than {MOST_MEMBERS:,} members, split it into smaller ones"
+                    f"it has more than {MOST_MEMBERS:,} members; split it into smaller ones"
                 )
             last = member.name
             if member.isreg() and not member.issparse() and member.offset_data + member.size > size:
@@ -229,11 +229,11 @@ def _index(tar: Path, size: int, mtime_ns: int) -> Index:
     with tar.open("rb") as file:
         file.seek(end)
         block, rest = file.read(tarfile.BLOCKSIZE), file.read(_LOOKED_BEHIND)
-    # Python's tarfile takes both for the end without a word
+    # Python's tarfile silently takes both for the end
     if len(block) < tarfile.BLOCKSIZE:
-        raise tarfile.ReadError(f"it is truncated: it ends after {last}, without the mark of a tar's end")
+        raise tarfile.ReadError(f"it is truncated: it ends after {last}, without the end mark of a tar")
     if block.strip(b"\0"):
-        raise tarfile.ReadError(f"it is damaged: what comes after {last} is no member of a tar")
+        raise tarfile.ReadError(f"it is damaged: the data after {last} is not a member of a tar")
     index.behind = bool(rest.strip(b"\0"))
     return index
 
@@ -256,7 +256,7 @@ def _sort_in(member: tarfile.TarInfo, index: Index) -> None:
     if not parts or is_of_the_system(parts[-1]):
         return
     if is_image(parts[-1]):
-        # of two with one name the later counts, as in tar
+        # of two members with one name the later one counts, as in tar
         index.images["/".join(parts)] = member.offset_data, member.size
     else:
         index.unread["/".join(parts[:-1]), ending(parts[-1])] += 1

@@ -1,4 +1,4 @@
-"""Every dataset that timm's factory knows (`torch/cifar10`, `hfds/...`, `wds/...`) as a source."""
+"""Sources for all datasets of timm's factory (`torch/cifar10`, `hfds/...`, `wds/...`)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 class ReaderSource(Source):
-    """A dataset behind a reader of timm's that gives undecoded images.
+    """A dataset with one of timm's readers that return undecoded images.
 
-    timm's own dataset would put the next image in the place of one that cannot be read; this one says so.
+    timm's own dataset silently replaces an image that cannot be read with the next one; this class raises an error.
     """
 
     fixed = True
@@ -62,14 +62,14 @@ class ReaderSource(Source):
         return decode(data, self.name(index), index), -1 if label is None else int(label)
 
     def name(self, index: int) -> str:
-        """The dataset and the sample's number."""
+        """The dataset and the number of the sample."""
         return f"{self._title}[{index}]"
 
 
 class StreamSource(Source):
-    """A dataset whose samples only come one after another: no index, no labels ahead, no subset.
+    """A dataset whose samples can only be read one after another: no index, no labels in advance, no subset.
 
-    `open()` makes the iterable dataset anew, since timm's readers fix shuffling and batch size when made.
+    `open()` creates the iterable dataset again, because timm's readers fix shuffling and batch size when created.
     """
 
     stream = True
@@ -86,7 +86,7 @@ class StreamSource(Source):
         self._size = int(getattr(first.reader, "num_samples", 0) or 0)
 
     def __len__(self) -> int:
-        return self._size  # 0: not known
+        return self._size  # 0: unknown
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         raise TypeError(f"{self.title} is a stream: its samples have no index")
@@ -94,7 +94,7 @@ class StreamSource(Source):
     def open(self, *, training: bool, seed: int, batch_size: int) -> Any:
         """Timm's iterable dataset, shuffled by `seed` and epoch when training."""
         level = logging.root.manager.disable
-        if self._opened:  # timm has warned about this dataset, and would again in each epoch
+        if self._opened:  # timm has warned about this dataset, and would warn again in each epoch
             logging.disable(max(level, logging.WARNING))
         self._opened = True
         try:
@@ -104,7 +104,7 @@ class StreamSource(Source):
 
 
 def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str) -> Source:
-    """A split of a dataset that timm's factory knows, downloaded where the library can do that.
+    """A split of a dataset of timm's factory, downloaded if the library can do that.
 
     Raises:
         UserError: the name or split is unknown, a library is missing, or the dataset cannot be opened.
@@ -128,7 +128,7 @@ def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str) -> 
         "root": root,
         "split": split,
         "download": prefix in ("torch", "tfds"),
-        # other readers than tfds would convert by Pillow alone, which clips 16 bits
+        # readers other than tfds would convert with Pillow alone, which clips 16 bits
         "input_img_mode": ("L" if data.channels == 1 else "RGB") if prefix == "tfds" else "",
     }
     try:
@@ -140,7 +140,7 @@ def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str) -> 
             source = ReaderSource(_create(**options), name)
     except KdError:
         raise
-    except Exception as error:  # every library has its own: files, network, hubs, asserts
+    except Exception as error:  # each library has its own errors: files, network, hubs, asserts
         detail = str(error) or type(error).__name__
         raise UserError(
             Problem(
@@ -151,7 +151,11 @@ def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str) -> 
         ) from error
     if source.stream and source.num_classes is None:
         classes_where = dataset_where.rpartition(".")[0] + ".num_classes"
-        raise UserError(Problem(classes_where, f"{name} does not tell how many classes it has: say it here"))
+        raise UserError(
+            Problem(
+                classes_where, f"{name} does not report its number of classes", hint=f"set {classes_where}"
+            )
+        )
     return source
 
 

@@ -1,4 +1,4 @@
-"""The training data: for each epoch the whole batches that seed and epoch determine."""
+"""The training data: whole batches for each epoch, determined by seed and epoch."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class IndexedTrainData(TrainData):
         self._ahead: tuple[tuple[int, int], Iterator[Columns]] | None = None  # (epoch, skip), and its batches
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
-        """The batches of an epoch from the `skip`-th on."""
+        """The batches of an epoch, starting at batch `skip`."""
         check_skip(epoch, skip, self.batches_per_epoch)
         if skip == self.batches_per_epoch:
             return
@@ -63,11 +63,11 @@ class IndexedTrainData(TrainData):
         )
         if (
             self._loader.num_workers
-        ):  # they have the next epoch's first batches ready when the evaluation is done
+        ):  # the loader processes prepare the next epoch's first batches during the evaluation
             self._ahead = ((epoch + 1, 0), self._begin(epoch + 1, 0))
 
     def given(self, keys: list[list[Key]]) -> Iterator[RawBatch]:
-        """The batches that these (epoch, position) keys make, by a loader of their own."""
+        """The batches for these (epoch, position) keys, from a separate loader."""
         yield from self._batches(passed(self._make_loader(keys)))
 
     def _begin(self, epoch: int, skip: int) -> Iterator[Columns]:
@@ -85,17 +85,17 @@ class IndexedTrainData(TrainData):
         return self.samples.kept_bytes
 
     def name(self, position: int) -> str:
-        """What messages call a sample."""
+        """The name of a sample in messages."""
         return self.samples.name(position)
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Which samples of a split a run is trained on.
+    """The samples of a split that a run is trained on.
 
     Attributes:
         positions: the chosen positions in the source; None: all of them.
-        size: how many there are; 0 for a stream of unknown length.
+        size: their number; 0 for a stream of unknown length.
         labels: the class index of each `[N]`, or None.
     """
 
@@ -108,7 +108,7 @@ def training_set(source: Source, data: DataSpec, *, seed: int, num_classes: int)
     """Choose the samples to train on: all of the split, or `data.train_samples` of a seeded, class-balanced draw.
 
     Raises:
-        UserError: there are none, `train_samples` does not fit, or a label is not one of the classes.
+        UserError: there are no samples, `train_samples` does not fit, or a label is not one of the classes.
     """
     if not source.stream and len(source) == 0:
         raise UserError(Problem("data.train_split", "there are no training images"))
@@ -139,9 +139,9 @@ def build_train_data(
 ) -> TrainData:
     """The training data of one process.
 
-    `batch_size` is the whole batch. The number of loader processes changes nothing but the speed. With
-    `augmentations` = A, epoch e sees the images of epoch e mod A again, in an order of its own. The images arrive on
-    the device. `chosen` is what `training_set` gives, if it is known already.
+    `batch_size` is the whole batch. The number of loader processes affects only the speed. With `augmentations` = A,
+    epoch e uses the images of epoch e mod A again, in its own order. The images arrive on the device. `chosen` is the
+    result of `training_set`, if it is already known.
 
     Raises:
         UserError: `train_samples`, `in_memory`, `batch_size`, `augment` or the labels do not fit.
@@ -150,10 +150,10 @@ def build_train_data(
     steps = train_transform(data, input)
     arrival = Arrival(device, steps.normalise)
     if source.stream and data.skip_broken:
-        message = "a stream's images are decoded by its reader: broken ones cannot be skipped"
+        message = "the reader of a stream decodes its images, so broken ones cannot be skipped"
         raise UserError(Problem("data.skip_broken", message, value=True))
     if source.stream and data.in_memory:
-        message = "a stream's images come one after another: they cannot be kept"
+        message = "the images of a stream cannot be kept in memory"
         raise UserError(Problem("data.in_memory", message, value=True))
     if source.stream:
         stream: StreamSource = source  # type: ignore[assignment]  # the only ones there are
@@ -161,7 +161,7 @@ def build_train_data(
     broken: Literal["replace", "fail"] = "replace" if data.skip_broken else "fail"
     samples = KeyedSamples(source, chosen.positions, steps, seed, views, num_classes, broken)
     sampler = EpochBatches(seed, len(samples), batch_size, rank, world, augmentations)
-    if torch.device(device).type != "meta":  # which reads no images
+    if torch.device(device).type != "meta":  # a check reads no images
         samples.memory = remember(samples, data.in_memory, world)
     workers = worker_count(data.workers, samples, world, arrival.device.type)
     samples.memory = reached(samples.memory, workers)

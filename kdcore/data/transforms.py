@@ -1,4 +1,4 @@
-"""What a spec does to its images, with timm's and torchvision's building blocks."""
+"""The image transforms of a spec, built from timm's and torchvision's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def train_transform(data: DataSpec, input: InputConfig) -> Steps:
     sample.
 
     Raises:
-        UserError: timm does not take `data.augment.auto_augment`.
+        UserError: timm does not accept `data.augment.auto_augment`.
     """
     input = resolve_input(data, input)
     augment, size = data.augment, input.image_size
@@ -88,14 +88,14 @@ def train_transform(data: DataSpec, input: InputConfig) -> Steps:
 
 
 def eval_transform(data: DataSpec, input: InputConfig) -> Steps:
-    """Resize by the shorter side, centre crop of `crop_pct`, normalise: PIL image -> `[C, H, W]`; it draws nothing."""
+    """Resize the shorter side, crop the centre by `crop_pct`, normalise: PIL image -> `[C, H, W]`; not random."""
     input = resolve_input(data, input)
     resize_and_crop = transforms_imagenet_eval(
         img_size=input.image_size,
         crop_pct=input.crop_pct,
         interpolation=input.interpolation,
         normalize=False,
-    ).transforms[:-1]  # the last one makes a tensor
+    ).transforms[:-1]  # the last one creates a tensor
     return ArraySteps([ToMode(data.channels), *resize_and_crop], Normalise(input.mean, input.std))
 
 
@@ -123,11 +123,11 @@ def _auto_augment(policy: str, input: InputConfig) -> Any:
 
 
 class ToMode:
-    """Converts to grey or RGB; a class, since loader processes may have to pickle it."""
+    """Converts to grey or RGB; a class, because loader processes may have to pickle it."""
 
     def __init__(self, channels: int) -> None:
         self.mode = "L" if channels == 1 else "RGB"
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """The image as grey or RGB; raises UnknownRange where it cannot be."""
+        """The image as grey or RGB; raises UnknownRange if it cannot be converted."""
         return eight_bits(image, self.mode)

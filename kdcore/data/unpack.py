@@ -1,4 +1,4 @@
-"""Compressed tars are unpacked once, to a plain tar in the cache, where single images can be read."""
+"""Compressed tars are unpacked once, to a plain tar in the cache, from which single images can be read."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _BY_MAGIC: Final[tuple[tuple[bytes, Opener], ...]] = (
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _CHUNK: Final = 1 << 20
 _RATIO: Final = 50
-"""Images hardly shrink: what unpacks to more than this many times the archive's size is taken for a bomb."""
+"""Images hardly shrink: an archive that unpacks to more than this multiple of its size is treated as a bomb."""
 ALWAYS_ALLOWED: Final = 256 << 20  # bytes that any archive may unpack to
-_SPARED: Final = 0.05  # part of the disk's free space that unpacking leaves
+_SPARED: Final = 0.05  # part of the free disk space that unpacking keeps free
 
 
 def plain_tar(path: Path, *, where: str) -> Path:
-    """The tar itself if it is not compressed, else its unpacked copy in the cache, made when first asked for.
+    """The tar itself if it is not compressed, otherwise its unpacked copy in the cache, created at first use.
 
-    The copy is known by the archive's path, size and time of change, and appears whole or not at all.
+    The copy's name depends on the archive's path, size and modification time; it is written completely or not at all.
 
     Raises:
-        UserError: the archive cannot be opened, is damaged, unpacks to more than the limit, or is no tar.
-        RunFailed: the cache cannot be written, such as on a full disk.
+        UserError: the archive cannot be opened, is damaged, unpacks to more than the limit, or is not a tar.
+        RunFailed: the cache cannot be written, for example on a full disk.
     """
     try:
         with path.open("rb") as file:
@@ -54,7 +54,7 @@ def plain_tar(path: Path, *, where: str) -> Path:
         raise UserError(Problem(where, f"the archive cannot be read: {error}", value=str(path))) from error
     if magic.startswith(_ZSTD):
         hint = "Unpack it to a .tar, or pack it as .tar.gz or .tar.xz."
-        raise UserError(Problem(where, "zstd archives cannot be read", value=str(path), hint=hint))
+        raise UserError(Problem(where, "zstd archives are not supported", value=str(path), hint=hint))
     opener = next((opener for start, opener in _BY_MAGIC if magic.startswith(start)), None)
     if opener is None:
         return path
@@ -76,7 +76,7 @@ def plain_tar(path: Path, *, where: str) -> Path:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what killed processes left of their unpacking; while a living one unpacks, nothing is removed."""
+    """Remove the partial files of killed processes; if another process is unpacking, remove nothing."""
     if not folder.is_dir():
         return
     with _locked(folder, wait=False) as alone:
@@ -100,7 +100,7 @@ def _unpack(path: Path, opener: Opener, target: Path, where: str, limit: int) ->
             os.fsync(out.fileno())
         if not tarfile.is_tarfile(part):
             raise UserError(
-                Problem(where, "the archive is compressed, but there is no tar inside", value=str(path))
+                Problem(where, "the archive is compressed, but does not contain a tar", value=str(path))
             )
         part.replace(target)
     finally:
@@ -108,7 +108,7 @@ def _unpack(path: Path, opener: Opener, target: Path, where: str, limit: int) ->
 
 
 class Limited:
-    """A file that takes no more than an archive should hold, and no more than the disk has room for.
+    """A file that accepts no more than the limit of the archive, and no more than the free disk space.
 
     Raises:
         UserError: it would be more than the limit.
@@ -128,9 +128,9 @@ class Limited:
                 Problem(
                     self._where,
                     f"the archive of {byte_size(size)} unpacks to more than {byte_size(self._limit)}, "
-                    f"the most that is unpacked: {_RATIO} times its size, and at least {byte_size(ALWAYS_ALLOWED)}",
+                    f"the limit, which is {_RATIO} times its size, and at least {byte_size(ALWAYS_ALLOWED)}",
                     value=str(self._path),
-                    hint="If you trust it, unpack it to a .tar or a folder yourself and give that.",
+                    hint="If you trust it, unpack it yourself and use the .tar or the folder.",
                 )
             )
         if self._written > self._free:
@@ -149,7 +149,7 @@ def _decompress(path: Path, opener: Opener, out: Limited, where: str) -> None:
     except (zlib.error, lzma.LZMAError) as error:
         damaged, fault = error, str(error)
     except OSError as error:
-        if error.errno is not None:  # the system's, not the decompressor's
+        if error.errno is not None:  # an error of the system, not of the decompressor
             raise
         damaged, fault = error, str(error)
     raise UserError(Problem(where, f"the archive is damaged: {fault}", value=str(path))) from damaged
@@ -159,15 +159,15 @@ def _cannot_write(path: Path, folder: Path, error: OSError) -> RunFailed:
     cause = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error)
     return RunFailed(
         f"{path} cannot be unpacked into {folder}: {cause}\n"
-        "    Make room, set KD_CACHE to a folder with more of it, or give an uncompressed .tar."
+        "    Free some space, set KD_CACHE to a folder on another disk, or use an uncompressed .tar."
     )
 
 
 @contextmanager
 def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
-    """Whether the folder's lock was taken: the processes of one run all come here, and one of them unpacks.
+    """Whether this process got the folder's lock; all processes of a run call this, and one of them unpacks.
 
-    Without locks all would unpack, which is slow but not wrong.
+    Without locks, all processes would unpack, which is slow but not wrong.
     """
     if sys.platform == "win32":
         yield False
@@ -179,7 +179,7 @@ def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
     try:
         with suppress(
             OSError
-        ):  # another process has it, or the file system has no locks, as some in a network
+        ):  # another process has the lock, or the file system does not support locks, like some network drives
             fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             taken = True
         yield taken

@@ -1,4 +1,4 @@
-"""Lists the images of a folder, links followed, without hidden folders and without going round in circles."""
+"""List the images of a folder: links are followed, but not in circles, and hidden folders are left out."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from kdcore.data.left_out import LeftOut
 
 Place = tuple[int, int]
-"""Device and number of a folder: the same for all names that lead there."""
+"""Device and number of a folder: the same for all names that lead to it."""
 
 
 def top_level(folder: Path, left: LeftOut) -> tuple[list[str], list[str]]:
-    """The names of a split's folders and of the images in it, sorted; what is neither is counted in `left`.
+    """The names of a split's folders and of the images in it, sorted; `left` counts everything else.
 
     Raises:
         OSError: the folder cannot be listed.
@@ -43,8 +43,8 @@ def top_level(folder: Path, left: LeftOut) -> tuple[list[str], list[str]]:
 def images_below(split: Path, name: str, left: LeftOut) -> list[str]:
     """The paths of all images in a folder of the split and below it, in the order of torchvision's ImageFolder.
 
-    A link to a folder is followed, unless that folder is counted anyway: one that the link lies in, which would have no
-    end, one of another class of this split, or one that two links lead to.
+    A link to a folder is followed, unless that folder is counted anyway: a folder that contains the link (which would
+    never end), another class of this split, or a folder that was reached by another link.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -52,9 +52,7 @@ def images_below(split: Path, name: str, left: LeftOut) -> list[str]:
     seen = set(_above(split))
     real = split.resolve()
     found: list[tuple[str, str]] = []
-    links = [
-        name
-    ]  # looked at after real folders: where one folder has two names, the images have that of the folder
+    links = [name]  # links come after real folders: if a folder has two names, its images get the real one
     while links:
         start = links.pop(0)
         place = _place(split / start)
@@ -82,7 +80,7 @@ def images_below(split: Path, name: str, left: LeftOut) -> list[str]:
 
 
 def _has_a_class(link: Path, split: Path) -> bool:
-    """Whether a link leads to a class folder of its own split, or to a folder in one."""
+    """Whether a link leads to a class folder of its own split, or into one."""
     target = link.resolve()
     return target.is_relative_to(split) and not any(map(is_hidden, target.relative_to(split).parts))
 
@@ -98,11 +96,11 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        return False  # a link to itself leads to nothing
+        return False  # a link to itself leads nowhere
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a file, or a link to one or to nothing."""
+    """Whether it is a file, or a link to a file, or a broken link."""
     if entry.is_symlink():
         path = Path(entry.path)
         return path.is_file() or not path.exists()
@@ -110,12 +108,12 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def _take(entry: os.DirEntry[str], path: str, left: LeftOut) -> bool:
-    """Whether an entry that is no folder is an image; a link to nothing is one, and cannot be read later."""
+    """Whether an entry that is not a folder is an image; a broken link is one, and cannot be read later."""
     image = is_image(entry.name)
     if not image and is_of_the_system(entry.name):
         return False
     if not _is_file(entry):
-        left.others.append(path)  # reading a pipe would wait for ever
+        left.others.append(path)  # reading a pipe would never end
         return False
     if not image:
         left.add_file(path)
@@ -128,7 +126,7 @@ def _note_hidden(path: str, left: LeftOut) -> None:
 
 
 def _above(folder: Path) -> Iterator[Place]:
-    """The folder itself, and all that it lies in."""
+    """The folder itself and all folders that contain it."""
     real = folder.resolve()
     for one in (real, *real.parents):
         yield _place(one)

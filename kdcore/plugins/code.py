@@ -1,4 +1,4 @@
-"""A digest of a package's code: tells whether a plugin that was edited in place is still the same."""
+"""A digest of a package's code, which shows whether an installed plugin was edited."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _CODE: Final = frozenset({".py", ".so", ".pyd"})
 
 @lru_cache(maxsize=64)
 def code_digest(value: str) -> str | None:
-    """SHA-256 of the code of the top-level package that an entry point names; None where no file is found.
+    """SHA-256 of the code of the top-level package that an entry point names; None if no file is found.
 
-    The digest covers the relative path and the content of every file of code. The package has to be imported
-    already: nothing is imported here.
+    The digest covers the relative path and the content of every code file. The package must already be imported:
+    this function imports nothing.
 
     Args:
-        value: what the entry point names, `package.module:object`.
+        value: the entry point's value, `package.module:object`.
     """
     package = value.partition(":")[0].strip().partition(".")[0]
     try:

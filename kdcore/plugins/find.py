@@ -1,4 +1,4 @@
-"""Finding: entry points from the metadata of installed distributions. Imports no plugin."""
+"""Find the entry points in the metadata of installed distributions. Imports no plugin."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ UNKNOWN: Final = "unknown"
 
 
 def find_candidates(path: Sequence[str] | None = None) -> tuple[Candidate, ...]:
-    """Every entry point of the group, sorted; of a distribution that `path` has twice, the first counts.
+    """Every entry point of the group, sorted; if `path` has a distribution twice, the first one counts.
 
-    `path` is `sys.path` unless it is given.
+    `path` is `sys.path` by default.
     """
     searched = distributions() if path is None else distributions(path=list(path))
     seen: set[str] = set()
     found: list[Candidate] = []
     for distribution in searched:
         text = _entry_points(distribution)
-        if GROUP not in text:  # most have none: their names need not be read, which would be slow
+        if GROUP not in text:  # most distributions have none; reading their names would be slow
             continue
         name = name_of(distribution)
         if normalised(name) in seen:
@@ -35,17 +35,17 @@ def find_candidates(path: Sequence[str] | None = None) -> tuple[Candidate, ...]:
 
 
 def name_of(distribution: Distribution) -> str:
-    """The distribution's name; of an orphaned folder without METADATA, the one in the folder's name."""
+    """The distribution's name; if its folder has no METADATA, the one in the folder's name."""
     try:
         name = distribution.metadata["Name"]
-    except Exception:  # how a missing METADATA shows differs between versions of Python
+    except Exception:  # the error for a missing METADATA depends on Python's version
         name = None
     folder = getattr(distribution, "_path", None)
     return str(name or (folder.name.split("-")[0] if folder is not None else UNKNOWN))
 
 
 def version_of(distribution: Distribution) -> str:
-    """The distribution's version, or 'unknown' where its metadata is damaged."""
+    """The distribution's version, or 'unknown' if its metadata is damaged."""
     try:
         return str(distribution.metadata["Version"] or UNKNOWN)
     except Exception:
@@ -53,7 +53,7 @@ def version_of(distribution: Distribution) -> str:
 
 
 def duplicates(names: Iterable[str], path: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
-    """Of these distributions those that are installed more than once, with `version in folder` of each."""
+    """The distributions among these that are installed more than once, with `version in folder` of each."""
     wanted = {normalised(name) for name in names}
     found: dict[str, list[str]] = {}
     for distribution in distributions() if path is None else distributions(path=list(path)):
@@ -69,11 +69,11 @@ def duplicates(names: Iterable[str], path: Sequence[str] | None = None) -> dict[
 
 
 def _in_front(distribution: Distribution, name: str, path: Sequence[str] | None) -> Distribution | None:
-    """The one of this name whose modules would be imported, if an earlier folder of the path has one."""
+    """The distribution of this name whose modules would be imported, if an earlier folder of the path has one."""
     searched = distributions(name=name) if path is None else distributions(name=name, path=list(path))
     first = next(iter(searched), None)
     if first is None or first.locate_file("") == distribution.locate_file(""):
-        return None  # of two in one folder, one is left over from another version
+        return None  # of two in one folder, one is a leftover of another version
     return first
 
 

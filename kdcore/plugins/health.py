@@ -1,4 +1,4 @@
-"""What is wrong with how a plugin is installed, as its metadata has it. Imports no plugin."""
+"""Problems of a plugin's installation, found in its metadata. Imports no plugin."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 def conflicts(name: str, known_missing: Iterable[str] = ()) -> Iterator[str]:
-    """What a distribution requires and the environment does not have, a message each.
+    """One message for each requirement of a distribution that the environment does not meet.
 
-    Extras are left out, and so is what `known_missing` names.
+    Extras are left out, and so are the names in `known_missing`.
     """
     told = {normalised(missing) for missing in known_missing}
     for text in _requires(name):
         try:
             needed = Requirement(text)
         except InvalidRequirement:
-            yield f"{name} requires {text!r}, which is no requirement that pip understands"
+            yield f"{name} requires {text!r}, which is not a valid requirement"
             continue
         if needed.marker is not None and not needed.marker.evaluate({"extra": ""}):
             continue
@@ -41,11 +41,12 @@ def conflicts(name: str, known_missing: Iterable[str] = ()) -> Iterator[str]:
                 yield f"{_label(name)} requires {wanted}, which is not installed: pip install '{wanted}'"
             continue
         if not needed.specifier.contains(found, prereleases=True):
-            yield f"{_label(name)} requires {wanted}, installed is {found}: pip install --upgrade {name} {needed.name}"
+            upgrade = f"pip install --upgrade {name} {needed.name}"
+            yield f"{_label(name)} requires {wanted}, but {found} is installed: {upgrade}"
 
 
 def editable_folder(name: str) -> Path | None:
-    """The folder that a distribution is an editable installation of, or None where it is none."""
+    """The source folder of an editable installation; None if the distribution is not one."""
     try:
         text = distribution(name).read_text("direct_url.json") or "{}"
         about = parse_json(text)
@@ -56,16 +57,16 @@ def editable_folder(name: str) -> Path | None:
 
 
 def stale(name: str) -> str | None:
-    """How an editable installation is other than its folder, or None where there is no difference.
+    """The difference between an editable installation and its source folder; None if there is none.
 
-    Python runs the folder's code, while name, version, requirements and entry points are those of the day of the
-    installation.
+    Python runs the code in the folder, while name, version, requirements and entry points are those of the time of
+    the installation.
     """
     folder = editable_folder(name)
     if folder is None:
         return None
     if not folder.is_dir():
-        return f"{_label(name)} is an editable installation of {folder}, which is not there: pip uninstall {name}"
+        return f"{_label(name)} is an editable installation of {folder}, which does not exist: pip uninstall {name}"
     differences = list(_differences(distribution(name), _project(folder)))
     if not differences:
         return None
@@ -77,22 +78,22 @@ def stale(name: str) -> str | None:
 
 def _differences(installed: Distribution, project: dict[str, Any]) -> Iterator[str]:
     now, then = project.get("version"), version_of(installed)
-    if isinstance(now, str) and now != then:  # else the build backend makes it
-        yield f"its version is {now}, installed is {then}"
+    if isinstance(now, str) and now != then:  # a version that is not text comes from the build backend
+        yield f"its version is {now}, but {then} is installed"
     wanted = project.get("entry-points", {}).get(GROUP) if "entry-points" not in _dynamic(project) else None
     if isinstance(wanted, dict):
         points = {point.name: point.value for point in installed.entry_points if point.group == GROUP}
         if points != wanted:
-            yield f"its entry points are {_shown(wanted)}, installed are {_shown(points)}"
+            yield f"its entry points are {_shown(wanted)}, but the installed ones are {_shown(points)}"
     needed = project.get("dependencies") if "dependencies" not in _dynamic(project) else None
     if isinstance(needed, list):
         new = _parsed(needed) - _parsed(text for text in _requires(installed.name) if "extra ==" not in text)
         if new:
-            yield f"it requires {', '.join(sorted(new))} by now"
+            yield f"it now requires {', '.join(sorted(new))}"
 
 
 def _parsed(requirements: Iterable[Any]) -> set[str]:
-    """Requirements in one spelling, which backends do not share."""
+    """Requirements in one spelling: build backends write them differently."""
     found = set()
     for text in requirements:
         try:
@@ -121,7 +122,7 @@ def _dynamic(project: dict[str, Any]) -> tuple[str, ...]:
 def _requires(name: str) -> list[str]:
     try:
         return distribution(name).requires or []
-    except Exception:  # not installed, or its METADATA is missing or damaged: another problem tells that
+    except Exception:  # not installed, or its METADATA is missing or damaged: another problem reports that
         return []
 
 

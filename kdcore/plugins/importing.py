@@ -1,4 +1,4 @@
-"""Importing what a plugin names, so that whatever goes wrong becomes one exception with one line."""
+"""Import a plugin's code: everything that goes wrong becomes one exception with a message of one line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEAVY = ("torch", "timm", "torchvision", "numpy", "accelerate")
 
 
 class PluginError(Exception):
-    """A plugin cannot be used: why, in one line, and what mends it."""
+    """A plugin cannot be used: the reason in one line, and how to fix it."""
 
     def __init__(self, error: str, fix: str | None = None) -> None:
         super().__init__(error)
@@ -31,10 +31,10 @@ class PluginError(Exception):
 
 @contextlib.contextmanager
 def guarded(doing: str) -> Iterator[None]:
-    """Run a plugin's code: its prints go to stderr, and all that it raises becomes `PluginError`.
+    """Run a plugin's code: its prints go to stderr, and every exception becomes `PluginError`.
 
-    `SystemExit` too: a plugin must not be able to end kd. Only Ctrl-C passes. What it changed in the process is put
-    back: the current folder, signal handlers and the like.
+    This includes `SystemExit`: a plugin must not be able to end kd. Only Ctrl-C passes. Changes to the process, such as
+    the current folder and signal handlers, are undone.
     """
     try:
         with process_restored(), contextlib.redirect_stdout(sys.stderr):
@@ -46,7 +46,7 @@ def guarded(doing: str) -> Iterator[None]:
 
 
 def import_named(value: str) -> tuple[Any, Any]:
-    """The module that `package.module:object` names, and the object (the module itself where none is named).
+    """The module and the object that `package.module:object` names; without an object, the module twice.
 
     Raises:
         PluginError: there is no such module or object, or importing it failed.
@@ -65,7 +65,7 @@ def import_named(value: str) -> tuple[Any, Any]:
                 place = (
                     f"{module_name} ({getattr(module, '__file__', None) or 'a folder without __init__.py'})"
                 )
-                raise PluginError(f"{place} has no {attribute!r}") from error
+                raise PluginError(f"{place} does not have {attribute!r}") from error
     return module, found
 
 
@@ -82,25 +82,25 @@ def cause(error: BaseException) -> str:
 
 
 def reinstall(candidate: Candidate) -> str:
-    """The command that mends most broken installations."""
-    from kdcore.plugins.health import editable_folder  # only where something is broken
+    """The command that fixes most broken installations."""
+    from kdcore.plugins.health import editable_folder  # only needed if something is broken
 
     folder = editable_folder(candidate.distribution)
     if folder is not None:
-        gone = f"pip uninstall {candidate.distribution}"  # the folder may be somewhere else by now
+        gone = f"pip uninstall {candidate.distribution}"  # the folder may have been moved
         return f"pip install -e {shlex.quote(str(folder))}" if folder.is_dir() else gone
     return f"pip install --force-reinstall {candidate.distribution}"
 
 
 def heavy_loaded() -> frozenset[str]:
-    """Those of the slow packages that are imported by now."""
+    """The slow packages that are already imported."""
     return frozenset(name for name in HEAVY if name in sys.modules)
 
 
 def _missing(error: ModuleNotFoundError, wanted: str) -> str:
     name = error.name or ""
     if name == wanted or wanted.startswith(f"{name}."):
-        return f"its module {wanted!r} does not exist" + ("" if name == wanted else f": there is no {name!r}")
+        return f"its module {wanted!r} does not exist" + ("" if name == wanted else f": {name!r} is missing")
     if name:
         return f"it needs the module {name!r}, which is not installed"
     return cause(error)

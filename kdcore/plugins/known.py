@@ -1,4 +1,4 @@
-"""Which first-party distribution has which name, to say what to install. Grow it with those packages."""
+"""The distribution of each first-party name, to say which one to install. Keep it complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking up: from a name in a spec to the one thing that it means, or to a message that says what to do."""
+"""Look up a name of a spec: the one thing that it names, or an error that says what to do."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Index(Generic[EntryT]):
         self.everything = tuple(sorted(found, key=lambda item: (item.entry.name, item.plugin.name)))
 
     def find(self, ref: str, where: str) -> Provided[EntryT]:
-        """The thing that `ref`, a `name` or `plugin/name`, means.
+        """The thing that `ref` names: `name` or `plugin/name`.
 
         Raises:
-            UserError: there is none, or there are two.
+            UserError: nothing has this name, or more than one thing has it.
         """
         if not isinstance(ref, str):
-            raise UserError(Problem(where, f"the name of a {self._role} is wanted", value=ref))
+            raise UserError(Problem(where, f"must be the name of a {self._role}", value=ref))
         plugin, slash, name = ref.rpartition("/")
         if slash:
             return self._find_in(plugin, name, ref, where)
@@ -83,7 +83,7 @@ class Index(Generic[EntryT]):
             f"{len(providers)} plugins have a {self._role} of this name: {labels}",
             value=providers[0].entry.name,
             allowed=spellings,
-            hint=f"say which one, or disable a plugin: {' or '.join(f'{DISABLE}={name}' for name in others)}",
+            hint=f"name the plugin, or disable one: {' or '.join(f'{DISABLE}={name}' for name in others)}",
         )
 
     def _unknown(self, ref: str, where: str) -> Problem:
@@ -116,7 +116,7 @@ class Index(Generic[EntryT]):
         ]
         if suspects:
             causes = "; ".join(f"{info.label}: {info.error}" for info in suspects)
-            hints.append(f"broken plugins, which may have it: {causes}")
+            hints.append(f"these plugins are broken and may provide it: {causes}")
         return hints
 
     def _first_party(self, name: str, distribution: str, where: str) -> Problem:
@@ -125,9 +125,7 @@ class Index(Generic[EntryT]):
         if unusable:
             return self._unusable(name, unusable[0], where, name)
         if owners:
-            message = (
-                f"{self._role} {name!r} belongs to {distribution}, whose version {owners[0].version} lacks it"
-            )
+            message = f"{self._role} {name!r} is part of {distribution}, but the installed {owners[0].version} lacks it"
             return Problem(where, message, value=name, hint=f"pip install --upgrade {distribution}")
         message = f"{self._role} {name!r} comes with the package {distribution}, which is not installed"
         return Problem(where, message, value=name, hint=f"pip install {distribution}")
@@ -135,6 +133,6 @@ class Index(Generic[EntryT]):
     def _unusable(self, name: str, info: PluginInfo, where: str, ref: str) -> Problem:
         message = f"{self._role} {name!r} comes with plugin {info.label}, which is {info.status}"
         if info.status == "disabled":
-            hint = f"take it out of the environment variable {DISABLE} (now {self._disabling})"
+            hint = f"remove it from the environment variable {DISABLE} (now {self._disabling})"
             return Problem(where, message, value=ref, hint=hint)
         return Problem(where, f"{message}: {info.error}", value=ref, hint=info.fix)

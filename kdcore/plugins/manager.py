@@ -1,4 +1,4 @@
-"""Plugins: discovery step by step, and typed methods in front of what was found."""
+"""Plugins: discovery step by step, and typed methods for everything that was found."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _CORE = Candidate(
 
 def warn_on_stderr(line: str) -> None:
     """Print a warning line."""
-    if sys.stderr is not None:  # None where the caller closed it
+    if sys.stderr is not None:  # None if the caller closed it
         print(f"warning: {message(line)}", file=sys.stderr, flush=True)
 
 
 class Plugins:
-    """What was discovered. Make it with `Plugins.discover`.
+    """The discovered plugins. Create it with `Plugins.discover`.
 
     Attributes:
-        infos: every plugin and what became of it, sorted by name; the core's own among them.
-        notes: a line for each name in `KD_DISABLE_PLUGINS` that switches nothing off.
+        infos: every plugin with its status, sorted by name, including the core's own.
+        notes: one line for each name in `KD_DISABLE_PLUGINS` that disables nothing.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class Plugins:
         disabled: Sequence[str] | None = None,
         strict: bool | None = None,
     ) -> Plugins:
-        """Find, filter, load and register; each plugin on its own, so that a broken one harms no other.
+        """Find, filter, load and register plugins one by one, so that a broken one does not affect the others.
 
-        Without arguments: the installed distributions' entry points and the environment variables.
+        By default, read the entry points of the installed distributions, and the environment variables.
 
         Raises:
-            UserError: a plugin is broken, and `strict` says that this is fatal.
+            UserError: a plugin is broken, and `strict` makes that an error.
         """
         candidates = find_candidates() if candidates is None else tuple(candidates)
         disabled = switches.disabled_names() if disabled is None else tuple(disabled)
@@ -91,65 +91,65 @@ class Plugins:
         found = cls(infos, registry, switches.unmatched(disabled, candidates), disabled)
         if strict and found.broken:
             raise UserError(
-                Problem(f"plugin {info.label}", f"it is broken: {info.error}", hint=info.fix)
+                Problem(f"plugin {info.label}", f"the plugin is broken: {info.error}", hint=info.fix)
                 for info in found.broken
             )
         return found
 
     @property
     def broken(self) -> tuple[PluginInfo, ...]:
-        """The broken ones."""
+        """The broken plugins."""
         return tuple(info for info in self.infos if info.status == "broken")
 
     def warnings(self) -> tuple[str, ...]:
-        """One line per broken plugin, and the notes."""
+        """One line for each broken plugin, and the notes."""
         return (*(info.warning for info in self.broken), *self.notes)
 
     def distillers(self) -> tuple[Provided[DistillerEntry], ...]:
-        """All distillers by name, both of a clash included."""
+        """All distillers, sorted by name; if two have the same name, both are listed."""
         return self._distillers.everything
 
     def adapters(self) -> tuple[Provided[AdapterEntry], ...]:
-        """All feature adapters by name, both of a clash included."""
+        """All feature adapters, sorted by name; if two have the same name, both are listed."""
         return self._adapters.everything
 
     def datasets(self) -> tuple[Provided[DatasetEntry], ...]:
-        """All datasets by name, both of a clash included."""
+        """All datasets, sorted by name; if two have the same name, both are listed."""
         return self._datasets.everything
 
     def models(self) -> tuple[Provided[ModelEntry], ...]:
-        """All declared models by name, both of a clash included."""
+        """All declared models, sorted by name; if two have the same name, both are listed."""
         return self._models.everything
 
     def everything(self) -> tuple[Provided[Any], ...]:
-        """All that the loaded plugins declare."""
+        """Everything that the loaded plugins declare."""
         return (*self.distillers(), *self.adapters(), *self.datasets(), *self.models())
 
     def distiller(self, ref: str, where: str) -> Provided[DistillerEntry]:
-        """The distiller that a spec calls `ref`: `name` or `plugin/name`.
+        """The distiller with the name `ref` of a spec: `name` or `plugin/name`.
 
         Raises:
-            UserError: with a problem at `where`: no plugin has it, or two have.
+            UserError: with a problem at `where`, if no plugin has it, or two have it.
         """
         return self._distillers.find(ref, where)
 
     def adapter(self, ref: str, where: str) -> Provided[AdapterEntry]:
-        """The feature adapter that a spec calls `ref`; raises as `distiller` does."""
+        """The feature adapter with the name `ref`; raises as `distiller` does."""
         return self._adapters.find(ref, where)
 
     def dataset(self, ref: str, where: str) -> Provided[DatasetEntry]:
-        """The dataset that a spec calls `ref`; raises as `distiller` does."""
+        """The dataset with the name `ref`; raises as `distiller` does."""
         return self._datasets.find(ref, where)
 
     def model(self, ref: str, where: str) -> Provided[ModelEntry]:
-        """The declared model that a spec calls `ref`; raises as `distiller` does."""
+        """The declared model with the name `ref`; raises as `distiller` does."""
         return self._models.find(ref, where)
 
     def load(self, provided: Provided[Any], where: str) -> Any:
         """Import the target of an entry.
 
         Raises:
-            UserError: that fails; names the plugin, its version and the cause.
+            UserError: the import fails; the message names the plugin, its version and the cause.
         """
         return load_target(provided, where)
 
@@ -157,27 +157,27 @@ class Plugins:
         """Import the options model of a distiller.
 
         Raises:
-            UserError: that fails, or it is no pydantic model with a field `weight`.
+            UserError: the import fails, or the object is not a pydantic model with a field `weight`.
         """
         return load_options(provided, where)
 
     def load_arguments(
         self, provided: Provided[ModelEntry] | Provided[DatasetEntry], where: str
     ) -> type[BaseModel] | None:
-        """Import the options model of a model or dataset; None where it declares none.
+        """Import the options model of a model or dataset; None if it declares none.
 
         Raises:
-            UserError: that fails, or it is no pydantic model that refuses unknown keys.
+            UserError: the import fails, or the object is not a pydantic model that refuses unknown keys.
         """
         return load_arguments(provided, where)
 
     def run_started(self, run: RunDirectory, warn: Warn = warn_on_stderr) -> None:
-        """Call every plugin when a run begins."""
+        """Call every plugin at the start of a run."""
         for _ in self._call("kd_run_started", {"run": run}, warn):
             pass
 
     def epoch_ended(self, run: RunDirectory, metrics: dict[str, Any], warn: Warn = warn_on_stderr) -> None:
-        """Call every plugin when an epoch was trained and evaluated."""
+        """Call every plugin after an epoch was trained and evaluated."""
         for _ in self._call("kd_epoch_ended", {"run": run, "metrics": metrics}, warn):
             pass
 
@@ -195,10 +195,10 @@ class Plugins:
         Args:
             run: the run directory.
             summary: the content of `summary.json`.
-            warn: shows a plugin's failure.
+            warn: receives a message for each plugin that fails.
             skip: names of plugins that are not called.
-            done: called after each plugin that has done what it does at the end of a run, with its name and the lines
-                that it shows. A plugin that raised, or returned False to be called again, has not.
+            done: called after each plugin that completed its work, with its name and the lines that it shows; not
+                called for a plugin that raised an error, or returned False to be called again.
         """
         for name, returned in self._call("kd_run_finished", {"run": run, "summary": summary}, warn, skip):
             if done is not None and returned is not False:
@@ -209,7 +209,7 @@ class Plugins:
     ) -> Iterator[tuple[str, Any]]:
         labels = {info.name: info.label for info in self.infos if info.status == "loaded"}
         for name in sorted(labels.keys() - set(skip)):
-            # each plugin gets values of its own: watching a run must not change it
+            # each plugin gets its own copy: watching a run must not change it
             own = {
                 key: copy.deepcopy(value) if isinstance(value, dict) else value
                 for key, value in values.items()
@@ -217,7 +217,7 @@ class Plugins:
             try:
                 yield name, self._registry.call(hook, name, own)
             except PluginError as broken:
-                warn(f"plugin {labels[name]}: {broken.error}; the run goes on")
+                warn(f"plugin {labels[name]}: {broken.error}; the run continues")
 
 
 def _info(candidate: Candidate, status: Status, **fields: Any) -> PluginInfo:
@@ -233,13 +233,15 @@ def _info(candidate: Candidate, status: Status, **fields: Any) -> PluginInfo:
 
 
 def _rivals(candidate: Candidate, active: Sequence[Candidate]) -> PluginInfo | None:
-    """The candidate as broken, if it may not have the name that it has."""
+    """The candidate as broken, if another plugin has its name or the name is not allowed."""
     same = [other for other in active if normalised(other.name) == normalised(candidate.name)]
     if normalised(candidate.name) == switches.CORE:
-        error = "the plugin name 'kdcore' is the core's own"
+        error = "the plugin name 'kdcore' is reserved for the core"
         return _info(candidate, "broken", error=error, fix=f"pip uninstall {candidate.distribution}")
     if "/" in candidate.name:
-        return _info(candidate, "broken", error="a plugin's name may have no '/'", fix=reinstall(candidate))
+        return _info(
+            candidate, "broken", error="a plugin's name must not contain '/'", fix=reinstall(candidate)
+        )
     if len(same) == 1:
         return None
     owners = sorted({f"{other.distribution} {other.version}" for other in same})
@@ -257,11 +259,11 @@ def _load(candidate: Candidate, registry: Registry) -> PluginInfo:
     declared: list[AnyEntry] = []
     hooks: tuple[str, ...] = ()
     try:
-        with warnings.catch_warnings():  # its filters would hold for everybody
+        with warnings.catch_warnings():  # a plugin's filters would affect everything else
             module, plugin = import_named(candidate.value)
         location = getattr(module, "__file__", None) or location
         if isinstance(plugin, type):
-            raise PluginError(f"it names the class {plugin.__name__}; a module or an instance is wanted")
+            raise PluginError(f"it names the class {plugin.__name__}; it must name a module or an instance")
         with guarded("looking at it raised "):
             check_api(plugin, module)
         with guarded("registering it raised "), registry.registered(plugin, candidate.name):
@@ -283,7 +285,7 @@ def _load(candidate: Candidate, registry: Registry) -> PluginInfo:
 
 
 def _declare(plugin: Any, hooks: Sequence[str], registry: Registry, declared: list[AnyEntry]) -> None:
-    # all hooks are called even after one failed: what else the plugin would provide helps later messages
+    # all hooks are called, even after one failed: the other entries help later messages
     failure: PluginError | None = None
     for hook in hooks:
         if hook in DECLARING:

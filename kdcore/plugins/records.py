@@ -1,4 +1,4 @@
-"""What discovery works with: a candidate, what became of it, and one thing that it provides."""
+"""The values of discovery: a candidate, its status, and one thing that it provides."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ROLES: tuple[Role, ...] = tuple(ENTRY_TYPES)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An entry point of group `kdcore`, as the metadata has it: nothing of it is imported yet.
+    """An entry point of group `kdcore`, read from metadata; nothing of it is imported yet.
 
     Attributes:
-        name: the plugin's name, which is the entry point's.
-        value: what it names, `package.module` or `package.module:object`.
-        distribution: the distribution that it belongs to.
-        version: that distribution's version.
-        location: the folder that holds its metadata.
+        name: the plugin's name, which is the name of the entry point.
+        value: `package.module` or `package.module:object`.
+        distribution: the name of its distribution.
+        version: the version of that distribution.
+        location: the folder of its metadata.
     """
 
     name: str
@@ -40,32 +40,32 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """For messages: `kd-feature 0.1.0`, with the distribution where it is called otherwise."""
+        """For messages: `kd-feature 0.1.0`, with the distribution if its name is different."""
         if normalised(self.name) == normalised(self.distribution):
             return f"{self.name} {self.version}"
         return f"{self.name} ({self.distribution} {self.version})"
 
     @property
     def names(self) -> frozenset[str]:
-        """What it may be called: by plugin or by distribution."""
+        """Its names: of the plugin and of the distribution."""
         return frozenset((normalised(self.name), normalised(self.distribution)))
 
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
-    """A plugin and what became of it.
+    """A plugin and its status.
 
     Attributes:
-        name: what specs and messages call it.
-        distribution: the distribution that it belongs to.
-        version: that distribution's version.
-        value: what the entry point names.
-        location: the file of its entry module, or where its metadata lies if that was not imported.
+        name: its name in specs and messages.
+        distribution: the name of its distribution.
+        version: the version of that distribution.
+        value: the value of the entry point.
+        location: the file of its entry module, or the folder of its metadata if the module was not imported.
         status: `loaded`, `disabled` or `broken`.
-        error: why it is broken, in one line.
-        traceback: where that happened, if there was an exception.
-        fix: the command or step that probably mends it.
-        entries: what it declares; of a broken one, what it declared before it failed.
+        error: the reason why it is broken, in one line.
+        traceback: the traceback of the error, if there was an exception.
+        fix: the command or step that probably fixes it.
+        entries: everything that it declares; of a broken one, what it declared before the error.
         hooks: the hooks that it implements.
         heavy: packages such as torch that its entry module imported, which slows every command.
     """
@@ -85,12 +85,12 @@ class PluginInfo:
 
     @property
     def label(self) -> str:
-        """For messages: name and version, with the distribution where it is called otherwise."""
+        """For messages: name and version, with the distribution if its name is different."""
         return self.candidate.label
 
     @property
     def candidate(self) -> Candidate:
-        """The entry point that it came from."""
+        """The entry point of the plugin."""
         return Candidate(self.name, self.value, self.distribution, self.version, self.location)
 
     @property
@@ -112,7 +112,7 @@ class Provided(Generic[EntryT]):
 
     @property
     def qualified(self) -> str:
-        """The name that stays unique when two plugins declare the same one."""
+        """The name with the plugin's name, which is unique."""
         return f"{self.plugin.name}/{self.entry.name}"
 
 

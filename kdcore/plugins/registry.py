@@ -1,4 +1,4 @@
-"""Registering: the only place that knows pluggy's hook relay."""
+"""Register plugins. This is the only module that uses pluggy's hook relay."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Registry:
 
     @contextlib.contextmanager
     def registered(self, plugin: Any, name: str) -> Iterator[None]:
-        """Register a plugin, and take it out again if the block raises.
+        """Register a plugin; if the block raises, unregister it.
 
         Raises:
-            PluginError: it is not fit to be registered.
+            PluginError: the plugin cannot be registered.
         """
         before = self._manager.get_name(plugin)
         if before is not None:
@@ -65,10 +65,10 @@ class Registry:
         return tuple(sorted(caller.name for caller in self._manager.get_hookcallers(plugin) or ()))
 
     def declare(self, plugin: Any, hook: str) -> tuple[AnyEntry, ...]:
-        """What one declaring hook of a registered plugin returns.
+        """The records that one declaring hook of a registered plugin returns.
 
         Raises:
-            PluginError: it raises, or returns anything but a list or tuple of the hook's records.
+            PluginError: the hook raises, or returns something other than a list or tuple of its records.
         """
         found: list[AnyEntry] = []
         for implementation in self._implementations(hook):
@@ -113,34 +113,36 @@ class Registry:
                 return
             near = nearest(name, self._specified)
             meant = (
-                f"; did you mean '{near}'?" if near else f"; there are {', '.join(sorted(self._specified))}"
+                f"; did you mean '{near}'?"
+                if near
+                else f"; the hooks are {', '.join(sorted(self._specified))}"
             )
-            raise PluginError(f"kd has no hook {name!r}{meant}")
+            raise PluginError(f"kd does not have a hook {name!r}{meant}")
         if implementation.wrapper or implementation.hookwrapper:
             raise PluginError(f"its {name}() is a hook wrapper, which kd does not call")
         if implementation.kwargnames:
             given = ", ".join(implementation.kwargnames)
-            raise PluginError(f"its {name}() has a default for {given}, so that kd would not pass it")
+            raise PluginError(f"its {name}() has a default for {given}, so kd would not pass it")
 
     def _describe(self, error: pluggy.PluginValidationError) -> str:
         lines = str(error).splitlines()
         for name, arguments in self._specified.items():
             if f"hook {name!r}" in lines[0] or (len(lines) > 1 and f"hook {name!r}" in lines[1]):
                 takes = ", ".join(arguments) or "nothing"
-                return f"its {name}() asks for more than kd passes, which is {takes} ({lines[-1].strip()})"
+                return f"its {name}() has an argument that kd does not pass; kd passes {takes} ({lines[-1].strip()})"
         return " ".join(line.strip() for line in lines)
 
     def _take_out(self, plugin: Any) -> None:
-        # pluggy's register is not atomic in every version, and unregister asserts that there is something
+        # pluggy's register is not atomic in every version, and unregister fails if nothing was registered
         if self._manager.get_name(plugin) is not None:
             self._manager.unregister(plugin)
 
 
 def check_api(plugin: Any, module: Any) -> None:
-    """Check that the plugin is for this version of the plugin interface; one that does not say is taken.
+    """Check that the plugin is for this version of the plugin interface; a plugin without `PLUGIN_API` is accepted.
 
     Raises:
-        PluginError: its `PLUGIN_API` is another one.
+        PluginError: its `PLUGIN_API` is a different one.
     """
     asked = getattr(plugin, "PLUGIN_API", None)
     asked = getattr(module, "PLUGIN_API", None) if asked is None else asked
@@ -148,7 +150,7 @@ def check_api(plugin: Any, module: Any) -> None:
         return
     have = f"kdcore {__version__} has {PLUGIN_API}"
     if isinstance(asked, bool) or not isinstance(asked, int):
-        raise PluginError(f"its PLUGIN_API is {asked!r}, which is no integer; {have}")
+        raise PluginError(f"its PLUGIN_API is {asked!r}, which is not an integer; {have}")
     if asked > PLUGIN_API:
         raise PluginError(f"it needs plugin API {asked}; {have}", "pip install --upgrade kdcore")
     if asked < PLUGIN_API:

@@ -1,4 +1,4 @@
-"""What importing a plugin may have changed in this process, put back as it was."""
+"""Undo the changes that importing a plugin may have made to this process."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _STARTED = WeakSet[threading.Thread]()
 
 
 def started_by_plugins(thread: threading.Thread) -> bool:
-    """Whether this thread was started while a plugin was imported: nothing that kd does waits for it."""
+    """Whether this thread was started while a plugin was imported: kd never waits for such a thread."""
     return thread in _STARTED
 
 
 @contextlib.contextmanager
 def process_restored() -> Iterator[None]:
-    """Put back what belongs to the process and not to one plugin.
+    """Restore what belongs to the process and not to one plugin.
 
-    The current folder, the places where modules are looked for (what is new goes behind the others, so that it hides
-    none), standard streams, arguments, hooks for errors, signal handlers and the locale.
+    Restored are: the current folder, the search path of modules (new entries move to its end, so that they hide
+    nothing), standard streams, arguments, error hooks, signal handlers and the locale.
     """
     before = list(_state())
     path, threads = list(sys.path), set(threading.enumerate())
@@ -36,7 +36,7 @@ def process_restored() -> Iterator[None]:
         yield
     finally:
         for put_back in before:
-            with contextlib.suppress(Exception):  # a folder that is gone, a handler that is not Python's
+            with contextlib.suppress(Exception):  # the folder may be gone, the handler may not be Python's
                 put_back()
         sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
         _STARTED.update(set(threading.enumerate()) - threads)

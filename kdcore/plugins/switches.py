@@ -1,4 +1,4 @@
-"""Filtering: which candidates the user has switched off, by plugin name or by distribution name."""
+"""Filter the candidates that the user has disabled, by the name of the plugin or of its distribution."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ CORE: Final = "kdcore"
 
 
 def disabled_names() -> tuple[str, ...]:
-    """What `KD_DISABLE_PLUGINS` lists; `*` stands for all."""
+    """The names in `KD_DISABLE_PLUGINS`; `*` stands for all."""
     return tuple(name.strip() for name in os.environ.get(DISABLE, "").split(",") if name.strip())
 
 
 def strict() -> bool:
-    """Whether `KD_STRICT_PLUGINS` makes a broken plugin fatal."""
+    """Whether `KD_STRICT_PLUGINS` makes a broken plugin an error."""
     return os.environ.get(STRICT, "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def is_disabled(candidate: Candidate, disabled: Iterable[str]) -> bool:
-    """Whether one of the names is the candidate's, compared as PEP 503 says."""
+    """Whether the candidate has one of the names, compared as in PEP 503."""
     return any(name == "*" or normalised(name) in candidate.names for name in disabled)
 
 
 def unmatched(disabled: Iterable[str], candidates: Sequence[Candidate]) -> tuple[str, ...]:
-    """A warning line for each name that switches nothing off, with the nearest one that would."""
+    """A warning line for each name that disables nothing, with the nearest name of a plugin."""
     known = {name: candidate.name for candidate in candidates for name in candidate.names}
     lines = []
     for name in disabled:

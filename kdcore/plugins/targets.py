@@ -1,4 +1,4 @@
-"""Loading: what an entry names is imported when it is first used."""
+"""Load the target of an entry: it is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def load_target(provided: Provided[Any], where: str) -> Any:
     """The class or function that an entry declares.
 
     Raises:
-        UserError: importing it failed.
+        UserError: the import failed.
     """
     return _load(provided, provided.entry.target, "its code", where)
 
@@ -28,7 +28,7 @@ def load_options(provided: Provided[DistillerEntry], where: str) -> type[Distill
     """The pydantic model of a distiller's options.
 
     Raises:
-        UserError: importing it failed, or it is something else.
+        UserError: the import failed, or the object is something else.
     """
     named = provided.entry.options
     model = _load_model(provided, named, where)
@@ -42,10 +42,10 @@ def load_options(provided: Provided[DistillerEntry], where: str) -> type[Distill
 def load_arguments(
     provided: Provided[ModelEntry] | Provided[DatasetEntry], where: str
 ) -> type[BaseModel] | None:
-    """The pydantic model of the options of a model or dataset; None where it declares none.
+    """The pydantic model of the options of a model or dataset; None if it declares none.
 
     Raises:
-        UserError: importing it failed, or it is something else, or it lets unknown keys pass.
+        UserError: the import failed, or the object is something else, or it accepts unknown keys.
     """
     named = provided.entry.options
     if named is None:
@@ -53,7 +53,7 @@ def load_arguments(
     model = _load_model(provided, named, where)
     if model.model_config.get("extra") != "forbid":
         raise UserError(
-            _problem(provided, f"{named} lets unknown keys pass; derive it from kdcore.Options", where)
+            _problem(provided, f"{named} accepts unknown keys; derive it from kdcore.Options", where)
         )
     return model
 
@@ -63,7 +63,7 @@ def _load_model(provided: Provided[Any], named: str, where: str) -> type[BaseMod
 
     model = _load(provided, named, "its options", where)
     if not isinstance(model, type) or not issubclass(model, BaseModel):
-        raise UserError(_problem(provided, f"{named} is no pydantic model", where))
+        raise UserError(_problem(provided, f"{named} is not a pydantic model", where))
     return model
 
 
@@ -81,14 +81,14 @@ def _problem(provided: Provided[Any], what_is_wrong: str, where: str) -> Problem
     return Problem(
         where,
         f"{role_of(provided.entry)} '{provided.entry.name}' of plugin {plugin.label}: {what_is_wrong}",
-        hint=_mend(plugin),
+        hint=_fix(plugin),
     )
 
 
 def role_of(entry: AnyEntry) -> str:
-    """Which kind of thing an entry declares."""
+    """The role of an entry."""
     return next(role for role, kind in ENTRY_TYPES.items() if isinstance(entry, kind))
 
 
-def _mend(plugin: PluginInfo) -> str:
-    return f"to mend the plugin: {reinstall(plugin.candidate)}"
+def _fix(plugin: PluginInfo) -> str:
+    return f"to fix the plugin: {reinstall(plugin.candidate)}"

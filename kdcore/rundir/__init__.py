@@ -1,1 +1,1 @@
-"""The run directory and files that are written whole or not at all."""
+"""The run directory, and files that are written completely or not at all."""

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, checksummed, the last two kept, and the best."""
+"""Checkpoints: written completely or not at all, with checksums; the last two are kept, and the best."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ class Checkpoints:
         self.folder = folder
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Keep `state` as the newest, and remove all but the last two."""
+        """Write `state` as the newest checkpoint, and remove all except the last two."""
         self._write(f"{_STEP}{step:08d}", state, {"step": step})
         for old in self._steps()[:-_KEPT]:
             shutil.rmtree(self.folder / old)
 
     def save_best(self, state: dict[str, Any], about: dict[str, Any]) -> None:
-        """Keep `state` as the best so far; `about` says which epoch and how good."""
+        """Write `state` as the best so far; `about` holds its epoch and scores."""
         self._write(BEST, state, about)
 
     @property
     def any(self) -> bool:
-        """Whether there is one to go on from, whole or not."""
+        """Whether there is a checkpoint, complete or not."""
         return bool(self._steps())
 
     def load(self, warn: Callable[[str], None]) -> dict[str, Any] | None:
-        """The newest state that is whole, or None; `warn` is told of each that is not."""
+        """The newest complete state, or None; calls `warn` for each damaged one."""
         self._clean()
         return self.peek(warn)
 
     def peek(self, warn: Callable[[str], None] = lambda text: None) -> dict[str, Any] | None:
-        """As `load`, and nothing in the folder is touched: its run may be going on."""
+        """Like `load`, but changes nothing in the folder: the run may be in progress."""
         names = self._steps()
         for name in reversed(names):
             try:
                 return self._read(name)
             except Damaged as error:
-                before = "trying the one before it" if name != names[0] else "there is none before it"
+                before = "trying the previous one" if name != names[0] else "there is no earlier one"
                 warn(f"checkpoint {name}: {error}; {before}")
         return None
 
@@ -61,15 +61,15 @@ class Checkpoints:
         """The best state.
 
         Raises:
-            Damaged: it is missing or not whole.
+            Damaged: it is missing or incomplete.
         """
         return self._read(BEST)
 
     def about_best(self) -> dict[str, Any]:
-        """Which epoch the best state is of, and how good it is.
+        """The epoch and the scores of the best state.
 
         Raises:
-            Damaged: it is missing or not whole.
+            Damaged: it is missing or incomplete.
         """
         return self._manifest(BEST)
 
@@ -82,7 +82,7 @@ class Checkpoints:
             digest = write_state(temporary / _STATE, state)
             write_json(temporary / _MANIFEST, {**about, "sha256": {_STATE: digest}})
             if target.exists():
-                # a folder cannot be replaced in one step: the old one stays, under a name that `_clean` knows
+                # a folder cannot be replaced in one step: the old one is kept under a name that `_clean` recognises
                 target.rename(self.folder / f".{name}.old")
             temporary.rename(target)
             sync_folder(self.folder)
@@ -106,10 +106,10 @@ class Checkpoints:
 
     def _steps(self) -> list[str]:
         names = (path.name for path in self.folder.glob(f"{_STEP}*") if path.is_dir())
-        return sorted(names, key=lambda name: (len(name), name))  # more digits are more steps
+        return sorted(names, key=lambda name: (len(name), name))  # more digits mean a later step
 
     def _clean(self) -> None:
-        """What a kill between two renames left: the old folder comes back where the new one did not arrive."""
+        """Clean up after a kill between two renames: the old folder comes back if the new one is incomplete."""
         for old in self.folder.glob(".*.old"):
             target = self.folder / old.name[1 : -len(".old")]
             if target.exists():

@@ -1,4 +1,4 @@
-"""The run directory: everything that one run leaves behind."""
+"""The run directory: every file that one run writes."""
 
 from __future__ import annotations
 
@@ -46,38 +46,38 @@ class RunDirectory:
 
     @property
     def checkpoints(self) -> Path:
-        """Where the run's state is kept."""
+        """The folder of the run's checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def student(self) -> Path:
-        """The final student, for timm."""
+        """The folder of the final student, for timm."""
         return self.path / "student"
 
     @property
     def exists(self) -> bool:
-        """A run was begun here."""
+        """Whether a run was started here."""
         return (self.path / SPEC).is_file()
 
     @property
     def finished(self) -> bool:
-        """A run was completed here."""
+        """Whether a run was completed here."""
         return (self.summary() or {}).get("status") == "finished"
 
     def damage(self) -> str | None:
-        """What is wrong with the students of a finished run, in a few words; None where they are whole."""
+        """What is wrong with the students of a finished run, in a few words; None if they are complete."""
         averaged = (self.spec().get("train") or {}).get("ema") is not None
         folders = [self.student, self.path / EMA] if averaged else [self.student]
         return next((found for folder in folders if (found := student_folder.damage(folder))), None)
 
     @property
     def epochs_wanted(self) -> int | None:
-        """The epochs of the spec; None where it says none."""
+        """The number of epochs in the spec; None if it does not set it."""
         found: int | None = (self.spec().get("train") or {}).get("epochs")
         return found
 
     def spec(self) -> dict[str, Any]:
-        """The resolved spec of the run that was begun here.
+        """The resolved spec of the run that was started here.
 
         Raises:
             UserError: the file is damaged.
@@ -85,7 +85,7 @@ class RunDirectory:
         return self._read(SPEC, shapes.SPEC)
 
     def summary(self) -> dict[str, Any] | None:
-        """The summary, or None where the run has not come to an end.
+        """The summary; None if the run has not ended.
 
         Raises:
             UserError: the file is damaged.
@@ -93,7 +93,7 @@ class RunDirectory:
         return self._read(SUMMARY, shapes.SUMMARY) if (self.path / SUMMARY).is_file() else None
 
     def metrics(self) -> list[dict[str, Any]]:
-        """A record per epoch.
+        """One record per epoch.
 
         Raises:
             UserError: the file is damaged.
@@ -107,10 +107,10 @@ class RunDirectory:
     def begin(self, spec: dict[str, Any], environment: dict[str, Any]) -> None:
         """Write what is known before the first step.
 
-        `environment.json` has what this start ran on, and under `starts` what every start ran on, this one last.
+        `environment.json` describes the environment of this start; its list `starts` has one entry per start.
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        # a run that goes on to more epochs is not finished any more, however it ends
+        # a run that continues to more epochs is no longer finished, whatever happens next
         for name in (SUMMARY, END):
             (self.path / name).unlink(missing_ok=True)
         starts = [*self._starts(), environment]
@@ -121,22 +121,22 @@ class RunDirectory:
         try:
             starts = read_json(self.path / ENVIRONMENT)["starts"]
         except (OSError, ValueError, KeyError):
-            return []  # the first start, or a damaged record of earlier ones, which nothing depends on
+            return []  # the first start, or a damaged record of earlier starts, which is not needed
         return starts if isinstance(starts, list) else []
 
     def steps_done(self) -> frozenset[str]:
-        """The steps of the run's end that are done."""
+        """The completed steps of the run's end."""
         try:
             return frozenset(read_json(self.path / END, {"done!": [str]})["done"])
         except (OSError, ValueError):
             return frozenset()
 
     def step_done(self, name: str) -> None:
-        """Record that a step of the run's end is done, so that no later call repeats it."""
+        """Record that a step of the run's end is complete, so that no later call repeats it."""
         write_json(self.path / END, {"done": sorted({*self.steps_done(), name})})
 
     def write_metrics(self, records: Sequence[dict[str, Any]]) -> None:
-        """Replace `metrics.jsonl`: a record per line."""
+        """Replace `metrics.jsonl`: one record per line."""
         lines = [json.dumps(finite(record), allow_nan=False) for record in records]
         write_text(self.path / METRICS, "".join(line + "\n" for line in lines))
 
@@ -145,9 +145,9 @@ class RunDirectory:
         write_json(self.path / SUMMARY, summary)
 
     def clear(self) -> None:
-        """Remove what an earlier run, its exports and its trackers left here, and nothing else.
+        """Remove the files of an earlier run, of its exports and its trackers; keep all other files.
 
-        A teacher cache stays: it is found by what it holds, and costs time to fill.
+        A teacher cache is kept: it is found by its content, and filling it takes time.
         """
         for name in ("checkpoints", "student", EMA, FIGURES, EXPORTS, *_TRACKERS):
             shutil.rmtree(self.path / name, ignore_errors=True)
@@ -156,10 +156,10 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second process out of this run directory.
+        """Lock this run directory against other processes.
 
         Raises:
-            UserError: another process is at work in it, or it cannot be written.
+            UserError: another process uses it, or it cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ class RunDirectory:
                 Problem(
                     "output",
                     f"{self.path} cannot be written: {error.strerror}",
-                    hint="another 'output', or --output DIR",
+                    hint="use another 'output', or --output DIR",
                 )
             ) from error
         with lock as file:
@@ -179,8 +179,8 @@ class RunDirectory:
                 raise UserError(
                     Problem(
                         "output",
-                        f"another process is at work in {self.path}",
-                        hint="wait for it, or give this run another 'name' or --output",
+                        f"another process uses {self.path}",
+                        hint="wait until it ends, or use another 'name' or --output for this run",
                     )
                 ) from None
             try:
@@ -188,7 +188,7 @@ class RunDirectory:
                     remove_leftovers(folder)
                 yield
             finally:
-                # loader processes that were forked meanwhile have the file open too, and would keep the lock
+                # loader processes that were forked since then have the file open too, and would keep the lock
                 fcntl.flock(file, fcntl.LOCK_UN)
 
     def _read(self, name: str, shape: Shape) -> dict[str, Any]:
@@ -201,5 +201,5 @@ class RunDirectory:
 
     def _damaged(self, path: Path, error: OSError | ValueError) -> UserError:
         said = (error.strerror if isinstance(error, OSError) else None) or error
-        hint = "'kd run SPEC --fresh' starts the run over and deletes this one"
+        hint = "'kd run SPEC --fresh' deletes this run and starts again"
         return UserError(Problem(str(path), f"this file of the run is damaged: {said}", hint=hint))

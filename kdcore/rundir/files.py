@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHUNK = 1 << 20
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A file under a temporary name that takes `path`'s place once it is complete and on the disk."""
+    """A temporary file that replaces `path` once it is complete and on the disk."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -35,7 +35,7 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` last."""
+    """Flush renames in `folder` to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -44,7 +44,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Make a file's content last, whoever wrote it."""
+    """Flush a file's content to the disk, also if another process wrote it."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -53,13 +53,13 @@ def sync_file(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:
-    """Remove the temporary files and folders that killed processes left in a folder; those of running ones stay.
+    """Remove the temporary files and folders of killed processes in a folder; keep those of running processes.
 
-    A folder that was moved out of the way for a new one, which never arrived, gets its name back.
+    If a folder was renamed to make way for a new one that was never completed, it gets its name back.
 
     Args:
-        folder: where to look; it may be missing.
-        older_than: seconds since they were last written, where processes on other machines use the folder too.
+        folder: the folder to clean; it may be missing.
+        older_than: minimum seconds since they were last written, if processes on other machines use the folder too.
     """
     for path in folder.glob(".*"):
         found = _TEMPORARY.fullmatch(path.name)
@@ -79,13 +79,13 @@ def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:
 
 def _is_running(process: int) -> bool:
     if process == os.getpid():
-        return False  # its number was given to this process again: this one has written nothing yet
+        return False  # this process got the number of an old one, and has written nothing yet
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # somebody else's
+        return True  # a process of another user
     return True
 
 
@@ -99,18 +99,18 @@ def sha256_of(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file completely or not at all."""
     with atomic(path) as file:
         file.write(text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON whole or not at all; numbers that JSON lacks (NaN) become null."""
+    """Write indented JSON completely or not at all; numbers that JSON does not have (NaN) become null."""
     write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
 
 
 def finite(value: Any) -> Any:
-    """`value` with None for each number that is not finite."""
+    """`value`, with None instead of each number that is not finite."""
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What a run directory's files have in them, as far as somebody reads it."""
+"""The fields of a run directory's files that kd reads."""
 
 from __future__ import annotations
 

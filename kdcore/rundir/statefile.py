@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Damaged(Exception):
-    """A state file is torn, edited or missing."""
+    """A state file is damaged or missing."""
 
 
 def write_state(path: Path, state: Any) -> str:
     """Write `state` to one safetensors file whose header holds the structure; return the file's SHA-256.
 
     Raises:
-        TypeError: it holds something that is neither a tensor, a container nor a plain value.
+        TypeError: the state holds something other than tensors, containers and plain values.
     """
     content = pack(state)
     with atomic(path) as file:
@@ -34,25 +34,25 @@ def write_state(path: Path, state: Any) -> str:
 
 
 def read_state(path: Path, digest: str) -> Any:
-    """Read what `write_state` wrote.
+    """Read a file of `write_state`.
 
     Raises:
-        Damaged: the file is missing or its SHA-256 is another.
+        Damaged: the file is missing or its SHA-256 is wrong.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise Damaged(f"{path.name} cannot be read: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != digest:
-        raise Damaged(f"{path.name} is damaged: its checksum is not the one that was written")
+        raise Damaged(f"{path.name} is damaged: its checksum is wrong")
     return unpack(content)
 
 
 def pack(state: Any) -> bytes:
-    """What `write_state` writes.
+    """The bytes that `write_state` writes.
 
     Raises:
-        TypeError: it holds something that is neither a tensor, a container nor a plain value.
+        TypeError: the state holds something other than tensors, containers and plain values.
     """
     tensors: dict[str, Tensor] = {}
     structure = _flatten(state, tensors)
@@ -60,7 +60,7 @@ def pack(state: Any) -> bytes:
 
 
 def unpack(content: bytes) -> Any:
-    """What `pack` was given: tensors are on the CPU, every dict is a plain one."""
+    """The state in the bytes of `pack`: tensors are on the CPU, every dict is a plain one."""
     length = int.from_bytes(content[:8], "little")
     structure = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["structure"])
     return _unflatten(structure, load_tensors(content))
@@ -78,11 +78,11 @@ def _flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
         return {"tuple": [_flatten(item, tensors) for item in value]}
     if isinstance(value, list):
         return [_flatten(item, tensors) for item in value]
-    if isinstance(value, torch.dtype):  # an optimizer's settings may hold the number format of its state
+    if isinstance(value, torch.dtype):  # an optimizer's settings may hold a number format
         return {"dtype": str(value).removeprefix("torch.")}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"state holds {type(value).__name__}, which can be neither safetensors nor JSON")
+    raise TypeError(f"the state holds {type(value).__name__}, which neither safetensors nor JSON can store")
 
 
 def _unflatten(value: Any, tensors: dict[str, Tensor]) -> Any:

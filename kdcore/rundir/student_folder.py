@@ -1,4 +1,4 @@
-"""The names in a student's folder, and whether the folder is whole. Imports no torch."""
+"""The file names in a student's folder, and a check that the folder is complete. Does not import torch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 SECTION: Final = "kdcore"
-"""Key of kd's own section in the configuration, which timm ignores."""
+"""Key of kd's own section in the configuration; timm ignores it."""
 DIGEST: Final = "sha256"
-"""Key in that section: SHA-256 of the weights' file."""
+"""Key in that section: SHA-256 of the file of weights."""
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a student's folder, in a few words; None if it is whole."""
+    """What is wrong with a student's folder, in a few words; None if it is complete."""
     weights = folder / WEIGHTS
     if not folder.is_dir():
         return f"{folder.name}/ is missing"
@@ -28,7 +28,7 @@ def damage(folder: Path) -> str | None:
     if _own_section(folder) is None:
         return f"{folder.name}/{CONFIG} is missing or damaged"
     if is_altered(weights):
-        return f"{folder.name}/{WEIGHTS} is damaged: its checksum is not the one that was written"
+        return f"{folder.name}/{WEIGHTS} is damaged: its checksum is wrong"
     return None
 
 

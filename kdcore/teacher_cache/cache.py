@@ -1,4 +1,4 @@
-"""`TeacherCache`: rows read and written, by any number of runs and processes at once."""
+"""`TeacherCache`: rows are read and written, by any number of runs and processes at once."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
     from kdcore.spec.models import TeacherCacheSpec
     from kdcore.teacher_cache.identity import Identity
 
-_HOUR: Final = 3600.0  # processes on other machines may be making a cache in the same folder
+_HOUR: Final = 3600.0  # processes on other machines may be creating a cache in the same folder
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
-_EMPTY = 0  # the checksum of a row that is not there
+_EMPTY = 0  # the checksum of a missing row
 
 
 class TeacherCache:
-    """A cache that is open.
+    """An open cache.
 
-    A row counts as there once its checksum is written, after its numbers, and as long as the two fit: what a killed
-    process left half, or what somebody edited, is computed again. Runs that fill one cache together write the same.
+    A row is valid once its checksum is written, after its numbers, and as long as the two match. Rows that a killed
+    process left incomplete, or that were edited, are computed again. Runs that fill one cache together write the same.
 
     Attributes:
         path: its folder.
         manifest: what it holds.
-        warn: told of damaged rows.
+        warn: called with a message about damaged rows.
     """
 
     def __init__(self, path: Path, manifest: Manifest, rows: Rows, settings: TeacherCacheSpec) -> None:
@@ -70,7 +70,7 @@ class TeacherCache:
         }
         self._checksum_file = os.open(path / CHECKSUMS, os.O_RDWR)
         self._checksums: npt.NDArray[Any] = np.memmap(path / CHECKSUMS, "<u4", "r", shape=(manifest.rows,))
-        self._checked = np.zeros(manifest.rows, dtype=bool)  # by this process, once
+        self._checked = np.zeros(manifest.rows, dtype=bool)  # each row once per process
         self._told = False
 
     @classmethod
@@ -84,7 +84,7 @@ class TeacherCache:
         *,
         create: bool = True,
     ) -> TeacherCache:
-        """The cache in `folder` that serves, the fullest of several; made where there is none.
+        """Open the cache in `folder` that fits, the fullest of several; create it if there is none.
 
         Raises:
             UserError: there is none and `create` is False, the disk cannot hold it, or it cannot be written.
@@ -94,47 +94,47 @@ class TeacherCache:
             found = _find(folder, wanted)
             if found is None:
                 if not create:
-                    raise UserError(Problem("teacher_cache", f"there is no such cache in {folder}"))
+                    raise UserError(Problem("teacher_cache", f"no cache in {folder} fits this spec"))
                 check_room(folder, estimate(rows, settings, samples))
                 found = _create(folder, wanted)
             return cls(*found, rows, settings)
         except OSError as error:
             message = f"{folder} cannot be written: {error.strerror}"
-            raise UserError(Problem("teacher_cache.folder", message, hint="say another 'folder'")) from error
+            raise UserError(Problem("teacher_cache.folder", message, hint="set another 'folder'")) from error
 
     @property
     def size_bytes(self) -> int:
-        """Of all its files when it is full."""
+        """The size of all files when the cache is full."""
         return self.manifest.rows * (4 + sum(field.row_bytes for field in self.manifest.fields))
 
     @property
     def rows_total(self) -> int:
-        """Rows that this run may ask for."""
+        """The number of rows that this run may read."""
         return self._augmentations * self.manifest.samples
 
     @property
     def rows_filled(self) -> int:
-        """Those of them that are there."""
+        """The number of these rows that are filled."""
         return int(np.count_nonzero(self._checksums[: self.rows_total]))
 
     def missing(self, augmentation: int) -> Tensor:
-        """Positions `[M]` of the samples of an augmentation that are not there or damaged."""
+        """Positions `[M]` of the samples of an augmentation whose rows are missing or damaged."""
         start = augmentation * self.manifest.samples
         rows = np.arange(start, start + self.manifest.samples)
         return torch.from_numpy(np.flatnonzero(~self._there(rows)))
 
     def read(self, epoch: int, index: Tensor) -> ModelOutput | None:
-        """The outputs for a batch as the epoch shows it, in float32 on the CPU; None unless all rows are there.
+        """The outputs for a batch of an epoch, in float32 on the CPU; None unless all rows are filled.
 
         Args:
-            epoch: the epoch; it shows augmentation `epoch` mod augmentations.
+            epoch: the epoch; it uses augmentation `epoch` mod augmentations.
             index: positions in the training set `[B]`.
         """
         rows = self._numbers(epoch, index)
         return self._output(rows) if self._there(rows).all() else None
 
     def write(self, epoch: int, index: Tensor, output: ModelOutput) -> ModelOutput:
-        """Keep those outputs of a batch that are not there yet, and return the whole batch as it is kept.
+        """Store the outputs of a batch that are missing, and return the whole batch as stored.
 
         Raises:
             RunFailed: an output is not finite, or too large for the cache's number format.
@@ -146,11 +146,11 @@ class TeacherCache:
         values = self._encoded(output, torch.from_numpy(new))
         if set(self._wanted) == set(self.manifest.fields):
             self._store(rows[new], values)
-        # else: damaged rows of a cache that keeps more than this run computes; they stay as they are
+        # otherwise: damaged rows of a cache that stores more than this run computes; they stay as they are
         return self._output(rows, new, values)
 
     def close(self) -> None:
-        """Give the files back; what was written is kept by the system whatever becomes of the process."""
+        """Close the files; the system writes the data even if the process is killed."""
         for handle in (*self._files.values(), self._checksum_file):
             os.fsync(handle)
             os.close(handle)
@@ -164,7 +164,7 @@ class TeacherCache:
         return numbers
 
     def _there(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Which rows are there and whole; each is checked once by a process."""
+        """Which rows are filled and valid; each process checks a row once."""
         there = self._checksums[rows] != _EMPTY
         damaged = 0
         for place in np.flatnonzero(there & ~self._checked[rows]):
@@ -187,10 +187,10 @@ class TeacherCache:
         value = 0
         for part in parts:
             value = zlib.crc32(part.tobytes(), value)
-        return value or 1  # 0 says that the row is not there
+        return value or 1  # 0 means that the row is missing
 
     def _store(self, rows: npt.NDArray[np.int64], values: dict[str, npt.NDArray[Any]]) -> None:
-        # written through files, not through the maps: on a full disk a map kills the process without a word
+        # written through files, not through the maps: on a full disk a map kills the process without a message
         for field in self.manifest.fields:
             content = values[field.name]
             for place, row in enumerate(rows):
@@ -204,9 +204,9 @@ class TeacherCache:
     # -- outputs ---------------------------------------------------------------------------------------------
 
     def _encoded(self, output: ModelOutput, which: Tensor) -> dict[str, npt.NDArray[Any]]:
-        """Every field for these rows of a batch, as it lies on the disk."""
+        """Every field for these rows of a batch, in the format on the disk."""
         parts: dict[str, Tensor] = {}
-        assert output.logits is not None  # the cache is filled from whole passes
+        assert output.logits is not None  # full forward passes fill the cache
         if self.manifest.top_k is None:
             parts["logits"] = output.logits
         else:
@@ -227,7 +227,7 @@ class TeacherCache:
         if field.dtype not in _DTYPES:
             return values.cpu().numpy().astype(field.storage)
         if not bool(values.isfinite().all()):
-            raise RunFailed(f"the teacher's {field.name} are not finite, so that they cannot be kept")
+            raise RunFailed(f"the teacher's {field.name} are not finite, so the cache cannot store them")
         kept = values.to(_DTYPES[field.dtype])
         if not bool(kept.isfinite().all()):
             raise RunFailed(
@@ -244,7 +244,7 @@ class TeacherCache:
         new: npt.NDArray[np.int64] | None = None,
         values: dict[str, npt.NDArray[Any]] | None = None,
     ) -> ModelOutput:
-        """The rows' outputs; at the places `new` of the batch those `values` instead of what is on the disk."""
+        """The rows' outputs; for the positions `new` of the batch, `values` instead of the data on the disk."""
         parts: dict[str, Tensor] = {}
         for field in self._wanted:
             kept = np.asarray(self._arrays[field.name][rows])
@@ -302,7 +302,7 @@ def _find(folder: Path, wanted: Manifest) -> tuple[Path, Manifest] | None:
             continue
         if manifest.serves(wanted):
             filled = int(np.count_nonzero(np.fromfile(path / CHECKSUMS, "<u4")))
-            # the same contents first: a larger one can be read only where it is filled
+            # a cache of the same content first: a larger one can only be read, not filled
             serving.append((manifest.fields == wanted.fields, filled, path, manifest))
     if not serving:
         return None
@@ -312,7 +312,7 @@ def _find(folder: Path, wanted: Manifest) -> tuple[Path, Manifest] | None:
 
 
 def _create(folder: Path, manifest: Manifest) -> tuple[Path, Manifest]:
-    """Make the files beside their place and rename them into it: nobody sees half a cache."""
+    """Create the files in a temporary folder and rename it: no process sees an incomplete cache."""
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder, older_than=_HOUR)
     temporary = folder / f".{_stem(manifest)}.{os.getpid()}.tmp"
@@ -324,7 +324,7 @@ def _create(folder: Path, manifest: Manifest) -> tuple[Path, Manifest]:
             (CHECKSUMS, 4),
         ]:
             with (temporary / name).open("wb") as file:
-                file.truncate(size * manifest.rows)  # takes room as it is filled
+                file.truncate(size * manifest.rows)  # a sparse file: it takes space only when it is filled
         manifest.write(temporary)
         number = 1
         while True:

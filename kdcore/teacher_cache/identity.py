@@ -1,4 +1,4 @@
-"""What a teacher's outputs are a function of: the weights, the images that it sees, and its precision."""
+"""The identity of a teacher's outputs: everything that they depend on."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _LOOKED_AT = 64  # samples whose augmented images are part of the identity
 
 @dataclass(frozen=True)
 class Identity:
-    """A digest, what went into it, and what people call it.
+    """A digest, its parts, and names for people.
 
     Attributes:
-        parts: JSON; two caches are of the same outputs where these are equal.
-        dataset: as the spec names it.
+        parts: JSON; two caches hold the same outputs if these are equal.
+        dataset: the name in the spec.
     """
 
     parts: dict[str, Any]
@@ -46,24 +46,24 @@ class Identity:
 def identify(
     spec: RunSpec, teacher: BuiltModel, weights: str | None, taken: InputConfig, train: IndexedTrainData
 ) -> Identity:
-    """The identity of the outputs that a run's teacher gives.
+    """The identity of the outputs of a run's teacher.
 
-    Not in it: paths, dates and machines, so that a cache may be moved; the student, the distillers, epochs and the
-    batch size; what the cache keeps and in which format, which the manifest says. Instead of the versions of the
-    libraries that decode and augment, the augmented images of some samples are in it: they tell also what no
-    version does.
+    It leaves out paths, dates and machines, so that a cache can be moved; the student, the distillers, epochs and the
+    batch size; and the fields and format of the cache, which are in the manifest. It does not contain the versions of
+    the libraries that decode and augment images, but the augmented images of some samples, which also show changes
+    that no version shows.
 
     Args:
-        spec: the run's.
+        spec: the spec of the run.
         teacher: the teacher.
         weights: the digest of its weights.
-        taken: the images as the student sees them.
+        taken: the student's input images.
         train: the training images; a stream has no cache.
 
     Raises:
         RunFailed: an image cannot be read.
     """
-    # a teacher that nobody trained has the student's normalisation; see `prepare`
+    # an untrained teacher has the student's normalisation; see `prepare`
     own = taken if teacher.random_weights else teacher.input
     return Identity(
         {
@@ -104,7 +104,7 @@ def _names(train: IndexedTrainData) -> str:
 
 
 def _images(train: IndexedTrainData, taken: InputConfig) -> str:
-    """Evenly spaced samples as the first epoch shows them, in whole grey levels: normalising only rounds."""
+    """Evenly spaced samples as in the first epoch, in whole grey levels: normalising adds only rounding."""
     size = len(train.samples)
     positions = sorted({number * size // _LOOKED_AT for number in range(_LOOKED_AT)})
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (taken.mean, taken.std))

@@ -1,4 +1,4 @@
-"""The caches that lie around: found, described, verified, removed."""
+"""The caches on the disk: find, describe, verify and remove them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class CacheInfo:
 
     Attributes:
         path: its folder.
-        manifest: what it holds; None where it is damaged.
-        problem: why it cannot be read; None where it can.
-        filled: rows that are there.
-        bytes_used: on the disk; rows that are not there take none.
+        manifest: its description; None if it is damaged.
+        problem: the reason why it cannot be read; None if it can.
+        filled: the number of filled rows.
+        bytes_used: size on the disk; missing rows take no space.
     """
 
     path: Path
@@ -62,11 +62,11 @@ class CacheInfo:
 
 @dataclass(frozen=True)
 class CacheCheck:
-    """A cache whose rows were all read.
+    """The result of reading all rows of a cache.
 
     Attributes:
-        cache: what it is.
-        damaged: the rows that do not fit their checksum; a run computes them again.
+        cache: the cache.
+        damaged: the rows whose checksum is wrong; a run computes them again.
     """
 
     cache: CacheInfo
@@ -74,7 +74,7 @@ class CacheCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether it can be read and all its rows are whole."""
+        """Whether the cache can be read and all its rows are valid."""
         return self.cache.problem is None and not self.damaged
 
 
@@ -87,22 +87,22 @@ def find_caches(folders: Iterable[Path]) -> list[CacheInfo]:
     found: dict[Path, CacheInfo] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(Problem(str(folder), "there is no such folder"))
+            raise UserError(Problem(str(folder), "this folder does not exist"))
         for checksums in folder.rglob(CHECKSUMS):
-            if not checksums.parent.name.startswith("."):  # one that is being made
+            if not checksums.parent.name.startswith("."):  # a cache that is being created
                 found[checksums.parent] = look_at(checksums.parent)
     return [found[path] for path in sorted(found)]
 
 
 def look_at(path: Path) -> CacheInfo:
-    """What is in a cache's folder.
+    """Describe the cache in a folder.
 
     Raises:
-        UserError: it is no cache.
+        UserError: the folder is not a cache.
     """
     if not (path / NAME).is_file() and not (path / CHECKSUMS).is_file():
-        hint = "'kd cache list FOLDER' finds those below a folder"
-        raise UserError(Problem(str(path), "this is no teacher cache", hint=hint))
+        hint = "'kd cache list FOLDER' finds the caches in or below a folder"
+        raise UserError(Problem(str(path), "not a teacher cache", hint=hint))
     used = sum(file.stat().st_blocks * 512 for file in path.iterdir() if file.is_file())
     try:
         manifest = Manifest.read(path)
@@ -113,7 +113,7 @@ def look_at(path: Path) -> CacheInfo:
 
 
 def damaged_rows(info: CacheInfo) -> list[int]:
-    """The rows whose numbers do not fit their checksum; all rows that are there are read."""
+    """The rows whose checksum is wrong; reads all filled rows."""
     manifest = info.manifest
     if manifest is None:
         return []
@@ -133,5 +133,5 @@ def damaged_rows(info: CacheInfo) -> list[int]:
 
 
 def remove(info: CacheInfo) -> None:
-    """Delete a cache; runs that use it meanwhile fail or go on without noticing, as their system has it."""
+    """Delete a cache; runs that use it may fail or continue, depending on the operating system."""
     shutil.rmtree(info.path)

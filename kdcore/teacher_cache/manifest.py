@@ -1,4 +1,4 @@
-"""`manifest.json`: what a cache is, so that it is found again and never taken for another. Needs no torch."""
+"""`manifest.json`: identifies a cache, so that runs find the right one. Does not import torch."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ _SHAPE: Final[Shape] = {
 
 
 class NoCache(Exception):
-    """A folder is no cache that this version can read; the message says why."""
+    """A folder is not a cache that this version can read; the message says why."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is in a cache's folder.
+    """The content of a cache's folder.
 
     Attributes:
-        digest: of the identity.
-        identity: what the outputs are a function of.
-        teacher: its architecture.
-        dataset: as the spec that made it names the data.
+        digest: the digest of the identity.
+        identity: everything that the outputs depend on.
+        teacher: the teacher's architecture.
+        dataset: the name of the data in the spec that created the cache.
         fields: the arrays.
         num_classes: K.
-        augmentations: of each sample.
+        augmentations: the number of augmentations of each sample.
         samples: N, the size of the training set.
-        top_k: the logits that are kept, None for all.
-        created: when, in ISO format.
-        kdcore: the version that made it.
+        top_k: the number of stored logits, None for all.
+        created: the time of creation, in ISO format.
+        kdcore: the version that created it.
     """
 
     digest: str
@@ -69,11 +69,11 @@ class Manifest:
 
     @property
     def rows(self) -> int:
-        """Augmentations x samples."""
+        """The number of rows: augmentations x samples."""
         return self.augmentations * self.samples
 
     def serves(self, wanted: Manifest) -> bool:
-        """Whether a run that wants the other one can work with this one."""
+        """Whether a run that needs the other manifest can use this cache."""
         return (
             self.digest == wanted.digest
             and self.samples == wanted.samples
@@ -83,15 +83,15 @@ class Manifest:
         )
 
     def write(self, folder: Path) -> None:
-        """Write it into a cache's folder."""
+        """Write the manifest into a cache's folder."""
         write_json(folder / NAME, {"format": FORMAT, **asdict(self)})
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """The manifest of a cache, all of whose files are there.
+        """Read the manifest of a cache and check that all its files are there.
 
         Raises:
-            NoCache: it is missing, damaged or of another version, or a file is missing or of another size.
+            NoCache: it is missing, damaged or of another version, or a file is missing or has the wrong size.
         """
         try:
             content = read_json(folder / NAME, _SHAPE)
@@ -104,7 +104,7 @@ class Manifest:
             manifest = cls(fields=tuple(parts), **content)
             sizes = {f"{field.name}.bin": manifest.rows * field.row_bytes for field in manifest.fields}
         except FileNotFoundError as error:
-            raise NoCache(f"it has no {NAME}") from error
+            raise NoCache(f"it does not have a {NAME}") from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise NoCache(f"its {NAME} is damaged") from error
         for name, size in {**sizes, CHECKSUMS: 4 * manifest.rows}.items():

@@ -1,4 +1,4 @@
-"""What one row of a cache holds, as fields of fixed shape and number format."""
+"""The content of one row of a cache, as fields of fixed shape and number format."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from kdcore.protocols import Stage, StageInfo
     from kdcore.spec.models import TeacherCacheSpec
 
-WIDTHS = {"float16": 2, "bfloat16": 2, "float32": 4, "int16": 2, "int32": 4}  # bytes of a number
+WIDTHS = {"float16": 2, "bfloat16": 2, "float32": 4, "int16": 2, "int32": 4}  # bytes per number
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What the distillers read of the teacher, for one augmentation of one sample.
+    """The outputs of the teacher that the distillers read, for one augmentation of one sample.
 
     Attributes:
         num_classes: K of the logits.
-        embedding_dim: D of the embedding; None: it is not kept.
-        stages: the feature maps that are kept, `[C, H, W]`, and `[P, C]` where there are prefix tokens.
+        embedding_dim: D of the embedding; None if it is not stored.
+        stages: the stored feature maps, `[C, H, W]`, and `[P, C]` if there are prefix tokens.
     """
 
     num_classes: int
@@ -33,7 +33,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Field:
-    """One array of a cache: a row has `shape` numbers of `dtype`, and lies in the file `name`.bin."""
+    """One array of a cache: a row has `shape` numbers of `dtype`, in the file `name`.bin."""
 
     name: str
     shape: tuple[int, ...]
@@ -41,12 +41,12 @@ class Field:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one row."""
+        """The size of one row in bytes."""
         return math.prod(self.shape) * WIDTHS[self.dtype]
 
     @property
     def storage(self) -> np.dtype[np.generic]:
-        """The numpy type on the disk; bfloat16, which numpy lacks, as its 16 bits. Little-endian everywhere."""
+        """The numpy type on the disk, little-endian; bfloat16, which numpy does not have, is stored as its 16 bits."""
         return np.dtype(
             {"float16": "<f2", "bfloat16": "<u2", "float32": "<f4"}.get(self.dtype, self._integer)
         )
@@ -57,7 +57,7 @@ class Field:
 
 
 def fields(rows: Rows, settings: TeacherCacheSpec) -> tuple[Field, ...]:
-    """The arrays of a cache, in the order in which a row's checksum goes over them."""
+    """The arrays of a cache, in the order of the row checksum."""
     found: list[Field] = []
     if settings.top_k is None:
         found.append(Field("logits", (rows.num_classes,), settings.dtype))
@@ -77,5 +77,5 @@ def fields(rows: Rows, settings: TeacherCacheSpec) -> tuple[Field, ...]:
 
 
 def stage_name(stage: Stage) -> str:
-    """How files call a stage; module paths have letters, digits, '_' and '.' only."""
+    """The name of a stage in file names; module paths contain only letters, digits, '_' and '.'."""
     return f"stage{stage}" if isinstance(stage, int) else "module." + re.sub(r"[^\w.]", "_", stage)

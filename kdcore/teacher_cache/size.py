@@ -1,4 +1,4 @@
-"""How large a cache becomes, and whether the disk has room."""
+"""The size of a cache, and a check for free space on the disk."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from kdcore.spec.models import TeacherCacheSpec
     from kdcore.teacher_cache.rows import Rows
 
-CHECKSUM = 4  # bytes of a row
+CHECKSUM = 4  # bytes per row
 
 
 def row_bytes(rows: Rows, settings: TeacherCacheSpec) -> int:
-    """Bytes of one row with its checksum."""
+    """The size of one row with its checksum, in bytes."""
     return CHECKSUM + sum(field.row_bytes for field in fields(rows, settings))
 
 
 def estimate(rows: Rows, settings: TeacherCacheSpec, samples: int) -> int:
-    """Bytes of a full cache: augmentations x samples rows."""
+    """The size of a full cache in bytes: augmentations x samples rows."""
     return settings.augmentations * samples * row_bytes(rows, settings)
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """Check that the disk of `folder`, which need not exist, has so many bytes left.
+    """Check that the disk of `folder` (which need not exist) has `needed` bytes free.
 
     Raises:
-        UserError: it has not.
+        UserError: it does not have them.
     """
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
     free = shutil.disk_usage(there).free
@@ -40,8 +40,8 @@ def check_room(folder: Path, needed: int) -> None:
         raise UserError(
             Problem(
                 "teacher_cache",
-                f"the cache takes {byte_size(needed)}, and the disk of {there} has {byte_size(free)} left",
-                hint="lower 'augmentations' or data.train_samples, set 'top_k' or a dtype of 16 bits, or say another "
+                f"the cache needs {byte_size(needed)}, but the disk of {there} has only {byte_size(free)} free",
+                hint="lower 'augmentations' or data.train_samples, set 'top_k' or a dtype of 16 bits, or set another "
                 "'folder'",
             )
         )

@@ -242,7 +242,7 @@ def test_a_strict_environment_makes_it_fatal_but_not_for_help(add_plugin, alone,
     assert kd("--help").code == 0
     done = kd("list-distillers")
     assert (done.code, done.out) == (2, "")
-    assert "error: plugin kd-fox 1.0: it is broken: ZeroDivisionError" in done.err
+    assert "error: plugin kd-fox 1.0: the plugin is broken: ZeroDivisionError" in done.err
 
 
 def test_completion_of_commands_and_names(monkeypatch, kd, alone):

@@ -179,6 +179,8 @@ def test_what_a_plugin_requires_and_an_editable_one_that_moved_are_wrong(kd, pro
     probed(HEALTHY)
     done = kd("doctor")
     assert done.code == 1
-    assert "wrong: kd-fox 1.0 requires kdcore>=7, installed is " in done.out
-    assert "wrong: kd-fox 1.0 is an editable installation of /nowhere/kd-fox, which is not there" in done.out
+    assert "wrong: kd-fox 1.0 requires kdcore>=7, but " in done.out
+    assert (
+        "wrong: kd-fox 1.0 is an editable installation of /nowhere/kd-fox, which does not exist" in done.out
+    )
     assert "installed    editable, from /nowhere/kd-fox" in kd("plugins", "kd-fox").out

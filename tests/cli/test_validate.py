@@ -80,7 +80,7 @@ def test_of_very_many_problems_the_first_are_told(kd, alone, answers):
     assert "error: 300 problems" in done.err
     assert "50. distiller[49]: no such thing" in done.err
     assert "distiller[50]" not in done.err
-    assert "... and 250 more problems: correct these first" in done.err
+    assert "... and 250 more problems: fix these first" in done.err
     assert len(json.loads(kd("validate", "a.json", "--json").out)["problems"]) == 300
     assert "... and 250 more problems" in str(UserError(many))
     assert "more problems" not in str(UserError(many[:50]))

@@ -45,7 +45,7 @@ def test_caches(tmp_path):
     assert kdcore.remove_cache(info.path) == info
     assert not info.path.exists()
     for function in (kdcore.show_cache, kdcore.check_cache, kdcore.remove_cache):
-        with pytest.raises(UserError, match="this is no teacher cache"):
+        with pytest.raises(UserError, match="not a teacher cache"):
             function(tmp_path)
 
 

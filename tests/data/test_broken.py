@@ -28,7 +28,7 @@ def image(kind: str) -> bytes:
 
 CONTENT = {
     "the file is empty": b"",
-    "the file holds nothing but zero bytes": bytes(4096),
+    "the file holds only zero bytes": bytes(4096),
     "the file is an HTML page": b"\xef\xbb\xbf\n<!DOCTYPE html><html><body>404</body></html>",
     "an HTML page": b"<!-- sorry --><html>not here</html>",
     "the file is an SVG drawing": b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>',
@@ -40,7 +40,7 @@ CONTENT = {
     "begins as a JPEG image, but it is truncated": image("JPEG")[:20],
     r"the file is truncated \(": image("JPEG")[:2000],
     r"(?i)the file .*truncated": image("PNG")[:3000],
-    r"content is no image that Pillow knows \(it begins with 01 02": b"\x01\x02\x03\xff",
+    r"content as an image \(it begins with 01 02": b"\x01\x02\x03\xff",
     "begins as a TIFF image": b"II*\0" + struct.pack("<I", 8) + bytes(8),
 }
 
@@ -50,13 +50,15 @@ def test_what_the_file_is(told):
     with pytest.raises(RunFailed, match=r"^image 7 cannot be read: a/b\.png: ") as caught:
         decode(CONTENT[told], "a/b.png", 7)
     assert caught.match(told)
-    assert caught.match(r"\n    data\.skip_broken: true goes on without")
+    assert caught.match(r"\n    data\.skip_broken: true skips images")
     assert "BytesIO" not in str(caught.value)
 
 
 def test_no_hint_of_memory_addresses_or_python():
     error = OSError("cannot identify image file <_io.BytesIO object at 0x7f0011223344>")
-    assert reason(error, image("BMP")[2:]).startswith("the file's content is no image")
+    assert reason(error, image("BMP")[2:]).startswith(
+        "Pillow does not recognise the file's content as an image"
+    )
     assert reason(error) == "cannot identify image file"
     assert reason(ValueError()) == "ValueError"
 

@@ -71,7 +71,7 @@ def test_errors(source, make_data, small_input):
     with pytest.raises(UserError, match=r"data\.eval_split: there are no images"):
         build_eval_data(Empty(), make_data(), small_input, batch_size=2)
     built = build_eval_data(source, make_data(workers=0), small_input, batch_size=4, num_classes=2)
-    with pytest.raises(RunFailed, match="has class 2, and there are only 2"):
+    with pytest.raises(RunFailed, match="has class 2, but there are only 2"):
         list(built)
     Path(source.name(0)).write_bytes(b"")
     with pytest.raises(RunFailed, match="image 0 cannot be read"):

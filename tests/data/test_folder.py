@@ -53,9 +53,11 @@ def test_unlabelled(tmp_path, make_picture):
 
 
 def test_errors_of_the_user(image_folder, tmp_path):
-    with pytest.raises(UserError, match=r'data\.train_split: .*no folder for this split \(got "fold1"\)'):
+    with pytest.raises(
+        UserError, match=r'data\.train_split: .*does not have a folder for this split \(got "fold1"\)'
+    ):
         open_folder(image_folder, "fold1", where="data.train_split")
-    with pytest.raises(UserError, match="made of splits"):
+    with pytest.raises(UserError, match="contains splits"):
         open_folder(image_folder, "", where="data.train_split")
     (image_folder / "train" / "dog").mkdir()
     with pytest.raises(UserError, match="class folders without images: dog"):

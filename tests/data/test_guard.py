@@ -28,7 +28,7 @@ def test_a_script_without_a_guard_is_told_so_before_anything_starts(tmp_path: Pa
     script.write_text(SCRIPT.format(guard="if True", method=method))
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert f"{script}: what it does is not below 'if __name__ == \"__main__\":'" in done.stderr
+    assert f"{script}: the call is not below 'if __name__ == \"__main__\":'" in done.stderr
     assert f"started by {method}" in done.stderr
     assert done.stderr.count("Traceback") == 1  # of this process alone
 

@@ -195,7 +195,7 @@ def test_folders(image_folder):
     assert len(source) == 13
     assert source[4][0].tobytes() == source[5][0].tobytes()
     assert open_folder(image_folder, "test", where="").split == "val"
-    with pytest.raises(UserError, match="made of splits: name one"):
+    with pytest.raises(UserError, match="contains splits: choose one"):
         open_folder(image_folder, "", where="")
 
 

@@ -52,19 +52,19 @@ def test_no_folders_at_all(images, there):
             "data.eval_split",
             (),
             True,
-            "null evaluates on no images: these have no labels, and accuracy needs some.",
+            "null turns evaluation off: these images have no labels, and accuracy needs labels.",
         ),
         (
             "data.eval_split",
             ("ant", "bee"),
             False,
-            "null trains without images to evaluate on. If ROOT has the class",
+            "null trains without evaluation images. If the class",
         ),
         (
             "data.train_split",
             (),
             True,
-            'If ROOT has the class folders (or the images) itself, set this to "".',
+            'If the class folders (or the images) are directly in ROOT, set this to "".',
         ),
     ],
 )
@@ -80,7 +80,7 @@ def test_what_to_say_instead_of_a_split(where, folders, images, told):
 def test_splits_are_not_classes():
     check_not_splits({"train", "lorry"}, place="ROOT", where="w")
     check_not_splits((), place="ROOT", where="w")
-    with pytest.raises(UserError, match="made of splits: name one"):
+    with pytest.raises(UserError, match="contains splits: choose one"):
         check_not_splits({"Train", "val"}, place="ROOT", where="w")
 
 

@@ -134,7 +134,7 @@ def test_the_limit(build, monkeypatch):
     assert build(in_memory=True).samples.memory is not None
     monkeypatch.setattr(memory, "free_memory", lambda: needed - 1)
     assert build(in_memory=False).kept_bytes == 0
-    with pytest.raises(UserError, match=r"data\.in_memory: the 12 images take about 10\.9 kB decoded"):
+    with pytest.raises(UserError, match=r"data\.in_memory: the 12 decoded images need about 10\.9 kB"):
         build(in_memory=True)
 
 

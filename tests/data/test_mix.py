@@ -128,7 +128,7 @@ def test_without_labels(batch):
 
 @pytest.mark.parametrize("alphas", [(0.0, 0.0), (-1.0, 1.0)])
 def test_wrong_alphas(alphas):
-    with pytest.raises(ValueError, match="none below 0"):
+    with pytest.raises(ValueError, match="neither may be below 0"):
         Mixer(*alphas, 2, seed=0)
 
 

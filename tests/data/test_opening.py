@@ -49,7 +49,7 @@ def test_digits_by_the_real_plugins(make_data):
     source = opened(make_data(), get_plugins())
     assert (len(source), source.num_classes, source.in_memory) == (1297, 10, True)
     with pytest.raises(
-        UserError, match=r"data\.train_split: digits has no such split.*\n.*allowed: train, test"
+        UserError, match=r"data\.train_split: digits does not have this split.*\n.*allowed: train, test"
     ):
         opened(make_data(), get_plugins(), "val")
 
@@ -106,7 +106,7 @@ def test_what_a_plugin_raises(make_data, make_plugins):
         opened(make_data(dataset="mine"), make_plugins({"mine": value_error}))
     with pytest.raises(UserError, match=r"data\.train_split: one\ndata\.root: two"):
         opened(make_data(dataset="mine"), make_plugins({"mine": user_error}))
-    with pytest.raises(UserError, match="which has no len"):
+    with pytest.raises(UserError, match="which does not have len"):
         opened(make_data(dataset="mine"), make_plugins({"mine": lambda root, split: None}))
 
 

@@ -46,7 +46,9 @@ def test_targets_of_another_kind_are_left_alone(make_pairs):
     assert WrappedSource(make_pairs(2, targets=[{"box": 1}, {"box": 2}]), "mine", None).labels is None
 
 
-@pytest.mark.parametrize(("dataset", "message"), [(iter([]), "no len"), ([], "is empty"), (None, "NoneType")])
+@pytest.mark.parametrize(
+    ("dataset", "message"), [(iter([]), "does not have len"), ([], "is empty"), (None, "NoneType")]
+)
 def test_not_a_dataset(dataset, message):
     with pytest.raises(ValueError, match=message):
         WrappedSource(dataset, "mine", None)
@@ -64,7 +66,7 @@ def test_errors_while_reading():
     source = WrappedSource(Broken([1, 2, 3, 4]), "mine", None)
     with pytest.raises(RunFailed, match=r"image 0 cannot be read: mine\[0\]: gone"):
         source[0]
-    with pytest.raises(RunFailed, match=r"mine\[1\] is Tensor; a dataset gives pairs of PIL image"):
+    with pytest.raises(RunFailed, match=r"mine\[1\] is Tensor; a dataset must give pairs of PIL image"):
         source[1]
     with pytest.raises(RunFailed, match=r"image 2 cannot be read: mine\[2\]"):
         source[2]

@@ -85,7 +85,7 @@ def test_what_goes_wrong_comes_back_as_a_value(source, make_pairs):
         "image 3 cannot be transformed: mine[3]: no such mode"
     )
     few = KeyedSamples(source, None, noise, seed=0, num_classes=2)
-    assert few[0, 2] == Failure("image 2: mine[2] has class 2, and there are only 2")
+    assert few[0, 2] == Failure("image 2: mine[2] has class 2, but there are only 2 classes")
     assert not isinstance(few[0, 1], Failure)
 
     class Gone(WrappedSource):

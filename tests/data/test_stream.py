@@ -81,7 +81,9 @@ def test_source(open_stream):
         source[0]
     named = open_stream(classes={"b": 1, "a": 0}, num_classes=None)
     assert (named.classes, named.num_classes) == (("a", "b"), 2)
-    with pytest.raises(UserError, match=r"data\.num_classes: hfids/some/one does not tell how many classes"):
+    with pytest.raises(
+        UserError, match=r"data\.num_classes: hfids/some/one does not report its number of classes"
+    ):
         open_stream(num_classes=None)
 
 
@@ -123,15 +125,17 @@ def test_evaluation(open_stream, make_data, small_input):
 
 
 def test_errors(open_stream, build):
-    with pytest.raises(UserError, match=r"data\.train_split: hfids/some/one does not tell how many samples"):
+    with pytest.raises(
+        UserError, match=r"data\.train_split: hfids/some/one does not report its number of samples"
+    ):
         build(open_stream(size=0))
-    with pytest.raises(UserError, match=r"data\.in_memory: a stream's images come one after another"):
+    with pytest.raises(UserError, match=r"data\.in_memory: the images of a stream cannot be kept in memory"):
         build(open_stream(), in_memory=True)
     with pytest.raises(UserError, match=r"data\.train_samples: a stream has no subset"):
         build(open_stream(), train_samples=3)
     with pytest.raises(UserError, match=r"train\.batch_size"):
         build(open_stream(), world=3)
-    with pytest.raises(RunFailed, match="has class 2, and there are only 2"):
+    with pytest.raises(RunFailed, match="has class 2, but there are only 2"):
         list(build(open_stream(), num_classes=2).epoch(0))
     with pytest.raises(RunFailed, match=r"hfids/some/one: .*OSError: connection lost") as caught:
         list(build(open_stream(fail=OSError("connection lost"))).epoch(0))

@@ -119,7 +119,7 @@ def test_errors_of_the_user(tmp_path, image_folder):
     path = pack(image_folder, tmp_path / "a.tar")
     with pytest.raises(UserError, match=r'(?s)data\.train_split: .*\(got "fold1"\).*allowed: train, val'):
         opened(path, "fold1")
-    with pytest.raises(UserError, match="made of splits"):
+    with pytest.raises(UserError, match="contains splits"):
         opened(path, "")
     (tmp_path / "text.tar").write_text("no tar at all" * 100)
     with pytest.raises(UserError, match=r"data\.dataset: the tar cannot be read"):
@@ -184,7 +184,7 @@ def test_a_damaged_header_is_no_end(tmp_path, make_picture):
     data = bytearray(path.read_bytes())
     data[places[2] + 148 : places[2] + 156] = b"\xff" * 8
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"it is damaged: what comes after train/cat/1\.png is no member"):
+    with pytest.raises(UserError, match=r"it is damaged: the data after train/cat/1\.png is not a member"):
         opened(path, "train")
 
 
@@ -194,7 +194,7 @@ def test_several_tars_in_one_file(tmp_path, make_picture):
     path.write_bytes(path.read_bytes() * 2)
     source = opened(path, "train")
     assert len(source) == 3
-    assert [line for line in source.notes if "more behind the end" in line]
+    assert [line for line in source.notes if "more data after its end" in line]
 
 
 def test_a_page_in_the_place_of_a_tar(tmp_path):
@@ -207,7 +207,7 @@ def test_a_page_in_the_place_of_a_tar(tmp_path):
 def test_more_members_than_the_limit(tmp_path, make_picture, monkeypatch):
     path, _ = three(tmp_path, make_picture)
     monkeypatch.setattr("kdcore.data.tar.MOST_MEMBERS", 2)
-    with pytest.raises(UserError, match="it has more than 2 members, split it"):
+    with pytest.raises(UserError, match="it has more than 2 members; split it"):
         opened(path, "train")
 
 
@@ -236,9 +236,9 @@ def test_what_is_left_out_is_counted(tmp_path, make_picture):
     (note,) = source.notes
     assert note.startswith(
         f"{path}:photos/train: left out: "
-        "4 files with endings that are not read (2 .gif, 1 .avif, 1 without ending), "
-        "1 image beside the class folders (stray.png), 1 hidden folder (cat/.ipynb_checkpoints), "
-        "1 entry that is no file (cat/link.png); endings that are read: .bmp, .jpeg"
+        "4 files with unsupported endings (2 .gif, 1 .avif, 1 without ending), "
+        "1 image next to the class folders (stray.png), 1 hidden folder (cat/.ipynb_checkpoints), "
+        "1 entry that is not a file (cat/link.png); supported endings: .bmp, .jpeg"
     )
     assert "1 .jfif" in opened(path, "val").notes[0]
 
@@ -247,7 +247,9 @@ def test_only_unread_endings(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         for number in range(3):
             add(archive, f"train/cat/{number}.gif", b"GIF89a")
-    with pytest.raises(UserError, match=r"(?s)the tar has no images.*It has 3 \.gif, which are not read"):
+    with pytest.raises(
+        UserError, match=r"(?s)the tar has no images.*It has 3 \.gif, which are not supported"
+    ):
         opened(tmp_path / "a.tar", "train")
 
 
@@ -263,7 +265,7 @@ def test_errors_while_reading(tmp_path, make_picture):
     ):
         source[1]
     path.write_bytes(path.read_bytes()[: 5 * 512 + 20])
-    with pytest.raises(RunFailed, match=r"image 2 cannot be read: .*2\.png: .*was cut off during the run"):
+    with pytest.raises(RunFailed, match=r"image 2 cannot be read: .*2\.png: .*was truncated during the run"):
         source[2]
     copy = pickle.loads(pickle.dumps(source))
     path.unlink()

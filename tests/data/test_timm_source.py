@@ -70,7 +70,7 @@ def test_mnist_is_read_offline(tmp_path, make_data, capsys):
 def test_torch_folders_are_folders(image_folder, make_data):
     source = opened(make_data(dataset="torch/image_folder", root=str(image_folder)), "val")
     assert source.classes == ("ant", "bee", "cat")
-    with pytest.raises(UserError, match="no folder for this split"):
+    with pytest.raises(UserError, match="does not have a folder for this split"):
         opened(make_data(dataset="torch/folder", root=str(image_folder)), "fold1")
     with pytest.raises(UserError, match=r"data\.root"):
         opened(make_data(dataset="torch/folder"))

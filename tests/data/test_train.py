@@ -194,7 +194,7 @@ def test_a_vanished_file_ends_the_run_with_its_name(build, source, workers):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_label_out_of_range_is_found_while_reading(build, make_pairs, workers):
     data = build(of=WrappedSource(make_pairs(6, kinds=5), "mine", None), num_classes=3, workers=workers)
-    with pytest.raises(RunFailed, match=r"mine\[\d\] has class \d, and there are only 3"):
+    with pytest.raises(RunFailed, match=r"mine\[\d\] has class \d, but there are only 3"):
         list(data.epoch(0))
 
 

@@ -93,7 +93,7 @@ def test_damaged(plain, own_cache, ending, damage):
 def test_compressed_but_no_tar(tmp_path, own_cache):
     path = tmp_path / "text.tar.gz"
     path.write_bytes(gzip.compress(b"text"))
-    with pytest.raises(UserError, match="no tar inside"):
+    with pytest.raises(UserError, match="does not contain a tar"):
         plain_tar(path, where="data.dataset")
     assert left(own_cache) == []
 
@@ -127,7 +127,7 @@ def test_a_bomb_leaves_nothing(tmp_path, own_cache, monkeypatch, ending):
         unpack.Limited, "write", lambda self, data: largest.append(len(data)) or write(self, data)
     )
     with pytest.raises(
-        UserError, match=r"(?s)unpacks to more than 1\.05 MB, .*unpack it to a \.tar or a folder"
+        UserError, match=r"(?s)unpacks to more than 1\.05 MB, .*unpack it yourself and use the \.tar"
     ) as caught:
         plain_tar(path, where="data.dataset")
     assert caught.value.problems[0].where == "data.dataset"

@@ -59,7 +59,7 @@ def test_links_that_go_round_in_circles(root, target):
     source = opened(root)
     assert names(source) == before
     assert source.notes == (
-        f"{root}: left out: 3 links to folders that are counted already (bee/loop, cat/deep/loop, cat/loop)",
+        f"{root}: left out: 3 links to folders that are already counted (bee/loop, cat/deep/loop, cat/loop)",
     )
 
 
@@ -67,7 +67,7 @@ def test_a_class_that_is_a_link_to_all_of_it(root):
     (root / "all").symlink_to(root.parent)
     source = opened(root)
     assert source.classes == ("ant", "bee", "cat")
-    assert source.notes == (f"{root}: left out: 1 link to a folder that is counted already (all)",)
+    assert source.notes == (f"{root}: left out: 1 link to a folder that is already counted (all)",)
 
 
 def test_links_out_of_the_split_are_followed_once(root, tmp_path):
@@ -86,7 +86,7 @@ def test_links_out_of_the_split_are_followed_once(root, tmp_path):
     assert names(source).count("cat/more/deep/0.png") == 1
     assert "ant/kept/7.png" in names(source)
     assert len(source) == 12 + 3 + 3 + 1
-    assert "1 link to a folder that is counted already (cat/more again)" in source.notes[0]
+    assert "1 link to a folder that is already counted (cat/more again)" in source.notes[0]
 
 
 def test_the_order_is_that_of_image_folder(root):
@@ -110,11 +110,11 @@ def test_endings_that_are_not_read_are_counted(root):
     os.mkfifo(root / "cat" / "pipe.png")
     (root / "cat" / "to the pipe.png").symlink_to("pipe.png")
     assert opened(root).notes == (
-        f"{root}: left out: 7 files with endings that are not read "
+        f"{root}: left out: 7 files with unsupported endings "
         "(3 .gif, 1 .avif, 1 .heic, 1 .jfif, 1 without ending), "
-        "1 image beside the class folders (stray.png), "
-        "2 entries that are no files (cat/pipe.png, cat/to the pipe.png); "
-        "endings that are read: .bmp, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp",
+        "1 image next to the class folders (stray.png), "
+        "2 entries that are not files (cat/pipe.png, cat/to the pipe.png); "
+        "supported endings: .bmp, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp",
     )
 
 
@@ -122,7 +122,7 @@ def test_a_class_of_unread_endings_only(root):
     for number in range(4):
         (root / "bee" / f"{number}.png").rename(root / "bee" / f"{number}.gif")
     with pytest.raises(
-        UserError, match=r"(?s)without images: bee \(4 \.gif, not read\).*have to be converted"
+        UserError, match=r"(?s)without images: bee \(4 \.gif, not supported\).*Convert unsupported files"
     ):
         opened(root)
 
@@ -130,7 +130,7 @@ def test_a_class_of_unread_endings_only(root):
 def test_a_flat_folder_of_unread_endings(tmp_path):
     (tmp_path / "a.heic").write_bytes(b"")
     with pytest.raises(
-        UserError, match=r"(?s)neither images nor class folders.*It has 1 \.heic, which are not read"
+        UserError, match=r"(?s)neither images nor class folders.*It has 1 \.heic, which are not supported"
     ):
         open_folder(tmp_path, "", where="data.train_split")
 
@@ -142,7 +142,7 @@ def test_long_lists_are_cut():
     left.loops = list("edcba")
     (note,) = left.notes("T")
     assert "1 .e07, 3 others)" in note
-    assert "5 links to folders that are counted already (a, b, c and 2 more)" in note
+    assert "5 links to folders that are already counted (a, b, c and 2 more)" in note
     assert [ending(name) for name in ("a.JPG", "a", "a.", "v1.2 of the whole report")] == [
         ".jpg",
         "without ending",
@@ -157,6 +157,6 @@ def test_links_to_themselves(root):
     (root / "ant" / "9.png").symlink_to("9.png")
     source = opened(root)
     assert names(source)[:5] == [f"ant/{number}.png" for number in (0, 1, 2, 3, 9)]
-    assert "2 files with endings that are not read (2 without ending)" in source.notes[0]
+    assert "2 files with unsupported endings (2 without ending)" in source.notes[0]
     with pytest.raises(RunFailed, match=r"image 4 cannot be read: .*ant/9\.png: .*symbolic links"):
         source[4]

@@ -32,6 +32,15 @@ CODE = (
     "docs/**/*.py",
     "benchmarks/**/*.py",
     "kdcore/run/[!o]*.py",
+    "kdcore/data/[!o]*.py",
+    "kdcore/plugins/*.py",
+    "kdcore/rundir/*.py",
+    "kdcore/teacher_cache/*.py",
+    "kdcore/errors.py",
+    "kdcore/entries.py",
+    "kdcore/hookspecs.py",
+    "kdcore/options.py",
+    "kdcore/builtin.py",
 )
 
 # what is found, and what to write instead
@@ -76,7 +85,9 @@ PATTERN = {
 }
 
 # (file, text around the phrase): why it may stay
-ALLOWED: dict[tuple[str, str], str] = {}
+ALLOWED: dict[tuple[str, str], str] = {
+    ("kdcore/data/left_out.py", "beside: images next to"): "the name of an attribute",
+}
 
 GENERATED = re.compile(r"^<!-- [^\n]*Do not edit[^\n]*-->$.*\Z", re.MULTILINE | re.DOTALL)
 OUTPUT = re.compile(

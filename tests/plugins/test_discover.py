@@ -80,15 +80,18 @@ BROKEN = {
         "PLUGIN_API = 0\n@hookimpl\ndef kd_models(): return 1 / 0",
         "it is made for plugin API 0; kdcore ",
     ),
-    "API of no number": ("PLUGIN_API = '1'", "its PLUGIN_API is '1', which is no integer"),
+    "API of no number": ("PLUGIN_API = '1'", "its PLUGIN_API is '1', which is not an integer"),
     "misspelt hook": (
         "@hookimpl\ndef kd_distiler(): return []",
-        "kd has no hook 'kd_distiler'; did you mean 'kd_distillers'?",
+        "kd does not have a hook 'kd_distiler'; did you mean 'kd_distillers'?",
     ),
-    "unknown hook": ("@hookimpl\ndef zzz(): return []", "kd has no hook 'zzz'; there are kd_datasets, "),
+    "unknown hook": (
+        "@hookimpl\ndef zzz(): return []",
+        "kd does not have a hook 'zzz'; the hooks are kd_datasets, ",
+    ),
     "wrong argument": (
         "@hookimpl\ndef kd_run_started(run, extra): pass",
-        "its kd_run_started() asks for more than kd passes, which is run",
+        "its kd_run_started() has an argument that kd does not pass; kd passes run",
     ),
     "argument with default": (
         "@hookimpl\ndef kd_run_started(run=None): pass",
@@ -156,9 +159,9 @@ def test_the_traceback_is_kept(site):
 VALUES = {
     "no such module": ("kd_nowhere", "its module 'kd_nowhere' does not exist"),
     "no such submodule": ("kd_fox.plugin", "its module 'kd_fox.plugin' does not exist"),
-    "no such parent": ("kd_no.where", "its module 'kd_no.where' does not exist: there is no 'kd_no'"),
-    "no such attribute": ("kd_fox:missing", "kd_fox (SITE/kd_fox.py) has no 'missing'"),
-    "a class": ("kd_fox:Plugin", "it names the class Plugin; a module or an instance is wanted"),
+    "no such parent": ("kd_no.where", "its module 'kd_no.where' does not exist: 'kd_no' is missing"),
+    "no such attribute": ("kd_fox:missing", "kd_fox (SITE/kd_fox.py) does not have 'missing'"),
+    "a class": ("kd_fox:Plugin", "it names the class Plugin; it must name a module or an instance"),
 }
 
 

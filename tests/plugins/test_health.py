@@ -54,11 +54,11 @@ def installed(tmp_path, monkeypatch):
     [
         ("kdcore>=0.1,<2", []),
         ("KDcore", []),
-        ("kdcore>=7", ["kd-fox 1.0 requires kdcore>=7, installed is "]),
+        ("kdcore>=7", ["kd-fox 1.0 requires kdcore>=7, but "]),
         ("kd-absent>=1", ["kd-fox 1.0 requires kd-absent>=1, which is not installed: pip install 'kd-abs"]),
         ("kd-absent; extra == 'test'", []),
         ("kd-absent; python_version < '3'", []),
-        ("nonsense ==== 1", ["kd-fox requires 'nonsense ==== 1', which is no requirement"]),
+        ("nonsense ==== 1", ["kd-fox requires 'nonsense ==== 1', which is not a valid requirement"]),
     ],
 )
 def test_requirements(requires, expected, installed):
@@ -98,20 +98,20 @@ def test_its_folder_has_gone(installed):
     folder = installed()
     shutil.rmtree(folder)
     assert stale("kd-fox") == (
-        f"kd-fox 1.0 is an editable installation of {folder}, which is not there: pip uninstall kd-fox"
+        f"kd-fox 1.0 is an editable installation of {folder}, which does not exist: pip uninstall kd-fox"
     )
 
 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('version = "1.0"', 'version = "1.1"', "its version is 1.1, installed is 1.0"),
+        ('version = "1.0"', 'version = "1.1"', "its version is 1.1, but 1.0 is installed"),
         (
             "kd_fox.plugin",
             "kd_fox.entry",
-            "its entry points are kd-fox = kd_fox.entry, installed are kd-fox = kd_fox.plugin",
+            "its entry points are kd-fox = kd_fox.entry, but the installed ones are kd-fox = kd_fox.plugin",
         ),
-        ('< 2"', '< 2", "einops>=0.8"', "it requires einops>=0.8 by now"),
+        ('< 2"', '< 2", "einops>=0.8"', "it now requires einops>=0.8"),
     ],
 )
 def test_its_pyproject_has_changed(old, new, words, installed):

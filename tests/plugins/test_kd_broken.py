@@ -41,7 +41,7 @@ WHY = {
         "pip install --upgrade kdcore",
     ),
     "broken-hook": (
-        "kd has no hook 'kd_distiller'; did you mean 'kd_distillers'?",
+        "kd does not have a hook 'kd_distiller'; did you mean 'kd_distillers'?",
         "kd_broken/misspelt_hook.py",
         "pip install --force-reinstall kd-broken",
     ),
@@ -217,7 +217,7 @@ def test_a_run_that_needs_none_of_them(kd, spec):
         ("kd_run_finished", "SystemExit: 3"),
     ):
         assert any(
-            f"{event}() raised {cause}" in line and line.endswith("the run goes on") for line in raised
+            f"{event}() raised {cause}" in line and line.endswith("the run continues") for line in raised
         )
     assert len(raised) == 3
 

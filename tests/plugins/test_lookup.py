@@ -42,7 +42,7 @@ def test_a_name_that_two_plugins_have(pair):
     assert found.allowed == "kd-one/same, two/same"
     assert (
         found.hint
-        == "say which one, or disable a plugin: KD_DISABLE_PLUGINS=kd-one or KD_DISABLE_PLUGINS=kd-two"
+        == "name the plugin, or disable one: KD_DISABLE_PLUGINS=kd-one or KD_DISABLE_PLUGINS=kd-two"
     )
 
 
@@ -55,7 +55,7 @@ def test_a_plugin_cannot_take_a_built_in_name(site, declares):
     plugins = site.discover()
     found = problem(plugins.distiller, "vanilla")
     assert found.allowed == "kd-fox/vanilla, kdcore/vanilla"
-    assert found.hint == "say which one, or disable a plugin: KD_DISABLE_PLUGINS=kd-fox"
+    assert found.hint == "name the plugin, or disable one: KD_DISABLE_PLUGINS=kd-fox"
     assert plugins.distiller("kdcore/vanilla", "x").plugin.name == "kdcore"
 
 
@@ -74,7 +74,7 @@ def test_unknown_with_the_nearest(pair):
 
 
 def test_not_even_text(site):
-    assert problem(site.discover().distiller, 3).message == "the name of a distiller is wanted"
+    assert problem(site.discover().distiller, 3).message == "must be the name of a distiller"
 
 
 @pytest.mark.parametrize("distribution", ["kd-classic", "kd-feature", "kd-ofa"])
@@ -122,7 +122,7 @@ def test_a_first_party_name_whose_plugin_is_broken(site):
 def test_a_first_party_name_that_the_installed_version_lacks(site, declares):
     site.plugin("kd-feature", declares("other"), version="0.0.1", module="fake_feature")
     found = problem(site.discover().distiller, "fitnet")
-    assert "whose version 0.0.1 lacks it" in found.message
+    assert "the installed 0.0.1 lacks it" in found.message
     assert found.hint == "pip install --upgrade kd-feature"
 
 

@@ -45,9 +45,10 @@ def test_a_raising_hook_is_a_warning_and_the_others_are_called(site, tmp_path, c
 def test_warnings_can_go_elsewhere(site, tmp_path):
     site.plugin("kd-ant", "@hookimpl\ndef kd_run_finished(): 1 / 0")
     lines = []
-    site.discover().run_finished(tmp_path, {}, warn=lines.append)
+    plugins = site.discover()
+    plugins.run_finished(tmp_path, {}, warn=lines.append, skip={"kdcore"})  # the core's own writes a report
     (line,) = lines
-    assert line.endswith("; the run goes on")
+    assert line.endswith("; the run continues")
 
 
 def test_plugins_are_called_in_the_order_of_their_names(site, capsys, tmp_path):

@@ -36,7 +36,7 @@ def test_the_target_is_imported(red):
         ("1 / 0", "ZeroDivisionError: division by zero (kd_fox_code.py, line 2)"),
         ("raise SystemExit(0)", "SystemExit: 0 (kd_fox_code.py, line 2)"),
         ("import not_there", "it needs the module 'not_there', which is not installed"),
-        ("Other = 1", "has no 'Red'"),
+        ("Other = 1", "does not have 'Red'"),
     ],
 )
 def test_a_target_that_cannot_be_imported(red, code, cause):
@@ -49,7 +49,7 @@ def test_a_target_that_cannot_be_imported(red, code, cause):
         "distiller 'red' of plugin kd-fox 1.0: its code, kd_fox_code:Red, cannot be"
     )
     assert cause in problem.message
-    assert problem.hint == "to mend the plugin: pip install --force-reinstall kd-fox"
+    assert problem.hint == "to fix the plugin: pip install --force-reinstall kd-fox"
 
 
 def test_options(red):
@@ -60,8 +60,8 @@ def test_options(red):
 @pytest.mark.parametrize(
     ("code", "cause"),
     [
-        ("Options = dict", "kd_fox_code:Options is no pydantic model"),
-        ("Options = 3", "kd_fox_code:Options is no pydantic model"),
+        ("Options = dict", "kd_fox_code:Options is not a pydantic model"),
+        ("Options = 3", "kd_fox_code:Options is not a pydantic model"),
         ("from pydantic import BaseModel as Options", "has no field 'weight'"),
         ("", "its options, kd_fox_code:Options, cannot be loaded"),
     ],

@@ -69,7 +69,7 @@ def test_datasets_without_options(problems_of, good):
 @pytest.mark.parametrize(
     ("model", "cause"),
     [
-        ("lax", "spec_toys.options:LaxOptions lets unknown keys pass; derive it from kdcore.Options"),
+        ("lax", "spec_toys.options:LaxOptions accepts unknown keys; derive it from kdcore.Options"),
         ("lost", "its options, spec_toys.options:Absent, cannot be loaded"),
     ],
 )

@@ -165,7 +165,7 @@ def test_only_the_same_outputs_are_the_same_cache(opened):
     assert opened(dtype="float16").path != path
     assert opened(top_k=2).path != path
     assert opened(augmentations=3).path not in (path, opened(dtype="float16").path)
-    with pytest.raises(UserError, match="no such cache"):
+    with pytest.raises(UserError, match="no cache in"):
         opened(seed=2, create=False)
 
 
@@ -217,7 +217,7 @@ def test_the_disk_has_to_hold_all_of_it(opened, monkeypatch: pytest.MonkeyPatch,
     usage = shutil.disk_usage(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed - 1))
-        with pytest.raises(UserError, match=r"takes .* kB, and the disk of .* has .* kB left"):
+        with pytest.raises(UserError, match=r"needs .* kB, but the disk of .* has only .* kB free"):
             opened()
         assert list(tmp_path.iterdir()) == []
         patch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed))

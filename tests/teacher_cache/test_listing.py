@@ -77,7 +77,7 @@ def test_check(caches, capsys: pytest.CaptureFixture[str]):
 def test_rm(caches, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "mine").mkdir()
     assert kd("cache", "rm", str(caches[0]), str(tmp_path / "mine"), "--yes") == 2
-    assert "no teacher cache" in capsys.readouterr().err
+    assert "not a teacher cache" in capsys.readouterr().err
     assert caches[0].is_dir()
     assert (tmp_path / "mine").is_dir()
     monkeypatch.setattr("typer.confirm", lambda *args, **kwargs: False)
@@ -91,5 +91,5 @@ def test_a_cache_that_is_being_made_is_not_listed(tmp_path: Path):
     (tmp_path / ".toy-1.tmp").mkdir()
     (tmp_path / ".toy-1.tmp" / "rows.crc").write_bytes(b"")
     assert find_caches([tmp_path]) == []
-    with pytest.raises(UserError, match="no teacher cache"):
+    with pytest.raises(UserError, match="not a teacher cache"):
         look_at(tmp_path)

@@ -151,7 +151,7 @@ def test_found_anew_it_is_the_same_plugin(install, look):
                 r"cannot be called with root, split by position and the options a by name \(got an unex",
             ),
         ),
-        ("sized", "Lax", ("declarations", "Lax lets unknown keys pass; derive it from kdcore.Options")),
+        ("sized", "Lax", ("declarations", "Lax accepts unknown keys; derive it from kdcore.Options")),
         ("sized", "Absent", ("targets", "dataset 'hens': .*_options:Absent")),
         (
             "sized",

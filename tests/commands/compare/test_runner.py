@@ -261,5 +261,5 @@ def test_the_teacher_is_trained_once_before_the_runs(base: Path, stop: StopReque
 
 def test_two_calls_at_once_are_refused(base: Path, stop: StopRequest, played: Played):
     found = plan(base, "kd")
-    with RunDirectory(found.folder).locked(), pytest.raises(UserError, match="another process is at work"):
+    with RunDirectory(found.folder).locked(), pytest.raises(UserError, match="another process uses"):
         go(found, stop)

@@ -108,7 +108,7 @@ def test_unlabelled_images(pair, tmp_path):
     [
         ("resnte18", {"data": "digits"}, "TARGET", "has a model of this name", "resnet18"),
         ("resnet18", {}, "--data", "Only a run knows its own images", None),
-        ("resnet18", {"data": "digits", "split": "tset"}, "--split", "no such split", "test"),
+        ("resnet18", {"data": "digits", "split": "tset"}, "--split", "does not have this split", "test"),
         ("resnet18", {"data": "digist"}, "--data", "digist", "digits"),
         ("resnet18", {"data": "digits", "options": {"dept": 1}}, "--option dept", "", None),
         ("runs/nothing", {}, "RUN", "no such run", None),
@@ -129,7 +129,7 @@ def test_what_is_wrong_with_a_run(pair, tmp_path):
     assert caught.value.problems[0].nearest == str(pair)
     with pytest.raises(UserError, match="knows its model"):
         evaluate(pair, pretrained=True, **QUICK)
-    with pytest.raises(UserError, match="no such split") as caught:
+    with pytest.raises(UserError, match="digits does not have this split") as caught:
         evaluate(pair, split="tests", **QUICK)
     assert caught.value.problems[0].where == "--split"
     assert caught.value.problems[0].nearest == "test"

@@ -12,7 +12,6 @@ from huggingface_hub import get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # it is documented
 from timm.models import push_to_hf_hub, save_for_hf
-from timm.models._hub import generate_readme
 
 from kdcore.commands.export.about import about
 from kdcore.commands.export.card import model_card
@@ -20,6 +19,7 @@ from kdcore.commands.export.folder import new_folder
 from kdcore.commands.export.recipe import Recipe, recipe_of
 from kdcore.commands.export.students import student_of
 from kdcore.commands.export.weights import student_config
+from kdcore.compat import hub_readme
 from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.plugins import get_plugins
 from kdcore.rundir.student_folder import WEIGHTS
@@ -104,7 +104,7 @@ def push(
         "safe_serialization": True,
     }
     card = model_card(student, recipe, repository, license, plugins)
-    text = generate_readme(card, repository.rpartition("/")[2])
+    text = hub_readme(card, repository.rpartition("/")[2])
     warnings = _warnings(recipe, student.name, license)
     if dry_run:
         path = Path(output) if output is not None else student.run.path / "export" / "hub"

@@ -1,0 +1,115 @@
+"""The section `data` of a run spec."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from kdcore.spec.fields import SAME_RESULTS, Bool, Float, Int, PerChannel, Section, Text, no_bool
+
+
+class AugmentSpec(Section):
+    """How training images are varied, by timm's and torchvision's transforms."""
+
+    crop: Literal["auto", "resized", "pad", "none"] = Field(
+        "auto",
+        description="'resized': random resized crop (ImageNet); 'pad': random crop of the zero-padded image "
+        "(CIFAR); 'none': resize only; 'auto': 'pad' up to 64 px, else 'resized'.",
+    )
+    padding: Int = Field(4, ge=0, description="Pixels of zero padding on each side for crop 'pad'.")
+    scale: tuple[Float, Float] = Field((0.08, 1.0), description="Range of the area kept by crop 'resized'.")
+    ratio: tuple[Float, Float] = Field((3 / 4, 4 / 3), description="Range of its aspect ratio.")
+    hflip: Float = Field(0.5, ge=0, le=1, description="Probability of a horizontal flip.")
+    vflip: Float = Field(0.0, ge=0, le=1, description="Probability of a vertical flip.")
+    color_jitter: Float = Field(0.0, ge=0, description="Strength of colour jitter; 0 is off.")
+    auto_augment: Text | None = Field(
+        None, description="timm's AutoAugment, RandAugment or AugMix string, such as 'rand-m9-mstd0.5'."
+    )
+    random_erasing: Float = Field(0.0, ge=0, le=1, description="Probability of random erasing.")
+
+    @field_validator("scale", "ratio")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1]:
+            raise ValueError("two numbers above 0 are wanted, the smaller first")
+        return value
+
+
+class DataSpec(Section):
+    """Which images, and how they are read."""
+
+    dataset: Text = Field(
+        "digits",
+        description="A registered name (kd list-datasets), a folder or tar of images, or a name of timm's dataset "
+        "factory ('torch/cifar100', 'hfds/...', 'wds/...').",
+    )
+    root: Text | None = Field(None, description="Where the dataset lies or is downloaded to.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of a plugin's dataset (kd show NAME)."
+    )
+    train_split: str = Field("train", description="Name of the split to train on.")
+    eval_split: str | None = Field(
+        "test",
+        description="Name of the split to evaluate on; null: none, and only agreement with the teacher on the "
+        "training images is measured.",
+    )
+    train_samples: Int | None = Field(
+        None, ge=1, description="Train on so many samples: the first of a seeded, class-balanced draw."
+    )
+    eval_samples: Int | None = Field(
+        None, ge=1, description="Evaluate on so many samples only, drawn likewise; null: on all."
+    )
+    num_classes: Int | None = Field(
+        None,
+        ge=2,
+        description="K, where the dataset does not tell it (streams, unlabelled images).",
+    )
+    image_size: Int | None = Field(
+        None, ge=8, description="Side of the student's input in pixels; null: the student's own."
+    )
+    channels: Annotated[Literal[1, 3], BeforeValidator(no_bool)] = Field(
+        3, description="3: images are converted to RGB; 1: to grey."
+    )
+    mean: PerChannel | None = Field(
+        None, description="Channel means for normalising; null: the student's own."
+    )
+    std: PerChannel | None = Field(
+        None, description="Channel deviations for normalising; null: the student's own."
+    )
+    crop_pct: Float | None = Field(
+        None,
+        ge=0.01,
+        le=1,
+        description="Part of the image that evaluation crops; null: the student's, 1 up to 64 px.",
+    )
+    interpolation: Literal["nearest", "bilinear", "bicubic"] | None = Field(
+        None, description="How images are resized; null: the student's own."
+    )
+    workers: Int | None = Field(
+        None,
+        ge=0,
+        json_schema_extra=SAME_RESULTS,
+        description="Loader processes; null: chosen by the machine.",
+    )
+    in_memory: Bool | None = Field(
+        None,
+        json_schema_extra=SAME_RESULTS,
+        description="Keep images in memory once they are decoded, so that later epochs read no files; null: where all "
+        "of a split take at most a quarter of the free memory (divided among the processes).",
+    )
+    skip_broken: Bool = Field(
+        False,
+        description="Go on without images that are missing or cannot be decoded, and count them in the summary; else "
+        "the first one ends the run.",
+    )
+    augment: AugmentSpec = Field(default_factory=AugmentSpec, description="How training images are varied.")
+    mixup: Float = Field(0.0, ge=0, description="Mixup alpha (Zhang et al. 2018); 0 is off.")
+    cutmix: Float = Field(0.0, ge=0, description="CutMix alpha (Yun et al. 2019); 0 is off.")
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and min(value) <= 0:
+            raise ValueError("deviations are above 0")
+        return value

@@ -1,0 +1,57 @@
+"""What the sections of a run spec are made of: strict numbers, texts, and the base class of a section."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+
+if TYPE_CHECKING:
+    from pydantic.config import JsonDict
+
+_LONGEST: Final = 4096  # characters; no file system takes a longer path
+
+
+def _path_like(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a zero byte is no part of a name or path")
+    if len(value) > _LONGEST:
+        raise ValueError(f"no name or path has {len(value):,} characters (at most {_LONGEST:,})")
+    return value
+
+
+def no_bool(value: Any) -> Any:
+    """The value; true and 1.0, which are 1 to pydantic, as text, which no choice of numbers accepts."""
+    return str(value).lower() if isinstance(value, bool | float) else value
+
+
+def _one_or_three(value: tuple[float, ...]) -> tuple[float, ...]:
+    if len(value) not in (1, 3):
+        raise ValueError("one number for each channel is wanted: 3, or 1")
+    return value
+
+
+# strict: what YAML or --set made text or true is not taken for a number
+Int = Annotated[int, Strict()]
+Float = Annotated[float, Strict()]
+Bool = Annotated[bool, Strict()]
+Text = Annotated[str, Field(min_length=1), AfterValidator(_path_like)]
+PerChannel = Annotated[tuple[Float, ...], AfterValidator(_one_or_three)]
+
+
+# beside a field whose value changes no result: where a run leaves its things, how fast it is, how much memory it takes.
+# `kdcore.spec.difference` reads it for resuming, comparing and the reference.
+SAME_RESULTS: Final[JsonDict] = {"x-changes-results": False}
+
+
+class Section(BaseModel):
+    """A part of the spec: immutable, unknown keys and infinite numbers are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def as_list(value: Any) -> Any:
+    """A list of objects with a name, from a name, an object or a list of both."""
+    if isinstance(value, list | tuple):
+        return [{"name": item} if isinstance(item, str) else item for item in value]
+    return [{"name": value} if isinstance(value, str) else value]

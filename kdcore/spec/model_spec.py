@@ -1,0 +1,87 @@
+"""The sections `student` and `teacher` of a run spec."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from kdcore.spec.fields import Bool, Int, Section, Text
+
+
+class ModelSource(Section):
+    """A model, by its name or by the run directory that holds it, and where its weights come from."""
+
+    model: Text | None = Field(
+        None,
+        description="A timm model or a plugin's model; null: the model of the run directory 'checkpoint'.",
+    )
+    pretrained: Bool = Field(False, description="Start from timm's pretrained weights (downloads them).")
+    checkpoint: Text | None = Field(
+        None, description="Weights to start from: safetensors, a timm checkpoint, or a run directory."
+    )
+    small_input: Bool = Field(
+        False, description="The architecture's known variant for 32-px images (stride-1 stem, small patches)."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Arguments for the model's constructor, such as {'drop_path_rate': 0.1}; those of a plugin's "
+        "model: kd show NAME.",
+    )
+    adapter: Text | None = Field(
+        None,
+        description="The feature adapter to use (kd list-adapters); null: the one for the model's class.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.pretrained and self.checkpoint is not None:
+            raise ValueError("'pretrained' and 'checkpoint' exclude each other: give one of them")
+        return self
+
+
+class ModelSpec(ModelSource):
+    """A model: which one, and where its weights come from."""
+
+    model: Text = Field(
+        description="A timm model, such as 'resnet18' or 'vit_tiny_patch16_224', or a plugin's model."
+    )
+
+
+class TeacherSpec(ModelSource):
+    """The teacher, and where it was or will be trained."""
+
+    model: Text | None = Field(
+        None,
+        description="A timm model or a plugin's model; null: the model of 'run' or of the run directory 'checkpoint'.",
+    )
+    run: Text | None = Field(
+        None, description="A spec whose student is this teacher: run first unless its finished run is there."
+    )
+    image_size: Int | None = Field(
+        None,
+        ge=8,
+        description="Side of the teacher's input; null: what it was trained with where that is known, "
+        "else the student's.",
+    )
+    precision: Literal["fp32", "bf16", "fp16"] | None = Field(
+        None, description="Number format of its forward pass; null: that of 'train'."
+    )
+    channels_last: Bool | None = Field(
+        None, description="Its images and weights in channels-last order; null: as 'train' says."
+    )
+    compile: Bool | None = Field(None, description="Compile it with torch.compile; null: as 'train' says.")
+    fold: Bool = Field(
+        True,
+        description="Fold its batch norms into its convolutions: fewer layers, the same outputs but for rounding.",
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.run is not None and (self.pretrained or self.checkpoint is not None):
+            raise ValueError("'run' excludes 'pretrained' and 'checkpoint': give one of them")
+        if self.model is None and self.run is None and self.checkpoint is None:
+            raise ValueError(
+                "'model' is missing (only 'run' and a run directory as 'checkpoint' know theirs)"
+            )
+        return self

@@ -1,0 +1,121 @@
+"""The sections of a run spec that say how the student is trained, from the task loss to the checkpoints."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from kdcore.spec.fields import SAME_RESULTS, Bool, Float, Int, Section, Text
+
+
+class TaskSpec(Section):
+    """The loss against the ground truth."""
+
+    weight: Float | None = Field(
+        None, ge=0, description="Factor of the task loss; null: the distiller's own. 0 needs no labels."
+    )
+    label_smoothing: Float = Field(0.0, ge=0, lt=1, description="Label smoothing of the task loss.")
+
+
+class TrainSpec(Section):
+    """The training loop."""
+
+    epochs: Int = Field(30, ge=1, description="Passes over the training set.")
+    batch_size: Int = Field(
+        64, ge=1, description="Samples of one optimizer step and pass, over all processes."
+    )
+    accumulate: Int = Field(1, ge=1, description="Batches whose gradients are added up before a step.")
+    clip_grad: Float | None = Field(
+        None, gt=0, description="Largest norm of the gradient; null: no clipping."
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        "fp32", description="Number format of the forward passes."
+    )
+    ema: Float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Decay of an averaged copy of the student, evaluated beside it; null: none.",
+    )
+    compile: Bool = Field(False, description="Compile student and teacher with torch.compile.")
+    channels_last: Bool = Field(False, description="Keep images and weights in channels-last order.")
+    grad_checkpointing: Bool = Field(
+        False,
+        json_schema_extra=SAME_RESULTS,
+        description="Compute the student's activations again in the backward pass instead of keeping them: less "
+        "memory, more time.",
+    )
+    sync_bn: Bool = Field(
+        False, description="Batch norm of student and heads over the whole batch of all processes."
+    )
+    fsdp: Literal["student", "student+teacher"] | None = Field(
+        None,
+        json_schema_extra=SAME_RESULTS,
+        description="Spread the weights of student and heads, or of the teacher too, over the processes (FSDP); "
+        "null: each process has all weights.",
+    )
+
+
+class OptimizerSpec(Section):
+    """The optimizer, by timm's factory."""
+
+    name: Text = Field("sgd", description="A name of timm's optimizer factory: 'sgd', 'adamw', 'lamb', ...")
+    lr: Float = Field(0.05, gt=0, description="Learning rate.")
+    momentum: Float = Field(0.9, ge=0, lt=1, description="Momentum, for the optimizers that have one.")
+    weight_decay: Float = Field(5e-4, ge=0, description="Weight decay.")
+    filter_bias_and_bn: Bool = Field(
+        True,
+        description="No weight decay for biases and normalisation layers. The CIFAR papers decay them: false.",
+    )
+    layer_decay: Float | None = Field(
+        None, gt=0, le=1, description="Factor on the learning rate from layer to layer."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="More arguments of the optimizer, such as {'nesterov': false}."
+    )
+
+
+class SchedulerSpec(Section):
+    """The learning rate over time, by timm's factory."""
+
+    name: Text = Field(
+        "cosine", description="'cosine', 'step', 'multistep', 'poly', 'tanh', 'plateau', or 'none'."
+    )
+    warmup_epochs: Int = Field(0, ge=0, description="Epochs of linear warm-up.")
+    warmup_lr: Float = Field(1e-5, ge=0, description="Learning rate at the start of the warm-up.")
+    min_lr: Float = Field(0.0, ge=0, description="Lowest learning rate.")
+    decay_epochs: Float | None = Field(
+        None,
+        gt=0,
+        description="Epochs between the decays of 'step', or of the last phase of 'wsd' and 'rsqrt' (below 1: that "
+        "part of all epochs); null: timm's own, 90 and 0.2.",
+    )
+    decay_milestones: tuple[Int, ...] = Field(
+        (150, 180, 210), description="'multistep' decays after so many epochs, as the papers count them."
+    )
+    decay_rate: Float = Field(0.1, gt=0, le=1, description="Factor of a decay; for 'poly' the power.")
+    cooldown_epochs: Int = Field(
+        0, ge=0, description="The last so many epochs keep the lowest learning rate."
+    )
+    patience_epochs: Int = Field(10, ge=0, description="Epochs without gain before 'plateau' decays.")
+    per_step: Bool = Field(False, description="Change the learning rate each step instead of each epoch.")
+
+    @field_validator("decay_milestones")
+    @classmethod
+    def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if min(value, default=1) < 1 or any(later <= earlier for earlier, later in pairwise(value)):
+            raise ValueError("rising epochs above 0 are wanted")
+        return value
+
+
+class CheckpointSpec(Section):
+    """When the state of the run is kept, beside the end of each epoch."""
+
+    minutes: Float = Field(
+        15.0,
+        gt=0,
+        json_schema_extra=SAME_RESULTS,
+        description="A checkpoint at least this often, in minutes.",
+    )

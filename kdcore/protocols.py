@@ -24,20 +24,20 @@ STAGES: tuple[int, ...] = (1, 2, 3, 4)
 
 @dataclass(frozen=True, slots=True)
 class Requires:
-    """What the engine gives a distiller beside the logits.
+    """What the engine gives a distiller in addition to the logits.
 
     Attributes:
-        teacher: it reads the teacher; False for methods that need none.
+        teacher: it reads the teacher; False for methods without a teacher.
         student_stages: stages of the student whose feature maps it reads.
         teacher_stages: stages of the teacher whose feature maps it reads.
         student_embedding: it reads the student's embedding.
         teacher_embedding: it reads the teacher's embedding.
         sample_index: it needs each sample's position in the training set (a memory bank).
-        whole_batch: it relates samples to each other, so that in a run of several processes it sees all of them.
-        views: augmented views of each sample that it sees.
-        target: it reads the ground truth, so that unlabelled images will not do.
-        teacher_logits: it reads the teacher's logits. Where no distiller of a run does, and none the embedding, the
-            teacher computes no further than the deepest stage that is read; its logits are then None.
+        whole_batch: it relates samples to each other, so in a run of several processes it gets all of them.
+        views: the number of augmented views of each sample that it gets.
+        target: it reads the ground truth, so images without labels are refused.
+        teacher_logits: it reads the teacher's logits. If no distiller of a run reads them or the embedding, the teacher
+            stops at the deepest stage that is read, and its logits are None.
     """
 
     teacher: bool = True
@@ -61,10 +61,10 @@ class Requires:
         if self.views < 1:
             raise ValueError(f"views is {self.views}; it must be 1 or more")
         if not self.teacher and (self.teacher_stages or self.teacher_embedding):
-            raise ValueError("teacher=False, yet teacher features are asked for")
+            raise ValueError("teacher is False, but teacher features are requested")
 
     def union(self, other: Requires) -> Requires:
-        """What both together need."""
+        """The requirements of both together."""
         return Requires(
             teacher=self.teacher or other.teacher,
             student_stages=tuple(dict.fromkeys(self.student_stages + other.student_stages)),
@@ -95,7 +95,7 @@ class ModelInfo:
     Attributes:
         name: the model's name in the spec.
         num_parameters: how many parameters it has.
-        classifier: its classifier module. Do not store it as a submodule of a distiller: it would be trained.
+        classifier: its classifier module. Do not store it as a submodule of a distiller, because it would be trained.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class ModelInfo:
         return tuple(self.stage(number) for number in STAGES)
 
     def stage(self, ref: Stage) -> StageInfo:
-        """The stage with this number or module path, probed when it is asked for.
+        """The stage with this number or module path; its shape is measured when it is first read.
 
         Raises:
             UserError: the model has no such stage or module.
@@ -136,9 +136,7 @@ class ModelInfo:
             from kdcore.errors import Problem, UserError, listed
 
             known = listed(str(number) for number in STAGES if number in self._probed)
-            raise UserError(
-                Problem(self.name, f"its adapter gives no stage {ref}", allowed=f"stages {known}")
-            )
+            raise UserError(Problem(self.name, f"its adapter has no stage {ref}", allowed=f"stages {known}"))
         return self._probed[ref]
 
     @cached_property
@@ -160,11 +158,11 @@ class Setup:
 
     Attributes:
         student: the student.
-        teacher: the teacher, or None where the run has none.
+        teacher: the teacher, or None if the run has none.
         num_classes: K.
         train_size: samples in the training set, N.
-        train_labels: the class index of every training sample `[N]`, or None where they are not known.
-        generator: the source of randomness for what a distiller draws while it is built.
+        train_labels: the class index of every training sample `[N]`, or None if they are not known.
+        generator: for random numbers while a distiller is built.
     """
 
     student: ModelInfo
@@ -185,13 +183,13 @@ class FeatureMap:
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What one forward pass of a model gave.
+    """The output of one forward pass of a model.
 
     Attributes:
         logits: `[B, K]`, or None if no distiller reads them.
-        features: a feature map for each stage that was asked for.
-        embedding: `[B, D]`, or None where it was not asked for.
-        views: with `Requires.views` above 1, the output for each view, this one first; else empty.
+        features: a feature map for each stage that was requested.
+        embedding: `[B, D]`, or None if it was not requested.
+        views: with `Requires.views` above 1, the output for each view, this one first; otherwise empty.
     """
 
     logits: Tensor | None
@@ -206,8 +204,8 @@ class Batch:
 
     Attributes:
         images: `[B, C, H, W]`, normalised for the student.
-        target: class indices `[B]`, probabilities `[B, K]` (mixup, cutmix), or None where there are no labels.
-        index: positions in the training set `[B]`, or None where they are not known (streams).
+        target: class indices `[B]`, probabilities `[B, K]` (mixup, cutmix), or None if there are no labels.
+        index: positions in the training set `[B]`, or None if they are not known (streams).
     """
 
     images: Tensor
@@ -238,16 +236,16 @@ class Distiller(Protocol):
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
-        """Named scalars, already weighted; the step's loss is the task loss plus their sum.
+        """Return named scalars, already weighted; the step's loss is the task loss plus their sum.
 
-        `teacher` is None in a run without one, which only a distiller with `requires.teacher` False can be in.
+        `teacher` is None in a run without a teacher, which is only possible if `requires.teacher` is False.
         """
         ...
 
 
 @runtime_checkable
 class FeatureAdapter(Protocol):
-    """Knows one model family: which stages it has, and how one forward pass yields everything.
+    """Knows one model family: its stages, and how to get everything in one forward pass.
 
     An adapter holds no state of a model: one instance may serve several. Its class is called without arguments.
     `PreparesModel` and `GivesMaps` are optional: an adapter that has their method is used with it.
@@ -260,7 +258,7 @@ class FeatureAdapter(Protocol):
     def forward(
         self, model: nn.Module, images: Tensor, stages: Sequence[Stage], embedding: bool
     ) -> ModelOutput:
-        """One pass: logits equal to `model(images)`, the maps of `stages` (1..4), the embedding if asked for."""
+        """One pass: logits equal to `model(images)`, the maps of `stages` (1..4), the embedding if requested."""
         ...
 
 

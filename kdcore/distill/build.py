@@ -29,7 +29,7 @@ def build_distillers(
     task_weight: float | None,
     seed: int,
 ) -> tuple[dict[str, nn.Module], float]:
-    """The distillers by name, and the weight of the task loss beside them.
+    """Build the distillers; returns them by name, and the weight of the task loss.
 
     Raises:
         UserError: a name or option is wrong, a distiller cannot work with these models or without what is missing.
@@ -40,11 +40,13 @@ def build_distillers(
         else [distillers]
     )
     if not items:
-        raise UserError(Problem("distiller", "at least one distiller is wanted"))
+        raise UserError(Problem("distiller", "the list of distillers is empty; give at least one"))
     if options and (len(items) > 1 or not isinstance(items[0], str)):
         raise UserError(
             Problem(
-                "distiller", f"options {sorted(options)} can be given beside a single distiller's name only"
+                "distiller",
+                f"options {sorted(options)} are only allowed with the name of a single distiller",
+                hint='in a list, write {"name": ..., "option": ...}',
             )
         )
     built: dict[str, nn.Module] = {}
@@ -93,10 +95,10 @@ def _construct(
             raise UserError(_of_distiller(resolved.name, problem) for problem in error.problems) from error
         except KdError:
             raise
-        except ValueError as error:  # how a distiller says that it cannot work with these models
+        except ValueError as error:  # a distiller raises it if it cannot work with these models
             raise UserError(Problem(where, f"{resolved.provided.qualified}: {error}")) from error
         except AttributeError as error:
-            if setup.teacher is None and error.obj is None:  # it asked the teacher that is not there
+            if setup.teacher is None and error.obj is None:  # it used the teacher, and there is none
                 raise UserError(_needs_teacher(resolved.name)) from error
             raise
     if not isinstance(module, nn.Module):
@@ -114,7 +116,10 @@ def _check(module: nn.Module, name: str, setup: Setup, where: str) -> None:
     requires = getattr(module, "requires", None)
     if not isinstance(module, Distiller) or not isinstance(requires, Requires):
         raise UserError(
-            Problem(where, f"{type(module).__name__} is no distiller: it lacks 'requires', a kdcore.Requires")
+            Problem(
+                where,
+                f"{type(module).__name__} is not a distiller: its attribute 'requires' must be a kdcore.Requires",
+            )
         )
     if requires.teacher and setup.teacher is None:
         raise UserError(_needs_teacher(name))
@@ -130,14 +135,14 @@ def _needs_teacher(name: str) -> Problem:
 
 
 def _of_distiller(name: str, problem: Problem) -> Problem:
-    """The problem with the distiller's name in it."""
+    """The problem, with the distiller's name in its message."""
     if f"'{name}'" in problem.message:
         return problem
     return replace(problem, message=f"{problem.message} (distiller '{name}' needs it)")
 
 
 def _unavailable(requires: Requires, setup: Setup, name: str) -> Iterable[Problem]:
-    # each stage is probed, so that one that does not exist is found before training
+    # each stage is probed here, so a stage that does not exist is an error before training
     for role, info, stages, embedding in (
         ("student", setup.student, requires.student_stages, requires.student_embedding),
         ("teacher", setup.teacher, requires.teacher_stages, requires.teacher_embedding),
@@ -154,7 +159,7 @@ def _unavailable(requires: Requires, setup: Setup, name: str) -> Iterable[Proble
 
 
 def _unique(name: str, taken: Mapping[str, nn.Module]) -> str:
-    """A name that no other distiller of the run has."""
+    """The name, with a number added if another distiller of the run has it."""
     unique, number = name, 2
     while unique in taken:
         unique, number = f"{name}_{number}", number + 1

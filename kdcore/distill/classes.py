@@ -1,4 +1,4 @@
-"""The classes of teacher and student compared with those of the data."""
+"""Compare the class names of teacher and student with those of the data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_classes(loaded: LoadedSpec, models: Models, classes: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Compare class names wherever both are known; returns a warning if the student starts from other classes.
+    """Compare class names if both are known; returns a warning if the student starts from other classes.
 
     Raises:
         UserError: the teacher's classes are not those of the data.
@@ -30,4 +30,4 @@ def check_classes(loaded: LoadedSpec, models: Models, classes: tuple[str, ...] |
     differs = difference(student.class_names, classes, "student's checkpoint")
     if differs is None or student.random_weights or len(student.class_names or ()) != len(classes or ()):
         return ()
-    return (f"student.checkpoint: {differs}: the classifier starts with its weights for other classes",)
+    return (f"student.checkpoint: {differs}: the classifier starts with weights for other classes",)

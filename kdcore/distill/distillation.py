@@ -14,7 +14,7 @@ from kdcore.distill.adapted_model import AdaptedModel, completed
 from kdcore.distill.build import DistillerLike, build_distillers
 from kdcore.distill.frozen_teacher import FrozenTeacher
 from kdcore.distill.gather import gather_batch, gather_output
-from kdcore.distill.missing_progress import UnsaidProgress, warn_unsaid
+from kdcore.distill.missing_progress import AssumedProgress, warn_missing_progress
 from kdcore.distill.passes import Extract, pass_of_views, tensors_of, whole_logits
 from kdcore.distill.seeds import derive
 from kdcore.distill.targets import TargetCheck, check_index
@@ -38,7 +38,7 @@ class DistillationOutput(NamedTuple):
         task_loss: the weighted loss against the ground truth, a scalar.
         terms: the distillers' loss terms by name, weighted scalars.
         logits: the student's `[B, K]`.
-        teacher_logits: the teacher's `[B, K]`, or None where there is no teacher or nobody reads them.
+        teacher_logits: the teacher's `[B, K]`, or None if there is no teacher or no distiller reads them.
     """
 
     loss: Tensor
@@ -51,8 +51,8 @@ class DistillationOutput(NamedTuple):
 class Distillation(nn.Module):
     """A student that learns from a teacher, for any training loop; the engine trains this same module.
 
-    Its parameters are the student's and the distillers' heads; the teacher moves with it between devices, stays
-    in eval mode, and is neither trained nor part of its state.
+    Its parameters are the student's and those of the distillers' heads. The teacher moves with it between devices and
+    stays in eval mode. The teacher is not trained, and is not part of its state.
 
     Args:
         student: the model to train; an `AdaptedModel` also gives its feature adapter.
@@ -130,7 +130,7 @@ class Distillation(nn.Module):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The distillers' names, each different; several distillers' terms are called `name.term`."""
+        """The distillers' names, which all differ; with several distillers, terms are called `name.term`."""
         return self._names
 
     @property
@@ -195,23 +195,23 @@ class Distillation(nn.Module):
 
         Args:
             images: `[B, C, H, W]`, or `[B, V, C, H, W]` for distillers that see V views.
-            target: class indices `[B]`, probabilities `[B, K]`, or None where no loss reads them.
+            target: class indices `[B]`, probabilities `[B, K]`, or None if no loss reads them.
             index: positions in the training set `[B]`, for distillers that need them.
-            progress: how far the run is, for losses that change; None: its beginning, with a warning where a
+            progress: how far the run is, for losses that change; None: the beginning of the run, with a warning if a
                 distiller reads it.
-            teacher_output: the teacher's output for these images where it is known already.
+            teacher_output: the teacher's output for these images, if it is already known.
 
         Raises:
-            ValueError: something that a distiller needs is missing, or the target is no class indices and no
+            ValueError: something that a distiller needs is missing, or the target is neither class indices nor
                 probabilities.
-            RunFailed: a distiller gave something else than named scalars.
+            RunFailed: a distiller returned something other than named scalars.
         """
         target = self._check(images, target, index)
         if progress is not None and not isinstance(progress, Progress):
-            raise ValueError(f"progress is a kdcore.Progress, and not {type(progress).__name__}")
+            raise ValueError(f"progress is {type(progress).__name__}; it must be a kdcore.Progress")
         teacher = teacher_output
         if teacher is None and self._teacher is not None and self._teacher.is_read:
-            # before the student, whose activations are kept: what the teacher needs in passing is free again by then
+            # before the student, whose activations stay in memory: the teacher's are free again by then
             teacher = self.forward_teacher(images)
         student = pass_of_views(self._extract_student, images)
         logits = self._check_outputs(student, teacher, len(images))
@@ -224,7 +224,7 @@ class Distillation(nn.Module):
         return DistillationOutput(loss, task_loss, terms, logits, None if teacher is None else teacher.logits)
 
     def _check(self, images: Tensor, target: Tensor | None, index: Tensor | None) -> Tensor | None:
-        """The target, as it is read."""
+        """Check the arguments of a step; returns the target in the type that losses read."""
         if images.dim() not in (4, 5):
             raise ValueError(
                 f"images has the shape {list(images.shape)}; allowed: [B, C, H, W], or [B, V, C, H, W] for V views"
@@ -249,7 +249,7 @@ class Distillation(nn.Module):
         return self._check_target(target, len(images))
 
     def who(self, needs: Callable[[Requires], bool]) -> str:
-        """The distillers of which this holds, as the beginning of a sentence: "distiller 'crd' needs"."""
+        """The distillers whose requirements fulfil `needs`, as the start of a sentence: "distiller 'crd' needs"."""
         found = [
             f"'{name}'"
             for name, distiller in zip(self._names, self.distillers, strict=True)
@@ -259,12 +259,12 @@ class Distillation(nn.Module):
         return f"distiller{'' if one else 's'} {' and '.join(found)} need{'s' if one else ''}"
 
     def _check_outputs(self, student: ModelOutput, teacher: ModelOutput | None, batch: int) -> Tensor:
-        """The student's logits, after a look at the shapes."""
+        """Check the shapes of both outputs; returns the student's logits."""
         logits = whole_logits(student)
         if logits.dim() != 2 or logits.shape[1] != self.num_classes:
             raise ValueError(
                 f"the student gives logits of the shape {list(logits.shape)}, and num_classes is "
-                f"{self.num_classes}: the shape has to be [{batch}, {self.num_classes}]"
+                f"{self.num_classes}: the shape must be [{batch}, {self.num_classes}]"
             )
         sizes = set() if teacher is None else {len(tensor) for tensor in tensors_of(teacher)}
         if sizes - {batch}:
@@ -274,7 +274,7 @@ class Distillation(nn.Module):
         return logits
 
     def trust_targets(self) -> None:
-        """Look at the targets' values no more: who calls has made sure that they are right."""
+        """No longer check the targets' values: the caller has checked them."""
         self._check_target.values = False
 
     def forward_teacher(self, images: Tensor, whole: bool = False) -> ModelOutput:
@@ -282,7 +282,7 @@ class Distillation(nn.Module):
 
         Args:
             images: `[B, C, H, W]`, or `[B, V, C, H, W]` of V views.
-            whole: with the logits even where nobody reads them.
+            whole: with the logits, even if no distiller reads them.
 
         Raises:
             ValueError: there is no teacher, or no distiller reads it.
@@ -293,7 +293,7 @@ class Distillation(nn.Module):
 
     def _task_loss(self, student: ModelOutput, target: Tensor | None) -> Tensor:
         if target is None or self.task_weight == 0:
-            # keeps the classifier in the graph: every parameter has a gradient, which DDP waits for
+            # keeps the classifier in the graph, because DDP waits for a gradient of every parameter
             return 0.0 * whole_logits(student).float().mean()
         outputs = student.views or (student,)
         losses = [
@@ -317,12 +317,12 @@ class Distillation(nn.Module):
                     gather_batch(batch),
                 )
                 seen = gathered
-            # a compiled pass would break where attributes are watched
-            far = progress or (_START if torch.compiler.is_compiling() else UnsaidProgress())
+            # watching attributes would break a compiled pass
+            far = progress or (_START if torch.compiler.is_compiling() else AssumedProgress())
             given = checked_terms(name, distiller(*seen, far))
-            if isinstance(far, UnsaidProgress) and far.read and name not in self._warned:
+            if isinstance(far, AssumedProgress) and far.read and name not in self._warned:
                 self._warned.add(name)
-                warn_unsaid(name, stacklevel=6)  # whoever called this module
+                warn_missing_progress(name, stacklevel=6)  # the caller of this module
             for term, value in given.items():
                 terms[f"{name}.{term}" if several else term] = value
         return terms

@@ -1,4 +1,4 @@
-"""The teacher of a distillation: never trained, and computed no further than somebody reads."""
+"""The teacher of a distillation: never trained, and computed only as far as the distillers read."""
 
 from __future__ import annotations
 

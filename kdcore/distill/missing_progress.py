@@ -1,4 +1,4 @@
-"""What a distiller reads although the caller did not give it."""
+"""The progress that distillers read if the caller gives none, and the warning about it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from kdcore.protocols import Progress
 _FIELDS = frozenset(field.name for field in fields(Progress))
 
 
-class UnsaidProgress(Progress):
-    """The beginning of a run, where the caller did not say how far it is; notices whether anybody reads it."""
+class AssumedProgress(Progress):
+    """The beginning of a run, used if the caller gives no progress; it notices whether it is read."""
 
     __slots__ = ("read",)
     read: bool
@@ -29,11 +29,11 @@ class UnsaidProgress(Progress):
         return super().__getattribute__(name)
 
 
-def warn_unsaid(distiller: str, stacklevel: int) -> None:
-    """Warn the caller of `Distillation` that a distiller stays where a run begins."""
+def warn_missing_progress(distiller: str, stacklevel: int) -> None:
+    """Warn the caller of `Distillation` that a distiller stays at the beginning of its schedule."""
     warnings.warn(
         f"distiller '{distiller}' reads how far the run is, and no progress was given: it stays at the first step of "
-        "its schedule, its warm-up for example. In each step give progress=kdcore.Progress(epoch=..., step=..., "
+        "its schedule, for example of its warm-up. In each step, pass progress=kdcore.Progress(epoch=..., step=..., "
         "total_steps=..., total_epochs=...); epoch counts from 0.0 and grows within the epoch",
         UserWarning,
         stacklevel=stacklevel,

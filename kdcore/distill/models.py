@@ -28,8 +28,8 @@ class PlacedModel:
     """A model on its device.
 
     Attributes:
-        built: the model and what was found out while it was built.
-        module: the same model on the device, in the memory order that the spec asks for.
+        built: the model, and what building it found out.
+        module: the same model on the device, in the memory order of the spec.
         adapter: its feature adapter.
     """
 
@@ -43,7 +43,7 @@ class PlacedTeacher(PlacedModel):
     """A teacher on its device.
 
     Attributes:
-        images: turns the student's images into the teacher's; None: they are the same.
+        images: turns the student's images into the teacher's; None if they are the same.
         weights: digest of its weights as they were loaded, before they are folded; None on the meta device.
     """
 
@@ -78,8 +78,8 @@ class TeacherPlan:
 
     Attributes:
         model: its section of the spec.
-        size: side of its input; None: what its weights know.
-        fallback: side of its input if they know none.
+        size: side of its input; None: the size that its weights record.
+        fallback: side of its input if they record none.
     """
 
     model: ModelSource
@@ -124,7 +124,7 @@ def _placed_teacher(
 
 
 def plan_teacher(spec: RunSpec, below: LoadedSpec | None, student: InputConfig) -> TeacherPlan | None:
-    """Which teacher to build: the spec's, or the student of `teacher.run`, from its run directory once finished.
+    """Choose the teacher to build: the spec's, or the student of `teacher.run`, with its weights once it is finished.
 
     Args:
         spec: the run's.
@@ -135,8 +135,8 @@ def plan_teacher(spec: RunSpec, below: LoadedSpec | None, student: InputConfig) 
     if teacher is None:
         return None
     if below is None:
-        # pretrained weights and run directories know their size, and so do files whose shapes depend on it;
-        # other teachers see what the student sees
+        # Pretrained weights and run directories record their size, and so do files whose shapes depend on it.
+        # Other teachers get the student's images.
         fallback = None if teacher.pretrained else student.image_size[0]
         return TeacherPlan(teacher, teacher.image_size, fallback)
     trained, directory = below.spec, below.directory
@@ -152,7 +152,7 @@ def plan_teacher(spec: RunSpec, below: LoadedSpec | None, student: InputConfig) 
 
 
 def teacher_view(student: InputConfig, teacher: BuiltModel, device: torch.device) -> TeacherImages | None:
-    """What turns the student's images into the teacher's; None if they are the same."""
+    """The module that turns the student's images into the teacher's; None if they are the same."""
     # a teacher with random weights has no normalisation of its own
     own = replace(student, image_size=teacher.input.image_size) if teacher.random_weights else teacher.input
     converter = TeacherImages(student, own)
@@ -160,13 +160,13 @@ def teacher_view(student: InputConfig, teacher: BuiltModel, device: torch.device
 
 
 def teacher_channels_last(spec: RunSpec) -> bool:
-    """Whether the teacher works in channels-last order: as it says itself, else as the student does."""
+    """Whether the teacher works in channels-last order: its own setting, or by default that of the student."""
     own = None if spec.teacher is None else spec.teacher.channels_last
     return spec.train.channels_last if own is None else own
 
 
 def place(model: nn.Module, device: torch.device, *, channels_last: bool) -> nn.Module:
-    """Move a model to the device, in the memory order that the spec asks for."""
+    """Move a model to the device, in the memory order of the spec."""
     model = model.to(device)
     return model.to(memory_format=torch.channels_last) if channels_last else model
 

@@ -1,4 +1,4 @@
-"""Gradient checkpointing: activations are computed a second time in the backward pass instead of being kept."""
+"""Gradient checkpointing: the backward pass computes activations a second time, so that they need no memory."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def checkpoint_blocks(student: nn.Module, name: str) -> None:
-    """Switch on the gradient checkpointing that timm has for the model.
+    """Switch on timm's gradient checkpointing of the model.
 
     Raises:
-        UserError: the model has none.
+        UserError: the model does not support it.
     """
     switch = getattr(student, "set_grad_checkpointing", None)
     try:
         if switch is None:
             raise AssertionError
         switch(True)
-    except (AssertionError, NotImplementedError) as error:  # timm asserts where a class cannot
+    except (AssertionError, NotImplementedError) as error:  # timm asserts if a class cannot
         raise UserError(
             Problem(
                 "train.grad_checkpointing",
@@ -40,7 +40,7 @@ def checkpoint_blocks(student: nn.Module, name: str) -> None:
 
 @contextlib.contextmanager
 def unchanged(buffers: Sequence[Tensor]) -> Iterator[None]:
-    """Around a backward pass: what its second forward pass does to the running statistics is undone."""
+    """Around a backward pass: undo what its second forward pass does to the running statistics."""
     kept = [buffer.clone() for buffer in buffers]
     yield
     if kept:

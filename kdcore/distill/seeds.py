@@ -1,4 +1,4 @@
-"""Seeds for the run's parts, each a function of the run's seed and the part's name, so that none disturbs another."""
+"""Seeds for the parts of a run: each is a function of the run's seed and the name of the part."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def derive(seed: int, *key: str | int) -> int:
 def seed_device(device: torch.device, seed: int) -> None:
     """Seed the global generators that a step on `device` draws from.
 
-    `torch.manual_seed` seeds those of every kind of device, and keeps a stack trace for each that is not there:
+    `torch.manual_seed` seeds those of every kind of device, and keeps a stack trace for each kind that is missing:
     half a millisecond in each step.
     """
     import torch

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Splits:
-    """The images to train on and those to evaluate on; K, and the classes' names where they are known."""
+    """The images to train on and those to evaluate on; K, and the classes' names if they are known."""
 
     train: Source
     eval: Source
@@ -36,10 +36,10 @@ def open_splits(
         spec: the run's.
         plugins: where datasets are looked up.
         below: the spec of the teacher's own run, or None.
-        teacher_classes: K of that run's data where it is known; None: its run directory is asked.
+        teacher_classes: K of that run's data if it is known; None: read from its run directory.
 
     Raises:
-        UserError: a split is missing, the splits' classes differ, or K is not to be had.
+        UserError: a split is missing, the splits' classes differ, or K is not known.
     """
     data = spec.data
     train = open_split(data, data.train_split, plugins=plugins, where="data.train_split")
@@ -57,11 +57,13 @@ def open_splits(
     if num_classes is None:
         raise UserError(
             Problem(
-                "data.num_classes", f"{data.dataset} does not tell how many classes there are: say it here"
+                "data.num_classes",
+                f"the number of classes of {data.dataset} is not known",
+                hint="set data.num_classes",
             )
         )
     if num_classes < 2:
-        raise UserError(Problem("data.dataset", f"{data.dataset} has one class only; classifying needs two"))
+        raise UserError(Problem("data.dataset", f"{data.dataset} has only one class; a classifier needs two"))
     if not train.labelled and spec.task.weight != 0:
         which = f"the images of split '{train.split}'" if train.split else "the training images"
         raise UserError(

@@ -1,4 +1,4 @@
-"""Batch norm over the whole batch: its statistics are those of all processes."""
+"""Replace the batch norms of a model by norms over the whole batch of all processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FORWARDS = (_BatchNorm.forward, BatchNormAct2d.forward)
 
 
 class BatchNormActOverProcesses(BatchNormOverProcesses):
-    """The same for timm's batch norm with dropout and activation in it."""
+    """The same for timm's batch norm, which includes dropout and activation."""
 
     drop: nn.Module
     act: nn.Module
@@ -33,8 +33,7 @@ class BatchNormActOverProcesses(BatchNormOverProcesses):
 def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
     """`module` with each batch norm changed to one over all processes; the state keeps its names.
 
-    A subclass with a `forward` of its own stays as it is. To be called before hooks are set: what was a batch norm is
-    another module afterwards.
+    A subclass with its own `forward` stays as it is. Call it before hooks are set, because it replaces modules.
     """
     for name, child in list(module.named_children()):
         setattr(module, name, synchronised(child, device))
@@ -48,7 +47,7 @@ def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
 
 
 def share_running_statistics(modules: Iterable[nn.Module]) -> None:
-    """Give the main process's buffers to all: without batch norm over processes each has tracked its own batches."""
+    """Copy the main process's buffers to all processes, because each has the statistics of its own batches."""
     if world_size() == 1:
         return
     for module in modules:

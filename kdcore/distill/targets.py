@@ -1,4 +1,4 @@
-"""Whether a target is what it has to be: class indices, or probabilities of the classes."""
+"""Check targets: class indices, or probabilities of the classes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor
 _ROUNDING = 1e-3  # of a row's sum; 16-bit numbers get more
 _ROUNDING_16 = 2e-2
 _BELOW_ZERO = -1e-6
-_CALLS = 256  # on an accelerator, calls between two looks at what was found
+_CALLS = 256  # on an accelerator, the number of calls between two reads of the result
 
 
 class TargetCheck:
-    """Looks at the targets of a loop: at their shape and type in each call, at their values where that is cheap.
+    """Checks the targets of a loop: their shape and type in each call, their values if that is cheap.
 
-    On the CPU the values are looked at in each call. On an accelerator looking would wait for it: what is wrong is
-    kept there, and read at calls 1, 2, 4, 8, ... and then at every 256th.
+    On the CPU, the values are checked in each call. On an accelerator, reading the result would make each step wait: it
+    stays on the device, and is read at calls 1, 2, 4, 8, ... and then at every 256th call.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -28,7 +28,7 @@ class TargetCheck:
         """The target, class indices as int64.
 
         Raises:
-            ValueError: it is neither class indices `[B]` nor probabilities `[B, K]`; says what it is.
+            ValueError: it is neither class indices `[B]` nor probabilities `[B, K]`; the message describes it.
         """
         self._check_kind(target, batch)
         if target.dim() == 1:
@@ -44,19 +44,21 @@ class TargetCheck:
         if target.dim() not in (1, 2):
             raise ValueError(f"target has the shape {shape}; allowed: {allowed}")
         if len(target) != batch:
-            raise ValueError(f"target is of {len(target)} images, and there are {batch}; allowed: {allowed}")
+            raise ValueError(
+                f"target has {len(target)} rows, and there are {batch} images; allowed: {allowed}"
+            )
         whole = not target.is_floating_point() and not target.is_complex() and target.dtype != torch.bool
         if target.dim() == 1 and not whole:
             raise ValueError(
-                f"target {shape} is {kind}; class indices are integers: give target.long() if its values are "
+                f"target {shape} is {kind}; class indices are integers: use target.long() if its values are "
                 f"indices, or probabilities [B, K] = [{batch}, {classes}]"
             )
         if target.dim() == 2 and target.shape[1] != classes:
-            hint = "; give target.squeeze(1)" if whole and target.shape[1] == 1 else ""
+            hint = "; use target.squeeze(1)" if whole and target.shape[1] == 1 else ""
             raise ValueError(f"target has the shape {shape}; allowed: {allowed}{hint}")
         if target.dim() == 2 and not target.is_floating_point():
             raise ValueError(
-                f"target {shape} is {kind}; probabilities are floating-point numbers: give target.float() if each "
+                f"target {shape} is {kind}; probabilities are floating-point numbers: use target.float() if each "
                 "row has a single 1"
             )
 
@@ -79,16 +81,16 @@ class TargetCheck:
 
 
 def check_index(index: Tensor, batch: int, train_size: int) -> None:
-    """Positions in the training set: their shape and type, on the CPU their values too.
+    """Check positions in the training set: their shape and type, and on the CPU their values.
 
     Raises:
-        ValueError: they are no positions.
+        ValueError: they are not positions in the training set.
     """
     whole = not index.is_floating_point() and not index.is_complex() and index.dtype != torch.bool
     if list(index.shape) != [batch] or not whole:
         kind = str(index.dtype).removeprefix("torch.")
         raise ValueError(
-            f"index is {kind} of the shape {list(index.shape)}; allowed: integers [B] = [{batch}], the samples' "
+            f"index is {kind} of shape {list(index.shape)}; allowed: integers [B] = [{batch}], the samples' "
             "positions in the training set"
         )
     if index.device.type != "cpu" or torch.compiler.is_compiling() or batch == 0:
@@ -105,7 +107,7 @@ _ALLOWED = "target was neither class indices from 0 to K - 1 nor probabilities, 
 
 
 def _wrong(target: Tensor, classes: int) -> Tensor:
-    """`[B]`, which rows are wrong; NaN is."""
+    """Which rows are wrong, `[B]`; a row with NaN is wrong."""
     if target.dim() == 1:
         return (target < 0) | (target >= classes)
     sixteen = target.dtype in (torch.float16, torch.bfloat16)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TeacherImages(nn.Module):
-    """Turns images normalised for the student, `[B, C, H, W]`, into what the teacher was trained on."""
+    """Turns images that are normalised for the student, `[B, C, H, W]`, into images as the teacher was trained on."""
 
     scale: Tensor
     shift: Tensor
@@ -33,7 +33,7 @@ class TeacherImages(nn.Module):
 
     @property
     def identity(self) -> bool:
-        """Teacher and student see the same."""
+        """Whether teacher and student take the same images."""
         return self.size is None and not self.renormalise
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Loss terms as a distiller gave them: checked, since its code is somebody else's."""
+"""Check the loss terms of a distiller, because its code comes from a plugin."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from kdcore.errors import RunFailed
 
 
 def checked_terms(distiller: str, terms: Any) -> Mapping[str, Tensor]:
-    """The terms, if they are named scalars.
+    """Return the terms if they are named scalars.
 
     Raises:
-        RunFailed: they are something else; names the distiller.
+        RunFailed: they are something else; the message names the distiller.
     """
     if not isinstance(terms, Mapping):
-        raise _wrong(distiller, f"returned {_kind(terms)}; a dictionary of named scalars is wanted")
+        raise _wrong(distiller, f"returned {_kind(terms)}; it must return a dictionary of named scalars")
     for name, value in terms.items():
         if not isinstance(name, str):
-            raise _wrong(distiller, f"names a loss term {name!r}; a text is wanted")
+            raise _wrong(distiller, f"names a loss term {name!r}; a name must be text")
         if not isinstance(value, Tensor) or value.dim() != 0 or not value.is_floating_point():
             raise _wrong(
                 distiller,
-                f"gave {_kind(value)} as loss term '{name}'; a tensor with one real number, of shape [], is wanted",
+                f"gave {_kind(value)} as loss term '{name}'; a tensor with one real number, of shape [], is required",
             )
     return terms
 
@@ -36,4 +36,4 @@ def _kind(value: Any) -> str:
 
 
 def _wrong(distiller: str, what: str) -> RunFailed:
-    return RunFailed(f"distiller '{distiller}' {what}. This is a mistake in the plugin that has it")
+    return RunFailed(f"distiller '{distiller}' {what}. This is a bug in the plugin of this distiller")

@@ -1,4 +1,4 @@
-"""One forward pass that yields all that was asked for: logits, stages, modules by path, embedding."""
+"""One forward pass that yields everything that was requested: logits, stages, modules by path, embedding."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 class Extractor:
     """Runs a model once and gives `ModelOutput`.
 
-    Numbered stages and the embedding come through the adapter, module paths through forward hooks that are
-    set here and taken away by `close`. A module that runs several times in a pass gives its last output. Where a
-    later operation of the model changes that output in place, as a ReLU behind a batch norm does, a copy is made.
+    Numbered stages and the embedding come from the adapter, module paths from forward hooks, which `close` removes.
+    A module that runs several times in a pass gives its last output. If a later operation of the model changes that
+    output in place, as a ReLU after a batch norm does, a copy is made.
 
     Args:
         model: the model.
         adapter: its feature adapter.
         stages: 1..4 and module paths.
-        embedding: whether the embedding is wanted.
+        embedding: whether to give the embedding.
 
     Raises:
         UserError: the model has no module of that path.
@@ -54,11 +54,11 @@ class Extractor:
         ]
 
     def __call__(self, images: Tensor) -> ModelOutput:
-        """`[B, C, H, W]` -> the model's output; with nothing asked for but logits, plainly `model(images)`.
+        """`[B, C, H, W]` -> the model's output; `model(images)` if only the logits are requested.
 
         Raises:
-            UserError: a module did not run, or its output is no feature map.
-            RunFailed: an output was changed in place, and in earlier passes like this one it was not.
+            UserError: a module did not run, or its output is not a feature map.
+            RunFailed: an output was changed in place, and in earlier passes of this mode it was not.
         """
         for tap in self._taps.values():
             tap.begin()
@@ -69,7 +69,8 @@ class Extractor:
         if not isinstance(output.logits, Tensor):
             raise UserError(
                 Problem(
-                    "", f"{type(self.model).__name__} gives several outputs; a classifier gives one, [B, K]"
+                    "",
+                    f"{type(self.model).__name__} returns several outputs; a classifier returns one tensor [B, K]",
                 )
             )
         if not self._taps:
@@ -81,16 +82,16 @@ class Extractor:
 
     @property
     def has_maps(self) -> bool:
-        """Whether `maps` can be called: all that is asked for are numbered stages, and the adapter gives them alone."""
+        """Whether `maps` can be called: only numbered stages are requested, and the adapter can give them alone."""
         return self._maps is not None
 
     def maps(self, images: Tensor) -> ModelOutput:
-        """The numbered stages alone, without what lies behind the deepest of them; the logits are None."""
+        """Only the numbered stages: nothing after the deepest of them runs, and the logits are None."""
         assert self._maps is not None, "see has_maps"
         return ModelOutput(None, self._maps.maps(self.model, images, self.numbers))
 
     def close(self) -> None:
-        """Take the hooks off the model; the extractor gives no module paths afterwards."""
+        """Remove the hooks from the model; afterwards the extractor gives no module paths."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -105,7 +106,9 @@ class Extractor:
             return as_feature_map(output, self.model, size, images.shape[0])
         except ValueError as error:
             raise UserError(
-                Problem("", f"module '{path}' of {name} is no stage: {error}", hint="name another module")
+                Problem(
+                    "", f"module '{path}' of {name} cannot be a stage: {error}", hint="name another module"
+                )
             ) from error
 
 
@@ -113,7 +116,7 @@ def find_module(model: nn.Module, path: str) -> nn.Module:
     """The module at `path`.
 
     Raises:
-        UserError: there is none; the message names the nearest.
+        UserError: there is none; the message names the nearest path.
     """
     modules: dict[str, nn.Module] = dict(model.named_modules())
     if path and path in modules:

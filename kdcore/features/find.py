@@ -1,4 +1,4 @@
-"""From a model to the feature adapter that serves it."""
+"""Find the feature adapter of a model."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def find_adapter(model: nn.Module, name: str | None, plugins: Plugins, where: str) -> FeatureAdapter:
-    """The adapter called `name`, or else the one declared for the model's class or its nearest base class.
+    """The adapter called `name`, or without a name the one declared for the model's class or its nearest base class.
 
-    A timm model that no plugin serves gets the generic adapter; any other model one that gives logits only.
+    A timm model without such an adapter gets the generic one; any other model gets one that gives only logits.
 
     Raises:
         UserError: there is no adapter of this name, it cannot be loaded, or two are declared for one class.
@@ -37,7 +37,7 @@ def find_adapter(model: nn.Module, name: str | None, plugins: Plugins, where: st
                 Problem(
                     where,
                     f"two adapters are declared for {dotted}: {' and '.join(names)}",
-                    hint=f'say which one ("adapter": "{names[0]}"), or disable one with KD_DISABLE_PLUGINS',
+                    hint=f'choose one ("adapter": "{names[0]}"), or disable one with KD_DISABLE_PLUGINS',
                 )
             )
         if serving:
@@ -50,7 +50,8 @@ def _load(provided: Provided[AdapterEntry], plugins: Plugins, where: str) -> Fea
     if not isinstance(adapter, FeatureAdapter):
         raise UserError(
             Problem(
-                where, f"adapter {provided.qualified} lacks the methods 'stages' and 'forward' of an adapter"
+                where,
+                f"adapter {provided.qualified} does not have the methods 'stages' and 'forward' of an adapter",
             )
         )
     return adapter

@@ -1,4 +1,4 @@
-"""What a distiller may know of a model, found by probing when it is asked for."""
+"""What a distiller may know of a model: measured in a forward pass when it is first read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def model_info(
     name: str, model: nn.Module, adapter: FeatureAdapter, image_size: tuple[int, int], in_chans: int
 ) -> ModelInfo:
-    """The model at this input size; shapes are probed on the meta device, each when it is first asked for."""
+    """The model at this input size; each shape is measured on the meta device when it is first read."""
 
     def probe_stages(stages: Sequence[Stage]) -> tuple[StageInfo, ...]:
         wanted = list(stages)

@@ -10,20 +10,20 @@ from kdcore.protocols import FeatureMap
 
 
 def as_feature_map(output: Any, model: nn.Module, image_size: tuple[int, int], batch: int) -> FeatureMap:
-    """What a module gave, as a feature map; of several tensors the first.
+    """The output of a module as a feature map; of several tensors the first.
 
-    - `[B, C, H, W]` as it is, `[B, H, W, C]` turned. Which of the two it is shows in the shape: a map has the
-      image's proportions. Where both readings have, the model's own layout (`output_fmt`) decides.
-    - `[B, N, C]` tokens: the class and register tokens in front become the prefix, the rest a map with the
-      image's proportions.
+    - `[B, C, H, W]` stays as it is, `[B, H, W, C]` is permuted. The shape shows which of the two it is: a map has the
+      proportions of the image. If both readings have them, the model's own layout (`output_fmt`) decides.
+    - `[B, N, C]` tokens: the class and register tokens at the front become the prefix; the others become a map with
+      the proportions of the image.
     - `[B, C]` becomes `[B, C, 1, 1]`.
 
     Raises:
-        ValueError: the output cannot be read as any of these; the message says why.
+        ValueError: the output cannot be read in any of these ways; the message says why.
     """
     output = first_of(output)
     if not isinstance(output, Tensor):
-        raise ValueError(f"it gives a {type(output).__name__}, not a tensor")
+        raise ValueError(f"it returns {type(output).__name__}, not a tensor")
     shape = tuple(output.shape)
     if output.dim() not in (2, 3, 4) or shape[0] != batch:
         raise ValueError(f"its output {list(shape)} is not [B, ...] of 2 to 4 dimensions")
@@ -56,13 +56,13 @@ def _proportional(grid: tuple[int, ...], image_size: tuple[int, int]) -> bool:
 def _tokens(output: Tensor, model: nn.Module, image_size: tuple[int, int]) -> FeatureMap:
     tokens = output.shape[1]
     declared = getattr(model, "num_prefix_tokens", None)
-    # some classes do not declare their class token, others declare one that they add late
+    # some classes do not declare their class token, others declare one that they add in a later layer
     for prefix in dict.fromkeys((declared if isinstance(declared, int) else 0, 0, 1, 2)):
         grid = _grid(tokens - prefix, image_size)
         if grid is not None:
             spatial = output[:, prefix:].transpose(1, 2).reshape(output.shape[0], -1, *grid)
             return FeatureMap(spatial, output[:, :prefix] if prefix else None)
-    raise ValueError(f"its {tokens} tokens do not make a grid with the image's proportions")
+    raise ValueError(f"its {tokens} tokens do not form a grid with the proportions of the image")
 
 
 def _grid(tokens: int, image_size: tuple[int, int]) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""The adapter of last resort: logits and nothing else."""
+"""The adapter for models that have no other: it gives only the logits."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class PlainAdapter:
-    """Serves any classifier that no adapter knows: its logits; module paths can still be stages."""
+    """Serves any classifier without an adapter: it gives its logits. Module paths can still be stages."""
 
     def stages(self, model: nn.Module, image_size: tuple[int, int]) -> tuple[StageInfo, ...]:
-        """Raises UserError: nobody knows which of its modules are stages 1..4."""
+        """Raises UserError: it is not known which modules are stages 1..4."""
         raise UserError(_problem(model, "no feature adapter knows its stages 1..4"))
 
     def forward(
         self, model: nn.Module, images: Tensor, stages: Sequence[Stage], embedding: bool
     ) -> ModelOutput:
-        """The logits; raises UserError where more is asked for."""
+        """The logits; raises UserError if more is requested."""
         if stages:
             raise UserError(_problem(model, "no feature adapter knows its stages 1..4"))
         if embedding:
@@ -35,7 +35,7 @@ def _problem(model: nn.Module, message: str) -> Problem:
     cls = type(model)
     return Problem(
         "",
-        f"{cls.__name__} is not a timm model and {message}",
+        f"{cls.__name__} is not a timm model, and {message}",
         hint=f"name a module path such as 'layer3' as the stage, or install a plugin with an adapter for "
         f"{cls.__module__}:{cls.__qualname__}",
     )

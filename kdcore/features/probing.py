@@ -1,4 +1,4 @@
-"""Shapes without work: one forward pass of a model's structure on the meta device."""
+"""Measure shapes without memory or arithmetic: a forward pass on the meta device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class ProbedStages(tuple[StageInfo, ...]):
-    """Stages whose shapes were seen in a forward pass, so that they need no second one."""
+    """Stages whose shapes were measured in a forward pass, so a second one is not needed."""
 
     __slots__ = ()
 
@@ -28,9 +28,9 @@ def probe(
 ) -> Result:
     """What `look(copy, images)` returns for a weightless copy of the model in evaluation mode.
 
-    The copy lies on the meta device: no memory, no arithmetic. A model whose shapes depend on values is run
-    on the CPU instead, with one image, sharing the model's weights. The model itself, its mode and the
-    state of the random generators stay as they are.
+    The copy is on the meta device, which needs no memory and no arithmetic. A model whose shapes depend on values runs
+    on the CPU instead, with one image and the model's own weights. The model, its mode and the state of the random
+    generators do not change.
 
     Raises:
         UserError: the model cannot take images of this size.
@@ -41,7 +41,7 @@ def probe(
             return look(skeleton(model, _on_meta), images)
         except UserError:
             raise
-        except Exception:  # some models ask for a tensor's value, which meta tensors have not
+        except Exception:  # some models read a tensor's value, and meta tensors do not have one
             return _probe_on_cpu(model, image_size, in_chans, look)
 
 
@@ -58,7 +58,7 @@ def skeleton(model: nn.Module, place: Callable[[Tensor], Tensor]) -> nn.Module:
 
 
 def _kept_tensors(model: nn.Module) -> Iterator[Tensor]:
-    """Tensors that modules keep beside parameters and buffers, such as LeViT's attention biases."""
+    """Tensors that modules keep in other attributes than parameters and buffers, such as LeViT's attention biases."""
     for module in model.modules():
         for value in vars(module).values():
             if isinstance(value, Tensor):
@@ -87,7 +87,7 @@ def _probe_on_cpu(
     model: nn.Module, image_size: tuple[int, int], in_chans: int, look: Callable[[nn.Module, Tensor], Result]
 ) -> Result:
     try:
-        # the device by name: a model may create tensors where the caller's default is another one
+        # the device is named, because the caller's default device may be another one
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             return look(skeleton(model, _on_cpu), torch.zeros(1, in_chans, *image_size))
     except UserError:

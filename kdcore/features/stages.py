@@ -1,4 +1,4 @@
-"""Which of a network's feature maps are stages 1..4."""
+"""Choose the feature maps of a network that are stages 1..4."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# of 12 blocks, those after which OFA-KD (Hao et al. 2023) takes the stages of a network without levels
+# the blocks, of 12, after which OFA-KD (Hao et al. 2023) takes the stages of a network without levels
 DEPTHS = (2, 4, 10, 12)
 
 
 def stage_indices(reductions: Sequence[int]) -> tuple[int, int, int, int]:
     """The maps that are stages 1..4, by the input's reduction at each map from shallow to deep.
 
-    - One reduction only (ViT, Mixer): blocks 2, 4, 10 and 12 of 12, in proportion, and four different ones.
+    - One reduction only (ViT, Mixer): blocks 2, 4, 10 and 12 of 12, in proportion to the depth, all different.
     - Four or five maps (most pyramids, dilated ones too): the last four.
     - More maps on four levels or more (VGG, DLA): the last map of each of the last four levels.
     - More maps on two or three levels (CrossViT): in proportion, as with one level.
     - Three maps or fewer (LeViT, PiT, Nest): one stage each, counted from the deepest; the shallowest map
-      is every stage in front of it too.
+      also stands for the stages before it.
 
-    Only the order of the reductions counts, not their values: a stride-1 stem, which leaves them stale, or a
-    wrong entry does not move a stage. So a stage is at the same depth whatever the input size.
+    Only changes between neighbouring reductions count, not their values, because some models state wrong values (with a
+    stride-1 stem for example). So a stage is at the same depth for every input size.
     """
     count = len(reductions)
     if count == 0:

@@ -1,4 +1,4 @@
-"""A forward hook that keeps a module's output as the module gave it, whatever is done to it afterwards."""
+"""A forward hook that keeps a module's output as the module returned it, also if it is changed afterwards."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from kdcore.features.layout import first_of
 if TYPE_CHECKING:
     from torch import nn
 
-# what decides which operations work in place: training mode, whether there are gradients, autocast
+# which operations work in place depends on: training mode, whether there are gradients, autocast
 _Mode = tuple[bool, bool, torch.dtype]
 
 
 class Tap:
-    """Keeps a module's output, of several tensors the first, during the extractor's own pass only.
+    """Keeps a module's output during a pass of the extractor; of several tensors the first.
 
-    Many models change a module's output in place later in the pass: a ReLU behind a batch norm, an addition behind
-    the last layer of a block. A tensor counts such changes. In the first pass of each mode there is a copy beside the
-    output, and the count at the end says which of both is right; from then on either the output is kept or a copy.
-    Which one is used does not differ between the first pass and later ones, so that a run that goes on from a
-    checkpoint adds its gradients up in the same order.
+    Many models change a module's output in place later in the pass: a ReLU after a batch norm, an addition after the
+    last layer of a block. A tensor counts such changes. The first pass of each mode keeps both the output and a copy,
+    and uses the copy if the count has grown at the end. Later passes keep only the one that was used. So the first pass
+    and later passes use the same tensor, and a run that is resumed adds up its gradients in the same order.
     """
 
     _caught: bool
@@ -66,7 +65,7 @@ class Tap:
             self._copy = first.clone()
 
     def end(self, where: str) -> tuple[bool, Any]:
-        """Whether the module ran, and what it gave; nothing is kept here any more.
+        """Whether the module ran, and its output, which is not kept here afterwards.
 
         Raises:
             RunFailed: the output was changed in place, and in the first pass of this mode it was not.
@@ -84,8 +83,8 @@ class Tap:
             return caught, output
         if known:
             raise RunFailed(
-                f"{where}: a later operation of the model changed its output in place, and in earlier passes none "
-                "did. The features of this pass are lost; the next pass makes a copy in time"
+                f"{where}: a later operation of the model changed its output in place, and no operation did so in "
+                "earlier passes. The features of this pass are lost; the next pass makes a copy in time"
             )
         return caught, copy
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is chosen once for a model."""
+    """The choices for a model, made once."""
 
-    indices: tuple[int, int, int, int]  # of the intermediate maps that are stages 1..4
-    prefix: bool  # the class hands out class and register tokens
+    indices: tuple[int, int, int, int]  # the intermediate maps that are stages 1..4
+    prefix: bool  # the class returns class and register tokens
 
 
 _plans: WeakKeyDictionary[nn.Module, dict[type, _Plan]] = WeakKeyDictionary()
@@ -34,8 +34,8 @@ class TimmAdapter:
     """Logits, feature maps and embedding of any timm classifier in one pass.
 
     The backbone runs once (`forward_intermediates`), the head once (`forward_head`). Maps are taken before a
-    final normalisation. The embedding is what enters the classifier, after dropout: the very tensor that the
-    logits were computed from. With several classifiers (distilled DeiT) it is what enters the first. Where
+    final normalisation. The embedding is the input of the classifier, after dropout: the same tensor from which the
+    logits were computed. With several classifiers (distilled DeiT) it is the input of the first. If
     the classifier is not one layer or block that takes vectors, it is what timm calls `pre_logits`.
     Stages: see `kdcore.features.stages.stage_indices`; a subclass may choose others in
     `indices` or `backbone`.
@@ -61,7 +61,7 @@ class TimmAdapter:
     def forward(
         self, model: nn.Module, images: Tensor, stages: Sequence[Stage], embedding: bool
     ) -> ModelOutput:
-        """Logits bit-equal to `model(images)`, the maps of `stages` (1..4), the embedding if asked for.
+        """Logits bit-equal to `model(images)`, the maps of `stages` (1..4), the embedding if requested.
 
         Raises:
             UserError: the model is not a classifier.
@@ -75,8 +75,8 @@ class TimmAdapter:
         return ModelOutput(logits, features, vector)
 
     def maps(self, model: nn.Module, images: Tensor, stages: Sequence[Stage]) -> dict[Stage, FeatureMap]:
-        """The maps of `stages` (1..4), the same as `forward` gives, without what lies behind the deepest of them."""
-        if type(self).backbone is not TimmAdapter.backbone:  # it takes maps from elsewhere
+        """The same maps of `stages` (1..4) as `forward` gives; what comes after the deepest of them does not run."""
+        if type(self).backbone is not TimmAdapter.backbone:  # it takes maps from other places
             return self.backbone(model, images, stages)[1]
         return self._by_stage(model, images, stages, stop_early=True, intermediates_only=True)[1]
 
@@ -85,7 +85,7 @@ class TimmAdapter:
     ) -> tuple[Any, dict[Stage, FeatureMap]]:
         """The final features, in the layout that `forward_head` takes, and the maps of `stages`.
 
-        A subclass may take a map from elsewhere; the final features it has to leave as they are.
+        A subclass may take a map from another place; it must not change the final features.
         """
         return self._by_stage(model, images, stages)
 
@@ -107,7 +107,7 @@ class TimmAdapter:
         return final, features
 
     def prepare(self, model: nn.Module) -> None:
-        """Choose the maps now: a compiled forward pass must find that done."""
+        """Choose the maps now, because a compiled forward pass cannot."""
         self._plan(model)
 
     def _plan(self, model: nn.Module) -> _Plan:
@@ -120,7 +120,7 @@ class TimmAdapter:
 
 
 def is_timm_model(model: nn.Module) -> bool:
-    """Whether the model has what the generic adapter calls: timm's models have, and those built like them."""
+    """Whether the model has the methods that the generic adapter calls, as timm's models have."""
     return all(hasattr(model, name) for name in ("forward_intermediates", "forward_head", "feature_info"))
 
 
@@ -140,9 +140,9 @@ def stage_info(stage: Stage, feature: FeatureMap) -> StageInfo:
 
 
 class _Caught(TorchFunctionMode):
-    """Keeps what is first computed on together with `weight`.
+    """Keeps the tensor that is first used in one operation with `weight`.
 
-    A forward pre-hook on the classifier would see the same, but cannot be set within a compiled function.
+    A forward pre-hook on the classifier would see the same tensor, but cannot be set in a compiled function.
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -193,7 +193,7 @@ def _classifier_weight(net: Any) -> Tensor | None:
         classifier = classifier[0]
     if not isinstance(classifier, nn.Module) or isinstance(classifier, (nn.ModuleList, nn.ModuleDict)):
         return None
-    for parameter in classifier.parameters():  # of a block: its first, which is what the vector meets first
+    for parameter in classifier.parameters():  # of a block: its first, with which the vector is used first
         return parameter
     return None
 
@@ -205,7 +205,7 @@ def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
         raise UserError(
             Problem(
                 "",
-                f"{type(model).__name__} tells nothing of its feature maps",
+                f"{type(model).__name__} has no information about its feature maps",
                 hint="name a module path instead of a stage number, or an adapter for this model",
             )
         )
@@ -213,6 +213,6 @@ def _feature_info(model: nn.Module) -> list[dict[str, Any]]:
 
 
 def _gives_prefix(model: nn.Module) -> bool:
-    # asked for without such tokens, some classes hand out bare maps and one raises
+    # if they have no such tokens, some classes return maps alone and one raises
     takes = inspect.signature(cast("Any", model).forward_intermediates).parameters
     return "return_prefix_tokens" in takes and (getattr(model, "num_prefix_tokens", 0) or 0) > 0

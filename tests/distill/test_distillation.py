@@ -240,8 +240,8 @@ ONES = torch.tensor([[1.0, 0.0, 0.0]] * 4)
         (torch.tensor([0.0, 1.0, 2.0, 0.0, 1.0]), r"is float32; class indices are integers"),
         (torch.tensor([True, False, True, False, True]), r"is bool; class indices are integers"),
         (F.one_hot(target, 3), r"is int64; probabilities are floating-point"),
-        (torch.tensor([0, 1]), r"target is of 2 images, and there are 5"),
-        (torch.full((2, 3), 1 / 3), r"target is of 2 images, and there are 5"),
+        (torch.tensor([0, 1]), r"target has 2 rows, and there are 5 images"),
+        (torch.full((2, 3), 1 / 3), r"target has 2 rows, and there are 5 images"),
         (torch.zeros(5, 3, 1), r"target has the shape \[5, 3, 1\]"),
         (torch.tensor(1), r"target has the shape \[\]"),
     ],
@@ -265,7 +265,7 @@ def test_a_target_that_nobody_reads_may_be_anything(pair: tuple[Net, Net], image
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (torch.arange(4), r"index is int64 of the shape \[4\]; allowed: integers \[B\] = \[5\]"),
+        (torch.arange(4), r"index is int64 of shape \[4\]; allowed: integers \[B\] = \[5\]"),
         (torch.arange(5.0), "index is float32"),
         (torch.tensor([0, 1, 2, 3, -1]), "position -1; allowed: 0 to 7"),
         (torch.tensor([0, 1, 2, 3, 8]), "position 8; allowed: 0 to 7"),
@@ -538,7 +538,7 @@ def test_a_distiller_that_reads_no_progress_needs_none(pair: tuple[Net, Net], im
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         distillation(images, target)
-    with pytest.raises(ValueError, match=r"progress is a kdcore\.Progress, and not float"):
+    with pytest.raises(ValueError, match=r"progress is float; it must be a kdcore\.Progress"):
         distillation(images, target, progress=0.5)
 
 

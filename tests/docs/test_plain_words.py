@@ -27,6 +27,10 @@ PROSE = (
     "kdcore/**/*.py.jinja",
 )
 CODE = (
+    "kdcore/distill/*.py",
+    "kdcore/features/*.py",
+    "kdcore/ops/*.py",
+    "kdcore/protocols.py",
     "plugins/*/kd_*/**/*.py",
     "examples/plugins/*/kd_*/**/*.py",
     "docs/**/*.py",

@@ -160,7 +160,7 @@ def test_a_module_that_does_not_run():
 def test_a_module_that_gives_no_map(build, images):
     extractor = Extractor(build("swin_tiny_patch4_window7_224"), TimmAdapter(), ("layers.0.blocks.0.attn",))
     with pytest.raises(
-        UserError, match=r"'layers.0.blocks.0.attn' of SwinTransformer is no stage: its output"
+        UserError, match=r"'layers.0.blocks.0.attn' of SwinTransformer cannot be a stage: its output"
     ):
         extractor(images(64))
     extractor.close()
@@ -171,7 +171,7 @@ def test_several_outputs_are_refused():
         def forward(self, images):
             return images, images
 
-    with pytest.raises(UserError, match="Two gives several outputs"):
+    with pytest.raises(UserError, match="Two returns several outputs"):
         Extractor(Two(), PlainAdapter())(torch.ones(1, 3, 2, 2))
 
 

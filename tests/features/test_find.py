@@ -113,7 +113,7 @@ def test_two_for_one_class(installed, build):
 
 def test_what_is_no_adapter(installed, build):
     plugins = installed(a=[entry("incomplete", "Incomplete", RESNET)])
-    with pytest.raises(UserError, match="a/incomplete lacks the method"):
+    with pytest.raises(UserError, match="a/incomplete does not have the methods 'stages' and 'forward'"):
         find_adapter(build("resnet10t"), None, plugins, "student.adapter")
 
 

@@ -99,7 +99,7 @@ def test_an_adapter_may_serve_fewer_stages_and_shapes_are_seen_not_believed():
     model = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 6, 3, 2, 1), nn.Linear(6, 5))
     info = model_info("two", model, TwoStages(), (16, 24), 3)
     assert info.stage(2) == StageInfo(2, 6, (4, 6))
-    with pytest.raises(UserError, match="gives no stage 3") as caught:
+    with pytest.raises(UserError, match="has no stage 3") as caught:
         info.stage(3)
     assert caught.value.problems[0].allowed == "stages 1, 2"
 

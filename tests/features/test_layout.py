@@ -85,11 +85,11 @@ def test_the_first_of_several():
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ({"a": 1}, "gives a dict"),
-        ((), "gives a tuple"),
+        ({"a": 1}, "returns dict, not a tensor"),
+        ((), "returns tuple, not a tensor"),
         (torch.zeros(8, 4, 3), r"\[8, 4, 3\] is not \[B, ...\]"),  # windows of attention
         (torch.zeros(2), r"\[2\] is not"),
-        (torch.zeros(2, 23, 3), "23 tokens do not make a grid"),
+        (torch.zeros(2, 23, 3), "23 tokens do not form a grid"),
     ],
 )
 def test_what_is_no_map(output, message):

@@ -30,7 +30,7 @@ def test_logits_and_paths():
     ("stages", "embedding", "what"), [((2,), False, "stages 1..4"), ((), True, "embedding")]
 )
 def test_more_is_refused(stages, embedding, what):
-    with pytest.raises(UserError, match=f"Net is not a timm model and no feature adapter knows its {what}"):
+    with pytest.raises(UserError, match=f"Net is not a timm model, and no feature adapter knows its {what}"):
         Extractor(Net(), PlainAdapter(), stages, embedding)(torch.randn(2, 3, 8, 8))
 
 

@@ -86,7 +86,7 @@ def test_a_model_without_logits_is_refused_with_embeddings_too():
             return images, images
 
     for embeddings in (False, True):
-        with pytest.raises(UserError, match="Two gives several outputs"):
+        with pytest.raises(UserError, match="Two returns several outputs"):
             predict([Predictor(Two(), adapter=PlainAdapter())], _data(3), embeddings=embeddings)
 
 

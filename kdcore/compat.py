@@ -1,4 +1,4 @@
-"""Private parts of torch, timm, accelerate and other libraries, and what their errors look like: all of them in one place.
+"""Private parts of torch, timm, accelerate and other libraries, and what their errors look like, in one place.
 
 Each has a test in `tests/test_compat.py` that fails when the library changes.
 """

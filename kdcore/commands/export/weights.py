@@ -14,7 +14,7 @@ from kdcore.commands.export.about import as_texts
 from kdcore.commands.export.targets import TARGETS, Written
 from kdcore.errors import Problem, UserError
 from kdcore.models import save_student
-from kdcore.rundir.student_folder import CONFIG, WEIGHTS
+from kdcore.rundir.student_folder import CONFIG, DIGEST, SECTION, WEIGHTS
 
 if TYPE_CHECKING:
     from kdcore.commands.export.recipe import Recipe
@@ -74,10 +74,11 @@ def save_timm(student: RunStudent, folder: Path, about: dict[str, Any]) -> None:
 
 
 def student_config(student: RunStudent, about: dict[str, Any]) -> dict[str, Any]:
-    """The `config.json` that `save_timm` writes."""
+    """The `config.json` that `save_timm` writes, without the checksum: timm writes the weights to other bytes."""
     with tempfile.TemporaryDirectory() as folder:
         save_timm(student, Path(folder), about)
         config: dict[str, Any] = json.loads((Path(folder) / CONFIG).read_text("utf-8"))
+    config[SECTION].pop(DIGEST, None)
     return config
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdcore.commands.compare.display import choose_progress
+from kdcore.commands.compare.display import choose_comparison_display
 from kdcore.commands.compare.halving import ETA
 from kdcore.commands.compare.plan import make_plan
 from kdcore.commands.compare.request import Request, is_comparison, read_comparison, seeds_of
@@ -86,7 +86,7 @@ def compare(
         if request.eta < 2:
             raise UserError(Problem("--eta", "one in so many goes on", request.eta, "2 or more"))
         plan = make_plan(request, get_plugins())
-    progress = choose_progress(quiet)
+    progress = choose_comparison_display(quiet)
     gpus = visible_gpus()
     try:
         with stop_requests() as stop:

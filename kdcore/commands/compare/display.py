@@ -45,7 +45,7 @@ Board = dict[str, list[Cell]]
 """By method, its runs."""
 
 
-class Progress(Protocol):
+class ComparisonDisplay(Protocol):
     """Told of how a comparison goes."""
 
     def note(self, text: str) -> None:
@@ -167,7 +167,7 @@ def _style(row: Sequence[Cell]) -> str:
     return "" if "running" in states else "dim"
 
 
-def choose_progress(quiet: bool) -> Progress:
+def choose_comparison_display(quiet: bool) -> ComparisonDisplay:
     """A live table where stderr is a terminal, lines elsewhere."""
     if quiet or sys.stderr is None:  # None where the caller closed it
         return Silent()

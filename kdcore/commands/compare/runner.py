@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from kdcore.commands.compare.display import Progress
+    from kdcore.commands.compare.display import ComparisonDisplay
     from kdcore.commands.compare.plan import ComparisonPlan
     from kdcore.run.signals import StopRequest
     from kdcore.spec.load import LoadedSpec
@@ -47,7 +47,12 @@ class Runner:
     """
 
     def __init__(
-        self, plan: ComparisonPlan, jobs: int, gpus: Sequence[str], progress: Progress, stop: StopRequest
+        self,
+        plan: ComparisonPlan,
+        jobs: int,
+        gpus: Sequence[str],
+        progress: ComparisonDisplay,
+        stop: StopRequest,
     ) -> None:
         self.plan = plan
         self.jobs = jobs

@@ -12,7 +12,7 @@ from kdcore.text import has_top_5, markdown, markdown_code
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kdcore.commands.export.recipe import Recipe
+    from kdcore.commands.export.recipe import BuildRecipe
     from kdcore.commands.export.students import RunStudent
     from kdcore.entries import Paper
     from kdcore.plugins import Plugins
@@ -26,7 +26,7 @@ _WEIGHTS = {
 
 
 def model_card(
-    student: RunStudent, recipe: Recipe, repository: str, license: str | None, plugins: Plugins
+    student: RunStudent, recipe: BuildRecipe, repository: str, license: str | None, plugins: Plugins
 ) -> dict[str, Any]:
     """What timm's `generate_readme` makes the card of."""
     return {
@@ -121,7 +121,7 @@ def _results(student: RunStudent) -> str:
     return "\n".join(lines)
 
 
-def _usage(student: RunStudent, recipe: Recipe, repository: str) -> str:
+def _usage(student: RunStudent, recipe: BuildRecipe, repository: str) -> str:
     shape = ", ".join(map(str, (student.in_chans, *student.input.image_size)))
     if not recipe.changed:
         build = [

@@ -25,7 +25,7 @@ _TOLERANCE: Final = 1e-3  # of the largest logit: another order of summation giv
 
 
 @dataclass(frozen=True)
-class Check:
+class ExportCheck:
     """How an export and the run's student differ.
 
     Attributes:
@@ -56,7 +56,7 @@ class Check:
 @torch.inference_mode()
 def check(
     folder: Path, student: RunStudent, data: Iterable[tuple[Tensor, Tensor]], split: str, limit: int | None
-) -> Check:
+) -> ExportCheck:
     """Compare the export in a folder with the student, image by image; the first batch is one image alone.
 
     Raises:
@@ -90,7 +90,7 @@ def check(
             break
     if images == 0:
         raise RunFailed("there are no images to check the export with")
-    return Check(
+    return ExportCheck(
         images,
         split,
         difference,
@@ -102,7 +102,7 @@ def check(
     )
 
 
-def require_same(found: Check, target: str) -> None:
+def require_same(found: ExportCheck, target: str) -> None:
     """Raises RunFailed where an export that is to be the student gives other logits."""
     if found.largest_difference <= _TOLERANCE * max(1.0, found.largest_logit):
         return

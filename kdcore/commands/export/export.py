@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdcore.commands.export.about import about, write_about
-from kdcore.commands.export.check import IMAGES, Check, check, require_same
+from kdcore.commands.export.check import IMAGES, ExportCheck, check, require_same
 from kdcore.commands.export.folder import new_folder
 from kdcore.commands.export.recipe import recipe_of
 from kdcore.commands.export.script import write_script
@@ -43,7 +43,7 @@ class ExportResult:
     weights: Which
     epoch: int
     int8: bool
-    check: Check | None
+    check: ExportCheck | None
     warnings: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def export(
 
 def _write(
     folder: Path, student: RunStudent, target: Target, int8: bool, samples: int | None, plugins: Plugins
-) -> tuple[Written, Check | None]:
+) -> tuple[Written, ExportCheck | None]:
     says = about(student, target.name)
     recipe = recipe_of(student, plugins)
     written = target.write(student, folder, says, recipe)

@@ -13,7 +13,7 @@ from kdcore.commands.export.targets import Written, quietly
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kdcore.commands.export.recipe import Recipe
+    from kdcore.commands.export.recipe import BuildRecipe
     from kdcore.commands.export.students import RunStudent
 
 FILE: Final = "model.onnx"
@@ -25,7 +25,7 @@ _BODY: Final = (
 )
 
 
-def write_onnx(student: RunStudent, folder: Path, about: dict[str, Any], recipe: Recipe) -> Written:
+def write_onnx(student: RunStudent, folder: Path, about: dict[str, Any], recipe: BuildRecipe) -> Written:
     """`model.onnx`."""
     path = folder / FILE
     with quietly("onnx"):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch.export import ExportedProgram
 
-    from kdcore.commands.export.recipe import Recipe
+    from kdcore.commands.export.recipe import BuildRecipe
     from kdcore.commands.export.students import RunStudent
 
 _FILES: Final = {"pt2": "model.pt2", "torchscript": "model.pt"}
@@ -29,7 +29,7 @@ def exported_program(student: RunStudent) -> ExportedProgram:
         return torch.export.export(student.model, (student.example(_EXAMPLES),), dynamic_shapes=({0: batch},))
 
 
-def write_pt2(student: RunStudent, folder: Path, about: dict[str, Any], recipe: Recipe) -> Written:
+def write_pt2(student: RunStudent, folder: Path, about: dict[str, Any], recipe: BuildRecipe) -> Written:
     """`model.pt2`."""
     path = folder / _FILES["pt2"]
     with quietly("pt2"):
@@ -38,7 +38,9 @@ def write_pt2(student: RunStudent, folder: Path, about: dict[str, Any], recipe: 
     return Written(("torch",), ("import torch",), body)
 
 
-def write_torchscript(student: RunStudent, folder: Path, about: dict[str, Any], recipe: Recipe) -> Written:
+def write_torchscript(
+    student: RunStudent, folder: Path, about: dict[str, Any], recipe: BuildRecipe
+) -> Written:
     """`model.pt`, traced: what depends on values of the images would be frozen, which the check would find."""
     path = folder / _FILES["torchscript"]
     with quietly("torchscript"), torch.no_grad():

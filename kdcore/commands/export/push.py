@@ -16,7 +16,7 @@ from timm.models import push_to_hf_hub, save_for_hf
 from kdcore.commands.export.about import about
 from kdcore.commands.export.card import model_card
 from kdcore.commands.export.folder import new_folder
-from kdcore.commands.export.recipe import Recipe, recipe_of
+from kdcore.commands.export.recipe import BuildRecipe, recipe_of
 from kdcore.commands.export.students import student_of
 from kdcore.commands.export.weights import student_config
 from kdcore.compat import hub_readme
@@ -136,7 +136,7 @@ def _check_name(repository: str) -> None:
         )
 
 
-def _warnings(recipe: Recipe, name: str, license: str | None) -> tuple[str, ...]:
+def _warnings(recipe: BuildRecipe, name: str, license: str | None) -> tuple[str, ...]:
     found: tuple[str, ...] = ()
     if license is None:
         found += ("the card says 'license: unknown': say one with --license",)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BuildRecipe:
     """How a student is built where there is no kd.
 
     Attributes:
@@ -38,7 +38,7 @@ class Recipe:
     changed: bool
 
 
-def recipe_of(student: RunStudent, plugins: Plugins) -> Recipe:
+def recipe_of(student: RunStudent, plugins: Plugins) -> BuildRecipe:
     """How to build the student's network again."""
     spec = student.spec.student
     architecture = find_architecture(student.name, plugins, "student")
@@ -47,7 +47,7 @@ def recipe_of(student: RunStudent, plugins: Plugins) -> Recipe:
         checked = resolve_options(architecture.provided, spec.options, plugins, "student.options")
         options = dict(spec.options) if checked is None else arguments_of(checked)
         arguments = [str(student.num_classes), str(student.in_chans), *_keywords(options)]
-        return Recipe(
+        return BuildRecipe(
             (f"from {module} import {function}",),
             (f"model = {function}({', '.join(arguments)})",),
             (architecture.provided.plugin.distribution,),
@@ -69,7 +69,7 @@ def recipe_of(student: RunStudent, plugins: Plugins) -> Recipe:
     ]
     imports = ("import timm", "import torch") if changes else ("import timm",)
     lines = (f"model = timm.create_model({', '.join(arguments)})", *changes)
-    return Recipe(imports, lines, ("timm",), timm=True, changed=bool(changes))
+    return BuildRecipe(imports, lines, ("timm",), timm=True, changed=bool(changes))
 
 
 def _keywords(options: Mapping[str, Any]) -> list[str]:

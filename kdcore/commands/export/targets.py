@@ -16,10 +16,10 @@ from kdcore.errors import Problem, RunFailed, UserError, nearest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kdcore.commands.export.recipe import Recipe
+    from kdcore.commands.export.recipe import BuildRecipe
     from kdcore.commands.export.students import RunStudent
 
-Writer = Callable[["RunStudent", "Path", "dict[str, Any]", "Recipe"], "Written"]
+Writer = Callable[["RunStudent", "Path", "dict[str, Any]", "BuildRecipe"], "Written"]
 _EXTRA: Final = 'pip install "kdcore[export]"'
 
 
@@ -56,7 +56,7 @@ class Target:
     writer: str
     requires: tuple[str, ...] = ()
 
-    def write(self, student: RunStudent, folder: Path, about: dict[str, Any], recipe: Recipe) -> Written:
+    def write(self, student: RunStudent, folder: Path, about: dict[str, Any], recipe: BuildRecipe) -> Written:
         """Write the model into a folder.
 
         Raises:

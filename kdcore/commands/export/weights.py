@@ -17,7 +17,7 @@ from kdcore.models import save_student
 from kdcore.rundir.student_folder import CONFIG, DIGEST, SECTION, WEIGHTS
 
 if TYPE_CHECKING:
-    from kdcore.commands.export.recipe import Recipe
+    from kdcore.commands.export.recipe import BuildRecipe
     from kdcore.commands.export.students import RunStudent
 
 CALL: Final = (
@@ -31,7 +31,7 @@ CALL: Final = (
 """The end of a script's `load`, where it has made `model`."""
 
 
-def write_timm(student: RunStudent, folder: Path, about: dict[str, Any], recipe: Recipe) -> Written:
+def write_timm(student: RunStudent, folder: Path, about: dict[str, Any], recipe: BuildRecipe) -> Written:
     """`config.json` and `model.safetensors`, as timm's hub has them.
 
     Raises:
@@ -82,7 +82,7 @@ def student_config(student: RunStudent, about: dict[str, Any]) -> dict[str, Any]
     return config
 
 
-def write_torch(student: RunStudent, folder: Path, about: dict[str, Any], recipe: Recipe) -> Written:
+def write_torch(student: RunStudent, folder: Path, about: dict[str, Any], recipe: BuildRecipe) -> Written:
     """`model.safetensors` with the model's own names."""
     weights = {
         name: value.detach().contiguous(memory_format=torch.contiguous_format).clone()
@@ -93,7 +93,7 @@ def write_torch(student: RunStudent, folder: Path, about: dict[str, Any], recipe
     return _from_lines(recipe)
 
 
-def _from_lines(recipe: Recipe, warnings: tuple[str, ...] = ()) -> Written:
+def _from_lines(recipe: BuildRecipe, warnings: tuple[str, ...] = ()) -> Written:
     imports = sorted({*recipe.imports, "import torch"}, key=lambda line: (line.startswith("from"), line))
     body = (*recipe.lines, f'model.load_state_dict(load_file(folder / "{WEIGHTS}"))', "model.eval()", *CALL)
     return Written(

@@ -54,7 +54,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DraftLine:
     """A value of a spec, where it stands, and what it is for."""
 
     path: tuple[str, ...]
@@ -66,8 +66,8 @@ class Line:
 class Draft:
     """A spec, and that of its teacher where it has one of its own."""
 
-    spec: tuple[Line, ...]
-    teacher: tuple[Line, ...] | None
+    spec: tuple[DraftLine, ...]
+    teacher: tuple[DraftLine, ...] | None
 
 
 def draft(wish: Wish, *, teacher_file: str) -> Draft:
@@ -76,62 +76,68 @@ def draft(wish: Wish, *, teacher_file: str) -> Draft:
     lines = [*_recipe(wish.recipe), *_data(wish, wish.image_size), *_teacher(wish, teacher_file)]
     lines += _student(wish.student, small_input=wish.small_input)
     lines.append(
-        Line(("distiller", "name"), wish.distiller, f"options stand beside it: kd show {wish.distiller}")
+        DraftLine(("distiller", "name"), wish.distiller, f"options stand beside it: kd show {wish.distiller}")
     )
     lines += _training(wish)
     return Draft(tuple(lines), tuple(_teachers_own(wish)) if own else None)
 
 
-def _recipe(name: str | None) -> Iterator[Line]:
+def _recipe(name: str | None) -> Iterator[DraftLine]:
     if name is not None:
-        yield Line(("recipe",), name, f"how a paper trains; what stands here wins: kd show {name}")
+        yield DraftLine(("recipe",), name, f"how a paper trains; what stands here wins: kd show {name}")
 
 
-def _data(wish: Wish, size: int) -> Iterator[Line]:
-    yield Line(("data", "dataset"), wish.dataset, "a name (kd list-datasets), a folder or a tar of images")
+def _data(wish: Wish, size: int) -> Iterator[DraftLine]:
+    yield DraftLine(
+        ("data", "dataset"), wish.dataset, "a name (kd list-datasets), a folder or a tar of images"
+    )
     if wish.dataset.partition("/")[0] in ("torch", "hfds", "tfds") and not kind_of(wish.dataset):
-        yield Line(("data", "root"), "data", "where it lies or is downloaded to")
+        yield DraftLine(("data", "root"), "data", "where it lies or is downloaded to")
     if not wish.splits:
-        yield Line(("data", "train_split"), "", "the images are not split ...")
-        yield Line(("data", "eval_split"), "", "... so the same ones are evaluated: better give it others")
-    yield Line(("data", "image_size"), size, "side of the student's input in pixels")
+        yield DraftLine(("data", "train_split"), "", "the images are not split ...")
+        yield DraftLine(
+            ("data", "eval_split"), "", "... so the same ones are evaluated: better give it others"
+        )
+    yield DraftLine(("data", "image_size"), size, "side of the student's input in pixels")
 
 
-def _teacher(wish: Wish, teacher_file: str) -> Iterator[Line]:
+def _teacher(wish: Wish, teacher_file: str) -> Iterator[DraftLine]:
     weights = wish.weights
     if weights is None:
         return
     if weights in ("train", "finetune"):
-        yield Line(("teacher", "run"), teacher_file, "trained first, unless its finished run is there")
+        yield DraftLine(("teacher", "run"), teacher_file, "trained first, unless its finished run is there")
     elif Path(weights).suffix.lower() in PARSERS:
-        yield Line(("teacher", "run"), weights, "trained first, unless its finished run is there")
+        yield DraftLine(("teacher", "run"), weights, "trained first, unless its finished run is there")
     else:
         if wish.teacher is not None:
-            yield Line(("teacher", "model"), wish.teacher, "a timm model, or a plugin's")
+            yield DraftLine(("teacher", "model"), wish.teacher, "a timm model, or a plugin's")
         if weights == "pretrained":
-            yield Line(("teacher", "pretrained"), True, WEIGHTS[weights])
+            yield DraftLine(("teacher", "pretrained"), True, WEIGHTS[weights])
         else:
             what = "a run directory" if kind_of(weights) == "folder" else "a file of weights"
-            yield Line(("teacher", "checkpoint"), weights, what)
+            yield DraftLine(("teacher", "checkpoint"), weights, what)
 
 
-def _student(model: str, *, small_input: bool) -> Iterator[Line]:
-    yield Line(("student", "model"), model, "a timm model, or a plugin's")
+def _student(model: str, *, small_input: bool) -> Iterator[DraftLine]:
+    yield DraftLine(("student", "model"), model, "a timm model, or a plugin's")
     if small_input:
-        yield Line(("student", "small_input"), True, "its variant for 32-px images")
+        yield DraftLine(("student", "small_input"), True, "its variant for 32-px images")
 
 
-def _training(wish: Wish) -> Iterator[Line]:
+def _training(wish: Wish) -> Iterator[DraftLine]:
     if wish.recipe is None:
-        yield Line(("train", "epochs"), wish.epochs or _QUICK_EPOCHS, "passes over the training images")
-        yield Line(("optimizer", "lr"), 0.05, "learning rate, of 'sgd' unless 'name' says another optimizer")
+        yield DraftLine(("train", "epochs"), wish.epochs or _QUICK_EPOCHS, "passes over the training images")
+        yield DraftLine(
+            ("optimizer", "lr"), 0.05, "learning rate, of 'sgd' unless 'name' says another optimizer"
+        )
     elif wish.epochs is not None:
-        yield Line(("train", "epochs"), wish.epochs, "instead of the recipe's")
-        yield Line(("scheduler", "name"), "cosine", "the recipe's steps are made for its own epochs")
-        yield Line(("scheduler", "warmup_epochs"), 0)
+        yield DraftLine(("train", "epochs"), wish.epochs, "instead of the recipe's")
+        yield DraftLine(("scheduler", "name"), "cosine", "the recipe's steps are made for its own epochs")
+        yield DraftLine(("scheduler", "warmup_epochs"), 0)
 
 
-def _teachers_own(wish: Wish) -> Iterator[Line]:
+def _teachers_own(wish: Wish) -> Iterator[DraftLine]:
     assert wish.teacher is not None  # a teacher that is trained has a model
     finetune = wish.weights == "finetune"
     recipe = _FINETUNE if finetune and wish.recipe is not None else _without_ofa(wish.recipe)
@@ -140,8 +146,8 @@ def _teachers_own(wish: Wish) -> Iterator[Line]:
     small = not finetune and wish.image_size <= SMALL and family_of(wish.teacher).small_input
     yield from _student(wish.teacher, small_input=small)
     if finetune:
-        yield Line(("student", "pretrained"), True, "starts from timm's weights (downloads them)")
-    yield Line(("distiller", "name"), "vanilla", "no teacher: plain training")
+        yield DraftLine(("student", "pretrained"), True, "starts from timm's weights (downloads them)")
+    yield DraftLine(("distiller", "name"), "vanilla", "no teacher: plain training")
     yield from _training(wish)
 
 

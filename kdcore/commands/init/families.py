@@ -63,7 +63,7 @@ SMALL_INPUT: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class ModelFamily:
     """A model's family.
 
     Attributes:
@@ -79,8 +79,8 @@ class Family:
     small_input: bool
 
 
-def family_of(model: str) -> Family:
+def family_of(model: str) -> ModelFamily:
     """The family of a model that a spec names."""
     found = installed.models().get(model.removeprefix("timm/").partition(".")[0])
     file = None if found is None else found.file
-    return Family(file, file in _TOKENS, file in _MOBILE, file in SMALL_INPUT)
+    return ModelFamily(file, file in _TOKENS, file in _MOBILE, file in SMALL_INPUT)

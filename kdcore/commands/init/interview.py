@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kdcore.commands.init.draft import WEIGHTS, Wish
-from kdcore.commands.init.families import Family, family_of
+from kdcore.commands.init.families import ModelFamily, family_of
 from kdcore.commands.init.images import has_splits, image_side
 from kdcore.commands.init.suggest import QUICK, SMALL, Suggestion
 from kdcore.commands.init.suggest import distillers as suggested_distillers
@@ -119,7 +119,7 @@ class Interview:
         answer = self.ask("--recipe", f"recipe (kd list-recipes), or {NONE}", default, check)
         return None if answer == NONE else answer
 
-    def _small_input(self, size: int, family: Family) -> bool:
+    def _small_input(self, size: int, family: ModelFamily) -> bool:
         if not family.small_input or size > SMALL:
             return False
         default = Suggestion("yes", "its stem keeps the size of small images")
@@ -128,7 +128,7 @@ class Interview:
             == "yes"
         )
 
-    def _family(self, teacher: str | None, student: Family) -> Family:
+    def _family(self, teacher: str | None, student: ModelFamily) -> ModelFamily:
         return student if teacher is None else family_of(teacher)
 
     def _from_folder(self, answer: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from kdcore.errors import UserError
 
 if TYPE_CHECKING:
-    from kdcore.commands.init.families import Family
+    from kdcore.commands.init.families import ModelFamily
     from kdcore.plugins import Plugins
 
 SMALL: Final = 64  # images up to so many pixels are small, as on CIFAR and Tiny ImageNet
@@ -24,7 +24,7 @@ class Suggestion:
     why: str
 
 
-def distillers(student: Family, teacher: Family | None, plugins: Plugins) -> list[Suggestion]:
+def distillers(student: ModelFamily, teacher: ModelFamily | None, plugins: Plugins) -> list[Suggestion]:
     """The installed distillers that suit the pair, the best first."""
     if teacher is None:
         return [Suggestion("vanilla", "there is no teacher")]
@@ -52,7 +52,7 @@ def distillers(student: Family, teacher: Family | None, plugins: Plugins) -> lis
     ]
 
 
-def teacher_weights(dataset: str, side: int | None, teacher: Family) -> Suggestion:
+def teacher_weights(dataset: str, side: int | None, teacher: ModelFamily) -> Suggestion:
     """Where a teacher's weights are from."""
     if "imagenet" in dataset.lower():
         return Suggestion("pretrained", "timm's models know ImageNet's classes")
@@ -61,7 +61,7 @@ def teacher_weights(dataset: str, side: int | None, teacher: Family) -> Suggesti
     return Suggestion("finetune", "pretrained weights know other classes")
 
 
-def image_size(side: int | None, student: Family) -> Suggestion:
+def image_size(side: int | None, student: ModelFamily) -> Suggestion:
     """The side of the student's input, for images whose side is `side`."""
     if side is None or side > SMALL:
         return Suggestion(str(LARGE), "what most models of timm are made for")
@@ -70,7 +70,9 @@ def image_size(side: int | None, student: Family) -> Suggestion:
     return Suggestion(str(max(side, 32)), "the size of the images")
 
 
-def recipe(side: int | None, size: int, student: Family, *, quick: bool, distiller: str) -> Suggestion | None:
+def recipe(
+    side: int | None, size: int, student: ModelFamily, *, quick: bool, distiller: str
+) -> Suggestion | None:
     """The recipe for such images and such a student; None where the defaults do."""
     if quick:
         return None

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kdcore.commands.init.draft import Line
+    from kdcore.commands.init.draft import DraftLine
 
 
-def written(lines: Sequence[Line], suffix: str) -> str:
+def written(lines: Sequence[DraftLine], suffix: str) -> str:
     """The text of a spec's file whose name ends in `suffix`."""
     if suffix == ".toml":
         return _toml(lines)
     return json.dumps(as_dict(lines), indent=2) + "\n" if suffix == ".json" else _yaml(lines)
 
 
-def as_dict(lines: Iterable[Line]) -> dict[str, Any]:
+def as_dict(lines: Iterable[DraftLine]) -> dict[str, Any]:
     """The spec that the lines are."""
     spec: dict[str, Any] = {}
     for line in lines:
@@ -30,7 +30,7 @@ def as_dict(lines: Iterable[Line]) -> dict[str, Any]:
     return spec
 
 
-def _toml(lines: Sequence[Line]) -> str:
+def _toml(lines: Sequence[DraftLine]) -> str:
     top = [line for line in lines if len(line.path) == 1]
     blocks = (
         [_aligned([(f"{line.path[0]} = {json.dumps(line.value)}", line.comment) for line in top])]
@@ -48,7 +48,7 @@ def _toml(lines: Sequence[Line]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _yaml(lines: Sequence[Line]) -> str:
+def _yaml(lines: Sequence[DraftLine]) -> str:
     rows: list[tuple[str, str]] = []
     for section, members in groupby(lines, lambda line: line.path[:-1]):
         indent = "  " * len(section)

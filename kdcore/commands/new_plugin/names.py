@@ -31,7 +31,7 @@ _THING = re.compile(r"[a-z]([a-z0-9_-]*[a-z0-9])?")
 
 
 @dataclass(frozen=True)
-class Names:
+class PluginNames:
     """What a new plugin's parts are called.
 
     Attributes:
@@ -49,7 +49,7 @@ class Names:
     cls: str
 
 
-def choose_names(distribution: str, kind: str, thing: str | None, plugins: Plugins) -> Names:
+def choose_names(distribution: str, kind: str, thing: str | None, plugins: Plugins) -> PluginNames:
     """Names from what the user said.
 
     Raises:
@@ -87,7 +87,7 @@ def choose_names(distribution: str, kind: str, thing: str | None, plugins: Plugi
         problems.append(Problem("--thing", message, thing, hint="say another one"))
     if problems:
         raise UserError(problems)
-    return Names(distribution, module, thing, file, cls)
+    return PluginNames(distribution, module, thing, file, cls)
 
 
 def _check_length(where: str, name: str) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kdcore.commands.new_plugin.names import KINDS, LICENSES, Names, check_choice, choose_names
+from kdcore.commands.new_plugin.names import KINDS, LICENSES, PluginNames, check_choice, choose_names
 from kdcore.errors import Problem, UserError
 from kdcore.plugins import get_plugins
 from kdcore.version import PLUGIN_API, __version__
@@ -60,7 +60,7 @@ class NewPlugin:
 
     path: Path
     files: tuple[Path, ...]
-    names: Names
+    names: PluginNames
 
 
 def new_plugin(

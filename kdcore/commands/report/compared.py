@@ -13,7 +13,7 @@ from kdcore.commands.report.figure_numbers import NUMBERS
 from kdcore.commands.report.gap import find_vanilla, gap
 from kdcore.commands.report.page import render
 from kdcore.commands.report.result import ReportResult
-from kdcore.commands.report.section import Section
+from kdcore.commands.report.section import ReportSection
 from kdcore.errors import Problem, UserError
 from kdcore.json_files import flat, read_json
 from kdcore.rundir.directory import FIGURES, REPORT
@@ -82,7 +82,7 @@ def _top1(run: Facts) -> float | None:
     return None if found is None else float(found)
 
 
-def _results(runs: Sequence[Facts], labels: Sequence[str], folder: Path) -> Section:
+def _results(runs: Sequence[Facts], labels: Sequence[str], folder: Path) -> ReportSection:
     order = sorted(
         range(len(runs)), key=lambda i: -1.0 if (top1 := _top1(runs[i])) is None else top1, reverse=True
     )
@@ -134,7 +134,7 @@ def _results(runs: Sequence[Facts], labels: Sequence[str], folder: Path) -> Sect
         chart = dumbbells(pairs[:ROWS], label="top-1 of the runs", x_label="top-1, %")
         note = f"The {ROWS} highest of {len(pairs)}." if len(pairs) > ROWS else None
         figures.append(figure("Top-1", chart, legend=legend, note=note))
-    return Section("results", "Results", "", figures)
+    return ReportSection("results", "Results", "", figures)
 
 
 def _link(run: Facts, label: str, folder: Path) -> Markup | str:
@@ -153,7 +153,7 @@ def _ece(run: Facts) -> float | None:
     return float(found) if isinstance(found, int | float) else None
 
 
-def _curves(runs: Sequence[Facts], labels: Sequence[str]) -> Section | None:
+def _curves(runs: Sequence[Facts], labels: Sequence[str]) -> ReportSection | None:
     figures = []
     for title, part, name, unit in (
         ("Top-1 on the evaluation images", "eval", "top1", "%"),
@@ -183,10 +183,10 @@ def _curves(runs: Sequence[Facts], labels: Sequence[str]) -> Section | None:
                 table=numbers(("epoch", *(line.name for line in lines)), rows, caption=f"{title} by epoch"),
             )
         )
-    return Section("curves", "Training", "", figures) if figures else None
+    return ReportSection("curves", "Training", "", figures) if figures else None
 
 
-def _specs(runs: Sequence[Facts], labels: Sequence[str]) -> Section:
+def _specs(runs: Sequence[Facts], labels: Sequence[str]) -> ReportSection:
     flattened = [flat(run.spec) for run in runs]
     keys = list(dict.fromkeys(key for spec in flattened for key in spec))
     rows = []
@@ -195,9 +195,9 @@ def _specs(runs: Sequence[Facts], labels: Sequence[str]) -> Section:
         if key.partition(".")[0] not in _DIFFER_IN_NAME and len(set(values)) > 1:
             rows.append((key, *values))
     if not rows:
-        return Section("specs", "How they differ", "Their specs say the same.")
+        return ReportSection("specs", "How they differ", "Their specs say the same.")
     table = numbers(("", *labels), rows, caption="What the specs say differently")
-    return Section(
+    return ReportSection(
         "specs", "How they differ", "", [figure("What the specs say differently", table, wide=True)]
     )
 

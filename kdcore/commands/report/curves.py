@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kdcore.commands.charts import Curve, figure, line_chart, numbers
-from kdcore.commands.report.section import Section
+from kdcore.commands.report.section import ReportSection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kdcore.commands.report.facts import Facts
 
 
-def training(facts: Facts) -> Section | None:
+def training(facts: Facts) -> ReportSection | None:
     """Curves over epochs: accuracy, losses, learning rate."""
     records = facts.records
     if not records:
@@ -31,7 +31,7 @@ def training(facts: Facts) -> Section | None:
             table=numbers(("epoch", "lr"), rates, caption="Learning rate by epoch"),
         )
     )
-    return Section("training", "Training", "", figures)
+    return ReportSection("training", "Training", "", figures)
 
 
 def _accuracy(facts: Facts) -> list[Markup]:

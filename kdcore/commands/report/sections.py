@@ -18,7 +18,7 @@ from kdcore.commands.charts import (
 )
 from kdcore.commands.charts.matrix import CELLS
 from kdcore.commands.charts.scatter import SHAPES
-from kdcore.commands.report.section import Section
+from kdcore.commands.report.section import ReportSection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ COLOURS: Final = 5
 _PAIRS: Final = 10
 
 
-def classes(findings: Findings) -> Section | None:
+def classes(findings: Findings) -> ReportSection | None:
     """Accuracy of each class, and what is taken for what."""
     mine = findings.student.by_class
     if mine is None:
@@ -49,7 +49,7 @@ def classes(findings: Findings) -> Section | None:
     confusion = _confusion(findings)
     if confusion is not None:
         figures.append(confusion)
-    return Section("classes", "Classes", "", figures)
+    return ReportSection("classes", "Classes", "", figures)
 
 
 def _by_class(findings: Findings) -> Markup:
@@ -155,7 +155,7 @@ def _confused(findings: Findings) -> Markup:
     return figure(title, numbers(header, rows, caption=title), note=note)
 
 
-def calibration(findings: Findings) -> Section | None:
+def calibration(findings: Findings) -> ReportSection | None:
     """Reliability diagrams."""
     figures = []
     for name, model in _models(findings):
@@ -190,7 +190,7 @@ def calibration(findings: Findings) -> Section | None:
         "Is a model that says 80 % right in 80 % of the cases? Bars below the diagonal are over-confident. "
         "ECE is the mean distance between accuracy (bar) and confidence (tick) over 15 bins (Guo et al. 2017)."
     )
-    return Section("calibration", "Calibration", text, figures) if figures else None
+    return ReportSection("calibration", "Calibration", text, figures) if figures else None
 
 
 def _models(findings: Findings) -> list[tuple[str, ModelFindings]]:
@@ -198,7 +198,7 @@ def _models(findings: Findings) -> list[tuple[str, ModelFindings]]:
     return found if findings.teacher is None else [*found, ("teacher", findings.teacher)]
 
 
-def together(findings: Findings) -> Section | None:
+def together(findings: Findings) -> ReportSection | None:
     """Agreement, and the difference of class correlations."""
     both = findings.together
     if both is None:
@@ -214,7 +214,7 @@ def together(findings: Findings) -> Section | None:
         f"On {both.agreement:.1f} % of the images both say the same class. Mean KL divergence of the student's "
         f"probabilities from the teacher's: {both.divergence:.3f} nats."
     )
-    return Section("agreement", "Student and teacher", text, figures)
+    return ReportSection("agreement", "Student and teacher", text, figures)
 
 
 def _outcomes(outcomes: Outcomes) -> Markup:
@@ -307,7 +307,7 @@ def blocks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return averaged
 
 
-def maps(findings: Findings) -> Section | None:
+def maps(findings: Findings) -> ReportSection | None:
     """Embeddings in the plane."""
     figures = []
     text = ""
@@ -317,7 +317,7 @@ def maps(findings: Findings) -> Section | None:
                 continue
             figures.append(_map(name, model.map, kind, findings))
             text = _map_text(model.map, findings)
-    return Section("embeddings", "Embeddings", text, figures) if figures else None
+    return ReportSection("embeddings", "Embeddings", text, figures) if figures else None
 
 
 def _map(name: str, drawn: EmbeddingMap, kind: str, findings: Findings) -> Markup:

@@ -1,4 +1,4 @@
-"""A stream that may lead to a terminal, on which nothing is obeyed that comes from outside kd."""
+"""A text stream that may be a terminal: control characters from outside kd are shown, not obeyed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _UP: Final = "\x1b[A"  # with a carriage return, all that the progress bars of l
 
 
 class SafeStream(io.TextIOBase):
-    """A text stream on which control characters become visible, whoever writes: kd, a library or a plugin.
+    """A text stream that shows control characters as visible escapes, from kd, a library or a plugin.
 
     Attributes:
-        raw: the stream itself, for text that is safe already, with the styles and bars of kd's own.
+        raw: the stream itself, for text that is safe already: styles and progress bars of kd.
     """
 
     def __init__(self, raw: TextIO) -> None:
@@ -29,7 +29,7 @@ class SafeStream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Nothing where that fails: who reads no messages does not end a training."""
+        """Flush; errors are ignored: a closed terminal must not end a training."""
         with contextlib.suppress(OSError, ValueError):
             self.raw.flush()
 
@@ -52,11 +52,11 @@ class SafeStream(io.TextIOBase):
 
     @property
     def errors(self) -> str:  # type: ignore[override]
-        """What the stream does with characters that its encoding has not."""
+        """How the stream writes characters that its encoding does not have."""
         return getattr(self.raw, "errors", None) or "strict"
 
     def put(self, text: str) -> None:
-        """Write text that is safe already; nothing where that fails."""
+        """Write text that is safe already; errors are ignored."""
         with contextlib.suppress(OSError, ValueError):
             self.raw.write(text)
 

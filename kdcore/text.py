@@ -24,7 +24,7 @@ _LATEX: Final = {
     "^": r"\textasciicircum{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
-_MARKDOWN: Final = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])")  # '_' within a word is no markup
+_MARKDOWN: Final = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])")  # '_' within a word is not markup
 _FORMULA: Final = ("=", "+", "-", "@")
 _BYTES: Final = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _THOUSANDS: Final = ("", "k", "M", "G", "T")

@@ -21,7 +21,9 @@ CachePath = Annotated[Path, typer.Argument(metavar="PATH", help="A cache's folde
 def list_caches(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FOLDER]...", help="Where to look, folders below included; else 'runs'."),
+        typer.Argument(
+            metavar="[FOLDER]...", help="Folders to search, with all folders below.  [default: runs]"
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -35,14 +35,14 @@ def export(
         bool, typer.Option("--int8", help="Quantise to 8 bits, calibrated on training images (onnx).")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option(help="Folder to write; else RUN/export/FORMAT.", show_default=False)
+        Path | None, typer.Option(help="Folder to write.  [default: RUN/export/FORMAT]", show_default=False)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     samples: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Compare on so many evaluation images; else 256, or all with --int8. 0: no check.",
+            help="Compare on N evaluation images; 0: no check.  [default: 256, with --int8 all]",
             show_default=False,
         ),
     ] = None,

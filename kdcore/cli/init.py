@@ -65,7 +65,7 @@ def init(
 ) -> None:
     """Write a spec for a teacher and a student.
 
-    What is not said is asked for, with a suggestion for the pair at hand.
+    You are prompted for anything not given, with a suggestion for this pair.
     """
     from kdcore.commands.init.init import init_asking
 

@@ -89,7 +89,10 @@ def _check(names: list[str]) -> None:
     # a name that begins with a dash would be an option of pip
     problems = [
         Problem(
-            "NAME", "this is no name of a plugin", name, allowed="a name, a requirement, a folder or a wheel"
+            "NAME",
+            "this is not the name of a plugin",
+            name,
+            allowed="a name, a requirement, a folder or a wheel",
         )
         for name in names
         if not name.strip() or name.startswith("-")

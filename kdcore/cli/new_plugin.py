@@ -23,7 +23,7 @@ def new_plugin(
     ] = None,
     thing: Annotated[
         str | None,
-        typer.Option(help="What specs call it; else NAME without 'kd-'.", show_default=False),
+        typer.Option(help="Its name in a spec.  [default: NAME without 'kd-']", show_default=False),
     ] = None,
     features: Annotated[
         bool, typer.Option("--features", help="A distiller that reads feature maps and has a head.")
@@ -34,13 +34,14 @@ def new_plugin(
     license: Annotated[str, typer.Option(metavar="LICENSE", help="MIT or Apache-2.0.")] = "MIT",
     author: Annotated[str | None, typer.Option(help="Who has the copyright.", show_default=False)] = None,
     directory: Annotated[
-        Path | None, typer.Option(help="Where the package's folder is made; else here.", show_default=False)
+        Path | None,
+        typer.Option(help="Where to make the package's folder.  [default: here]", show_default=False),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a new plugin: code, tests, README, licence, CI.
 
-    What is not said is asked for.
+    You are prompted for anything not given.
     """
     from kdcore.commands.new_plugin import KINDS
     from kdcore.commands.new_plugin import new_plugin as make

@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, warnings and errors on stderr. Fast, so not by rich."""
+"""What commands print: results on stdout, warnings and errors on stderr. Without rich: it is slow to import."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from kdcore.terminal import SafeStream
 from kdcore.text import columns, json_safe, message, printable
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
-# characters that no text has (Unicode keeps them for a program's own use) mark the styles until they are printed
+# characters that no text contains (Unicode reserves them for programs) mark the styles until they are printed
 _STYLES: Final = {"bold": "\ufdd1", "red": "\ufdd2", "yellow": "\ufdd3"}
 _END: Final = "\ufdd0"
 _CODES: Final = {_END: "0", _STYLES["bold"]: "1", _STYLES["red"]: "31", _STYLES["yellow"]: "33"}
-_NARROWEST = 24  # columns that the last, wrapped cell of a row has at least
+_NARROWEST = 24  # least width of the last, wrapped cell of a row
 
 
 def say(text: object = "", *, err: bool = False) -> None:
-    """Print a line for people: with its styles on a terminal, and visible escapes for what a terminal would obey.
+    """Print a line for people: with styles on a terminal, and with visible escapes for control characters.
 
-    More lines are possible where each is indented by four spaces, as those of a `Problem` are.
+    Further lines must start with four spaces, as those of a `Problem` do.
     """
     stream = sys.stderr if err else sys.stdout
     marks = {mark: f"\x1b[{code}m" for mark, code in _CODES.items()} if _has_styles(stream) else {}
@@ -56,13 +56,13 @@ def print_json(value: Any) -> None:
 
 
 def stdout_for_the_result() -> contextlib.redirect_stdout[TextIO]:
-    """Send to stderr what is printed meanwhile, so that stdout has the result alone."""
+    """Send everything that is printed inside to stderr, so that stdout has only the result."""
     return contextlib.redirect_stdout(sys.stderr)
 
 
 @contextlib.contextmanager
 def kept_in(folder: Path) -> Iterator[None]:
-    """Print what is also in files: where nobody can read it, the work is done all the same."""
+    """Print a result that is also in files; an output that cannot be written is not an error."""
     try:
         yield
         sys.stdout.flush()
@@ -79,25 +79,25 @@ def warn_all(lines: Iterable[str]) -> None:
 
 
 def print_error(text: str) -> None:
-    """Print what ended the command."""
+    """Print the error that ended the command."""
     say(f"{styled('error:', 'red')} {text}", err=True)
 
 
 def print_problems(problems: Sequence[Problem]) -> None:
-    """Print everything that the user has to correct, numbered if it is more than one thing."""
+    """Print all problems, numbered if there are several."""
     if len(problems) == 1:
         print_error(str(problems[0]))
         return
     print_error(f"{len(problems)} problems")
-    told, more = first_of(problems)
-    for number, problem in enumerate(told, 1):
+    shown, more = first_of(problems)
+    for number, problem in enumerate(shown, 1):
         say(f"{number}. {problem}", err=True)
     for line in more:
         say(line, err=True)
 
 
 def styled(text: str, style: str) -> str:
-    """The text in this style where `say` prints it on a terminal that has not asked for none."""
+    """The text in this style, if `say` prints it on a terminal with styles."""
     return f"{_STYLES[style]}{text}{_END}"
 
 
@@ -106,7 +106,7 @@ def _has_styles(stream: Any) -> bool:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "") -> list[str]:
-    """Lines of aligned columns; in a terminal the last one is wrapped, elsewhere every row is one line."""
+    """Lines of aligned columns; on a terminal the last column is wrapped, otherwise a row is one line."""
     safe = [list(header), *([printable(cell) for cell in row] for row in rows)]
     starts = columns([[*row[:-1], ""] for row in safe])
     lines = [_wrapped(indent + start, row[-1]) for start, row in zip(starts, safe, strict=True)]

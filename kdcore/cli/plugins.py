@@ -109,7 +109,7 @@ def _details(info: PluginInfo) -> list[str]:
         **{f"{role}s": ", ".join(entry.name for entry in info.declared(role)) for role in ENTRY_TYPES},
         "imports": f"{', '.join(info.heavy)} (slows every command)" if info.heavy else "",
         "error": info.error or "",
-        "to mend it": info.fix or "",
+        "to fix it": info.fix or "",
     }
     lines = [f"{key:<12} {value}" for key, value in fields.items() if value]
     if info.traceback:

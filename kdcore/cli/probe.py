@@ -58,7 +58,7 @@ def find_devices() -> list[str]:
 def _use(name: str) -> None:
     module = import_module(name)
     if name == "torchvision":
-        # its compiled operators are what fails beside another torch than the one it was built for
+        # its compiled operators fail with another version of torch than it was built for
         import torch
 
         module.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
@@ -76,7 +76,7 @@ def _error(attempt: Callable[[], object]) -> str | None:
 
 if __name__ == "__main__":
     results = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library or plugin prints, in whatever way, is no result
+    os.dup2(2, 1)  # output of libraries and plugins must not mix with the results
     for result in probe():
         print(json.dumps(result), file=results, flush=True)
     sys.stderr.flush()

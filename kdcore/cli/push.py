@@ -28,14 +28,14 @@ def push(
         bool, typer.Option("--dry-run", help="Write the folder that would be pushed, and push nothing.")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option(help="That folder; else RUN/export/hub.", show_default=False)
+        Path | None, typer.Option(help="That folder.  [default: RUN/export/hub]", show_default=False)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace that folder.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Push the student of RUN to the Hugging Face hub, as timm's models are.
 
-    The model card tells what was trained, on which data, by which teacher and distiller, and with what result.
+    The model card says what was trained, on which data, by which teacher and distiller, and with what result.
     """
     from kdcore.commands.export.push import push as send
 

@@ -19,7 +19,7 @@ class QuickCommand(TyperCommand):
 
 
 class QuickSubgroup(TyperGroup):
-    """A group of commands: likewise."""
+    """A group of commands that imports nothing until it is called."""
 
     def get_help_option(self, ctx: Any) -> Any:
         """The option `--help`."""

@@ -1,4 +1,4 @@
-"""`kd list-recipes`, and how `kd show` tells of one."""
+"""`kd list-recipes`, and how `kd show` describes one."""
 
 from __future__ import annotations
 

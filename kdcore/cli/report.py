@@ -1,4 +1,4 @@
-"""`kd report`: the page of a run made anew, or one page for several runs."""
+"""`kd report`: make the page of a run again, or one page for several runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def report(
         typer.Option(
             metavar="FILE",
             help="Where the page goes. Default: report.html in the run directory; for several runs compared.html "
-            "beside the first one's.",
+            "next to the first run.",
             show_default=False,
         ),
     ] = None,
@@ -28,7 +28,7 @@ def report(
         typer.Option(
             min=1,
             metavar="N",
-            help="Look at so many evaluation images at most; by default as the spec says.",
+            help="Use at most N evaluation images.  [default: as in the spec]",
             show_default=False,
         ),
     ] = None,

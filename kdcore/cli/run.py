@@ -27,8 +27,8 @@ def run(
         bool | None,
         typer.Option(
             "--fresh/--resume",
-            help="Start over and delete what an earlier run left, or insist on going on. "
-            "Neither: go on where there is an unfinished run of the same spec.",
+            help="Delete an earlier run and start over, or fail unless an earlier run can continue. "
+            "By default an unfinished run of the same spec continues.",
             show_default=False,
         ),
     ] = None,
@@ -71,7 +71,7 @@ def run(
             until=until,
             accept_changes=accept_changes,
         )
-    if not is_main_process():  # of several processes one tells the result
+    if not is_main_process():  # only one of several processes prints the result
         return
     if as_json:
         from kdcore.rundir.files import finite

@@ -102,4 +102,4 @@ def _lines(found: Description) -> list[str]:
 def _task_weight(about: dict[str, Any]) -> str | None:
     if about["role"] != "distiller":
         return None
-    return f"{about['task_weight']:g} (factor of the task loss beside it, unless 'task.weight' says another)"
+    return f"{about['task_weight']:g} (weight of the task loss, unless 'task.weight' is set)"

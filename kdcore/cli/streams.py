@@ -29,7 +29,7 @@ class ResultStream(SafeStream):
         self._owner = threading.get_ident()
 
     def flush(self) -> None:
-        """Raises OutputLost where that fails, and BrokenPipeError where nobody reads any more."""
+        """Raises OutputLost if that fails, and BrokenPipeError if the reader has closed the pipe."""
         with self._explained():
             self.raw.flush()
 
@@ -65,9 +65,9 @@ class ResultStream(SafeStream):
 def command_streams(*, until_exit: bool) -> Iterator[None]:
     """Stand between a command and its standard streams.
 
-    Streams that the caller closed lead nowhere. File descriptor 1 is standard error meanwhile, so that what libraries,
-    plugins and their child processes print is no part of a result; `sys.stdout` leads to the real standard output.
-    With `until_exit` it stays so: what threads and exit handlers print later is no result either.
+    Streams that the caller closed discard everything. File descriptor 1 is standard error inside, so that output of
+    libraries, plugins and their child processes does not mix with a result; `sys.stdout` is the real standard output.
+    With `until_exit` this lasts until the end of the process, also for threads and exit handlers.
     """
     _open_closed()
     before = (sys.stdin, sys.stdout, sys.stderr)
@@ -108,7 +108,9 @@ def _open_closed() -> None:
 
 
 def _nowhere() -> TextIO:
-    return Path(os.devnull).open("w", encoding="utf-8", errors="backslashreplace")  # likewise
+    return Path(os.devnull).open(
+        "w", encoding="utf-8", errors="backslashreplace"
+    )  # lines of any length and character
 
 
 def _is_descriptor_one(stream: Any) -> bool:

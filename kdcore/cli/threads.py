@@ -18,7 +18,7 @@ _SECONDS: Final = 10.0
 
 
 def leave_threads(code: int) -> None:
-    """End the process with this exit code where a thread goes on and on; else return.
+    """End the process with this exit code if a thread does not end; otherwise return.
 
     Python itself would wait for it without end and without a word. Threads that a plugin started when it was imported
     are not waited for at all.

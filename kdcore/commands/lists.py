@@ -83,7 +83,7 @@ def show_cache(path: str | Path) -> CacheInfo:
     """What a teacher cache holds.
 
     Raises:
-        UserError: it is no cache.
+        UserError: it is not a cache.
     """
     from kdcore.teacher_cache.listing import look_at
 
@@ -94,7 +94,7 @@ def check_cache(path: str | Path) -> CacheCheck:
     """Read all rows of a teacher cache and compare them with their checksums.
 
     Raises:
-        UserError: it is no cache.
+        UserError: it is not a cache.
     """
     from kdcore.teacher_cache.listing import CacheCheck, damaged_rows
 
@@ -106,7 +106,7 @@ def remove_cache(path: str | Path) -> CacheInfo:
     """Delete a teacher cache; what it was.
 
     Raises:
-        UserError: it is no cache.
+        UserError: it is not a cache.
     """
     from kdcore.teacher_cache.listing import remove
 

@@ -76,7 +76,7 @@ def test_what_is_no_plugin_stays(calls, capsys: pytest.CaptureFixture[str]):
     assert "3 problems" in shown
     assert "did you mean 'kd-feature'?" in shown
     assert kd("install", "--", "--index-url=http://evil") == 2
-    assert "no name of a plugin" in capsys.readouterr().err
+    assert "not the name of a plugin" in capsys.readouterr().err
     assert calls == []
 
 

@@ -44,7 +44,7 @@ def test_a_distiller(kd, fox):
     assert lines[1] == "Reddens."
     assert "formula beta * red" in lines
     assert "paper On Red (2020), https://example.org/red" in lines
-    assert "task weight 0.5 (factor of the task loss beside it, unless 'task.weight' says another)" in lines
+    assert "task weight 0.5 (weight of the task loss, unless 'task.weight' is set)" in lines
     assert "name type default meaning" in lines
     assert "beta float > 0 8.0 The other factor." in lines
     assert 'mode "slow" | "fast" "slow" How.' in lines

@@ -45,6 +45,12 @@ CODE = (
     "kdcore/hookspecs.py",
     "kdcore/options.py",
     "kdcore/builtin.py",
+    "kdcore/cli/*.py",
+    "kdcore/commands/**/*.py",
+    "kdcore/inspect/*.py",
+    "kdcore/json_files.py",
+    "kdcore/terminal.py",
+    "kdcore/text.py",
 )
 
 # what is found, and what to write instead

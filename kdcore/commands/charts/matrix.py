@@ -42,12 +42,12 @@ def matrix(
 
     Args:
         values: the matrix.
-        label: what a screen reader is told.
+        label: for screen readers.
         names: of the classes.
         largest: the size of full strength.
         rows: what the rows are.
         columns: what the columns are.
-        write: a value as text, where there is room.
+        write: gives a value as text, used if there is room.
         empty: rows `[K]` without a value.
     """
     size = len(values)

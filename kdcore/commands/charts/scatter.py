@@ -1,4 +1,4 @@
-"""Points in the plane, told apart by colour and shape."""
+"""Points in the plane, with a colour and a shape for each group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`compare`: all runs of a comparison, those that are missing in processes of their own, and what they found."""
+"""`compare`: train the missing runs of a comparison, each in its own process, and compare all of them."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def compare(
     jobs: int | None = None,
     quiet: bool = False,
 ) -> ComparisonResult:
-    """Run what is missing of a comparison, and compare.
+    """Train the missing runs of a comparison, and compare.
 
     Everything is checked before anything is trained. Teachers are trained once, then each run is a process of its own.
-    What is finished is not repeated, and what was interrupted goes on. A run that fails stops no other: see the
-    result's `failures()`.
+    Finished runs are not repeated, and interrupted runs continue. If a run fails, the others go on: see the result's
+    `failures()`.
 
     Args:
         spec: a run spec's file, or several, or a comparison file; or a run spec made in Python, as for `kdcore.run`: a
             `RunSpec`, or a dict of what a file would hold. Its relative paths are relative to the current directory.
         distillers: with one spec, the methods: names, or `all`; `vanilla` is added as the baseline.
-        seeds: how many, or which; None: three, or the comparison file's.
-        budget: drop methods early: `auto`, or the epochs after which they are judged. None: the file's, or not.
-        eta: with a budget, one method in so many goes on after each rung; None: 3.
-        baseline: label of the method that gains are measured from; None: `vanilla`.
+        seeds: their number, or the seeds; None: three, or the comparison file's.
+        budget: drop methods early: `auto`, or the epochs after which they are judged. None: the file's, or no budget.
+        eta: with a budget, 1/ETA of the methods continue after each rung; None: 3.
+        baseline: label of the method that gains are relative to; None: `vanilla`.
         overrides: `key.path=value` for all runs, as for `--set`.
         name: of the comparison's folder; None: the file's, or `compare-` and the spec's name.
         output: the folder in which that is made, instead of the spec's.
@@ -84,7 +84,9 @@ def compare(
         }
         request = replace(request, **{key: value for key, value in given.items() if value is not None})
         if request.eta < 2:
-            raise UserError(Problem("--eta", "one in so many goes on", request.eta, "2 or more"))
+            raise UserError(
+                Problem("--eta", "must be at least 2: 1/ETA of the methods continue", request.eta)
+            )
         plan = make_plan(request, get_plugins())
     progress = choose_comparison_display(quiet)
     gpus = visible_gpus()
@@ -115,7 +117,7 @@ def _paths(
         return tuple(Path(path) for path in spec)
     content = resolved_dict(resolve(spec, base=Path.cwd()))
     content["output"] = str(Path(spec.output).absolute())
-    content["task"]["weight"] = spec.task.weight  # each distiller's own, where none was said
+    content["task"]["weight"] = spec.task.weight  # None: each distiller's own
     path = folder / f"{spec.name}.json"
     path.write_text(json.dumps(content))
     return (path,)

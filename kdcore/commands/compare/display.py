@@ -1,4 +1,4 @@
-"""What a comparison shows while it goes: a table in a terminal, plain lines elsewhere. All of it on stderr."""
+"""What a comparison shows while it runs, on stderr: a table on a terminal, otherwise plain lines."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ Board = dict[str, list[Cell]]
 
 
 class ComparisonDisplay(Protocol):
-    """Told of how a comparison goes."""
+    """Receives the progress of a comparison."""
 
     def note(self, text: str) -> None:
-        """Something worth knowing."""
+        """Show a line."""
 
     def update(self, board: Board) -> None:
-        """As things stand; called several times a second."""
+        """Show the current state; called several times a second."""
 
     def close(self) -> None:
-        """Nothing more is to be shown."""
+        """Stop."""
 
 
 class Silent:
@@ -72,18 +72,18 @@ class Silent:
 
 
 class Lines:
-    """A line for each thing that happens, and one a minute of how far everything is."""
+    """A line for each event, and once a minute a line with the progress of all runs."""
 
     def __init__(self) -> None:
         self._started = self._told = time.monotonic()
 
     def note(self, text: str) -> None:
         """Print it."""
-        with contextlib.suppress(OSError, ValueError):  # nobody may read it
+        with contextlib.suppress(OSError, ValueError):  # the stream may be closed
             print(message(text), file=sys.stderr, flush=True)
 
     def update(self, board: Board) -> None:
-        """Print how far the runs are, once a minute."""
+        """Print the progress of the runs, once a minute."""
         now = time.monotonic()
         if now - self._told < _PERIOD:
             return
@@ -99,7 +99,7 @@ class Lines:
 
 
 class LiveTable:
-    """A table of methods and seeds that is drawn anew."""
+    """A table of methods and seeds that is drawn again and again."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -118,12 +118,12 @@ class LiveTable:
         self._live.update(drawn(board, self._console.height - 3))
 
     def close(self) -> None:
-        """Take the table away: the result comes in its place."""
+        """Remove the table; the result follows."""
         self._live.stop()
 
 
 def drawn(board: Board, most: int | None = None) -> RenderableType:
-    """The table of a board, with at most so many methods: those that run or failed, then the others in their order."""
+    """The table of a board, with at most `most` methods: running and failed ones first."""
     from rich.table import Table
     from rich.text import Text
 
@@ -168,7 +168,7 @@ def _style(row: Sequence[Cell]) -> str:
 
 
 def choose_comparison_display(quiet: bool) -> ComparisonDisplay:
-    """A live table where stderr is a terminal, lines elsewhere."""
-    if quiet or sys.stderr is None:  # None where the caller closed it
+    """A live table if stderr is a terminal, otherwise lines."""
+    if quiet or sys.stderr is None:  # None: the caller closed it
         return Silent()
     return LiveTable() if sys.stderr.isatty() else Lines()

@@ -25,7 +25,7 @@ class Budget:
 
     Attributes:
         rungs: rising epochs after which the methods are judged, all below the run's epochs.
-        eta: one in so many goes on, rounded up.
+        eta: 1/eta of the methods continue, rounded up.
     """
 
     rungs: tuple[int, ...]
@@ -36,7 +36,7 @@ def parse_budget(text: str, eta: int, *, epochs: int, methods: int) -> Budget:
     """A budget from what the user wrote: `auto`, or rungs like `3,9`.
 
     Raises:
-        UserError: the rungs are no rising epochs below `epochs`.
+        UserError: the rungs do not increase, or are not below `epochs`.
     """
     if text.strip() == AUTO:
         return Budget(automatic_rungs(epochs, eta, methods), eta)
@@ -44,7 +44,7 @@ def parse_budget(text: str, eta: int, *, epochs: int, methods: int) -> Budget:
     try:
         rungs = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise UserError(Problem("--budget", "these are no epochs", text, allowed)) from None
+        raise UserError(Problem("--budget", "these are not epochs", text, allowed)) from None
     if list(rungs) != sorted(set(rungs)) or rungs[0] < 1 or rungs[-1] >= epochs:
         raise UserError(Problem("--budget", "the rungs do not rise, or not within the run", text, allowed))
     return Budget(rungs, eta)

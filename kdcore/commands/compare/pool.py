@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COMMAND = (sys.executable, "-m", "kdcore.cli.worker")
 _POLL: Final = 0.2  # seconds
-_REASON: Final = 400  # characters of a failure that are told
+_REASON: Final = 400  # characters of a failure that are shown
 _THREADS: Final = "OMP_NUM_THREADS"
 _STOPPED: Final = (129, 130, 143, -signal.SIGTERM)  # the last where it was still importing
 
@@ -61,10 +61,10 @@ class Pool:
     """Slots that jobs run in.
 
     Args:
-        environments: what each slot's processes have in their environment beside this process's.
+        environments: additional environment variables of each slot's processes.
         stop: once it has a signal, jobs are asked to stop and no more are started.
         tick: called several times a second with the jobs that run.
-        note: told of what a user should know.
+        note: called with a line for the user.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What is to be compared, as the user said it: by flags, or in a comparison file."""
+"""What to compare, from flags or from a comparison file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Request:
-    """Everything that the user said.
+    """A comparison as the user asked for it.
 
     Attributes:
         specs: the specs' files; with `distillers` or `variants` there is one.
@@ -51,9 +51,9 @@ class Request:
         name: of the comparison's folder; None: from the file.
         output: folder in which that is made; None: the spec's.
         overrides: `key.path=value` for all runs.
-        baseline: label of the method that gains are measured from; None: vanilla.
+        baseline: label of the method that gains are relative to; None: vanilla.
         budget: `auto` or rungs; None: no method is dropped.
-        eta: with a budget, one method in so many goes on.
+        eta: with a budget, 1/eta of the methods continue.
         jobs: runs at a time; None: one, or one for each GPU.
         base: folder that relative paths in the specs are relative to; None: each file's own.
     """
@@ -96,12 +96,12 @@ class ComparisonFile(BaseModel):
     distillers: list[str] | str | None = Field(
         None, description="Methods by name, with their default options, or 'all'."
     )
-    seeds: list[int] | int = Field(_SEEDS, description="How many seeds (0, 1, ...), or which.")
+    seeds: list[int] | int = Field(_SEEDS, description="The number of seeds (0, 1, ...), or the seeds.")
     name: str | None = Field(None, pattern=_LABEL, description="Name of the comparison's folder.")
     output: str | None = Field(None, min_length=1, description="Where it is made, relative to this file.")
-    baseline: str | None = Field(None, description="Label of the method that gains are measured from.")
+    baseline: str | None = Field(None, description="Label of the method that gains are relative to.")
     budget: list[int] | str | None = Field(None, description="Rungs in epochs, or 'auto'.")
-    eta: int = Field(3, ge=2, description="With a budget, one method in so many goes on.")
+    eta: int = Field(3, ge=2, description="With a budget, 1/ETA of the methods continue.")
 
     @field_validator("seeds")
     @classmethod
@@ -169,14 +169,14 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         return seeds_of(numbers if "," in text else numbers[0])
     except ValueError:
         allowed = "how many, such as 3, or which, such as 0,1,2 (a single one: 5,)"
-        raise UserError(Problem("--seeds", "these are no seeds", text, allowed)) from None
+        raise UserError(Problem("--seeds", "these are not seeds", text, allowed)) from None
 
 
 def seeds_of(value: Sequence[int] | int) -> tuple[int, ...]:
-    """Seeds from their number or themselves; raises ValueError where there are none, or one twice."""
+    """Seeds from their number or themselves; raises ValueError for no seeds, or a seed twice."""
     seeds = tuple(range(value)) if isinstance(value, int) else tuple(value)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise ValueError("one seed or more is wanted, each 0 or more, none of them twice")
+        raise ValueError("there must be at least one seed, each 0 or more and different from the others")
     return seeds
 
 

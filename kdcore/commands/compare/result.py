@@ -61,7 +61,7 @@ class MethodRow:
         runs: how many there are to be.
         score: mean of the metric, in percent.
         std: the sample's standard deviation of it.
-        gain: over the baseline; None for the baseline itself and where there is none.
+        gain: over the baseline; None for the baseline, or if there is no baseline.
         top1, top5, agreement: means, in percent.
         images_per_second: mean.
         extra_parameters: trained parameters of the distiller's own heads.
@@ -95,7 +95,7 @@ class ComparisonResult:
     Attributes:
         directory: the comparison's folder.
         status: `finished` if every run is finished or dropped.
-        metric: what methods are ranked by: top-1, or where nothing is labelled the agreement with the teacher.
+        metric: what methods are ranked by: top-1, or without labels the agreement with the teacher.
         methods: in the order that was asked for.
         runs: of every method and seed.
         curves: of each method, the mean over its runs of the metric after each epoch.

@@ -1,4 +1,4 @@
-"""Carries a plan out: teachers first, then the runs, rung by rung where there is a budget."""
+"""Carries out a plan: teachers first, then the runs, with a budget rung by rung."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from kdcore.spec.load import LoadedSpec
 
 RESULT: Final = "comparison.json"
-_LOOK: Final = 1.0  # seconds between two looks at what the running ones have done
+_LOOK: Final = 1.0  # seconds between two reads of the running runs' metrics
 
 
 class Runner:
     """One call of a comparison.
 
     Args:
-        plan: what is to be done.
+        plan: what to do.
         jobs: runs at a time.
-        gpus: their names, one for a run.
-        progress: told of how it goes.
+        gpus: their names; a run gets one.
+        progress: receives the progress.
         stop: whether somebody asked to stop.
     """
 
@@ -67,10 +67,10 @@ class Runner:
         self._board: Board = {}
 
     def run(self) -> ComparisonResult:
-        """Run what is missing, and write what was found.
+        """Train the missing runs, and write the result.
 
         Raises:
-            UserError: another process is at work on this comparison.
+            UserError: another process works on this comparison.
             RunFailed: a teacher's run failed.
             Interrupted: it was asked to stop.
         """
@@ -139,7 +139,7 @@ class Runner:
         budget = self.plan.budget
         alive = list(self.plan.labels)
         for rung in () if budget is None else budget.rungs:
-            # the baseline is not judged: it is trained with the survivors
+            # the baseline is never dropped: it is trained with the survivors
             judged = [label for label in alive if label != self.plan.baseline]
             self._train_runs([run for label in judged for run in self.plan.of(label)], rung)
             if self.stop.signal is not None:
@@ -150,8 +150,8 @@ class Runner:
             for label in judged:
                 if label not in kept and scores[label] is not None:
                     self._drop(label, rung)
-            told = ", ".join(f"{label} {scores[label]:.2f}" for label in kept)
-            self.progress.note(f"after epoch {rung}: {len(kept)} of {len(judged)} methods go on: {told}")
+            shown = ", ".join(f"{label} {scores[label]:.2f}" for label in kept)
+            self.progress.note(f"after epoch {rung}: {len(kept)} of {len(judged)} methods continue: {shown}")
             alive = [label for label in alive if label in kept or label == self.plan.baseline]
         self._train_runs([run for label in alive for run in self.plan.of(label)], None)
 
@@ -209,7 +209,7 @@ class Runner:
             if self._statuses[run.name][0] == "paused":
                 self._set(run, "dropped")
 
-    # -- telling ---------------------------------------------------------------------------------------------
+    # -- reporting -------------------------------------------------------------------------------------------
 
     def _tick(self, running: Sequence[Job]) -> None:
         names = {job.name for job in running}

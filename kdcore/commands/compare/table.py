@@ -106,9 +106,7 @@ def caption(result: ComparisonResult) -> str:
         text += f"; gain over {result.baseline}: {INTERVAL}"
     if result.budget:
         rungs = ", ".join(map(str, result.budget["rungs"]))
-        text += (
-            f". Budget: one in {result.budget['eta']} methods goes on after epoch {rungs} of {result.epochs}"
-        )
+        text += f". Budget: 1/{result.budget['eta']} of the methods continue after epoch {rungs} of {result.epochs}"
     return text + "."
 
 

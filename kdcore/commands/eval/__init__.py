@@ -1,1 +1,1 @@
-"""`kd eval`: how good, how well calibrated, how fast and how large a model is, beside its teacher."""
+"""`kd eval`: accuracy, calibration, speed and size of a model, compared with its teacher."""

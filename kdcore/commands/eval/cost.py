@@ -32,7 +32,7 @@ class Cost:
 
 
 def cost(model: nn.Module, shape: tuple[int, int, int, int]) -> Cost | None:
-    """Count on the meta device, where nothing is computed; None for a model that looks at values of its images.
+    """Count on the meta device, without computing; None for a model that reads values of its images.
 
     torch's `FlopCounterMode` counts two floating-point operations for each multiply-add.
     """
@@ -43,7 +43,7 @@ def cost(model: nn.Module, shape: tuple[int, int, int, int]) -> Cost | None:
         memory = _LiveTensors([*meta.parameters(), *meta.buffers(), images])
         with torch.no_grad(), counter, memory:
             meta(images)
-    except Exception:  # whatever code of others does where there are no values
+    except Exception:  # other people's code fails in any way without values
         return None
     return Cost(counter.get_total_flops() // 2, memory.peak)
 

@@ -22,7 +22,7 @@ class ModelScores:
         macs: multiply-adds of one image (1 MAC = 2 FLOPs); None where they cannot be counted.
         weights_bytes: of parameters and buffers.
         image_size: height and width of its input.
-        top1: percent; None, as the next three, where no image is labelled.
+        top1: percent; None, as the next three, if no image has a label.
         top5: percent; None with 5 classes or fewer too.
         nll: mean negative log-likelihood, in nats.
         ece: expected calibration error in percent, 15 bins.
@@ -43,11 +43,11 @@ class ModelScores:
 
 @dataclass(frozen=True)
 class EvalResult:
-    """A model, and its teacher where there is one, on the images of a split.
+    """Measures of a model, and of its teacher if there is one, on the images of a split.
 
     Attributes:
         target: what was evaluated, as it was named.
-        weights: of a run: 'last', 'ema' or 'best'; else None.
+        weights: of a run: 'last', 'ema' or 'best'; None: not a run.
         dataset: the data.
         split: of it.
         images: how many were looked at.

@@ -32,9 +32,9 @@ class Speed:
         milliseconds: the median of a pass.
         quartiles: the first and the third.
         milliseconds_per_image: the median, by the batch size.
-        images_per_second: likewise.
-        memory_bytes: beside weights and images: on a GPU the peak that was measured, else the peak of all tensors
-            alive at once; None where it cannot be told.
+        images_per_second: from the same median.
+        memory_bytes: without weights and images: on a GPU the measured peak, otherwise the peak of all tensors
+            that exist at the same time; None: not known.
         passes: how many were timed.
     """
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kdcore.data import InputConfig
 
 ABOUT: Final = "kd.json"
-"""The file beside each export."""
+"""The file next to each export."""
 KEY: Final = "kd"
 """Under which the same is kept inside of files that can hold it."""
 
@@ -40,7 +40,7 @@ def about(student: RunStudent, target: str) -> dict[str, Any]:
         "classes": None if student.class_names is None else list(student.class_names),
         "input": preprocessing(student.input, student.in_chans),
         "output": {"name": "logits", "shape": ["batch", student.num_classes]},
-        # of a path the name alone: where it lies on this machine is nobody's business
+        # only the name of a path: its place on this machine is private
         "results": {"dataset": dataset_name(data.dataset), "split": student.eval_split, **student.scores},
         "made_with": {
             "kdcore": __version__,
@@ -85,5 +85,5 @@ def as_texts(about: dict[str, Any]) -> dict[str, str]:
 
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:
-    """Write it beside the model."""
+    """Write it next to the model."""
     (folder / ABOUT).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8")

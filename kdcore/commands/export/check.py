@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kdcore.commands.export.students import RunStudent
 
 IMAGES: Final = 256
-"""How many images a check takes where nobody says."""
+"""Images of a check, by default."""
 _TOLERANCE: Final = 1e-3  # of the largest logit: another order of summation gives 1e-6, a mistake 1e-1
 
 
@@ -34,8 +34,8 @@ class ExportCheck:
         largest_difference: between two logits.
         largest_logit: of the student, in absolute value.
         same_top1: images on which both have the same first class.
-        top1: percent of labelled images that the export gets right; None where none is labelled.
-        student_top1: likewise the student.
+        top1: percent of labelled images that the export gets right; None without labels.
+        student_top1: the same for the student.
         labelled: how many have a label.
     """
 

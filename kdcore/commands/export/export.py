@@ -33,7 +33,7 @@ class ExportResult:
         weights: which of the run's weights it has.
         epoch: after which epoch they were taken.
         int8: whether it is quantised.
-        check: how it differs from the run's student; None where no check was wanted.
+        check: how it differs from the run's student; None: no check was asked for.
         warnings: one line each for the user.
     """
 
@@ -76,7 +76,7 @@ def export(
         int8: quantise to 8 bits, calibrated on training images ('onnx' only).
         output: the folder; None: `export/TARGET` in the run directory.
         force: replace an earlier export there.
-        samples: so many evaluation images are compared; 0: no check; None: 256, with `int8` all of them.
+        samples: number of evaluation images to compare; 0: no check; None: 256, with `int8` all.
 
     Raises:
         UserError: there is no such run or target, a library is missing, or the folder is taken.

@@ -21,8 +21,8 @@ def new_folder(path: Path, *, force: bool, mark: str = ABOUT) -> Iterator[Path]:
     """A folder under a temporary name that takes `path`'s place at the end; on an error nothing is left.
 
     Raises:
-        UserError: there is something at `path`, and it is no earlier folder of this kind (it lacks `mark`) that
-            `force` allows to replace; or it cannot be written.
+        UserError: there is something at `path` that is not an earlier folder of this kind (`mark` is missing), or
+            that only `force` replaces; or it cannot be written.
         RunFailed: the disk is full.
     """
     remove_leftovers(path.parent)

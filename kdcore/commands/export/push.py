@@ -38,7 +38,7 @@ class PushResult:
 
     Attributes:
         repository: 'user/name' on the hub.
-        url: where it is; None where nothing was pushed.
+        url: where it is; None: nothing was pushed.
         path: the folder that would be pushed; None where it was.
         card: the text of the model card.
         warnings: one line each for the user.
@@ -71,7 +71,7 @@ def push(
     output: str | Path | None = None,
     force: bool = False,
 ) -> PushResult:
-    """Push a run's student to the hub; the repository is made where there is none, a README that it has stays.
+    """Push a run's student to the hub; a missing repository is created, an existing README stays.
 
     Args:
         run: the run directory.
@@ -131,9 +131,7 @@ def _check_name(repository: str) -> None:
     except HFValidationError as error:
         raise UserError(Problem("NAME", str(error), repository, allowed="USER/NAME")) from error
     if "/" not in repository:
-        raise UserError(
-            Problem("NAME", "whose? a user or an organisation is missing", repository, "USER/NAME")
-        )
+        raise UserError(Problem("NAME", "the repository name needs an owner", repository, "USER/NAME"))
 
 
 def _warnings(recipe: BuildRecipe, name: str, license: str | None) -> tuple[str, ...]:
@@ -181,7 +179,7 @@ def _told(repository: str) -> Iterator[None]:
 
 
 def _is_network(error: Exception) -> bool:
-    # huggingface_hub has changed its HTTP library twice: its name is not to be relied on
+    # huggingface_hub has changed its HTTP library twice: do not rely on its name
     names = {base.__name__ for base in type(error).__mro__}
     return isinstance(error, ConnectionError | TimeoutError) or bool(
         names & {"NetworkError", "TransportError", "TimeoutException", "RequestException"}

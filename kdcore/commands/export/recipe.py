@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuildRecipe:
-    """How a student is built where there is no kd.
+    """How to build a student without kd.
 
     Attributes:
         imports: the import lines.

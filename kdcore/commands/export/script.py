@@ -1,4 +1,4 @@
-"""`load.py`: the script beside an export that loads it without kd and prepares its images."""
+"""`load.py`: the script next to an export that loads it without kd and prepares its images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The student of a run to take away, and the images it is tried on."""
+"""The student of a run, to export it, and images to check it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RunStudent:
         epoch: after which epoch they were taken.
         opened: the network, its input and its classes.
         scores: what the run measured with these weights, in percent: top1, top5, agreement.
-        finished: whether the run has come to its end.
+        finished: whether the run is finished.
     """
 
     run: RunDirectory
@@ -94,7 +94,7 @@ class RunStudent:
     def images(self, split: str, samples: int | None, plugins: Plugins) -> EvalData:
         """Images of a split as it takes them, in batches: `samples`, as balanced as labels allow, or all.
 
-        Of a stream all come, however many are wanted.
+        A stream always gives all images.
 
         Raises:
             UserError: the data is not here.
@@ -137,7 +137,7 @@ def student_of(run: str | Path, weights: Which, plugins: Plugins) -> RunStudent:
     """The student of the run in a run directory.
 
     Raises:
-        UserError: there is no run, it has not these weights, or the model cannot be built any more.
+        UserError: there is no run, it does not have these weights, or the model can no longer be built.
     """
     directory = find_run(run)
     finished = directory.finished
@@ -145,9 +145,9 @@ def student_of(run: str | Path, weights: Which, plugins: Plugins) -> RunStudent:
         raise UserError(
             Problem(
                 str(directory.path),
-                "this run has not come to its end",
-                hint=f"'kd run {quote(str(directory.path / SPEC))}' goes on with it; "
-                "--best takes its best weights so far",
+                "this run is not finished",
+                hint=f"'kd run {quote(str(directory.path / SPEC))}' continues it; "
+                "--best uses its best weights so far",
             )
         )
     spec = read_spec(directory)
@@ -168,19 +168,19 @@ def find_run(path: str | Path) -> RunDirectory:
     """The run directory at a path.
 
     Raises:
-        UserError: there is none; the message names those that are beside.
+        UserError: there is none; the message names runs near it.
     """
     directory = RunDirectory(Path(path))
     if directory.exists:
         return directory
     if directory.path.is_file():
-        message = "this is a file; the directory of a run is wanted"
+        message = "this is a file, not the directory of a run"
         raise UserError(Problem("RUN", message, str(path), hint="'kd run SPEC' makes one, OUTPUT/NAME"))
     parents = (directory.path.parent, directory.path.parent / "runs", directory.path)
     found = [str(file.parent) for parent in parents for file in sorted(parent.glob(f"*/{SPEC}"))]
     by_name = {Path(run).name: run for run in reversed(found)}
     near = nearest(directory.path.name, by_name)
-    message = "this folder is no run directory" if directory.path.is_dir() else "there is no such run"
+    message = "this folder is not a run directory" if directory.path.is_dir() else "there is no such run"
     raise UserError(
         Problem(
             "RUN",
@@ -188,7 +188,7 @@ def find_run(path: str | Path) -> RunDirectory:
             str(path),
             allowed=listed(found) if found else None,
             nearest=None if near is None else by_name[near],
-            hint=None if found else "a run's directory is OUTPUT/NAME, as 'kd run' tells at its end",
+            hint=None if found else "a run's directory is OUTPUT/NAME; 'kd run' prints it at its end",
         )
     )
 

@@ -28,7 +28,7 @@ class Written:
     """A model that was written, and what `load.py` needs for it.
 
     Attributes:
-        needs: distributions, beside NumPy and Pillow.
+        needs: distributions, in addition to NumPy and Pillow.
         imports: import lines, sorted into the script's own.
         body: the lines of `load(folder)`.
         warnings: one line each for the user.
@@ -108,7 +108,7 @@ def find_target(name: str, int8: bool) -> Target:
 
 @contextlib.contextmanager
 def quietly(target: str) -> Iterator[None]:
-    """Exporters warn of themselves and log much; what they cannot do is told in words.
+    """Silence warnings and logs of exporters, and raise RunFailed with one sentence if they fail.
 
     Raises:
         RunFailed: the exporter failed.

@@ -25,7 +25,7 @@ _QUICK_EPOCHS: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a spec is wanted for.
+    """What a spec should do.
 
     Attributes:
         dataset: as `data.dataset`.
@@ -76,7 +76,9 @@ def draft(wish: Wish, *, teacher_file: str) -> Draft:
     lines = [*_recipe(wish.recipe), *_data(wish, wish.image_size), *_teacher(wish, teacher_file)]
     lines += _student(wish.student, small_input=wish.small_input)
     lines.append(
-        DraftLine(("distiller", "name"), wish.distiller, f"options stand beside it: kd show {wish.distiller}")
+        DraftLine(
+            ("distiller", "name"), wish.distiller, f"its options go next to it: kd show {wish.distiller}"
+        )
     )
     lines += _training(wish)
     return Draft(tuple(lines), tuple(_teachers_own(wish)) if own else None)

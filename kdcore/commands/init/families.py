@@ -68,7 +68,7 @@ class ModelFamily:
 
     Attributes:
         file: of timm, without its suffix; None for a plugin's model.
-        tokens: it works on tokens: ViT, Swin, Mixer and their kin.
+        tokens: it works on tokens: ViT, Swin, Mixer and similar models.
         mobile: it is made of depthwise convolutions, for small devices.
         small_input: it has a variant for 32-px images.
     """

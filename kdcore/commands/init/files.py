@@ -1,4 +1,4 @@
-"""The files of a draft: written where nothing is, and only if they are right."""
+"""The files of a draft: written only if they are valid, never over existing files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a look at a dataset tells: how large its images are, and whether it has splits."""
+"""Facts about a dataset from its first image and its folders: the size of images, and whether it has splits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST: Final = 10_000  # members of a tar that are looked at
 
 
 def image_side(dataset: str, path: Path | None) -> int | None:
-    """The side of the dataset's first image, in pixels; None where that cannot be told at once."""
+    """The side of the dataset's first image, in pixels; None: not known without reading more."""
     if path is None:
         return _SIZES.get(dataset.lower())
     try:
@@ -40,7 +40,7 @@ def image_side(dataset: str, path: Path | None) -> int | None:
 
 
 def has_splits(path: Path) -> bool | None:
-    """Whether a folder or tar has one for training in it; None where that cannot be told."""
+    """Whether a folder or tar has a split for training; None: not known."""
     try:
         if path.is_dir():
             return any(item.name.lower() in _TRAINING for item in path.iterdir() if item.is_dir())

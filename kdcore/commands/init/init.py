@@ -1,4 +1,4 @@
-"""A spec for a pair of models, from Python: what is not said is what is suggested."""
+"""A spec for a pair of models, from Python: suggestions replace arguments that are not given."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def init(
         UserError: an argument is wrong, or a file is there already; then nothing is written.
     """
     if epochs is not None and epochs < 1:
-        raise UserError(Problem("epochs", "this is no number of epochs", epochs, "whole numbers from 1"))
+        raise UserError(Problem("epochs", "this is not a number of epochs", epochs, "whole numbers from 1"))
     given = {
         "dataset": dataset,
         "student": student,

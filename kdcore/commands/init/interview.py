@@ -1,4 +1,4 @@
-"""From answers to a wish: each answer checked as it is given, what is not said asked for or suggested."""
+"""From answers to a wish: each answer is checked at once; missing ones are asked for or suggested."""
 
 from __future__ import annotations
 
@@ -164,7 +164,9 @@ def _is_path(answer: str) -> bool:
 
 def _is_size(answer: str) -> None:
     if not answer.isdecimal() or int(answer) < _SMALLEST:
-        _raise([Problem("image size", "this is no image size", answer, f"whole numbers from {_SMALLEST}")])
+        _raise(
+            [Problem("image size", "this is not an image size", answer, f"whole numbers from {_SMALLEST}")]
+        )
 
 
 def _are_weights(answer: str) -> None:
@@ -180,7 +182,11 @@ def _is_one_of(answer: str, allowed: tuple[str, ...], where: str) -> None:
         _raise(
             [
                 Problem(
-                    where, "this is none of the choices", answer, ", ".join(allowed), nearest(answer, allowed)
+                    where,
+                    "this is not one of the choices",
+                    answer,
+                    ", ".join(allowed),
+                    nearest(answer, allowed),
                 )
             ]
         )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kdcore.commands.init.families import ModelFamily
     from kdcore.plugins import Plugins
 
-SMALL: Final = 64  # images up to so many pixels are small, as on CIFAR and Tiny ImageNet
+SMALL: Final = 64  # images up to this side in pixels are small, as in CIFAR and Tiny ImageNet
 LARGE: Final = 224
 QUICK: Final = "digits"  # a dataset so small that a paper's recipe would be too much
 

@@ -23,8 +23,8 @@ LICENSES: Final[tuple[str, ...]] = get_args(License)
 
 _LONGEST: Final = 64  # it is part of the names of files and folders, of which some systems take 255 bytes
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-# what the templates import beside them
-_CLASSES: Final = frozenset((*kdcore.__all__, "Tensor", "Module", "Image", "Dataset", "Any", "Path"))
+# names of kdcore, and what the templates import in addition
+_CLASSES: Final = frozenset((*dir(kdcore), "Tensor", "Module", "Image", "Dataset", "Any", "Path"))
 _DEVICES: Final = frozenset(("con", "prn", "aux", "nul"))  # no names of files on Windows
 _TAKEN: Final = ("plugin", "options", "adapter", "__init__")
 _THING = re.compile(r"[a-z]([a-z0-9_-]*[a-z0-9])?")
@@ -61,7 +61,7 @@ def choose_names(distribution: str, kind: str, thing: str | None, plugins: Plugi
         _check_length("--thing", thing)
     if not _DISTRIBUTION.fullmatch(distribution):
         allowed = "letters, digits, '.', '_' and '-', a letter or digit at both ends, such as 'kd-swd'"
-        raise UserError(Problem("NAME", "this is no name of a package", distribution, allowed))
+        raise UserError(Problem("NAME", "this cannot be the name of a package", distribution, allowed))
     distribution = normalised(distribution)
     module = distribution.replace("-", "_")
     thing = thing or distribution.removeprefix("kd-")
@@ -76,12 +76,12 @@ def choose_names(distribution: str, kind: str, thing: str | None, plugins: Plugi
         problems.append(Problem("NAME", f"there is a package '{module}' already", distribution))
     if not _THING.fullmatch(thing):
         allowed = "small letters, digits, '_' and '-', a letter first, a letter or digit last"
-        problems.append(Problem("--thing", f"this is no name of a {kind}", thing, allowed))
+        problems.append(Problem("--thing", f"this cannot be the name of a {kind}", thing, allowed))
     elif keyword.iskeyword(cls) or cls in _CLASSES:
         message = f"its class would be called '{cls}', which Python or kdcore has itself"
         problems.append(Problem("--thing", message, thing, hint="say another one"))
     elif keyword.iskeyword(file) or not file.isidentifier() or file in _TAKEN:
-        problems.append(Problem("--thing", f"a file '{file}.py' cannot be had for it", thing))
+        problems.append(Problem("--thing", f"its file '{file}.py' would have a reserved name", thing))
     elif thing in (known := _known(kind, plugins)):
         message = f"there is a {kind} of this name: {' and '.join(known[thing])}"
         problems.append(Problem("--thing", message, thing, hint="say another one"))
@@ -97,10 +97,10 @@ def _check_length(where: str, name: str) -> None:
 
 
 def check_choice(where: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raises UserError where `value` is none of the allowed ones."""
+    """Raises UserError if `value` is not allowed."""
     if value not in allowed:
         near = nearest(value, allowed)
-        raise UserError(Problem(where, "it is none of the choices", value, ", ".join(allowed), near))
+        raise UserError(Problem(where, "it is not one of the choices", value, ", ".join(allowed), near))
 
 
 def _known(kind: str, plugins: Plugins) -> dict[str, list[str]]:

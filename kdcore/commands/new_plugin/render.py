@@ -94,7 +94,7 @@ def new_plugin(
     if features and kind != "distiller":
         raise UserError(Problem("--features", f"a {kind} has none to read: this is for distillers"))
     if summary is not None and (not summary.strip() or "\n" in summary or '"' in summary or "\\" in summary):
-        raise UserError(Problem("--summary", "one line without quotation marks is wanted", summary))
+        raise UserError(Problem("--summary", "must be one line without quotation marks", summary))
     names = choose_names(name, kind, thing, get_plugins())
     path = (folder or Path.cwd()) / names.distribution
     if path.exists():

@@ -1,4 +1,4 @@
-"""The report that a run makes by itself when it is finished."""
+"""The report at the end of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONG: Final = 120.0  # seconds of a run compared with which those of t-SNE are 
 
 
 def report_at_the_end(run: RunDirectory) -> str:
-    """Write the report of a run that has just finished; returns lines that say where it is.
+    """Write the report of a finished run; returns lines with its place.
 
     Raises:
         RunFailed: it could not be made.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from kdcore.rundir.directory import RunDirectory
 
-CURVES: Final = 7  # runs with a curve; more could not be told apart
+CURVES: Final = 7  # runs with a curve; more are hard to distinguish
 ROWS: Final = 30
 _DIFFER_IN_NAME: Final = ("name", "output", "report")
 
@@ -58,7 +58,7 @@ def write_comparison(directories: Sequence[RunDirectory], output: Path | None) -
 
 
 def _labels(runs: Sequence[Facts]) -> list[str]:
-    """The runs' names, with as much of their folders as tells them apart."""
+    """The runs' names, with as much of their folders as makes them different."""
     names = [run.run.name for run in runs]
     if len(set(names)) == len(names):
         return names
@@ -118,7 +118,7 @@ def _results(runs: Sequence[Facts], labels: Sequence[str], folder: Path) -> Repo
         "Results",
         numbers(header, rows, caption="Results of the runs"),
         note="The student after its last epoch; best: after its best one. Gap closed: of the way from the same student "
-        "alone to the teacher, where such a run is beside this one.",
+        "alone to the teacher, if there is such a run next to this one.",
         wide=True,
     )
     pairs = [

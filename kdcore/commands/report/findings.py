@@ -1,4 +1,4 @@
-"""What the predictions of student and teacher tell, as numbers: the ground of a report's figures."""
+"""Measures of the predictions of student and teacher, for the figures of a report."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Together:
         divergence: mean KL(teacher || student) in nats.
         outcomes: who is right, where labels are known.
         correlation: difference of class correlations `[K, K]`, or None with too many classes or too few images.
-        teacher_correlation: the teacher's own, likewise.
+        teacher_correlation: the same for the teacher alone.
         differing: the images with the largest divergence.
     """
 
@@ -132,7 +132,7 @@ def find(
     *,
     tsne: bool = False,
 ) -> Findings | None:
-    """Everything that predictions of the same images tell; None where none is left.
+    """All measures of predictions for the same images; None: no image is left.
 
     Args:
         student: its predictions.

@@ -22,7 +22,7 @@ class Gap:
     """The gap between student and teacher.
 
     Attributes:
-        percent: of it that was closed; None where there is none to close.
+        percent: of it that was closed; None: there is no gap.
         baseline: where it begins, in percent of top-1: the student alone, or guessing.
         vanilla: run directories of the student alone; empty: none is known, and `baseline` is 100 / K.
     """
@@ -35,8 +35,8 @@ class Gap:
 def gap(summary: dict[str, Any], num_classes: int | None, vanilla: list[RunDirectory]) -> Gap | None:
     """(student - baseline) / (teacher - baseline), in top-1; None where one of the two was not measured.
 
-    The baseline is the mean of the runs of the same student without a teacher. Where none is known it is the top-1 of
-    guessing, 100 / K: what comes out then is how much of what the teacher has learnt the student has.
+    The baseline is the mean of the runs of the same student without a teacher. If there is no such run, it is the
+    top-1 of guessing, 100 / K: the result is how much of the teacher's lead over guessing the student has.
     """
     student = (summary.get("student") or {}).get("top1")
     teacher = (summary.get("teacher") or {}).get("top1")
@@ -54,9 +54,9 @@ def gap(summary: dict[str, Any], num_classes: int | None, vanilla: list[RunDirec
 
 
 def find_vanilla(run: RunDirectory, spec: dict[str, Any]) -> list[RunDirectory]:
-    """Finished runs beside this one of the same student on the same data without a teacher.
+    """Finished runs next to this one, of the same student on the same data without a teacher.
 
-    The one with the same seed if there is one, else all.
+    The one with the same seed if there is one, otherwise all.
     """
     found = [(other, said) for other, said in _beside(run) if same_results(spec, said, but=_OF_THE_METHOD)]
     same_seed = [other for other, said in found if said.get("seed") == spec.get("seed")]

@@ -38,7 +38,7 @@ class EmbeddingMap:
 def embedding_map(
     embedding: Tensor | None, logits: Tensor, classes: Tensor, *, tsne: bool = False
 ) -> EmbeddingMap | None:
-    """The map of at most `POINTS` images `[N, D]`; None where there are too few or they are all the same.
+    """The map of at most `POINTS` images `[N, D]`; None: there are too few images, or all are the same.
 
     Args:
         embedding: `[N, D]`, or None: the logits are taken.
@@ -77,7 +77,7 @@ def can_tsne() -> bool:
 
 
 def _groups(shown: Tensor) -> tuple[int, ...]:
-    """All classes where they are few, else those with the most images."""
+    """All classes if they are few, otherwise those with the most images."""
     found, counts = torch.unique(shown[shown >= 0], return_counts=True)
     order = counts.argsort(descending=True, stable=True)[:GROUPS]
     return tuple(sorted(found[order].tolist()))

@@ -36,9 +36,9 @@ def report(*runs: str | Path, output: str | Path | None = None, images: int | No
 
     Args:
         runs: run directories.
-        output: the page's file; None: `report.html` in the run directory, for several runs `compared.html` beside the
-            first one's.
-        images: look at so many evaluation images at most; None: as the spec says.
+        output: the page's file; None: `report.html` in the run directory, for several runs `compared.html` next to the
+            first run.
+        images: the largest number of evaluation images; None: as in the spec.
 
     Raises:
         UserError: a directory holds no run, or the page cannot be written.
@@ -82,7 +82,7 @@ def write_report(
     notes: list[str] | None = None,
     tsne: bool = True,
 ) -> ReportResult:
-    """Write the page and the figures of one run; `opened` is None where only its files are told.
+    """Write the page and the figures of one run; `opened` is None: only from its files.
 
     Raises:
         UserError: the page cannot be written, or the run's files are damaged.
@@ -105,7 +105,7 @@ def write_report(
 
 
 def _look(opened: OpenedRun, notes: list[str], tsne: bool) -> Findings | None:
-    """What the images tell; `notes` gets what is missing."""
+    """Measures on the images; `notes` gets what is missing."""
     if opened.teacher.missing is not None:
         notes.append(f"Nothing on the teacher's predictions: {opened.teacher.missing}")
     # a stream has no fewer images ahead

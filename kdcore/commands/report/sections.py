@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from kdcore.commands.report.maps import EmbeddingMap
 
 EACH: Final = 20  # classes up to which each has its row
-EXTREMES: Final = 10  # else so many from either end
+EXTREMES: Final = 10  # otherwise this number from either end
 SIDE: Final = 200  # most pixels of a matrix; larger ones are averaged in blocks
 COLOURS: Final = 5
 _PAIRS: Final = 10
@@ -284,8 +284,7 @@ def _teacher_correlation(correlation: Tensor, names: Sequence[str]) -> Markup:
             columns="class",
             write=lambda value: "" if value > 0.999 else _signed(value),
         ),
-        note="What there is to learn beside the labels: which classes the teacher sees together (blue) and which apart "
-        "(vermilion).",
+        note="In addition to the labels: classes that the teacher sees together (blue) or apart (vermilion).",
     )
 
 

@@ -50,7 +50,7 @@ def cards(
     for item in differing:
         try:
             whole = image(item.position)
-        except (KdError, OSError):  # gone since the run: the numbers are told all the same
+        except (KdError, OSError):  # the image no longer exists: the numbers are shown without it
             whole = None
         truth = None if item.truth is None else names[item.truth]
         student, teacher = (

@@ -1,4 +1,4 @@
-"""What is called by a name, in any role; and the one message that helps where nothing is."""
+"""What has a name, in any role; and the message if nothing has it."""
 
 from __future__ import annotations
 

@@ -33,9 +33,9 @@ class Description:
         role: `distiller`, `adapter`, `dataset`, `model` or `recipe`.
         name: as a spec says it: `plugin/name` where two plugins have the name.
         entry: what its plugin declares, or the recipe.
-        plugin: whose it is; None for a recipe.
-        options: what a spec can set; None where there is nothing to check, as for an adapter.
-        example: a spec with it, whole for a distiller, else the part that names it.
+        plugin: the plugin that has it; None for a recipe.
+        options: what a spec can set; None: it has no options, as an adapter.
+        example: a spec with it, whole for a distiller, otherwise the part that names it.
     """
 
     role: Role | Literal["recipe"]
@@ -47,7 +47,7 @@ class Description:
 
 
 def show(name: str) -> tuple[Description, ...]:
-    """What a name, or `plugin/name`, means, as `kd show` tells it: a description for each role that has it.
+    """What a name, or `plugin/name`, means, for `kd show`: a description for each role that has it.
 
     Raises:
         UserError: nothing has this name, two plugins have it, or its options cannot be imported.

@@ -220,8 +220,8 @@ def test_a_comparison_file(base, tmp_path: Path):
     ("change", "told"),
     [
         ({"speck": 1}, "did you mean 'spec'?"),
-        ({"seeds": 0}, "one seed or more"),
-        ({"seeds": [1, 1]}, "none of them twice"),
+        ({"seeds": 0}, "at least one seed"),
+        ({"seeds": [1, 1]}, "different from the others"),
         ({"spec": "nope.json"}, "there is no file"),
         ({"variants": [{"label": "a b"}]}, "variants[0].label"),
         ({"variants": [{"label": "x", "distiler": "kd"}]}, "did you mean 'distiller'?"),

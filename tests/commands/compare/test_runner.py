@@ -218,7 +218,7 @@ def test_a_budget_drops_the_worst_and_the_baseline_is_not_judged(
     assert [row.label for row in result.ranked()] == ["kd", "vanilla", "dkd", "nkd", "dist"]
     assert (result.epochs_trained, result.epochs_planned) == (3 * (6 + 6 + 3 + 1 + 1), 3 * 5 * 6)
     assert any(
-        text.startswith("after epoch 1: 2 of 4 methods go on: kd 10.67, dkd 9.67") for text in notes.texts
+        text.startswith("after epoch 1: 2 of 4 methods continue: kd 10.67, dkd 9.67") for text in notes.texts
     )
     # nothing is left to do, and the same are dropped
     played.calls.clear()

@@ -71,7 +71,7 @@ def test_what_was_dropped_and_what_failed_is_told(make_result):
     )
     text = for_terminal(result)
     assert "dropped after epoch 1 at 31.50" in text
-    assert "one in 2 methods goes on after epoch 1 of 3" in text
+    assert "1/2 of the methods continue after epoch 1 of 3" in text
     assert "21 epochs were trained, of 27 without the budget." in text
     assert "vanilla, seed 0: the disk is full" in text
     assert "dkd & 31.50 after epoch 1 & dropped & " in to_latex(result)

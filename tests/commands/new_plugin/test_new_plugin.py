@@ -61,21 +61,21 @@ def test_a_complete_package(tmp_path: Path, kind, features, license):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("kd swd", "distiller"), r"NAME: this is no name of a package.*letters"),
+        (("kd swd", "distiller"), r"NAME: this cannot be the name of a package.*letters"),
         (("json", "distiller"), r"NAME: .*'json', which Python cannot import or has itself"),
         (("2nd", "distiller"), r"NAME: .*'2nd', which Python cannot import"),
         (("torch", "distiller"), r"NAME: there is a package 'torch' already"),
         (("Kd_Classic", "dataset"), r"NAME: a plugin of this name is installed"),
         (("kd-dkd", "distiller"), r"--thing: there is a distiller of this name: kd-classic 0"),
         (("kd-x", "distiller", "CamelCase"), r"--thing: .*small letters"),
-        (("kd-x", "distiller", "class"), r"--thing: a file 'class.py'"),
-        (("kd-x", "model", "adapter"), r"--thing: a file 'adapter.py'"),
+        (("kd-x", "distiller", "class"), r"--thing: its file 'class.py'"),
+        (("kd-x", "model", "adapter"), r"--thing: its file 'adapter.py'"),
         (("k" * 300, "distiller"), r"NAME: this name has 300 characters .*up to 64"),
         (("kd-x", "distiller", "x" * 65), r"--thing: this name has 65 characters"),
         (("class", "distiller"), r"NAME: .*'class', which Python cannot import"),
         (("con", "distiller"), r"NAME: .*'con'"),
-        (("kd-\u00fc", "distiller"), r"NAME: this is no name of a package"),
-        (("kd-x-", "distiller"), r"NAME: this is no name of a package"),
+        (("kd-\u00fc", "distiller"), r"NAME: this cannot be the name of a package"),
+        (("kd-x-", "distiller"), r"NAME: this cannot be the name of a package"),
         (("kd-x", "distiller", "x-"), r"--thing: .*a letter or digit last"),
         (("kd-x", "distiller", "none"), r"--thing: its class would be called 'None'"),
         (("kd-x", "distiller", "model-output"), r"--thing: its class would be called 'ModelOutput'"),
@@ -100,7 +100,7 @@ def test_what_is_there_stays(tmp_path: Path):
 def test_other_wrong_words(tmp_path: Path):
     for wrong, message in (
         ({"license": "GPL"}, "--license: .*MIT, Apache-2.0"),
-        ({"summary": 'a "quote"'}, "--summary: one line"),
+        ({"summary": 'a "quote"'}, "--summary: must be one line"),
         ({"features": True}, "--features: a model has none"),
     ):
         with pytest.raises(UserError, match=f"(?s){message}"):

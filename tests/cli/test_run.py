@@ -10,14 +10,15 @@ import pytest
 from kdcore.cli import main
 from kdcore.cli.run import run
 from kdcore.run import run as api
+from kdcore.run.result import RunResult
 
 
 def test_what_a_plugin_prints_is_kept_off_the_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    def printing(*_: Any, **__: Any) -> api.RunResult:
+    def printing(*_: Any, **__: Any) -> RunResult:
         print("a distiller says hello")
-        return api.RunResult(Path("runs/one"), {"status": "finished", "images_per_second": float("inf")}, [])
+        return RunResult(Path("runs/one"), {"status": "finished", "images_per_second": float("inf")}, [])
 
     monkeypatch.setattr(api, "run", printing)
     run(Path("spec.json"), as_json=True)
@@ -33,9 +34,9 @@ def test_what_a_plugin_prints_is_kept_off_the_json(
 def test_what_a_library_writes_to_the_file_descriptor_is_kept_off_it_too(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    def writing(*_: Any, **__: Any) -> api.RunResult:
+    def writing(*_: Any, **__: Any) -> RunResult:
         os.write(1, b"[Gloo] hello\n")
-        return api.RunResult(Path("runs/one"), {"status": "finished"}, [])
+        return RunResult(Path("runs/one"), {"status": "finished"}, [])
 
     monkeypatch.setattr(api, "run", writing)
     with pytest.raises(SystemExit) as ended:

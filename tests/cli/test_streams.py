@@ -72,7 +72,8 @@ def test_control_characters_are_shown_whoever_writes():
     stream = SafeStream(below)
     print("a\x1b[31mb\x9b", "\u202ec", file=stream)
     assert below.getvalue() == "a\\x1b[31mb\\x9b \\u202ec\n"
-    assert raw(stream) is below
+    raw(stream).write("\x1b[1mkd's own")
+    assert below.getvalue().endswith("\x1b[1mkd's own")
     assert raw(sys.stdout) is sys.stdout
 
 

@@ -93,11 +93,11 @@ class NegativeSampler(nn.Module):
         drawn = index.new_empty(len(index), end + 1)
         drawn[:, 0] = index
         drawn[:, 1:end] = torch.cat([order, order[:end]]).unfold(0, end - 1, 1)[starts.squeeze(1)]
-        behind, places = self._mend(index, order, starts)
+        behind, places = self._replacements(index, order, starts)
         # members of the class that are not in the row go to the last column, which is cut off
         return drawn.scatter_(1, places, order[behind].to(drawn.dtype))[:, :end]
 
-    def _mend(self, index: Tensor, order: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
+    def _replacements(self, index: Tensor, order: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
         """For each member of a sample's own class: its replacement and its column in the row, both `[B, C]`.
 
         The replacement is a position in the order. The column is the last one + 1 for members that are not in the row.

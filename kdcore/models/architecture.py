@@ -36,15 +36,15 @@ class TimmArchitecture:
     module: str  # where timm defines it
 
     def family(self, where: str) -> Family:
-        """Its small-input variant; raises UserError where there is none."""
+        """Its small-input variant; raises UserError if there is no such variant."""
         return require_family(self.module, self.name, where)
 
     def arguments(
         self, options: Mapping[str, Any], small_input: bool, size: tuple[int, int] | None, where: str
     ) -> dict[str, Any]:
-        """What its constructor is called with, beside the numbers of classes and channels; options win."""
+        """What its constructor is called with, in addition to the numbers of classes and channels; options win."""
         arguments: dict[str, Any] = dict(self.family(where).arguments) if small_input else {}
-        # timm tells so of the models that are built for one input size
+        # timm says so about models that are built for one input size
         if size is not None and self.config.fixed_input_size and size != tuple(self.config.input_size[1:]):
             arguments["img_size"] = list(size)
         return {**arguments, **options}
@@ -59,7 +59,7 @@ class TimmArchitecture:
         pretrained: bool,
         where: str,
     ) -> nn.Module:
-        """The model, small-input variant included; weights are timm's where `pretrained`, else initial.
+        """The model, small-input variant included; weights are timm's with `pretrained`, otherwise initial values.
 
         Raises:
             UserError: an option is wrong, or the model cannot be built so.
@@ -76,7 +76,7 @@ class TimmArchitecture:
             )
 
         with explained(self.tagged, options, where, self._accepted):
-            if pretrained:  # a wrong option is told before anything is downloaded
+            if pretrained:  # a wrong option is reported before anything is downloaded
                 with torch.device("meta"):
                     build(False)
             else:
@@ -174,6 +174,6 @@ def check_options(options: Mapping[str, Any], where: str) -> None:
 
 
 def default_size(architecture: TimmArchitecture, small_input: bool) -> tuple[int, int]:
-    """The input size of a model where nothing says another."""
+    """The input size of a model if nothing gives another one."""
     size = tuple(architecture.config.input_size[1:])
     return SIZE if small_input else (size[0], size[1])

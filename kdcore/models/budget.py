@@ -104,7 +104,7 @@ def _too_large(value: Any) -> int | None:
 
 
 def _memory() -> int:
-    """Bytes of memory of this machine; 0 where it does not tell."""
+    """Bytes of memory of this machine; 0 if it is not known."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):

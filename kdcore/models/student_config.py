@@ -1,4 +1,4 @@
-"""`config.json` beside a student's weights: timm's hub format, and a section of kd's own."""
+"""`config.json` next to a student's weights: timm's hub format, and a section of kd's own."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def find_student(path: Path) -> Path | None:
 
 
 def config_of(checkpoint: str | None, model: str | None) -> StudentConfig | None:
-    """The configuration that belongs to a checkpoint: of a run directory, or beside a student's file of weights.
+    """The configuration that belongs to a checkpoint: of a run directory, or next to a student's file of weights.
 
     Raises:
         UserError: there is one, and it is damaged.
@@ -74,7 +74,7 @@ def config_of(checkpoint: str | None, model: str | None) -> StudentConfig | None
 
 
 def load_config(path: Path) -> StudentConfig | None:
-    """The configuration in a run directory or student folder, also one that timm exported; else None.
+    """The configuration in a run directory or student folder, also one that timm exported; otherwise None.
 
     Raises:
         UserError: there is one, and it is damaged.

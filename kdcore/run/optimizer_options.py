@@ -1,4 +1,4 @@
-"""What an optimizer takes beside learning rate, momentum and weight decay, and what a spec gives it."""
+"""What an optimizer takes in addition to learning rate, momentum and weight decay, and what a spec gives it."""
 
 from __future__ import annotations
 

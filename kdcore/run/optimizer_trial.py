@@ -41,7 +41,7 @@ def try_optimizer(spec: OptimizerSpec, parameters: Iterable[Tensor]) -> Trial:
     Raises:
         UserError: it cannot be built.
     """
-    # a learning rate that is too high is no fault of the optimizer's: a run says so itself
+    # a learning rate that is too high is not a fault of the optimizer: the run reports it
     spec = spec.model_copy(update={"lr": min(spec.lr, _LR)})
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     shapes = sorted({tuple(min(side, _SIDE) for side in parameter.shape) for parameter in parameters})

@@ -55,7 +55,7 @@ _KEYS: Final = {
 
 
 def auto_augment_problem(text: str) -> Problem | None:
-    """What is wrong with the text of `data.augment.auto_augment`; None where nothing is."""
+    """What is wrong with the text of `data.augment.auto_augment`; None if nothing is wrong."""
     try:
         _check(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What a spec's types do not tell: names, files, and values that do not go together. Needs no torch."""
+"""What a spec's types do not check: names, files, and values that do not go together. Needs no torch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Checker:
         spec: after `check` the same with absolute paths and all options of the distillers.
         distillers: those that are right.
         problems: what is wrong.
-        wrong: whether a place is told wrong already.
+        wrong: whether a place is already reported as wrong.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Checker:
         checked = self._model(teacher, "teacher")
         known = checked.checkpoint
         if teacher.model is None and known is not None and kind_of(known) == "file":
-            message = "this is missing, and a file of weights as 'checkpoint' does not tell it"
+            message = "this is missing, and a file of weights as 'checkpoint' does not name its model"
             self._add([Problem("teacher.model", message, allowed="a model's name")])
         if teacher.run is not None:
             return checked.model_copy(update={"run": absolute(teacher.run, self._base)})
@@ -190,9 +190,7 @@ class Checker:
     def _directory(self) -> Iterator[Problem]:
         output, given = self.spec.output, self.given.output
         if (file := file_in_the_way(output)) is not None:
-            yield Problem(
-                "output", f"{file} is a file; a folder is wanted, which is made where there is none", given
-            )
+            yield Problem("output", f"{file} is a file; it must be a folder, or not exist yet", given)
         elif kind_of(Path(output) / self.spec.name) == "file":
             yield Problem(
                 "name", f"{Path(output) / self.spec.name} is a file; the run directory would be there"

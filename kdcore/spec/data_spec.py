@@ -10,12 +10,12 @@ from kdcore.spec.fields import SAME_RESULTS, Bool, Float, Int, PerChannel, Secti
 
 
 class AugmentSpec(Section):
-    """How training images are varied, by timm's and torchvision's transforms."""
+    """How training images are augmented, by timm's and torchvision's transforms."""
 
     crop: Literal["auto", "resized", "pad", "none"] = Field(
         "auto",
         description="'resized': random resized crop (ImageNet); 'pad': random crop of the zero-padded image "
-        "(CIFAR); 'none': resize only; 'auto': 'pad' up to 64 px, else 'resized'.",
+        "(CIFAR); 'none': resize only; 'auto': 'pad' up to 64 px, otherwise 'resized'.",
     )
     padding: Int = Field(4, ge=0, description="Pixels of zero padding on each side for crop 'pad'.")
     scale: tuple[Float, Float] = Field((0.08, 1.0), description="Range of the area kept by crop 'resized'.")
@@ -44,26 +44,28 @@ class DataSpec(Section):
         description="A registered name (kd list-datasets), a folder or tar of images, or a name of timm's dataset "
         "factory ('torch/cifar100', 'hfds/...', 'wds/...').",
     )
-    root: Text | None = Field(None, description="Where the dataset lies or is downloaded to.")
+    root: Text | None = Field(None, description="Folder where the dataset is, or to which it is downloaded.")
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options of a plugin's dataset (kd show NAME)."
     )
     train_split: str = Field("train", description="Name of the split to train on.")
     eval_split: str | None = Field(
         "test",
-        description="Name of the split to evaluate on; null: none, and only agreement with the teacher on the "
+        description="Name of the split to evaluate on; null: no evaluation, and only agreement with the teacher on the "
         "training images is measured.",
     )
     train_samples: Int | None = Field(
-        None, ge=1, description="Train on so many samples: the first of a seeded, class-balanced draw."
+        None,
+        ge=1,
+        description="Train on this number of samples, drawn with the seed and balanced over the classes; null: on all.",
     )
     eval_samples: Int | None = Field(
-        None, ge=1, description="Evaluate on so many samples only, drawn likewise; null: on all."
+        None, ge=1, description="Evaluate on this number of samples, drawn in the same way; null: on all."
     )
     num_classes: Int | None = Field(
         None,
         ge=2,
-        description="K, where the dataset does not tell it (streams, unlabelled images).",
+        description="The number of classes, if the dataset does not give it (streams, unlabelled images).",
     )
     image_size: Int | None = Field(
         None, ge=8, description="Side of the student's input in pixels; null: the student's own."
@@ -81,7 +83,7 @@ class DataSpec(Section):
         None,
         ge=0.01,
         le=1,
-        description="Part of the image that evaluation crops; null: the student's, 1 up to 64 px.",
+        description="Fraction of the image that evaluation crops; null: the student's own, and 1 up to 64 px.",
     )
     interpolation: Literal["nearest", "bilinear", "bicubic"] | None = Field(
         None, description="How images are resized; null: the student's own."
@@ -90,20 +92,23 @@ class DataSpec(Section):
         None,
         ge=0,
         json_schema_extra=SAME_RESULTS,
-        description="Loader processes; null: chosen by the machine.",
+        description="Number of loader processes; null: chosen from the cores of the machine.",
     )
     in_memory: Bool | None = Field(
         None,
         json_schema_extra=SAME_RESULTS,
-        description="Keep images in memory once they are decoded, so that later epochs read no files; null: where all "
+        description="Keep images in memory once they are decoded, so that later epochs read no files; null: yes if all "
         "of a split take at most a quarter of the free memory (divided among the processes).",
     )
     skip_broken: Bool = Field(
         False,
-        description="Go on without images that are missing or cannot be decoded, and count them in the summary; else "
+        description="Continue without images that are missing or cannot be decoded, and count them "
+        "in the summary; otherwise "
         "the first one ends the run.",
     )
-    augment: AugmentSpec = Field(default_factory=AugmentSpec, description="How training images are varied.")
+    augment: AugmentSpec = Field(
+        default_factory=AugmentSpec, description="How training images are augmented."
+    )
     mixup: Float = Field(0.0, ge=0, description="Mixup alpha (Zhang et al. 2018); 0 is off.")
     cutmix: Float = Field(0.0, ge=0, description="CutMix alpha (Yun et al. 2019); 0 is off.")
 

@@ -39,7 +39,7 @@ Text = Annotated[str, Field(min_length=1), AfterValidator(_path_like)]
 PerChannel = Annotated[tuple[Float, ...], AfterValidator(_one_or_three)]
 
 
-# beside a field whose value changes no result: where a run leaves its things, how fast it is, how much memory it takes.
+# at a field whose value changes no result: where a run leaves its things, how fast it is, how much memory it takes.
 # `kdcore.spec.difference` reads it for resuming, comparing and the reference.
 SAME_RESULTS: Final[JsonDict] = {"x-changes-results": False}
 

@@ -18,7 +18,7 @@ _SUFFIXES: Final = ", ".join(PARSERS)
 def find_file(path: Path, where: str, value: str | None = None) -> Path:
     """The spec's file: the path itself, or what a run directory has.
 
-    `where` is what a problem is told at; `value` is what the user wrote, if that is another thing.
+    `where` is the place of a problem; `value` is what the user wrote, if that is another thing.
 
     Raises:
         UserError: there is no such file, or it is of no format that is read.

@@ -21,11 +21,11 @@ class ModelSource(Section):
         None, description="Weights to start from: safetensors, a timm checkpoint, or a run directory."
     )
     small_input: Bool = Field(
-        False, description="The architecture's known variant for 32-px images (stride-1 stem, small patches)."
+        False, description="The variant of the architecture for 32-px images (stride-1 stem, small patches)."
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="Arguments for the model's constructor, such as {'drop_path_rate': 0.1}; those of a plugin's "
+        description="Arguments for the model's constructor, such as {'drop_path_rate': 0.1}; the options of a plugin's "
         "model: kd show NAME.",
     )
     adapter: Text | None = Field(
@@ -56,24 +56,25 @@ class TeacherSpec(ModelSource):
         description="A timm model or a plugin's model; null: the model of 'run' or of the run directory 'checkpoint'.",
     )
     run: Text | None = Field(
-        None, description="A spec whose student is this teacher: run first unless its finished run is there."
+        None,
+        description="A spec whose student is this teacher. It is run first, unless its finished run exists.",
     )
     image_size: Int | None = Field(
         None,
         ge=8,
-        description="Side of the teacher's input; null: what it was trained with where that is known, "
-        "else the student's.",
+        description="Side of the teacher's input; null: the size it was trained with, if that is known, "
+        "otherwise the student's.",
     )
     precision: Literal["fp32", "bf16", "fp16"] | None = Field(
-        None, description="Number format of its forward pass; null: that of 'train'."
+        None, description="Number format of its forward pass; null: the format of 'train'."
     )
     channels_last: Bool | None = Field(
-        None, description="Its images and weights in channels-last order; null: as 'train' says."
+        None, description="Its images and weights in channels-last order; null: as 'train' has it."
     )
-    compile: Bool | None = Field(None, description="Compile it with torch.compile; null: as 'train' says.")
+    compile: Bool | None = Field(None, description="Compile it with torch.compile; null: as 'train' has it.")
     fold: Bool = Field(
         True,
-        description="Fold its batch norms into its convolutions: fewer layers, the same outputs but for rounding.",
+        description="Fold its batch norms into its convolutions: fewer layers, the same outputs except for rounding.",
     )
 
     @model_validator(mode="after")
@@ -82,6 +83,6 @@ class TeacherSpec(ModelSource):
             raise ValueError("'run' excludes 'pretrained' and 'checkpoint': give one of them")
         if self.model is None and self.run is None and self.checkpoint is None:
             raise ValueError(
-                "'model' is missing (only 'run' and a run directory as 'checkpoint' know theirs)"
+                "'model' is missing (only with 'run', or a run directory as 'checkpoint', it can be left out)"
             )
         return self

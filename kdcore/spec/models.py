@@ -35,13 +35,13 @@ __all__ = [
 
 
 class AppliedRecipe(Section):
-    """The recipe that a resolved spec was made with; nothing is taken from it any more."""
+    """The recipe that a resolved spec was made with; it is not read again."""
 
     applied: Text = Field(description="Its name.")
 
 
 class _Explained(type(BaseModel)):  # type: ignore[misc]  # pydantic's metaclass, whose module is private
-    """Tells what is wrong with arguments in the words of a spec's file, and as `UserError`."""
+    """Reports what is wrong with arguments in the words of a spec's file, as `UserError`."""
 
     def __call__(cls, **sections: Any) -> Any:
         try:
@@ -57,7 +57,7 @@ class RunSpec(Section, metaclass=_Explained):
     Made in Python, a section is a model of this module or a dict, and a distiller its name, a dict or a list.
 
     Raises:
-        UserError: with every problem that its types tell.
+        UserError: with every problem that its types show.
     """
 
     name: str = Field(
@@ -68,14 +68,14 @@ class RunSpec(Section, metaclass=_Explained):
             "x-words": "letters, digits, '_', '.' and '-', the first a letter or a digit",
             **SAME_RESULTS,
         },
-        description="Name of the run and of its directory; when left out, that of the spec's file.",
+        description="Name of the run and of its directory; by default the name of the spec's file.",
     )
-    seed: Int = Field(0, ge=0, lt=2**63, description="Where all randomness comes from.")
+    seed: Int = Field(0, ge=0, lt=2**63, description="Seed of all random numbers.")
     recipe: Text | AppliedRecipe | None = Field(
         None,
         json_schema_extra={"x-words": "a recipe's name (kd list-recipes), or null", **SAME_RESULTS},
-        description="A paper's way of training, whose values hold where this spec has none. A run directory's spec has "
-        "all values and {'applied': name}: nothing is looked up again.",
+        description="A paper's training settings, for all values that this spec does not give. A run directory's spec "
+        "has all values and {'applied': name}; its recipe is not read again.",
     )
     output: Text = Field(
         "runs",
@@ -83,7 +83,9 @@ class RunSpec(Section, metaclass=_Explained):
         description="Folder of the run directories, relative to the spec's file.",
     )
     data: DataSpec = Field(default_factory=DataSpec, description="Which images, and how they are read.")
-    teacher: TeacherSpec | None = Field(None, description="The teacher; null for distillers that need none.")
+    teacher: TeacherSpec | None = Field(
+        None, description="The teacher; null for distillers that need no teacher."
+    )
     student: ModelSpec = Field(description="The model that is trained.")
     distiller: Distillers = Field(
         description="A distiller, or a list of them whose loss terms add up: a name, or an object of name and options."
@@ -95,21 +97,23 @@ class RunSpec(Section, metaclass=_Explained):
         default_factory=SchedulerSpec, description="The learning rate over time."
     )
     checkpoint: CheckpointSpec = Field(
-        default_factory=CheckpointSpec, description="When the run's state is kept."
+        default_factory=CheckpointSpec, description="When the run's state is saved."
     )
     teacher_cache: TeacherCacheSpec | None = Field(
-        None, description="The cache of the teacher's outputs; null: the teacher is asked in each step."
+        None, description="The cache of the teacher's outputs; null: the teacher runs in each step."
     )
     trackers: Trackers = Field(
         (),
-        description="Where else an epoch's metrics go, by accelerate: 'tensorboard', 'wandb', 'mlflow', 'comet_ml', "
+        description="Trackers that also get the metrics of each epoch, through accelerate: "
+        "'tensorboard', 'wandb', 'mlflow', 'comet_ml', "
         "'aim', 'clearml', 'dvclive', 'swanlab', 'trackio'; an object of name and options for what it takes.",
     )
 
     report: Bool | Annotated[Int, Field(ge=1)] = Field(
         True,
         json_schema_extra=SAME_RESULTS,
-        description="Make the report at the end; a number: from at most so many evaluation images (true: 10,000).",
+        description="Make the report at the end; a number: use at most this number of evaluation "
+        "images (true: 10,000).",
     )
 
     @model_serializer(mode="wrap")

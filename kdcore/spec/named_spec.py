@@ -23,7 +23,7 @@ class NamedSpec(BaseModel):
 
 
 class DistillerSpec(NamedSpec):
-    """One distiller: its name, and its options beside it."""
+    """One distiller: its name, and its options next to it."""
 
     name: Text = Field(description="A distiller's name (kd list-distillers), or 'plugin/name'.")
 
@@ -41,7 +41,7 @@ Distillers = Annotated[
 
 
 class TrackerSpec(NamedSpec):
-    """One tracker: its name, and its options beside it."""
+    """One tracker: its name, and its options next to it."""
 
     name: Text = Field(description="A name that accelerate has: 'tensorboard', 'wandb', 'mlflow', ...")
 

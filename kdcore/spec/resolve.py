@@ -27,7 +27,7 @@ def resolve_distiller(
 ) -> ResolvedDistiller:
     """The distiller that `name`, or `plugin/name`, means, with these options and the defaults of the others.
 
-    Problems with the name are told at `name_where`, which is `where` unless it is given; problems with an option
+    Problems with the name are reported at `name_where`, which is `where` unless it is given; problems with an option
     at `where.option`.
 
     Raises:
@@ -46,7 +46,7 @@ def resolve_options(
 ) -> BaseModel | None:
     """The options of a plugin's model or dataset, with the defaults of the others; None where it declares no model.
 
-    Problems with an option are told at `where.option`.
+    Problems with an option are reported at `where.option`.
 
     Raises:
         UserError: with all problems.
@@ -98,11 +98,11 @@ def _validate(model: type[AnyOptions], options: dict[str, Any]) -> AnyOptions:
         text = json.dumps(options)
     except (TypeError, ValueError):
         return model.model_validate(options)  # given in Python, where a value may be any object
-    # as JSON, since a list is a tuple there, and strict, so that true and "1" are no numbers
+    # as JSON, since a list is a tuple there, and strict, so that true and "1" are not taken for numbers
     try:
         return model.model_validate_json(text, strict=True)
     except ValidationError:
-        # a validator that runs before pydantic's own hands on a list, which is no tuple to strictness
+        # a validator that runs before pydantic's own returns a list, which strict validation does not take for a tuple
         lax = _validate_lax(model, options)
         if lax is None:
             raise
@@ -131,7 +131,9 @@ def _turned(given: Any, found: Any) -> bool:
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
     try:
         return model.model_json_schema()
-    except Exception:  # it has a type that JSON Schema cannot express; the problem is told with fewer words
+    except (
+        Exception
+    ):  # it has a type that JSON Schema cannot express; the problem is reported with fewer words
         return {}
 
 

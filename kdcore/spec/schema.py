@@ -90,7 +90,7 @@ def _distiller(item: Provided[DistillerEntry], defs: Schema, ambiguous: bool, pl
 
 
 def _name_known(defs: Schema, plugins: Plugins) -> None:
-    """Tell the names that an editor can complete; those that more may be added to are not closed."""
+    """Add the names that an editor can complete; other names stay allowed where plugins may add some."""
     optimizers = sorted(installed.optimizers())
     # names in capitals and those behind 'lookahead_' are taken too
     form = f"^([Ll][Oo][Oo][Kk][Aa][Hh][Ee][Aa][Dd]_)?({'|'.join(_any_case(name) for name in optimizers)})$"

@@ -14,16 +14,17 @@ class TeacherCacheSpec(Section):
 
     augmentations: Int = Field(
         ge=1,
-        description="Augmentations of each sample: epoch e sees number e mod this. The first so many epochs fill "
+        description="Augmentations of each sample: epoch e sees number e mod this. The first epochs, "
+        "one for each augmentation, fill "
         "the cache, the others read it.",
     )
     dtype: Literal["float16", "bfloat16", "float32"] = Field(
-        "float16", description="Number format of what is kept."
+        "float16", description="Number format of the kept outputs."
     )
     top_k: Int | None = Field(
         None,
         ge=1,
-        description="Keep the so many largest logits and the probability that remains; null: all logits.",
+        description="Keep only this number of the largest logits, and the probability that remains; null: all logits.",
     )
     folder: Text | None = Field(
         None,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _MODULES: Final = {
     "tensorboard": ("tensorboard", "tensorboardX")
-}  # any of them will do; else that of its name
+}  # any of them is enough; otherwise the module of its name
 _PACKAGES: Final = {"comet_ml": "comet-ml"}  # as pip calls it
 
 

@@ -23,9 +23,7 @@ class TrainSpec(Section):
     """The training loop."""
 
     epochs: Int = Field(30, ge=1, description="Passes over the training set.")
-    batch_size: Int = Field(
-        64, ge=1, description="Samples of one optimizer step and pass, over all processes."
-    )
+    batch_size: Int = Field(64, ge=1, description="Samples of one batch, over all processes.")
     accumulate: Int = Field(1, ge=1, description="Batches whose gradients are added up before a step.")
     clip_grad: Float | None = Field(
         None, gt=0, description="Largest norm of the gradient; null: no clipping."
@@ -37,7 +35,7 @@ class TrainSpec(Section):
         None,
         gt=0,
         lt=1,
-        description="Decay of an averaged copy of the student, evaluated beside it; null: none.",
+        description="Decay of an averaged copy of the student, evaluated next to it; null: no average.",
     )
     compile: Bool = Field(False, description="Compile student and teacher with torch.compile.")
     channels_last: Bool = Field(False, description="Keep images and weights in channels-last order.")
@@ -93,13 +91,16 @@ class SchedulerSpec(Section):
         "part of all epochs); null: timm's own, 90 and 0.2.",
     )
     decay_milestones: tuple[Int, ...] = Field(
-        (150, 180, 210), description="'multistep' decays after so many epochs, as the papers count them."
+        (150, 180, 210),
+        description="'multistep' decays after these numbers of epochs, counted as in the papers.",
     )
     decay_rate: Float = Field(0.1, gt=0, le=1, description="Factor of a decay; for 'poly' the power.")
     cooldown_epochs: Int = Field(
-        0, ge=0, description="The last so many epochs keep the lowest learning rate."
+        0, ge=0, description="Number of epochs at the end with the lowest learning rate."
     )
-    patience_epochs: Int = Field(10, ge=0, description="Epochs without gain before 'plateau' decays.")
+    patience_epochs: Int = Field(
+        10, ge=0, description="Epochs without a better accuracy before 'plateau' decays."
+    )
     per_step: Bool = Field(False, description="Change the learning rate each step instead of each epoch.")
 
     @field_validator("decay_milestones")
@@ -111,11 +112,11 @@ class SchedulerSpec(Section):
 
 
 class CheckpointSpec(Section):
-    """When the state of the run is kept, beside the end of each epoch."""
+    """When the state of the run is saved, in addition to the end of each epoch."""
 
     minutes: Float = Field(
         15.0,
         gt=0,
         json_schema_extra=SAME_RESULTS,
-        description="A checkpoint at least this often, in minutes.",
+        description="Longest time between two checkpoints, in minutes.",
     )

@@ -79,7 +79,7 @@ def find_recipe(name: str, where: str) -> Recipe:
     """The recipe of this name.
 
     Raises:
-        UserError: there is none; told at `where`.
+        UserError: there is no such recipe; reported at `where`.
     """
     known = recipes()
     if name in known:
@@ -91,7 +91,7 @@ def find_recipe(name: str, where: str) -> Recipe:
             value=name,
             allowed=listed(known, most=40),
             nearest=nearest(name, known),
-            hint="kd list-recipes tells what they are",
+            hint="kd list-recipes describes them",
         )
     )
 

@@ -203,7 +203,7 @@ def conformance() -> str:
         lines += ["", f"## Rules for {'feature ' * (kind == 'adapter')}{kind}s"]
         for rule in rules:
             lines += ["", f"### {rule.heading}", "", f"**{rule.summary}**"]
-            lines += ["", _wrapped(rule.why), "", _wrapped(f"To fix it: {rule.mend}")]
+            lines += ["", _wrapped(rule.why), "", _wrapped(f"To fix it: {rule.fix}")]
     return "\n".join(lines) + "\n"
 
 

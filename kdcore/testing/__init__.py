@@ -1,7 +1,7 @@
-"""The conformance kit: what distillers, feature adapters, datasets and plugins have to keep, as checks for their tests.
+"""The conformance kit: rules for distillers, feature adapters, datasets and plugins, as checks for their tests.
 
-`parametrize_with_checks` makes a pytest test of each check; `check_distiller` and its like run them all at once.
-Importing this package needs neither pytest nor torch.
+`parametrize_with_checks` makes a pytest test of each check; `check_distiller` and the like run all of
+them at once. Importing this package needs neither pytest nor torch.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ __all__ = [
 def parametrize_with_checks(
     checks: Iterable[Check], *, expected_failures: Mapping[str, str] | None = None
 ) -> pytest.MarkDecorator:
-    """A decorator that makes one test of each check; the test function takes `check` and calls it.
+    """A decorator that makes one test of each check; the test function has the argument `check` and calls it.
 
-    Test ids read `subject-check`. A check that does not apply is skipped, with the reason.
+    Test ids have the form `subject-check`. A check that does not apply is skipped, with the reason.
 
     Args:
-        checks: of one subject or several, which may be put together: `[*distiller_checks("a"), ...]`.
-        expected_failures: by check id (or `subject-check` for one subject alone) why it is expected to fail. Such a
-            test fails when the check starts to pass.
+        checks: of one subject or several; lists can be joined: `[*distiller_checks("a"), ...]`.
+        expected_failures: the reason why a check is expected to fail, by check id (or `subject-check` for one
+            subject). Such a test fails when the check starts to pass.
 
     Raises:
         UserError: `expected_failures` names a check that does not exist.
@@ -61,11 +61,11 @@ def distiller_checks(name_or_class: str | type[nn.Module], *, options: Options =
 
     Args:
         name_or_class: a registered name (`kd`, `kd-classic/kd`), or a class.
-        options: as a spec gives them, or an instance of the options model; None: their defaults. Of a class the
-            options model is the annotation of its constructor's first parameter, unless an instance is given.
+        options: as in a spec, or an instance of the options model; None: the defaults. For a class, the options model
+            is the annotation of its constructor's first parameter, unless an instance is given.
 
     Raises:
-        UserError: there is no such distiller, or the options are wrong.
+        UserError: the distiller does not exist, or the options are wrong.
     """
     from kdcore.testing.distillers import RULES
     from kdcore.testing.subject import DistillerSubject
@@ -79,11 +79,11 @@ def adapter_checks(name_or_class: str | type, *, models: Sequence[Model]) -> lis
 
     Args:
         name_or_class: a registered name, or a class.
-        models: small models that it serves: names (timm's or a plugin's) or callables that give an `nn.Module`, alone
-            or with an image size, as in `["resnet18", ("vit_tiny_patch16_224", 224), (make_model, (32, 64))]`.
+        models: small models that it supports: names (timm's or a plugin's) or callables that return an `nn.Module`,
+            alone or with an image size, as in `["resnet18", ("vit_tiny_patch16_224", 224), (make_model, (32, 64))]`.
 
     Raises:
-        UserError: there is no such adapter, or no model is given.
+        UserError: the adapter does not exist, or no model is given.
     """
     from kdcore.testing.adapters import RULES
     from kdcore.testing.adapters.subject import adapter_subjects
@@ -99,11 +99,11 @@ def dataset_checks(
 
     Args:
         name: a registered name.
-        root: where its files are, as `data.root` in a spec.
-        splits: the splits that it has.
+        root: the folder of its files, as `data.root` in a spec.
+        splits: the names of its splits.
 
     Raises:
-        UserError: there is no such dataset.
+        UserError: the dataset does not exist.
     """
     from kdcore.testing.datasets import RULES, DatasetSubject
 
@@ -112,13 +112,13 @@ def dataset_checks(
 
 
 def plugin_checks(plugin_name: str) -> list[Check]:
-    """The checks of a plugin's declarations; what it declares has checks of its own.
+    """The checks of a plugin's declarations; the things that it declares have their own checks.
 
     Args:
-        plugin_name: the name of its entry point, or of its distribution.
+        plugin_name: the name of its entry point or of its distribution.
 
     Raises:
-        UserError: it is not installed.
+        UserError: the plugin is not installed.
     """
     from kdcore.testing.plugin import RULES, PluginSubject
 
@@ -132,10 +132,10 @@ def check_distiller(
     options: Options = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> None:
-    """Run all `distiller_checks`; those that do not apply are left out.
+    """Run all `distiller_checks`; checks that do not apply are left out.
 
     Raises:
-        ConformanceError: with every check that failed, and every one that was expected to fail and did not.
+        ConformanceError: lists every check that failed, and every one that was expected to fail but passed.
         UserError: as `distiller_checks`, or `expected_failures` names a check that does not exist.
     """
     run(distiller_checks(name_or_class, options=options), expected_failures)

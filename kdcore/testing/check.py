@@ -1,4 +1,4 @@
-"""`Check`: one rule for one subject, to be called; and what it says when the rule is broken."""
+"""`Check`: one rule for one subject, as a callable; its errors explain how the rule is broken."""
 
 from __future__ import annotations
 
@@ -19,62 +19,62 @@ PAGE: Final = "docs/conformance.md"
 
 
 class Violation(Exception):
-    """A rule is broken; the message says what was seen."""
+    """A rule is broken; the message says what the check found."""
 
 
 def skip(reason: str) -> NoReturn:
-    """End a check that does not apply; pytest and unittest know the exception."""
+    """End a check that does not apply; pytest and unittest treat the exception as a skip."""
     raise SkipTest(reason)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule(Generic[SubjectT]):
-    """What every subject of a kind has to keep, and the function that looks.
+    """A rule for every subject of a kind, and the function that checks it.
 
     Attributes:
-        kind: of what it is a rule.
-        id: its name, in test ids and in `expected_failures`.
+        kind: the kind of its subjects.
+        id: its name in test ids and in `expected_failures`.
         summary: the rule in one sentence.
-        why: what goes wrong where it is broken.
-        mend: what to do then.
-        look: raises `Violation` where the rule is broken.
+        why: the consequence of breaking it.
+        fix: how to fix it.
+        look: raises `Violation` if the rule is broken.
     """
 
     kind: Kind
     id: str
     summary: str
     why: str
-    mend: str
+    fix: str
     look: Callable[[SubjectT], None]
 
     @property
     def heading(self) -> str:
-        """Its heading in the docs."""
+        """The rule's heading in the docs."""
         return self.id if self.kind == "distiller" else f"{self.id} ({self.kind})"
 
     @property
     def where(self) -> str:
-        """Where it is written: page and anchor."""
+        """The rule's page and anchor in the docs."""
         return f"{PAGE}#{self.heading.replace('(', '').replace(')', '').replace(' ', '-')}"
 
 
 def rule(
-    kind: Kind, *, summary: str, why: str, mend: str
+    kind: Kind, *, summary: str, why: str, fix: str
 ) -> Callable[[Callable[[SubjectT], None]], Rule[SubjectT]]:
-    """Make a rule of a function, whose name is the id."""
+    """Make a rule of a function; its name becomes the id."""
 
     def make(look: Callable[[SubjectT], None]) -> Rule[SubjectT]:
-        return Rule(kind, look.__name__, summary, why, mend, look)
+        return Rule(kind, look.__name__, summary, why, fix, look)
 
     return make
 
 
 class Check:
-    """A rule for one subject. Calling it does nothing where the rule is kept.
+    """A rule for one subject. Calling it does nothing if the subject follows the rule.
 
     Raises:
-        ConformanceError: when called, and the rule is broken.
-        unittest.SkipTest: when called, and the rule does not apply; the message says why.
+        ConformanceError: on a call, if the rule is broken.
+        unittest.SkipTest: on a call, if the rule does not apply; the message says why.
     """
 
     def __init__(self, subject_name: str, rule: Rule[Any], subject: Any) -> None:
@@ -94,27 +94,27 @@ class Check:
 
     @property
     def why(self) -> str:
-        """What goes wrong where the rule is broken."""
+        """The consequence of breaking the rule."""
         return self._rule.why
 
     @property
-    def mend(self) -> str:
-        """What to do then."""
-        return self._rule.mend
+    def fix(self) -> str:
+        """How to fix it."""
+        return self._rule.fix
 
     @property
     def where(self) -> str:
-        """Where the rule is written."""
+        """The rule's page and anchor in the docs."""
         return self._rule.where
 
     def __call__(self) -> None:
-        """Look whether the rule is kept."""
-        __tracebackhide__ = True  # pytest shows the message, not the kit
+        """Check the rule."""
+        __tracebackhide__ = True  # pytest shows the message, not the code of the kit
         try:
             with _one_thread() if self._rule.kind in ("distiller", "adapter") else nullcontext():
                 self._rule.look(self._subject)
         except SkipTest as reason:
-            raise SkipTest(f"{self}: {reason}") from None  # pytest's summary does not say which test it was
+            raise SkipTest(f"{self}: {reason}") from None  # pytest's summary does not name the test
         except Violation as violation:
             raise ConformanceError([Failure(self, str(violation))]) from violation.__cause__
         except Exception as error:
@@ -129,7 +129,7 @@ class Check:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Tiny models gain nothing from more, and lose a lot where several processes share the cores."""
+    """Use one thread: tiny models gain nothing from more, and lose time if processes share the cores."""
     import torch
 
     before = torch.get_num_threads()
@@ -142,24 +142,24 @@ def _one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A check that failed, and what was seen."""
+    """A failed check, and what it found."""
 
     check: Check
     message: str
 
     def __str__(self) -> str:
         check = self.check
-        mend = " ".join(check.mend.split())
+        fix = " ".join(check.fix.split())
         return (
             f"{check.subject_name} breaks the rule {check.id}: {self.message}\n"
             f"    the rule: {check.summary}\n"
-            f"    to mend it: {mend}\n"
+            f"    to fix it: {fix}\n"
             f"    see {check.where}"
         )
 
 
 class ConformanceError(AssertionError):
-    """Rules are broken: which ones, what was seen, and where they are written.
+    """Broken rules: which ones, what the checks found, and where the rules are documented.
 
     Attributes:
         failures: one for each check that failed.
@@ -171,15 +171,15 @@ class ConformanceError(AssertionError):
 
 
 def expected(check: Check, expected_failures: Mapping[str, str]) -> str | None:
-    """The reason why a check is expected to fail, or None."""
+    """The reason why a check is expected to fail, or None if it is not."""
     return expected_failures.get(str(check), expected_failures.get(check.id))
 
 
 def check_expected(checks: Iterable[Check], expected_failures: Mapping[str, str]) -> None:
-    """Refuse names that are no check's.
+    """Refuse names of checks that do not exist.
 
     Raises:
-        UserError: with the nearest right name of each.
+        UserError: with the most similar check for each name.
     """
     known = {name for check in checks for name in (check.id, str(check))}
     problems = [
@@ -201,7 +201,7 @@ def run(checks: Sequence[Check], expected_failures: Mapping[str, str] | None) ->
     """Call all checks.
 
     Raises:
-        ConformanceError: with every check that failed, and every one that was expected to fail and did not.
+        ConformanceError: lists every check that failed, and every one that was expected to fail but passed.
         UserError: `expected_failures` names a check that does not exist.
     """
     awaited = expected_failures or {}
@@ -217,9 +217,7 @@ def run(checks: Sequence[Check], expected_failures: Mapping[str, str] | None) ->
             failures += error.failures if reason is None else ()
         else:
             if reason is not None:
-                message = (
-                    f"it is expected to fail ({reason}), and it passes: take it out of expected_failures"
-                )
+                message = f"it is expected to fail ({reason}), but passes: remove it from expected_failures"
                 failures.append(Failure(check, message))
     if failures:
         raise ConformanceError(failures)

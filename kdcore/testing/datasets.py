@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kdcore.plugins import Provided
     from kdcore.testing.check import Rule
 
-_LOOKED_AT: Final = 32  # samples of a split, evenly spread
+_LOOKED_AT: Final = 32  # samples of a split, evenly spaced
 _WRONG: Final = "no-such-split"
 
 
@@ -30,7 +30,7 @@ class DatasetSubject:
     """A dataset, its root and its splits.
 
     Attributes:
-        name: what it is called in test ids.
+        name: its name in test ids.
         provided: its declaration.
         splits: the names of its splits.
     """
@@ -50,7 +50,7 @@ class DatasetSubject:
 
     @cached_property
     def faults(self) -> list[str]:
-        """What is wrong with the declared target."""
+        """Faults of the declared target."""
         try:
             options = get_plugins().load_arguments(self.provided, self.name)
             return list(call_faults(self._target, self.provided.entry.target, ("root", "split"), options))
@@ -62,7 +62,7 @@ class DatasetSubject:
         return get_plugins().load(self.provided, self.name)
 
     def open(self, split: str) -> Any:
-        """One split, opened anew.
+        """Open a split again.
 
         Raises:
             unittest.SkipTest: the check `declaration` fails.
@@ -74,7 +74,7 @@ class DatasetSubject:
 
     @cached_property
     def opened(self) -> dict[str, Any] | Exception:
-        """The splits, or what opening one raised."""
+        """The splits, or the exception of opening one."""
         try:
             found = {split: self.open(split) for split in self.splits}
             for dataset in found.values():
@@ -109,8 +109,8 @@ def _label(value: Any) -> Any:
 @rule(
     "dataset",
     summary="The declared target can be loaded, and called with `(root, split)`.",
-    why="kd knows a dataset by its declaration alone until a run opens it.",
-    mend="Correct `target` in the `DatasetEntry`, or the signature of what it names.",
+    why="Until a run opens a dataset, kd knows only its declaration.",
+    fix="Correct `target` in the `DatasetEntry`, or the signature of the target.",
 )
 def declaration(subject: DatasetSubject) -> None:
     if subject.faults:
@@ -121,7 +121,7 @@ def declaration(subject: DatasetSubject) -> None:
     "dataset",
     summary="Each split opens, has samples that can be read, and differs from the others.",
     why="A split that ignores its name gives the training images for evaluation, too.",
-    mend="Read the images of `split` below `root`; look at the message for what was raised.",
+    fix="Read the images of `split` below `root`; the message shows the error.",
 )
 def splits(subject: DatasetSubject) -> None:
     if isinstance(subject.opened, Exception):
@@ -140,8 +140,8 @@ def splits(subject: DatasetSubject) -> None:
 @rule(
     "dataset",
     summary="Each sample is a pair of a PIL image and a label.",
-    why="kd decodes, augments and normalises by itself, the same for all datasets.",
-    mend="Return `(image, label)`, the image as `PIL.Image.open` or `Image.fromarray` gives it.",
+    why="kd itself decodes, augments and normalises, in the same way for all datasets.",
+    fix="Return `(image, label)`, the image as `PIL.Image.open` or `Image.fromarray` gives it.",
 )
 def images_are_pil(subject: DatasetSubject) -> None:
     for split, dataset in subject.datasets():
@@ -163,9 +163,9 @@ def images_are_pil(subject: DatasetSubject) -> None:
     "dataset",
     summary="Labels are integers from 0 (-1 or None: unlabelled), the same in the samples and in `targets`, if "
     "it has these.",
-    why="kd reads `targets` or `labels`, one for each sample, to draw subsets and to tell distillers "
+    why="kd reads `targets` or `labels`, one for each sample, to draw subsets and to give labels to distillers "
     "without opening images.",
-    mend="Return `int(label)`; keep `targets` in the order of the samples.",
+    fix="Return `int(label)`; keep `targets` in the order of the samples.",
 )
 def length_and_labels(subject: DatasetSubject) -> None:
     for split, dataset in subject.datasets():
@@ -175,10 +175,10 @@ def length_and_labels(subject: DatasetSubject) -> None:
         for index in _positions(dataset):
             label = _label(dataset[index][1])
             if isinstance(label, bool) or not hasattr(label, "__index__") or label < -1:
-                raise Violation(f"{split}[{index}] has the label {shown(label)}, which is no class index")
+                raise Violation(f"{split}[{index}] has the label {shown(label)}, which is not a class index")
             if listed is not None and int(_label(listed[index])) != int(label):
                 raise Violation(
-                    f"{split}[{index}] has the label {int(label)}, its targets say {listed[index]}"
+                    f"{split}[{index}] has the label {int(label)}, but its targets say {listed[index]}"
                 )
 
 
@@ -187,7 +187,7 @@ def length_and_labels(subject: DatasetSubject) -> None:
     summary="The declared number of classes, `classes` and the labels agree, in every split.",
     why="The number of classes is the student's number of logits. A label beyond it ends the run with an "
     "error of indices.",
-    mend="Correct `num_classes` in the `DatasetEntry`, or number the classes from 0 in one order for all "
+    fix="Correct `num_classes` in the `DatasetEntry`, or number the classes from 0 in one order for all "
     "splits.",
 )
 def classes_match_declaration(subject: DatasetSubject) -> None:
@@ -197,40 +197,42 @@ def classes_match_declaration(subject: DatasetSubject) -> None:
         names = getattr(dataset, "classes", None)
         count = declared if names is None else len(names)
         if declared is not None and count != declared:
-            raise Violation(f"{split} has {count} classes, declared are {declared}")
+            raise Violation(f"{split} has {count} classes, but {declared} are declared")
         labels = getattr(dataset, "targets", getattr(dataset, "labels", None))
         known = labels if labels is not None else [dataset[index][1] for index in _positions(dataset)]
         largest = max((int(_label(label)) for label in known), default=-1)
         if count is not None and largest >= count:
-            raise Violation(f"{split} has the label {largest}; of {count} classes the last is {count - 1}")
+            raise Violation(
+                f"{split} has the label {largest}, but the last of {count} classes is {count - 1}"
+            )
         if names is not None:
             first = first or (split, list(names))
             if list(names) != first[1]:
-                raise Violation(f"the classes of {first[0]} and {split} differ, or come in another order")
+                raise Violation(f"the classes of {first[0]} and {split} differ, or have a different order")
 
 
 @rule(
     "dataset",
-    summary="Opened again, and read in another order, a split has the same images and labels.",
+    summary="If a split is opened again and read in another order, it has the same images and labels.",
     why="A sample is known by its position: to the seeded order of a run, to memories, and to a teacher's "
     "cache.",
-    mend="Sort what the file system lists. Leave shuffling and augmentation to kd.",
+    fix="Sort what the file system lists. Leave shuffling and augmentation to kd.",
 )
 def deterministic(subject: DatasetSubject) -> None:
     for split, dataset in subject.datasets():
         again = subject.open(split)
         if len(again) != len(dataset):
-            raise Violation(f"{split} has {len(dataset)} samples, and {len(again)} when it is opened again")
+            raise Violation(f"{split} has {len(dataset)} samples, but {len(again)} when it is opened again")
         for index in reversed(_positions(dataset)):
             if _bytes(dataset[index]) != _bytes(again[index]):
-                raise Violation(f"{split}[{index}] is another sample when it is opened again")
+                raise Violation(f"{split}[{index}] is a different sample when it is opened again")
 
 
 @rule(
     "dataset",
     summary="A split can be pickled, and the copy gives the same samples.",
-    why="Loader processes get the dataset so, where they are not forked.",
-    mend="Hold paths rather than open files, and use no lambdas; open files when a sample is first read.",
+    why="Loader processes that are not forked receive the dataset by pickling.",
+    fix="Hold paths rather than open files, and use no lambdas; open files when a sample is first read.",
 )
 def pickles(subject: DatasetSubject) -> None:
     for split, dataset in subject.datasets():
@@ -240,15 +242,15 @@ def pickles(subject: DatasetSubject) -> None:
             raise Violation(f"{split} cannot be pickled: {type(error).__name__}: {error}") from error
         for index in _positions(dataset):
             if _bytes(copy[index]) != _bytes(dataset[index]):
-                raise Violation(f"{split}[{index}] is another sample in the copy")
+                raise Violation(f"{split}[{index}] is a different sample in the copy")
 
 
 @rule(
     "dataset",
-    summary="A split that does not exist is refused with UserError or ValueError, whose message names it or "
-    "those there are.",
+    summary="A split that does not exist is refused with UserError or ValueError; the message names it or "
+    "the existing splits.",
     why="kd shows the message as an error of the spec, at `data.train_split`.",
-    mend='Raise `ValueError(f"there is no split {split!r}; there are train, test")`.',
+    fix='Raise `ValueError(f"there is no split {split!r}; there are train, test")`.',
 )
 def bad_split_is_clear(subject: DatasetSubject) -> None:
     try:
@@ -265,7 +267,7 @@ def bad_split_is_clear(subject: DatasetSubject) -> None:
 
 
 def _bytes(sample: Any) -> tuple[Any, ...]:
-    """A sample as something to compare."""
+    """A sample in a form that can be compared."""
     if not isinstance(sample, tuple | list) or len(sample) != 2 or not isinstance(sample[0], Image.Image):
         return (repr(sample),)
     image, label = sample

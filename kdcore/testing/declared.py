@@ -1,4 +1,4 @@
-"""What is wrong with a declaration, beside what its class is: shared by the checks of things and of plugins."""
+"""Faults of declarations, shared by the checks of things and of plugins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def distiller_faults(target: Any, named: str, model: type[BaseModel]) -> Iterator[str]:
-    """How a distiller's class is other than its declaration says."""
+    """Differences between a distiller's class and its declaration."""
     from torch import nn
 
     if not isinstance(target, type) or not issubclass(target, nn.Module):
@@ -25,17 +25,17 @@ def distiller_faults(target: Any, named: str, model: type[BaseModel]) -> Iterato
         target.forward, ("self", "student", "teacher", "batch", "progress"), f"{named}.forward"
     )
     annotation = annotated_options(target)
-    if isinstance(annotation, str):  # for typing only: its name is all there is
+    if isinstance(annotation, str):  # imported for typing only: only its name is known
         fits = annotation.rpartition(".")[2] in {base.__name__ for base in model.__mro__}
     else:
         fits = not isinstance(annotation, type) or issubclass(model, annotation)
     if not fits:
         shown = annotation if isinstance(annotation, str) else annotation.__name__
-        yield f"{named} takes options of {shown}, the declaration names {model.__module__}:{model.__name__}"
+        yield f"{named} takes options of {shown}, but the declaration names {model.__module__}:{model.__name__}"
 
 
 def adapter_faults(target: Any, named: str) -> Iterator[str]:
-    """How a feature adapter's class is other than its declaration says."""
+    """Differences between a feature adapter's class and its declaration."""
     if not callable(target):
         yield f"{named} is {described(target)}, not a class"
         return
@@ -55,7 +55,7 @@ def adapter_faults(target: Any, named: str) -> Iterator[str]:
 def call_faults(
     target: Any, named: str, arguments: tuple[str, ...], options: type[BaseModel] | None = None
 ) -> Iterator[str]:
-    """How a dataset's or a model's target is no callable of these arguments, and of its options by name."""
+    """Reasons why the target of a dataset or model cannot be called with these arguments, and its options by name."""
     if not callable(target):
         yield f"{named} is {described(target)}, which cannot be called"
         return
@@ -64,7 +64,7 @@ def call_faults(
 
 
 def model_faults(named: str) -> Iterator[str]:
-    """What is wrong with the dotted name of a model class that an adapter serves."""
+    """Faults of the dotted name of a model class in an adapter's declaration."""
     from torch import nn
 
     from kdcore.plugins.importing import PluginError, import_named
@@ -81,10 +81,10 @@ def model_faults(named: str) -> Iterator[str]:
 def signature_faults(
     function: Any, arguments: tuple[str, ...], named: str, keywords: tuple[str, ...] = ()
 ) -> Iterator[str]:
-    """Whether a function can be called with so many positional arguments, and these by name."""
+    """Reasons why a function cannot be called with these positional arguments and these keywords."""
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # written in C: nothing to look at
+    except (TypeError, ValueError):  # written in C: it has no signature
         return
     try:
         signature.bind(*arguments, **dict.fromkeys(keywords))
@@ -95,5 +95,5 @@ def signature_faults(
 
 
 def described(value: Any) -> str:
-    """A value's kind, for messages."""
+    """A value and its type, for messages."""
     return f"the {type(value).__name__} {value!r}"[:80]

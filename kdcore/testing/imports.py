@@ -1,4 +1,4 @@
-"""What a plugin imports when it is found: looked at in a process of its own, where nothing is imported yet."""
+"""The packages that a plugin imports when it is found: checked in a new process without other imports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECONDS = 120
 
 
 def heavy_imports(plugin: PluginInfo) -> dict[str, list[str]]:
-    """The heavy packages that come with the plugin's declarations, and with each of its options modules, by its name.
+    """The heavy packages that the plugin's declarations import, and those that each of its options modules imports.
 
     Raises:
         Violation: importing them failed.
@@ -48,9 +48,9 @@ def _looked(value: str, options: tuple[str, ...], path: tuple[str, ...]) -> dict
 
 
 def _report() -> None:
-    """In the new process: import step by step, and print what became heavy with each."""
+    """In the new process: import step by step, and print the heavy packages of each step."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a plugin prints is no answer
+    os.dup2(2, 1)  # a plugin's own output must not mix with the answer
     asked = json.load(sys.stdin)
     sys.path[:] = asked["path"]
     from kdcore.plugins.importing import guarded, heavy_loaded, import_named

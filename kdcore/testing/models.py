@@ -1,4 +1,4 @@
-"""Tiny models of two families for the checks of distillers, as real as those of a run: timm's, with timm's adapters."""
+"""Tiny models of two families for the checks of distillers: timm's models with timm's adapters, as in a run."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from kdcore.protocols import ModelInfo, Setup
 Family = Literal["conv", "vit"]
 Role = Literal["student", "teacher"]
 
-SIDE: Final = 32  # of the images, in pixels
+SIDE: Final = 32  # image size in pixels
 CLASSES: Final = 5
-TRAIN_SIZE: Final = 40  # samples in the training set that the batches come from
+TRAIN_SIZE: Final = 40  # samples in the training set of the batches
 _SEED: Final = 1797
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Which student and teacher: their families (no teacher: None), the number of classes, and K's labels or none."""
+    """The families of student and teacher (no teacher: None), the number of classes, and whether there are labels."""
 
     student: Family = "conv"
     teacher: Family | None = "conv"
@@ -41,7 +41,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Models:
-    """A pair's models, and the setup that a distiller for them is built from."""
+    """A pair's models, and the setup for building a distiller."""
 
     student: nn.Module
     teacher: nn.Module | None
@@ -49,7 +49,7 @@ class Models:
 
 
 def build_models(pair: Pair, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Models:
-    """Copies of the models: equal weights each time, the student in training mode."""
+    """Copies of the models: the same weights each time, the student in training mode."""
     student = _placed(pair.student, "student", pair.classes, dtype, device).train()
     teacher = None
     if pair.teacher is not None:
@@ -78,7 +78,7 @@ def _placed(family: Family, role: Role, classes: int, dtype: torch.dtype, device
 
 
 def _info(model: nn.Module, family: Family, role: Role, classes: int) -> ModelInfo:
-    """What a distiller may know of this very model; the shapes are probed once a process."""
+    """The information that a distiller gets about this model; the shapes are probed once per process."""
     known = _known(family, role, classes)
     classifier: Any = model
     return ModelInfo(
@@ -99,12 +99,12 @@ def _known(family: Family, role: Role, classes: int) -> ModelInfo:
 
 @cache
 def _prototype(family: Family, role: Role, classes: int) -> nn.Module:
-    import timm  # takes seconds
+    import timm  # slow
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED + (role == "teacher"))
         wide = role == "teacher"
-        # group norm where timm has batch norm: a student that relates no samples shows which distillers do
+        # group norm instead of timm's batch norm: a student that does not relate samples shows which distillers do
         model: nn.Module = (
             timm.create_model(
                 "resnet10t",
@@ -129,7 +129,7 @@ def _prototype(family: Family, role: Role, classes: int) -> nn.Module:
 
 
 def _enliven(model: nn.Module) -> None:
-    """Values as after some training: branches that start at zero contribute, and logits tell classes apart."""
+    """Set values as after some training: branches that start at zero contribute, and logits differ between classes."""
     for module in model.modules():
         weight = getattr(module, "weight", None)
         if isinstance(weight, nn.Parameter) and weight.dim() == 1:

@@ -1,4 +1,4 @@
-"""From what a distiller was named by to its options."""
+"""Find a distiller's options model, and check the options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def annotated_options(factory: Any) -> Any:
-    """How a constructor's first parameter is annotated: a class, a name that leads nowhere, or None."""
+    """The annotation of a constructor's first parameter: a class, a name that cannot be resolved, or None."""
     try:
         parameters = list(inspect.signature(factory).parameters.values())
     except (TypeError, ValueError):
@@ -35,10 +35,10 @@ def annotated_options(factory: Any) -> Any:
 
 
 def options_of_class(cls: type, options: Mapping[str, Any] | BaseModel | None) -> DistillerOptions:
-    """The options for a class: those given, by the options model that its constructor is annotated with.
+    """The given options, checked with the options model in the annotation of the class's constructor.
 
     Raises:
-        UserError: the options model is not to be found, or the options are wrong.
+        UserError: there is no options model, or the options are wrong.
     """
     if isinstance(options, BaseModel):
         return cast("DistillerOptions", options)
@@ -49,7 +49,7 @@ def options_of_class(cls: type, options: Mapping[str, Any] | BaseModel | None) -
         found = (
             "is not annotated"
             if model is None
-            else f"is annotated with {model!r}, which is no options model here"
+            else f"is annotated with {model!r}, which is not an options model here"
         )
         raise UserError(
             Problem(
@@ -65,7 +65,7 @@ def validated(model: type[BaseModel], options: Mapping[str, Any]) -> BaseModel:
     """The options as an instance of their model.
 
     Raises:
-        UserError: they are wrong.
+        UserError: the options are wrong.
     """
     try:
         return model.model_validate(options)
@@ -77,7 +77,7 @@ def validated(model: type[BaseModel], options: Mapping[str, Any]) -> BaseModel:
 
 
 def _declared_options(cls: type) -> type[BaseModel] | None:
-    """The options model of an installed plugin's declaration of this class, whose annotation may be for typing only."""
+    """The options model in an installed plugin's declaration of this class, if the annotation is for typing only."""
     plugins = get_plugins()
     for provided in plugins.distillers():
         if provided.entry.target == f"{cls.__module__}:{cls.__qualname__}":
@@ -86,7 +86,7 @@ def _declared_options(cls: type) -> type[BaseModel] | None:
 
 
 def field_faults(model: type[BaseModel]) -> Iterator[str]:
-    """Which fields of an options model lack a default or a description."""
+    """Fields of an options model without a default or a description."""
     for name, field in model.model_fields.items():
         if field.is_required():
             yield f"option {name!r} has no default"

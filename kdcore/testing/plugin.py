@@ -1,4 +1,4 @@
-"""The checks of plugins: what they declare, and what finding them costs."""
+"""The checks of plugins: their declarations, and the cost of finding them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class PluginSubject:
     """An installed plugin.
 
     Attributes:
-        name: what it is called in test ids.
-        info: what became of it when it was loaded.
+        name: its name in test ids.
+        info: the result of loading it.
     """
 
     def __init__(self, name: str, info: PluginInfo) -> None:
@@ -69,22 +69,22 @@ class PluginSubject:
         return self.info
 
     def things(self) -> Iterator[tuple[str, Any, Any]]:
-        """What it declares, that can be loaded: for messages, the entry, and what its target is."""
+        """The declared things that can be loaded: a label for messages, the entry, and its target."""
         plugins, info = get_plugins(), self.loaded()
         for entry in info.entries:
             try:
                 target = plugins.load(Provided(entry, info), self.name)
             except UserError:
-                continue  # the check `targets` is about that
+                continue  # the check `targets` reports this
             yield f"{role_of(entry)} {entry.name!r}", entry, target
 
 
 @rule(
     "plugin",
-    summary="It is loaded: its entry module can be imported, its hooks exist, and what they return is what they "
-    "have to.",
-    why="A broken plugin is a warning on every command of every user who has it.",
-    mend="`kd plugins NAME` shows the traceback.",
+    summary="It is loaded: its entry module can be imported, its hooks exist, and they return the right "
+    "records.",
+    why="A broken plugin causes a warning in every command of every user who has it.",
+    fix="`kd plugins NAME` shows the traceback.",
 )
 def loads(subject: PluginSubject) -> None:
     info = subject.info
@@ -99,8 +99,8 @@ def loads(subject: PluginSubject) -> None:
     "accelerate.",
     why="`kd --help`, the lists and `kd validate` import them. One plugin that imports torch there makes "
     "each of these commands take seconds.",
-    mend="Keep declarations and options in modules of their own, import torch where the algorithms are, and "
-    "annotate under `if TYPE_CHECKING:`. Mind what your package's `__init__.py` imports, too.",
+    fix="Put declarations and options in their own modules, import torch in the modules of the algorithms, and "
+    "annotate under `if TYPE_CHECKING:`. Check the imports of your package's `__init__.py`, too.",
 )
 def lazy_import(subject: PluginSubject) -> None:
     for name, found in heavy_imports(subject.loaded()).items():
@@ -110,24 +110,24 @@ def lazy_import(subject: PluginSubject) -> None:
 
 @rule(
     "plugin",
-    summary="Its entry module says which version of the plugin interface it is made for, `PLUGIN_API`.",
+    summary="Its entry module sets `PLUGIN_API`, the version of the plugin interface that it is made for.",
     why="A later kd, whose interface is another one, then says so with both numbers instead of failing "
     "somewhere.",
-    mend="Write `PLUGIN_API = 1` into the entry module.",
+    fix="Write `PLUGIN_API = 1` into the entry module.",
 )
 def api_version(subject: PluginSubject) -> None:
     if subject.loaded().name == CORE:
-        skip("it is the core's own")
+        skip("it is the core's own plugin")
     module, plugin = import_named(subject.info.value)
     if getattr(plugin, "PLUGIN_API", getattr(module, "PLUGIN_API", None)) is None:
-        raise Violation(f"{subject.info.value} has no PLUGIN_API")
+        raise Violation(f"{subject.info.value} does not set PLUGIN_API")
 
 
 @rule(
     "plugin",
     summary="Everything that it declares can be imported: targets, options and model classes.",
-    why="A wrong name in a declaration comes out when somebody uses the thing.",
-    mend="Correct the dotted name, `package.module:attribute`, or declare the dependency that is missing.",
+    why="A wrong name in a declaration is found only when a user needs the thing.",
+    fix="Correct the dotted name, `package.module:attribute`, or declare the dependency that is missing.",
 )
 def targets(subject: PluginSubject) -> None:
     faults = []
@@ -145,9 +145,9 @@ def targets(subject: PluginSubject) -> None:
 
 @rule(
     "plugin",
-    summary="Its declarations say what the classes and functions are, and how kd calls them.",
-    why="kd knows them by their declarations alone until a run needs them.",
-    mend="Correct the declaration, or the signature.",
+    summary="Its declarations describe the classes and functions, and how kd calls them.",
+    why="Until a run needs them, kd knows only their declarations.",
+    fix="Correct the declaration, or the signature.",
 )
 def declarations(subject: PluginSubject) -> None:
     faults: list[str] = []
@@ -178,9 +178,9 @@ def declarations(subject: PluginSubject) -> None:
 @rule(
     "plugin",
     summary="Every option of its distillers, models and datasets has a default and a description.",
-    why="A spec may name a thing and nothing else. The descriptions are what `kd show`, the JSON Schema and "
+    why="A spec may contain only a thing's name. The descriptions are what `kd show`, the JSON Schema and "
     "error messages say.",
-    mend='Write each field as `Field(default=..., description="...")`.',
+    fix='Write each field as `Field(default=..., description="...")`.',
 )
 def options_documented(subject: PluginSubject) -> None:
     faults = []
@@ -200,15 +200,15 @@ def options_documented(subject: PluginSubject) -> None:
 @rule(
     "plugin",
     summary="No other installed plugin declares a thing of the same kind and name.",
-    why="Two things of one name make it an error to use the name, until the user says `plugin/name`.",
-    mend="Choose another name; names of methods with an addition, such as `kd-masked`, stay clear.",
+    why="If two things have the same name, using the name is an error, unless the user writes `plugin/name`.",
+    fix="Choose another name; the name of a method with an addition, such as `kd-masked`, is usually free.",
 )
 def names(subject: PluginSubject) -> None:
     plugins, info = get_plugins(), subject.loaded()
     taken = [
-        f"{role_of(item.entry)} {item.entry.name!r} is declared by {item.plugin.label}, too"
+        f"{role_of(item.entry)} {item.entry.name!r} is also declared by {item.plugin.label}"
         for item in plugins.everything()
-        # found anew, a plugin is another object
+        # if a plugin is discovered again, it is another object
         if (item.plugin.name, item.plugin.distribution) != (info.name, info.distribution)
         and any(type(entry) is type(item.entry) and entry.name == item.entry.name for entry in info.entries)
     ]
@@ -219,8 +219,8 @@ def names(subject: PluginSubject) -> None:
 @rule(
     "plugin",
     summary="Its distribution depends on kdcore, from a version and below the next major one.",
-    why="pip then brings a kdcore that fits, and does not take one away that other plugins need.",
-    mend='Write `dependencies = ["kdcore>=0.1,<2", ...]` into `pyproject.toml`, and install it again.',
+    why="Then pip installs a kdcore that fits, and does not remove one that other plugins need.",
+    fix='Write `dependencies = ["kdcore>=0.1,<2", ...]` into `pyproject.toml`, and install it again.',
 )
 def depends_on_kdcore(subject: PluginSubject) -> None:
     info = subject.loaded()

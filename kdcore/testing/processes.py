@@ -1,4 +1,4 @@
-"""Two processes with a gloo group between them: started when they are first needed, and kept until Python ends."""
+"""Two processes with a gloo group: started when they are first needed, and kept until Python ends."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from typing import IO, Any, Final
 from kdcore.testing.check import Violation
 
 _WORLD: Final = 2
-SECONDS: Final = 180  # starting includes the import of torch and timm, twice
+SECONDS: Final = 180  # starting includes importing torch and timm twice
 PROGRAM: Final = "from kdcore.testing.worker import serve; serve()"
 
 
 class Unreachable(Exception):
-    """The processes cannot import what they are asked about."""
+    """The processes cannot import the subject."""
 
 
 def ask(job: dict[str, Any]) -> None:
-    """Let both processes work on a job.
+    """Let both processes do a job.
 
     Raises:
         Unreachable: they cannot import it.
@@ -58,7 +58,7 @@ class Workers:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                # what tests switch on for themselves is not for another Python
+                # settings that tests turn on must not affect another Python process
                 env={name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"},
             )
             for rank, errors in enumerate(self._errors)
@@ -105,7 +105,7 @@ class Workers:
             for pipe in (process.stdin, process.stdout):
                 assert pipe is not None
                 with contextlib.suppress(OSError):
-                    pipe.close()  # without input they end
+                    pipe.close()  # the processes end when their input ends
         for process in self._processes:
             try:
                 process.wait(5)

@@ -1,4 +1,4 @@
-"""A distiller at work: a `Distillation` of tiny models, and the batch that it gets."""
+"""A distiller in use: a `Distillation` of tiny models, and its batch."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
     from kdcore.distill.distillation import Distillation, DistillationOutput
 
-MIDDLE: Final = Progress(epoch=50.0, step=500, total_steps=1000, total_epochs=100)  # past any warm-up
+MIDDLE: Final = Progress(epoch=50.0, step=500, total_steps=1000, total_epochs=100)  # after any warm-up
 _STEP_SEED: Final = 11
 
 
 class Refused(Violation):
-    """A distiller says, with the exceptions that are for it, that it cannot; where it has to, a rule is broken."""
+    """A distiller refuses with the right exception; if it is not allowed to, a rule is broken."""
 
 
 @contextlib.contextmanager
 def may_refuse() -> Iterator[None]:
-    """Skip the check where the distiller says that it cannot."""
+    """Skip the check if the distiller refuses."""
     try:
         yield
     except Refused as refused:
-        skip(f"it says that it cannot: {refused}")
+        skip(f"it refuses: {refused}")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a distiller is called with."""
+    """The arguments of a distiller's call."""
 
     student: ModelOutput
     teacher: ModelOutput | None
@@ -52,8 +52,8 @@ class Rig:
 
     Attributes:
         distillation: student, teacher and the distiller.
-        model: what is called in a step: the distillation, or what is wrapped around it.
-        seed: what torch is seeded with before each step.
+        model: the module that a step calls: the distillation, or a wrapper of it.
+        seed: torch's seed before each step.
         distiller: the distiller.
         images: `[B, C, H, W]`, or `[B, V, C, H, W]` for V views.
         target: class indices `[B]`.
@@ -93,13 +93,13 @@ class Rig:
 
         Raises:
             Refused: it raised ValueError or UserError.
-            RunFailed: it gave something else than named scalars.
+            RunFailed: it returned something other than named scalars.
         """
         given: dict[str, Any] = {"images": self.images, "target": self.target, "index": self.index, **changes}
         given = {name: None if value is None else value[rows] for name, value in given.items()}
         images, target = given.pop("images"), given.pop("target")
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)  # as a run seeds each step
+            torch.manual_seed(self.seed)  # a run seeds each step, too
             try:
                 output: DistillationOutput = self.model(images, target, **given, progress=progress)
             except (UserError, ValueError) as error:
@@ -107,7 +107,7 @@ class Rig:
         return output
 
     def hand_over(self, change: Callable[[Seen], Seen]) -> None:
-        """From now on let the distiller be called with what `change` makes of what it would be called with."""
+        """From now on, pass the distiller's arguments through `change`."""
 
         def hook(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
             seen = change(Seen(*arguments))
@@ -116,7 +116,7 @@ class Rig:
         self.distiller.register_forward_pre_hook(hook)
 
     def gradients(self) -> dict[str, Tensor]:
-        """The gradients of student and distiller that there are, by parameter."""
+        """The gradients of student and distiller that exist, by parameter."""
         return {
             name: parameter.grad
             for name, parameter in self.distillation.named_parameters()
@@ -132,7 +132,7 @@ def total(terms: Mapping[str, Tensor]) -> Tensor:
 
 
 def backward(terms: Mapping[str, Tensor]) -> None:
-    """Compute the gradient of the terms' sum, where it has one."""
+    """Compute the gradient of the terms' sum, if it has one."""
     loss = total(terms)
     if loss.requires_grad:
         with torch.random.fork_rng(devices=[]):
@@ -148,10 +148,10 @@ def state_of(module: nn.Module) -> dict[str, Any]:
 
 
 def require_finite(values: Mapping[str, Tensor], what: str) -> None:
-    """Refuse numbers that are infinite or no numbers.
+    """Refuse numbers that are NaN or infinite.
 
     Raises:
-        Violation: names the first.
+        Violation: names the first one.
     """
     for name, value in values.items():
         if not value.isfinite().all():
@@ -163,7 +163,7 @@ def require_finite_step(rig: Rig, terms: Mapping[str, Tensor], when: str) -> Non
     """Refuse terms, or gradients of them, that are not finite; computes the gradients.
 
     Raises:
-        Violation: names the first.
+        Violation: names the first one.
     """
     require_finite(terms, f"{when} the loss term")
     backward(terms)
@@ -174,7 +174,7 @@ def require_equal(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], wha
     """Refuse values that are not bit-equal.
 
     Raises:
-        Violation: names what is missing, or the first that differs, with both values.
+        Violation: names the missing values, or the first one that differs, with both values.
     """
     if found.keys() != wanted.keys():
         raise Violation(f"{what}: there are {sorted(found)} instead of {sorted(wanted)}")
@@ -184,7 +184,7 @@ def require_equal(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], wha
 
 
 def described(value: Tensor) -> str:
-    """A tensor for a message: its value, or its shape and size."""
+    """A tensor for a message: its value, or its shape and norm."""
     if value.dim() == 0:
         return f"{value.item():.9g}"
     norm = value.double().norm().item()
@@ -203,7 +203,7 @@ def logits_in(output: ModelOutput) -> Tensor:
 
 
 def tensors_of(output: ModelOutput | None, prefix: str = "") -> dict[str, Tensor]:
-    """All tensors of a model's output, by where they are."""
+    """All tensors of a model's output, by their place in it."""
     if output is None:
         return {}
     found = {} if output.logits is None else {f"{prefix}logits": output.logits}
@@ -219,7 +219,7 @@ def tensors_of(output: ModelOutput | None, prefix: str = "") -> dict[str, Tensor
 
 
 def tensors_in(seen: Seen) -> dict[str, Tensor]:
-    """All tensors that a distiller is called with, by where they are."""
+    """All tensors in the arguments of a distiller's call, by their place."""
     found = tensors_of(seen.student, "student.") | tensors_of(seen.teacher, "teacher.")
     for name in ("images", "target", "index"):
         value = getattr(seen.batch, name)
@@ -229,7 +229,7 @@ def tensors_in(seen: Seen) -> dict[str, Tensor]:
 
 
 def mapped(output: ModelOutput, change: Callable[[Tensor], Tensor]) -> ModelOutput:
-    """A model's output with each tensor changed."""
+    """A model's output with `change` applied to each tensor."""
     return replace(
         output,
         logits=None if output.logits is None else change(output.logits),
@@ -243,7 +243,7 @@ def mapped(output: ModelOutput, change: Callable[[Tensor], Tensor]) -> ModelOutp
 
 
 def names(parameters: Iterable[str], most: int = 5) -> str:
-    """Names for a message, cut."""
+    """Names for a message, at most `most` of them."""
     listed = list(parameters)
     text = ", ".join(listed[:most])
     return text if len(listed) <= most else f"{text} and {len(listed) - most} more"

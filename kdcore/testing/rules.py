@@ -1,4 +1,4 @@
-"""All rules, by what they are about."""
+"""All rules, by the kind of their subjects."""
 
 from __future__ import annotations
 

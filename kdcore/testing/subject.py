@@ -1,4 +1,4 @@
-"""The distiller that is checked: found, built as a run builds it, and put to work on tiny models."""
+"""The distiller under test: found, built as in a run, and used with tiny models."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class DistillerSubject:
     """A distiller with its options.
 
     Attributes:
-        name: what it is called in test ids.
-        provided: its declaration; None where a class was given.
+        name: its name in test ids.
+        provided: its declaration; None if a class was given.
         options: its options.
     """
 
@@ -64,7 +64,7 @@ class DistillerSubject:
         if isinstance(name_or_class, type):
             return cls(name_or_class.__name__, None, name_or_class, options_of_class(name_or_class, options))
         if not isinstance(name_or_class, str):
-            raise UserError(Problem("", "a distiller's name or class is wanted", value=name_or_class))
+            raise UserError(Problem("", "must be a distiller's name or class", value=name_or_class))
         plugins = get_plugins()
         provided = plugins.distiller(name_or_class, "distiller")
         found = None
@@ -89,10 +89,10 @@ class DistillerSubject:
     # -- building --------------------------------------------------------------------------------------------
 
     def build(self, setup: Setup, options: DistillerOptions | None = None) -> nn.Module:
-        """A new instance, built as a run does it; equal weights each time.
+        """A new instance, built as in a run; the same weights each time.
 
         Raises:
-            Refused: it says that it cannot work with this setup.
+            Refused: the distiller refuses this setup.
         """
         setup = replace(setup, generator=torch.Generator().manual_seed(SEED))
         resolved = ResolvedDistiller(self._declaration, options or self.options, self.name)
@@ -105,10 +105,10 @@ class DistillerSubject:
         return module
 
     def rig(self, pair: Pair | None = None, *, weight: float | None = None, samples: int = 6) -> Rig:
-        """A new instance at work on tiny models with their first weights; the rig before it is void.
+        """A new instance with tiny models in their first state; do not use an earlier rig afterwards.
 
         Raises:
-            Refused: it cannot work with this pair.
+            Refused: the distiller refuses this pair.
             unittest.SkipTest: without a pair: the check `builds` or `terms_are_scalars` fails.
         """
         if pair is None:
@@ -125,7 +125,7 @@ class DistillerSubject:
         dtype: torch.dtype = torch.float32,
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> Rig:
-        """Likewise on models of their own, in another type or order of memory."""
+        """The same with separate models, in another number format or memory format."""
         self.require_terms()
         frame = _Frame(self, self.home, dtype)
         frame.distillation.to(memory_format=memory_format)
@@ -135,7 +135,7 @@ class DistillerSubject:
 
     @cached_property
     def first_pair(self) -> tuple[Pair | None, str]:
-        """The first pair of usual families that it can be built for, or None and what it says of each."""
+        """The first pair of usual families for which it can be built, or None; and the error for each pair."""
         said = []
         for pair in PAIRS:
             try:
@@ -150,7 +150,7 @@ class DistillerSubject:
 
     @property
     def home(self) -> Pair:
-        """The pair for all checks that are not about pairs.
+        """The pair for all checks that do not vary the pair.
 
         Raises:
             unittest.SkipTest: there is none.
@@ -160,14 +160,14 @@ class DistillerSubject:
 
     @cached_property
     def plain_terms(self) -> dict[str, Tensor] | BaseException:
-        """The loss terms of a plain step, or what it raised."""
+        """The loss terms of a plain step, or the exception that it raised."""
         try:
             return {name: term.detach() for name, term in self.rig(self.home).step().items()}
         except Exception as error:
             return error
 
     def require_terms(self) -> None:
-        """End the check where a plain step fails, or gives nothing: another check is about that.
+        """End the check if a plain step fails or gives no terms: another check reports that.
 
         Raises:
             unittest.SkipTest: in this case.
@@ -190,7 +190,7 @@ class DistillerSubject:
 
 
 class _Loader:
-    """Stands where the installed plugins stand in a run: the class is known already."""
+    """Replaces the installed plugins of a run: the class is already known."""
 
     def __init__(self, factory: Any) -> None:
         self._factory = factory
@@ -200,7 +200,7 @@ class _Loader:
 
 
 class _Frame:
-    """Models and the `Distillation` around them, used again by each rig: probing shapes takes its time."""
+    """Models and the `Distillation` around them, shared by the rigs because probing shapes is slow."""
 
     def __init__(self, subject: DistillerSubject, pair: Pair, dtype: torch.dtype = torch.float32) -> None:
         self.pair = pair

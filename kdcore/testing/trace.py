@@ -1,4 +1,4 @@
-"""What a few steps leave behind: the same in one process and in two, or else something relates the samples."""
+"""The results of a few steps: equal in one process and in two, unless something relates the samples."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 WORLD: Final = 2
 SAMPLES: Final = 8
 _STEPS: Final = 2
-_LENGTH: Final = 0.1  # of a step, whatever the size of the loss
+_LENGTH: Final = 0.1  # length of a step, whatever the size of the loss
 
 
 def trace(rig: Rig, rows: slice, rank: int | None = None) -> dict[str, dict[str, Tensor]]:
     """Terms of each step, gradients of the last one, and the distiller's buffers after it.
 
     Args:
-        rig: with the whole batch.
-        rows: of the batch, that this process has.
-        rank: of this process among several; None: it is alone.
+        rig: a rig with the whole batch.
+        rows: this process's rows of the batch.
+        rank: this process among several; None: there is only one.
     """
     if rank is not None:
-        # as a run does it: the process's own draws, its own buffers of the distiller
+        # as in a run: the process's own random draws, and its own buffers of the distiller
         names = [f"distillers.{name}" for name, _ in rig.distillation.distillers.named_buffers()]
         parallel: Any = DistributedDataParallel
         parallel._set_params_and_buffers_to_ignore_for_model(rig.distillation, names)

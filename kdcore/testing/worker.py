@@ -1,4 +1,4 @@
-"""One of the two processes: takes jobs from its standard input, and answers on its standard output."""
+"""One of the two processes: reads jobs from its standard input, and writes answers to its standard output."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from kdcore.testing.trace import SAMPLES, WORLD, trace
 
 
 def serve() -> None:
-    """Work until there is no more input, or something fails."""
+    """Work until the input ends or something fails."""
     rank, rendezvous = int(sys.argv[1]), sys.argv[2]
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever libraries print is no answer
+    os.dup2(2, 1)  # output of libraries must not mix with the answers
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=WORLD)
     for line in sys.stdin:
         answer = _answer(json.loads(line), rank)
         print(json.dumps(answer), file=answers, flush=True)
         if "error" in answer:
-            os._exit(1)  # at once, so that the other one does not wait
+            os._exit(1)  # at once, so that the other process does not wait
     dist.destroy_process_group()
 
 
@@ -56,7 +56,7 @@ def _answer(job: dict[str, Any], rank: int) -> dict[str, str]:
 
 
 def _forget(known: set[str], package: str) -> None:
-    """The next job may bring another package of this name, from another folder."""
+    """Forget imported modules: the next job may use another package of this name, from another folder."""
     for name in set(sys.modules) - known:
         if name.partition(".")[0] == package:
             del sys.modules[name]

@@ -17,32 +17,35 @@ from kdcore.testing.adapters import RULES
 BREAKS = {
     "declaration": (
         "absent-net",
-        "the model class kd_broken.adapters:Absent cannot be loaded: .* has no 'Absent'",
+        "the model class kd_broken.adapters:Absent cannot be loaded: .* does not have 'Absent'",
     ),
-    "serves": ("BareLogits", "TypeError: forward gave Tensor, not kdcore.ModelOutput"),
+    "serves": ("BareLogits", "TypeError: forward returned Tensor, not kdcore.ModelOutput"),
     "logits_equal_model": (
         "NoDropout",
-        r"in training mode, asked for stages \[\], the logits \[2, 7\] differ .* by \d",
+        r"in training mode, with stages \[\], the logits \[2, 7\] differ .* by \d",
     ),
-    "one_pass": ("WorksTwice", r"it takes [\d,]+ floating-point operations, model\(images\) [\d,]+"),
+    "one_pass": ("WorksTwice", r"it needs [\d,]+ floating-point operations, model\(images\) [\d,]+"),
     "autocast": ("FullPrecision", "the logits are torch.float32 instead of torch.bfloat16"),
     "stages_announced": (
         "WidthFirst",
-        r"for images of 32x64, stage 1 has shape \[2, 6, 16, 32\], announced is \[2, 6, 32, 16\]",
+        r"for images of 32x64, stage 1 has shape \[2, 6, 16, 32\], but \[2, 6, 32, 16\] is announced",
     ),
-    "one_stage_alone": ("AllStages", r"asked for stage 1, it gives \[1, 2, 3, 4\]"),
-    "embedding": ("Normalises", "the classifier makes other logits of the embedding: they differ by up to"),
+    "one_stage_alone": ("AllStages", r"if stage 1 is requested, it gives \[1, 2, 3, 4\]"),
+    "embedding": (
+        "Normalises",
+        "the classifier computes different logits from the embedding: they differ by up to",
+    ),
     "gradients": (
         "Detaches",
         r"no gradient reaches body.0.bias, body.0.weight \(of 12 parameters\)",
     ),
-    "module_path": ("CallsForward", "body.0, body.1, body.2, body.3 did not run as calls"),
+    "module_path": ("CallsForward", "body.0, body.1, body.2, body.3 did not run as module calls"),
     "without_memory": ("ReadsValues", "it raised RuntimeError: .*meta"),
     "no_hooks_left": ("LeavesHook", "fc._forward_hooks has 1 hooks instead of 0"),
     "no_patching": ("LeavesNote", r"the model itself changed: new attributes \['size_seen'\], missing \[\]"),
     "deepcopy": ("HoldsLock", "it raised TypeError: cannot pickle"),
     "several_models": ("KeepsFirst", "in turn with another model: 'logits' is"),
-    "compile": ("BreaksGraph", "the model compiles as one graph, with the adapter it does not"),
+    "compile": ("BreaksGraph", "the model compiles as one graph, but not with the adapter"),
 }
 
 
@@ -91,7 +94,7 @@ def test_a_plugins_model_is_found_by_name(subject, look):
 
 def test_a_model_class_that_is_not_the_models_is_told(toy_net, look):
     found = look(adapter_checks("other-net", models=[toy_net])[:1])
-    expected = r"kd_broken.adapters:ToyNet is served by \w+; models has torch.nn:Linear"
+    expected = r"the adapter of kd_broken.adapters:ToyNet is \w+; models contains torch.nn:Linear"
     assert re.search(expected, found.failed["declaration"])
 
 
@@ -134,7 +137,7 @@ def test_all_at_once(subject, toy_net):
     with pytest.raises(ConformanceError) as caught:
         check_adapter(subject("AllStages"), models=[toy_net], expected_failures={"compile": "it may not"})
     assert [failure.check.id for failure in caught.value.failures] == ["one_stage_alone", "compile"]
-    assert "expected to fail (it may not), and it passes" in str(caught.value)
+    assert "expected to fail (it may not), but passes" in str(caught.value)
 
 
 # -- models ------------------------------------------------------------------------------------------------------

@@ -14,13 +14,13 @@ from kdcore.testing import Check, ConformanceError, parametrize_with_checks
 from kdcore.testing.check import Violation, rule, run, skip
 
 
-@rule("plugin", summary="The number is even.", why="Odd numbers leave one over.", mend="Add one.")
+@rule("plugin", summary="The number is even.", why="Odd numbers leave one over.", fix="Add one.")
 def is_even(number: int) -> None:
     if number % 2:
         raise Violation(f"it is {number}")
 
 
-@rule("dataset", summary="The number has one digit.", why="Large ones do not fit.", mend="Divide it.")
+@rule("dataset", summary="The number has one digit.", why="Large ones do not fit.", fix="Divide it.")
 def is_small(number: int) -> None:
     if number < 0:
         skip("it has a sign")
@@ -34,7 +34,7 @@ def checks(*numbers: int) -> list[Check]:
 def test_a_check_says_what_it_is_about():
     even, small = checks(2)
     assert (even.id, str(even), even.summary) == ("is_even", "n2-is_even", "The number is even.")
-    assert (even.why, even.mend) == ("Odd numbers leave one over.", "Add one.")
+    assert (even.why, even.fix) == ("Odd numbers leave one over.", "Add one.")
     assert even.where == "docs/conformance.md#is_even-plugin"
     assert small.where == "docs/conformance.md#is_small-dataset"
     assert repr(small) == "<Check n2-is_small>"
@@ -48,7 +48,7 @@ def test_a_failure_says_what_was_seen_and_where_the_rule_is():
     assert str(caught.value).splitlines() == [
         "n13 breaks the rule is_even: it is 13",
         "    the rule: The number is even.",
-        "    to mend it: Add one.",
+        "    to fix it: Add one.",
         "    see docs/conformance.md#is_even-plugin",
     ]
     with pytest.raises(
@@ -80,7 +80,7 @@ def test_an_expected_failure_is_none(key):
 
 def test_an_expected_failure_that_passes_is_one():
     with pytest.raises(
-        ConformanceError, match=r"n2 breaks the rule is_even: it is expected to fail \(odd\), and it pass"
+        ConformanceError, match=r"n2 breaks the rule is_even: it is expected to fail \(odd\), but pass"
     ):
         run(checks(2, 3), {"is_even": "odd"})
     run(checks(2, 3), {"n3-is_even": "odd"})
@@ -103,7 +103,7 @@ import sys
 from kdcore.testing import Check, parametrize_with_checks
 from kdcore.testing.check import Violation, rule, skip
 
-@rule("plugin", summary="It is even.", why="Why.", mend="How.")
+@rule("plugin", summary="It is even.", why="Why.", fix="How.")
 def is_even(number):
     if number == 0:
         skip("nothing")

@@ -17,9 +17,12 @@ BREAKS = {
     ),
     "splits": ("toy-SameSplits", "splits 'train' and 'test' are the same 5 samples"),
     "images_are_pil": ("toy-Arrays", r"train\[0\] has an image of type ndarray, not PIL's"),
-    "length_and_labels": ("toy-OtherTargets", r"train\[0\] has the label 0, its targets say 1"),
-    "classes_match_declaration": ("toy-TooManyClasses", "train has the label 2; of 2 classes the last is 1"),
-    "deterministic": ("toy-Shuffled", r"train\[\d+\] is another sample when it is opened again"),
+    "length_and_labels": ("toy-OtherTargets", r"train\[0\] has the label 0, but its targets say 1"),
+    "classes_match_declaration": (
+        "toy-TooManyClasses",
+        "train has the label 2, but the last of 2 classes is 1",
+    ),
+    "deterministic": ("toy-Shuffled", r"train\[\d+\] is a different sample when it is opened again"),
     "pickles": ("toy-HoldsLambda", "train cannot be pickled: "),
     "bad_split_is_clear": ("toy-KeyErrors", "for split 'no-such-split' it raised KeyError"),
 }

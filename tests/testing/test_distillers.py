@@ -15,7 +15,7 @@ from kdcore.testing.distillers import RULES
 
 # by check: the class (or the declared name) that breaks it, and what the message says
 BREAKS = {
-    "declaration": ("misdeclared", "takes options of GoodOptions, the declaration names .*:OtherOptions"),
+    "declaration": ("misdeclared", "takes options of GoodOptions, but the declaration names .*:OtherOptions"),
     "lazy_import": ("heavy", "importing kd_broken.numpy_options imports numpy"),
     "options_documented": ("TakesUndescribed", "option 'beta' has no description"),
     "options_roundtrip": ("TakesNotJson", r"names=\('a', 'b'\).* became .*names=\['a', 'b'\]"),
@@ -41,11 +41,11 @@ BREAKS = {
     "soft_targets": ("HardTargets", "it raised RuntimeError"),
     "no_labels": ("SecretTarget", "it raised AttributeError: 'NoneType' object has no attribute 'float'"),
     "no_index": ("SecretIndex", "it raised AttributeError: 'NoneType' object has no attribute 'float'"),
-    "no_teacher": ("WantsTeacher", "requires.teacher is False, .* is not built: .*a teacher is needed"),
-    "views": ("OneViewOfTwo", "it asks for 2 views, and view 2 changes no term"),
+    "no_teacher": ("WantsTeacher", "requires.teacher is False, .* cannot be built: .*a teacher is needed"),
+    "views": ("OneViewOfTwo", "it requests 2 views, but view 2 changes no term"),
     "other_family": (
         "OneFamily",
-        "transformer teacher: it is built, and fails in the first step: RuntimeError",
+        "transformer teacher: it is built, but fails in the first step: RuntimeError",
     ),
     "bf16_autocast": ("LosesDigits", r"'mse' is [\d.]+ under bfloat16 autocast, [\d.]+ in float32"),
     "float64": ("Float32Only", "the term 'mse' of float64 inputs is float32"),
@@ -135,7 +135,7 @@ def test_options_are_given_in_three_ways(subject, broken):
         ("goood", None, "(?s)no distiller|there is no distiller of this name.*did you mean 'good'"),
         ("good", {"sclae": 1.0}, r"options\.sclae.*(?s:.*)scale"),
         ("Good", {"scale": -1.0}, r"options\.scale: Input should be greater than 0 \(got -1\.0\)"),
-        (3, None, "a distiller's name or class is wanted"),
+        (3, None, "must be a distiller's name or class"),
     ],
 )
 def test_what_is_wrong_is_told_at_once(name, options, words, subject):
@@ -156,7 +156,7 @@ def test_a_class_without_an_options_model_is_told(broken):
         def __init__(self, options: Absent, setup):  # noqa: F821
             super().__init__(options, setup)
 
-    with pytest.raises(UserError, match="is annotated with 'Absent', which is no options model here"):
+    with pytest.raises(UserError, match="is annotated with 'Absent', which is not an options model here"):
         distiller_checks(Mistaken)
 
 
@@ -170,7 +170,7 @@ def test_a_target_that_is_not_there_fails_its_declaration(broken, look):
     found = look(distiller_checks("unimportable"))
     assert set(found.failed) == {"declaration", "builds"}
     assert "kd_broken.distillers" in found.failed["declaration"]
-    assert "has no 'Absent'" in found.failed["declaration"]
+    assert "does not have 'Absent'" in found.failed["declaration"]
 
 
 # -- two processes -----------------------------------------------------------------------------------------------
@@ -202,7 +202,10 @@ def test_a_module_that_is_nowhere_cannot_be_in_two_processes(broken, processes):
 
 @pytest.mark.parametrize(
     ("name", "answer", "reason"),
-    [("is_gloo_available", False, "has no gloo"), ("is_initialized", True, "belongs to a process group")],
+    [
+        ("is_gloo_available", False, "does not have gloo"),
+        ("is_initialized", True, "already belongs to a process group"),
+    ],
 )
 def test_where_there_can_be_no_group_it_is_left_out(name, answer, reason, broken, processes, monkeypatch):
     monkeypatch.setattr(torch.distributed, name, lambda: answer)

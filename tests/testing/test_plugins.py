@@ -62,10 +62,10 @@ def distiller(target="Method", options="Options", name="fox"):
 BREAKS = {
     "loads": ("1 / 0", r"is broken: ZeroDivisionError: division by zero .*; pip install"),
     "lazy_import": (API + "import numpy\n" + distiller(), "importing kd_fox_lazy_import imports numpy"),
-    "api_version": (distiller(), "kd_fox_api_version has no PLUGIN_API"),
+    "api_version": (distiller(), "kd_fox_api_version does not set PLUGIN_API"),
     "targets": (
         API + distiller("Absent"),
-        "distiller 'fox': kd_fox_targets_things:Absent: .* has no 'Absent'",
+        "distiller 'fox': kd_fox_targets_things:Absent: .* does not have 'Absent'",
     ),
     "declarations": (
         API + distiller("OldMethod"),
@@ -78,7 +78,7 @@ BREAKS = {
     "names": (
         API + distiller() + "@hookimpl\ndef kd_datasets():\n"
         "    return [DatasetEntry(name='digits', summary='S.', target='MODULE_things:data')]\n",
-        "dataset 'digits' is declared by kdcore",
+        "dataset 'digits' is also declared by kdcore",
     ),
     "depends_on_kdcore": (API + distiller(), "kd-fox-depends-on-kdcore 1.0 requires nothing"),
 }

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     "adapter",
     summary="Feature maps have the shapes that `stages` announces, from shallow to deep, also for images twice "
     "as wide.",
-    why="Distillers build their heads from what is announced.",
-    mend="Compute shapes from the image size, height first. Tokens become `map [B, C, H, W]` row by row; "
+    why="Distillers build their heads from the announced shapes.",
+    fix="Compute shapes from the image size, height first. Tokens become `map [B, C, H, W]` row by row; "
     "class and register tokens go to `prefix [B, P, C]`.",
 )
 def stages_announced(subject: AdapterSubject) -> None:
     if not subject.announced:
-        skip("it knows no stages of this model")
+        skip("it has no stages for this model")
     height, width = subject.size
     for size in ((height, width), (height, 2 * width)):
         model, images = subject.model(), subject.images(size)
@@ -51,20 +51,20 @@ def stages_announced(subject: AdapterSubject) -> None:
 
 @rule(
     "adapter",
-    summary="Asked for one stage, it gives this one alone, with the same values as among all.",
-    why="Features that nobody reads cost memory until the step is over.",
-    mend="Give `features` exactly the stages that were asked for.",
+    summary="If one stage is requested, it gives only this one, with the same values as in a request for all.",
+    why="Features that nothing reads use memory until the step is over.",
+    fix="Put exactly the requested stages into `features`.",
 )
 def one_stage_alone(subject: AdapterSubject) -> None:
     if not subject.announced:
-        skip("it knows no stages of this model")
+        skip("it has no stages for this model")
     model, images, adapter = subject.model(), subject.images(), subject.adapter()
     with torch.no_grad():
         together = adapter.forward(model, images, subject.numbers, False)
         for stage in subject.numbers:
             alone = adapter.forward(model, images, (stage,), False)
             if list(alone.features) != [stage]:
-                raise Violation(f"asked for stage {stage}, it gives {list(alone.features)}")
+                raise Violation(f"if stage {stage} is requested, it gives {list(alone.features)}")
             wanted = {name: value for name, value in tensors_of(together).items() if f"[{stage!r}]" in name}
             found = {name: value for name, value in tensors_of(alone).items() if "features" in name}
             require_equal(found, wanted, f"stage {stage} alone")
@@ -72,13 +72,13 @@ def one_stage_alone(subject: AdapterSubject) -> None:
 
 @rule(
     "adapter",
-    summary="The embedding is `[B, D]`, and where the classifier is a linear layer it is what enters it.",
-    why="Methods compare embeddings, and some send the student's through the teacher's classifier.",
-    mend="Take the classifier's input, behind pooling, normalisation and dropout.",
+    summary="The embedding is `[B, D]`; if the classifier is a linear layer, the embedding is its input.",
+    why="Methods compare embeddings, and some pass the student's through the teacher's classifier.",
+    fix="Use the classifier's input, after pooling, normalisation and dropout.",
 )
 def embedding(subject: AdapterSubject) -> None:
     if not subject.embeds:
-        skip("it knows no embedding of this model")
+        skip("it has no embedding for this model")
     model, images = subject.model(), subject.images()
     with torch.no_grad():
         output = subject.adapter().forward(model, images, (), True)
@@ -91,14 +91,14 @@ def embedding(subject: AdapterSubject) -> None:
     if isinstance(classifier, nn.Linear):
         if vector.shape[1] != classifier.in_features:
             raise Violation(
-                f"the embedding has {vector.shape[1]} features, the classifier takes {classifier.in_features}"
+                f"the embedding has {vector.shape[1]} features, but the classifier takes {classifier.in_features}"
             )
         with torch.no_grad():
             logits = classifier(vector)
         if not torch.allclose(logits, given, rtol=1e-4, atol=1e-4):
             apart = (logits - given).abs().max().item()
             raise Violation(
-                f"the classifier makes other logits of the embedding: they differ by up to {apart:.3g}"
+                f"the classifier computes different logits from the embedding: they differ by up to {apart:.3g}"
             )
 
 
@@ -106,8 +106,8 @@ def embedding(subject: AdapterSubject) -> None:
     "adapter",
     summary="The logits' gradient is that of `model(images)` in every parameter, and each feature map has a "
     "gradient.",
-    why="Through the adapter the student is trained.",
-    mend="Detach nothing, and compute nothing under `torch.no_grad`.",
+    why="The student is trained through the adapter.",
+    fix="Detach nothing, and compute nothing under `torch.no_grad`.",
 )
 def gradients(subject: AdapterSubject) -> None:
     images = subject.images()
@@ -129,16 +129,16 @@ def gradients(subject: AdapterSubject) -> None:
         raise Violation(f"no gradient reaches {names(missing)} (of {len(wanted)} parameters)")
     for name, value in wanted.items():
         if not torch.allclose(found[name], value, rtol=1e-3, atol=1e-5 * value.abs().max().item()):
-            raise Violation(f"the gradient of {name!r} is another than through model(images)")
+            raise Violation(f"the gradient of {name!r} differs from the one through model(images)")
 
 
 @rule(
     "adapter",
     summary="Every layer that runs in `model(images)` is called in the adapter's pass, so that module paths "
-    "work beside it.",
+    "work together with it.",
     why="A spec may name a module path as one stage and a number as another. kd reads module paths with "
-    "forward hooks, which `module.forward(...)` passes by.",
-    mend="Call modules, `module(x)`, and not their `forward`.",
+    "forward hooks, which `module.forward(...)` does not trigger.",
+    fix="Call modules as `module(x)`, not their `forward`.",
 )
 def module_path(subject: AdapterSubject) -> None:
     images = subject.images()
@@ -155,7 +155,7 @@ def module_path(subject: AdapterSubject) -> None:
     wanted = running(subject.model(), False)
     missed = sorted(set(wanted) - set(running(subject.model(), True)))
     if missed:
-        raise Violation(f"{names(missed)} did not run as calls")
+        raise Violation(f"{names(missed)} did not run as module calls")
     model = subject.model()
     parametrised = [path for path in wanted if isinstance(model.get_submodule(path), nn.Conv2d)]
     if parametrised and subject.numbers:
@@ -165,14 +165,16 @@ def module_path(subject: AdapterSubject) -> None:
             features = extract(images).features
         extract.close()
         if set(features) != {path, *subject.numbers}:
-            raise Violation(f"asked for {path!r} and {list(subject.numbers)}, there is {list(features)}")
+            raise Violation(
+                f"if {path!r} and {list(subject.numbers)} are requested, it gives {list(features)}"
+            )
 
 
 @rule(
     "adapter",
     summary="On the meta device it announces the same stages and gives the same shapes.",
-    why="`kd validate` and the first second of a run look at shapes there, without memory and arithmetic.",
-    mend="Read no values of tensors, and make new ones on the device of the images.",
+    why="`kd validate` and the start of a run probe shapes there, without memory and arithmetic.",
+    fix="Do not read values of tensors, and create new ones on the device of the images.",
 )
 def without_memory(subject: AdapterSubject) -> None:
     model = subject.model().to("meta")
@@ -180,12 +182,14 @@ def without_memory(subject: AdapterSubject) -> None:
     if subject.announced:
         announced = tuple(adapter.stages(model, subject.size))
         if announced != subject.announced:
-            raise Violation(f"on the meta device it announces {announced}, on the CPU {subject.announced}")
+            raise Violation(
+                f"on the meta device it announces {announced}, but on the CPU {subject.announced}"
+            )
     info = model_info("model", subject.model(), adapter, subject.size, in_chans(model))
     probed = tuple(info.stage(stage) for stage in subject.numbers)
     if probed != subject.announced:
         raise Violation(
-            f"on the meta device the maps have the shapes {probed}, announced is {subject.announced}"
+            f"on the meta device the maps have the shapes {probed}, but it announces {subject.announced}"
         )
     if subject.embeds and info.embedding_dim < 1:
         raise Violation(f"on the meta device the embedding has {info.embedding_dim} features")
@@ -194,7 +198,7 @@ def without_memory(subject: AdapterSubject) -> None:
 def _check_order(announced: Sequence[StageInfo]) -> None:
     numbers = [info.stage for info in announced]
     if any(number not in STAGES for number in numbers) or numbers != sorted(set(numbers), key=str):
-        raise Violation(f"the stages are {numbers}; they have to be 1 to 4, or some of them, in this order")
+        raise Violation(f"the stages are {numbers}; they must be 1 to 4, or some of them, in this order")
     sizes = [info.grid[0] * info.grid[1] for info in announced]
     if sizes != sorted(sizes, reverse=True):
         raise Violation(f"the grids grow with depth: {[info.grid for info in announced]}")
@@ -203,13 +207,13 @@ def _check_order(announced: Sequence[StageInfo]) -> None:
 def _check_shape(info: StageInfo, output: ModelOutput, samples: int, size: Size) -> None:
     feature = output.features.get(info.stage)
     if feature is None:
-        raise Violation(f"it announces stage {info.stage} and gives {list(output.features)}")
+        raise Violation(f"it announces stage {info.stage} but gives {list(output.features)}")
     wanted = (samples, info.channels, *info.grid)
     where = f"for images of {size[0]}x{size[1]}, stage {info.stage}"
     if tuple(feature.map.shape) != wanted:
-        raise Violation(f"{where} has shape {list(feature.map.shape)}, announced is {list(wanted)}")
+        raise Violation(f"{where} has shape {list(feature.map.shape)}, but {list(wanted)} is announced")
     prefix = 0 if feature.prefix is None else feature.prefix.shape[1]
     if prefix != info.prefix_tokens:
-        raise Violation(f"{where} has {prefix} prefix tokens, announced are {info.prefix_tokens}")
+        raise Violation(f"{where} has {prefix} prefix tokens, but {info.prefix_tokens} are announced")
     if feature.prefix is not None and tuple(feature.prefix.shape) != (samples, prefix, info.channels):
         raise Violation(f"{where} has a prefix of shape {list(feature.prefix.shape)}")

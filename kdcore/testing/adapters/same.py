@@ -1,4 +1,4 @@
-"""Checks that through the adapter a model is what it is without."""
+"""Checks that a model gives the same results through the adapter as without it."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from kdcore.testing.adapters.subject import AdapterSubject
 
 _SEED = 5
-_MORE_WORK = 1.05  # the embedding may be computed apart from the logits
+_MORE_WORK = 1.05  # the embedding may be computed separately from the logits
 
 
 @rule(
     "adapter",
-    summary="The declaration names a class of an adapter, and model classes that exist; the model's adapter is "
+    summary="The declaration names an adapter class, and model classes that exist; the adapter of the model is "
     "this one.",
-    why="kd finds a model's adapter by these names. A name with a mistake serves no model, and nothing says "
+    why="kd finds a model's adapter by these names. With a wrong name, no model is supported, and nothing reports "
     "so.",
-    mend="Correct `target` and `models` in the `AdapterEntry`: `models` has `module:Class` as the class "
-    "itself says it, `type(model).__module__` and `__qualname__`.",
+    fix="Correct `target` and `models` in the `AdapterEntry`: `models` contains `module:Class`, with "
+    "`type(model).__module__` and `__qualname__`.",
 )
 def declaration(subject: AdapterSubject) -> None:
     if subject.provided is None:
-        skip("a class was given, which no declaration is about")
+        skip("a class was given, which has no declaration")
     entry = subject.provided.entry
     faults = [fault for named in entry.models for fault in model_faults(named)]
     try:
@@ -50,7 +50,7 @@ def declaration(subject: AdapterSubject) -> None:
             found = find_adapter(model, None, get_plugins(), "model")
             if type(found) is not subject.factory or not set(own) & set(entry.models):
                 faults.append(
-                    f"{own[0]} is served by {type(found).__name__}; models has {', '.join(entry.models)}"
+                    f"the adapter of {own[0]} is {type(found).__name__}; models contains {', '.join(entry.models)}"
                 )
     except UserError as error:
         faults.append(str(error))
@@ -61,9 +61,9 @@ def declaration(subject: AdapterSubject) -> None:
 @rule(
     "adapter",
     summary="`stages` and `forward` give StageInfo and ModelOutput for the model.",
-    why="All other checks look at these.",
-    mend="The message says what was raised. An adapter that knows no stages or no embedding of a model "
-    "raises UserError where it is asked for them.",
+    why="All other checks use these values.",
+    fix="The message says which error was raised. An adapter without stages or without an embedding for a model "
+    "raises UserError if they are requested.",
 )
 def serves(subject: AdapterSubject) -> None:
     if isinstance(subject.plain, Exception):
@@ -73,10 +73,10 @@ def serves(subject: AdapterSubject) -> None:
 @rule(
     "adapter",
     summary="The logits are bit-equal to `model(images)`, in evaluation and in training mode, whatever else is "
-    "asked for.",
-    why="The student is evaluated without the adapter. In training mode dropout and batch norm have to act "
-    "once, as they do in the model's own pass.",
-    mend="Call what the model's `forward` calls, in its order, dropout included.",
+    "requested.",
+    why="The student is evaluated without the adapter. In training mode, dropout and batch norm must run "
+    "once, as in the model's own pass.",
+    fix="Call what the model's `forward` calls, in the same order, including dropout.",
 )
 def logits_equal_model(subject: AdapterSubject) -> None:
     asked = [((), False), (subject.numbers, subject.embeds), (subject.numbers[-1:], False)]
@@ -89,7 +89,7 @@ def logits_equal_model(subject: AdapterSubject) -> None:
             )
             output, after = _after(subject.model().train(training), forward)
             found = logits_in(output)
-            what = f"{when}, asked for stages {list(stages)}{' and the embedding' if embedding else ''}"
+            what = f"{when}, with stages {list(stages)}{' and the embedding' if embedding else ''}"
             if found.shape != wanted.shape or not torch.equal(found, wanted):
                 apart = (
                     "" if found.shape != wanted.shape else f" by {(found - wanted).abs().max().item():.3g}"
@@ -100,10 +100,10 @@ def logits_equal_model(subject: AdapterSubject) -> None:
 
 @rule(
     "adapter",
-    summary="Everything together takes no more arithmetic than `model(images)`.",
-    why="Each step of a run asks for it. A second pass doubles the time, and moves the statistics of batch "
+    summary="Everything together needs no more arithmetic than `model(images)`.",
+    why="Each step of a run requests it. A second pass doubles the time, and updates the statistics of batch "
     "norm twice.",
-    mend="Take the features on the way to the logits.",
+    fix="Take the features during the pass that computes the logits.",
 )
 def one_pass(subject: AdapterSubject) -> None:
 
@@ -115,14 +115,14 @@ def one_pass(subject: AdapterSubject) -> None:
     alone = work(lambda model: model(subject.images()))
     together = work(lambda model: subject.ask(model, subject.images()))
     if together > _MORE_WORK * alone:
-        raise Violation(f"it takes {together:,} floating-point operations, model(images) {alone:,}")
+        raise Violation(f"it needs {together:,} floating-point operations, model(images) {alone:,}")
 
 
 @rule(
     "adapter",
     summary="Under bfloat16 autocast the logits are bit-equal to `model(images)`.",
-    why='`"precision": "bf16"` runs student and teacher so.',
-    mend="Change no types on the way.",
+    why='`"precision": "bf16"` runs student and teacher under autocast.',
+    fix="Do not change number formats.",
 )
 def autocast(subject: AdapterSubject) -> None:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -135,12 +135,12 @@ def autocast(subject: AdapterSubject) -> None:
 
 @rule(
     "adapter",
-    summary="`torch.compile` takes it as one graph where it takes the model as one, and the values stay the "
+    summary="`torch.compile` makes one graph of it if it makes one of the model, and the values stay the "
     "same.",
     why='`"compile": true` in a spec compiles student and teacher with their adapters. Each break of the '
     "graph costs time in each step.",
-    mend="Set no hooks in `forward`, read no values of tensors, and choose what depends on the model in "
-    "`prepare(model)`, which kd calls before.",
+    fix="Set no hooks in `forward`, read no values of tensors, and make choices that depend on the model in "
+    "`prepare(model)`, which kd calls first.",
 )
 def compile(subject: AdapterSubject) -> None:
     model, images = subject.model(), subject.images()
@@ -157,7 +157,7 @@ def compile(subject: AdapterSubject) -> None:
                 found: ModelOutput = torch.compile(extract, backend="eager", fullgraph=True)(images)
             except Exception as error:
                 raise Violation(
-                    f"the model compiles as one graph, with the adapter it does not: {cause(error)}"
+                    f"the model compiles as one graph, but not with the adapter: {cause(error)}"
                 ) from error
     finally:
         torch._dynamo.reset()
@@ -165,7 +165,7 @@ def compile(subject: AdapterSubject) -> None:
 
 
 def _after(model: nn.Module, call: Callable[[nn.Module], Any]) -> tuple[Any, dict[str, Tensor]]:
-    """What a call gives under a seed, and the model's state afterwards."""
+    """The result of a call with a fixed seed, and the model's state afterwards."""
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         found = call(model)

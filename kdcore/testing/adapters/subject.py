@@ -1,4 +1,4 @@
-"""The feature adapter that is checked, with one model that it serves."""
+"""The adapter under test, with one model that it supports."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _SEED: Final = 23
 
 
 class AdapterSubject:
-    """An adapter and a model.
+    """A feature adapter and a model.
 
     Attributes:
-        name: of both, as in test ids.
-        provided: the adapter's declaration; None where a class was given.
+        name: the name of both, for test ids.
+        provided: the adapter's declaration; None if a class was given.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class AdapterSubject:
         return self._built[1]
 
     def model(self) -> nn.Module:
-        """A copy of the model, with equal weights each time, in evaluation mode; dropout is set where it has some.
+        """A copy of the model, with the same weights each time, in evaluation mode; its dropout rates are above 0.
 
         Raises:
             unittest.SkipTest: the check `serves` fails.
@@ -101,7 +101,7 @@ class AdapterSubject:
         return self.any_model()
 
     def any_model(self) -> nn.Module:
-        """Likewise, whether or not the adapter serves it."""
+        """The same, whether or not the adapter supports the model."""
         return copy.deepcopy(self._built[0]).eval()
 
     def images(self, size: Size | None = None) -> torch.Tensor:
@@ -109,11 +109,11 @@ class AdapterSubject:
         generator = torch.Generator().manual_seed(_SEED)
         return torch.randn(SAMPLES, 3, *(size or self.size), generator=generator)
 
-    # -- what it gives ---------------------------------------------------------------------------------------
+    # -- results ---------------------------------------------------------------------------------------------
 
     @cached_property
     def plain(self) -> tuple[tuple[StageInfo, ...], bool] | Exception:
-        """The stages that it announces and whether it gives an embedding, or what it raised."""
+        """The announced stages and whether it gives an embedding, or the exception that it raised."""
         try:
             return self._look()
         except Exception as error:
@@ -124,28 +124,30 @@ class AdapterSubject:
 
         adapter, model, images = self.adapter(), self.any_model(), self.images()
         if not isinstance(adapter, FeatureAdapter):
-            raise TypeError("it lacks the methods 'stages' and 'forward' of an adapter")
+            raise TypeError("it does not have the methods 'stages' and 'forward' of an adapter")
         try:
             announced = tuple(adapter.stages(model, self.size))
-        except UserError:  # it may know no stages
+        except UserError:  # it may not have stages for this model
             announced = ()
         with torch.no_grad():
             outputs = [adapter.forward(model, images, stages, False) for stages in ((), _numbers(announced))]
             try:
                 outputs.append(adapter.forward(model, images, (), True))
                 embedding = True
-            except UserError:  # it may know no embedding
+            except UserError:  # it may not have an embedding for this model
                 embedding = False
         for output in outputs:
             if not isinstance(output, ModelOutput):
-                raise TypeError(f"forward gave {type(output).__name__}, not kdcore.ModelOutput")
+                raise TypeError(f"forward returned {type(output).__name__}, not kdcore.ModelOutput")
             if not isinstance(output.logits, torch.Tensor):
-                raise TypeError(f"forward gave {type(output.logits).__name__} as logits, not a tensor [B, K]")
+                raise TypeError(
+                    f"forward returned {type(output.logits).__name__} as logits, not a tensor [B, K]"
+                )
         return announced, embedding
 
     @property
     def announced(self) -> tuple[StageInfo, ...]:
-        """The stages.
+        """The announced stages.
 
         Raises:
             unittest.SkipTest: the check `serves` fails.
@@ -164,20 +166,20 @@ class AdapterSubject:
 
     def _found(self) -> tuple[tuple[StageInfo, ...], bool]:
         if isinstance(self.plain, Exception):
-            skip("it gives nothing: see the check 'serves'")
+            skip("it gives no output: see the check 'serves'")
         return self.plain
 
     def ask(
         self, model: nn.Module, images: torch.Tensor, adapter: FeatureAdapter | None = None
     ) -> ModelOutput:
-        """All that it gives."""
+        """Everything that it gives."""
         return (adapter or self.adapter()).forward(model, images, self.numbers, self.embeds)
 
 
 def adapter_subjects(name_or_class: str | type, models: Sequence[Model]) -> list[AdapterSubject]:
     """The adapter with each of the models; see `kdcore.testing.adapter_checks`."""
     if not models or isinstance(models, str):
-        raise UserError(Problem("models", 'at least one model is wanted, as in ["resnet18"]', value=models))
+        raise UserError(Problem("models", 'name at least one model, as in ["resnet18"]', value=models))
     provided, factory = None, name_or_class
     if isinstance(name_or_class, str):
         provided = get_plugins().adapter(name_or_class, "adapter")
@@ -202,7 +204,9 @@ def _split(given: Model) -> tuple[str | Callable[[], nn.Module], Size | None]:
     if isinstance(size, int):
         size = (size, size)
     if not (isinstance(model, str) or callable(model)):
-        raise UserError(Problem("models", "a model's name is wanted, or what makes a model", value=model))
+        raise UserError(
+            Problem("models", "must be a model's name or a function that returns a model", value=model)
+        )
     return model, size
 
 
@@ -218,7 +222,7 @@ def _numbers(announced: Sequence[StageInfo]) -> tuple[Stage, ...]:
 
 
 def _enliven(model: nn.Module) -> None:
-    """Make visible what initial values and settings hide: branches that start at zero, and dropout."""
+    """Change initial values and settings that would hide errors: branches that start at zero, and dropout."""
     for parameter in model.parameters():
         if parameter.dim() <= 1:
             nn.init.normal_(parameter, 1.0, 0.1)

@@ -1,4 +1,4 @@
-"""Checks of what the adapter leaves behind: in the model, and in itself."""
+"""Checks of side effects: in the model, and in the adapter."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @rule(
     "adapter",
-    summary="After its calls the model has the hooks that it had before.",
+    summary="After its calls the model has the same hooks as before.",
     why="Hooks slow each later pass, and are copied and saved with the model.",
-    mend="Remove what you register, in a `finally`; better, register none: kd serves module paths with its "
+    fix="Remove the hooks that you register, in a `finally`. Better: register none; kd reads module paths with its "
     "own hooks.",
 )
 def no_hooks_left(subject: AdapterSubject) -> None:
@@ -36,10 +36,10 @@ def no_hooks_left(subject: AdapterSubject) -> None:
 
 @rule(
     "adapter",
-    summary="After its calls the model is as before: attributes, methods, mode, what is trained, and state.",
-    why="A patched model cannot be copied, saved, compiled or used by others as what it was.",
-    mend="Keep what you know of a model outside of it, in a `weakref.WeakKeyDictionary`, and give a copy to "
-    "what changes it.",
+    summary="After its calls the model is unchanged: attributes, methods, mode, trained parameters, and state.",
+    why="A patched model cannot be copied, saved, compiled or used elsewhere as before.",
+    fix="Store data about a model outside the model, in a `weakref.WeakKeyDictionary`, and copy the model "
+    "before code that changes it.",
 )
 def no_patching(subject: AdapterSubject) -> None:
     model, adapter = subject.model(), subject.adapter()
@@ -56,15 +56,15 @@ def no_patching(subject: AdapterSubject) -> None:
         raise Violation(f"modules were added: {names(sorted(after.keys() - before.keys()))}")
     for cls, forward in methods.items():
         if cls.forward is not forward:
-            raise Violation(f"the class {cls.__name__} has another method 'forward'")
+            raise Violation(f"the class {cls.__name__} has a different method 'forward'")
     require_equal(state_of(model), state, "the model's state")
 
 
 @rule(
     "adapter",
-    summary="A model that it served can be copied with the adapter, and both give the same.",
+    summary="A model that it was used with can be copied with the adapter, and both give the same results.",
     why="Averaged weights and tests copy models.",
-    mend="Keep no hooks, locks or open files.",
+    fix="Store no hooks, locks or open files.",
 )
 def deepcopy(subject: AdapterSubject) -> None:
     model, adapter = subject.model(), subject.adapter()
@@ -80,9 +80,9 @@ def deepcopy(subject: AdapterSubject) -> None:
 
 @rule(
     "adapter",
-    summary="One instance serves several models in turn.",
-    why="kd may keep one instance for student and teacher.",
-    mend="Keep nothing of a model in the adapter, or keep it by model, in a `weakref.WeakKeyDictionary`.",
+    summary="One instance can be used with several models in turn.",
+    why="kd may use one instance for student and teacher.",
+    fix="Store nothing about a model in the adapter, or store it by model, in a `weakref.WeakKeyDictionary`.",
 )
 def several_models(subject: AdapterSubject) -> None:
     adapter, one, other = subject.adapter(), subject.model(), subject.model()
@@ -143,7 +143,7 @@ def _outline(model: nn.Module) -> dict[str, _Outline]:
 
 def _difference(was: _Outline, now: _Outline | None) -> str:
     if now is None:
-        return "it is gone"
+        return "it was removed"
     if now.attributes != was.attributes:
         more, less = sorted(now.attributes - was.attributes), sorted(was.attributes - now.attributes)
         return f"new attributes {more}, missing {less}"

@@ -1,4 +1,4 @@
-"""Checks of what is said about a distiller: its declaration and its options."""
+"""Checks of a distiller's declaration and options."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 @rule(
     "distiller",
-    summary="The declaration says what the class is: an nn.Module that takes these options, and can be called "
+    summary="The declaration describes the class: an nn.Module that takes these options, and can be called "
     "as kd calls it.",
-    why="kd knows a distiller by its declaration alone until a run needs it. What the declaration says "
-    "wrongly comes out only then, in the middle of somebody's run.",
-    mend="Correct `target` and `options` in the `DistillerEntry`, or the signatures: `__init__(self, "
+    why="Until a run needs a distiller, kd knows only its declaration. A wrong declaration is found only then, "
+    "in the middle of a user's run.",
+    fix="Correct `target` and `options` in the `DistillerEntry`, or the signatures: `__init__(self, "
     "options, setup)` and `forward(self, student, teacher, batch, progress)`.",
 )
 def declaration(subject: DistillerSubject) -> None:
     if subject.provided is None:
-        skip("a class was given, which no declaration is about")
+        skip("a class was given, which has no declaration")
     try:
         target = subject.factory
         model = get_plugins().load_options(subject.provided, subject.name)
@@ -48,12 +48,12 @@ def declaration(subject: DistillerSubject) -> None:
     "or accelerate.",
     why="`kd --help`, the lists and `kd validate` import both. One plugin that imports torch there makes "
     "each of these commands take seconds.",
-    mend="Keep options in a module of their own, import torch in the distiller's module only, and annotate "
-    "under `if TYPE_CHECKING:`. Mind what your package's `__init__.py` imports, too.",
+    fix="Put options in their own module, import torch in the distiller's module only, and annotate "
+    "under `if TYPE_CHECKING:`. Check the imports of your package's `__init__.py`, too.",
 )
 def lazy_import(subject: DistillerSubject) -> None:
     if subject.provided is None:
-        skip("a class was given, whose plugin is not known")
+        skip("a class was given, whose plugin is unknown")
     found = heavy_imports(subject.provided.plugin)
     module = subject.provided.entry.options.partition(":")[0]
     for name in (subject.provided.plugin.value, module):
@@ -64,9 +64,9 @@ def lazy_import(subject: DistillerSubject) -> None:
 @rule(
     "distiller",
     summary="Every option has a default and a description.",
-    why="The defaults are the method's recipe: a spec may name the distiller and nothing else. The "
+    why="The defaults are the method's recipe: a spec may contain only the distiller's name. The "
     "descriptions are what `kd show`, the JSON Schema and error messages say.",
-    mend='Write each field as `Field(default=..., description="...")`, with the default of the paper\'s own '
+    fix='Write each field as `Field(default=..., description="...")`, with the default of the paper\'s own '
     "code.",
 )
 def options_documented(subject: DistillerSubject) -> None:
@@ -77,11 +77,11 @@ def options_documented(subject: DistillerSubject) -> None:
 
 @rule(
     "distiller",
-    summary="The options, written as JSON and read again, are the same.",
+    summary="Options that are written as JSON and read again are equal.",
     why="A run directory keeps the options in `spec.json`, and `kd run` on that file repeats the run. "
-    "Options that change on the way make it another run.",
-    mend="Use types that JSON has, and tuples rather than lists for sequences. A validator has to take what "
-    "the field holds.",
+    "Options that change on the way make it a different run.",
+    fix="Use types that JSON has, and tuples rather than lists for sequences. A validator must accept the value "
+    "that the field holds.",
 )
 def options_roundtrip(subject: DistillerSubject) -> None:
     options = subject.options
@@ -96,4 +96,4 @@ def options_roundtrip(subject: DistillerSubject) -> None:
     except (UserError, ValidationError, TypeError, ValueError) as error:
         raise Violation(f"{options!r} cannot be written as JSON and read again: {error}") from error
     if again != options:
-        raise Violation(f"{options!r} became {again!r} on the way through JSON ({text})")
+        raise Violation(f"{options!r} became {again!r} after writing and reading JSON ({text})")

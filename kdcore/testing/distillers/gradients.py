@@ -1,4 +1,4 @@
-"""Checks of where gradients go, and of whose parameters and tensors are whose."""
+"""Checks of gradients, and of the owners of parameters and tensors."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 @rule(
     "distiller",
     summary="The loss terms have a finite gradient in the student's parameters.",
-    why="Without one the student learns nothing from the method.",
-    mend="Do not detach what comes from the student, and do not read its values with `.item()` or numpy.",
+    why="Without it, the student learns nothing from the method.",
+    fix="Do not detach the student's outputs, and do not read their values with `.item()` or numpy.",
 )
 def gradient_to_student(subject: DistillerSubject) -> None:
     rig = subject.rig()
@@ -42,7 +42,7 @@ def gradient_to_student(subject: DistillerSubject) -> None:
     "distiller",
     summary="The loss terms have a gradient in each of the distiller's own parameters.",
     why="A parameter without one is not trained, and a run of several processes fails in its second step.",
-    mend="Use every head in each step, or freeze what is not trained with `requires_grad_(False)`.",
+    fix="Use every head in each step, or freeze parameters that are not trained with `requires_grad_(False)`.",
 )
 def gradient_to_heads(subject: DistillerSubject) -> None:
     rig = subject.rig()
@@ -59,10 +59,10 @@ def gradient_to_heads(subject: DistillerSubject) -> None:
 
 @rule(
     "distiller",
-    summary="The loss terms have no gradient in what comes from the teacher.",
-    why="The teacher is not trained. In a loop of one's own, where its outputs may have a graph, the "
-    "gradient would change it or cost the memory of its graph.",
-    mend="Take `.detach()` of the teacher's logits, feature maps and embedding where you read them.",
+    summary="The loss terms have no gradient in the teacher's outputs.",
+    why="The teacher is not trained. In your own loop, its outputs may have a graph: the "
+    "gradient would change the teacher, or the graph would use memory.",
+    fix="Call `.detach()` on the teacher's logits, feature maps and embedding where you read them.",
 )
 def no_gradient_to_teacher(subject: DistillerSubject) -> None:
     rig = subject.rig()
@@ -87,10 +87,10 @@ def no_gradient_to_teacher(subject: DistillerSubject) -> None:
 
 @rule(
     "distiller",
-    summary="Its parameters are its own: none is the student's or the teacher's.",
-    why="A distiller's parameters are trained. With the teacher's among them the teacher is trained, too; "
-    "with the student's they are updated twice.",
-    mend="Do not assign a model's module, such as `setup.teacher.classifier`, to an attribute: that makes it "
+    summary="Its parameters are its own: none belongs to the student or the teacher.",
+    why="A distiller's parameters are trained. If the teacher's are among them, the teacher is trained, too; "
+    "if the student's are, they are updated twice.",
+    fix="Do not assign a model's module, such as `setup.teacher.classifier`, to an attribute: that makes it "
     "a submodule. Keep it in a tuple, or copy it.",
 )
 def owns_its_parameters(subject: DistillerSubject) -> None:
@@ -104,10 +104,9 @@ def owns_its_parameters(subject: DistillerSubject) -> None:
 
 @rule(
     "distiller",
-    summary="Tensors and modules that it keeps are parameters, buffers or submodules, after a step, too.",
-    why="Anything else stays behind when the run moves to a GPU, is not in the checkpoints, and is not "
-    "trained.",
-    mend="Use `register_buffer` (with `persistent=False` for what need not be saved), `nn.ModuleList` and "
+    summary="Tensors and modules that it stores are parameters, buffers or submodules, also after a step.",
+    why="Anything else is not moved to the GPU, is not in the checkpoints, and is not trained.",
+    fix="Use `register_buffer` (with `persistent=False` for values that need not be saved), `nn.ModuleList` and "
     "`nn.ParameterList`.",
 )
 def tensors_are_buffers(subject: DistillerSubject) -> None:
@@ -123,7 +122,7 @@ def tensors_are_buffers(subject: DistillerSubject) -> None:
     for path, module in rig.distiller.named_modules():
         for name, value in vars(module).items():
             if name.startswith("_") and name in vars(nn.Module()):
-                continue  # torch's own: registered things
+                continue  # torch's own containers of registered parts
             for kept in _kept(value):
                 if id(kept) not in others:
                     place = ".".join(filter(None, (path, name)))
@@ -146,9 +145,9 @@ def _kept(value: Any) -> Iterator[Tensor | nn.Module]:
 
 @rule(
     "distiller",
-    summary="What it is called with is bit-equal afterwards.",
-    why="The distillers of a run share one forward pass: what one changes in place, the next one sees.",
-    mend="Use the functions without a trailing underscore, and `=` rather than `+=` on what you were given.",
+    summary="Its arguments are bit-equal afterwards.",
+    why="The distillers of a run share one forward pass: if one changes a tensor in place, the next one gets it.",
+    fix="Use functions without a trailing underscore, and `=` instead of `+=` on your arguments.",
 )
 def inputs_unchanged(subject: DistillerSubject) -> None:
     rig = subject.rig()

@@ -1,4 +1,4 @@
-"""Checks of an instance's life: copied, saved, loaded, trained."""
+"""Checks of copying, saving, loading and training an instance."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _RATES: Final = (0.01, 0.001)
 
 @rule(
     "distiller",
-    summary="A deep copy gives bit-equal terms, and what is done to the original does nothing to the copy.",
+    summary="A deep copy gives bit-equal terms, and changes of the original do not affect the copy.",
     why="Averaged weights, searches over learning rates and notebooks copy models.",
-    mend="Keep state in buffers. Hooks, lambdas and caches that hold the instance itself make copies that "
+    fix="Keep state in buffers. With hooks, lambdas or caches that hold the instance itself, copies "
     "share it.",
 )
 def deepcopy(subject: DistillerSubject) -> None:
@@ -42,10 +42,10 @@ def deepcopy(subject: DistillerSubject) -> None:
 
 @rule(
     "distiller",
-    summary="A new instance that loads the saved state goes on with bit-equal terms and gradients.",
-    why="A run that was stopped goes on from a checkpoint, which has the state of student and distiller, "
+    summary="A new instance that loads the saved state continues with bit-equal terms and gradients.",
+    why="A run that was stopped continues from a checkpoint with the state of student and distiller, "
     "written as safetensors and JSON.",
-    mend="Keep all that changes in parameters and buffers; plain numbers through `get_extra_state` and "
+    fix="Keep everything that changes in parameters and buffers; plain numbers through `get_extra_state` and "
     "`set_extra_state`.",
 )
 def state_roundtrip(subject: DistillerSubject) -> None:
@@ -70,8 +70,8 @@ def state_roundtrip(subject: DistillerSubject) -> None:
 @rule(
     "distiller",
     summary="In 20 steps on one batch the sum of the loss terms goes down.",
-    why="The gradient has to lead where the loss is smaller.",
-    mend="Compare the gradient with finite differences, `torch.autograd.gradcheck`, in float64.",
+    why="The gradient must point to smaller losses.",
+    fix="Compare the gradient with finite differences, `torch.autograd.gradcheck`, in float64.",
 )
 def trains(subject: DistillerSubject) -> None:
     seen = []

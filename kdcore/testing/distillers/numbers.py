@@ -1,4 +1,4 @@
-"""Checks of precision, of the order of memory, and of numbers at their ends."""
+"""Checks of precision, memory format, and extreme numbers."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @rule(
     "distiller",
-    summary="Under bfloat16 autocast, terms and gradients are finite, and the terms are near those of float32.",
-    why='`"precision": "bf16"` runs student, teacher and heads so. Logits come in float32, feature maps in '
-    "bfloat16 with three digits; differences of large sums lose them all.",
-    mend="Turn features to float32 before sums, norms and products: `with torch.autocast(device_type, "
+    summary="Under bfloat16 autocast, terms and gradients are finite, and the terms are close to those in float32.",
+    why='`"precision": "bf16"` runs student, teacher and heads in this way. Logits are float32, feature maps '
+    "bfloat16 with three digits; differences of large sums lose all of them.",
+    fix="Convert features to float32 before sums, norms and products: `with torch.autocast(device_type, "
     "enabled=False)` and `.float()`.",
 )
 def bf16_autocast(subject: DistillerSubject) -> None:
@@ -42,10 +42,10 @@ def bf16_autocast(subject: DistillerSubject) -> None:
 
 @rule(
     "distiller",
-    summary="In float64 the terms are float64, finite, and near those of float32.",
-    why="Numerical checks of a gradient, and of a reimplementation, are done in float64.",
-    mend="Make new tensors with `new_zeros`, `zeros_like` or the `dtype` of what you compute with, and do "
-    "not call `.float()` on what is wider.",
+    summary="In float64 the terms are float64, finite, and close to those in float32.",
+    why="Numerical checks of a gradient or of a reimplementation use float64.",
+    fix="Create tensors with `new_zeros`, `zeros_like` or the `dtype` of the inputs, and do "
+    "not call `.float()` on wider formats.",
 )
 def float64(subject: DistillerSubject) -> None:
     exact = subject.apart(dtype=torch.float64)
@@ -61,10 +61,10 @@ def float64(subject: DistillerSubject) -> None:
 
 @rule(
     "distiller",
-    summary="With models and images in channels-last order the terms are the same.",
-    why='`"channels_last": true` in a spec sets this order. `view` fails there, and what reads raw memory '
-    "reads it in another order.",
-    mend="Use `flatten` and `reshape` instead of `view`.",
+    summary="With models and images in channels-last format the terms are the same.",
+    why='`"channels_last": true` in a spec sets this format. `view` fails with it, and code that reads raw memory '
+    "gets a different order.",
+    fix="Use `flatten` and `reshape` instead of `view`.",
 )
 def channels_last(subject: DistillerSubject) -> None:
     usual = {name: term.detach() for name, term in subject.rig().step().items()}
@@ -78,9 +78,9 @@ def channels_last(subject: DistillerSubject) -> None:
     "distiller",
     summary="Terms and gradients are finite for logits up to 1e4 in float32, and up to 1e3 under bfloat16 "
     "autocast.",
-    why="A confident teacher, or a student whose learning rate is too high, has such logits. exp overflows "
+    why="A confident teacher, or a student with a learning rate that is too high, has such logits. exp overflows "
     "at 89, and the logarithm of a probability that is rounded to 0 is infinite.",
-    mend="Stay in log space: `log_softmax`, `logsumexp`, `F.kl_div(..., log_target=True)`.",
+    fix="Stay in log space: `log_softmax`, `logsumexp`, `F.kl_div(..., log_target=True)`.",
 )
 def large_logits(subject: DistillerSubject) -> None:
     usual = {name: term.detach() for name, term in subject.rig().step().items()}
@@ -127,9 +127,9 @@ def _extreme(name: str, like: Tensor, largest: float) -> tuple[Tensor, Tensor]:
 
 @rule(
     "distiller",
-    summary="Built twice with one seed, two instances give bit-equal terms and gradients, step after step.",
-    why="The same spec gives bit-equal weights, and a resumed run ends as if it had not been stopped.",
-    mend="Draw from `setup.generator` while building, and from torch's global generator, which is seeded "
+    summary="Two instances that are built with the same seed give bit-equal terms and gradients in each step.",
+    why="The same spec gives bit-equal weights, and a resumed run ends like one that was not stopped.",
+    fix="Draw from `setup.generator` in the constructor, and from torch's global generator, which is seeded "
     "before each step, in `forward`; not from `random`, numpy or the clock.",
 )
 def deterministic(subject: DistillerSubject) -> None:

@@ -1,4 +1,4 @@
-"""The check of several processes."""
+"""The check with two processes."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
     from kdcore.testing.subject import DistillerSubject
 
-_TOLERANCE = 1e-3  # rounding in float32 makes less, a loss that sees half the samples more
+_TOLERANCE = 1e-3  # rounding in float32 is smaller; a loss that sees half of the samples differs more
 
 
 @rule(
     "distiller",
-    summary="Two processes with half of the batch each have the terms, gradients and buffers of one with the "
+    summary="Two processes with half of the batch each have the same terms, gradients and buffers as one with the "
     "whole batch.",
-    why="A run on several GPUs is to learn what a run on one learns. Where half the batches' terms average "
-    "to the whole batch's, and there are no buffers, that is so, and no process is started.",
-    mend="Take means over the batch. A loss between samples, a memory bank or a running statistic needs "
+    why="A run on several GPUs should learn the same as a run on one. If the mean of the half batches' terms equals "
+    "the whole batch's and there are no buffers, this holds, and no process is started.",
+    fix="Take means over the batch. A loss between samples, a memory bank or a running statistic needs "
     "`Requires(whole_batch=True)`: every process then sees all samples.",
 )
 def two_processes(subject: DistillerSubject) -> None:
     if not (dist.is_available() and dist.is_gloo_available()):
-        skip("this torch has no gloo")
+        skip("this build of torch does not have gloo")
     if dist.is_initialized():
-        skip("this process belongs to a process group already")
+        skip("this process already belongs to a process group")
     if not _needs_processes(subject):
         return
     if _terms(subject, slice(None)) != _terms(subject, slice(None), seed=1):
-        skip("its terms depend on what it draws, which differs between processes")
+        skip("its terms depend on random draws, which differ between processes")
     with tempfile.TemporaryDirectory() as folder:
         try:
             ask(_job(subject, folder))

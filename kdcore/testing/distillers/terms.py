@@ -1,4 +1,4 @@
-"""Checks of the loss terms, and of what a distiller is built from."""
+"""Checks of the loss terms, and of building a distiller."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     summary="It can be built from its options and a setup, for a convolutional or a transformer student and "
     "teacher.",
     why="All other checks need an instance.",
-    mend="The message says what it raised, or what it lacks: it has to be an `nn.Module` with `requires`, a "
+    fix="The message shows the error, or what is missing: it must be an `nn.Module` with `requires`, a "
     "`kdcore.Requires`, and a method `forward`.",
 )
 def builds(subject: DistillerSubject) -> None:
@@ -33,9 +33,9 @@ def builds(subject: DistillerSubject) -> None:
 @rule(
     "distiller",
     summary="It can be built for models on the meta device, and moved there.",
-    why="`kd validate` and the first second of a run build everything there, without memory, so that "
-    "mistakes cost no training. A distiller that reads weights while it is built fails there.",
-    mend="Build heads from the shapes in `setup`. Read weights, if at all, in the first `forward`.",
+    why="`kd validate` and the start of a run build everything there, without memory, so that "
+    "mistakes cost no training. A distiller that reads weights in its constructor fails there.",
+    fix="Build heads from the shapes in `setup`. Read weights, if necessary, in the first `forward`.",
 )
 def preflight(subject: DistillerSubject) -> None:
     models = build_models(subject.home, device="meta")
@@ -49,9 +49,9 @@ def preflight(subject: DistillerSubject) -> None:
     "distiller",
     summary="`forward` gives at least one loss term: a dictionary of names and finite floating-point tensors of "
     "shape [].",
-    why="The terms are added to the task loss, and reported under their names in `metrics.jsonl`. A "
+    why="The terms are added to the task loss, and written under their names to `metrics.jsonl`. A "
     "baseline may have none.",
-    mend="Reduce each term to the mean over the batch, and multiply it by `options.weight`.",
+    fix="Reduce each term to the mean over the batch, and multiply it by `options.weight`.",
 )
 def terms_are_scalars(subject: DistillerSubject) -> None:
     _ = subject.home
@@ -61,14 +61,14 @@ def terms_are_scalars(subject: DistillerSubject) -> None:
     require_finite(terms, "the loss term")
     kind = None if subject.provided is None else subject.provided.entry.kind
     if not terms and kind != "baseline":
-        raise Violation("forward gave an empty dictionary, and the kind is not 'baseline'")
+        raise Violation("forward returned an empty dictionary, but the kind is not 'baseline'")
 
 
 @rule(
     "distiller",
     summary="Every loss term is proportional to `options.weight`.",
-    why="Specs say how much a method counts with this one option, whatever the method.",
-    mend="Multiply each term by `options.weight`, and nothing else by it.",
+    why="This option sets the influence of a method in a spec, for every method.",
+    fix="Multiply each term by `options.weight`, and use this option for nothing else.",
 )
 def weight_scales_terms(subject: DistillerSubject) -> None:
     once, twice = (
@@ -89,7 +89,7 @@ def weight_scales_terms(subject: DistillerSubject) -> None:
     "finite.",
     why="Losses that change over the run must not divide by a number that is 0 at one of its ends. "
     "`metrics.jsonl` has the same terms on each line.",
-    mend="Look at what is computed from `progress`; give a term of 0 rather than none.",
+    fix="Check everything that is computed from `progress`; return a term of 0 instead of leaving it out.",
 )
 def whole_run(subject: DistillerSubject) -> None:
     ends: dict[str, Progress] = {
@@ -110,11 +110,11 @@ def whole_run(subject: DistillerSubject) -> None:
 
 @rule(
     "distiller",
-    summary="Without a teacher it works where `requires.teacher` is False; else it is built, or says that one "
-    "is missing.",
-    why="A spec may have no teacher. Then the user has to read that the distiller needs one, and not a "
+    summary="Without a teacher it works if `requires.teacher` is False; otherwise it is built, or its error says "
+    "that a teacher is missing.",
+    why="A spec may have no teacher. Then the user must learn that the distiller needs one, and not see a "
     "traceback.",
-    mend="Raise ValueError where `setup.teacher` is None and you need it, or declare "
+    fix="Raise ValueError where `setup.teacher` is None and you need it, or declare "
     "`Requires(teacher=False)`.",
 )
 def no_teacher(subject: DistillerSubject) -> None:
@@ -125,10 +125,10 @@ def no_teacher(subject: DistillerSubject) -> None:
         if subject.build(build_models(subject.home).setup).requires.teacher:  # type: ignore[union-attr]
             return
         raise Violation(
-            f"requires.teacher is False, and without a teacher it is not built: {refused}"
+            f"requires.teacher is False, but without a teacher it cannot be built: {refused}"
         ) from refused
     if module.requires.teacher:  # type: ignore[union-attr]
-        return  # kd itself says that there is none
+        return  # kd itself reports the missing teacher
     subject.require_terms()
     rig = subject.rig(pair)
     require_finite_step(rig, rig.step(), "without a teacher")
@@ -136,19 +136,19 @@ def no_teacher(subject: DistillerSubject) -> None:
 
 @rule(
     "distiller",
-    summary="Where `requires.views` is above 1, every view of the student counts in the loss.",
+    summary="If `requires.views` is above 1, every view of the student affects the loss.",
     why="Each view costs a forward pass of student and teacher.",
-    mend="Read `student.views`, or ask for fewer views.",
+    fix="Read `student.views`, or request fewer views.",
 )
 def views(subject: DistillerSubject) -> None:
     rig = subject.rig()
     count = rig.distillation.requires.views
     if count == 1:
-        skip("it asks for one view")
+        skip("it requests one view")
     usual = {name: term.detach() for name, term in rig.step().items()}
     for view in range(count):
         rig = subject.rig()
         rig.images[:, view] = rig.images[:, view].flip(-1)
         terms = rig.step()
         if all(torch.equal(term, usual[name]) for name, term in terms.items()):
-            raise Violation(f"it asks for {count} views, and view {view + 1} changes no term")
+            raise Violation(f"it requests {count} views, but view {view + 1} changes no term")

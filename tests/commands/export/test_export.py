@@ -203,7 +203,7 @@ def test_which_weights(a_run):
 @pytest.mark.parametrize("name", ["resnet", "small"])
 def test_an_unfinished_run_has_its_best_weights(make_run, students, name):
     run = make_run("going", students[name], status="interrupted")
-    with pytest.raises(UserError, match="--best takes its best weights so far"):
+    with pytest.raises(UserError, match="--best uses its best weights so far"):
         export(run, "torch")
     result = export(run, "torch", weights="best", samples=5)
     assert result.epoch == 1
@@ -243,7 +243,7 @@ def test_no_such_run(a_run):
     (problem,) = caught.value.problems
     assert "no such run" in problem.message
     assert problem.nearest == str(run)
-    with pytest.raises(UserError, match="no run directory"):
+    with pytest.raises(UserError, match="not a run directory"):
         export(run.parent, "torch")
     with pytest.raises(UserError, match="this is a file"):
         export(run / "spec.json", "torch")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from kdcore import Batch, ModelInfo, ModelOutput, Progress, Setup
+from kdcore import Setup
+from kdcore.testing.values import logits_and_target, model_of_shapes, setup_of, terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,41 +107,14 @@ def oracle() -> Oracle:
 
 @pytest.fixture(scope="session")
 def draw() -> Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Logits of student and teacher `[B, K]` of a given spread, and class indices `[B]`."""
-
-    def make(
-        samples: int, classes: int, scale: float = 2.0, seed: int = 0, dtype: torch.dtype = torch.float64
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        generator = torch.Generator().manual_seed(seed)
-        student = scale * torch.randn(samples, classes, generator=generator, dtype=torch.float64)
-        teacher = scale * torch.randn(samples, classes, generator=generator, dtype=torch.float64)
-        target = torch.randint(classes, (samples,), generator=generator)
-        return student.to(dtype), teacher.to(dtype), target
-
-    return make
+    """Logits of student and teacher `[B, K]` with a given spread, and class indices `[B]`."""
+    return logits_and_target
 
 
 @pytest.fixture
 def setup() -> Setup:
-    def no_features(stages: object) -> tuple[()]:
-        raise AssertionError("a logit method must not ask for features")
-
-    def no_embedding() -> int:
-        raise AssertionError("a logit method must not ask for the embedding")
-
-    def info(name: str) -> ModelInfo:
-        return ModelInfo(
-            name, num_parameters=1, classifier=None, probe=no_features, probe_embedding=no_embedding
-        )
-
-    return Setup(
-        student=info("small"),
-        teacher=info("large"),
-        num_classes=5,
-        train_size=100,
-        train_labels=None,
-        generator=torch.Generator().manual_seed(0),
-    )
+    """Without stages and embedding: a logit method must not ask for them."""
+    return setup_of(model_of_shapes("small"), model_of_shapes("large"))
 
 
 @pytest.fixture(scope="session")
@@ -154,11 +128,6 @@ def step() -> Callable[..., dict[str, torch.Tensor]]:
         target: torch.Tensor | None,
         epoch: float = 1000.0,
     ) -> dict[str, torch.Tensor]:
-        batch = Batch(images=torch.zeros(student.shape[0], 3, 2, 2), target=target)
-        progress = Progress(epoch=epoch, step=0, total_steps=10, total_epochs=1)
-        terms: dict[str, torch.Tensor] = distiller(
-            ModelOutput(student), ModelOutput(teacher), batch, progress
-        )
-        return terms
+        return terms_of(distiller, student, teacher, target=target, epoch=epoch)
 
     return call

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from kdcore import Batch, FeatureMap, ModelInfo, ModelOutput, Progress, Setup, StageInfo
+from kdcore import ModelInfo, ModelOutput, Setup
+from kdcore.testing.values import Shape, model_of_shapes, numbers, output_of, setup_of, terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -199,45 +200,31 @@ def crd_oracle() -> type[CRDOracle]:
 @pytest.fixture(scope="session")
 def draw() -> Callable[..., torch.Tensor]:
     """Normal numbers of a shape."""
-
-    def make(
-        *shape: int, seed: int = 0, dtype: torch.dtype = torch.float64, scale: float = 1.0
-    ) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(seed)
-        return (scale * torch.randn(*shape, generator=generator, dtype=torch.float64)).to(dtype)
-
-    return make
-
-
-def _info(name: str, stages: dict[int | str, StageInfo], dim: int) -> ModelInfo:
-    def probe(refs: Sequence[int | str]) -> tuple[StageInfo, ...]:
-        return tuple(stages[ref] for ref in refs)
-
-    return ModelInfo(name, num_parameters=1, classifier=None, probe=probe, probe_embedding=lambda: dim)
+    return numbers
 
 
 def _pyramid(name: str, channels: Sequence[int], grids: Sequence[tuple[int, int]], dim: int) -> ModelInfo:
-    stages = zip(range(1, 5), channels, grids, strict=True)
-    found: dict[int | str, StageInfo] = {s: StageInfo(s, c, g) for s, c, g in stages}
-    found["layer2.conv"] = StageInfo("layer2.conv", channels[1], grids[1])
-    return _info(name, found, dim)
+    shapes: dict[int | str, Shape] = {
+        stage: (c, grid, 0) for stage, c, grid in zip(range(1, 5), channels, grids, strict=True)
+    }
+    return model_of_shapes(name, {**shapes, "layer2.conv": shapes[2]}, dim)
 
 
 _SQUARES = [(8, 8), (4, 4), (2, 2), (1, 1)]
 MODELS = {
-    "cnn": lambda: _pyramid("cnn", (4, 6, 8, 10), _SQUARES, 10),
-    "wide": lambda: _pyramid("wide", (5, 9, 12, 14), _SQUARES, 14),
-    "fine": lambda: _pyramid("fine", (3, 4, 5, 6), [(16, 16), (8, 8), (4, 4), (2, 2)], 6),
-    "oblong": lambda: _pyramid("oblong", (3, 5, 7, 9), [(9, 6), (5, 3), (3, 2), (2, 1)], 9),
-    "vit": lambda: _info("vit", {s: StageInfo(s, 12, (4, 4), 1) for s in range(1, 5)}, 12),
-    "mixer": lambda: _info("mixer", {s: StageInfo(s, 11, (4, 4)) for s in range(1, 5)}, 11),
+    "cnn": _pyramid("cnn", (4, 6, 8, 10), _SQUARES, 10),
+    "wide": _pyramid("wide", (5, 9, 12, 14), _SQUARES, 14),
+    "fine": _pyramid("fine", (3, 4, 5, 6), [(16, 16), (8, 8), (4, 4), (2, 2)], 6),
+    "oblong": _pyramid("oblong", (3, 5, 7, 9), [(9, 6), (5, 3), (3, 2), (2, 1)], 9),
+    "vit": model_of_shapes("vit", [(12, (4, 4), 1)] * 4, 12),
+    "mixer": model_of_shapes("mixer", [(11, (4, 4), 0)] * 4, 11),
 }
 
 
 @pytest.fixture(scope="session")
 def model() -> Callable[[str], ModelInfo]:
-    """A model that is nothing but shapes: `cnn`, `wide`, `fine`, `oblong`, `vit` or `mixer`."""
-    return lambda name: MODELS[name]()
+    """A model that is only shapes: `cnn`, `wide`, `fine`, `oblong`, `vit` or `mixer`."""
+    return lambda name: MODELS[name]
 
 
 @pytest.fixture
@@ -252,13 +239,12 @@ def make_setup() -> Callable[..., Setup]:
         labels: torch.Tensor | None = None,
         seed: int = 0,
     ) -> Setup:
-        return Setup(
-            student=MODELS[student](),
-            teacher=None if teacher is None else MODELS[teacher](),
-            num_classes=5,
+        return setup_of(
+            MODELS[student],
+            None if teacher is None else MODELS[teacher],
             train_size=train_size,
             train_labels=labels,
-            generator=torch.Generator().manual_seed(seed),
+            seed=seed,
         )
 
     return make
@@ -277,17 +263,7 @@ def output() -> Callable[..., ModelOutput]:
         embedding: bool = True,
         grad: bool = False,
     ) -> ModelOutput:
-        generator = torch.Generator().manual_seed(seed)
-
-        def tensor(*shape: int) -> torch.Tensor:
-            return torch.randn(samples, *shape, generator=generator).requires_grad_(grad)
-
-        features = {}
-        for stage in stages:
-            shape = info.stage(stage)
-            tokens = tensor(shape.prefix_tokens, shape.channels) if shape.prefix_tokens else None
-            features[stage] = FeatureMap(tensor(shape.channels, *shape.grid), tokens)
-        return ModelOutput(tensor(5), features, tensor(info.embedding_dim) if embedding else None)
+        return output_of(info, stages, samples=samples, seed=seed, embedding=embedding, gradient=grad)
 
     return make
 
@@ -302,9 +278,6 @@ def step() -> Callable[..., dict[str, torch.Tensor]]:
         teacher: ModelOutput,
         index: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
-        batch = Batch(images=torch.zeros(student.logits.shape[0], 3, 2, 2), target=None, index=index)
-        progress = Progress(epoch=0.0, step=0, total_steps=10, total_epochs=1)
-        terms: dict[str, torch.Tensor] = distiller(student, teacher, batch, progress)
-        return terms
+        return terms_of(distiller, student, teacher, index=index)
 
     return call

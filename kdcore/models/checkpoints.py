@@ -57,7 +57,7 @@ def read_checkpoint(path: Path, where: str, *, shapes_only: bool = False) -> Fou
 
 def _not_a_checkpoint(path: Path, where: str, name: str, hint: str) -> Problem:
     return Problem(
-        where, f"is no checkpoint but {name}", value=str(path), allowed=_ALLOWED, hint=hint or None
+        where, f"is not a checkpoint but {name}", value=str(path), allowed=_ALLOWED, hint=hint or None
     )
 
 
@@ -73,7 +73,9 @@ def _read_safetensors(path: Path, where: str, shapes_only: bool) -> FoundWeights
                 return weights_in({name: file.get_tensor(name) for name in names}, path, where)
             shapes = {name: file.get_slice(name).get_shape() for name in names}
     except (SafetensorError, OSError) as error:
-        raise UserError(Problem(where, f"is no whole safetensors file: {error}", value=str(path))) from error
+        raise UserError(
+            Problem(where, f"is not a complete safetensors file: {error}", value=str(path))
+        ) from error
     return weights_in(
         {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}, path, where
     )
@@ -116,7 +118,7 @@ def _unreadable(path: Path, where: str, error: Exception) -> Problem:
         return _not_a_checkpoint(path, where, "an ONNX model", hint)
     return Problem(
         where,
-        f"is no checkpoint that can be read ({type(error).__name__}): damaged, or of another kind",
+        f"is not a checkpoint that can be read ({type(error).__name__}): damaged, or of another kind",
         value=str(path),
         allowed=_ALLOWED,
     )

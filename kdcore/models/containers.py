@@ -55,14 +55,14 @@ _NEVER: Final = (
     "hyper_parameters",
     "loops",
 )
-"""What begins the names of things beside weights that may hold tensors by name."""
+"""What begins the names of things next to weights that may hold tensors by name."""
 
 _DEEPEST = 4
 
 
 @dataclass(frozen=True)
 class FoundWeights:
-    """Weights by name, on the CPU or on the meta device, a line for each warning, and what lies beside the weights."""
+    """Weights by name, on the CPU or on the meta device, a line for each warning, and what is next to the weights."""
 
     tensors: dict[str, Tensor]
     warnings: tuple[str, ...] = ()
@@ -117,14 +117,14 @@ def _search(content: Any, place: str, depth: int = 0) -> dict[str, dict[str, Ten
         if isinstance(value, dict) and not key.lower().startswith(_NEVER):
             below |= _search(value, f"{place}.{key}" if place else key, depth + 1)
     if any(_holder_rank(key) is not None for key in below):
-        return below  # a counter or an average's decay may lie beside the weights' own dict
+        return below  # a counter or an average's decay may be next to the weights' own dict
     if any(_is_weight(key, value) for key, value in tensors.items()):
         return {place: tensors}
     return below
 
 
 def _is_weight(name: str, value: Tensor) -> bool:
-    """Whether a tensor beside other things is one of a model's, and no counter."""
+    """Whether a tensor next to other things is one of a model's, and no counter."""
     return value.dim() > 0 or "." in name
 
 

@@ -19,7 +19,7 @@ def size_warnings(
     """A warning where the deepest map is 1x1, or a network without levels sees 2x2 patches or fewer.
 
     Raises:
-        UserError: the model cannot take images of this size, or is no classifier.
+        UserError: the model cannot take images of this size, or is not a classifier.
     """
     if max(size) > _LARGE or not is_timm_model(model):
         return ()

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SIZE: Final = (32, 32)
-"""Input size of a small-input variant where nothing says another."""
+"""Input size of a small-input variant if nothing gives another one."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """One family's variant: constructor arguments, and a change of the built model where none will do.
+    """One family's variant: constructor arguments, and a change of the built model if arguments are not enough.
 
     `change` returns whether it changed anything: such a model is not what timm builds from its name.
     """

@@ -1,6 +1,6 @@
-"""What lies beside weights in other tools' checkpoints (numbers of NumPy, paths, settings), read without running it.
+"""What is next to weights in other tools' checkpoints (numbers of NumPy, paths, settings), read without running it.
 
-torch's weights-only reader builds nothing but tensors and plain values, and refuses a file at the first other name.
+torch's weights-only reader builds only tensors and plain values, and refuses a file at the first other name.
 Names of the kinds below only hold values. Each is given to the reader with a stand-in that takes everything and keeps
 nothing, in place of the class itself: so no code of theirs is run, and the file's weights can be read.
 """
@@ -94,7 +94,7 @@ _OF_TENSORS: Final = (
 
 
 class StandIn:
-    """Takes the place of an object beside the weights; holds nothing."""
+    """Takes the place of an object next to the weights; holds nothing."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> StandIn:
         """Whatever the object would have been made of."""

@@ -103,7 +103,9 @@ def load_student(path: str | Path, *, plugins: Plugins | None = None) -> LoadedS
     path = Path(path)
     config = load_config(path)
     if config is None:
-        raise UserError(Problem(str(path), f"there is no student here: {CONFIG} and {WEIGHTS} are wanted"))
+        raise UserError(
+            Problem(str(path), f"there is no student here: {CONFIG} and {WEIGHTS} must be in the folder")
+        )
     built = build_model(
         ModelSpec.model_validate({"model": config.spec.model, "checkpoint": str(config.path)}),
         num_classes=config.num_classes,

@@ -64,7 +64,7 @@ class TrainedSize:
             return None
 
     def _guess(self, default: Size) -> int | None:
-        """From the number of position embeddings, beside how many the model has at its default size."""
+        """From the number of position embeddings, compared with how many the model has at its default size."""
         model = self._model(default)
         if model is None:
             return None
@@ -83,7 +83,7 @@ class TrainedSize:
 
 
 def _side(tokens: int, default_tokens: int, default: int) -> int | None:
-    """The side of a square input with so many tokens, where the default side gives `default_tokens`."""
+    """The side of a square input with this number of tokens, where the default side gives `default_tokens`."""
     grid = math.isqrt(default_tokens)
     prefix = default_tokens - grid * grid
     for others in (prefix, 1, 0, 2):

@@ -14,7 +14,7 @@ _LONGEST: Final = 4096  # characters; no file system takes a longer path
 
 def _path_like(value: str) -> str:
     if "\0" in value:
-        raise ValueError("a zero byte is no part of a name or path")
+        raise ValueError("a name or path must not have a zero byte")
     if len(value) > _LONGEST:
         raise ValueError(f"no name or path has {len(value):,} characters (at most {_LONGEST:,})")
     return value
@@ -27,7 +27,7 @@ def no_bool(value: Any) -> Any:
 
 def _one_or_three(value: tuple[float, ...]) -> tuple[float, ...]:
     if len(value) not in (1, 3):
-        raise ValueError("one number for each channel is wanted: 3, or 1")
+        raise ValueError("it must have one number for each channel: 3, or 1")
     return value
 
 

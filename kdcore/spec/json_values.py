@@ -69,7 +69,9 @@ class _Copier:
             return value
         if isinstance(value, str):
             return (
-                value if _is_text(value) else self._omit(path, "this text has half characters", value=value)
+                value
+                if _is_text(value)
+                else self._omit(path, "this text has an unpaired UTF-16 surrogate", value=value)
             )
         if isinstance(value, int):
             if abs(value) > _GREATEST:
@@ -82,7 +84,7 @@ class _Copier:
         hint = "quote it if text is meant" if not isinstance(value, bytes | Sequence) else None
         return self._omit(
             path,
-            f"a {type(value).__name__} is no value of a spec",
+            f"a {type(value).__name__} is not a value that a spec can have",
             value=str(value),
             allowed="text, numbers, true, false, null, lists and objects",
             hint=hint,

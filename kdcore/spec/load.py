@@ -34,7 +34,7 @@ __all__ = [
     "spec_schema",
 ]
 
-_EDITOR_KEY: Final = "$schema"  # by which a JSON file tells editors its schema
+_EDITOR_KEY: Final = "$schema"  # by which a JSON file gives editors its schema
 _NAME_LENGTH: Final = 128
 
 

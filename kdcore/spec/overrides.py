@@ -38,7 +38,7 @@ class Override:
 
 
 class Overrides:
-    """What the flags say, once it is applied to a spec; `origins` is told which values are theirs.
+    """What the flags say, once it is applied to a spec; `origins` records which values are theirs.
 
     Attributes:
         faults: the flags that say nothing that can be done.

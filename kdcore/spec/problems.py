@@ -26,8 +26,8 @@ _RANGES: Final = {
     "too_short": "this list is too short (at least {min_length})",
     "too_long": "this list is too long (at most {max_length})",
     "string_pattern_mismatch": "this text has another form than what is allowed",
-    "literal_error": "it is none of the choices",
-    "enum": "it is none of the choices",
+    "literal_error": "it is not one of the choices",
+    "enum": "it is not one of the choices",
     "recursion_loop": "its values are nested without end",
 }
 _KINDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
@@ -102,7 +102,7 @@ def _problem(
     if kind in ("value_error", "assertion_error"):
         message, allowed = str(error.get("ctx", {}).get("error", error["msg"])), None
     elif len({item["type"] for item in errors}) > 1:
-        message = "it is nothing of what is allowed"
+        message = "it is not an allowed value"
     elif value == "" and kind == "string_too_short":
         message = "this must not be empty"
     elif kind in _RANGES:

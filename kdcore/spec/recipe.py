@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kdcore.spec.value_sources import Origins
 
 KEY: Final = "recipe"
-_OTHERS_ARGUMENTS: Final = ("optimizer",)  # sections whose options belong to the name beside them
+_OTHERS_ARGUMENTS: Final = ("optimizer",)  # sections whose options belong to the name next to them
 
 
 def with_recipe(
@@ -25,10 +25,10 @@ def with_recipe(
     """The spec with the values of its recipe where it has none, and what is wrong with the recipe's name.
 
     What the spec says wins, key by key. Distillers take the options that the recipe has for them; a section that it
-    has for a distiller counts where that is the only one. `origins` is told what is from the recipe.
+    has for a distiller counts where that is the only one. `origins` records what is from the recipe.
     """
     name = raw.get(KEY)
-    if not isinstance(name, str):  # none, one that is applied already, or a mistake that its type tells
+    if not isinstance(name, str):  # none, one that is applied already, or a mistake that its type shows
         return raw, []
     try:
         recipe = find_recipe(name, KEY)
@@ -59,7 +59,7 @@ def _with_options(given: Any, recipe: Recipe, plugins: Plugins) -> Any:
 
 
 def _qualified(item: Any, plugins: Plugins) -> str | None:
-    """A distiller's `plugin/name`; None for what is no distiller, which is told elsewhere."""
+    """A distiller's `plugin/name`; None if it is not a distiller, which another check reports."""
     name = item.get("name") if isinstance(item, dict) else item
     if not isinstance(name, str):
         return None

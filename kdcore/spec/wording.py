@@ -33,7 +33,7 @@ def find(schema: Schema, path: Path) -> Schema | None:
 
 
 def resolved(root: Schema, node: Schema) -> Schema:
-    """The node itself, or what its reference leads to, with what stands beside the reference."""
+    """The node itself, or what its reference leads to, with what stands next to the reference."""
     while "$ref" in node:
         target: Any = root
         for part in node["$ref"].removeprefix("#/").split("/"):

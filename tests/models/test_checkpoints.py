@@ -103,11 +103,11 @@ def test_missing_files_and_folders(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.safetensors", b'\x40\0\0\0\0\0\0\0{"a":', "no whole safetensors file"),
-        ("a.safetensors", b"no", "is no checkpoint but text"),
-        ("a.pth", b"hello, this is text", "is no checkpoint"),
-        ("a.pth", b"", "is no checkpoint"),
-        ("a.pth", b"PK\x03\x04 half a zip", "is no checkpoint"),
+        ("a.safetensors", b'\x40\0\0\0\0\0\0\0{"a":', "not a complete safetensors file"),
+        ("a.safetensors", b"no", "is not a checkpoint but text"),
+        ("a.pth", b"hello, this is text", "is not a checkpoint"),
+        ("a.pth", b"", "is not a checkpoint"),
+        ("a.pth", b"PK\x03\x04 half a zip", "is not a checkpoint"),
     ],
 )
 def test_damaged_files(tmp_path, name, content, message):
@@ -199,7 +199,7 @@ def zip_of(*names):
         (b"\x1c\0\0\0TFL3\xff", "a TensorFlow Lite model"),
         (zip_of("m/data.pkl", "m/data/0")[:40], "a file that is cut off"),
         (pickle.dumps({"a": 3}), "a pickle that is not of torch.save"),
-        (pickle.dumps([1.5], protocol=0), "is no checkpoint"),
+        (pickle.dumps([1.5], protocol=0), "is not a checkpoint"),
     ],
 )
 @pytest.mark.parametrize("shapes_only", [True, False])

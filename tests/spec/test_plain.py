@@ -22,10 +22,10 @@ def test_copies_share_nothing():
         (float("-inf"), "finite"),
         (2**63, "too large"),
         (-(2**70), "too large"),
-        ("\ud800", "half characters"),
+        ("\ud800", "unpaired UTF-16 surrogate"),
         (datetime.date(2024, 1, 2), "quote it"),
-        (b"x", "no value of a spec"),
-        ({1, 2}, "no value of a spec"),
+        (b"x", "not a value that a spec can have"),
+        ({1, 2}, "not a value that a spec can have"),
     ],
 )
 def test_what_is_left_out(value, words):

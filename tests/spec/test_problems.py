@@ -36,11 +36,11 @@ CASES = [
     (
         {"data": {"augment": {"crop": "padd"}}},
         "data.augment.crop",
-        "it is none of the choices",
+        "it is not one of the choices",
         "'pad', 'none'",
     ),
-    ({"data": {"channels": True}}, "data.channels", "it is none of the choices", "1, 3"),
-    ({"data": {"channels": 3.0}}, "data.channels", "it is none of the choices", "1, 3"),
+    ({"data": {"channels": True}}, "data.channels", "it is not one of the choices", "1, 3"),
+    ({"data": {"channels": 3.0}}, "data.channels", "it is not one of the choices", "1, 3"),
     (
         {"data": {"dataset": "x" * 200_000}},
         "data.dataset",
@@ -173,7 +173,7 @@ def test_options_of_a_distiller(good, problems_of):
     assert found["distiller.weigth"].nearest == "weight"
     assert found["distiller.weigth"].message == "distiller 'toy' has no key 'weigth'"
     assert found["distiller.scale"].allowed == "a number, or 'auto'"
-    assert found["distiller.scale"].message == "it is nothing of what is allowed"
+    assert found["distiller.scale"].message == "it is not an allowed value"
     assert found["distiller.inner.depth"].allowed == "a whole number, 1 or more"
 
 

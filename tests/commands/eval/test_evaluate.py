@@ -215,7 +215,7 @@ def test_top_5_is_left_out_with_few_classes(tmp_path):
 )
 def test_files_that_are_no_checkpoints_are_called_what_they_are(tmp_path, name, content, what):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=f"^TARGET: is no checkpoint but {what}"):
+    with pytest.raises(UserError, match=f"^TARGET: is not a checkpoint but {what}"):
         evaluate(tmp_path / name, model="test_resnet", data="digits", image_size=32, **QUICK)
-    with pytest.raises(UserError, match=f"^TARGET: is no checkpoint but {what}"):
+    with pytest.raises(UserError, match=f"^TARGET: is not a checkpoint but {what}"):
         evaluate(tmp_path / name, data="digits", **QUICK)

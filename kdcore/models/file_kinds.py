@@ -24,7 +24,7 @@ class FileKind:
 
     Attributes:
         reader: what reads it, or None.
-        name: what it is, where nothing reads it: 'an ONNX model'.
+        name: what it is, if kd cannot read it: 'an ONNX model'.
         hint: what to do then.
     """
 
@@ -119,7 +119,7 @@ def _by_first_bytes(head: bytes) -> FileKind | None:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether nothing but printed characters is in it; a pickle of protocol 0 is none: it ends with a full stop."""
+    """Whether only printed characters are in it; a pickle of protocol 0 is none: it ends with a full stop."""
     if any(byte < 32 and byte not in b"\t\r\n" for byte in head):
         return False
     try:

@@ -64,7 +64,7 @@ def _watched(model: nn.Module, run: Callable[[], list[Tensor]]) -> tuple[list[_P
     """One pass: the pairs in it, and its outputs."""
     made: dict[
         int, tuple[nn.Conv2d, Tensor]
-    ] = {}  # by the output's identity; held, so that none is given anew
+    ] = {}  # by the output's identity; held, so that none is given again
     runs: dict[nn.Module, int] = {}
     feeds: dict[nn.Module, nn.Conv2d] = {}
 

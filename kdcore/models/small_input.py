@@ -84,7 +84,7 @@ def family_of(module: str) -> Family | None:
 
 
 def require_family(module: str, name: str, where: str) -> Family:
-    """Likewise.
+    """The same.
 
     Raises:
         UserError: there is no known variant; the message lists the families that have one.

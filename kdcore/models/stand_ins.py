@@ -144,7 +144,7 @@ def unsafe_names(path: Path) -> list[str]:
 def _named_in_pickles(path: Path) -> set[str]:
     """The names in a file of pickles one after another, read without building anything."""
     found: set[str] = set()
-    with contextlib.suppress(Exception), path.open("rb") as file:  # it ends where no pickle follows
+    with contextlib.suppress(Exception), path.open("rb") as file:  # it ends if no pickle follows
         while True:
             texts: list[str] = []
             memo: list[str] = []

@@ -116,7 +116,7 @@ def _number(kind: str, section: str, keys: dict[str, _Key]) -> tuple[str, str]:
         raise ValueError(f"'{section}' is not a part of '{kind}' (allowed: {allowed}{more})")
     number = parts[2]
     right = (_WHOLE if key.whole else _NUMBER).fullmatch(number) is not None
-    # text of a thousand digits is no number that Python has to read
+    # text of a thousand digits is not a number that Python has to read
     if not right or len(number) > 20 or not key.least <= float(number) <= key.most:
         raise ValueError(f"'{section}' of '{kind}': {key.meaning} is {key.words}")
     return parts[1], number

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _TOML_PLACE: Final = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 _MOST_DOTS: Final = 200
 _MOST_KEYS: Final = 10_000
-# strings, comments and numbers, in which a dot is no part of a key
+# strings, comments and numbers, in which a dot is not part of a key
 _TOML_VALUES: Final = re.compile(r"""\"(?:[^\"\\]|\\.)*\"|'[^']*'|#.*|(?<![\w.'\"-])[+-]?\d+\.\d*""")
 _HINTS: Final = (
     (re.compile(r"/[/*]|#"), "JSON has no comments: take them out, or write the spec in TOML or YAML"),

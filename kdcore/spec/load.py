@@ -153,7 +153,7 @@ class _Loader:
         overrides: Iterable[str],
         chain: tuple[Path, ...],
     ) -> tuple[LoadedSpec | None, list[Problem]]:
-        """Likewise, for what the file holds; `name` is for a run without one."""
+        """The same, for what the file holds; `name` is for a run without one."""
         raw, faults = plain(given)
         origins = Origins()
         flags = Overrides(overrides, origins)

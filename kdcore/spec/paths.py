@@ -11,7 +11,7 @@ from kdcore.errors import Problem, nearest
 
 def absolute(text: str, base: Path) -> str:
     """A path of the spec, `~` and relative ones included, as seen from the folder `base`."""
-    return os.path.abspath(base / os.path.expanduser(text))  # noqa: PTH100, PTH111  # links stay, ~nobody is no error
+    return os.path.abspath(base / os.path.expanduser(text))  # noqa: PTH100, PTH111  # links stay, ~nobody is not an error
 
 
 def kind_of(path: str | Path) -> Literal["file", "folder"] | None:

@@ -28,7 +28,7 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 def spec_schema(plugins: Plugins, warn: Callable[[str], None] | None = None) -> Schema:
     """The JSON Schema (draft 2020-12) of a run spec.
 
-    A distiller whose options cannot be imported or described is left out, and `warn` is told in one line (on
+    A distiller whose options cannot be imported or described is left out, and `warn` gets a line (on
     stderr unless it is given).
     """
     warn = warn or _on_stderr

@@ -16,7 +16,7 @@ Schema = dict[str, Any]
 
 
 def add_options(defs: Schema, plugins: Plugins, warn: Callable[[str], None]) -> None:
-    """Add to the sections of `defs` what `options` may be beside each name; what cannot be told is told to `warn`."""
+    """Add to the sections of `defs` what `options` may be next to each name; unknowns are reported to `warn`."""
     models = list(_rules("model", plugins.models(), defs, plugins, warn))
     datasets = list(_rules("dataset", plugins.datasets(), defs, plugins, warn))
     for section, rules in (("ModelSpec", models), ("TeacherSpec", models), ("DataSpec", datasets)):

@@ -62,13 +62,13 @@ class Mended:
         return any(within(where, outer) for outer in self._wrong)
 
     def _follows(self, fault: Fault) -> bool:
-        # a section is told wrong for what was taken out of it
+        # a section is reported as wrong for what was taken out of it
         where = place(fault.path)
         return any(within(where, known) or within(known, where) for known in self._wrong)
 
 
 def _take_out(raw: dict[str, Any], path: Path) -> list[str]:
-    """Take out what is wrong; returns the places that are not to be checked any more."""
+    """Take out what is wrong; returns the places that need no further check."""
     steps: list[Any] = [raw]
     for step in path:
         try:
@@ -91,7 +91,7 @@ def _take_out(raw: dict[str, Any], path: Path) -> list[str]:
 
 
 def _stand_in(raw: dict[str, Any], wrong: list[str]) -> None:
-    """Fill in what a spec must have and this one has not, where that is told already."""
+    """Fill in what a spec must have and this one lacks, if that is reported already."""
     if "student" in wrong and not isinstance(raw.get("student"), dict):
         raw["student"] = {"model": _MODEL}
     for role in ("student", "teacher"):

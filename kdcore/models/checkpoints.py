@@ -62,15 +62,14 @@ def _not_a_checkpoint(path: Path, where: str, name: str, hint: str) -> Problem:
 
 
 def _read_safetensors(path: Path, where: str, shapes_only: bool) -> FoundWeights:
-    if not shapes_only and is_altered(path):
-        message = "the weights are damaged: their checksum is not the one that the run wrote"
-        hint = "'kd run' on the spec of that run writes them again from its checkpoint"
-        raise UserError(Problem(where, message, value=str(path), hint=hint))
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
             if not shapes_only:
-                return weights_in({name: file.get_tensor(name) for name in names}, path, where)
+                tensors = {name: file.get_tensor(name) for name in names}
+                if is_altered(path):
+                    raise UserError(_altered(tensors, path, where))
+                return weights_in(tensors, path, where)
             shapes = {name: file.get_slice(name).get_shape() for name in names}
     except (SafetensorError, OSError) as error:
         raise UserError(
@@ -79,6 +78,17 @@ def _read_safetensors(path: Path, where: str, shapes_only: bool) -> FoundWeights
     return weights_in(
         {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}, path, where
     )
+
+
+def _altered(tensors: dict[str, Tensor], path: Path, where: str) -> Problem:
+    """The weights of a run that are not those that the run wrote."""
+    message = "the weights are damaged: their checksum is not the one that the run wrote"
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            message += f"; the weights are not finite: NaN or infinity in {name}"
+            break
+    hint = "'kd run' on the spec of that run writes them again from its checkpoint"
+    return Problem(where, message, value=str(path), hint=hint)
 
 
 def _read_torch(path: Path, where: str, shapes_only: bool) -> FoundWeights:

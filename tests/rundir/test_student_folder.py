@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from kdcore import UserError
 from kdcore.models.checkpoints import read_checkpoint
@@ -46,6 +46,17 @@ def test_one_bit_of_a_teachers_weights_is_noticed(folder: Path):
             iter(read_checkpoint(weights, "teacher.checkpoint", shapes_only=True).tensors.values())
         ).device
     )
+
+
+def test_damaged_weights_with_nan_are_called_both(folder: Path):
+    weights = folder / "model.safetensors"
+    state = load_file(weights)
+    state["fc.weight"][0, 0] = float("nan")
+    save_file(state, weights)
+    with pytest.raises(
+        UserError, match=r"damaged: .*; the weights are not finite: NaN or infinity in fc\.weight"
+    ):
+        read_checkpoint(weights, "teacher.checkpoint")
 
 
 @pytest.mark.parametrize("config", [None, "{}", "[]", '{"kdcore": 3}', '{"architecture": "resnet18"}', "{"])

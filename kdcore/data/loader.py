@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from kdcore import compat
 from kdcore.data.guard import require_guarded_script
 from kdcore.data.memory import processes_here, shared_with_loaders
-from kdcore.data.samples import Columns, Failure, same
+from kdcore.data.samples import Columns, SampleFailure, same
 from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _passed(iterator: Iterator[Any]) -> Iterator[Columns]:
                 f"a loader process died: {str(error).splitlines()[0]}\n"
                 "    The usual cause is too little memory (in a container: /dev/shm). Try --set data.workers=1, or 0."
             ) from error
-        if isinstance(batch, Failure):
+        if isinstance(batch, SampleFailure):
             raise batch.error()
         yield batch
 

@@ -34,7 +34,7 @@ Columns = list[Tensor]
 
 
 @dataclass(frozen=True)
-class Failure:
+class SampleFailure:
     """An error in a loader process; an exception would arrive with its traceback as text."""
 
     message: str
@@ -45,7 +45,7 @@ class Failure:
         return Refused(self.message) if self.refused else RunFailed(self.message)
 
 
-class KeyedSamples(ByValue, Dataset[Columns | Failure]):
+class KeyedSamples(ByValue, Dataset[Columns | SampleFailure]):
     """Samples by (epoch, position): a result depends only on the key and the seed.
 
     Args:
@@ -84,10 +84,10 @@ class KeyedSamples(ByValue, Dataset[Columns | Failure]):
     def __len__(self) -> int:
         return len(self.source) if self._positions is None else len(self._positions)
 
-    def __getitem__(self, key: Key) -> Columns | Failure:
+    def __getitem__(self, key: Key) -> Columns | SampleFailure:
         return self.__getitems__([key])
 
-    def __getitems__(self, keys: Sequence[Key]) -> Columns | Failure:
+    def __getitems__(self, keys: Sequence[Key]) -> Columns | SampleFailure:
         """A whole batch: the loader calls this."""
         try:
             with kept_generators(self._draws):
@@ -97,9 +97,9 @@ class KeyedSamples(ByValue, Dataset[Columns | Failure]):
                 samples = [self._whole_sample(*key, broken) for key in keys]
                 return [*default_collate(samples), torch.tensor(sorted(broken), dtype=torch.int64)]
         except KdError as error:
-            return Failure(str(error), isinstance(error, Refused))
+            return SampleFailure(str(error), isinstance(error, Refused))
         except Exception as error:
-            return Failure(unexpected(error))
+            return SampleFailure(unexpected(error))
 
     @property
     def kept_bytes(self) -> int:

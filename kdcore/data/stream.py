@@ -18,7 +18,7 @@ from kdcore.data.keyed_randomness import LOADER, ORDER, mix64, seed_sample
 from kdcore.data.loader import make_loader, passed
 from kdcore.data.modes import UnknownRange
 from kdcore.data.sampler import whole_batches
-from kdcore.data.samples import Columns, Failure, unexpected, varied
+from kdcore.data.samples import Columns, SampleFailure, unexpected, varied
 from kdcore.data.sending import ByValue
 from kdcore.data.special_targets import UNLABELLED
 from kdcore.errors import Problem, UserError
@@ -120,7 +120,7 @@ class StreamEvalData(EvalData):
         yield from ((self._arrival(images), target) for images, target in passed(loader))
 
 
-class StreamBatches(ByValue, IterableDataset[Columns | Failure]):
+class StreamBatches(ByValue, IterableDataset[Columns | SampleFailure]):
     """Batches of (images, target) from an iterable of (PIL image, label), built in the loader process.
 
     The k-th sample's augmentation is a function of `keys` and k. With `cycle` the stream starts again at its
@@ -143,7 +143,7 @@ class StreamBatches(ByValue, IterableDataset[Columns | Failure]):
         self._steps, self._views, self._num_classes = steps, views, num_classes
         self._keys, self._cycle = keys, cycle
 
-    def __iter__(self) -> Iterator[Columns | Failure]:
+    def __iter__(self) -> Iterator[Columns | SampleFailure]:
         waiting: list[tuple[Tensor, int]] = []
         number = 0
         try:
@@ -153,17 +153,17 @@ class StreamBatches(ByValue, IterableDataset[Columns | Failure]):
                 target = UNLABELLED if label is None else int(label)
                 if self._num_classes is not None and target >= self._num_classes:
                     message = f"has class {target}, but there are only {self._num_classes} classes"
-                    yield Failure(f"sample {number} of {self._title} {message}")
+                    yield SampleFailure(f"sample {number} of {self._title} {message}")
                     return
                 waiting.append((images, target))
                 if len(waiting) == self._batch_size:
                     yield list(default_collate(waiting))
                     waiting = []
         except UnknownRange as error:
-            yield Failure(f"sample {number} of {self._title} cannot be used: {error}", refused=True)
+            yield SampleFailure(f"sample {number} of {self._title} cannot be used: {error}", refused=True)
             return
         except Exception as error:
-            yield Failure(f"{self._title}: {unexpected(error)}")
+            yield SampleFailure(f"{self._title}: {unexpected(error)}")
             return
         if waiting:
             yield list(default_collate(waiting))

@@ -45,7 +45,7 @@ _LOOKED_BEHIND: Final = 1 << 20  # bytes after a tar's end, where zeros fill its
 
 
 @dataclass
-class Index:
+class TarIndex:
     """The content of a tar.
 
     Attributes:
@@ -172,7 +172,7 @@ def _fault(plain: Path, error: Exception) -> str:
     return f"it is truncated ({text})" if text in _CUT else text
 
 
-def _notes(found: Index, front: str, path: Path, taken: set[str]) -> tuple[str, ...]:
+def _notes(found: TarIndex, front: str, path: Path, taken: set[str]) -> tuple[str, ...]:
     left = LeftOut()
     for (folder, kind), count in found.unread.items():
         if f"{folder}/".startswith(front):
@@ -205,13 +205,13 @@ def _front(names: list[str], split: str) -> str:
 
 
 @lru_cache(maxsize=4)  # the splits of one archive share its index
-def _index(tar: Path, size: int, mtime_ns: int) -> Index:
+def _index(tar: Path, size: int, mtime_ns: int) -> TarIndex:
     """Read all headers.
 
     Raises:
         ReadError: the tar is truncated, or has too many members.
     """
-    index = Index()
+    index = TarIndex()
     last, members = "its beginning", 0
     with tarfile.open(tar, "r:") as archive:
         while (member := archive.next()) is not None:
@@ -238,7 +238,7 @@ def _index(tar: Path, size: int, mtime_ns: int) -> Index:
     return index
 
 
-def _sort_in(member: tarfile.TarInfo, index: Index) -> None:
+def _sort_in(member: tarfile.TarInfo, index: TarIndex) -> None:
     if member.isdir():
         return
     parts = [part for part in member.name.split("/") if part not in ("", ".")]

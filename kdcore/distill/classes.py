@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from kdcore.models.class_names import check_class_names, difference, pretrained_names
 
 if TYPE_CHECKING:
-    from kdcore.distill.models import Models
+    from kdcore.distill.models import RunModels
     from kdcore.spec.loaded import LoadedSpec
 
 
-def check_classes(loaded: LoadedSpec, models: Models, classes: tuple[str, ...] | None) -> tuple[str, ...]:
+def check_classes(loaded: LoadedSpec, models: RunModels, classes: tuple[str, ...] | None) -> tuple[str, ...]:
     """Compare class names if both are known; returns a warning if the student starts from other classes.
 
     Raises:

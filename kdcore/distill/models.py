@@ -58,7 +58,7 @@ class PlacedTeacher(PlacedModel):
 
 
 @dataclass(frozen=True)
-class Models:
+class RunModels:
     """Student and teacher of a run.
 
     Attributes:
@@ -87,7 +87,7 @@ class TeacherPlan:
     fallback: int | None = None
 
 
-def build_models(loaded: LoadedSpec, num_classes: int, plugins: Plugins, device: torch.device) -> Models:
+def build_models(loaded: LoadedSpec, num_classes: int, plugins: Plugins, device: torch.device) -> RunModels:
     """Build student and teacher and put them on the device; on the meta device no weights are read.
 
     Raises:
@@ -104,7 +104,7 @@ def build_models(loaded: LoadedSpec, num_classes: int, plugins: Plugins, device:
         teacher = _placed_teacher(builder, plan, taken, device, spec.teacher.adapter)
     module = place(student.model, device, channels_last=spec.train.channels_last)
     adapter = find_adapter(module, spec.student.adapter, plugins, "student.adapter")
-    return Models(PlacedModel(built=student, module=module, adapter=adapter), teacher, taken)
+    return RunModels(PlacedModel(built=student, module=module, adapter=adapter), teacher, taken)
 
 
 def _placed_teacher(

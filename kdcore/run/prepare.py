@@ -18,7 +18,7 @@ from kdcore.data.train import TrainingSet, training_set
 from kdcore.distill.adapted_model import AdaptedModel
 from kdcore.distill.classes import check_classes
 from kdcore.distill.distillation import Distillation
-from kdcore.distill.models import Models, build_models, teacher_channels_last
+from kdcore.distill.models import RunModels, build_models, teacher_channels_last
 from kdcore.distill.recompute import checkpoint_blocks
 from kdcore.distill.sync_norm import synchronised
 from kdcore.errors import Problem, UserError
@@ -58,7 +58,7 @@ class Prepared:
         eval_split: the evaluation split's name on disk; None if there is none.
     """
 
-    models: Models
+    models: RunModels
     distillation: Distillation
     train: TrainData
     eval: EvalData
@@ -100,14 +100,14 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     )
 
 
-def _averaged(models: Models, spec: RunSpec, process: Process) -> ModelEmaV3 | None:
+def _averaged(models: RunModels, spec: RunSpec, process: Process) -> ModelEmaV3 | None:
     """A copy of the student that averages its weights, made before any hook is set."""
     if spec.train.ema is None or process.device.type == "meta":
         return None
     return ModelEmaV3(models.student.module, decay=spec.train.ema)
 
 
-def _student(models: Models, spec: RunSpec, process: Process) -> nn.Module:
+def _student(models: RunModels, spec: RunSpec, process: Process) -> nn.Module:
     """The student for training: with recomputed activations and norms over the whole batch, if set."""
     student = models.student.module
     if spec.train.grad_checkpointing:
@@ -120,7 +120,7 @@ def _norms_are_shared(spec: RunSpec, process: Process) -> bool:
 
 
 def _distillation(
-    loaded: LoadedSpec, models: Models, student: nn.Module, chosen: TrainingSet, num_classes: int
+    loaded: LoadedSpec, models: RunModels, student: nn.Module, chosen: TrainingSet, num_classes: int
 ) -> Distillation:
     spec, teacher = loaded.spec, models.teacher
     return Distillation(
@@ -149,7 +149,7 @@ def _set_teacher(distillation: Distillation, spec: RunSpec, process: Process) ->
 
 
 def _train_data(
-    spec: RunSpec, splits: Splits, models: Models, chosen: TrainingSet, views: int, process: Process
+    spec: RunSpec, splits: Splits, models: RunModels, chosen: TrainingSet, views: int, process: Process
 ) -> TrainData:
     return build_train_data(
         splits.train,
@@ -167,7 +167,7 @@ def _train_data(
     )
 
 
-def _eval_data(spec: RunSpec, splits: Splits, models: Models, process: Process) -> EvalData:
+def _eval_data(spec: RunSpec, splits: Splits, models: RunModels, process: Process) -> EvalData:
     evaluation = build_eval_data(
         splits.eval,
         spec.data,
@@ -186,7 +186,7 @@ def _notes(splits: Splits) -> tuple[str, ...]:
     return tuple(dict.fromkeys(splits.train.notes + splits.eval.notes))
 
 
-def _warnings(loaded: LoadedSpec, models: Models) -> tuple[str, ...]:
+def _warnings(loaded: LoadedSpec, models: RunModels) -> tuple[str, ...]:
     warnings = models.student.built.warnings
     if models.teacher is None:
         return warnings

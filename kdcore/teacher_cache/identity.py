@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kdcore.data.fingerprint import sample_names
-from kdcore.data.samples import Failure
+from kdcore.data.samples import SampleFailure
 
 if TYPE_CHECKING:
     from kdcore.data.inputs import InputConfig
@@ -111,7 +111,7 @@ def _images(train: IndexedTrainData, taken: InputConfig) -> str:
     digest = hashlib.sha256()
     for position in positions:
         found = train.samples[(0, position)]
-        if isinstance(found, Failure):
+        if isinstance(found, SampleFailure):
             raise found.error()
         levels = found[0][0]
         if levels.dtype != torch.uint8:

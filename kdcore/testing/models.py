@@ -40,7 +40,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Models:
+class PairModels:
     """A pair's models, and the setup for building a distiller."""
 
     student: nn.Module
@@ -48,7 +48,7 @@ class Models:
     setup: Setup
 
 
-def build_models(pair: Pair, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Models:
+def build_models(pair: Pair, dtype: torch.dtype = torch.float32, device: str = "cpu") -> PairModels:
     """Copies of the models: the same weights each time, the student in training mode."""
     student = _placed(pair.student, "student", pair.classes, dtype, device).train()
     teacher = None
@@ -65,7 +65,7 @@ def build_models(pair: Pair, dtype: torch.dtype = torch.float32, device: str = "
         train_labels=train_labels(pair.classes) if pair.labelled else None,
         generator=torch.Generator(),
     )
-    return Models(student, teacher, setup)
+    return PairModels(student, teacher, setup)
 
 
 def train_labels(classes: int) -> torch.Tensor:

@@ -24,7 +24,7 @@ MIDDLE: Final = Progress(epoch=50.0, step=500, total_steps=1000, total_epochs=10
 _STEP_SEED: Final = 11
 
 
-class Refused(Violation):
+class SetupRefused(Violation):
     """A distiller refuses with the right exception; if it is not allowed to, a rule is broken."""
 
 
@@ -33,7 +33,7 @@ def may_refuse() -> Iterator[None]:
     """Skip the check if the distiller refuses."""
     try:
         yield
-    except Refused as refused:
+    except SetupRefused as refused:
         skip(f"it refuses: {refused}")
 
 
@@ -92,7 +92,7 @@ class Rig:
         """One step, with some rows of the batch; `changes` replace `images`, `target` or `index`.
 
         Raises:
-            Refused: it raised ValueError or UserError.
+            SetupRefused: it raised ValueError or UserError.
             RunFailed: it returned something other than named scalars.
         """
         given: dict[str, Any] = {"images": self.images, "target": self.target, "index": self.index, **changes}
@@ -103,7 +103,7 @@ class Rig:
             try:
                 output: DistillationOutput = self.model(images, target, **given, progress=progress)
             except (UserError, ValueError) as error:
-                raise Refused(f"{type(error).__name__}: {error}") from error
+                raise SetupRefused(f"{type(error).__name__}: {error}") from error
         return output
 
     def hand_over(self, change: Callable[[Seen], Seen]) -> None:

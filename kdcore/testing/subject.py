@@ -18,9 +18,9 @@ from kdcore.plugins import PluginInfo, Plugins, Provided, get_plugins
 from kdcore.spec.load import ResolvedDistiller
 from kdcore.spec.resolve import resolve_distiller
 from kdcore.testing.check import skip
-from kdcore.testing.models import SIDE, Models, Pair, build_models
+from kdcore.testing.models import SIDE, Pair, PairModels, build_models
 from kdcore.testing.options import options_of_class
-from kdcore.testing.rig import Refused, Rig, state_of
+from kdcore.testing.rig import Rig, SetupRefused, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +92,7 @@ class DistillerSubject:
         """A new instance, built as in a run; the same weights each time.
 
         Raises:
-            Refused: the distiller refuses this setup.
+            SetupRefused: the distiller refuses this setup.
         """
         setup = replace(setup, generator=torch.Generator().manual_seed(SEED))
         resolved = ResolvedDistiller(self._declaration, options or self.options, self.name)
@@ -100,7 +100,7 @@ class DistillerSubject:
         try:
             built, _ = build_distillers([resolved], {}, setup, loader, 1.0, SEED)
         except UserError as error:
-            raise Refused(str(error)) from error
+            raise SetupRefused(str(error)) from error
         (module,) = built.values()
         return module
 
@@ -108,7 +108,7 @@ class DistillerSubject:
         """A new instance with tiny models in their first state; do not use an earlier rig afterwards.
 
         Raises:
-            Refused: the distiller refuses this pair.
+            SetupRefused: the distiller refuses this pair.
             unittest.SkipTest: without a pair: the check `builds` or `terms_are_scalars` fails.
         """
         if pair is None:
@@ -140,7 +140,7 @@ class DistillerSubject:
         for pair in PAIRS:
             try:
                 self.build(build_models(pair).setup)
-            except Refused as refused:
+            except SetupRefused as refused:
                 said.append(f"{pair}: {refused}")
             except Exception as error:
                 said.append(f"{pair}: {type(error).__name__}: {error}")
@@ -204,7 +204,7 @@ class _Frame:
 
     def __init__(self, subject: DistillerSubject, pair: Pair, dtype: torch.dtype = torch.float32) -> None:
         self.pair = pair
-        self.models: Models = build_models(pair, dtype)
+        self.models: PairModels = build_models(pair, dtype)
         with_first = subject.build(self.models.setup).to(dtype)
         try:
             self.distillation = Distillation(
@@ -217,7 +217,7 @@ class _Frame:
                 train_labels=self.models.setup.train_labels,
             )
         except UserError as error:
-            raise Refused(str(error)) from error
+            raise SetupRefused(str(error)) from error
         self._first = [state_of(model) for model in self._all]
 
     @property

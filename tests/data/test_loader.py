@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from kdcore.data import loader as loader_module
 from kdcore.data.loader import MOST_WORKERS, make_loader, passed, worker_count
-from kdcore.data.samples import Failure
+from kdcore.data.samples import SampleFailure
 from kdcore.data.source import Source
 from kdcore.errors import RunFailed
 
@@ -24,7 +24,7 @@ class Items(Dataset):
         if 13 in keys:
             os.kill(os.getpid(), signal.SIGKILL)
         if 14 in keys:
-            return Failure("image 14 cannot be read")
+            return SampleFailure("image 14 cannot be read")
         if 15 in keys:
             raise RuntimeError("something else")
         return keys

@@ -12,7 +12,7 @@ from PIL import Image
 from kdcore.data.folder import open_folder
 from kdcore.data.modes import UnknownRange, eight_bits
 from kdcore.data.registered import WrappedSource
-from kdcore.data.samples import Failure, KeyedSamples
+from kdcore.data.samples import KeyedSamples, SampleFailure
 from kdcore.data.source import Refused
 from kdcore.data.stream import StreamBatches
 from kdcore.data.tar import open_tar
@@ -157,7 +157,7 @@ def test_images_of_plugins(make_data, small_input, channels):
     samples = KeyedSamples(WrappedSource(Floats(), "mine", 2), None, eval_transform(data, small_input), 0)
     assert int(samples[(0, 0)][0].max()) == 156  # 40000 / 257
     failure = samples[(0, 1)]
-    assert isinstance(failure, Failure)
+    assert isinstance(failure, SampleFailure)
     assert failure.message.startswith("image 1 cannot be used: mine[1]: its pixels are floating-point")
     assert isinstance(failure.error(), Refused)
     assert failure.error().exit_code == 2

@@ -8,7 +8,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from kdcore.data.keyed_randomness import TORCH
 from kdcore.data.registered import WrappedSource
-from kdcore.data.samples import Failure, KeyedSamples, unexpected, varied
+from kdcore.data.samples import KeyedSamples, SampleFailure, unexpected, varied
 from kdcore.data.steps import Steps
 from kdcore.errors import RunFailed
 
@@ -78,15 +78,15 @@ def test_what_goes_wrong_comes_back_as_a_value(source, make_pairs):
         def vary(self, fixed):
             raise ValueError("no such size")
 
-    assert KeyedSamples(source, None, Failing(), seed=0)[0, 3] == Failure(
+    assert KeyedSamples(source, None, Failing(), seed=0)[0, 3] == SampleFailure(
         "image 3 cannot be transformed: mine[3]: no such size"
     )
-    assert KeyedSamples(source, None, Broken(), seed=0)[0, 3] == Failure(
+    assert KeyedSamples(source, None, Broken(), seed=0)[0, 3] == SampleFailure(
         "image 3 cannot be transformed: mine[3]: no such mode"
     )
     few = KeyedSamples(source, None, noise, seed=0, num_classes=2)
-    assert few[0, 2] == Failure("image 2: mine[2] has class 2, but there are only 2 classes")
-    assert not isinstance(few[0, 1], Failure)
+    assert few[0, 2] == SampleFailure("image 2: mine[2] has class 2, but there are only 2 classes")
+    assert not isinstance(few[0, 1], SampleFailure)
 
     class Gone(WrappedSource):
         error: Exception = RunFailed("image 0 cannot be read: a.jpg: gone")
@@ -96,7 +96,7 @@ def test_what_goes_wrong_comes_back_as_a_value(source, make_pairs):
 
     failing = Gone(make_pairs(1, targets=[0]), "mine", 3)
     samples = KeyedSamples(failing, None, noise, seed=0)
-    assert samples[0, 0] == Failure("image 0 cannot be read: a.jpg: gone")
+    assert samples[0, 0] == SampleFailure("image 0 cannot be read: a.jpg: gone")
     failing.error = ZeroDivisionError("a bug")
     assert "ZeroDivisionError: a bug (" in samples[0, 0].message
 

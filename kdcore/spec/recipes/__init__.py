@@ -18,7 +18,7 @@ _SUFFIX: Final = ".toml"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RecipeSource:
     """Where the values of a recipe are from: a paper, and the files of its authors' repository."""
 
     title: str
@@ -57,7 +57,7 @@ class Recipe:
     name: str
     summary: str
     use: str
-    sources: tuple[Source, ...]
+    sources: tuple[RecipeSource, ...]
     spec: dict[str, Any]
     distillers: dict[str, DistillerPart]
 
@@ -112,7 +112,9 @@ def _read(name: str, text: str) -> Recipe:
         name=name,
         summary=data["summary"],
         use=data["use"],
-        sources=tuple(Source(item["title"], item["url"], tuple(item["files"])) for item in data["sources"]),
+        sources=tuple(
+            RecipeSource(item["title"], item["url"], tuple(item["files"])) for item in data["sources"]
+        ),
         spec=data["spec"],
         distillers={
             key: DistillerPart(part["source"], part["options"], part.get("spec", {}))

@@ -9,7 +9,7 @@ import torch
 
 from kdcore.testing.check import Violation, rule, skip
 from kdcore.testing.models import Pair
-from kdcore.testing.rig import Refused, may_refuse, require_finite_step
+from kdcore.testing.rig import SetupRefused, may_refuse, require_finite_step
 
 if TYPE_CHECKING:
     from kdcore.testing.subject import DistillerSubject
@@ -104,12 +104,12 @@ def other_family(subject: DistillerSubject) -> None:
     for pair in (Pair("conv", "vit"), Pair("vit", "conv")):
         try:
             rig = subject.rig(pair)
-        except Refused as error:
+        except SetupRefused as error:
             refused.append(f"{pair}: {error}")
             continue
         try:
             terms = rig.step()
-        except Refused as error:
+        except SetupRefused as error:
             raise Violation(f"{pair}: it is built, but refuses the first step: {error}") from error
         except Exception as error:
             raise Violation(

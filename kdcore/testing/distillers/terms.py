@@ -9,7 +9,7 @@ import torch
 
 from kdcore.testing.check import Violation, rule, skip
 from kdcore.testing.models import build_models
-from kdcore.testing.rig import MIDDLE, Refused, require_finite, require_finite_step
+from kdcore.testing.rig import MIDDLE, SetupRefused, require_finite, require_finite_step
 
 if TYPE_CHECKING:
     from kdcore.protocols import Progress
@@ -121,7 +121,7 @@ def no_teacher(subject: DistillerSubject) -> None:
     pair = replace(subject.home, teacher=None)
     try:
         module = subject.build(build_models(pair).setup)
-    except Refused as refused:
+    except SetupRefused as refused:
         if subject.build(build_models(subject.home).setup).requires.teacher:  # type: ignore[union-attr]
             return
         raise Violation(

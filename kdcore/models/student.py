@@ -138,24 +138,12 @@ def _config(
         label = architecture.name
         arguments = architecture.arguments(options, small_input, taken.image_size, "student")
         changed = small_input and _changes(architecture, arguments, num_classes, in_chans)
-    own = getattr(model, "pretrained_cfg", None) or {}
     config: dict[str, Any] = {
         "architecture": _unknown(label) if changed else label,
         "num_classes": num_classes,
         "num_features": getattr(model, "num_features", None),
         "model_args": {"in_chans": in_chans, **{k: v for k, v in arguments.items() if "drop" not in k}},
-        "pretrained_cfg": {
-            **{key: own[key] for key in _KEPT if key in own},
-            "tag": "kd",
-            "custom_load": False,
-            "input_size": [in_chans, *taken.image_size],
-            "interpolation": taken.interpolation,
-            "crop_pct": taken.crop_pct,
-            "crop_mode": "center",  # as kd evaluates, whatever the weights it once came with were evaluated with
-            "mean": list(per_channel(taken.mean, in_chans)),
-            "std": list(per_channel(taken.std, in_chans)),
-            "num_classes": num_classes,
-        },
+        "pretrained_cfg": {**_pretrained_cfg(model, taken, in_chans), "num_classes": num_classes},
         SECTION: {
             "model": name,
             "small_input": small_input,
@@ -170,6 +158,22 @@ def _config(
     if class_names is not None:
         config["label_names"] = list(class_names)
     return config
+
+
+def _pretrained_cfg(model: nn.Module, taken: InputConfig, in_chans: int) -> dict[str, Any]:
+    """What timm reads to preprocess images for the model."""
+    own = getattr(model, "pretrained_cfg", None) or {}
+    return {
+        **{key: own[key] for key in _KEPT if key in own},
+        "tag": "kd",
+        "custom_load": False,
+        "input_size": [in_chans, *taken.image_size],
+        "interpolation": taken.interpolation,
+        "crop_pct": taken.crop_pct,
+        "crop_mode": "center",  # as kd evaluates, however the first weights of the model were evaluated
+        "mean": list(per_channel(taken.mean, in_chans)),
+        "std": list(per_channel(taken.std, in_chans)),
+    }
 
 
 def _changes(

@@ -102,11 +102,16 @@ def evaluate(
         advance()
     model.train(training)
     total = accelerator.reduce(counts, reduction="sum").tolist()
-    top1, top5, labelled, agreeing, images_seen, not_finite = total
+    return _evaluation(total, predictions, guided=teacher_predictions is not None)
+
+
+def _evaluation(counts: list[int], predictions: list[Tensor], *, guided: bool) -> Evaluation:
+    """The percentages, from the counts of all processes and this process's predictions of each batch."""
+    top1, top5, labelled, agreeing, images_seen, not_finite = counts
     return Evaluation(
         top1=100 * top1 / labelled if labelled else None,
         top5=100 * top5 / labelled if labelled else None,
-        agreement=100 * agreeing / images_seen if teacher_predictions is not None and images_seen else None,
+        agreement=100 * agreeing / images_seen if guided and images_seen else None,
         predictions=torch.cat(predictions).cpu() if predictions else torch.empty(0, dtype=torch.int64),
         not_finite=not_finite,
     )

@@ -57,18 +57,7 @@ def matrix(
     left, top = 20 + named, 20 + (14 if upright and size <= CELLS else named)
     side = WIDTH - left - 4
     cell = side / size
-    axes = [
-        text(left + side / 2, 11, columns, anchor="middle", class_="axis"),
-        element(
-            "text",
-            rows,
-            x=-(top + side / 2),
-            y=11,
-            text_anchor="middle",
-            class_="axis",
-            transform="rotate(-90)",
-        ),
-    ]
+    axes = _axes(left + side / 2, top + side / 2, rows, columns)
     if size > CELLS:
         frame = element("rect", x=left, y=top, width=side, height=side, class_="frame")
         return svg(
@@ -97,6 +86,15 @@ def matrix(
             for row in np.flatnonzero(empty)
         ]
     return svg(top + side + 4, *axes, joined(drawn), label=label)
+
+
+def _axes(across: float, down: float, rows: str, columns: str) -> list[Markup]:
+    """The names of both axes, at the middle of each."""
+    upright = {"text_anchor": "middle", "class_": "axis", "transform": "rotate(-90)"}
+    return [
+        text(across, 11, columns, anchor="middle", class_="axis"),
+        element("text", rows, x=-down, y=11, **upright),
+    ]
 
 
 def _cell(

@@ -88,32 +88,7 @@ def _results(runs: Sequence[Facts], labels: Sequence[str], folder: Path) -> Repo
     )
     header = ["run", "distiller", "student", "parameters", "top-1", "best", "teacher", "gap closed"]
     header += ["agreement", "ECE", "epochs", "images/s", "time"]
-    rows = []
-    for index in order:
-        run = runs[index]
-        student = run.student
-        closed = gap(run.summary, run.num_classes, find_vanilla(run.run, run.spec))
-        rate, seconds = run.summary.get("images_per_second"), run.summary.get("wall_seconds")
-        status = run.summary.get("status")
-        rows.append(
-            (
-                _link(run, labels[index], folder),
-                run.method,
-                student.get("model"),
-                short_count(student["parameters"]) if student.get("parameters") else None,
-                percent(_top1(run), 2),
-                percent(student.get("best_top1"), 2),
-                percent(run.teacher.get("top1"), 2),
-                percent(closed.percent if closed is not None and closed.vanilla else None),
-                percent(student.get("agreement")),
-                percent(_ece(run), 2),
-                run.summary.get("epochs")
-                if status == "finished"
-                else f"{run.summary.get('epochs', 0)}, {status}",
-                f"{rate:,.0f}" if rate else None,
-                duration(seconds) if seconds else None,
-            )
-        )
+    rows = [_row(runs[index], labels[index], folder) for index in order]
     table = figure(
         "Results",
         numbers(header, rows, caption="Results of the runs"),
@@ -135,6 +110,32 @@ def _results(runs: Sequence[Facts], labels: Sequence[str], folder: Path) -> Repo
         note = f"The {ROWS} highest of {len(pairs)}." if len(pairs) > ROWS else None
         figures.append(figure("Top-1", chart, legend=legend, note=note))
     return ReportSection("results", "Results", "", figures)
+
+
+def _row(run: Facts, label: str, folder: Path) -> tuple[Markup | str | None, ...]:
+    """One run in the table of results."""
+    student, summary = run.student, run.summary
+    closed = gap(summary, run.num_classes, find_vanilla(run.run, run.spec))
+    rate, seconds, status = (
+        summary.get("images_per_second"),
+        summary.get("wall_seconds"),
+        summary.get("status"),
+    )
+    return (
+        _link(run, label, folder),
+        run.method,
+        student.get("model"),
+        short_count(student["parameters"]) if student.get("parameters") else None,
+        percent(_top1(run), 2),
+        percent(student.get("best_top1"), 2),
+        percent(run.teacher.get("top1"), 2),
+        percent(closed.percent if closed is not None and closed.vanilla else None),
+        percent(student.get("agreement")),
+        percent(_ece(run), 2),
+        summary.get("epochs") if status == "finished" else f"{summary.get('epochs', 0)}, {status}",
+        f"{rate:,.0f}" if rate else None,
+        duration(seconds) if seconds else None,
+    )
 
 
 def _link(run: Facts, label: str, folder: Path) -> Markup | str:

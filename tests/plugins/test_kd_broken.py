@@ -171,7 +171,7 @@ def test_kd_plugins_of_each_by_name(kd, site):
         assert f"plugin       {name}" in lines
         assert "status       broken" in lines
         assert f"error        {error}" in lines
-        assert f"to mend it   {fix}" in lines
+        assert f"to fix it    {fix}" in lines
         assert f"location     {site / file}" in lines
         assert TRACED.get(name, "") in part
 

@@ -103,3 +103,14 @@ def test_a_private_type_is_noticed():
             ...
 
     assert returned_types(Result) == {"Hidden", "Secret"}
+
+
+def test_run_is_a_package_and_can_be_called_and_pickled():
+    import pickle
+
+    import kdcore.run.loop
+
+    assert callable(kdcore.run)
+    assert pickle.loads(pickle.dumps(kdcore.run)) is kdcore.run
+    with pytest.raises(kdcore.UserError, match="student"):
+        kdcore.run({"distiller": "vanilla"}, quiet=True)

@@ -7,6 +7,7 @@ attribute of its parent when it is imported. So the package can be called: it ca
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ class _CallableModule(ModuleType):
         from kdcore.run.run import run
 
         return run(*arguments, **keywords)
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        """Pickle by name, as a function is: a pool of processes may be given `kdcore.run`."""
+        return import_module, (self.__name__,)
 
 
 sys.modules[__name__].__class__ = _CallableModule

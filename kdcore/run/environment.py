@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ PACKAGES = ("torch", "torchvision", "timm", "accelerate", "safetensors", "numpy"
 
 def environment(plugins: Plugins, device: torch.device, world_size: int, folder: Path) -> dict[str, Any]:
     """Versions of everything that may change a result, the device, and the git revision of `folder` if it has one."""
-    from kdcore.version import __version__
+    from kdcore.version import __version__, installed_version
 
     return {
         "python": platform.python_version(),
@@ -29,18 +28,11 @@ def environment(plugins: Plugins, device: torch.device, world_size: int, folder:
             info.name: {"distribution": info.distribution, "version": info.version, "status": info.status}
             for info in plugins.infos
         },
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: installed_version(name) for name in PACKAGES},
         "device": _device(device),
         "processes": world_size,
         "git": _git_revision(folder),
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _device(device: torch.device) -> dict[str, Any]:

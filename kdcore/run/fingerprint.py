@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from kdcore.data.fingerprint import split_fingerprint
 from kdcore.plugins.code import code_digest
+from kdcore.version import installed_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def fingerprint(
             "name": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
             "threads": torch.get_num_threads() if device.type == "cpu" else None,
             "processes": processes,
-            "libraries": {name: _version(name) for name in LIBRARIES},
+            "libraries": {name: installed_version(name) for name in LIBRARIES},
         },
     }
 
@@ -91,10 +91,3 @@ def _used(loaded: LoadedSpec, prepared: Prepared, plugins: Plugins) -> Iterator[
 
 def _package(module: str) -> str:
     return module.partition(":")[0].strip().partition(".")[0]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

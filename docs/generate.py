@@ -61,12 +61,17 @@ def pages() -> dict[str, str]:
         "spec": spec(),
     }
     generated = {f"reference/{name}.md": f"{_NOTE}\n{text.strip()}\n" for name, text in texts.items()}
-    return generated | {
-        "conformance.md": conformance(),
-        "recipes.md": recipes(),
-        "floors.svg": picture(),
-        "../kdcore/__init__.pyi": f"# Written by `{COMMAND}`. Do not edit.\n\n{public_names.stub()}",
-    }
+    note = f"# Written by `{COMMAND}`. Do not edit.\n\n"
+    stubs = {f"../{path}": note + text for path, text in public_names.stubs().items()}
+    return (
+        generated
+        | stubs
+        | {
+            "conformance.md": conformance(),
+            "recipes.md": recipes(),
+            "floors.svg": picture(),
+        }
+    )
 
 
 def stale() -> list[str]:

@@ -8,6 +8,8 @@ import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 import kdcore
+import kdcore.inspect
+import kdcore.plugin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,18 +119,28 @@ def _value(name: str) -> Any:
     return getattr(kdcore, name)
 
 
-def stub() -> str:
-    """What type checkers and editors read: the same names as ordinary imports."""
+def stubs() -> dict[str, str]:
+    """What type checkers and editors read, by file: the same names as ordinary imports."""
+    table = "dict[str, tuple[str, ...]]"
+    return {
+        "kdcore/__init__.pyi": _stub("PUBLIC", f"dict[str, {table}]", kdcore.PUBLIC.values(), kdcore.__all__),
+        "kdcore/inspect/__init__.pyi": _stub("NAMES", table, [kdcore.inspect.NAMES], kdcore.inspect.__all__),
+        "kdcore/plugin.pyi": _stub("NAMES", table, [kdcore.plugin.NAMES], kdcore.plugin.__all__),
+    }
+
+
+def _stub(
+    constant: str, kind: str, tables: Iterable[dict[str, tuple[str, ...]]], exported: Iterable[str]
+) -> str:
     by_module: dict[str, set[str]] = {}
-    for modules in kdcore.PUBLIC.values():
-        for module, names in modules.items():
+    for table in tables:
+        for module, names in table.items():
             by_module.setdefault(module, set()).update(names)
     lines = ["from typing import Final", ""]
-    for module, names in sorted(by_module.items()):
-        lines += _broken(f"from {module} import ", "(", sorted(names, key=_order), ")")
-    names = sorted(kdcore.__all__, key=_order)
-    quoted = [f'"{name}"' for name in names]
-    lines += ["", "PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]]", ""]
+    for module, found in sorted(by_module.items()):
+        lines += _broken(f"from {module} import ", "(", sorted(found, key=_order), ")")
+    quoted = [f'"{name}"' for name in sorted(exported, key=_order)]
+    lines += ["", f"{constant}: Final[{kind}]", ""]
     lines += ["__all__ = [", *(f"    {name}," for name in quoted), "]", ""]
     return "\n".join(lines)
 

@@ -6,8 +6,9 @@ torch. `docs/generate.py` writes `__init__.pyi`, which type checkers and editors
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any, Final
+from typing import Final
+
+from kdcore.lazy_names import lazy_names
 
 PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "users": {
@@ -81,7 +82,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.commands.show.show": ("Description",),
         "kdcore.data.inputs": ("InputConfig",),
         "kdcore.distill.distillation": ("DistillationOutput",),
-        "kdcore.inspect.evaluation_images": ("EvaluationImages",),
+        "kdcore.inspect.images": ("EvaluationImages",),
         "kdcore.inspect.open_run": ("OpenedRun",),
         "kdcore.inspect.opened_model": ("OpenedModel",),
         "kdcore.inspect.predictions": ("Predictions",),
@@ -102,20 +103,4 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
 }
 """Every public name: for whom it is, the module that has it, the name."""
 
-_MODULE_OF: Final = {
-    name: module for modules in PUBLIC.values() for module, names in modules.items() for name in names
-}
-
-__all__ = sorted(_MODULE_OF)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'kdcore' has no attribute {name!r}")
-    value = getattr(import_module(_MODULE_OF[name]), name)
-    # importing `kdcore.run.run` made the package `kdcore.run` an attribute: it is callable, and stays
-    return globals().setdefault(name, value)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, __all__ = lazy_names(globals(), *PUBLIC.values())

@@ -38,7 +38,7 @@ from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntr
 from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
 from kdcore.features.timm import TimmAdapter
 from kdcore.hookspecs import hookimpl
-from kdcore.inspect.evaluation_images import EvaluationImages
+from kdcore.inspect.images import EvaluationImages
 from kdcore.inspect.open_run import OpenedRun, open_run
 from kdcore.inspect.opened_model import OpenedModel
 from kdcore.inspect.predictions import Predictions

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-Kind = Literal["logit", "feature", "relation", "contrastive", "heterogeneous", "baseline"]
+Kind = Literal[
+    "logit",
+    "feature",
+    "relation",
+    "contrastive",
+    "embedding",
+    "heterogeneous",
+    "mutual",
+    "self",
+    "baseline",
+]
 KINDS: tuple[str, ...] = get_args(Kind)
+TASKS: tuple[str, ...] = ("classes", "labels")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_COMMAND = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_FILE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[\w-][\w.-]*(/[\w-][\w.-]*)*\.toml")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -63,8 +77,7 @@ class DistillerEntry:
         if self.kind not in KINDS:
             raise ValueError(f"{_label(self)}: kind is {self.kind!r}; it must be one of {', '.join(KINDS)}")
         _check_text(self, "options", _TARGET, "'package.module:attribute'")
-        if self.paper is not None and not isinstance(self.paper, Paper):
-            raise ValueError(f"{_label(self)}: paper must be a kdcore.Paper or None, not {self.paper!r}")
+        _check_paper(self)
         if isinstance(self.task_weight, bool) or not isinstance(self.task_weight, int | float):
             raise ValueError(f"{_label(self)}: task_weight must be a number, not {self.task_weight!r}")
         if not 0 <= self.task_weight < float("inf"):
@@ -85,11 +98,9 @@ class AdapterEntry(Entry):
 
     def __post_init__(self) -> None:
         _check_common(self)
-        if isinstance(cast("object", self.models), str):
-            raise ValueError(f"{_label(self)}: models must be a sequence of dotted names, not one string")
-        object.__setattr__(self, "models", tuple(self.models))
+        _check_strings(self, "models")
         for model in self.models:
-            if not isinstance(model, str) or not _TARGET.fullmatch(model):
+            if not _TARGET.fullmatch(model):
                 raise ValueError(
                     f"{_label(self)}: models has {model!r}; it must be like 'package.module:Class'"
                 )
@@ -136,7 +147,128 @@ class ModelEntry(Entry):
         _check_options(self)
 
 
-AnyEntry = DistillerEntry | AdapterEntry | DatasetEntry | ModelEntry
+@dataclass(frozen=True, slots=True)
+class CommandEntry(Entry):
+    """Declares a command: `target` is a function that typer can call, or a `typer.Typer` with commands of its own.
+
+    `kd --help` shows name and summary; the target is imported when the command is called.
+
+    Raises:
+        ValueError: a field has the wrong form; a command's name is lower-case words with "-" between them.
+    """
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        _check_text(self, "name", _COMMAND, "lower-case letters and digits, in words with '-' between them")
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeEntry:
+    """Declares a recipe: `path` is a TOML file in a package, `package.module:folder/file.toml`.
+
+    Raises:
+        ValueError: a field has the wrong form.
+    """
+
+    name: str
+    summary: str
+    path: str
+    paper: Paper | None = None
+
+    def __post_init__(self) -> None:
+        _check_text(self, "name", _NAME, "letters, digits, '_', '.' and '-'")
+        _check_line(self, "summary")
+        _check_text(self, "path", _FILE, "'package.module:folder/file.toml'")
+        _check_paper(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterEntry(Entry):
+    """Declares a format of `kd export`: `target` is called as `(student, folder, about)` and returns what it wrote.
+
+    `requires` are the distributions that the format needs, as pip takes them: `("onnx>=1.19",)`.
+
+    Raises:
+        ValueError: a field has the wrong form.
+    """
+
+    requires: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        _check_strings(self, "requires")
+
+
+@dataclass(frozen=True, slots=True)
+class MetricEntry(Entry):
+    """Declares a metric: `target` is called as `(probabilities, targets)` and returns a float.
+
+    `probabilities` is `[N, K]` on the CPU; `targets` is `[N]`, class indices (task `classes`), or `[N, K]`, 0 or 1
+    (task `labels`). `tasks` are those that the metric is for.
+
+    Raises:
+        ValueError: a field has the wrong form.
+    """
+
+    tasks: tuple[str, ...] = ("classes",)
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        _check_strings(self, "tasks")
+        wrong = [task for task in self.tasks if task not in TASKS]
+        if wrong or not self.tasks:
+            raise ValueError(
+                f"{_label(self)}: tasks is {self.tasks!r}; it must name some of {', '.join(TASKS)}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SectionEntry(Entry):
+    """Declares a section of reports: `target` is called with the opened run and returns a `kdcore.ReportSection`.
+
+    Sections are sorted by `order`, then by name.
+
+    Raises:
+        ValueError: a field has the wrong form.
+    """
+
+    order: int = 100
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        if type(self.order) is not int:
+            raise ValueError(f"{_label(self)}: order must be an integer, not {self.order!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherEntry(Entry):
+    """Declares a way to start runs, such as processes of this machine or a cluster's queue.
+
+    `options` names the pydantic model (a subclass of `kdcore.Options`) of its options.
+
+    Raises:
+        ValueError: a field has the wrong form.
+    """
+
+    options: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        _check_options(self)
+
+
+AnyEntry = (
+    DistillerEntry
+    | AdapterEntry
+    | DatasetEntry
+    | ModelEntry
+    | CommandEntry
+    | RecipeEntry
+    | ExporterEntry
+    | MetricEntry
+    | SectionEntry
+    | LauncherEntry
+)
 
 
 def _label(entry: Any) -> str:
@@ -149,9 +281,26 @@ def _check_common(entry: AnyEntry | Entry) -> None:
     _check_text(entry, "target", _TARGET, "'package.module:attribute'")
 
 
-def _check_options(entry: DatasetEntry | ModelEntry) -> None:
+def _check_options(entry: DatasetEntry | ModelEntry | LauncherEntry) -> None:
     if entry.options is not None:
         _check_text(entry, "options", _TARGET, "'package.module:attribute', or None")
+
+
+def _check_paper(entry: DistillerEntry | RecipeEntry) -> None:
+    if entry.paper is not None and not isinstance(cast("object", entry.paper), Paper):
+        raise ValueError(f"{_label(entry)}: paper must be a kdcore.Paper or None, not {entry.paper!r}")
+
+
+def _check_strings(entry: Any, field: str) -> None:
+    """Check a sequence of strings, and make a tuple of it."""
+    value = getattr(entry, field)
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError(f"{_label(entry)}: {field} must be a sequence of strings, not {value!r}")
+    texts = tuple(value)
+    wrong = [text for text in texts if not isinstance(text, str) or not text.strip()]
+    if wrong:
+        raise ValueError(f"{_label(entry)}: {field} has {wrong[0]!r}; it must have strings")
+    object.__setattr__(entry, field, texts)
 
 
 def _check_text(entry: Any, field: str, form: re.Pattern[str], meaning: str) -> None:

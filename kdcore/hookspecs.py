@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry
+    from kdcore.entries import (
+        AdapterEntry,
+        CommandEntry,
+        DatasetEntry,
+        DistillerEntry,
+        ExporterEntry,
+        LauncherEntry,
+        MetricEntry,
+        ModelEntry,
+        RecipeEntry,
+        SectionEntry,
+    )
     from kdcore.rundir.directory import RunDirectory
 
 hookspec = pluggy.HookspecMarker("kdcore")
@@ -35,6 +46,36 @@ def kd_models() -> list[ModelEntry]:  # type: ignore[empty-body]
 
 
 @hookspec
+def kd_commands() -> list[CommandEntry]:  # type: ignore[empty-body]
+    """Declare commands of `kd`."""
+
+
+@hookspec
+def kd_recipes() -> list[RecipeEntry]:  # type: ignore[empty-body]
+    """Declare recipes: values that a spec can start from."""
+
+
+@hookspec
+def kd_exporters() -> list[ExporterEntry]:  # type: ignore[empty-body]
+    """Declare formats of `kd export`."""
+
+
+@hookspec
+def kd_metrics() -> list[MetricEntry]:  # type: ignore[empty-body]
+    """Declare metrics of evaluations."""
+
+
+@hookspec
+def kd_report_sections() -> list[SectionEntry]:  # type: ignore[empty-body]
+    """Declare sections of a run's report."""
+
+
+@hookspec
+def kd_launchers() -> list[LauncherEntry]:  # type: ignore[empty-body]
+    """Declare ways to start runs."""
+
+
+@hookspec
 def kd_run_started(run: RunDirectory) -> None:
     """A run begins or continues: everything is built, and this process has not done a step."""
 
@@ -51,3 +92,8 @@ def kd_run_finished(run: RunDirectory, summary: dict[str, Any]) -> str | bool | 
     A plugin is called at least once per run: if it raises an error or returns False, the next start calls it again.
     Text that it returns is shown to the user.
     """
+
+
+@hookspec
+def kd_run_failed(run: RunDirectory, summary: dict[str, Any]) -> None:
+    """A run failed; `summary` is the content of `summary.json`, with the reason in `error`."""

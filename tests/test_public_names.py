@@ -114,3 +114,27 @@ def test_run_is_a_package_and_can_be_called_and_pickled():
     assert pickle.loads(pickle.dumps(kdcore.run)) is kdcore.run
     with pytest.raises(kdcore.UserError, match="student"):
         kdcore.run({"distiller": "vanilla"}, quiet=True)
+
+
+# -- the names for plugins ---------------------------------------------------------------------------------------
+
+
+FACADES = {
+    module.__name__: module for module in (import_module("kdcore.plugin"), import_module("kdcore.inspect"))
+}
+OFFERED = [
+    (facade, module, name)
+    for facade, offers in FACADES.items()
+    for module, names in offers.NAMES.items()
+    for name in names
+]
+
+
+@pytest.mark.parametrize(("facade", "module", "name"), OFFERED)
+def test_each_name_for_plugins_is_what_its_module_has(facade, module, name):
+    assert getattr(FACADES[facade], name) is getattr(import_module(module), name)
+
+
+def test_a_name_is_offered_in_one_place():
+    names = [*kdcore.__all__, *(name for _, _, name in OFFERED)]
+    assert [name for name in names if names.count(name) > 1] == []

@@ -1,1 +1,25 @@
-"""A finished run opened again: its models, data, predictions, measures."""
+"""Runs from outside: specs, a finished run opened again, its models, data, predictions and measures.
+
+For plugins that look at runs or start them. Most names import torch when they are first used. `docs/generate.py`
+writes `__init__.pyi`, which type checkers and editors read.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kdcore.lazy_names import lazy_names
+
+NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "kdcore.data": ("EvalData", "Source", "build_eval_data", "open_split", "resolve_input"),
+    "kdcore.features": ("Extractor", "find_adapter", "model_info"),
+    "kdcore.inspect.images": ("evaluation_data", "evaluation_images"),
+    "kdcore.inspect.open_run": ("read_spec",),
+    "kdcore.inspect.predictions": ("predict",),
+    "kdcore.inspect.students": ("Which", "open_student"),
+    "kdcore.models": ("BuiltModel", "build_model", "load_config", "save_student"),
+    "kdcore.spec.load": ("LoadedSpec", "load_spec", "resolved_dict"),
+}
+"""The module that has each name."""
+
+__getattr__, __dir__, __all__ = lazy_names(globals(), NAMES)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from kdcore.data import open_split
 from kdcore.errors import Problem, UserError
-from kdcore.inspect.evaluation_images import EvaluationImages
+from kdcore.inspect.images import EvaluationImages
 from kdcore.inspect.predictions import Predictions, predict
 from kdcore.inspect.students import Which, open_student
 from kdcore.inspect.teachers import FoundTeacher, open_teacher

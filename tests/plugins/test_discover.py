@@ -87,7 +87,7 @@ BROKEN = {
     ),
     "unknown hook": (
         "@hookimpl\ndef zzz(): return []",
-        "kd does not have a hook 'zzz'; the hooks are kd_datasets, ",
+        "kd does not have a hook 'zzz'; the hooks are kd_commands, kd_datasets, ",
     ),
     "wrong argument": (
         "@hookimpl\ndef kd_run_started(run, extra): pass",

@@ -13,7 +13,7 @@ from kdcore.data import build_eval_data, open_split, resolve_input
 from kdcore.data.chosen_samples import at_most
 from kdcore.errors import Problem, UserError
 from kdcore.features import find_adapter
-from kdcore.inspect.evaluation_images import evaluation_images
+from kdcore.inspect.images import evaluation_images
 from kdcore.inspect.opened_model import OpenedModel
 from kdcore.inspect.teachers import FoundTeacher
 from kdcore.models import build_model, load_config

@@ -12,7 +12,7 @@ import torch
 from kdcore.data import open_split
 from kdcore.data.chosen_samples import at_most
 from kdcore.errors import Problem, UserError, listed, nearest
-from kdcore.inspect.evaluation_images import evaluation_data, evaluation_images
+from kdcore.inspect.images import evaluation_data, evaluation_images
 from kdcore.inspect.open_run import read_spec
 from kdcore.inspect.students import Which, open_student
 from kdcore.rundir.checkpoints import Checkpoints

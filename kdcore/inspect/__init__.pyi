@@ -1,0 +1,38 @@
+# Written by `uv run python docs/generate.py`. Do not edit.
+
+from typing import Final
+
+from kdcore.data import EvalData, Source, build_eval_data, open_split, resolve_input
+from kdcore.features import Extractor, find_adapter, model_info
+from kdcore.inspect.images import evaluation_data, evaluation_images
+from kdcore.inspect.open_run import read_spec
+from kdcore.inspect.predictions import predict
+from kdcore.inspect.students import Which, open_student
+from kdcore.models import BuiltModel, build_model, load_config, save_student
+from kdcore.spec.load import LoadedSpec, load_spec, resolved_dict
+
+NAMES: Final[dict[str, tuple[str, ...]]]
+
+__all__ = [
+    "BuiltModel",
+    "EvalData",
+    "Extractor",
+    "LoadedSpec",
+    "Source",
+    "Which",
+    "build_eval_data",
+    "build_model",
+    "evaluation_data",
+    "evaluation_images",
+    "find_adapter",
+    "load_config",
+    "load_spec",
+    "model_info",
+    "open_split",
+    "open_student",
+    "predict",
+    "read_spec",
+    "resolve_input",
+    "resolved_dict",
+    "save_student",
+]

@@ -1,0 +1,52 @@
+"""What plugins use for their commands, exporters, sections and launchers: output, texts, files, other plugins.
+
+Importing this module imports nothing heavy, and none of its names needs torch. Runs, specs, models and data are in
+`kdcore.inspect`; the records that a plugin declares, and errors, are in `kdcore`. `docs/generate.py` writes
+`plugin.pyi`, which type checkers and editors read.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kdcore.lazy_names import lazy_names
+
+NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "kdcore.cli.output": (
+        "JsonFlag",
+        "bold",
+        "kept_in",
+        "print_json",
+        "say",
+        "say_all",
+        "stdout_for_the_result",
+        "styled",
+        "table",
+        "warn_all",
+    ),
+    "kdcore.errors": ("listed", "nearest", "shown"),
+    "kdcore.json_files": ("flat", "read_json"),
+    "kdcore.plugins": ("Plugins", "get_plugins"),
+    "kdcore.plugins.importing": ("PluginError", "cause", "import_named"),
+    "kdcore.plugins.records": ("normalised",),
+    "kdcore.rundir.files": ("finite", "remove_leftovers", "write_json", "write_text"),
+    "kdcore.terminal": ("raw",),
+    "kdcore.text": (
+        "byte_size",
+        "clock",
+        "columns",
+        "csv_cell",
+        "duration",
+        "has_top_5",
+        "latex",
+        "markdown",
+        "markdown_code",
+        "message",
+        "percent",
+        "printable",
+        "short_count",
+    ),
+}
+"""The module that has each name."""
+
+__getattr__, __dir__, __all__ = lazy_names(globals(), NAMES)

@@ -1,0 +1,82 @@
+# Written by `uv run python docs/generate.py`. Do not edit.
+
+from typing import Final
+
+from kdcore.cli.output import (
+    JsonFlag,
+    bold,
+    kept_in,
+    print_json,
+    say,
+    say_all,
+    stdout_for_the_result,
+    styled,
+    table,
+    warn_all,
+)
+from kdcore.errors import listed, nearest, shown
+from kdcore.json_files import flat, read_json
+from kdcore.plugins import Plugins, get_plugins
+from kdcore.plugins.importing import PluginError, cause, import_named
+from kdcore.plugins.records import normalised
+from kdcore.rundir.files import finite, remove_leftovers, write_json, write_text
+from kdcore.terminal import raw
+from kdcore.text import (
+    byte_size,
+    clock,
+    columns,
+    csv_cell,
+    duration,
+    has_top_5,
+    latex,
+    markdown,
+    markdown_code,
+    message,
+    percent,
+    printable,
+    short_count,
+)
+
+NAMES: Final[dict[str, tuple[str, ...]]]
+
+__all__ = [
+    "JsonFlag",
+    "PluginError",
+    "Plugins",
+    "bold",
+    "byte_size",
+    "cause",
+    "clock",
+    "columns",
+    "csv_cell",
+    "duration",
+    "finite",
+    "flat",
+    "get_plugins",
+    "has_top_5",
+    "import_named",
+    "kept_in",
+    "latex",
+    "listed",
+    "markdown",
+    "markdown_code",
+    "message",
+    "nearest",
+    "normalised",
+    "percent",
+    "print_json",
+    "printable",
+    "raw",
+    "read_json",
+    "remove_leftovers",
+    "say",
+    "say_all",
+    "short_count",
+    "shown",
+    "stdout_for_the_result",
+    "styled",
+    "table",
+    "warn_all",
+    "write_json",
+    "write_text",
+]

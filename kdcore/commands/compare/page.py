@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kd_report.page import render
+
 from kdcore.commands.compare.plots import curves_plot, gains_plot, scores_plot
 from kdcore.commands.compare.table import best, caption, cells, head
-from kdcore.commands.report.page import render
 
 if TYPE_CHECKING:
     from kdcore.commands.compare.result import ComparisonResult
@@ -26,4 +27,5 @@ def page(result: ComparisonResult) -> str:
             "plots": [plot for plot in plots if plot is not None],
             "failures": result.failures(),
         },
+        package="kdcore.commands.compare",
     )

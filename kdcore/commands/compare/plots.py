@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kdcore.commands.charts import Curve, DotRow, dot_plot, line_chart
+from kd_report.charts import Curve, DotRow, dot_plot, line_chart
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -6,7 +6,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
-from kdcore.commands.charts import standalone
+from kd_report.charts import standalone
+
 from kdcore.commands.compare.display import Board, Cell
 from kdcore.commands.compare.halving import survivors
 from kdcore.commands.compare.page import page

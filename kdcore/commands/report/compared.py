@@ -6,14 +6,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kdcore.commands.charts import Curve, StudentAndTeacher, dumbbells, figure, line_chart, numbers
-from kdcore.commands.charts.svg import element
+from kd_report.charts import Curve, StudentAndTeacher, dumbbells, figure, line_chart, numbers
+from kd_report.charts.svg import element
+from kd_report.page import render
+from kd_report.section import ReportSection
+
 from kdcore.commands.report.facts import Facts, value_text
 from kdcore.commands.report.figure_numbers import NUMBERS
 from kdcore.commands.report.gap import find_vanilla, gap
-from kdcore.commands.report.page import render
 from kdcore.commands.report.result import ReportResult
-from kdcore.commands.report.section import ReportSection
 from kdcore.errors import Problem, UserError
 from kdcore.json_files import flat, read_json
 from kdcore.rundir.directory import FIGURES, REPORT

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kdcore.commands.charts import Curve, figure, line_chart, numbers
-from kdcore.commands.report.section import ReportSection
+from kd_report.charts import Curve, figure, line_chart, numbers
+from kd_report.section import ReportSection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

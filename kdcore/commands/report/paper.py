@@ -7,9 +7,10 @@ import warnings
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-from kdcore.commands.charts.colours import AVERAGED, CYCLE, GREY, LIGHT, STUDENT, TEACHER
-from kdcore.commands.charts.matrix import CELLS
-from kdcore.commands.charts.svg import clipped
+from kd_report.charts.colours import AVERAGED, CYCLE, GREY, LIGHT, STUDENT, TEACHER
+from kd_report.charts.matrix import CELLS
+from kd_report.charts.svg import clipped
+
 from kdcore.commands.report.figure_numbers import NUMBERS, as_numbers
 from kdcore.commands.report.sections import EACH, EXTREMES, SIDE, blocks, class_rows
 from kdcore.rundir.files import write_json

@@ -7,13 +7,14 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
+from kd_report.page import render
+
 from kdcore.commands.report import curves, paper, sections
 from kdcore.commands.report import facts as told
 from kdcore.commands.report.findings import Findings, find
 from kdcore.commands.report.gap import find_vanilla, gap
 from kdcore.commands.report.glance import lead, tiles
 from kdcore.commands.report.maps import can_tsne
-from kdcore.commands.report.page import render
 from kdcore.commands.report.result import ReportResult
 from kdcore.commands.report.thumbnails import cards
 from kdcore.errors import KdError, Problem, UserError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kdcore.commands.charts import (
+from kd_report.charts import (
     Cloud,
     Share,
     StudentAndTeacher,
@@ -16,9 +16,9 @@ from kdcore.commands.charts import (
     scatter,
     shares,
 )
-from kdcore.commands.charts.matrix import CELLS
-from kdcore.commands.charts.scatter import SHAPES
-from kdcore.commands.report.section import ReportSection
+from kd_report.charts.matrix import CELLS
+from kd_report.charts.scatter import SHAPES
+from kd_report.section import ReportSection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
+from kd_report.charts import standalone
 
-from kdcore.commands.charts import standalone
 from kdcore.commands.compare.page import page
 from kdcore.commands.compare.plots import curves_plot, gains_plot, scores_plot
 

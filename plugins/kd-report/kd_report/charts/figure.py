@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from kdcore.commands.charts.svg import element, joined
+from kd_report.charts.svg import element, joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

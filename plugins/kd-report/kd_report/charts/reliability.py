@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kdcore.commands.charts.svg import WIDTH, Scale, across, along, element, joined, svg, text
+from kd_report.charts.svg import WIDTH, Scale, across, along, element, joined, svg, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ _NOTHING: Final = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/
 @cache
 def styles() -> Markup:
     """Colours and rules of all charts, as CSS."""
-    text = files("kdcore.commands.charts").joinpath("charts.css").read_text(encoding="utf-8")
+    text = files("kd_report.charts").joinpath("charts.css").read_text(encoding="utf-8")
     return Markup(text)  # noqa: S704  # the project's own file
 
 

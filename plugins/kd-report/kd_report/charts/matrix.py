@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-from kdcore.commands.charts.colours import STUDENT, TEACHER, rgb
-from kdcore.commands.charts.svg import WIDTH, clipped, element, joined, room, svg, text
+from kd_report.charts.colours import STUDENT, TEACHER, rgb
+from kd_report.charts.svg import WIDTH, clipped, element, joined, room, svg, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kdcore.commands.charts.dots import WIDE
-from kdcore.commands.charts.svg import (
+from kd_report.charts.dots import WIDE
+from kd_report.charts.svg import (
     WIDTH,
     Scale,
     across,

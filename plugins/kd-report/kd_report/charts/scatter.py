@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kdcore.commands.charts.svg import WIDTH, Scale, element, joined, svg
+from kd_report.charts.svg import WIDTH, Scale, element, joined, svg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kdcore.commands.charts.svg import Scale, along, clipped, element, joined, room, svg, text, ticks
+from kd_report.charts.svg import Scale, along, clipped, element, joined, room, svg, text, ticks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from markupsafe import Markup
-
-from kdcore.commands.charts import (
+from kd_report.charts import (
     Cloud,
     Curve,
     DotRow,
@@ -26,7 +24,8 @@ from kdcore.commands.charts import (
     shares,
     standalone,
 )
-from kdcore.commands.charts.svg import WIDTH, Scale, clipped, element, log_ticks, ticks
+from kd_report.charts.svg import WIDTH, Scale, clipped, element, log_ticks, ticks
+from markupsafe import Markup
 
 NASTY = "<script>&\"'"
 FINITE = st.floats(-1e9, 1e9, allow_nan=False)

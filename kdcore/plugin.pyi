@@ -14,6 +14,7 @@ from kdcore.cli.output import (
     table,
     warn_all,
 )
+from kdcore.cli.run_flags import Best, Ema, RunPath, chosen_weights
 from kdcore.errors import listed, nearest, shown
 from kdcore.json_files import flat, read_json
 from kdcore.plugins import Plugins, get_plugins
@@ -26,6 +27,7 @@ from kdcore.text import (
     clock,
     columns,
     csv_cell,
+    dataset_name,
     duration,
     has_top_5,
     latex,
@@ -40,15 +42,20 @@ from kdcore.text import (
 NAMES: Final[dict[str, tuple[str, ...]]]
 
 __all__ = [
+    "Best",
+    "Ema",
     "JsonFlag",
     "PluginError",
     "Plugins",
+    "RunPath",
     "bold",
     "byte_size",
     "cause",
+    "chosen_weights",
     "clock",
     "columns",
     "csv_cell",
+    "dataset_name",
     "duration",
     "finite",
     "flat",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -92,6 +93,11 @@ def _as_json(character: str) -> str:
         return f"\\u{code:04x}"
     code -= 0x10000
     return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
+def dataset_name(dataset: str) -> str:
+    """The name of a dataset elsewhere: its own name, or that of its folder or archive, without the path."""
+    return Path(dataset).name if Path(dataset).is_absolute() else dataset
 
 
 def has_top_5(num_classes: int | None) -> bool:

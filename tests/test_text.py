@@ -10,6 +10,7 @@ from kdcore.text import (
     clock,
     columns,
     csv_cell,
+    dataset_name,
     duration,
     json_safe,
     latex,
@@ -167,3 +168,8 @@ def test_columns_are_below_each_other():
     assert columns(rows) == ["name  n   of", "a     10  b "]
     assert columns(rows, right=(1,)) == ["name   n  of", "a     10  b "]
     assert columns([]) == []
+
+
+def test_a_datasets_name_has_no_path():
+    assert dataset_name("/home/me/secret/pets.tar") == "pets.tar"
+    assert dataset_name("torch/cifar100") == "torch/cifar100"

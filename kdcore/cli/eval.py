@@ -23,8 +23,8 @@ from kdcore.cli.eval_flags import (
     Teacher,
 )
 from kdcore.cli.eval_table import rows, title
-from kdcore.cli.export import Best, Ema, chosen_weights
 from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
+from kdcore.cli.run_flags import Best, Ema, chosen_weights
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:

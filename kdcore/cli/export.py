@@ -9,18 +9,11 @@ import typer
 
 from kdcore.cli import output as out
 from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
-from kdcore.errors import Problem, UserError
+from kdcore.cli.run_flags import Best, Ema, RunPath, chosen_weights
 from kdcore.text import byte_size
 
 if TYPE_CHECKING:
     from kdcore.commands.export.export import ExportResult
-    from kdcore.inspect.students import Which
-
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", show_default=False)]
-Ema = Annotated[bool, typer.Option("--ema", help="Take the averaged weights (train.ema).")]
-Best = Annotated[
-    bool, typer.Option("--best", help="Take the weights of the best epoch, also of a run that goes on.")
-]
 
 
 def export(
@@ -70,18 +63,6 @@ def export(
         print_json(result.as_dict())
     else:
         out.say_all(describe(result))
-
-
-def chosen_weights(ema: bool, best: bool) -> Which:
-    """What `--ema` and `--best` mean.
-
-    Raises:
-        UserError: both are given.
-    """
-    if ema and best:
-        message = "--ema and --best exclude each other: the averaged weights are those of the last step"
-        raise UserError(Problem("--best", message))
-    return "ema" if ema else "best" if best else "last"
 
 
 def describe(result: ExportResult) -> list[str]:

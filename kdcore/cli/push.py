@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from kdcore.cli import output as out
-from kdcore.cli.export import Best, Ema, RunPath, chosen_weights
 from kdcore.cli.output import JsonFlag, print_json, stdout_for_the_result
+from kdcore.cli.run_flags import Best, Ema, RunPath, chosen_weights
 
 
 def push(

@@ -12,12 +12,15 @@ from kdcore.lazy_names import lazy_names
 
 NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.data": ("EvalData", "Source", "build_eval_data", "open_split", "resolve_input"),
+    "kdcore.data.special_targets": ("has_label",),
     "kdcore.features": ("Extractor", "find_adapter", "model_info"),
     "kdcore.inspect.images": ("evaluation_data", "evaluation_images"),
     "kdcore.inspect.open_run": ("read_spec",),
     "kdcore.inspect.predictions": ("predict",),
+    "kdcore.inspect.run_path": ("find_run",),
     "kdcore.inspect.students": ("Which", "open_student"),
     "kdcore.models": ("BuiltModel", "build_model", "load_config", "save_student"),
+    "kdcore.run.caller_state": ("own_surroundings",),
     "kdcore.spec.load": ("LoadedSpec", "load_spec", "resolved_dict"),
 }
 """The module that has each name."""

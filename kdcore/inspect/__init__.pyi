@@ -3,12 +3,15 @@
 from typing import Final
 
 from kdcore.data import EvalData, Source, build_eval_data, open_split, resolve_input
+from kdcore.data.special_targets import has_label
 from kdcore.features import Extractor, find_adapter, model_info
 from kdcore.inspect.images import evaluation_data, evaluation_images
 from kdcore.inspect.open_run import read_spec
 from kdcore.inspect.predictions import predict
+from kdcore.inspect.run_path import find_run
 from kdcore.inspect.students import Which, open_student
 from kdcore.models import BuiltModel, build_model, load_config, save_student
+from kdcore.run.caller_state import own_surroundings
 from kdcore.spec.load import LoadedSpec, load_spec, resolved_dict
 
 NAMES: Final[dict[str, tuple[str, ...]]]
@@ -25,11 +28,14 @@ __all__ = [
     "evaluation_data",
     "evaluation_images",
     "find_adapter",
+    "find_run",
+    "has_label",
     "load_config",
     "load_spec",
     "model_info",
     "open_split",
     "open_student",
+    "own_surroundings",
     "predict",
     "read_spec",
     "resolve_input",

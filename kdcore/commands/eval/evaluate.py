@@ -12,13 +12,13 @@ from kdcore.commands.eval.open_target import open_target
 from kdcore.commands.eval.request import EvalRequest, ImageChoice, ModelChoice
 from kdcore.commands.eval.result import EvalResult, ModelScores, scored
 from kdcore.commands.eval.speed import Racer, Speed, machine, measure
-from kdcore.commands.export.about import dataset_name
 from kdcore.data.special_targets import has_label
 from kdcore.errors import Problem, UserError
 from kdcore.inspect import measures
 from kdcore.inspect.predictions import predict
 from kdcore.plugins import get_plugins
 from kdcore.run.caller_state import own_surroundings
+from kdcore.text import dataset_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,9 +10,9 @@ from kdcore.commands.eval.named_teacher import StudentSide, named_teacher
 from kdcore.commands.eval.open_model import open_model
 from kdcore.commands.eval.opened import Opened, OpenedImages, Setting, check_classes, with_flags
 from kdcore.commands.eval.problem_places import reported_at_flags
-from kdcore.commands.export.students import find_run
 from kdcore.errors import Problem, UserError, nearest
 from kdcore.inspect.open_run import open_run, read_spec
+from kdcore.inspect.run_path import find_run
 from kdcore.inspect.teachers import FoundTeacher
 from kdcore.models import load_config
 from kdcore.models.checkpoints import read_checkpoint

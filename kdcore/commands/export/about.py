@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import timm
 import torch
 
+from kdcore.text import dataset_name
 from kdcore.version import __version__
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kdcore.commands.export.students import RunStudent
     from kdcore.data import InputConfig
 
@@ -48,11 +50,6 @@ def about(student: RunStudent, target: str) -> dict[str, Any]:
             "timm": timm.__version__,
         },
     }
-
-
-def dataset_name(dataset: str) -> str:
-    """What a dataset is called elsewhere: its own name, or that of its folder or archive."""
-    return Path(dataset).name if Path(dataset).is_absolute() else dataset
 
 
 def preprocessing(taken: InputConfig, channels: int) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from kdcore.commands.export.about import dataset_name
 from kdcore.errors import KdError
-from kdcore.text import has_top_5, markdown, markdown_code
+from kdcore.text import dataset_name, has_top_5, markdown, markdown_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -11,21 +10,24 @@ import torch
 
 from kdcore.data import open_split
 from kdcore.data.chosen_samples import at_most
-from kdcore.errors import Problem, UserError, listed, nearest
+from kdcore.errors import Problem, UserError
 from kdcore.inspect.images import evaluation_data, evaluation_images
 from kdcore.inspect.open_run import read_spec
+from kdcore.inspect.run_path import find_run
 from kdcore.inspect.students import Which, open_student
 from kdcore.rundir.checkpoints import Checkpoints
-from kdcore.rundir.directory import SPEC, RunDirectory
+from kdcore.rundir.directory import SPEC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from torch import nn
 
     from kdcore.data import EvalData, InputConfig
     from kdcore.inspect.students import OpenedStudent
     from kdcore.plugins import Plugins
+    from kdcore.rundir.directory import RunDirectory
     from kdcore.spec.models import RunSpec
 
 
@@ -161,35 +163,6 @@ def student_of(run: str | Path, weights: Which, plugins: Plugins) -> RunStudent:
         opened=opened,
         scores={name: about[name] for name in ("top1", "top5", "agreement") if about.get(name) is not None},
         finished=finished,
-    )
-
-
-def find_run(path: str | Path) -> RunDirectory:
-    """The run directory at a path.
-
-    Raises:
-        UserError: there is none; the message names runs near it.
-    """
-    directory = RunDirectory(Path(path))
-    if directory.exists:
-        return directory
-    if directory.path.is_file():
-        message = "this is a file, not the directory of a run"
-        raise UserError(Problem("RUN", message, str(path), hint="'kd run SPEC' makes one, OUTPUT/NAME"))
-    parents = (directory.path.parent, directory.path.parent / "runs", directory.path)
-    found = [str(file.parent) for parent in parents for file in sorted(parent.glob(f"*/{SPEC}"))]
-    by_name = {Path(run).name: run for run in reversed(found)}
-    near = nearest(directory.path.name, by_name)
-    message = "this folder is not a run directory" if directory.path.is_dir() else "there is no such run"
-    raise UserError(
-        Problem(
-            "RUN",
-            message,
-            str(path),
-            allowed=listed(found) if found else None,
-            nearest=None if near is None else by_name[near],
-            hint=None if found else "a run's directory is OUTPUT/NAME; 'kd run' prints it at its end",
-        )
     )
 
 

@@ -12,7 +12,6 @@ from kdcore.lazy_names import lazy_names
 
 PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "users": {
-        "kdcore.commands.compare.compare": ("compare",),
         "kdcore.commands.doctor": ("doctor",),
         "kdcore.commands.eval.evaluate": ("evaluate",),
         "kdcore.commands.export.export": ("export",),
@@ -68,7 +67,6 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.version": ("PLUGIN_API",),
     },
     "results": {
-        "kdcore.commands.compare.result": ("ComparisonResult", "MethodRow", "RunRow"),
         "kdcore.commands.doctor": ("DoctorReport",),
         "kdcore.commands.eval.result": ("EvalResult", "ModelScores"),
         "kdcore.commands.eval.speed": ("Speed",),

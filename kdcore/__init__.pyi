@@ -2,8 +2,6 @@
 
 from typing import Final
 
-from kdcore.commands.compare.compare import compare
-from kdcore.commands.compare.result import ComparisonResult, MethodRow, RunRow
 from kdcore.commands.doctor import DoctorReport, doctor
 from kdcore.commands.eval.evaluate import evaluate
 from kdcore.commands.eval.result import EvalResult, ModelScores
@@ -83,7 +81,6 @@ __all__ = [
     "CacheCheck",
     "CacheInfo",
     "CacheResult",
-    "ComparisonResult",
     "DatasetEntry",
     "Description",
     "Distillation",
@@ -105,7 +102,6 @@ __all__ = [
     "KdError",
     "ListedModel",
     "LoadedStudent",
-    "MethodRow",
     "ModelEntry",
     "ModelInfo",
     "ModelOutput",
@@ -131,7 +127,6 @@ __all__ = [
     "RunDirectory",
     "RunFailed",
     "RunResult",
-    "RunRow",
     "RunSpec",
     "Setup",
     "Speed",
@@ -143,7 +138,6 @@ __all__ = [
     "__version__",
     "cache_teacher",
     "check_cache",
-    "compare",
     "doctor",
     "evaluate",
     "export",

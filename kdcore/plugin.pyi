@@ -20,6 +20,7 @@ from kdcore.json_files import flat, read_json
 from kdcore.plugins import Plugins, get_plugins
 from kdcore.plugins.importing import PluginError, cause, import_named
 from kdcore.plugins.records import normalised
+from kdcore.run.signals import StopRequest, stop_requests
 from kdcore.rundir.files import finite, remove_leftovers, write_json, write_text
 from kdcore.terminal import raw
 from kdcore.text import (
@@ -48,6 +49,7 @@ __all__ = [
     "PluginError",
     "Plugins",
     "RunPath",
+    "StopRequest",
     "bold",
     "byte_size",
     "cause",
@@ -81,6 +83,7 @@ __all__ = [
     "short_count",
     "shown",
     "stdout_for_the_result",
+    "stop_requests",
     "styled",
     "table",
     "warn_all",

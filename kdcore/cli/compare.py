@@ -1,70 +1,16 @@
-"""`kd compare`: compare methods over several seeds."""
+"""`kd compare`, until commands are found as plugins are: it is in kd-compare."""
 
 from __future__ import annotations
 
-import shutil
-import sys
+from kdcore.errors import Problem, UserError
 
-import typer
+try:
+    from kd_compare.command import compare
+except ModuleNotFoundError:
 
-from kdcore.cli.compare_flags import (
-    Baseline,
-    Budget,
-    Distillers,
-    Eta,
-    Jobs,
-    Name,
-    Output,
-    Overrides,
-    Seeds,
-    Specs,
-)
-from kdcore.cli.output import JsonFlag, kept_in, print_json, say, say_all, stdout_for_the_result
+    def compare() -> None:  # type: ignore[misc]  # without arguments: it only fails
+        """Compare methods over several seeds: comes with kd-compare."""
+        raise UserError(Problem("compare", "this command is not installed", hint="pip install kd-compare"))
 
 
-def compare(
-    specs: Specs,
-    distillers: Distillers = None,
-    seeds: Seeds = None,
-    budget: Budget = None,
-    eta: Eta = None,
-    baseline: Baseline = None,
-    overrides: Overrides = None,
-    name: Name = None,
-    output: Output = None,
-    jobs: Jobs = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Compare distillers, or specs, over several seeds.
-
-    Only missing runs are trained; interrupted runs continue. If a run fails, the others go on.
-    """
-    from kdcore.commands.compare.compare import compare as compare_specs
-    from kdcore.commands.compare.request import parse_seeds
-
-    with stdout_for_the_result():
-        result = compare_specs(
-            specs,
-            distillers=None if distillers is None else [name.strip() for name in distillers.split(",")],
-            seeds=None if seeds is None else parse_seeds(seeds),
-            budget=budget,
-            eta=eta,
-            baseline=baseline,
-            overrides=overrides or (),
-            name=name,
-            output=output,
-            jobs=jobs,
-        )
-    if as_json:
-        from kdcore.rundir.files import finite
-
-        print_json(finite(result.as_dict()))
-    else:
-        from kdcore.commands.compare.table import for_terminal
-
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        with kept_in(result.directory):
-            say_all(for_terminal(result, width=width).split("\n"))
-            say(f"in {result.directory}: comparison.html, table.csv, table.md, table.tex, comparison.json")
-    if result.failures():
-        raise typer.Exit(1)
+__all__ = ["compare"]

@@ -21,7 +21,10 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.inspect.students": ("Which", "open_student"),
     "kdcore.models": ("BuiltModel", "build_model", "load_config", "save_student"),
     "kdcore.run.caller_state": ("own_surroundings",),
+    "kdcore.run.existing": ("finished_run", "spec_changes"),
     "kdcore.spec.load": ("LoadedSpec", "load_spec", "resolved_dict"),
+    "kdcore.spec.resolve": ("resolve_options", "validated"),
+    "kdcore.spec.values": ("read_values",),
 }
 """The module that has each name."""
 

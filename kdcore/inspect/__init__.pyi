@@ -12,7 +12,10 @@ from kdcore.inspect.run_path import find_run
 from kdcore.inspect.students import Which, open_student
 from kdcore.models import BuiltModel, build_model, load_config, save_student
 from kdcore.run.caller_state import own_surroundings
+from kdcore.run.existing import finished_run, spec_changes
 from kdcore.spec.load import LoadedSpec, load_spec, resolved_dict
+from kdcore.spec.resolve import resolve_options, validated
+from kdcore.spec.values import read_values
 
 NAMES: Final[dict[str, tuple[str, ...]]]
 
@@ -29,6 +32,7 @@ __all__ = [
     "evaluation_images",
     "find_adapter",
     "find_run",
+    "finished_run",
     "has_label",
     "load_config",
     "load_spec",
@@ -38,7 +42,11 @@ __all__ = [
     "own_surroundings",
     "predict",
     "read_spec",
+    "read_values",
     "resolve_input",
+    "resolve_options",
     "resolved_dict",
     "save_student",
+    "spec_changes",
+    "validated",
 ]

@@ -64,6 +64,18 @@ class RunDirectory:
         """Whether a run was completed here."""
         return (self.summary() or {}).get("status") == "finished"
 
+    @property
+    def in_use(self) -> bool:
+        """Whether a process has locked this directory: it is at work here."""
+        try:
+            with (self.path / ".lock").open("r") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     def damage(self) -> str | None:
         """What is wrong with the students of a finished run, in a few words; None if they are complete."""
         averaged = (self.spec().get("train") or {}).get("ema") is not None

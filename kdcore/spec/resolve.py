@@ -55,6 +55,19 @@ def resolve_options(
     return None if model is None else _validated(model, options, provided, where)
 
 
+def validated(model: type[AnyOptions], values: Mapping[str, Any], owner: str, where: str = "") -> AnyOptions:
+    """A pydantic model made from values; `owner` names it in messages about unknown keys, such as `a comparison`.
+
+    Raises:
+        UserError: with all problems, each at `where.key`.
+    """
+    try:
+        return _validate(model, dict(values))
+    except ValidationError as error:
+        found = faults(error, dict(values), _schema(model), (), owner=owner)
+        raise UserError(_at(where, fault.problem) for fault in found) from error
+
+
 def resolve_task_weight(weight: float | None, own: Sequence[float]) -> float:
     """The factor of the task loss; if none is given, that of the only distiller.
 
@@ -81,11 +94,9 @@ def _validated(
 ) -> AnyOptions:
     plugin = provided.plugin
     try:
-        return _validate(model, dict(options))
-    except ValidationError as error:
-        owner = f"{role_of(provided.entry)} '{provided.entry.name}'"
-        found = faults(error, dict(options), _schema(model), (), owner=owner)
-        raise UserError(_at(where, fault.problem) for fault in found) from error
+        return validated(model, options, f"{role_of(provided.entry)} '{provided.entry.name}'", where)
+    except UserError:
+        raise
     except Exception as error:
         message = (
             f"the options of {provided.qualified} {plugin.version} failed: {type(error).__name__}: {error}"
@@ -139,5 +150,5 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
 
 def _at(where: str, problem: Problem) -> Problem:
     inner = problem.where
-    joined = where if not inner else f"{where}{inner}" if inner.startswith("[") else f"{where}.{inner}"
+    joined = f"{where}{inner}" if not (where and inner) or inner.startswith("[") else f"{where}.{inner}"
     return dataclasses.replace(problem, where=joined)

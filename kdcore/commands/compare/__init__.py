@@ -1,1 +1,0 @@
-"""`kd compare`: several methods over several seeds, from the specs to the table."""

@@ -1,0 +1,31 @@
+"""`kd compare`: several methods over several seeds, from the specs to the table.
+
+`from kd_compare import compare` imports what it needs when the name is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from kd_compare.comparison import compare as compare
+    from kd_compare.result import ComparisonResult as ComparisonResult
+    from kd_compare.result import MethodRow as MethodRow
+    from kd_compare.result import RunRow as RunRow
+    from kd_compare.statistics import Gain as Gain
+
+_MODULES: Final = {
+    "ComparisonResult": "kd_compare.result",
+    "Gain": "kd_compare.statistics",
+    "MethodRow": "kd_compare.result",
+    "RunRow": "kd_compare.result",
+    "compare": "kd_compare.comparison",
+}
+__all__ = ["ComparisonResult", "Gain", "MethodRow", "RunRow", "compare"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,0 +1,68 @@
+"""`kd compare`: compare methods over several seeds."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+import typer
+
+from kd_compare.flags import (
+    Baseline,
+    Budget,
+    Distillers,
+    Eta,
+    Jobs,
+    Name,
+    Output,
+    Overrides,
+    Seeds,
+    Specs,
+)
+from kdcore.plugin import JsonFlag, finite, kept_in, print_json, say, say_all, stdout_for_the_result
+
+
+def compare(
+    specs: Specs,
+    distillers: Distillers = None,
+    seeds: Seeds = None,
+    budget: Budget = None,
+    eta: Eta = None,
+    baseline: Baseline = None,
+    overrides: Overrides = None,
+    name: Name = None,
+    output: Output = None,
+    jobs: Jobs = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare distillers, or specs, over several seeds.
+
+    Only missing runs are trained; interrupted runs continue. If a run fails, the others go on.
+    """
+    from kd_compare.comparison import compare as compare_specs
+    from kd_compare.request import parse_seeds
+
+    with stdout_for_the_result():
+        result = compare_specs(
+            specs,
+            distillers=None if distillers is None else [name.strip() for name in distillers.split(",")],
+            seeds=None if seeds is None else parse_seeds(seeds),
+            budget=budget,
+            eta=eta,
+            baseline=baseline,
+            overrides=overrides or (),
+            name=name,
+            output=output,
+            jobs=jobs,
+        )
+    if as_json:
+        print_json(finite(result.as_dict()))
+    else:
+        from kd_compare.table import for_terminal
+
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        with kept_in(result.directory):
+            say_all(for_terminal(result, width=width).split("\n"))
+            say(f"in {result.directory}: comparison.html, table.csv, table.md, table.tex, comparison.json")
+    if result.failures():
+        raise typer.Exit(1)

@@ -1,0 +1,145 @@
+"""`compare`: train the missing runs of a comparison, each in its own process, and compare all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kd_compare.display import choose_comparison_display
+from kd_compare.halving import ETA
+from kd_compare.plan import make_plan
+from kd_compare.request import Request, is_comparison, read_comparison, seeds_of
+from kd_compare.runner import Runner
+from kdcore import Problem, RunSpec, UserError
+from kdcore.inspect import read_values
+from kdcore.plugin import get_plugins, stop_requests
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kd_compare.result import ComparisonResult
+
+
+def compare(
+    spec: RunSpec | Mapping[str, Any] | str | Path | Sequence[str | Path],
+    *,
+    distillers: Sequence[str] | str | None = None,
+    seeds: int | Sequence[int] | None = None,
+    budget: str | Sequence[int] | None = None,
+    eta: int | None = None,
+    baseline: str | None = None,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    output: Path | None = None,
+    jobs: int | None = None,
+    quiet: bool = False,
+) -> ComparisonResult:
+    """Train the missing runs of a comparison, and compare.
+
+    Everything is checked before anything is trained. Teachers are trained once, then each run is a process of its own.
+    Finished runs are not repeated, and interrupted runs continue. If a run fails, the others go on: see the result's
+    `failures()`.
+
+    Args:
+        spec: a run spec's file, or several, or a comparison file; or a run spec made in Python, as for `kdcore.run`: a
+            `RunSpec`, or a dict of what a file would hold. Its relative paths are relative to the current directory.
+        distillers: with one spec, the methods: names, or `all`; `vanilla` is added as the baseline.
+        seeds: their number, or the seeds; None: three, or the comparison file's.
+        budget: drop methods early: `auto`, or the epochs after which they are judged. None: the file's, or no budget.
+        eta: with a budget, 1/ETA of the methods continue after each rung; None: 3.
+        baseline: label of the method that gains are relative to; None: `vanilla`.
+        overrides: `key.path=value` for all runs, as for `--set`.
+        name: of the comparison's folder; None: the file's, or `compare-` and the spec's name.
+        output: the folder in which that is made, instead of the spec's.
+        jobs: runs at a time; None: one, or one for each of several GPUs.
+        quiet: show nothing.
+
+    Raises:
+        UserError: with every problem that was found; or the folder holds another comparison.
+        RunFailed: a teacher's run failed.
+        Interrupted: it was asked to stop; the runs wrote checkpoints.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        paths = _paths(spec, Path(folder))
+        request = _request(paths)
+        if isinstance(spec, RunSpec | Mapping):
+            request = replace(request, base=Path.cwd())
+        given: dict[str, Any] = {
+            "distillers": (distillers,) if isinstance(distillers, str) else distillers and tuple(distillers),
+            "seeds": None if seeds is None else _seeds(seeds),
+            "budget": ",".join(map(str, budget)) if isinstance(budget, list | tuple) else budget,
+            "eta": eta,
+            "baseline": baseline,
+            "overrides": tuple(overrides) or None,
+            "name": name,
+            "output": None if output is None else Path(output).absolute(),
+        }
+        request = replace(request, **{key: value for key, value in given.items() if value is not None})
+        if request.eta < 2:
+            raise UserError(
+                Problem("--eta", "must be at least 2: 1/ETA of the methods continue", request.eta)
+            )
+        plan = make_plan(request, get_plugins())
+    progress = choose_comparison_display(quiet)
+    gpus = visible_gpus()
+    try:
+        with stop_requests() as stop:
+            return Runner(plan, jobs or max(1, len(gpus)), gpus, progress, stop).run()
+    finally:
+        progress.close()
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that runs may be given, as `CUDA_VISIBLE_DEVICES` names them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",")[:count] if named else [str(number) for number in range(count)]
+
+
+def _paths(
+    spec: RunSpec | Mapping[str, Any] | str | Path | Sequence[str | Path], folder: Path
+) -> tuple[Path, ...]:
+    if isinstance(spec, str | Path):
+        return (Path(spec),)
+    if isinstance(spec, RunSpec):
+        return (_written(spec.model_dump(mode="json"), folder),)
+    if isinstance(spec, Mapping):
+        return (_written(spec, folder),)
+    return tuple(Path(path) for path in spec)
+
+
+def _written(spec: Mapping[str, Any], folder: Path) -> Path:
+    """A file of what a dict says; its name is that of a run without one."""
+    content, wrong = read_values(spec)
+    if wrong:
+        raise UserError(wrong)
+    if "spec" in content or "variants" in content:
+        message = "a dict is one run spec; a comparison is given as a file"
+        raise UserError(Problem("spec", message, hint="give the run spec's dict, with distillers=[...]"))
+    path = folder / "run.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def _request(paths: tuple[Path, ...]) -> Request:
+    found = [path for path in paths if is_comparison(path)]
+    if not found:
+        return Request(tuple(dict.fromkeys(paths)), eta=ETA)
+    if len(paths) > 1:
+        message = "this is a comparison file, which stands alone"
+        raise UserError(Problem(str(found[0]), message, hint="give run specs, or one comparison file"))
+    return read_comparison(found[0])
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    try:
+        return seeds_of(seeds)
+    except ValueError as error:
+        raise UserError(Problem("--seeds", str(error), seeds)) from None

@@ -1,0 +1,136 @@
+"""Which methods a comparison has: from the request's names, variants and specs to labels and a baseline."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from kd_compare.request import ALL, Variant
+from kdcore import Problem, UserError
+from kdcore.inspect import read_values
+from kdcore.plugin import listed, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from kd_compare.request import Request
+    from kdcore.inspect import LoadedSpec
+    from kdcore.plugin import Plugins
+
+VANILLA: Final = "vanilla"
+_RUN_NAME: Final = 128
+_LONGEST_END: Final = len(f"-seed{2**63}")
+
+
+def chosen_methods(request: Request, plugins: Plugins) -> list[Variant]:
+    """The methods of a request, with vanilla as the baseline if the request names distillers or variants.
+
+    Raises:
+        UserError: a distiller is not known.
+    """
+    base = request.specs[0]
+    if len(request.specs) > 1:
+        if request.distillers is not None:
+            message = "cannot be used with several specs: each spec has its own distiller"
+            raise UserError(Problem("--distillers", message, ",".join(request.distillers)))
+        return [Variant(None, path) for path in request.specs]
+    own = _own_distiller(base, request.overrides)
+    found = list(request.variants)
+    if request.distillers is not None:
+        names = [name for name in request.distillers if name]
+        found += [_named(name, base, own) for name in _by_name(names, plugins)]
+    elif not request.variants:
+        found.append(Variant(None, base))
+        if isinstance(own, str | dict) and _name(own) == VANILLA:
+            return found
+    labels = {variant.label or variant.distiller for variant in found}
+    if request.baseline is None and VANILLA not in labels:
+        found.insert(0, _named(VANILLA, base, own))
+    return found
+
+
+def _by_name(names: Sequence[str], plugins: Plugins) -> list[str]:
+    if list(names) == [ALL]:
+        items = plugins.distillers()
+        several = [item.entry.name for item in items]
+        return [
+            item.entry.name if several.count(item.entry.name) == 1 else item.qualified
+            for item in sorted(items, key=lambda item: item.entry.name != VANILLA)
+        ]
+    problems: list[Problem] = []
+    for name in names:
+        try:
+            plugins.distiller(name, "--distillers")
+        except UserError as error:
+            problems += error.problems
+    if not names:
+        problems.append(Problem("--distillers", "there is no name of a distiller", allowed="names, or all"))
+    if problems:
+        raise UserError(problems)
+    return list(dict.fromkeys(names))
+
+
+def _named(name: str, spec: Path, own: Any) -> Variant:
+    """A distiller by its name; the spec's own distiller keeps its options."""
+    chosen = own if _name(own) == name else name
+    return Variant(None, spec, (f"distiller={json.dumps(chosen)}",), name)
+
+
+def _own_distiller(path: Path, overrides: Sequence[str]) -> Any:
+    values, _ = read_values(path, overrides)
+    return values.get("distiller")
+
+
+def _name(distiller: Any) -> str | None:
+    name = distiller.get("name") if isinstance(distiller, dict) else distiller
+    return name if isinstance(name, str) else None
+
+
+def unique_labels(variants: Sequence[Variant], bases: dict[Path, LoadedSpec]) -> list[str]:
+    """A label for each method.
+
+    Raises:
+        UserError: two methods get the same label.
+    """
+    several = len({variant.spec for variant in variants}) > 1
+    labels: list[str] = []
+    for variant in variants:
+        base = bases[variant.spec]
+        own = "+".join(item.name for item in base.spec.distiller)
+        labels.append(variant.label or variant.distiller or (base.spec.name if several else own))
+    names = [file_name(label) for label in labels]
+    twice = sorted({label for label in labels if names.count(file_name(label)) > 1})
+    if twice:
+        hint = "give the specs another 'name', or the variants another 'label'"
+        message = "two methods of the comparison have this name"
+        raise UserError(Problem("name", message, label, hint=hint) for label in twice)
+    return labels
+
+
+def chosen_baseline(request: Request, loaded: dict[str, LoadedSpec]) -> str | None:
+    """The label of the baseline; None: there is no baseline.
+
+    Raises:
+        UserError: no method has the label that the request names.
+    """
+    if request.baseline is not None:
+        if request.baseline not in loaded:
+            raise UserError(
+                Problem(
+                    "--baseline",
+                    "no method of the comparison has this name",
+                    request.baseline,
+                    listed(loaded),
+                    nearest(request.baseline, loaded),
+                )
+            )
+        return request.baseline
+    alone = [label for label, one in loaded.items() if [item.name for item in one.distillers] == [VANILLA]]
+    return VANILLA if VANILLA in alone else alone[0] if len(alone) == 1 else None
+
+
+def file_name(label: str) -> str:
+    """A label as the start of a file's name."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", label).lstrip("_.-")[: _RUN_NAME - _LONGEST_END] or "method"

@@ -1,0 +1,31 @@
+"""The comparison's page, in the reports' style: one file that needs no network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kd_report.page import render
+
+from kd_compare.plots import curves_plot, gains_plot, scores_plot
+from kd_compare.table import best, caption, cells, head
+
+if TYPE_CHECKING:
+    from kd_compare.result import ComparisonResult
+
+
+def page(result: ComparisonResult) -> str:
+    """The result as HTML."""
+    plots = [gains_plot(result), scores_plot(result), curves_plot(result)]
+    return render(
+        "comparison.html",
+        {
+            "result": result,
+            "name": result.directory.name,
+            "head": head(result),
+            "rows": [(row, cells(result, row), row.label == best(result)) for row in result.ranked()],
+            "caption": caption(result),
+            "plots": [plot for plot in plots if plot is not None],
+            "failures": result.failures(),
+        },
+        package="kd_compare",
+    )

@@ -1,0 +1,155 @@
+"""From a request to the runs of a comparison, all of them checked before anything is trained."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from kd_compare.halving import Budget, parse_budget
+from kd_compare.method_problems import MethodProblems
+from kd_compare.methods import chosen_baseline, chosen_methods, unique_labels
+from kd_compare.plan_checks import all_teachers, check_existing, check_models
+from kd_compare.planned_run import PlannedRun, planned_run
+from kdcore import Problem, RunDirectory, UserError
+from kdcore.inspect import LoadedSpec, load_spec
+
+if TYPE_CHECKING:
+    from kd_compare.request import Request, Variant
+    from kdcore.plugin import Plugins
+
+_OWN_FOLDER: Final = "teacher-cache"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonPlan:
+    """All runs of a comparison.
+
+    Attributes:
+        folder: `OUTPUT/NAME`.
+        labels: of the methods, in the order of the table.
+        seeds: of each method.
+        runs: of every method and seed.
+        teachers: are trained first, a teacher's own teacher before it.
+        baseline: label of the method that gains are relative to; None: there is no baseline.
+        budget: None: no method is dropped.
+        notes: what the user should know.
+    """
+
+    folder: Path
+    labels: tuple[str, ...]
+    seeds: tuple[int, ...]
+    runs: tuple[PlannedRun, ...]
+    teachers: tuple[LoadedSpec, ...]
+    baseline: str | None
+    budget: Budget | None
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the comparison."""
+        return self.folder.name
+
+    def of(self, label: str) -> list[PlannedRun]:
+        """The runs of a method."""
+        return [run for run in self.runs if run.label == label]
+
+
+def make_plan(request: Request, plugins: Plugins) -> ComparisonPlan:
+    """Load and check every run. Models are built on the meta device: this takes about a second for each method.
+
+    Raises:
+        UserError: with every problem that was found.
+    """
+    variants = chosen_methods(request, plugins)
+    bases = _load_bases(request, plugins)
+    labels = unique_labels(variants, bases)
+    folder = _folder(request, bases)
+    problems, loaded = MethodProblems(labels), dict[str, LoadedSpec]()
+    for label, variant in zip(labels, variants, strict=True):
+        try:
+            loaded[label] = _load(request, variant, folder, plugins)
+        except UserError as error:
+            problems.add(label, error.problems)
+    problems.check()
+    notes = check_models(request, loaded, problems)
+    problems.check()
+    baseline = chosen_baseline(request, loaded)
+    runs = tuple(
+        planned_run(label, seed, one, folder) for label, one in loaded.items() for seed in request.seeds
+    )
+    teachers = all_teachers(loaded, problems)
+    check_existing(runs, teachers, problems, folder)
+    problems.check()
+    return ComparisonPlan(
+        folder=folder,
+        labels=tuple(loaded),
+        seeds=request.seeds,
+        runs=runs,
+        teachers=teachers,
+        baseline=baseline,
+        budget=_budget(request, loaded),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _load_bases(request: Request, plugins: Plugins) -> dict[Path, LoadedSpec]:
+    """The specs without changes: a problem of a spec is reported once, not once for each method."""
+    found, problems = dict[Path, LoadedSpec](), list[Problem]()
+    for path in request.specs:
+        try:
+            found[path] = load_spec(
+                path, overrides=request.overrides, output=request.output, plugins=plugins, base=request.base
+            )
+        except UserError as error:
+            several = len(request.specs) > 1
+            problems += [
+                replace(problem, where=f"{path}: {problem.where}") if several else problem
+                for problem in error.problems
+            ]
+    if problems:
+        raise UserError(problems)
+    return found
+
+
+def _folder(request: Request, bases: dict[Path, LoadedSpec]) -> Path:
+    first = request.specs[0]
+    base = bases[first].spec
+    name = request.name or (f"compare-{base.name}" if len(request.specs) == 1 else "comparison")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise UserError(
+            Problem(
+                "--name", "this cannot be the name of a folder", name, "letters, digits, '_', '.' and '-'"
+            )
+        )
+    folder = Path(base.output) / name
+    if RunDirectory(folder).exists:
+        hint = "another --name for the comparison"
+        raise UserError(Problem("--name", f"{folder} is the directory of a run", name, hint=hint))
+    return folder
+
+
+def _load(request: Request, variant: Variant, folder: Path, plugins: Plugins) -> LoadedSpec:
+    overrides = (*request.overrides, *variant.overrides)
+    loaded = load_spec(
+        variant.spec, overrides=overrides, output=request.output, plugins=plugins, base=request.base
+    )
+    cache = loaded.spec.teacher_cache
+    if cache is None:
+        return loaded
+    if all(item.provided.entry.kind == "baseline" for item in loaded.distillers):
+        cache = None  # no distiller reads the teacher
+    elif cache.folder is None:
+        cache = cache.model_copy(update={"folder": str(folder / _OWN_FOLDER)})
+    return replace(loaded, spec=loaded.spec.model_copy(update={"teacher_cache": cache}))
+
+
+def _budget(request: Request, loaded: dict[str, LoadedSpec]) -> Budget | None:
+    if request.budget is None:
+        return None
+    epochs = {one.spec.train.epochs for one in loaded.values()}
+    if len(epochs) > 1:
+        message = "a budget judges all methods after the same epochs, and they have different train.epochs"
+        raise UserError(Problem("--budget", message, request.budget, hint=f"train.epochs: {sorted(epochs)}"))
+    return parse_budget(request.budget, request.eta, epochs=epochs.pop(), methods=len(loaded))

@@ -1,0 +1,306 @@
+"""What a comparison found: a row for each method, made from the directories of its runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from kd_compare.statistics import CONFIDENCE, INTERVAL, Gain, deviation, mean, paired_gain
+from kdcore import __version__
+from kdcore.plugin import has_top_5
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from kd_compare.plan import ComparisonPlan
+    from kd_compare.planned_run import PlannedRun
+
+Status = Literal["waiting", "running", "paused", "finished", "failed", "dropped"]
+Metric = Literal["top1", "agreement"]
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run.
+
+    Attributes:
+        method: its label.
+        seed: its seed.
+        directory: its run directory.
+        status: what has become of it.
+        epochs: how many it was trained for.
+        top1: of the student after its last epoch, in percent; so are `top5` and `agreement` with the teacher.
+        images_per_second: trained, mean over its epochs.
+        wall_seconds: training and evaluation, over all its processes in time.
+        error: why it failed.
+    """
+
+    method: str
+    seed: int
+    directory: str
+    status: Status
+    epochs: int = 0
+    top1: float | None = None
+    top5: float | None = None
+    agreement: float | None = None
+    images_per_second: float | None = None
+    wall_seconds: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """One method: means over its finished runs.
+
+    Attributes:
+        label: its name in the table.
+        distiller: the distillers that it trains with.
+        status: `finished` if all its runs are; `dropped` by the budget; `partial` if some runs are not finished.
+        finished: how many runs are finished.
+        runs: how many there are to be.
+        score: mean of the metric, in percent.
+        std: the sample's standard deviation of it.
+        gain: over the baseline; None for the baseline, or if there is no baseline.
+        top1, top5, agreement: means, in percent.
+        images_per_second: mean.
+        extra_parameters: trained parameters of the distiller's own heads.
+        wall_seconds: mean of a run.
+        dropped_after: the epoch after which the budget dropped it.
+        dropped_at: its mean score then.
+    """
+
+    label: str
+    distiller: str
+    status: Literal["finished", "dropped", "partial"]
+    finished: int
+    runs: int
+    score: float | None = None
+    std: float | None = None
+    gain: Gain | None = None
+    top1: float | None = None
+    top5: float | None = None
+    agreement: float | None = None
+    images_per_second: float | None = None
+    extra_parameters: int | None = None
+    wall_seconds: float | None = None
+    dropped_after: int | None = None
+    dropped_at: float | None = None
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """What `compare` returns, and `comparison.json` holds.
+
+    Attributes:
+        directory: the comparison's folder.
+        status: `finished` if every run is finished or dropped.
+        metric: what methods are ranked by: top-1, or without labels the agreement with the teacher.
+        methods: in the order that was asked for.
+        runs: of every method and seed.
+        curves: of each method, the mean over its runs of the metric after each epoch.
+        teacher: model, parameters and top-1, from a run.
+        student: model and parameters.
+        epochs: of a whole run.
+        epochs_trained: over all runs; `epochs_planned` if none were dropped.
+        seconds: wall time of this call.
+    """
+
+    directory: Path
+    status: Literal["running", "finished", "failed", "interrupted"]
+    metric: Metric
+    baseline: str | None
+    seeds: tuple[int, ...]
+    methods: tuple[MethodRow, ...]
+    runs: tuple[RunRow, ...]
+    curves: dict[str, list[float]]
+    teacher: dict[str, Any] | None
+    student: dict[str, Any] | None
+    budget: dict[str, Any] | None
+    epochs: int
+    epochs_trained: int
+    epochs_planned: int
+    jobs: int
+    seconds: float
+
+    def ranked(self) -> list[MethodRow]:
+        """The best first; then the dropped ones, the last dropped first; then those without a finished run."""
+        return sorted(
+            self.methods,
+            key=lambda row: (
+                row.score is None,
+                -(row.score or 0),
+                -(row.dropped_after or 0),
+                -(row.dropped_at or 0),
+            ),
+        )
+
+    def failures(self) -> list[RunRow]:
+        """The runs that failed."""
+        return [run for run in self.runs if run.status == "failed"]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "kdcore": __version__,
+            "name": self.directory.name,
+            **asdict(self),
+            "directory": str(self.directory),
+            "confidence": CONFIDENCE,
+            "interval": INTERVAL,
+        }
+
+
+def gather(
+    plan: ComparisonPlan,
+    statuses: Mapping[str, tuple[Status, str | None]],
+    dropped: Mapping[str, int],
+    *,
+    status: Literal["running", "finished", "failed", "interrupted"],
+    jobs: int,
+    seconds: float,
+) -> ComparisonResult:
+    """The result as things stand, from the run directories.
+
+    Args:
+        plan: the comparison.
+        statuses: by a run's name, what has become of it, and why it failed.
+        dropped: by label, the epoch after which the budget dropped it.
+        status: of the whole.
+        jobs: runs at a time.
+        seconds: wall time of this call.
+    """
+    found = [_Found(run, *statuses.get(run.name, ("waiting", None))) for run in plan.runs]
+    metric: Metric = "top1"
+    if not any(one.row.top1 is not None for one in found) and any(
+        one.row.agreement is not None for one in found
+    ):
+        metric = "agreement"
+    scores = {label: _scores(found, label, metric) for label in plan.labels}
+    rows = []
+    for label in plan.labels:
+        own = [one for one in found if one.run.label == label]
+        base = scores[plan.baseline] if plan.baseline is not None and plan.baseline != label else None
+        rows.append(_method(label, own, scores[label], base, dropped.get(label), metric))
+    known = [one for one in found if one.summary]
+    taught = next((one.summary["teacher"] for one in known if one.summary.get("teacher")), None)
+    student = next((one.summary["student"] for one in known if one.summary.get("student")), None)
+    budget = None
+    if plan.budget is not None:
+        budget = {"rungs": list(plan.budget.rungs), "eta": plan.budget.eta}
+    return ComparisonResult(
+        directory=plan.folder,
+        status=status,
+        metric=metric,
+        baseline=plan.baseline,
+        seeds=plan.seeds,
+        methods=tuple(rows),
+        runs=tuple(one.row for one in found),
+        curves={
+            label: _curve([one for one in found if one.run.label == label], metric) for label in plan.labels
+        },
+        teacher=taught,
+        student=None if student is None else {name: student[name] for name in ("model", "parameters")},
+        budget=budget,
+        epochs=max(run.loaded.spec.train.epochs for run in plan.runs),
+        epochs_trained=sum(one.row.epochs for one in found),
+        epochs_planned=sum(run.loaded.spec.train.epochs for run in plan.runs),
+        jobs=jobs,
+        seconds=seconds,
+    )
+
+
+class _Found:
+    """A run with what its directory says."""
+
+    def __init__(self, run: PlannedRun, status: Status, error: str | None) -> None:
+        self.run = run
+        self.records = run.directory.metrics()
+        self.summary: dict[str, Any] = run.directory.summary() or {}
+        classes = (self.summary.get("data") or {}).get("num_classes")
+        last: dict[str, Any] = (self.records[-1].get("eval") or {}) if self.records else {}
+        self.row = RunRow(
+            method=run.label,
+            seed=run.seed,
+            directory=str(run.directory.path),
+            status=status,
+            epochs=len(self.records),
+            top1=last.get("top1"),
+            top5=last.get("top5") if has_top_5(classes) else None,
+            agreement=last.get("agreement"),
+            images_per_second=mean([record["images_per_second"] for record in self.records]),
+            wall_seconds=self.summary.get("wall_seconds"),
+            error=error,
+        )
+
+
+def _scores(found: Sequence[_Found], label: str, metric: Metric) -> dict[int, float]:
+    pairs = [
+        (one.run.seed, getattr(one.row, metric))
+        for one in found
+        if one.run.label == label and one.row.status == "finished"
+    ]
+    return {seed: score for seed, score in pairs if score is not None}
+
+
+def _method(
+    label: str,
+    own: Sequence[_Found],
+    scores: dict[int, float],
+    base: dict[int, float] | None,
+    dropped_after: int | None,
+    metric: Metric,
+) -> MethodRow:
+    done = [one for one in own if one.row.status == "finished"]
+    distiller = "+".join(item.name for item in own[0].run.loaded.spec.distiller)
+
+    def average(name: str) -> float | None:
+        values = [getattr(one.row, name) for one in done or own]
+        return mean([value for value in values if value is not None])
+
+    finished = len(done) == len(own)
+    at = None
+    if dropped_after is not None and not finished:
+        at = mean(
+            [score for one in own if (score := score_at(one.records, dropped_after, metric)) is not None]
+        )
+    extra = [one.summary["distiller"]["parameters"] for one in own if one.summary.get("distiller")]
+    return MethodRow(
+        label=label,
+        distiller=distiller,
+        status="finished" if finished else "dropped" if dropped_after is not None else "partial",
+        finished=len(done),
+        runs=len(own),
+        score=mean(list(scores.values())),
+        std=deviation(list(scores.values())),
+        gain=None if base is None else paired_gain(scores, base),
+        **{name: average(name) if done else None for name in ("top1", "top5", "agreement")},
+        images_per_second=average("images_per_second"),
+        extra_parameters=extra[0] if extra else None,
+        wall_seconds=average("wall_seconds"),
+        dropped_after=None if finished else dropped_after,
+        dropped_at=at,
+    )
+
+
+def score_at(records: Sequence[dict[str, Any]], epoch: int, metric: Metric | None = None) -> float | None:
+    """A run's score after an epoch: the metric, or whichever there is; None where it has not come so far."""
+    for record in records:
+        if record["epoch"] == epoch:
+            scores = record.get("eval") or {}
+            value = scores.get(metric) if metric else scores.get("top1", scores.get("agreement"))
+            if value is None and metric is None:
+                value = scores.get("agreement")
+            return None if value is None else float(value)
+    return None
+
+
+def _curve(own: Sequence[_Found], metric: Metric) -> list[float]:
+    curve = []
+    for epoch in range(1, min((len(one.records) for one in own), default=0) + 1):
+        values = [score_at(one.records, epoch, metric) for one in own]
+        middle = mean([value for value in values if value is not None])
+        if middle is None:
+            break
+        curve.append(middle)
+    return curve

@@ -1,0 +1,265 @@
+"""Carries out a plan: teachers first, then the runs, with a budget rung by rung."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final, Literal
+
+from kd_report.charts import standalone
+
+from kd_compare.display import Board, Cell
+from kd_compare.halving import survivors
+from kd_compare.page import page
+from kd_compare.planned_run import PlannedRun, spec_path
+from kd_compare.plots import curves_plot, scores_plot
+from kd_compare.pool import Job, Pool, environments
+from kd_compare.result import ComparisonResult, Status, gather, score_at
+from kd_compare.statistics import mean
+from kd_compare.table import to_csv, to_latex, to_markdown
+from kdcore import Interrupted, RunDirectory, RunFailed
+from kdcore.inspect import resolved_dict
+from kdcore.plugin import clock, write_json, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from kd_compare.display import ComparisonDisplay
+    from kd_compare.plan import ComparisonPlan
+    from kdcore.inspect import LoadedSpec
+    from kdcore.plugin import StopRequest
+
+RESULT: Final = "comparison.json"
+_LOOK: Final = 1.0  # seconds between two reads of the running runs' metrics
+
+
+class Runner:
+    """One call of a comparison.
+
+    Args:
+        plan: what to do.
+        jobs: runs at a time.
+        gpus: their names; a run gets one.
+        progress: receives the progress.
+        stop: whether somebody asked to stop.
+    """
+
+    def __init__(
+        self,
+        plan: ComparisonPlan,
+        jobs: int,
+        gpus: Sequence[str],
+        progress: ComparisonDisplay,
+        stop: StopRequest,
+    ) -> None:
+        self.plan = plan
+        self.jobs = jobs
+        self.progress = progress
+        self.stop = stop
+        self._gpus = gpus
+        self._cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._started = self._looked = time.monotonic()
+        self._statuses: dict[str, tuple[Status, str | None]] = {}
+        self._dropped: dict[str, int] = {}
+        self._cells: dict[str, Cell] = {}
+        self._board: Board = {}
+
+    def run(self) -> ComparisonResult:
+        """Train the missing runs, and write the result.
+
+        Raises:
+            UserError: another process works on this comparison.
+            RunFailed: a teacher's run failed.
+            Interrupted: it was asked to stop.
+        """
+        for text in self.plan.notes:
+            self.progress.note(f"note: {text}")
+        with RunDirectory(self.plan.folder).locked():
+            self._write_specs()
+            self._look_at_what_is_there()
+            self._save("running")
+            self._train_teachers()
+            self._train()
+            if self.stop.signal is not None:
+                self._interrupt()
+            failed = any(status == "failed" for status, _ in self._statuses.values())
+            return self._save("failed" if failed else "finished", tables=True)
+
+    # -- before ----------------------------------------------------------------------------------------------
+
+    def _write_specs(self) -> None:
+        folder = self.plan.folder / "specs"
+        folder.mkdir(exist_ok=True)
+        for teacher in self.plan.teachers:
+            write_json(self._teacher_spec(teacher), resolved_dict(teacher))
+        for run in self.plan.runs:
+            write_json(spec_path(self.plan.folder, run.name), resolved_dict(run.loaded))
+
+    def _teacher_spec(self, teacher: LoadedSpec) -> Path:
+        return spec_path(self.plan.folder, f"teacher-{teacher.spec.name}")
+
+    def _look_at_what_is_there(self) -> None:
+        for label in self.plan.labels:
+            self._board[label] = []
+            for run in self.plan.of(label):
+                status: Status = "waiting"
+                if run.directory.finished:
+                    status = "finished"
+                elif run.directory.metrics():
+                    status = "paused"
+                self._statuses[run.name] = (status, None)
+                cell = self._cells[run.name] = Cell(epochs=run.loaded.spec.train.epochs)
+                self._board[label].append(cell)
+                self._read(run)
+        done = sum(status == "finished" for status, _ in self._statuses.values())
+        text = f"{len(self.plan.labels)} methods, {len(self.plan.seeds)} seeds: {len(self.plan.runs)} runs"
+        self.progress.note(f"{text}, {done} of them finished before" if done else text)
+
+    # -- training --------------------------------------------------------------------------------------------
+
+    def _train_teachers(self) -> None:
+        pool = Pool(environments(1, self._gpus, self._cpus), self.stop, self._tick, self.progress.note)
+        for teacher in self.plan.teachers:
+            directory, name = teacher.directory, teacher.spec.name
+            if directory.finished and directory.epochs_wanted == teacher.spec.train.epochs:
+                continue
+            self.progress.note(f"teacher: training '{name}' first")
+            log = self.plan.folder / "logs" / f"teacher-{name}.log"
+            job = Job(name, ["run", str(self._teacher_spec(teacher))], directory.path, log)
+            pool.run([job], lambda job: None)
+            if self.stop.signal is not None:
+                self._interrupt()
+            if job.reason is not None:
+                self._save("failed")
+                raise RunFailed(f"the teacher '{name}' failed: {job.reason}; its output is in {log}")
+
+    def _train(self) -> None:
+        budget = self.plan.budget
+        alive = list(self.plan.labels)
+        for rung in () if budget is None else budget.rungs:
+            # the baseline is never dropped: it is trained with the survivors
+            judged = [label for label in alive if label != self.plan.baseline]
+            self._train_runs([run for label in judged for run in self.plan.of(label)], rung)
+            if self.stop.signal is not None:
+                return
+            assert budget is not None
+            scores = {label: self._score(label, rung) for label in judged}
+            kept = survivors(scores, budget.eta)
+            for label in judged:
+                if label not in kept and scores[label] is not None:
+                    self._drop(label, rung)
+            shown = ", ".join(f"{label} {scores[label]:.2f}" for label in kept)
+            self.progress.note(f"after epoch {rung}: {len(kept)} of {len(judged)} methods continue: {shown}")
+            alive = [label for label in alive if label in kept or label == self.plan.baseline]
+        self._train_runs([run for label in alive for run in self.plan.of(label)], None)
+
+    def _train_runs(self, runs: Sequence[PlannedRun], until: int | None) -> None:
+        jobs, of = [], dict[str, PlannedRun]()
+        for run in runs:
+            status, _ = self._statuses[run.name]
+            there = self._cells[run.name].epoch
+            if status in ("finished", "failed") or (until is not None and there >= until):
+                continue
+            arguments = ["run", str(spec_path(self.plan.folder, run.name))]
+            if until is not None:
+                arguments += ["--until", str(until)]
+            log = self.plan.folder / "logs" / f"{run.name}.log"
+            jobs.append(Job(run.name, arguments, run.directory.path, log))
+            of[run.name] = run
+        pool = Pool(
+            environments(self.jobs, self._gpus, self._cpus), self.stop, self._tick, self.progress.note
+        )
+        pool.run(jobs, lambda job: self._ended(of[job.name], job, until))
+
+    def _ended(self, run: PlannedRun, job: Job, until: int | None) -> None:
+        self._read(run)
+        cell = self._cells[run.name]
+        who = f"{run.label}, seed {run.seed}"
+        if job.reason is not None:
+            self._set(run, "failed", job.reason)
+            self.progress.note(f"failed: {who}: {job.reason} (its output: {job.log})")
+        elif run.directory.finished:
+            self._set(run, "finished")
+            seconds = (run.directory.summary() or {}).get("wall_seconds") or 0.0
+            done = sum(status == "finished" for status, _ in self._statuses.values())
+            score = "" if cell.score is None else f"{cell.score:.2f} %, "
+            self.progress.note(f"{done}/{len(self.plan.runs)}  {who}: {score}{clock(seconds)}")
+        elif self.stop.signal is not None or until is not None:
+            self._set(run, "paused")
+        else:
+            self._set(run, "failed", "it ended without a result")
+        self._save("running")
+
+    def _score(self, label: str, epoch: int) -> float | None:
+        scores = [
+            score_at(run.directory.metrics(), epoch)
+            for run in self.plan.of(label)
+            if self._statuses[run.name][0] != "failed"
+        ]
+        return mean([score for score in scores if score is not None])
+
+    def _drop(self, label: str, epoch: int) -> None:
+        runs = self.plan.of(label)
+        if all(self._statuses[run.name][0] == "finished" for run in runs):
+            return  # a call without a budget, or with fewer methods, has finished it: its result counts
+        self._dropped[label] = epoch
+        for run in runs:
+            if self._statuses[run.name][0] == "paused":
+                self._set(run, "dropped")
+
+    # -- reporting -------------------------------------------------------------------------------------------
+
+    def _tick(self, running: Sequence[Job]) -> None:
+        names = {job.name for job in running}
+        look = time.monotonic() - self._looked > _LOOK
+        if look:
+            self._looked = time.monotonic()
+        for run in self.plan.runs:
+            if run.name in names:
+                self._set(run, "running")
+                if look:
+                    self._read(run)
+        self.progress.update(self._board)
+
+    def _read(self, run: PlannedRun) -> None:
+        records = run.directory.metrics()
+        cell = self._cells[run.name]
+        cell.status = self._statuses[run.name][0]
+        if records:
+            cell.epoch = records[-1]["epoch"]
+            cell.score = score_at(records, cell.epoch)
+
+    def _set(self, run: PlannedRun, status: Status, reason: str | None = None) -> None:
+        self._statuses[run.name] = (status, reason)
+        self._cells[run.name].status = status
+
+    def _interrupt(self) -> None:
+        self._save("interrupted", tables=True)
+        assert self.stop.signal is not None
+        done = sum(status == "finished" for status, _ in self._statuses.values())
+        raise Interrupted(
+            f"stopped by {self.stop.signal.name}: {done} of {len(self.plan.runs)} runs are finished, the others have a "
+            "checkpoint: the same command goes on",
+            self.stop.exit_code,
+        )
+
+    def _save(
+        self, status: Literal["running", "finished", "failed", "interrupted"], *, tables: bool = False
+    ) -> ComparisonResult:
+        seconds = time.monotonic() - self._started
+        result = gather(
+            self.plan, self._statuses, self._dropped, status=status, jobs=self.jobs, seconds=seconds
+        )
+        folder = self.plan.folder
+        write_json(folder / RESULT, result.as_dict())
+        if tables:
+            write_text(folder / "table.csv", to_csv(result))
+            write_text(folder / "table.md", to_markdown(result))
+            write_text(folder / "table.tex", to_latex(result))
+            write_text(folder / "comparison.html", page(result))
+            figures = folder / "figures"
+            figures.mkdir(exist_ok=True)
+            write_text(figures / "scores.svg", standalone(scores_plot(result)))
+            write_text(figures / "curves.svg", standalone(curves_plot(result)))
+        return result

@@ -1,0 +1,211 @@
+"""The result as CSV, Markdown and LaTeX, and in lines for a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import TYPE_CHECKING, Final
+
+from kd_compare.statistics import INTERVAL
+from kdcore.plugin import clock, columns, csv_cell, latex, markdown, printable
+
+if TYPE_CHECKING:
+    from kd_compare.result import ComparisonResult, MethodRow
+
+HEAD: Final = (
+    "method",
+    "top-1 %",
+    "gain",
+    "agreement %",
+    "images/s",
+    "extra parameters",
+    "time of a run",
+    "runs",
+)
+_LESS: Final = ("time of a run", "extra parameters", "images/s", "agreement %")  # the first goes first
+_NONE: Final = "n/a"
+_PLAIN: Final = {  # columns of the CSV, and the fields of a row that they show
+    "method": "label",
+    **{
+        name: name
+        for name in ("distiller", "status", "runs", "finished", "score", "std", "top1", "top5", "agreement")
+    },
+    **{name: name for name in ("images_per_second", "extra_parameters", "wall_seconds", "dropped_after")},
+}
+_ONE_SEED: Final = " (one seed: no interval)"  # not in LaTeX: its columns are narrow, its caption says so
+
+
+def head(result: ComparisonResult) -> tuple[str, ...]:
+    """The columns' names."""
+    score = "top-1 %" if result.metric == "top1" else "agreement %"
+    gain = f"gain over {result.baseline}" if result.baseline else "gain"
+    names = ["method", score, gain, *HEAD[3:]]
+    if result.metric == "agreement":
+        names.remove("agreement %")
+        names.insert(1, score)
+    return tuple(dict.fromkeys(names))
+
+
+def cells(result: ComparisonResult, row: MethodRow) -> list[str]:
+    """A method's row as text."""
+    return [
+        row.label,
+        score(row),
+        gain(result, row),
+        *([] if result.metric == "agreement" else [number(row.agreement)]),
+        number(row.images_per_second, 0),
+        _NONE if row.extra_parameters is None else f"{row.extra_parameters:,}",
+        _NONE if row.wall_seconds is None else clock(row.wall_seconds),
+        state(row),
+    ]
+
+
+def score(row: MethodRow) -> str:
+    """Mean and standard deviation."""
+    if row.score is None:
+        return _NONE
+    return f"{row.score:.2f}" + ("" if row.std is None else f" ± {row.std:.2f}")
+
+
+def gain(result: ComparisonResult, row: MethodRow) -> str:
+    """Mean difference and half the width of its interval."""
+    if row.label == result.baseline:
+        return "baseline"
+    if row.gain is None:
+        return _NONE
+    half = row.gain.half
+    return f"{row.gain.mean:+.2f}" + (_ONE_SEED if half is None else f" ± {half:.2f}")
+
+
+def state(row: MethodRow) -> str:
+    """How many runs are done, and what became of the others."""
+    count = f"{row.finished}/{row.runs}"
+    if row.dropped_after is None:
+        return count
+    at = "" if row.dropped_at is None else f" at {row.dropped_at:.2f}"
+    return f"dropped after epoch {row.dropped_after}{at}"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number with thousands separated."""
+    return _NONE if value is None else f"{value:,.{digits}f}"
+
+
+def best(result: ComparisonResult) -> str | None:
+    """The label of the best method."""
+    ranked = result.ranked()
+    return ranked[0].label if ranked and ranked[0].score is not None else None
+
+
+def caption(result: ComparisonResult) -> str:
+    """What the numbers are, in a sentence or two."""
+    count = len(result.seeds)
+    text = f"Mean ± standard deviation over {count} seeds" if count > 1 else "One seed"
+    if result.baseline and count > 1:
+        text += f"; gain over {result.baseline}: {INTERVAL}"
+    if result.budget:
+        rungs = ", ".join(map(str, result.budget["rungs"]))
+        text += f". Budget: 1/{result.budget['eta']} of the methods continue after epoch {rungs} of {result.epochs}"
+    return text + "."
+
+
+def to_csv(result: ComparisonResult) -> str:
+    """A line for each method, numbers unrounded."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*_PLAIN, "gain", "gain_low", "gain_high"])
+    for row in result.ranked():
+        delta = (None, None, None) if row.gain is None else (row.gain.mean, row.gain.low, row.gain.high)
+        writer.writerow([*(csv_cell(getattr(row, name)) for name in _PLAIN.values()), *delta])
+    return out.getvalue()
+
+
+def to_markdown(result: ComparisonResult) -> str:
+    """A table with the best method in bold, and what its numbers are."""
+    rows = [[markdown(name) for name in head(result)], ["---"] * len(head(result))]
+    for row in result.ranked():
+        label, *others = cells(result, row)
+        found = [markdown(label), *others]
+        if row.label == best(result):
+            found[:2] = [f"**{cell}**" for cell in found[:2]]
+        rows.append(found)
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    failures = [
+        f"- {markdown(run.method)}, seed {run.seed}: {markdown(run.error)}" for run in result.failures()
+    ]
+    told = "\n\nFailed:\n\n" + "\n".join(failures) if failures else ""
+    return f"{table}\n\n{markdown(caption(result))}{told}\n"
+
+
+def to_latex(result: ComparisonResult) -> str:
+    """A booktabs table with the best score in bold."""
+    scored = "Top-1 (\\%)" if result.metric == "top1" else "Agreement (\\%)"
+    gained = f"Gain over {latex(result.baseline)}" if result.baseline else "Gain"
+    lines = [
+        "% \\usepackage{booktabs}",
+        "\\begin{table}",
+        "  \\centering",
+        f"  \\caption{{{_plus_minus(latex(caption(result)))}}}",
+        "  \\begin{tabular}{@{}lrrrr@{}}",
+        "    \\toprule",
+        f"    Method & {scored} & {gained} & Images/s & Extra parameters \\\\",
+        "    \\midrule",
+    ]
+    for row in result.ranked():
+        found = [
+            row.label,
+            *(
+                _dropped(row)
+                if row.score is None
+                else (score(row), gain(result, row).removesuffix(_ONE_SEED))
+            ),
+            number(row.images_per_second, 0),
+            _NONE if row.extra_parameters is None else f"{row.extra_parameters:,}",
+        ]
+        escaped = [_plus_minus(latex(cell)) for cell in found]
+        escaped[2] = re.sub(r"^-(?=\d)", "$-$", escaped[2])
+        if row.label == best(result):
+            escaped[1] = f"\\textbf{{{escaped[1]}}}"
+        lines.append(f"    {' & '.join(escaped)} \\\\")
+    return "\n".join([*lines, "    \\bottomrule", "  \\end{tabular}", "\\end{table}", ""])
+
+
+def _dropped(row: MethodRow) -> tuple[str, str]:
+    if row.dropped_after is None:
+        return "--", "--"
+    at = "" if row.dropped_at is None else f"{row.dropped_at:.2f} "
+    return f"{at}after epoch {row.dropped_after}", "dropped"
+
+
+def _plus_minus(text: str) -> str:
+    return text.replace("±", "$\\pm$")
+
+
+def for_terminal(result: ComparisonResult, *, failures: bool = True, width: int | None = None) -> str:
+    """Aligned columns, and below what the numbers are; columns that `width` has no room for are left out."""
+    rows = [
+        [printable(cell) for cell in row]
+        for row in (head(result), *(cells(result, r) for r in result.ranked()))
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    left_out = []
+    for name in _LESS:
+        if width is not None and name in rows[0] and sum(widths) + 2 * (len(widths) - 1) > width:
+            column = rows[0].index(name)
+            for row in rows:
+                del row[column]
+            del widths[column]
+            left_out.append(name)
+    lines = [line.rstrip() for line in columns(rows, right=range(1, len(widths) - 1))]
+    lines += ["", caption(result)]
+    if left_out:
+        lines.append(f"No room for {', '.join(left_out)}: see comparison.html.")
+    if result.epochs_trained < result.epochs_planned and result.status == "finished":
+        lines.append(
+            f"{result.epochs_trained} epochs were trained, of {result.epochs_planned} without the budget."
+        )
+    if failures and result.failures():
+        lines += ["", "failed:"]
+        lines += [f"  {run.method}, seed {run.seed}: {printable(run.error)}" for run in result.failures()]
+    return "\n".join(lines)

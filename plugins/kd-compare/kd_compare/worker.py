@@ -1,0 +1,24 @@
+"""`python -m kd_compare.worker ARGUMENTS`: `kd ARGUMENTS`, which stops when the comparison's process is gone.
+
+The comparison holds the other end of stdin. When it ends, however it ends, that is closed, and the run is asked to
+stop: it writes a checkpoint. Without this, runs of a killed comparison would go on unseen and keep their directories
+from the next call.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import threading
+
+
+def _watch() -> None:
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_watch, daemon=True).start()
+    runpy.run_module("kdcore", run_name="__main__", alter_sys=True)

@@ -1,0 +1,81 @@
+"""A comparison as a user runs it, with processes of their own: killed, and called again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import kd_compare
+import pytest
+
+from kdcore.cli import main
+from kdcore.rundir.directory import RunDirectory
+
+EPOCHS = 10  # long enough to be killed in
+NARROW = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    pytest.importorskip("sklearn", reason="the digits need scikit-learn")
+    augment = {"hflip": 0.0, "padding": 1}
+    data = {"dataset": "digits", "image_size": 16, "train_samples": 40, "eval_samples": 40, "workers": 0}
+    spec = {
+        "data": {**data, "augment": augment},
+        "teacher": NARROW,
+        "student": NARROW,
+        "distiller": "vanilla",
+        "train": {"epochs": EPOCHS, "batch_size": 10},
+        "teacher_cache": {"augmentations": 1},
+    }
+    path = tmp_path / "base.json"
+    path.write_text(json.dumps(spec))
+    return path
+
+
+def wait_for(what, seconds: float = 240.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.05)
+
+
+def test_a_killed_comparison_leaves_checkpoints_and_goes_on(base: Path, capsys: pytest.CaptureFixture[str]):
+    flags = ["--distillers", "kd", "--seeds", "1", "--jobs", "2"]
+    folder = base.parent / "runs" / "compare-base"
+    runs = [RunDirectory(folder / "runs" / f"{name}-seed0") for name in ("vanilla", "kd")]
+    command = [sys.executable, "-m", "kdcore", "compare", str(base), *flags]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        wait_for(lambda: any(run.metrics() for run in runs) or process.poll() is not None)
+        process.send_signal(signal.SIGKILL)
+        said = process.communicate()
+    assert process.returncode == -signal.SIGKILL, said
+    wait_for(lambda: not any(run.in_use for run in runs))  # the runs end as well
+    statuses = {(run.summary() or {}).get("status") for run in runs}  # None: it had not begun
+    assert "interrupted" in statuses
+    assert statuses <= {"interrupted", None}
+    assert json.loads((folder / "comparison.json").read_text())["status"] == "running"
+    trained = [run.metrics() for run in runs]
+
+    result = kd_compare.compare(base, distillers="kd", seeds=1, jobs=2, quiet=True)
+    assert result.status == "finished"
+    assert [(row.label, row.finished) for row in result.methods] == [("vanilla", 1), ("kd", 1)]
+    for run, before in zip(runs, trained, strict=True):
+        assert len(run.metrics()) == EPOCHS
+        assert run.metrics()[: len(before)] == before  # times too: no epoch was trained again
+    assert list((folder / "teacher-cache").glob("*/manifest.json"))
+
+    stamps = [(run.path / "summary.json").stat().st_mtime_ns for run in runs]
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", str(base), *flags, "--json"])
+    assert not ended.value.code
+    assert json.loads(capsys.readouterr().out)["methods"][1]["finished"] == 1
+    assert [(run.path / "summary.json").stat().st_mtime_ns for run in runs] == stamps

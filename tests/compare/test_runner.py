@@ -1,0 +1,265 @@
+"""What is run, in which order, and what is made of its ends; the runs themselves are played."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kd_compare import runner
+from kd_compare.display import Silent
+from kd_compare.plan import ComparisonPlan, make_plan
+from kd_compare.request import Request
+
+from kdcore import Interrupted, RunFailed, UserError
+from kdcore.plugins import get_plugins
+from kdcore.run import preflight
+from kdcore.run.signals import StopRequest
+from kdcore.rundir.directory import RunDirectory
+
+EPOCHS = 6
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+class Played:
+    """Plays the runs: after each epoch a run's top-1 is its method's, times the epoch, plus its seed.
+
+    Attributes:
+        calls: a run's name and the epoch until which it was to be trained.
+        fail: by name, why a run fails at its first epoch.
+        stop_after: so many runs are played, then somebody asks to stop.
+    """
+
+    scores: dict[str, float]
+
+    def __init__(self, stop: StopRequest) -> None:
+        self.stop = stop
+        self.calls: list[tuple[str, int | None]] = []
+        self.fail: dict[str, str] = {}
+        self.stop_after = 10**6
+
+    def __call__(self, environments, stop, tick, note):
+        return self
+
+    def run(self, jobs, ended):
+        for job in jobs:
+            if self.stop.signal is not None:
+                return
+            spec = json.loads(Path(job.arguments[1]).read_text())
+            until = int(job.arguments[3]) if len(job.arguments) > 2 else None
+            self.calls.append((job.name, until))
+            if job.name in self.fail:
+                job.code, job.reason = 1, self.fail[job.name]
+            else:
+                self.play(spec, RunDirectory(job.directory), until or EPOCHS)
+            if len(self.calls) == self.stop_after:
+                self.stop.signal = signal.SIGTERM
+            ended(job)
+
+    @staticmethod
+    def play(spec: dict[str, Any], directory: RunDirectory, until: int) -> None:
+        directory.begin(spec, {})
+        score = {"vanilla": 5.0, "kd": 9.0, "dkd": 8.0, "dist": 6.0, "nkd": 7.0}[spec["distiller"]["name"]]
+        records = [
+            {
+                "epoch": epoch,
+                "eval": {"top1": score * epoch + spec["seed"] ** 2, "top5": 99.0, "agreement": 50.0},
+                "images_per_second": 100.0,
+            }
+            for epoch in range(1, until + 1)
+        ]
+        directory.write_metrics(records)
+        student = {"model": "small", "parameters": 10, "top1": records[-1]["eval"]["top1"]}
+        directory.write_summary(
+            {
+                "status": "finished" if until == EPOCHS else "paused",
+                "student": student,
+                "distiller": {"parameters": 3},
+                "teacher": {"model": "big", "top1": 90.0, "parameters": 99},
+                "wall_seconds": 2.0,
+            }
+        )
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from types import SimpleNamespace
+
+    pytest.importorskip("sklearn", reason="the digits need scikit-learn")
+    monkeypatch.setattr(preflight, "check", lambda loaded, plugins: SimpleNamespace(warnings=()))
+    path = tmp_path / "base.json"
+    teacher = {"model": "resnet18"}
+    spec = {"teacher": teacher, "student": teacher, "distiller": "kd", "train": {"epochs": EPOCHS}}
+    path.write_text(json.dumps(spec))
+    return path
+
+
+@pytest.fixture
+def stop() -> StopRequest:
+    return StopRequest()
+
+
+@pytest.fixture
+def played(stop: StopRequest, monkeypatch: pytest.MonkeyPatch) -> Played:
+    pool = Played(stop)
+    monkeypatch.setattr(runner, "Pool", pool)
+    return pool
+
+
+def plan(base: Path, *names: str, **fields: Any) -> ComparisonPlan:
+    fields.setdefault("seeds", (0, 1, 2))
+    return make_plan(Request((base,), distillers=names or None, **fields), get_plugins())
+
+
+def go(found: ComparisonPlan, stop: StopRequest, notes: Notes | None = None) -> runner.ComparisonResult:
+    return runner.Runner(found, 2, [], notes or Notes(), stop).run()
+
+
+def test_every_run_once_and_everything_is_written(base: Path, stop: StopRequest, played: Played):
+    found = plan(base, "kd", "dist")
+    result = go(found, stop)
+    assert played.calls == [
+        (f"{name}-seed{seed}", None) for name in ("vanilla", "kd", "dist") for seed in (0, 1, 2)
+    ]
+    assert result.status == "finished"
+    assert [row.label for row in result.ranked()] == ["kd", "dist", "vanilla"]
+    kd = result.ranked()[0]
+    assert kd.score == pytest.approx(54 + 5 / 3)
+    assert kd.gain is not None
+    assert (kd.gain.mean, kd.gain.half) == (
+        pytest.approx(24),
+        pytest.approx(0),
+    )  # the seeds' part is paired away
+    assert (kd.extra_parameters, kd.wall_seconds, kd.images_per_second) == (3, 2.0, 100.0)
+    assert result.teacher == {"model": "big", "top1": 90.0, "parameters": 99}
+    assert result.curves["kd"][0] == pytest.approx(9 + 5 / 3)
+    for name in ("table.csv", "table.md", "table.tex", "comparison.html", "figures/scores.svg"):
+        assert (found.folder / name).stat().st_size > 100
+    written = json.loads((found.folder / "comparison.json").read_text())
+    assert written["status"] == "finished"
+    assert written["methods"][1]["gain"]["pairs"] == 3
+    assert "paired by seed" in written["interval"]
+
+
+def test_what_is_finished_is_not_repeated(base: Path, stop: StopRequest, played: Played):
+    go(plan(base, "kd"), stop)
+    played.calls.clear()
+    go(plan(base, "kd"), stop)
+    assert played.calls == []
+    result = go(plan(base, "kd", "nkd", seeds=(0, 1, 2, 3)), stop)
+    assert {name for name, _ in played.calls} == {
+        "vanilla-seed3",
+        "kd-seed3",
+        *(f"nkd-seed{seed}" for seed in range(4)),
+    }
+    assert [row.finished for row in result.methods] == [4, 4, 4]
+
+
+def test_an_interrupted_comparison_goes_on(base: Path, stop: StopRequest, played: Played):
+    played.stop_after = 3
+    with pytest.raises(Interrupted, match=r"stopped by SIGTERM: 3 of 6 runs are finished") as caught:
+        go(plan(base, "kd"), stop)
+    assert caught.value.exit_code == 143
+    folder = plan(base, "kd").folder
+    assert json.loads((folder / "comparison.json").read_text())["status"] == "interrupted"
+    stop.signal, played.stop_after = None, 10**6
+    played.calls.clear()
+    assert go(plan(base, "kd"), stop).status == "finished"
+    assert [name for name, _ in played.calls] == ["kd-seed0", "kd-seed1", "kd-seed2"]
+
+
+def test_a_run_that_fails_stops_no_other_and_is_tried_again(base: Path, stop: StopRequest, played: Played):
+    played.fail = {"kd-seed1": "loss is nan"}
+    notes = Notes()
+    result = go(plan(base, "kd", "dkd"), stop, notes)
+    assert len(played.calls) == 9
+    assert result.status == "failed"
+    (failure,) = result.failures()
+    assert (failure.method, failure.seed, failure.error) == ("kd", 1, "loss is nan")
+    assert any("failed: kd, seed 1: loss is nan" in text for text in notes.texts)
+    kd = result.methods[1]
+    assert (kd.status, kd.finished, kd.runs) == ("partial", 2, 3)
+    assert kd.gain is not None
+    assert kd.gain.pairs == 2
+    played.fail, played.calls = {}, []
+    assert go(plan(base, "kd", "dkd"), stop).status == "finished"
+    assert played.calls == [("kd-seed1", None)]
+
+
+def test_a_budget_drops_the_worst_and_the_baseline_is_not_judged(
+    base: Path, stop: StopRequest, played: Played
+):
+    notes = Notes()
+    found = plan(base, "dist", "kd", "nkd", "dkd", budget="1,3", eta=2)
+    result = go(found, stop, notes)
+    first = [(f"{name}-seed{seed}", 1) for name in ("dist", "kd", "nkd", "dkd") for seed in range(3)]
+    second = [(f"{name}-seed{seed}", 3) for name in ("kd", "dkd") for seed in range(3)]
+    last = [(f"{name}-seed{seed}", None) for name in ("vanilla", "kd") for seed in range(3)]
+    assert played.calls == first + second + last
+    rows = {row.label: row for row in result.methods}
+    assert {label: (row.status, row.dropped_after) for label, row in rows.items()} == {
+        "vanilla": ("finished", None),
+        "dist": ("dropped", 1),
+        "kd": ("finished", None),
+        "nkd": ("dropped", 1),
+        "dkd": ("dropped", 3),
+    }
+    assert rows["dkd"].dropped_at == pytest.approx(24 + 5 / 3)
+    assert rows["dkd"].score is None
+    assert [row.label for row in result.ranked()] == ["kd", "vanilla", "dkd", "nkd", "dist"]
+    assert (result.epochs_trained, result.epochs_planned) == (3 * (6 + 6 + 3 + 1 + 1), 3 * 5 * 6)
+    assert any(
+        text.startswith("after epoch 1: 2 of 4 methods continue: kd 10.67, dkd 9.67") for text in notes.texts
+    )
+    # nothing is left to do, and the same are dropped
+    played.calls.clear()
+    again = go(plan(base, "dist", "kd", "nkd", "dkd", budget="1,3", eta=2), stop)
+    assert played.calls == []
+    assert again.methods == result.methods
+    # without the budget the dropped ones go on
+    whole = go(plan(base, "dist", "kd", "nkd", "dkd"), stop)
+    assert {name for name, _ in played.calls} == {
+        f"{name}-seed{seed}" for name in ("dist", "nkd", "dkd") for seed in range(3)
+    }
+    assert all(row.status == "finished" for row in whole.methods)
+
+
+def test_in_a_budget_what_failed_does_not_go_on(base: Path, stop: StopRequest, played: Played):
+    played.fail = {f"kd-seed{seed}": "loss is nan" for seed in range(3)} | {"dkd-seed0": "a file is gone"}
+    result = go(plan(base, "kd", "dkd", "dist", budget="2", eta=3), stop)
+    rows = {row.label: row for row in result.methods}
+    assert (rows["kd"].status, rows["kd"].finished) == ("partial", 0)
+    assert (rows["dkd"].status, rows["dkd"].finished) == ("partial", 2)
+    assert rows["dist"].status == "dropped"
+    assert len(result.failures()) == 4
+
+
+def test_the_teacher_is_trained_once_before_the_runs(base: Path, stop: StopRequest, played: Played):
+    spec = json.loads(base.read_text())
+    (base.parent / "big.json").write_text(json.dumps({**spec, "teacher": None, "distiller": "vanilla"}))
+    base.write_text(json.dumps({**spec, "teacher": {"run": "big.json"}}))
+    played.fail = {"big": "the disk is full"}
+    with pytest.raises(RunFailed, match="the teacher 'big' failed: the disk is full"):
+        go(plan(base, "kd"), stop)
+    assert [name for name, _ in played.calls] == ["big"]
+    played.fail, played.calls = {}, []
+    go(plan(base, "kd"), stop)
+    assert [name for name, _ in played.calls] == ["big", *(run.name for run in plan(base, "kd").runs)]
+    played.calls.clear()
+    go(plan(base, "kd", seeds=(7,)), stop)
+    assert [name for name, _ in played.calls] == ["vanilla-seed7", "kd-seed7"]
+
+
+def test_two_calls_at_once_are_refused(base: Path, stop: StopRequest, played: Played):
+    found = plan(base, "kd")
+    with RunDirectory(found.folder).locked(), pytest.raises(UserError, match="another process uses"):
+        go(found, stop)

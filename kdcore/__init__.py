@@ -59,6 +59,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "ModelOutput",
             "PreparesModel",
             "Progress",
+            "ReportSection",
             "Requires",
             "Setup",
             "Stage",

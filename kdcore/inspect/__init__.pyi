@@ -3,17 +3,23 @@
 from typing import Final
 
 from kdcore.data import EvalData, Source, build_eval_data, open_split, resolve_input
+from kdcore.data.modes import eight_bits
 from kdcore.data.special_targets import has_label
+from kdcore.distill.models import teacher_view
 from kdcore.features import Extractor, find_adapter, model_info
 from kdcore.inspect.images import evaluation_data, evaluation_images
 from kdcore.inspect.open_run import read_spec
-from kdcore.inspect.predictions import predict
+from kdcore.inspect.predictions import autocast, predict
 from kdcore.inspect.run_path import find_run
 from kdcore.inspect.students import Which, open_student
 from kdcore.models import BuiltModel, build_model, load_config, save_student
+from kdcore.models.checkpoints import read_checkpoint
+from kdcore.models.class_names import check_class_names, pretrained_names
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.existing import finished_run, spec_changes
+from kdcore.spec.difference import same_results
 from kdcore.spec.load import LoadedSpec, load_spec, resolved_dict
+from kdcore.spec.models import DataSpec, ModelSource
 from kdcore.spec.resolve import resolve_options, validated
 from kdcore.spec.values import read_values
 
@@ -21,13 +27,18 @@ NAMES: Final[dict[str, tuple[str, ...]]]
 
 __all__ = [
     "BuiltModel",
+    "DataSpec",
     "EvalData",
     "Extractor",
     "LoadedSpec",
+    "ModelSource",
     "Source",
     "Which",
+    "autocast",
     "build_eval_data",
     "build_model",
+    "check_class_names",
+    "eight_bits",
     "evaluation_data",
     "evaluation_images",
     "find_adapter",
@@ -41,12 +52,16 @@ __all__ = [
     "open_student",
     "own_surroundings",
     "predict",
+    "pretrained_names",
+    "read_checkpoint",
     "read_spec",
     "read_values",
     "resolve_input",
     "resolve_options",
     "resolved_dict",
+    "same_results",
     "save_student",
     "spec_changes",
+    "teacher_view",
     "validated",
 ]

@@ -44,12 +44,15 @@ class EvaluationImages:
         return cls(whole=whole, chosen=chosen, batches=batches)
 
 
-def evaluation_images(source: Source, data: DataSpec) -> Source:
-    """The images of a split that a run with this data is evaluated on, in the run's order."""
+def evaluation_images(source: Source, data: DataSpec, most: int | None = None) -> Source:
+    """The images of a split that a run with this data is evaluated on, in the run's order; at most `most` of them.
+
+    A stream is returned whole.
+    """
     if source.stream:
         return source
     positions = choose_samples(source, data.eval_samples, 0, "data.eval_samples")
-    return source if positions is None else ChosenSource(source, positions)
+    return at_most(source if positions is None else ChosenSource(source, positions), most)
 
 
 def evaluation_data(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from kdcore.spec.models import DataSpec
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class OpenedRun:
     """A run that was opened again.
 
@@ -38,6 +39,7 @@ class OpenedRun:
         student: the student that was asked for, with the number and the names of the classes.
         teacher: the teacher, or why it is missing.
         device: where the models are.
+        most: the largest number of images to look at; None: all.
     """
 
     directory: RunDirectory
@@ -46,6 +48,19 @@ class OpenedRun:
     student: OpenedStudent
     teacher: FoundTeacher
     device: torch.device
+    most: int | None = None
+
+    @cached_property
+    def predictions(self) -> tuple[Predictions, Predictions | None]:
+        """Predictions of student and teacher for the same images, with embeddings if their adapters give them.
+
+        They are made once, so everybody who looks at this run shares one pass.
+
+        Raises:
+            RunFailed: an image cannot be read.
+        """
+        limit = self.most if self.images.chosen.stream else None  # the other images are chosen already
+        return self.predict(embeddings=True, limit=limit)
 
     def predict(
         self, *, embeddings: bool = False, limit: int | None = None
@@ -90,7 +105,7 @@ def open_run(
         student: which student.
         teacher: whether to open the teacher too. If it is not available, `teacher.missing` says why.
         data: other data than the run's, such as the same dataset with another `eval_split`.
-        most: the largest number of images, always the same ones; a stream gives all.
+        most: the largest number of images, always the same ones; of a stream, the first ones.
         device: where the models go; None: the accelerator if there is one.
         plugins: where names are looked up.
 
@@ -112,7 +127,13 @@ def open_run(
     model.model.to(place)
     images = EvaluationImages.of(source, spec, model, most, place)
     return OpenedRun(
-        directory=directory, spec=spec, images=images, student=model, teacher=found, device=place
+        directory=directory,
+        spec=spec,
+        images=images,
+        student=model,
+        teacher=found,
+        device=place,
+        most=most,
     )
 
 

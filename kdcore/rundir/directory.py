@@ -55,6 +55,16 @@ class RunDirectory:
         return self.path / "student"
 
     @property
+    def report(self) -> Path:
+        """The page of the run's report."""
+        return self.path / REPORT
+
+    @property
+    def figures(self) -> Path:
+        """The folder of the report's figures and of their numbers."""
+        return self.path / FIGURES
+
+    @property
     def exists(self) -> bool:
         """Whether a run was started here."""
         return (self.path / SPEC).is_file()
@@ -115,6 +125,14 @@ class RunDirectory:
             return read_json_lines(path, shapes.RECORD) if path.is_file() else []
         except (OSError, ValueError) as error:
             raise self._damaged(path, error) from error
+
+    def environment(self) -> dict[str, Any]:
+        """The versions and the device of the newest start; empty if the file is missing or damaged."""
+        try:
+            found: dict[str, Any] = read_json(self.path / ENVIRONMENT, shapes.ENVIRONMENT)
+        except (OSError, ValueError):
+            return {}
+        return found
 
     def begin(self, spec: dict[str, Any], environment: dict[str, Any]) -> None:
         """Write what is known before the first step.

@@ -32,7 +32,7 @@ TABLES = {
     ),
     "adapter": ("FeatureAdapter", "GivesMaps", "PreparesModel", "AdapterEntry"),
     "data-and-models": ("DatasetEntry", "ModelEntry"),
-    "hooks": ("RunDirectory",),
+    "hooks": ("ReportSection", "RunDirectory"),
 }
 NOT_FOR_HOOKS = {
     "steps_done",

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from kd_report import measures
 
 from kdcore import UserError, run
-from kdcore.inspect import measures
 from kdcore.inspect.open_run import open_run
 
 NARROW = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
@@ -64,6 +64,9 @@ def test_last_best_and_averaged_student_are_those_that_the_run_measured(ran: Ran
         if which == "last":
             assert measures.agreement(student.logits, teacher.logits) == pytest.approx(about["agreement"])
             assert measures.top_k(student.logits, student.target, 5) == pytest.approx(about["top5"])
+    assert opened.predictions is opened.predictions
+    assert opened.predictions[0].embedding is not None
+    assert torch.equal(opened.predictions[0].logits, student.logits)
     assert opened.student.num_classes == 10
     assert opened.student.classes is not None
     assert opened.student.parameters == about["parameters"]

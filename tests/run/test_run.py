@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import timm
 import torch
+from kd_report.measures import top_k
 from PIL import Image
 from safetensors.torch import load_file
 
 from kdcore import Interrupted, RunFailed, RunSpec, UserError, open_run, run
-from kdcore.inspect.measures import top_k
 from kdcore.run import loop
 from kdcore.run.saving import Saver
 from kdcore.rundir.directory import RunDirectory

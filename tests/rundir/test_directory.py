@@ -33,6 +33,15 @@ def test_what_is_written_is_read_again(run: RunDirectory):
     assert len((run.path / "metrics.jsonl").read_text().splitlines()) == 2
 
 
+def test_the_environment_is_that_of_the_newest_start(run: RunDirectory):
+    assert run.environment() == {}
+    run.begin({}, {"packages": {"torch": "2.9"}})
+    run.begin({}, {"packages": {"torch": "2.10"}})
+    assert run.environment()["packages"] == {"torch": "2.10"}
+    (run.path / "environment.json").write_text("[")
+    assert run.environment() == {}
+
+
 def test_an_interrupted_run_is_not_finished(run: RunDirectory):
     run.begin({}, {})
     run.write_summary({"status": "interrupted"})

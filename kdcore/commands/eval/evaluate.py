@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from kd_report import measures
 
 from kdcore.commands.eval.cost import cost
 from kdcore.commands.eval.open_target import open_target
@@ -14,7 +15,6 @@ from kdcore.commands.eval.result import EvalResult, ModelScores, scored
 from kdcore.commands.eval.speed import Racer, Speed, machine, measure
 from kdcore.data.special_targets import has_label
 from kdcore.errors import Problem, UserError
-from kdcore.inspect import measures
 from kdcore.inspect.predictions import predict
 from kdcore.plugins import get_plugins
 from kdcore.run.caller_state import own_surroundings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from kdcore.inspect import measures
+from kd_report import measures
 
 if TYPE_CHECKING:
     from kdcore.commands.eval.speed import Speed

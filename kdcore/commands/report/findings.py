@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import torch
+from kd_report import measures
 from torch import Tensor
 
 from kdcore.commands.report.maps import EmbeddingMap, embedding_map
 from kdcore.data.special_targets import has_label
-from kdcore.inspect import measures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

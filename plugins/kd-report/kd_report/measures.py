@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdcore.data.special_targets import has_label
-from kdcore.text import has_top_5
+from kdcore.inspect import has_label
+from kdcore.plugin import has_top_5
 
 BINS = 15  # as Guo et al. 2017
 

@@ -6,9 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kd_report import measures
 from torch import Tensor
-
-from kdcore.inspect import measures
 
 # probabilities 0.7, 0.58, 0.55, 0.9 of the first classes 0, 1, 0, 2; right: the first and the last
 PROBABILITIES = torch.tensor([[0.7, 0.2, 0.1], [0.3, 0.58, 0.12], [0.55, 0.4, 0.05], [0.04, 0.06, 0.9]])

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 DESIGN: Final = Path(__file__).parent / "design.md"
-_LIST: Final = re.compile(r"^```text\n(builtin .*?)^```$", re.MULTILINE | re.DOTALL)
+_LIST: Final = re.compile(r"^```text\n(plugin .*?)^```$", re.MULTILINE | re.DOTALL)
 _WIDTH, _ROW, _GAP = 900, 34, 6
 _LEFT, _PLUGINS = 40, 170  # of the floors; width of the box of the plugins
 # every text stands in a box with a colour of its own, so that it can be read on a light and on a dark page
 _PARTS: Final = {  # the first floor of each part, its colour, and what the part is for
+    "plugin": "#3b5b92",
     "builtin": "#3b5b92",
     "run": "#2f6f5e",
     "models": "#7a4f8c",
@@ -32,7 +33,7 @@ def rows(page: str) -> list[Row]:
     """The list of floors in the page, the top floor first."""
     found = _LIST.search(page)
     if found is None:
-        raise SystemExit("docs/design.md has no list of floors: a text block that begins with 'builtin'")
+        raise SystemExit("docs/design.md has no list of floors: a text block that begins with 'plugin'")
     return [_row(line) for line in found[1].splitlines()]
 
 

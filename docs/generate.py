@@ -20,10 +20,12 @@ import typer
 from floors import picture
 
 from kdcore.cli.app import application
+from kdcore.cli.group import load_command
 from kdcore.cli.recipes import json_by_sections
 from kdcore.entries import KINDS, AdapterEntry, DatasetEntry, DistillerEntry
 from kdcore.plugins import Plugins, Provided, find_candidates
-from kdcore.plugins.known import KNOWN
+from kdcore.plugins.roles import ROLES
+from kdcore.plugins.switches import CORE
 from kdcore.spec.difference import MARK
 from kdcore.spec.models import RunSpec
 from kdcore.spec.recipes import recipes as all_recipes
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 HERE: Final = Path(__file__).parent
 COMMAND: Final = "uv run python docs/generate.py"
-FIRST_PARTY: Final = frozenset(name for table in KNOWN.values() for name in table.values())
+FIRST_PARTY: Final = frozenset(path.parent.name for path in HERE.parent.glob("plugins/*/pyproject.toml"))
 _NOTE: Final = f"<!-- Written by `{COMMAND}`. Do not edit. -->\n"
 _RULES: Final = f"<!-- The rules from here on are written by `{COMMAND}`. Do not edit them. -->\n"
 _RECIPES: Final = f"<!-- From here on this is written by `{COMMAND}`. Do not edit it. -->\n"
@@ -54,10 +56,10 @@ def pages() -> dict[str, str]:
     plugins = Plugins.discover(own, disabled=(), strict=True)
     texts = {
         "api": public_names.page(),
-        "commands": commands(),
+        "commands": commands(plugins),
         "distillers": distillers(plugins),
-        "adapters": adapters(plugins.adapters()),
-        "datasets": datasets(plugins.datasets()),
+        "adapters": adapters(plugins.all(AdapterEntry)),
+        "datasets": datasets(plugins.all(DatasetEntry)),
         "spec": spec(),
     }
     generated = {f"reference/{name}.md": f"{_NOTE}\n{text.strip()}\n" for name, text in texts.items()}
@@ -70,6 +72,7 @@ def pages() -> dict[str, str]:
             "conformance.md": conformance(),
             "recipes.md": recipes(),
             "floors.svg": picture(),
+            "../kdcore/plugins/known.json": known(plugins),
         }
     )
 
@@ -83,9 +86,21 @@ def stale() -> list[str]:
     ]
 
 
-def commands() -> str:
+def known(plugins: Plugins) -> str:
+    """The index of names by package, of everything but the core."""
+    index: dict[str, dict[str, list[str]]] = {}
+    for kind, role in ROLES.items():
+        for item in plugins.all(kind):
+            if item.plugin.name != CORE:
+                names = index.setdefault(role.name, {}).setdefault(item.plugin.distribution, [])
+                names.append(item.entry.name)
+    return json.dumps(index, indent=2) + "\n"
+
+
+def commands(plugins: Plugins) -> str:
     """The help of every command."""
     group: Any = typer.main.get_command(application())
+    group.plugins = plugins
     parent = group.make_context("kd", [], resilient_parsing=True, terminal_width=_WIDTH)
     lines = [
         "# Commands",
@@ -93,7 +108,8 @@ def commands() -> str:
         "The help of `kd` and of each of its commands. See also [the run spec](../spec.md).",
     ]
     lines += ["", _code(group.get_help(parent))]
-    for name, command in group.commands.items():
+    for name in group.list_commands(parent):
+        command = load_command(name, plugins)
         context = command.make_context(name, [], parent=parent, resilient_parsing=True, terminal_width=_WIDTH)
         lines += ["", f"## kd {name}", "", _code(command.get_help(context))]
     return "\n".join(lines)
@@ -101,7 +117,9 @@ def commands() -> str:
 
 def distillers(plugins: Plugins) -> str:
     """All distillers in a table, and each with its formula and options."""
-    found = sorted(plugins.distillers(), key=lambda item: (KINDS.index(item.entry.kind), item.entry.name))
+    found = sorted(
+        plugins.all(DistillerEntry), key=lambda item: (KINDS.index(item.entry.kind), item.entry.name)
+    )
     rows = [
         [
             f"[`{item.entry.name}`](#{item.entry.name})",

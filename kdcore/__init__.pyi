@@ -32,7 +32,19 @@ from kdcore.commands.show.show import Description, show
 from kdcore.data.inputs import InputConfig
 from kdcore.distill.adapted_model import AdaptedModel
 from kdcore.distill.distillation import Distillation, DistillationOutput
-from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, Paper
+from kdcore.entries import (
+    AdapterEntry,
+    CommandEntry,
+    DatasetEntry,
+    DistillerEntry,
+    ExporterEntry,
+    LauncherEntry,
+    MetricEntry,
+    ModelEntry,
+    Paper,
+    RecipeEntry,
+    SectionEntry,
+)
 from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
 from kdcore.features.timm import TimmAdapter
 from kdcore.hookspecs import hookimpl
@@ -82,6 +94,7 @@ __all__ = [
     "CacheCheck",
     "CacheInfo",
     "CacheResult",
+    "CommandEntry",
     "DatasetEntry",
     "Description",
     "Distillation",
@@ -93,6 +106,7 @@ __all__ = [
     "EvalResult",
     "EvaluationImages",
     "ExportResult",
+    "ExporterEntry",
     "FeatureAdapter",
     "FeatureMap",
     "FoundTeacher",
@@ -101,8 +115,10 @@ __all__ = [
     "InputConfig",
     "Interrupted",
     "KdError",
+    "LauncherEntry",
     "ListedModel",
     "LoadedStudent",
+    "MetricEntry",
     "ModelEntry",
     "ModelInfo",
     "ModelOutput",
@@ -123,6 +139,7 @@ __all__ = [
     "Provided",
     "PushResult",
     "Recipe",
+    "RecipeEntry",
     "ReportResult",
     "ReportSection",
     "Requires",
@@ -130,6 +147,7 @@ __all__ = [
     "RunFailed",
     "RunResult",
     "RunSpec",
+    "SectionEntry",
     "Setup",
     "Speed",
     "Stage",

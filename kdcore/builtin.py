@@ -2,13 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry
+from kdcore.entries import AdapterEntry, CommandEntry, DatasetEntry, DistillerEntry
 from kdcore.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from kdcore.rundir.directory import RunDirectory
+
+
+_COMMANDS: Final = (
+    ("run", "Distill a student as SPEC says.", "run:run"),
+    ("init", "Write a spec for a teacher and a student.", "init:init"),
+    ("validate", "Find every mistake in SPEC before anything is trained.", "validate:validate"),
+    ("compare", "Compare distillers, or specs, over several seeds.", "compare:compare"),
+    ("eval", "Evaluate TARGET on images, and compare it with its teacher.", "eval:evaluate"),
+    ("export", "Export the student of RUN for other tools.", "export:export"),
+    ("push", "Push the student of RUN to the Hugging Face hub, as timm's models are.", "push:push"),
+    (
+        "report",
+        "Make the report of a run, finished or not, or a page that compares several.",
+        "report:report",
+    ),
+    ("cache-teacher", "Fill the teacher cache of SPEC ahead of its runs.", "cache_teacher:cache_teacher"),
+    ("cache", "List, show, check or delete teacher caches.", "cache:cache_app"),
+    ("schema", "Print the JSON Schema of a run spec.", "schema:schema"),
+    ("list-distillers", "List the distillers that a spec can name.", "lists:list_distillers"),
+    ("list-adapters", "List the feature adapters and the models they serve.", "lists:list_adapters"),
+    ("list-datasets", "List the registered datasets.", "lists:list_datasets"),
+    (
+        "list-models",
+        "List the models that a spec can name: timm's and those of plugins.",
+        "list_models:list_models_command",
+    ),
+    ("list-recipes", "List the recipes: how the papers train.", "recipes:list_recipes"),
+    ("list-commands", "List the commands and the plugins that have them.", "lists:list_commands"),
+    ("list-exporters", "List the formats that a student can be exported to.", "lists:list_exporters"),
+    ("list-metrics", "List the metrics that evaluations compute beside accuracy.", "lists:list_metrics"),
+    ("list-report-sections", "List the sections of reports.", "lists:list_report_sections"),
+    ("list-launchers", "List the ways to start runs.", "lists:list_launchers"),
+    ("show", "Show what a name means: options, formula, paper.", "show:show"),
+    ("plugins", "List the plugins, what each adds, and what is broken.", "plugins:plugins"),
+    ("doctor", "Check this installation: versions, devices, plugins.", "doctor:doctor"),
+    (
+        "install",
+        "Install plugins into the environment that kd lives in, and show what they add.",
+        "install:install",
+    ),
+    ("uninstall", "Remove plugins from the environment that kd lives in.", "install:uninstall"),
+    ("new-plugin", "Make a new plugin: code, tests, README, licence, CI.", "new_plugin:new_plugin"),
+)
+"""Name, summary, and the place of the code."""
 
 
 @hookimpl
@@ -49,6 +93,12 @@ def kd_datasets() -> list[DatasetEntry]:
             num_classes=10,
         )
     ]
+
+
+@hookimpl
+def kd_commands() -> list[CommandEntry]:
+    """The commands, in the order of `kd --help`."""
+    return [CommandEntry(name, summary, f"kdcore.cli.{target}") for name, summary, target in _COMMANDS]
 
 
 @hookimpl

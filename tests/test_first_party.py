@@ -14,6 +14,7 @@ from torch import nn
 
 from kdcore import Distillation
 from kdcore.commands.show.show import example
+from kdcore.entries import DistillerEntry
 from kdcore.plugins import get_plugins
 from kdcore.run.preflight import check
 from kdcore.spec.load import load_spec
@@ -80,11 +81,11 @@ def test_one_step_of_any_method_between_any_families(pair, name):
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
 
-@pytest.mark.parametrize("name", [item.entry.name for item in get_plugins().distillers()])
+@pytest.mark.parametrize("name", [item.entry.name for item in get_plugins().all(DistillerEntry)])
 def test_the_spec_that_kd_show_prints_can_be_run(name: str, tmp_path: Path):
     pytest.importorskip("sklearn", reason="the digits need scikit-learn")
     plugins = get_plugins()
-    provided = plugins.distiller(name, "")
+    provided = plugins.find(DistillerEntry, name, "")
     options = plugins.load_options(provided, "")().model_dump(mode="json")
     path = tmp_path / "spec.json"
     path.write_text(json.dumps(example(provided.entry, options, name)))

@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import typer
 
-from kdcore.cli import lists, output
-from kdcore.cli.cache import cache_commands
-from kdcore.cli.cache_teacher import cache_teacher
-from kdcore.cli.compare import compare
-from kdcore.cli.doctor import doctor
-from kdcore.cli.eval import evaluate
-from kdcore.cli.export import export
-from kdcore.cli.init import init
-from kdcore.cli.install import install, uninstall
-from kdcore.cli.list_models import list_models_command
-from kdcore.cli.new_plugin import new_plugin
-from kdcore.cli.plugins import plugins
-from kdcore.cli.push import push
-from kdcore.cli.quick import QuickCommand, QuickGroup
-from kdcore.cli.recipes import list_recipes
-from kdcore.cli.report import report
-from kdcore.cli.run import run
-from kdcore.cli.schema import schema
-from kdcore.cli.show import show
+from kdcore.cli import output
+from kdcore.cli.group import ALWAYS, PluginGroup
 from kdcore.cli.streams import command_streams
 from kdcore.cli.threads import leave_threads
-from kdcore.cli.validate import validate
 from kdcore.errors import KdError, UserError
 from kdcore.plugins import get_plugins
 from kdcore.version import __version__
 
-SHOW_PLUGINS_THEMSELVES = ("plugins", "doctor")
 COMPLETE = "_KD_COMPLETE"  # the variable by which a shell asks for completions
 
 
@@ -51,15 +32,15 @@ def _around(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    if ctx.invoked_subcommand not in SHOW_PLUGINS_THEMSELVES:
+    if ctx.invoked_subcommand not in ALWAYS:
         output.warn_all(get_plugins().warnings())
 
 
 def application(*, completion: bool = True) -> typer.Typer:
-    """All commands; `completion` adds the options that install the shell completion."""
+    """The application, whose commands are those of the plugins; `completion` adds the options that install it."""
     app = typer.Typer(
         name="kd",
-        cls=QuickGroup,
+        cls=PluginGroup,
         # rich's help panels cost as much time as all the rest of --help: plain help comes at once
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -70,32 +51,6 @@ def application(*, completion: bool = True) -> typer.Typer:
         epilog="Start with 'kd list-distillers', 'kd show NAME' and 'kd run SPEC'.",
     )
     app.callback()(_around)
-    commands: dict[str, Callable[..., None]] = {
-        "run": run,
-        "init": init,
-        "validate": validate,
-        "compare": compare,
-        "eval": evaluate,
-        "export": export,
-        "push": push,
-        "report": report,
-        "cache-teacher": cache_teacher,
-        "schema": schema,
-        "list-distillers": lists.list_distillers,
-        "list-adapters": lists.list_adapters,
-        "list-datasets": lists.list_datasets,
-        "list-models": list_models_command,
-        "list-recipes": list_recipes,
-        "show": show,
-        "plugins": plugins,
-        "doctor": doctor,
-        "install": install,
-        "uninstall": uninstall,
-        "new-plugin": new_plugin,
-    }
-    for name, command in commands.items():
-        app.command(name, cls=QuickCommand)(command)
-    app.add_typer(cache_commands(), name="cache")
     return app
 
 

@@ -7,15 +7,17 @@ import traceback
 from typing import TYPE_CHECKING
 
 from kdcore.cli.output import say
+from kdcore.entries import RecipeEntry
 from kdcore.plugins import get_plugins
 from kdcore.plugins.importing import cause
+from kdcore.plugins.roles import role_of
 from kdcore.plugins.switches import CORE, DISABLE
-from kdcore.plugins.targets import role_of
 from kdcore.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from kdcore.entries import AnyEntry
     from kdcore.plugins import PluginInfo
 
 
@@ -35,7 +37,7 @@ def print_blamed(error: BaseException) -> None:
         return
     plugin, module = found
     things = [
-        f"{role_of(entry)} '{entry.name}'" for entry in plugin.entries if _module(entry.target) == module
+        f"{role_of(entry).name} '{entry.name}'" for entry in plugin.entries if module_of(entry) == module
     ]
     within = f", {' or '.join(things)}" if things else ""
     say(
@@ -56,7 +58,7 @@ def blamed(error: BaseException, infos: Iterable[PluginInfo]) -> tuple[PluginInf
         (named, info)
         for info in infos
         if info.name != CORE
-        for named in {_module(info.value), *(_module(entry.target) for entry in info.entries)}
+        for named in {_module(info.value), *(module_of(entry) for entry in info.entries)}
     ]
     for module in _modules(error):
         sharing = [(_shared(module, named), info) for named, info in owners]
@@ -76,6 +78,11 @@ def _shared(one: str, other: str) -> int:
             break
         count += 1
     return count
+
+
+def module_of(entry: AnyEntry) -> str:
+    """The module of a thing's code, or of its file."""
+    return _module(entry.path if isinstance(entry, RecipeEntry) else entry.target)
 
 
 def _module(name: str) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdcore.cli import output
+from kdcore.cli.group import QuickCommand, QuickSubgroup
 from kdcore.cli.output import JsonFlag
-from kdcore.cli.quick import QuickCommand, QuickSubgroup
 from kdcore.text import byte_size
 
 if TYPE_CHECKING:
@@ -125,16 +125,13 @@ def remove_cache(
         output.print_json([str(info.path) for info in found if not info.path.exists()])
 
 
-def cache_commands() -> typer.Typer:
-    """The commands below `kd cache`."""
-    app = typer.Typer(
-        cls=QuickSubgroup,
-        rich_markup_mode=None,
-        no_args_is_help=True,
-        help="List, show, check or delete teacher caches.",
-    )
-    app.command("list", cls=QuickCommand)(list_caches)
-    app.command("show", cls=QuickCommand)(show_cache)
-    app.command("check", cls=QuickCommand)(check_cache)
-    app.command("rm", cls=QuickCommand)(remove_cache)
-    return app
+cache_app = typer.Typer(
+    cls=QuickSubgroup,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="List, show, check or delete teacher caches.",
+)
+cache_app.command("list", cls=QuickCommand)(list_caches)
+cache_app.command("show", cls=QuickCommand)(show_cache)
+cache_app.command("check", cls=QuickCommand)(check_cache)
+cache_app.command("rm", cls=QuickCommand)(remove_cache)

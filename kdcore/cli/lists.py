@@ -1,4 +1,4 @@
-"""`kd list-distillers`, `kd list-adapters`, `kd list-datasets`: what is installed."""
+"""The lists of what plugins declare: `kd list-distillers`, `kd list-exporters`, ..."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from kdcore.cli.output import JsonFlag, print_json, say_all, table
+from kdcore.entries import (
+    AdapterEntry,
+    CommandEntry,
+    DatasetEntry,
+    DistillerEntry,
+    ExporterEntry,
+    LauncherEntry,
+    MetricEntry,
+    SectionEntry,
+)
 from kdcore.plugins import get_plugins
 
 if TYPE_CHECKING:
@@ -17,12 +27,12 @@ if TYPE_CHECKING:
 
 def list_distillers(as_json: JsonFlag = False) -> None:
     """List the distillers that a spec can name."""
-    _show(get_plugins().distillers(), {"kind": lambda entry: entry.kind}, as_json)
+    _show(get_plugins().all(DistillerEntry), {"kind": lambda entry: entry.kind}, as_json)
 
 
 def list_adapters(as_json: JsonFlag = False) -> None:
     """List the feature adapters and the models they serve."""
-    _show(get_plugins().adapters(), {"models": lambda entry: _classes(entry.models)}, as_json)
+    _show(get_plugins().all(AdapterEntry), {"models": lambda entry: _classes(entry.models)}, as_json)
 
 
 def list_datasets(as_json: JsonFlag = False) -> None:
@@ -31,7 +41,32 @@ def list_datasets(as_json: JsonFlag = False) -> None:
     Folders, tars and the names of timm's dataset factory work too.
     """
     classes = {"classes": lambda entry: str(entry.num_classes or "")}
-    _show(get_plugins().datasets(), classes, as_json)
+    _show(get_plugins().all(DatasetEntry), classes, as_json)
+
+
+def list_commands(as_json: JsonFlag = False) -> None:
+    """List the commands and the plugins that have them."""
+    _show(get_plugins().all(CommandEntry), {}, as_json)
+
+
+def list_exporters(as_json: JsonFlag = False) -> None:
+    """List the formats that a student can be exported to."""
+    _show(get_plugins().all(ExporterEntry), {"needs": lambda entry: ", ".join(entry.requires)}, as_json)
+
+
+def list_metrics(as_json: JsonFlag = False) -> None:
+    """List the metrics that evaluations compute beside accuracy."""
+    _show(get_plugins().all(MetricEntry), {"tasks": lambda entry: ", ".join(entry.tasks)}, as_json)
+
+
+def list_report_sections(as_json: JsonFlag = False) -> None:
+    """List the sections of reports."""
+    _show(get_plugins().all(SectionEntry), {"order": lambda entry: str(entry.order)}, as_json)
+
+
+def list_launchers(as_json: JsonFlag = False) -> None:
+    """List the ways to start runs."""
+    _show(get_plugins().all(LauncherEntry), {}, as_json)
 
 
 def as_dict(provided: Provided[Any]) -> dict[str, Any]:

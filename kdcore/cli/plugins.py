@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +10,10 @@ import typer
 from kdcore.cli import output
 from kdcore.cli.output import JsonFlag
 from kdcore.errors import Problem, UserError, listed, nearest
-from kdcore.plugins import Plugins
-from kdcore.plugins.known import KNOWN
-from kdcore.plugins.records import ENTRY_TYPES, normalised
+from kdcore.plugins import available_plugins
+from kdcore.plugins.known import is_known_package
+from kdcore.plugins.records import normalised
+from kdcore.plugins.roles import ROLES
 from kdcore.plugins.switches import strict
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def complete_plugin(incomplete: str) -> list[str]:
     """For shell completion."""
-    return [info.name for info in Plugins.discover(strict=False).infos if info.name.startswith(incomplete)]
+    return [info.name for info in available_plugins().infos if info.name.startswith(incomplete)]
 
 
 def plugins(
@@ -40,7 +40,7 @@ def plugins(
     as_json: JsonFlag = False,
 ) -> None:
     """List the plugins, what each adds, and what is broken."""
-    found = Plugins.discover(strict=False)  # strict, yet this is where one looks what is wrong
+    found = available_plugins()
     output.warn_all(found.notes)
     shown = found.infos if name is None else _named(name, found.infos)
     if as_json:
@@ -64,8 +64,8 @@ def plugin_table(infos: Sequence[PluginInfo], indent: str = "") -> list[str]:
 
 def adds(info: PluginInfo) -> str:
     """What a plugin declares, counted."""
-    count = Counter(role for role in ENTRY_TYPES for _ in info.declared(role))
-    parts = [f"{number} {role}{'s' if number > 1 else ''}" for role, number in count.items()]
+    counts = [(role, len(info.declared(kind))) for kind, role in ROLES.items()]
+    parts = [f"{count} {role.name if count == 1 else role.plural}" for role, count in counts if count]
     return ", ".join(parts) or ("hooks only" if info.hooks else "")
 
 
@@ -73,14 +73,13 @@ def as_dict(info: PluginInfo) -> dict[str, Any]:
     """A plugin as JSON-ready fields."""
     fields = asdict(info)
     del fields["entries"]
-    return fields | {f"{role}s": [entry.name for entry in info.declared(role)] for role in ENTRY_TYPES}
+    return fields | {role.key: [entry.name for entry in info.declared(kind)] for kind, role in ROLES.items()}
 
 
 def _named(name: str, infos: Sequence[PluginInfo]) -> list[PluginInfo]:
     found = [info for info in infos if normalised(name) in info.candidate.names]
     if found:
         return found
-    first_party = {package for table in KNOWN.values() for package in table.values()}
     names = [info.name for info in infos]
     raise UserError(
         Problem(
@@ -89,7 +88,7 @@ def _named(name: str, infos: Sequence[PluginInfo]) -> list[PluginInfo]:
             value=name,
             nearest=nearest(name, names),
             allowed=listed(names),
-            hint=f"pip install {normalised(name)}" if normalised(name) in first_party else None,
+            hint=f"pip install {normalised(name)}" if is_known_package(name) else None,
         )
     )
 
@@ -106,7 +105,10 @@ def _details(info: PluginInfo) -> list[str]:
         "installed": f"editable, from {folder}" if folder is not None else "",
         "status": info.status,
         "hooks": ", ".join(info.hooks),
-        **{f"{role}s": ", ".join(entry.name for entry in info.declared(role)) for role in ENTRY_TYPES},
+        **{
+            role.plural: ", ".join(entry.name for entry in info.declared(kind))
+            for kind, role in ROLES.items()
+        },
         "imports": f"{', '.join(info.heavy)} (slows every command)" if info.heavy else "",
         "error": info.error or "",
         "to fix it": info.fix or "",

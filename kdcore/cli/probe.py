@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kdcore.entries import DistillerEntry
+from kdcore.entries import RecipeEntry
 from kdcore.errors import UserError
 from kdcore.plugins import Plugins
 from kdcore.plugins.importing import cause
@@ -33,8 +33,10 @@ def probe() -> Iterator[dict[str, Any]]:
     for item in plugins.everything():
         problems: list[str] = []
         entry = item.entry
-        options = plugins.load_options if isinstance(entry, DistillerEntry) else plugins.load_arguments
-        for load in (plugins.load, *((options,) if getattr(entry, "options", None) else ())):
+        loads = (
+            [plugins.load_options] if isinstance(entry, RecipeEntry) else [plugins.load, plugins.load_options]
+        )
+        for load in loads:
             try:
                 load(item, "")
             except UserError as error:

@@ -1,4 +1,4 @@
-"""`kd show`: all about one distiller, adapter, dataset, model or recipe."""
+"""`kd show`: all about one thing that a plugin declares."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def show(
         str,
         typer.Argument(
             metavar="NAME",
-            help="A distiller, adapter, dataset or model: its name, or 'plugin/name'; or a recipe.",
+            help="The name, or 'plugin/name', of a distiller, adapter, dataset, model, recipe or anything else.",
             autocompletion=complete_name,
             show_default=False,
         ),
@@ -85,13 +85,21 @@ def _lines(found: Description) -> list[str]:
         "task weight": _task_weight(about),
         "models": ", ".join(about["models"]) or "(any other)" if "models" in about else None,
         "classes": about.get("num_classes"),
-        "code": about["target"],
+        "needs": ", ".join(about["requires"]) if about.get("requires") else None,
+        "tasks": ", ".join(about["tasks"]) if "tasks" in about else None,
+        "order": about.get("order"),
+        "code": about.get("target") or about.get("path"),
     }
     lines += [f"{key:<12} {value}" for key, value in fields.items() if value is not None]
     if found.options is not None:
         lines += ["", output.bold("options"), *as_table(found.options)]
     heading = "a spec to copy" if found.role == "distiller" else "in a spec"
-    lines += ["", output.bold(heading), *json.dumps(found.example, indent=2).splitlines()]
+    example = found.example
+    if isinstance(example, str):
+        heading = "how to use it"
+    else:
+        example = json.dumps(example, indent=2)
+    lines += ["", output.bold(heading), *example.splitlines()]
     if "teacher" in found.example:
         lines += [
             "(this teacher's weights are random: give it 'pretrained', 'checkpoint', or 'run', a spec that trains it)"

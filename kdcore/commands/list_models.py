@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from kdcore.entries import ModelEntry
 from kdcore.plugins import get_plugins
 from kdcore.spec import installed
 
@@ -55,7 +56,7 @@ def list_models(pattern: str = "", *, pretrained: bool = False) -> tuple[ListedM
 
 
 def _all_models() -> Iterator[ListedModel]:
-    provided = get_plugins().models()
+    provided = get_plugins().all(ModelEntry)
     known = installed.models()
     count = Counter(item.entry.name for item in provided)
     for name, model in known.items():

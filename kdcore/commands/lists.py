@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry
 from kdcore.plugins import Plugins, get_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry
     from kdcore.plugins import PluginInfo, Provided
     from kdcore.run.preflight import Preflight
     from kdcore.spec.loaded import LoadedSpec
@@ -36,17 +36,17 @@ def validate(
 
 def list_distillers() -> tuple[Provided[DistillerEntry], ...]:
     """The distillers that a spec can name."""
-    return tuple(get_plugins().distillers())
+    return tuple(get_plugins().all(DistillerEntry))
 
 
 def list_adapters() -> tuple[Provided[AdapterEntry], ...]:
     """The feature adapters."""
-    return tuple(get_plugins().adapters())
+    return tuple(get_plugins().all(AdapterEntry))
 
 
 def list_datasets() -> tuple[Provided[DatasetEntry], ...]:
     """The registered datasets."""
-    return tuple(get_plugins().datasets())
+    return tuple(get_plugins().all(DatasetEntry))
 
 
 def list_recipes() -> tuple[Recipe, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from kdcore.entries import AdapterEntry
 from kdcore.errors import Problem, UserError
 from kdcore.features.logits_only import PlainAdapter
 from kdcore.features.timm import TimmAdapter, is_timm_model
@@ -12,7 +13,6 @@ from kdcore.protocols import FeatureAdapter
 if TYPE_CHECKING:
     from torch import nn
 
-    from kdcore.entries import AdapterEntry
     from kdcore.plugins import Plugins, Provided
 
 
@@ -25,9 +25,9 @@ def find_adapter(model: nn.Module, name: str | None, plugins: Plugins, where: st
         UserError: there is no adapter of this name, it cannot be loaded, or two are declared for one class.
     """
     if name is not None:
-        return _load(plugins.adapter(name, where), plugins, where)
+        return _load(plugins.find(AdapterEntry, name, where), plugins, where)
     model = cast("nn.Module", getattr(model, "_orig_mod", model))
-    adapters = plugins.adapters()
+    adapters = plugins.all(AdapterEntry)
     for cls in type(model).__mro__:
         dotted = f"{cls.__module__}:{cls.__qualname__}"
         serving = [provided for provided in adapters if dotted in provided.entry.models]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic
 
 from kdcore.errors import Problem, UserError, listed, nearest
-from kdcore.plugins.known import KNOWN
-from kdcore.plugins.records import EntryT, PluginInfo, Provided, Role, normalised
+from kdcore.plugins.known import is_known_package, known_names
+from kdcore.plugins.records import EntryT, PluginInfo, Provided, normalised
 from kdcore.plugins.switches import CORE, DISABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from kdcore.plugins.roles import Role
 
 
 class Index(Generic[EntryT]):
@@ -21,7 +23,9 @@ class Index(Generic[EntryT]):
     """
 
     def __init__(self, role: Role, kind: type[EntryT], infos: Sequence[PluginInfo], disabling: str) -> None:
-        self._role = role
+        self._role = role.name
+        self._kind = kind
+        self._known = known_names(role)
         self._infos = infos
         self._disabling = disabling
         loaded = [info for info in infos if info.status == "loaded"]
@@ -37,7 +41,7 @@ class Index(Generic[EntryT]):
             UserError: nothing has this name, or more than one thing has it.
         """
         if not isinstance(ref, str):
-            raise UserError(Problem(where, f"must be the name of a {self._role}", value=ref))
+            raise UserError(Problem(where, f"must be the name of {article(self._role)}", value=ref))
         plugin, slash, name = ref.rpartition("/")
         if slash:
             return self._find_in(plugin, name, ref, where)
@@ -62,7 +66,7 @@ class Index(Generic[EntryT]):
             raise UserError(
                 Problem(where, message, value=ref, nearest=nearest(name, own), allowed=listed(own))
             )
-        first_party = normalised(plugin) in KNOWN[self._role].values()
+        first_party = is_known_package(plugin)
         raise UserError(
             Problem(
                 where,
@@ -80,21 +84,21 @@ class Index(Generic[EntryT]):
         others = [item.plugin.distribution for item in providers if item.plugin.name != CORE]
         return Problem(
             where,
-            f"{len(providers)} plugins have a {self._role} of this name: {labels}",
+            f"{len(providers)} plugins have {article(self._role)} of this name: {labels}",
             value=providers[0].entry.name,
             allowed=spellings,
             hint=f"name the plugin, or disable one: {' or '.join(f'{DISABLE}={name}' for name in others)}",
         )
 
     def _unknown(self, ref: str, where: str) -> Problem:
-        distribution = KNOWN[self._role].get(ref)
+        distribution = self._known.get(ref)
         if distribution is not None:
             return self._first_party(ref, distribution, where)
         for info in self._infos:
-            if any(entry.name == ref for entry in info.declared(self._role)):
+            if any(entry.name == ref for entry in info.declared(self._kind)):
                 return self._unusable(ref, info, where, ref)
         names = {item.entry.name for item in self.everything}
-        near = nearest(ref, names | set(KNOWN[self._role]))
+        near = nearest(ref, names | set(self._known))
         return Problem(
             where,
             f"there is no {self._role} of this name",
@@ -108,7 +112,7 @@ class Index(Generic[EntryT]):
         hints = []
         explained = None
         if near is not None and not installed:
-            explained = KNOWN[self._role][near]
+            explained = self._known[near]
             problem = self._first_party(near, explained, "")
             hints.append(f"{problem.message} ({problem.hint})")
         suspects = [
@@ -136,3 +140,8 @@ class Index(Generic[EntryT]):
             hint = f"remove it from the environment variable {DISABLE} (now {self._disabling})"
             return Problem(where, message, value=ref, hint=hint)
         return Problem(where, f"{message}: {info.error}", value=ref, hint=info.fix)
+
+
+def article(noun: str) -> str:
+    """The noun with "a" or "an"."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

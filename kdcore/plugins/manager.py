@@ -8,23 +8,24 @@ import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from kdcore.entries import AdapterEntry, AnyEntry, DatasetEntry, DistillerEntry, ModelEntry
 from kdcore.errors import Problem, UserError
 from kdcore.plugins import switches
 from kdcore.plugins.find import find_candidates
 from kdcore.plugins.importing import PluginError, guarded, heavy_loaded, import_named, reinstall
 from kdcore.plugins.lookup import Index
-from kdcore.plugins.records import Candidate, PluginInfo, Provided, Status, normalised
-from kdcore.plugins.registry import DECLARING, Registry, check_api
-from kdcore.plugins.targets import load_arguments, load_options, load_target
+from kdcore.plugins.records import Candidate, EntryT, PluginInfo, Provided, Status, normalised
+from kdcore.plugins.registry import Registry, check_api
+from kdcore.plugins.roles import HOOKS, ROLES
+from kdcore.plugins.targets import load_options, load_target
 from kdcore.text import message
 from kdcore.version import __version__
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from kdcore.entries import AnyEntry, DistillerEntry
     from kdcore.options import DistillerOptions
     from kdcore.rundir.directory import RunDirectory
 
@@ -55,10 +56,9 @@ class Plugins:
         self._registry = registry
         self.notes = tuple(notes)
         disabling = f"{switches.DISABLE}={','.join(disabled)}"
-        self._distillers = Index("distiller", DistillerEntry, self.infos, disabling)
-        self._adapters = Index("adapter", AdapterEntry, self.infos, disabling)
-        self._datasets = Index("dataset", DatasetEntry, self.infos, disabling)
-        self._models = Index("model", ModelEntry, self.infos, disabling)
+        self._indexes: dict[type[Any], Index[Any]] = {
+            kind: Index(role, kind, self.infos, disabling) for kind, role in ROLES.items()
+        }
 
     @classmethod
     def discover(
@@ -105,45 +105,27 @@ class Plugins:
         """One line for each broken plugin, and the notes."""
         return (*(info.warning for info in self.broken), *self.notes)
 
-    def distillers(self) -> tuple[Provided[DistillerEntry], ...]:
-        """All distillers, sorted by name; if two have the same name, both are listed."""
-        return self._distillers.everything
+    def all(self, kind: type[EntryT]) -> tuple[Provided[EntryT], ...]:
+        """All things of one role, sorted by name; if two have the same name, both are listed.
 
-    def adapters(self) -> tuple[Provided[AdapterEntry], ...]:
-        """All feature adapters, sorted by name; if two have the same name, both are listed."""
-        return self._adapters.everything
+        Args:
+            kind: the type of the role's records, such as `DistillerEntry`.
+        """
+        index: Index[EntryT] = self._indexes[kind]
+        return index.everything
 
-    def datasets(self) -> tuple[Provided[DatasetEntry], ...]:
-        """All datasets, sorted by name; if two have the same name, both are listed."""
-        return self._datasets.everything
-
-    def models(self) -> tuple[Provided[ModelEntry], ...]:
-        """All declared models, sorted by name; if two have the same name, both are listed."""
-        return self._models.everything
-
-    def everything(self) -> tuple[Provided[Any], ...]:
-        """Everything that the loaded plugins declare."""
-        return (*self.distillers(), *self.adapters(), *self.datasets(), *self.models())
-
-    def distiller(self, ref: str, where: str) -> Provided[DistillerEntry]:
-        """The distiller with the name `ref` of a spec: `name` or `plugin/name`.
+    def find(self, kind: type[EntryT], ref: str, where: str) -> Provided[EntryT]:
+        """The thing of one role with the name `ref` of a spec or a flag: `name` or `plugin/name`.
 
         Raises:
             UserError: with a problem at `where`, if no plugin has it, or two have it.
         """
-        return self._distillers.find(ref, where)
+        index: Index[EntryT] = self._indexes[kind]
+        return index.find(ref, where)
 
-    def adapter(self, ref: str, where: str) -> Provided[AdapterEntry]:
-        """The feature adapter with the name `ref`; raises as `distiller` does."""
-        return self._adapters.find(ref, where)
-
-    def dataset(self, ref: str, where: str) -> Provided[DatasetEntry]:
-        """The dataset with the name `ref`; raises as `distiller` does."""
-        return self._datasets.find(ref, where)
-
-    def model(self, ref: str, where: str) -> Provided[ModelEntry]:
-        """The declared model with the name `ref`; raises as `distiller` does."""
-        return self._models.find(ref, where)
+    def everything(self) -> tuple[Provided[Any], ...]:
+        """Everything that the loaded plugins declare, by role."""
+        return tuple(item for index in self._indexes.values() for item in index.everything)
 
     def load(self, provided: Provided[Any], where: str) -> Any:
         """Import the target of an entry.
@@ -153,23 +135,20 @@ class Plugins:
         """
         return load_target(provided, where)
 
-    def load_options(self, provided: Provided[DistillerEntry], where: str) -> type[DistillerOptions]:
-        """Import the options model of a distiller.
+    @overload
+    def load_options(self, provided: Provided[DistillerEntry], where: str) -> type[DistillerOptions]: ...
+
+    @overload
+    def load_options(self, provided: Provided[Any], where: str) -> type[BaseModel] | None: ...
+
+    def load_options(self, provided: Provided[Any], where: str) -> type[BaseModel] | None:
+        """Import the options model of a thing; None if it declares none, which a distiller always does.
 
         Raises:
-            UserError: the import fails, or the object is not a pydantic model with a field `weight`.
+            UserError: the import fails, or the object is not a pydantic model, lacks the field `weight` (distillers),
+                or accepts unknown keys (all others).
         """
         return load_options(provided, where)
-
-    def load_arguments(
-        self, provided: Provided[ModelEntry] | Provided[DatasetEntry], where: str
-    ) -> type[BaseModel] | None:
-        """Import the options model of a model or dataset; None if it declares none.
-
-        Raises:
-            UserError: the import fails, or the object is not a pydantic model that refuses unknown keys.
-        """
-        return load_arguments(provided, where)
 
     def run_started(self, run: RunDirectory, warn: Warn = warn_on_stderr) -> None:
         """Call every plugin at the start of a run."""
@@ -203,6 +182,11 @@ class Plugins:
         for name, returned in self._call("kd_run_finished", {"run": run, "summary": summary}, warn, skip):
             if done is not None and returned is not False:
                 done(name, returned.splitlines() if isinstance(returned, str) else [])
+
+    def run_failed(self, run: RunDirectory, summary: dict[str, Any], warn: Warn = warn_on_stderr) -> None:
+        """Call every plugin when a run has failed."""
+        for _ in self._call("kd_run_failed", {"run": run, "summary": summary}, warn):
+            pass
 
     def _call(
         self, hook: str, values: dict[str, Any], warn: Warn, skip: Collection[str] = ()
@@ -288,7 +272,7 @@ def _declare(plugin: Any, hooks: Sequence[str], registry: Registry, declared: li
     # all hooks are called, even after one failed: the other entries help later messages
     failure: PluginError | None = None
     for hook in hooks:
-        if hook in DECLARING:
+        if hook in HOOKS:
             try:
                 declared += registry.declare(plugin, hook)
             except PluginError as broken:

@@ -5,19 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from kdcore.entries import AdapterEntry, AnyEntry, DatasetEntry, DistillerEntry, ModelEntry
+from kdcore.entries import AnyEntry
 
 Status = Literal["loaded", "disabled", "broken"]
-Role = Literal["distiller", "adapter", "dataset", "model"]
 EntryT = TypeVar("EntryT", bound=AnyEntry)
-
-ENTRY_TYPES: dict[Role, type[AnyEntry]] = {
-    "distiller": DistillerEntry,
-    "adapter": AdapterEntry,
-    "dataset": DatasetEntry,
-    "model": ModelEntry,
-}
-ROLES: tuple[Role, ...] = tuple(ENTRY_TYPES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +89,9 @@ class PluginInfo:
         """One line about a broken plugin."""
         return f"plugin {self.label} is broken: {self.error}"
 
-    def declared(self, role: Role) -> tuple[AnyEntry, ...]:
-        """Its entries of one role."""
-        return tuple(entry for entry in self.entries if isinstance(entry, ENTRY_TYPES[role]))
+    def declared(self, kind: type[EntryT]) -> tuple[EntryT, ...]:
+        """Its entries of one type."""
+        return tuple(entry for entry in self.entries if isinstance(entry, kind))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,20 +11,13 @@ import pluggy
 from kdcore import hookspecs
 from kdcore.errors import nearest
 from kdcore.plugins.importing import PluginError, guarded
-from kdcore.plugins.records import ENTRY_TYPES, Role
+from kdcore.plugins.roles import HOOKS
 from kdcore.version import PLUGIN_API, __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from kdcore.entries import AnyEntry
-
-DECLARING: Final[dict[str, Role]] = {
-    "kd_distillers": "distiller",
-    "kd_feature_adapters": "adapter",
-    "kd_datasets": "dataset",
-    "kd_models": "model",
-}
 
 
 class Registry:
@@ -160,7 +153,7 @@ def check_api(plugin: Any, module: Any) -> None:
 
 
 def _checked(hook: str, returned: Any) -> list[AnyEntry]:
-    wanted = ENTRY_TYPES[DECLARING[hook]]
+    wanted = HOOKS[hook].entry
     if not isinstance(returned, list | tuple):
         raise PluginError(f"{hook}() returned {_what(returned)}, not a list of kdcore.{wanted.__name__}")
     names: set[str] = set()

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from kdcore.errors import Problem, UserError
 from kdcore.plugins.importing import PluginError, import_named, reinstall
-from kdcore.plugins.records import ENTRY_TYPES, PluginInfo, Provided
+from kdcore.plugins.roles import role_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from kdcore.entries import AnyEntry, DatasetEntry, DistillerEntry, ModelEntry
-    from kdcore.options import DistillerOptions
+    from kdcore.plugins.records import PluginInfo, Provided
 
 
 def load_target(provided: Provided[Any], where: str) -> Any:
@@ -24,37 +23,23 @@ def load_target(provided: Provided[Any], where: str) -> Any:
     return _load(provided, provided.entry.target, "its code", where)
 
 
-def load_options(provided: Provided[DistillerEntry], where: str) -> type[DistillerOptions]:
-    """The pydantic model of a distiller's options.
+def load_options(provided: Provided[Any], where: str) -> type[BaseModel] | None:
+    """The pydantic model of the options of a thing; None if it declares none.
 
     Raises:
-        UserError: the import failed, or the object is something else.
+        UserError: the import failed, or the object is something else, or breaks the rule of its role.
     """
-    named = provided.entry.options
-    model = _load_model(provided, named, where)
-    if "weight" not in model.model_fields:
-        raise UserError(
-            _problem(provided, f"{named} has no field 'weight'; derive it from DistillerOptions", where)
-        )
-    return model  # type: ignore[return-value]  # any model with a weight will do
-
-
-def load_arguments(
-    provided: Provided[ModelEntry] | Provided[DatasetEntry], where: str
-) -> type[BaseModel] | None:
-    """The pydantic model of the options of a model or dataset; None if it declares none.
-
-    Raises:
-        UserError: the import failed, or the object is something else, or it accepts unknown keys.
-    """
-    named = provided.entry.options
+    rule = role_of(provided.entry).options
+    named = None if rule == "none" else provided.entry.options
     if named is None:
         return None
     model = _load_model(provided, named, where)
-    if model.model_config.get("extra") != "forbid":
-        raise UserError(
-            _problem(provided, f"{named} accepts unknown keys; derive it from kdcore.Options", where)
-        )
+    if rule == "weighted" and "weight" not in model.model_fields:
+        wrong = f"{named} has no field 'weight'; derive it from DistillerOptions"
+        raise UserError(_problem(provided, wrong, where))
+    if rule == "strict" and model.model_config.get("extra") != "forbid":
+        wrong = f"{named} accepts unknown keys; derive it from kdcore.Options"
+        raise UserError(_problem(provided, wrong, where))
     return model
 
 
@@ -80,14 +65,9 @@ def _problem(provided: Provided[Any], what_is_wrong: str, where: str) -> Problem
     plugin = provided.plugin
     return Problem(
         where,
-        f"{role_of(provided.entry)} '{provided.entry.name}' of plugin {plugin.label}: {what_is_wrong}",
+        f"{role_of(provided.entry).name} '{provided.entry.name}' of plugin {plugin.label}: {what_is_wrong}",
         hint=_fix(plugin),
     )
-
-
-def role_of(entry: AnyEntry) -> str:
-    """The role of an entry."""
-    return next(role for role, kind in ENTRY_TYPES.items() if isinstance(entry, kind))
 
 
 def _fix(plugin: PluginInfo) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from kdcore.data.fingerprint import split_fingerprint
+from kdcore.entries import DatasetEntry
 from kdcore.plugins.code import code_digest
 from kdcore.version import installed_version
 
@@ -81,7 +82,7 @@ def _used(loaded: LoadedSpec, prepared: Prepared, plugins: Plugins) -> Iterator[
     packages = {_package(type(part).__module__) for part in parts}
     datasets = {
         provided.plugin.name
-        for provided in plugins.datasets()
+        for provided in plugins.all(DatasetEntry)
         if loaded.spec.data.dataset in (provided.entry.name, provided.qualified)
     }
     for info in plugins.infos:

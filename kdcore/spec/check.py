@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kdcore.entries import AdapterEntry, ModelEntry
 from kdcore.errors import Problem, UserError
 from kdcore.spec.augment import auto_augment_problem
 from kdcore.spec.datasets import check_dataset, dataset_options
@@ -96,7 +97,7 @@ class Checker:
             self._add(check_model(model.model, f"{role}.model", self._plugins))
         if model.adapter is not None:
             try:
-                self._plugins.adapter(model.adapter, f"{role}.adapter")
+                self._plugins.find(AdapterEntry, model.adapter, f"{role}.adapter")
             except UserError as error:
                 self._add(error.problems)
         if model.checkpoint is not None:
@@ -118,7 +119,7 @@ class Checker:
         if model.model is None or self.wrong(f"{role}.model"):
             return model.options
         try:
-            provided = self._plugins.model(model.model, f"{role}.model")
+            provided = self._plugins.find(ModelEntry, model.model, f"{role}.model")
         except UserError:  # timm's, or none
             return model.options
         given = {key: value for key, value in model.options.items() if key not in RESERVED_OPTIONS}

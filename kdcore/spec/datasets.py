@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from kdcore.entries import DatasetEntry
 from kdcore.errors import Problem, UserError, nearest
 from kdcore.plugins import Provided
 from kdcore.spec.paths import absolute, kind_of, missing
@@ -18,7 +19,6 @@ from kdcore.spec.resolve import resolve_options
 from kdcore.spec.timm_datasets import KINDS, check_name
 
 if TYPE_CHECKING:
-    from kdcore.entries import DatasetEntry
     from kdcore.plugins import Plugins
     from kdcore.spec.models import DataSpec
 
@@ -51,8 +51,8 @@ def resolve_dataset(
         UserError: there is no such dataset, folder or tar.
     """
     name = data.dataset
-    if name in {known for item in plugins.datasets() for known in (item.entry.name, item.qualified)}:
-        return plugins.dataset(name, where)
+    if name in {known for item in plugins.all(DatasetEntry) for known in (item.entry.name, item.qualified)}:
+        return plugins.find(DatasetEntry, name, where)
     prefix, slash, _ = name.partition("/")
     if slash and prefix.lower() in KINDS:
         check_name(name, where)
@@ -91,7 +91,7 @@ def check_dataset(data: DataSpec, base: Path, plugins: Plugins) -> tuple[str, li
 def dataset_options(data: DataSpec, plugins: Plugins) -> tuple[dict[str, Any], list[Problem]]:
     """The dataset's options with the defaults of the options that are left out, and what is wrong with them."""
     try:
-        provided = plugins.dataset(data.dataset, WHERE)
+        provided = plugins.find(DatasetEntry, data.dataset, WHERE)
     except UserError:  # it is not a plugin's, or another check reports it
         message = "only datasets of plugins have options, and this is not one of them"
         return data.options, [Problem("data.options", message, data.options)] if data.options else []
@@ -118,7 +118,7 @@ def _unknown(name: str, paths: list[str], plugins: Plugins, where: str) -> Probl
     looked = " or ".join(paths)
     if not looks_like_path:
         try:
-            plugins.dataset(name, where)
+            plugins.find(DatasetEntry, name, where)
         except UserError as error:
             problem = error.problems[0]
             near = problem.nearest or missing(where, name, paths[0], "").nearest

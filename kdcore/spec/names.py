@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from kdcore.entries import ModelEntry
 from kdcore.errors import Problem, UserError, listed, nearest
 from kdcore.spec import installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kdcore.entries import ModelEntry
     from kdcore.plugins import Plugins, Provided
     from kdcore.spec.installed import TimmModel
 
@@ -56,13 +56,13 @@ def resolve_model(name: str, where: str, plugins: Plugins) -> TimmName | Provide
         if Path(plain).suffix or plain.startswith((".", "~", os.sep)):
             hint = "a file or folder of weights belongs in 'checkpoint'"
             raise UserError(Problem(where, "this is a path; a model is given by its name", name, hint=hint))
-        return plugins.model(name, where)
-    declared = {item.entry.name: item.qualified for item in plugins.models()} if plain == name else {}
+        return plugins.find(ModelEntry, name, where)
+    declared = {item.entry.name: item.qualified for item in plugins.all(ModelEntry)} if plain == name else {}
     current = installed.deprecated_models().get(plain, plain)
     architecture, _, tag = current.partition(".")
     model = installed.models().get(architecture)
     if plain in declared:
-        provided = plugins.model(name, where)
+        provided = plugins.find(ModelEntry, name, where)
         if model is not None:
             both = f"{_TIMM}{plain}, {declared[plain]}"
             raise UserError(Problem(where, "timm and a plugin both have a model of this name", name, both))
@@ -121,13 +121,13 @@ def check_scheduler(name: str, where: str) -> Iterator[Problem]:
 def _unknown_model(name: str, architecture: str, where: str, plugins: Plugins) -> Problem:
     hint = None
     try:
-        plugins.model(name, where)
+        plugins.find(ModelEntry, name, where)
     except UserError as error:
         problem = error.problems[0]
         if problem.allowed is None:  # it is known which plugin has this model, and why it is not available
             return problem
         hint = problem.hint
-    known = installed.models().keys() | {item.entry.name for item in plugins.models()}
+    known = installed.models().keys() | {item.entry.name for item in plugins.all(ModelEntry)}
     close = difflib.get_close_matches(architecture.lower(), sorted(known), n=6, cutoff=0.6)
     return Problem(
         where,

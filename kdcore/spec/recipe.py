@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from kdcore.entries import DistillerEntry
 from kdcore.errors import UserError
 from kdcore.spec.place import Fault, Path, place
 from kdcore.spec.recipes import find_recipe, layered
@@ -64,7 +65,7 @@ def _qualified(item: Any, plugins: Plugins) -> str | None:
     if not isinstance(name, str):
         return None
     try:
-        return plugins.distiller(name, "distiller").qualified
+        return plugins.find(DistillerEntry, name, "distiller").qualified
     except UserError:
         return None
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from kdcore.entries import DistillerEntry
 from kdcore.errors import Problem, UserError
-from kdcore.plugins.targets import role_of
+from kdcore.plugins.roles import role_of
 from kdcore.spec.loaded import ResolvedDistiller
 from kdcore.spec.problems import faults
 
@@ -33,7 +34,7 @@ def resolve_distiller(
     Raises:
         UserError: with all problems.
     """
-    provided = plugins.distiller(name, name_where or where)
+    provided = plugins.find(DistillerEntry, name, name_where or where)
     model = plugins.load_options(provided, where)
     return ResolvedDistiller(provided, _validated(model, options, provided, where), name)
 
@@ -51,7 +52,7 @@ def resolve_options(
     Raises:
         UserError: with all problems.
     """
-    model = plugins.load_arguments(provided, where)
+    model = plugins.load_options(provided, where)
     return None if model is None else _validated(model, options, provided, where)
 
 
@@ -94,7 +95,7 @@ def _validated(
 ) -> AnyOptions:
     plugin = provided.plugin
     try:
-        return validated(model, options, f"{role_of(provided.entry)} '{provided.entry.name}'", where)
+        return validated(model, options, f"{role_of(provided.entry).name} '{provided.entry.name}'", where)
     except UserError:
         raise
     except Exception as error:

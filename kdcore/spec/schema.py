@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry
 from kdcore.errors import UserError
 from kdcore.spec import installed
 from kdcore.spec.models import RunSpec
@@ -17,7 +18,6 @@ from kdcore.text import message
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kdcore.entries import DistillerEntry
     from kdcore.plugins import Plugins, Provided
 
 Schema = dict[str, Any]
@@ -36,8 +36,8 @@ def spec_schema(plugins: Plugins, warn: Callable[[str], None] | None = None) -> 
     defs: Schema = schema["$defs"]
     names: list[str] = []
     branches: list[Schema] = []
-    several = Counter(item.entry.name for item in plugins.distillers())
-    for item in plugins.distillers():
+    several = Counter(item.entry.name for item in plugins.all(DistillerEntry))
+    for item in plugins.all(DistillerEntry):
         try:
             branch = _distiller(item, defs, several[item.entry.name] > 1, plugins)
         except Exception as error:  # whatever a plugin's module or types raise
@@ -96,11 +96,11 @@ def _name_known(defs: Schema, plugins: Plugins) -> None:
     form = f"^([Ll][Oo][Oo][Kk][Aa][Hh][Ee][Aa][Dd]_)?({'|'.join(_any_case(name) for name in optimizers)})$"
     _replace(defs, "OptimizerSpec", "name", [{"enum": optimizers}, {"type": "string", "pattern": form}])
     _replace(defs, "SchedulerSpec", "name", [{"enum": sorted(installed.SCHEDULERS)}])
-    datasets = [item.entry.name for item in plugins.datasets()]
+    datasets = [item.entry.name for item in plugins.all(DatasetEntry)]
     _replace(
         defs, "DataSpec", "dataset", [{"enum": sorted(set(datasets))}, {"type": "string", "minLength": 1}]
     )
-    adapters = [name for item in plugins.adapters() for name in (item.entry.name, item.qualified)]
+    adapters = [name for item in plugins.all(AdapterEntry) for name in (item.entry.name, item.qualified)]
     for model in ("ModelSpec", "TeacherSpec"):
         _replace(defs, model, "adapter", [{"enum": sorted(set(adapters))}, {"type": "null"}])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from kdcore.entries import DatasetEntry, ModelEntry
 from kdcore.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ Schema = dict[str, Any]
 
 def add_options(defs: Schema, plugins: Plugins, warn: Callable[[str], None]) -> None:
     """Add to the sections of `defs` what `options` may be next to each name; unknowns are reported to `warn`."""
-    models = list(_rules("model", plugins.models(), defs, plugins, warn))
-    datasets = list(_rules("dataset", plugins.datasets(), defs, plugins, warn))
+    models = list(_rules("model", plugins.all(ModelEntry), defs, plugins, warn))
+    datasets = list(_rules("dataset", plugins.all(DatasetEntry), defs, plugins, warn))
     for section, rules in (("ModelSpec", models), ("TeacherSpec", models), ("DataSpec", datasets)):
         if rules:
             defs[section]["allOf"] = rules
@@ -39,7 +40,7 @@ def _rules(
     for named, members in sharing.items():
         key = re.sub(r"\W", "_", named)
         try:
-            model = plugins.load_arguments(members[0], role)
+            model = plugins.load_options(members[0], role)
             assert model is not None
             options = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}")
         except Exception as error:  # whatever a plugin's module or types raise

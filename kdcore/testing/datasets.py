@@ -9,6 +9,7 @@ from unittest import SkipTest
 
 from PIL import Image
 
+from kdcore.entries import DatasetEntry
 from kdcore.errors import KdError, UserError, shown
 from kdcore.plugins import get_plugins
 from kdcore.spec.resolve import arguments, resolve_options
@@ -18,7 +19,6 @@ from kdcore.testing.declared import call_faults
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kdcore.entries import DatasetEntry
     from kdcore.plugins import Provided
     from kdcore.testing.check import Rule
 
@@ -46,13 +46,13 @@ class DatasetSubject:
     @classmethod
     def of(cls, name: str, root: str | None, splits: Sequence[str]) -> DatasetSubject:
         """The subject; see `kdcore.testing.dataset_checks`."""
-        return cls(get_plugins().dataset(name, "dataset"), root, splits, name)
+        return cls(get_plugins().find(DatasetEntry, name, "dataset"), root, splits, name)
 
     @cached_property
     def faults(self) -> list[str]:
         """Faults of the declared target."""
         try:
-            options = get_plugins().load_arguments(self.provided, self.name)
+            options = get_plugins().load_options(self.provided, self.name)
             return list(call_faults(self._target, self.provided.entry.target, ("root", "split"), options))
         except UserError as error:
             return [str(error)]

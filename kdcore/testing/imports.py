@@ -54,12 +54,12 @@ def _report() -> None:
     asked = json.load(sys.stdin)
     sys.path[:] = asked["path"]
     from kdcore.plugins.importing import guarded, heavy_loaded, import_named
-    from kdcore.plugins.registry import DECLARING
+    from kdcore.plugins.roles import HOOKS
 
     found: dict[str, list[str]] = {}
     before = heavy_loaded()
     _, plugin = import_named(asked["value"])
-    for hook in DECLARING:
+    for hook in HOOKS:
         if hasattr(plugin, hook):
             with guarded(f"{hook}() raised "):
                 getattr(plugin, hook)()

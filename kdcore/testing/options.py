@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ValidationError
 
+from kdcore.entries import DistillerEntry
 from kdcore.errors import Problem, UserError
 from kdcore.plugins import get_plugins
 
@@ -79,7 +80,7 @@ def validated(model: type[BaseModel], options: Mapping[str, Any]) -> BaseModel:
 def _declared_options(cls: type) -> type[BaseModel] | None:
     """The options model in an installed plugin's declaration of this class, if the annotation is for typing only."""
     plugins = get_plugins()
-    for provided in plugins.distillers():
+    for provided in plugins.all(DistillerEntry):
         if provided.entry.target == f"{cls.__module__}:{cls.__qualname__}":
             return plugins.load_options(provided, "options")
     return None

@@ -11,8 +11,8 @@ from kdcore.errors import Problem, UserError, listed, nearest
 from kdcore.plugins import Provided, get_plugins
 from kdcore.plugins.importing import HEAVY, PluginError, import_named
 from kdcore.plugins.records import normalised
+from kdcore.plugins.roles import role_of
 from kdcore.plugins.switches import CORE
-from kdcore.plugins.targets import role_of
 from kdcore.testing.check import Violation, rule, skip
 from kdcore.testing.declared import adapter_faults, call_faults, distiller_faults, model_faults
 from kdcore.testing.imports import heavy_imports
@@ -76,7 +76,7 @@ class PluginSubject:
                 target = plugins.load(Provided(entry, info), self.name)
             except UserError:
                 continue  # the check `targets` reports this
-            yield f"{role_of(entry)} {entry.name!r}", entry, target
+            yield f"{role_of(entry).name} {entry.name!r}", entry, target
 
 
 @rule(
@@ -132,11 +132,11 @@ def api_version(subject: PluginSubject) -> None:
 def targets(subject: PluginSubject) -> None:
     faults = []
     for entry in subject.loaded().entries:
-        for named in filter(None, (entry.target, getattr(entry, "options", None))):
+        for named in filter(None, (getattr(entry, "target", None), getattr(entry, "options", None))):
             try:
                 import_named(named)
             except PluginError as broken:
-                faults.append(f"{role_of(entry)} {entry.name!r}: {named}: {broken.error}")
+                faults.append(f"{role_of(entry).name} {entry.name!r}: {named}: {broken.error}")
         if isinstance(entry, AdapterEntry):
             faults += [fault for named in entry.models for fault in model_faults(named)]
     if faults:
@@ -165,7 +165,7 @@ def declarations(subject: PluginSubject) -> None:
         else:
             arguments = ("num_classes", "in_chans") if isinstance(entry, ModelEntry) else ("root", "split")
             try:
-                options = get_plugins().load_arguments(Provided(entry, subject.info), subject.name)
+                options = get_plugins().load_options(Provided(entry, subject.info), subject.name)
             except UserError as error:
                 if _importable(entry.options or ""):
                     faults.append(str(error))
@@ -206,7 +206,7 @@ def options_documented(subject: PluginSubject) -> None:
 def names(subject: PluginSubject) -> None:
     plugins, info = get_plugins(), subject.loaded()
     taken = [
-        f"{role_of(item.entry)} {item.entry.name!r} is also declared by {item.plugin.label}"
+        f"{role_of(item.entry).name} {item.entry.name!r} is also declared by {item.plugin.label}"
         for item in plugins.everything()
         # if a plugin is discovered again, it is another object
         if (item.plugin.name, item.plugin.distribution) != (info.name, info.distribution)

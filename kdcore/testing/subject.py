@@ -66,7 +66,7 @@ class DistillerSubject:
         if not isinstance(name_or_class, str):
             raise UserError(Problem("", "must be a distiller's name or class", value=name_or_class))
         plugins = get_plugins()
-        provided = plugins.distiller(name_or_class, "distiller")
+        provided = plugins.find(DistillerEntry, name_or_class, "distiller")
         found = None
         if isinstance(options, BaseModel):
             found = cast("DistillerOptions", options)

@@ -77,7 +77,7 @@ def test_wrong_usage_is_exit_code_2(kd, arguments):
     done = kd(*arguments)
     assert done.code == 2
     assert done.out == ""
-    assert "Error: " in done.err
+    assert "error: " in done.err.lower()
     assert "Traceback" not in done.err
 
 

@@ -32,7 +32,8 @@ def test_the_table(kd, three):
     assert lines["kd-fox"].split() == ["kd-fox", "kd-fox", "1.2", "loaded", "2", "distillers"]
     assert lines["kd-cat"].split() == ["kd-cat", "kd-cat", "1.0", "disabled"]
     assert lines["kd-owl"].split()[3:5] == ["broken", "ZeroDivisionError:"]
-    assert lines["kdcore"].split()[3:] == ["loaded", "1", "distiller,", "1", "adapter,", "1", "dataset"]
+    assert "loaded    1 distiller, 1 adapter, 1 dataset, " in lines["kdcore"]
+    assert lines["kdcore"].endswith(" commands")
 
 
 def test_as_json(kd, three):

@@ -14,14 +14,14 @@ from kd_compare.plan import ComparisonPlan, make_plan
 from kd_compare.request import Request, is_comparison, parse_seeds, read_comparison
 
 import kdcore
-from kdcore import UserError
+from kdcore import DistillerEntry, UserError
 from kdcore.errors import Problem
 from kdcore.plugins import get_plugins
 from kdcore.run import preflight
 from kdcore.spec.load import resolved_dict
 
 CHECK = preflight.check
-ALL = get_plugins().distillers()
+ALL = get_plugins().all(DistillerEntry)
 TEACHER = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
 
 
@@ -80,7 +80,7 @@ def test_one_spec_alone_is_compared_with_vanilla(base):
 
 
 def test_all_are_those_that_are_installed(base):
-    names = {item.entry.name for item in get_plugins().distillers()}
+    names = {item.entry.name for item in get_plugins().all(DistillerEntry)}
     found = plan(base(), distillers=("all",))
     assert set(found.labels) == names
     assert found.labels[0] == "vanilla"

@@ -14,6 +14,7 @@ import yaml
 
 from kdcore import RunSpec, UserError
 from kdcore.cli.app import application
+from kdcore.entries import DatasetEntry
 from kdcore.plugins import get_plugins
 from kdcore.spec.load import load_spec
 
@@ -36,7 +37,7 @@ def as_spec(block):
 def make_stand_ins(spec, folder):
     """Make what the spec's paths lead to."""
     dataset = spec.get("data", {}).get("dataset", "digits")
-    known = {item.entry.name for item in get_plugins().datasets()}
+    known = {item.entry.name for item in get_plugins().all(DatasetEntry)}
     if dataset not in known and not re.match(r"(torch|hfds|hfids|tfds|wds)/", dataset):
         stand_in(folder / dataset, folder=not dataset.endswith((".tar", ".gz")))
     for role in ("student", "teacher"):

@@ -9,7 +9,7 @@ import pytest
 
 FILE = re.compile(r"`((?:kdcore|plugins)/[\w./-]*)`")
 STAGE = re.compile(r"^\d+\. (.*(?:\n   .*)*)", re.MULTILINE)
-FLOORS = re.compile(r"^```text\n(builtin .*?)^```$", re.MULTILINE | re.DOTALL)
+FLOORS = re.compile(r"^```text\n(plugin .*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def design(root):
 
 def floors_of(design):
     """The list of floors, the top floor first; floors that stand next to each other are one set."""
-    lines = FLOORS.search(design)[1].splitlines()
+    lines = [line for line in FLOORS.search(design)[1].splitlines() if line[0] != " "]
     return [set(re.match(r"\w+(?: \| \w+)*", line)[0].split(" | ")) for line in lines]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from kdcore.entries import DistillerEntry
 from kdcore.errors import UserError
 from kdcore.plugins import Plugins
 from kdcore.plugins.switches import strict
@@ -23,7 +24,7 @@ def test_a_disabled_plugin_is_not_imported(site, name):
 
 def test_the_core_stays_when_all_are_disabled(site):
     plugins = site.discover(disabled=["*"])
-    assert plugins.distiller("vanilla", "x").qualified == "kdcore/vanilla"
+    assert plugins.find(DistillerEntry, "vanilla", "x").qualified == "kdcore/vanilla"
 
 
 def test_the_environment_variable_disables(site, monkeypatch, declares):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from kdcore.entries import DistillerEntry
 from kdcore.errors import UserError
 from kdcore.plugins import Plugins
 
@@ -20,7 +21,7 @@ def red(site):
         site.plugin("kd-fox", DECLARES.format(target=target, options=options))
         site.module("kd_fox_code", code)
         plugins = site.discover()
-        return plugins, plugins.distiller("red", "distiller")
+        return plugins, plugins.find(DistillerEntry, "red", "distiller")
 
     return make
 
@@ -77,5 +78,5 @@ def test_the_core_has_what_it_declares():
     plugins = Plugins.discover([], disabled=(), strict=False)
     for provided in plugins.everything():
         assert callable(plugins.load(provided, "x"))
-    model = plugins.load_options(plugins.distiller("vanilla", "x"), "x")
+    model = plugins.load_options(plugins.find(DistillerEntry, "vanilla", "x"), "x")
     assert model().model_dump() == {"weight": 1.0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kdcore.entries import ModelEntry
 from kdcore.errors import UserError
 from kdcore.spec.load import load_spec
 from kdcore.spec.resolve import arguments, resolve_options
@@ -81,8 +82,8 @@ def test_mistakes_of_the_plugin(problems_of, good, model, cause):
 
 
 def test_arguments_are_the_values_themselves(plugins):
-    options = resolve_options(plugins.model("wide", "x"), {"sizes": [1]}, plugins, "x")
+    options = resolve_options(plugins.find(ModelEntry, "wide", "x"), {"sizes": [1]}, plugins, "x")
     assert arguments(options) == {"width": 2, "sizes": (1,)}
-    assert resolve_options(plugins.model("toynet", "x"), {"any": 1}, plugins, "x") is None
+    assert resolve_options(plugins.find(ModelEntry, "toynet", "x"), {"any": 1}, plugins, "x") is None
     with pytest.raises(UserError, match=r"x\.width"):
-        resolve_options(plugins.model("wide", "x"), {"width": "wide"}, plugins, "x")
+        resolve_options(plugins.find(ModelEntry, "wide", "x"), {"width": "wide"}, plugins, "x")

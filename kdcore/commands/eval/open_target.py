@@ -10,6 +10,7 @@ from kdcore.commands.eval.named_teacher import StudentSide, named_teacher
 from kdcore.commands.eval.open_model import open_model
 from kdcore.commands.eval.opened import Opened, OpenedImages, Setting, check_classes, with_flags
 from kdcore.commands.eval.problem_places import reported_at_flags
+from kdcore.entries import ModelEntry
 from kdcore.errors import Problem, UserError, nearest
 from kdcore.inspect.open_run import open_run, read_spec
 from kdcore.inspect.run_path import find_run
@@ -58,7 +59,9 @@ def _is_path(target: str, plugins: Plugins) -> bool:
     import timm
 
     plain = target.removeprefix("timm/").partition(".")[0]
-    names = {item.entry.name for item in plugins.models()} | {item.qualified for item in plugins.models()}
+    names = {item.entry.name for item in plugins.all(ModelEntry)} | {
+        item.qualified for item in plugins.all(ModelEntry)
+    }
     if timm.is_model(plain) or target in names:
         return False
     if "/" in target or target.startswith("."):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from kdcore.entries import DistillerEntry
 from kdcore.errors import KdError
 from kdcore.text import dataset_name, has_top_5, markdown, markdown_code
 
@@ -89,7 +90,7 @@ def _distiller(name: str, options: Mapping[str, Any], plugins: Plugins) -> str:
     given = ", ".join(f"{key}={json.dumps(value)}" for key, value in options.items())
     text = markdown_code(name) + (f" ({markdown(given)})" if given else "")
     try:
-        paper: Paper | None = plugins.distiller(name, "").entry.paper
+        paper: Paper | None = plugins.find(DistillerEntry, name, "").entry.paper
     except KdError:  # its plugin is not here: the student does not need it
         paper = None
     return text if paper is None else f"{text}: [{markdown(paper.title)}]({paper.url}) ({paper.year})"

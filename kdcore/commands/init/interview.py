@@ -15,6 +15,7 @@ from kdcore.commands.init.suggest import distillers as suggested_distillers
 from kdcore.commands.init.suggest import image_size as suggested_size
 from kdcore.commands.init.suggest import recipe as suggested_recipe
 from kdcore.commands.init.suggest import teacher_weights as suggested_weights
+from kdcore.entries import DistillerEntry
 from kdcore.errors import Problem, UserError, nearest
 from kdcore.spec.datasets import check_dataset
 from kdcore.spec.formats import PARSERS
@@ -149,7 +150,7 @@ class Interview:
             _raise([missing("teacher", answer, answer, "checkpoint, run directory or spec")])
 
     def _is_distiller(self, answer: str) -> None:
-        self.plugins.distiller(answer, "distiller")
+        self.plugins.find(DistillerEntry, answer, "distiller")
 
 
 def _question(what: str, suited: list[Suggestion]) -> str:

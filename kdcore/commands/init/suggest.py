@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from kdcore.entries import DistillerEntry
 from kdcore.errors import UserError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def recipe(
 
 def _installed(name: str, plugins: Plugins) -> bool:
     try:
-        plugins.distiller(name, "distiller")
+        plugins.find(DistillerEntry, name, "distiller")
     except UserError:
         return False
     return True

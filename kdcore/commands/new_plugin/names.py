@@ -7,11 +7,12 @@ import re
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import kdcore
 from kdcore.errors import Problem, UserError, nearest
-from kdcore.plugins.records import ENTRY_TYPES, Role, normalised
+from kdcore.plugins.records import normalised
+from kdcore.plugins.roles import role_of
 
 if TYPE_CHECKING:
     from kdcore.plugins import Plugins
@@ -107,6 +108,6 @@ def _known(kind: str, plugins: Plugins) -> dict[str, list[str]]:
     """The plugins that have a thing of this kind, by its name."""
     found: dict[str, list[str]] = {}
     for provided in plugins.everything():
-        if isinstance(provided.entry, ENTRY_TYPES[cast("Role", kind)]):
+        if role_of(provided.entry).name == kind:
             found.setdefault(provided.entry.name, []).append(provided.plugin.label)
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdcore.entries import DistillerEntry
 from kdcore.errors import KdError
 from kdcore.json_files import read_json
 from kdcore.rundir import shapes
@@ -203,7 +204,7 @@ def distiller_facts(facts: Facts, plugins: Plugins) -> list[DistillerFact]:
         name = str(item.get("name"))
         summary = paper = url = ""
         try:
-            entry = plugins.distiller(name, "distiller").entry
+            entry = plugins.find(DistillerEntry, name, "distiller").entry
             summary = entry.summary
             if entry.paper is not None:
                 paper, url = f"{entry.paper.title}, {entry.paper.year}", entry.paper.url

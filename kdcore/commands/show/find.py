@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from kdcore.entries import CommandEntry
 from kdcore.errors import Problem, UserError, listed, nearest
 from kdcore.plugins.records import normalised
+from kdcore.plugins.roles import ROLES
 from kdcore.spec.recipes import recipes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kdcore.plugins import Plugins, Provided
-    from kdcore.plugins.records import Role
+    from kdcore.plugins.roles import Role
 
 WHERE: Final = "kd show"
 
@@ -23,17 +23,11 @@ def find(name: str, plugins: Plugins) -> list[tuple[Role, Provided[Any]]]:
     Raises:
         UserError: there is none.
     """
-    lookups: dict[Role, Callable[[str, str], Provided[Any]]] = {
-        "distiller": plugins.distiller,
-        "adapter": plugins.adapter,
-        "dataset": plugins.dataset,
-        "model": plugins.model,
-    }
     found: list[tuple[Role, Provided[Any]]] = []
     failures: list[Problem] = []
-    for role, lookup in lookups.items():
+    for kind, role in ROLES.items():
         try:
-            found.append((role, lookup(name, WHERE)))
+            found.append((role, plugins.find(kind, name, WHERE)))
         except UserError as error:
             failures += error.problems
     if found:
@@ -42,12 +36,12 @@ def find(name: str, plugins: Plugins) -> list[tuple[Role, Provided[Any]]]:
 
 
 def names(plugins: Plugins) -> set[str]:
-    """What plugins declare; not the recipes."""
-    return {item.entry.name for item in plugins.everything()}
+    """What plugins declare; not the recipes, and not the commands, which `kd --help` lists."""
+    return {item.entry.name for item in plugins.everything() if not isinstance(item.entry, CommandEntry)}
 
 
 def _best(failures: list[Problem], name: str, plugins: Plugins) -> Problem:
-    # a failure that knows the name (two plugins have it, or one that is missing) beats four that do not
+    # a failure that knows the name (two plugins have it, or one that is missing) beats those that do not
     knowing = [problem for problem in failures if not problem.message.startswith("there is no")]
     if knowing:
         return knowing[0]
@@ -59,7 +53,7 @@ def _best(failures: list[Problem], name: str, plugins: Plugins) -> Problem:
     )
     return Problem(
         WHERE,
-        "there is no distiller, adapter, dataset, model or recipe of this name",
+        "there is nothing of this name",
         value=name,
         nearest=near,
         allowed=listed(names(plugins), most=40),

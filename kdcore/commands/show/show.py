@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.commands.show.find import WHERE, find
 from kdcore.commands.show.options import options_of
+from kdcore.entries import DistillerEntry
 from kdcore.errors import UserError
 from kdcore.plugins import get_plugins
-from kdcore.plugins.records import ENTRY_TYPES, Role
 from kdcore.spec.recipes import recipes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pydantic import BaseModel
-
     from kdcore.commands.show.options import OptionInfo
-    from kdcore.entries import AnyEntry, DistillerEntry
+    from kdcore.entries import AnyEntry
     from kdcore.plugins import PluginInfo, Plugins, Provided
+    from kdcore.plugins.roles import Role
     from kdcore.spec.recipes import Recipe
 
 _HETEROGENEOUS_TEACHER: Final = "convnext_atto"
@@ -30,20 +29,20 @@ class Description:
     """What a name means in one role.
 
     Attributes:
-        role: `distiller`, `adapter`, `dataset`, `model` or `recipe`.
+        role: what it is, such as `distiller` or `report section`.
         name: as a spec says it: `plugin/name` where two plugins have the name.
         entry: what its plugin declares, or the recipe.
         plugin: the plugin that has it; None for a recipe.
         options: what a spec can set; None: it has no options, as an adapter.
-        example: a spec with it, whole for a distiller, otherwise the part that names it.
+        example: a spec with it, whole for a distiller, otherwise the part that names it; or a command line.
     """
 
-    role: Role | Literal["recipe"]
+    role: str
     name: str
     entry: AnyEntry | Recipe
     plugin: PluginInfo | None
     options: tuple[OptionInfo, ...] | None
-    example: dict[str, Any]
+    example: dict[str, Any] | str
 
 
 def show(name: str) -> tuple[Description, ...]:
@@ -77,28 +76,16 @@ def example(entry: DistillerEntry, options: dict[str, Any], name: str) -> dict[s
 
 def _describe(role: Role, provided: Provided[Any], plugins: Plugins) -> Description:
     entry = provided.entry
-    ambiguous = sum(item.entry.name == entry.name for item in _same_role(role, plugins)) > 1
+    ambiguous = sum(item.entry.name == entry.name for item in plugins.all(role.entry)) > 1
     name = provided.qualified if ambiguous else entry.name
-    model = _options_model(role, provided, plugins)
+    model = plugins.load_options(provided, WHERE)
     options = None if model is None else options_of(model)
     return Description(
-        role, name, entry, provided.plugin, options, _example(role, entry, options or (), name)
+        role.name, name, entry, provided.plugin, options, _example(role, entry, options or (), name)
     )
 
 
-def _example(role: Role, entry: Any, options: Sequence[OptionInfo], name: str) -> dict[str, Any]:
-    if role == "distiller":
+def _example(role: Role, entry: Any, options: Sequence[OptionInfo], name: str) -> dict[str, Any] | str:
+    if isinstance(entry, DistillerEntry):
         return example(entry, {item.name: item.default for item in options if not item.required}, name)
-    if role == "adapter":
-        return {"student": {"model": "resnet18", "adapter": name}}
-    return {"data": {"dataset": name}} if role == "dataset" else {"student": {"model": name}}
-
-
-def _options_model(role: Role, provided: Provided[Any], plugins: Plugins) -> type[BaseModel] | None:
-    if role == "distiller":
-        return plugins.load_options(provided, WHERE)
-    return None if role == "adapter" else plugins.load_arguments(provided, WHERE)
-
-
-def _same_role(role: Role, plugins: Plugins) -> tuple[Provided[Any], ...]:
-    return tuple(item for item in plugins.everything() if isinstance(item.entry, ENTRY_TYPES[role]))
+    return role.usage(name)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import nn
 
+from kdcore.entries import AdapterEntry
 from kdcore.errors import Problem, UserError
 from kdcore.plugins import get_plugins
 from kdcore.testing.check import skip
@@ -18,7 +19,6 @@ from kdcore.testing.check import skip
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kdcore.entries import AdapterEntry
     from kdcore.plugins import Provided
     from kdcore.protocols import FeatureAdapter, ModelOutput, Stage, StageInfo
     from kdcore.testing import Model
@@ -182,7 +182,7 @@ def adapter_subjects(name_or_class: str | type, models: Sequence[Model]) -> list
         raise UserError(Problem("models", 'name at least one model, as in ["resnet18"]', value=models))
     provided, factory = None, name_or_class
     if isinstance(name_or_class, str):
-        provided = get_plugins().adapter(name_or_class, "adapter")
+        provided = get_plugins().find(AdapterEntry, name_or_class, "adapter")
     own = name_or_class if isinstance(name_or_class, str) else name_or_class.__name__
     split = [_split(model) for model in models]
     labels = [_label(model) for model, _ in split]

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from kd_compare.request import ALL, Variant
-from kdcore import Problem, UserError
+from kdcore import DistillerEntry, Problem, UserError
 from kdcore.inspect import read_values
 from kdcore.plugin import listed, nearest
 
@@ -53,7 +53,7 @@ def chosen_methods(request: Request, plugins: Plugins) -> list[Variant]:
 
 def _by_name(names: Sequence[str], plugins: Plugins) -> list[str]:
     if list(names) == [ALL]:
-        items = plugins.distillers()
+        items = plugins.all(DistillerEntry)
         several = [item.entry.name for item in items]
         return [
             item.entry.name if several.count(item.entry.name) == 1 else item.qualified
@@ -62,7 +62,7 @@ def _by_name(names: Sequence[str], plugins: Plugins) -> list[str]:
     problems: list[Problem] = []
     for name in names:
         try:
-            plugins.distiller(name, "--distillers")
+            plugins.find(DistillerEntry, name, "--distillers")
         except UserError as error:
             problems += error.problems
     if not names:

@@ -18,10 +18,12 @@ from timm.models.mlp_mixer import MlpMixer, ResBlock
 from torch import Tensor, nn
 
 from kdcore import FeatureAdapter, TimmAdapter
+from kdcore.entries import AdapterEntry
 from kdcore.features import Extractor, find_adapter
 from kdcore.models import build_model
 from kdcore.plugins import get_plugins
-from kdcore.plugins.known import KNOWN
+from kdcore.plugins.known import known_names
+from kdcore.plugins.roles import ROLES
 from kdcore.spec.models import ModelSpec
 
 if TYPE_CHECKING:
@@ -158,7 +160,11 @@ def fresh_dynamo() -> Iterator[None]:
 
 
 def test_the_declared_names_are_those_that_the_core_points_to():
-    known = {name for name, distribution in KNOWN["adapter"].items() if distribution == "kd-feature"}
+    known = {
+        name
+        for name, distribution in known_names(ROLES[AdapterEntry]).items()
+        if distribution == "kd-feature"
+    }
     assert {entry.name for entry in ADAPTERS} == known
 
 

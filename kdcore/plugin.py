@@ -28,9 +28,10 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.errors": ("listed", "nearest", "shown"),
     "kdcore.json_files": ("flat", "read_json"),
     "kdcore.plugins": ("Plugins", "get_plugins"),
-    "kdcore.plugins.importing": ("PluginError", "cause", "import_named"),
+    "kdcore.plugins.importing": ("HEAVY", "PluginError", "cause", "import_named"),
     "kdcore.plugins.records": ("normalised",),
     "kdcore.run.signals": ("StopRequest", "stop_requests"),
+    "kdcore.plugins.roles": ("role_of",),
     "kdcore.rundir.files": ("finite", "remove_leftovers", "write_json", "write_text"),
     "kdcore.terminal": ("raw",),
     "kdcore.text": (

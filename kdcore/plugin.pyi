@@ -18,9 +18,10 @@ from kdcore.cli.run_flags import Best, Ema, RunPath, chosen_weights
 from kdcore.errors import listed, nearest, shown
 from kdcore.json_files import flat, read_json
 from kdcore.plugins import Plugins, get_plugins
-from kdcore.plugins.importing import PluginError, cause, import_named
+from kdcore.plugins.importing import HEAVY, PluginError, cause, import_named
 from kdcore.plugins.records import normalised
 from kdcore.run.signals import StopRequest, stop_requests
+from kdcore.plugins.roles import role_of
 from kdcore.rundir.files import finite, remove_leftovers, write_json, write_text
 from kdcore.terminal import raw
 from kdcore.text import (
@@ -43,6 +44,7 @@ from kdcore.text import (
 NAMES: Final[dict[str, tuple[str, ...]]]
 
 __all__ = [
+    "HEAVY",
     "Best",
     "Ema",
     "JsonFlag",
@@ -78,6 +80,7 @@ __all__ = [
     "raw",
     "read_json",
     "remove_leftovers",
+    "role_of",
     "say",
     "say_all",
     "short_count",

@@ -16,6 +16,7 @@ from kdcore.spec.load import ResolvedDistiller
 from kdcore.spec.resolve import resolve_distiller, resolve_task_weight
 
 if TYPE_CHECKING:
+    from kdcore.options import DistillerOptions
     from kdcore.plugins import Plugins
 
 DistillerLike = str | Mapping[str, Any] | nn.Module | ResolvedDistiller
@@ -55,15 +56,70 @@ def build_distillers(
         where = "distiller" if len(items) == 1 else f"distiller[{number}]"
         if isinstance(item, nn.Module):
             name, module, weight = type(item).__name__.lower(), item, 1.0
+            _check(module, name, setup, where)
         else:
             resolved = _resolve(item, options, plugins, where)
             name, weight = resolved.provided.entry.name, resolved.provided.entry.task_weight
-            module = _construct(resolved, setup, plugins, where, derive(seed, "heads", number))
-        _check(module, name, setup, where)
+            module = build_distiller(
+                plugins.load(resolved.provided, where),
+                resolved.options,
+                setup,
+                name=resolved.name,
+                label=f"{resolved.provided.qualified} {resolved.provided.plugin.version}",
+                where=where,
+                seed=seed,
+                number=number,
+            )
         built[_unique(name, built)] = module
         weights.append(weight)
     instances = all(isinstance(item, nn.Module) for item in items)  # all of them have the same weight
     return built, resolve_task_weight(task_weight, weights[:1] if instances else weights)
+
+
+def build_distiller(
+    factory: Any,
+    options: DistillerOptions,
+    setup: Setup,
+    *,
+    name: str,
+    label: str,
+    where: str = "distiller",
+    seed: int,
+    number: int = 0,
+) -> nn.Module:
+    """Build one distiller from its class.
+
+    Args:
+        factory: the class, or a function like it.
+        options: checked options.
+        setup: what the distiller may know of the run.
+        name: its name in messages about what it needs.
+        label: its name, plugin and version, for messages about its own code.
+        where: the place of problems.
+        seed: of the run.
+        number: its position among the distillers of the run.
+
+    Raises:
+        UserError: it cannot work with these models or without what is missing, or it is not a distiller.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive(seed, "heads", number))
+        try:
+            module = factory(options, setup)
+        except UserError as error:
+            raise UserError(_of_distiller(name, problem) for problem in error.problems) from error
+        except KdError:
+            raise
+        except ValueError as error:  # a distiller raises it if it cannot work with these models
+            raise UserError(Problem(where, f"{label}: {error}")) from error
+        except AttributeError as error:
+            if setup.teacher is None and error.obj is None:  # it used the teacher, and there is none
+                raise UserError(_needs_teacher(name)) from error
+            raise
+    if not isinstance(module, nn.Module):
+        raise UserError(Problem(where, f"{label} made {type(module).__name__}, not an nn.Module"))
+    _check(module, name, setup, where)
+    return module
 
 
 def _resolve(
@@ -81,35 +137,6 @@ def _resolve(
     if not isinstance(name, str):
         raise UserError(Problem(where, "a distiller needs a 'name'", value=dict(item)))
     return resolve_distiller(name, fields, plugins, where)
-
-
-def _construct(
-    resolved: ResolvedDistiller, setup: Setup, plugins: Plugins, where: str, seed: int
-) -> nn.Module:
-    factory = plugins.load(resolved.provided, where)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        try:
-            module = factory(resolved.options, setup)
-        except UserError as error:
-            raise UserError(_of_distiller(resolved.name, problem) for problem in error.problems) from error
-        except KdError:
-            raise
-        except ValueError as error:  # a distiller raises it if it cannot work with these models
-            raise UserError(Problem(where, f"{resolved.provided.qualified}: {error}")) from error
-        except AttributeError as error:
-            if setup.teacher is None and error.obj is None:  # it used the teacher, and there is none
-                raise UserError(_needs_teacher(resolved.name)) from error
-            raise
-    if not isinstance(module, nn.Module):
-        plugin = resolved.provided.plugin
-        raise UserError(
-            Problem(
-                where,
-                f"{resolved.provided.qualified} {plugin.version} made {type(module).__name__}, not an nn.Module",
-            )
-        )
-    return module
 
 
 def _check(module: nn.Module, name: str, setup: Setup, where: str) -> None:

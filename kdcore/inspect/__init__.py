@@ -30,6 +30,9 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "evaluation_data",
         "evaluation_images",
     ),
+    "kdcore.distill.build": ("build_distiller",),
+    "kdcore.features": ("Extractor", "find_adapter", "model_info"),
+    "kdcore.inspect.images": ("evaluation_data", "evaluation_images"),
     "kdcore.inspect.open_run": ("read_spec",),
     "kdcore.inspect.predictions": (
         "autocast",
@@ -71,6 +74,10 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "validated",
     ),
     "kdcore.spec.values": ("read_values",),
+    "kdcore.rundir.statefile": ("read_state", "write_state"),
+    "kdcore.spec.load": ("LoadedSpec", "load_spec", "resolved_dict"),
+    "kdcore.spec.models": ("ModelSpec",),
+    "kdcore.spec.resolve": ("default_arguments", "resolve_distiller"),
 }
 """The module that has each name."""
 

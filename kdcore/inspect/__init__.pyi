@@ -6,6 +6,7 @@ from kdcore.data import EvalData, Source, build_eval_data, open_split, resolve_i
 from kdcore.data.modes import eight_bits
 from kdcore.data.special_targets import has_label
 from kdcore.distill.models import teacher_view
+from kdcore.distill.build import build_distiller
 from kdcore.features import Extractor, find_adapter, model_info
 from kdcore.inspect.images import evaluation_data, evaluation_images
 from kdcore.inspect.open_run import read_spec
@@ -22,6 +23,10 @@ from kdcore.spec.load import LoadedSpec, load_spec, resolved_dict
 from kdcore.spec.models import DataSpec, ModelSource
 from kdcore.spec.resolve import resolve_options, validated
 from kdcore.spec.values import read_values
+from kdcore.rundir.statefile import read_state, write_state
+from kdcore.spec.load import LoadedSpec, load_spec, resolved_dict
+from kdcore.spec.models import ModelSpec
+from kdcore.spec.resolve import default_arguments, resolve_distiller
 
 NAMES: Final[dict[str, tuple[str, ...]]]
 
@@ -39,6 +44,13 @@ __all__ = [
     "build_model",
     "check_class_names",
     "eight_bits",
+    "ModelSpec",
+    "Source",
+    "Which",
+    "build_distiller",
+    "build_eval_data",
+    "build_model",
+    "default_arguments",
     "evaluation_data",
     "evaluation_images",
     "find_adapter",
@@ -56,6 +68,8 @@ __all__ = [
     "read_checkpoint",
     "read_spec",
     "read_values",
+    "read_state",
+    "resolve_distiller",
     "resolve_input",
     "resolve_options",
     "resolved_dict",
@@ -64,4 +78,5 @@ __all__ = [
     "spec_changes",
     "teacher_view",
     "validated",
+    "write_state",
 ]

@@ -69,6 +69,18 @@ def validated(model: type[AnyOptions], values: Mapping[str, Any], owner: str, wh
         raise UserError(_at(where, fault.problem) for fault in found) from error
 
 
+def default_arguments(
+    provided: Provided[ModelEntry] | Provided[DatasetEntry], plugins: Plugins, where: str
+) -> dict[str, Any]:
+    """The keyword arguments of a plugin's model or dataset where a spec gives no option.
+
+    Raises:
+        UserError: an option has no default.
+    """
+    options = resolve_options(provided, {}, plugins, where)
+    return {} if options is None else arguments(options)
+
+
 def resolve_task_weight(weight: float | None, own: Sequence[float]) -> float:
     """The factor of the task loss; if none is given, that of the only distiller.
 

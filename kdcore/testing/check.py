@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypeVar
 from unittest import SkipTest
 
-from kdcore.errors import Problem, UserError, listed, nearest
-from kdcore.plugins.importing import cause
+from kdcore import Problem, UserError
+from kdcore.plugin import cause, listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

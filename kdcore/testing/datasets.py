@@ -9,17 +9,16 @@ from unittest import SkipTest
 
 from PIL import Image
 
-from kdcore.entries import DatasetEntry
-from kdcore.errors import KdError, UserError, shown
-from kdcore.plugins import get_plugins
-from kdcore.spec.resolve import arguments, resolve_options
+from kdcore import DatasetEntry, KdError, UserError
+from kdcore.inspect import default_arguments
+from kdcore.plugin import get_plugins, shown
 from kdcore.testing.check import Violation, rule, skip
 from kdcore.testing.declared import call_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kdcore.plugins import Provided
+    from kdcore import Provided
     from kdcore.testing.check import Rule
 
 _LOOKED_AT: Final = 32  # samples of a split, evenly spaced
@@ -69,8 +68,7 @@ class DatasetSubject:
         """
         if self.faults:
             skip("it cannot be called: see the check 'declaration'")
-        options = resolve_options(self.provided, {}, get_plugins(), "options")
-        return self._target(self._root, split, **({} if options is None else arguments(options)))
+        return self._target(self._root, split, **default_arguments(self.provided, get_plugins(), "options"))
 
     @cached_property
     def opened(self) -> dict[str, Any] | Exception:

@@ -67,7 +67,7 @@ def model_faults(named: str) -> Iterator[str]:
     """Faults of the dotted name of a model class in an adapter's declaration."""
     from torch import nn
 
-    from kdcore.plugins.importing import PluginError, import_named
+    from kdcore.plugin import PluginError, import_named
 
     try:
         _, found = import_named(named)

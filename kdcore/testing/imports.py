@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
 import sys
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kdcore.testing.check import Violation
 
 if TYPE_CHECKING:
-    from kdcore.plugins import PluginInfo
+    from collections.abc import Callable, Iterator
+
+    from kdcore import PluginInfo
 
 _CODE = "from kdcore.testing.imports import _report; _report()"
 _SECONDS = 120
@@ -53,18 +56,28 @@ def _report() -> None:
     os.dup2(2, 1)  # a plugin's own output must not mix with the answer
     asked = json.load(sys.stdin)
     sys.path[:] = asked["path"]
-    from kdcore.plugins.importing import guarded, heavy_loaded, import_named
-    from kdcore.plugins.roles import HOOKS
+    from kdcore.plugin import HEAVY, cause, import_named
 
     found: dict[str, list[str]] = {}
-    before = heavy_loaded()
+    before = set(sys.modules)
     _, plugin = import_named(asked["value"])
-    for hook in HOOKS:
-        if hasattr(plugin, hook):
-            with guarded(f"{hook}() raised "):
-                getattr(plugin, hook)()
+    for name, hook in _declaring(plugin):
+        try:
+            hook()
+        except BaseException as error:  # also SystemExit, which would look like success
+            sys.exit(f"{name}() raised {cause(error)}")
     for name in (asked["value"], *asked["options"]):
         import_named(name)
-        found[name] = sorted(heavy_loaded() - before)
-        before = heavy_loaded()
+        found[name] = [heavy for heavy in sorted(HEAVY) if heavy in sys.modules and heavy not in before]
+        before = set(sys.modules)
     print(json.dumps(found), file=answers, flush=True)
+
+
+def _declaring(plugin: Any) -> Iterator[tuple[str, Callable[[], object]]]:
+    """The hooks that declare things: those that take no arguments."""
+    for name in dir(plugin):
+        hook = inspect.getattr_static(plugin, name)
+        if hasattr(hook, "kdcore_impl"):  # the mark of `kdcore.hookimpl`
+            bound = getattr(plugin, name)
+            if not inspect.signature(bound).parameters:
+                yield name, bound

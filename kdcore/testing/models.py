@@ -10,10 +10,9 @@ from typing import Any, Final, Literal
 import torch
 from torch import nn
 
-from kdcore.distill.adapted_model import model_name
-from kdcore.features import find_adapter, model_info
-from kdcore.plugins import get_plugins
-from kdcore.protocols import ModelInfo, Setup
+from kdcore import AdaptedModel, ModelInfo, Setup
+from kdcore.inspect import find_adapter
+from kdcore.plugin import get_plugins
 
 Family = Literal["conv", "vit"]
 Role = Literal["student", "teacher"]
@@ -94,7 +93,7 @@ def _info(model: nn.Module, family: Family, role: Role, classes: int) -> ModelIn
 def _known(family: Family, role: Role, classes: int) -> ModelInfo:
     model = _prototype(family, role, classes)
     adapter = find_adapter(model, None, get_plugins(), role)
-    return model_info(model_name(model), model, adapter, (SIDE, SIDE), 3)
+    return AdaptedModel(model=model, adapter=adapter, image_size=(SIDE, SIDE)).info(3)
 
 
 @cache

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from kdcore.entries import DistillerEntry
-from kdcore.errors import Problem, UserError
-from kdcore.plugins import get_plugins
+from kdcore import DistillerEntry, Problem, UserError
+from kdcore.plugin import get_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kdcore.options import DistillerOptions
+    from kdcore import DistillerOptions
 
 
 def annotated_options(factory: Any) -> Any:

@@ -6,13 +6,17 @@ import importlib.metadata
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from kdcore.entries import AdapterEntry, DistillerEntry, ModelEntry
-from kdcore.errors import Problem, UserError, listed, nearest
-from kdcore.plugins import Provided, get_plugins
-from kdcore.plugins.importing import HEAVY, PluginError, import_named
-from kdcore.plugins.records import normalised
-from kdcore.plugins.roles import role_of
-from kdcore.plugins.switches import CORE
+from kdcore import AdapterEntry, DistillerEntry, ModelEntry, Problem, Provided, UserError
+from kdcore.plugin import (
+    HEAVY,
+    PluginError,
+    get_plugins,
+    import_named,
+    listed,
+    nearest,
+    normalised,
+    role_of,
+)
 from kdcore.testing.check import Violation, rule, skip
 from kdcore.testing.declared import adapter_faults, call_faults, distiller_faults, model_faults
 from kdcore.testing.imports import heavy_imports
@@ -21,9 +25,10 @@ from kdcore.testing.options import field_faults
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kdcore.plugins import PluginInfo
+    from kdcore import PluginInfo
     from kdcore.testing.check import Rule
 
+_CORE: Final = "kdcore"
 _REQUIREMENT: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -76,7 +81,7 @@ class PluginSubject:
                 target = plugins.load(Provided(entry, info), self.name)
             except UserError:
                 continue  # the check `targets` reports this
-            yield f"{role_of(entry).name} {entry.name!r}", entry, target
+            yield f"{role_of(entry)} {entry.name!r}", entry, target
 
 
 @rule(
@@ -116,7 +121,7 @@ def lazy_import(subject: PluginSubject) -> None:
     fix="Write `PLUGIN_API = 1` into the entry module.",
 )
 def api_version(subject: PluginSubject) -> None:
-    if subject.loaded().name == CORE:
+    if subject.loaded().name == _CORE:
         skip("it is the core's own plugin")
     module, plugin = import_named(subject.info.value)
     if getattr(plugin, "PLUGIN_API", getattr(module, "PLUGIN_API", None)) is None:
@@ -136,7 +141,7 @@ def targets(subject: PluginSubject) -> None:
             try:
                 import_named(named)
             except PluginError as broken:
-                faults.append(f"{role_of(entry).name} {entry.name!r}: {named}: {broken.error}")
+                faults.append(f"{role_of(entry)} {entry.name!r}: {named}: {broken.error}")
         if isinstance(entry, AdapterEntry):
             faults += [fault for named in entry.models for fault in model_faults(named)]
     if faults:
@@ -165,7 +170,7 @@ def declarations(subject: PluginSubject) -> None:
         else:
             arguments = ("num_classes", "in_chans") if isinstance(entry, ModelEntry) else ("root", "split")
             try:
-                options = get_plugins().load_options(Provided(entry, subject.info), subject.name)
+                options = get_plugins().load_arguments(Provided(entry, subject.info), subject.name)
             except UserError as error:
                 if _importable(entry.options or ""):
                     faults.append(str(error))
@@ -206,7 +211,7 @@ def options_documented(subject: PluginSubject) -> None:
 def names(subject: PluginSubject) -> None:
     plugins, info = get_plugins(), subject.loaded()
     taken = [
-        f"{role_of(item.entry).name} {item.entry.name!r} is also declared by {item.plugin.label}"
+        f"{role_of(item.entry)} {item.entry.name!r} is also declared by {item.plugin.label}"
         for item in plugins.everything()
         # if a plugin is discovered again, it is another object
         if (item.plugin.name, item.plugin.distribution) != (info.name, info.distribution)
@@ -229,7 +234,7 @@ def depends_on_kdcore(subject: PluginSubject) -> None:
     except importlib.metadata.PackageNotFoundError:
         needed = []
     own = [text for text in needed if _named(text) == "kdcore" and "extra ==" not in text]
-    if info.name != CORE and not own:
+    if info.name != _CORE and not own:
         raise Violation(f"{info.distribution} {info.version} requires {', '.join(needed) or 'nothing'}")
     if own and not (">" in own[0] and "<" in own[0]):
         raise Violation(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from kdcore.errors import UserError
-from kdcore.protocols import Batch, FeatureMap, ModelOutput, Progress
+from kdcore import Batch, FeatureMap, ModelOutput, Progress, UserError
 from kdcore.testing.check import Violation, skip
 from kdcore.testing.models import SIDE, TRAIN_SIZE, Pair, train_labels
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from kdcore.distill.distillation import Distillation, DistillationOutput
+    from kdcore import Distillation, DistillationOutput
 
 MIDDLE: Final = Progress(epoch=50.0, step=500, total_steps=1000, total_epochs=100)  # after any warm-up
 _STEP_SEED: Final = 11

@@ -10,13 +10,9 @@ import torch
 from pydantic import BaseModel
 from torch import nn
 
-from kdcore.distill.build import build_distillers
-from kdcore.distill.distillation import Distillation
-from kdcore.entries import DistillerEntry
-from kdcore.errors import Problem, UserError
-from kdcore.plugins import PluginInfo, Plugins, Provided, get_plugins
-from kdcore.spec.load import ResolvedDistiller
-from kdcore.spec.resolve import resolve_distiller
+from kdcore import Distillation, Problem, UserError
+from kdcore.inspect import build_distiller, resolve_distiller
+from kdcore.plugin import get_plugins
 from kdcore.testing.check import skip
 from kdcore.testing.models import SIDE, Pair, PairModels, build_models
 from kdcore.testing.options import options_of_class
@@ -27,8 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from kdcore.options import DistillerOptions
-    from kdcore.protocols import Setup
+    from kdcore import DistillerEntry, DistillerOptions, Provided, Setup
 
 SEED: Final = 7
 PAIRS: Final = (Pair(), Pair("vit", "vit"), Pair("conv", "vit"), Pair("vit", "conv"))
@@ -95,14 +90,12 @@ class DistillerSubject:
             SetupRefused: the distiller refuses this setup.
         """
         setup = replace(setup, generator=torch.Generator().manual_seed(SEED))
-        resolved = ResolvedDistiller(self._declaration, options or self.options, self.name)
-        loader = cast("Plugins", _Loader(self.factory))
         try:
-            built, _ = build_distillers([resolved], {}, setup, loader, 1.0, SEED)
+            return build_distiller(
+                self.factory, options or self.options, setup, name=self.name, label=self.label, seed=SEED
+            )
         except UserError as error:
             raise SetupRefused(str(error)) from error
-        (module,) = built.values()
-        return module
 
     def rig(self, pair: Pair | None = None, *, weight: float | None = None, samples: int = 6) -> Rig:
         """A new instance with tiny models in their first state; do not use an earlier rig afterwards.
@@ -180,23 +173,11 @@ class DistillerSubject:
             skip("it has no loss terms")
 
     @property
-    def _declaration(self) -> Provided[DistillerEntry]:
+    def label(self) -> str:
+        """Its name in messages: with its plugin and version, or with its module."""
         if self.provided is not None:
-            return self.provided
-        place = getattr(self.factory, "__module__", "given")
-        name = self.factory.__name__.strip("_") or "given"
-        entry = DistillerEntry(name=name, kind="logit", summary="-", target="a:b", options="a:b")
-        return Provided(entry, PluginInfo(place, place, "", place, "", "loaded"))
-
-
-class _Loader:
-    """Replaces the installed plugins of a run: the class is already known."""
-
-    def __init__(self, factory: Any) -> None:
-        self._factory = factory
-
-    def load(self, provided: object, where: str) -> Any:
-        return self._factory
+            return f"{self.provided.qualified} {self.provided.plugin.version}"
+        return f"{getattr(self.factory, '__module__', 'given')}:{self.factory.__name__}"
 
 
 class _Frame:

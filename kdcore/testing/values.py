@@ -11,8 +11,18 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from kdcore.errors import Problem, UserError
-from kdcore.protocols import Batch, FeatureMap, ModelInfo, ModelOutput, Progress, Setup, Stage, StageInfo
+from kdcore import (
+    Batch,
+    FeatureMap,
+    ModelInfo,
+    ModelOutput,
+    Problem,
+    Progress,
+    Setup,
+    Stage,
+    StageInfo,
+    UserError,
+)
 
 CLASSES: Final = 5
 Shape = tuple[int, tuple[int, int], int]

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from kdcore.plugins import get_plugins
-from kdcore.plugins.importing import PluginError, cause, import_named
+from kdcore.plugin import PluginError, cause, get_plugins, import_named
 from kdcore.testing.subject import DistillerSubject
 from kdcore.testing.trace import SAMPLES, WORLD, trace
 

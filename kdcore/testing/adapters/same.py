@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from kdcore.errors import UserError
-from kdcore.features import Extractor, find_adapter
-from kdcore.plugins import get_plugins
-from kdcore.plugins.importing import cause
+from kdcore import UserError
+from kdcore.inspect import Extractor, find_adapter
+from kdcore.plugin import cause, get_plugins
 from kdcore.testing.check import Violation, rule, skip
 from kdcore.testing.declared import adapter_faults, model_faults
 from kdcore.testing.rig import logits_in, require_equal, state_of, tensors_of
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from kdcore.protocols import ModelOutput
+    from kdcore import ModelOutput
     from kdcore.testing.adapters.subject import AdapterSubject
 
 _SEED = 5

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import nn
 
-from kdcore.entries import AdapterEntry
-from kdcore.errors import Problem, UserError
-from kdcore.plugins import get_plugins
+from kdcore import AdapterEntry, FeatureAdapter, ModelOutput, Problem, UserError
+from kdcore.inspect import ModelSpec, build_model
+from kdcore.plugin import get_plugins
 from kdcore.testing.check import skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kdcore.plugins import Provided
-    from kdcore.protocols import FeatureAdapter, ModelOutput, Stage, StageInfo
+    from kdcore import Provided, Stage, StageInfo
     from kdcore.testing import Model
 
 Size = tuple[int, int]
 CLASSES: Final = 7
 SAMPLES: Final = 2
+CHANNELS: Final = 3
 _DROP: Final = 0.2
 _SEED: Final = 23
 
@@ -69,13 +69,10 @@ class AdapterSubject:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_SEED)
             if isinstance(self._model, str):
-                from kdcore.models import build_model
-                from kdcore.spec.models import ModelSpec
-
                 built = build_model(
                     ModelSpec(model=self._model),
                     num_classes=CLASSES,
-                    in_chans=3,
+                    in_chans=CHANNELS,
                     image_size=self._size,
                     plugins=get_plugins(),
                     where="model",
@@ -107,7 +104,7 @@ class AdapterSubject:
     def images(self, size: Size | None = None) -> torch.Tensor:
         """`[B, 3, H, W]`."""
         generator = torch.Generator().manual_seed(_SEED)
-        return torch.randn(SAMPLES, 3, *(size or self.size), generator=generator)
+        return torch.randn(SAMPLES, CHANNELS, *(size or self.size), generator=generator)
 
     # -- results ---------------------------------------------------------------------------------------------
 
@@ -120,8 +117,6 @@ class AdapterSubject:
             return error
 
     def _look(self) -> tuple[tuple[StageInfo, ...], bool]:
-        from kdcore.protocols import FeatureAdapter, ModelOutput
-
         adapter, model, images = self.adapter(), self.any_model(), self.images()
         if not isinstance(adapter, FeatureAdapter):
             raise TypeError("it does not have the methods 'stages' and 'forward' of an adapter")

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from kdcore.errors import UserError
-from kdcore.plugins import get_plugins
-from kdcore.plugins.importing import HEAVY
-from kdcore.spec.resolve import resolve_distiller
+from kdcore import UserError
+from kdcore.inspect import resolve_distiller
+from kdcore.plugin import HEAVY, get_plugins
 from kdcore.testing.check import Violation, rule, skip
 from kdcore.testing.declared import distiller_faults
 from kdcore.testing.imports import heavy_imports

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from kdcore.rundir.statefile import read_state, write_state
+from kdcore.inspect import read_state, write_state
 from kdcore.testing.check import Violation, rule
 from kdcore.testing.rig import backward, require_equal, total
 

@@ -12,7 +12,7 @@ from kdcore.testing.models import build_models
 from kdcore.testing.rig import MIDDLE, SetupRefused, require_finite, require_finite_step
 
 if TYPE_CHECKING:
-    from kdcore.protocols import Progress
+    from kdcore import Progress
     from kdcore.testing.subject import DistillerSubject
 
 

@@ -219,7 +219,7 @@ def spec() -> str:
 
 def conformance() -> str:
     """The text of docs/conformance.md that people write, and below it the rules of the conformance kit."""
-    from kdcore.testing.rules import RULES
+    from kd_dev.testing.rules import RULES
 
     lines = [_own_words("conformance.md", _RULES)]
     for kind, rules in RULES.items():

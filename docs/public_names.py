@@ -20,7 +20,7 @@ _ABOUT: Final = {
     "command.",
     "authors of plugins": "For plugins. Declarations (`hookimpl` and the `...Entry` records) import no torch. "
     "[Write a plugin](../plugins.md) explains them; what losses share is in `kdcore.ops`, and the conformance kit is "
-    "`kdcore.testing`.",
+    "`kd_dev.testing`.",
     "results": "What the functions for users return. You get them from a function; you do not make them.",
     "errors": "`UserError` says what is wrong in what you gave (exit code 2), `RunFailed` says why a run cannot go on "
     "(exit code 1). Both are a `KdError`.",
@@ -39,7 +39,7 @@ def page() -> str:
         "# Public names",
         "",
         "`import kdcore` has these names. The groups say for whom they are. [Versions](../plugins/versions.md) says",
-        "when they may change. All other modules are internal, except `kdcore.ops` and `kdcore.testing`, which are",
+        "when they may change. All other modules are internal, except `kdcore.ops` and `kd_dev.testing`, which are",
         "for authors of plugins.",
     ]
     for group, modules in kdcore.PUBLIC.items():

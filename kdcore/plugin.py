@@ -30,8 +30,8 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.plugins": ("Plugins", "get_plugins"),
     "kdcore.plugins.importing": ("HEAVY", "PluginError", "cause", "import_named"),
     "kdcore.plugins.records": ("normalised",),
-    "kdcore.run.signals": ("StopRequest", "stop_requests"),
     "kdcore.plugins.roles": ("role_of",),
+    "kdcore.run.signals": ("StopRequest", "stop_requests"),
     "kdcore.rundir.files": ("finite", "remove_leftovers", "write_json", "write_text"),
     "kdcore.terminal": ("raw",),
     "kdcore.text": (

@@ -20,8 +20,8 @@ from kdcore.json_files import flat, read_json
 from kdcore.plugins import Plugins, get_plugins
 from kdcore.plugins.importing import HEAVY, PluginError, cause, import_named
 from kdcore.plugins.records import normalised
-from kdcore.run.signals import StopRequest, stop_requests
 from kdcore.plugins.roles import role_of
+from kdcore.run.signals import StopRequest, stop_requests
 from kdcore.rundir.files import finite, remove_leftovers, write_json, write_text
 from kdcore.terminal import raw
 from kdcore.text import (

@@ -20,6 +20,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "kdcore.data.modes": ("eight_bits",),
     "kdcore.data.special_targets": ("has_label",),
+    "kdcore.distill.build": ("build_distiller",),
     "kdcore.distill.models": ("teacher_view",),
     "kdcore.features": (
         "Extractor",
@@ -30,9 +31,6 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "evaluation_data",
         "evaluation_images",
     ),
-    "kdcore.distill.build": ("build_distiller",),
-    "kdcore.features": ("Extractor", "find_adapter", "model_info"),
-    "kdcore.inspect.images": ("evaluation_data", "evaluation_images"),
     "kdcore.inspect.open_run": ("read_spec",),
     "kdcore.inspect.predictions": (
         "autocast",
@@ -59,6 +57,10 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "finished_run",
         "spec_changes",
     ),
+    "kdcore.rundir.statefile": (
+        "read_state",
+        "write_state",
+    ),
     "kdcore.spec.difference": ("same_results",),
     "kdcore.spec.load": (
         "LoadedSpec",
@@ -68,16 +70,15 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.spec.models": (
         "DataSpec",
         "ModelSource",
+        "ModelSpec",
     ),
     "kdcore.spec.resolve": (
+        "default_arguments",
+        "resolve_distiller",
         "resolve_options",
         "validated",
     ),
     "kdcore.spec.values": ("read_values",),
-    "kdcore.rundir.statefile": ("read_state", "write_state"),
-    "kdcore.spec.load": ("LoadedSpec", "load_spec", "resolved_dict"),
-    "kdcore.spec.models": ("ModelSpec",),
-    "kdcore.spec.resolve": ("default_arguments", "resolve_distiller"),
 }
 """The module that has each name."""
 

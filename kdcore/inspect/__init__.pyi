@@ -5,8 +5,8 @@ from typing import Final
 from kdcore.data import EvalData, Source, build_eval_data, open_split, resolve_input
 from kdcore.data.modes import eight_bits
 from kdcore.data.special_targets import has_label
-from kdcore.distill.models import teacher_view
 from kdcore.distill.build import build_distiller
+from kdcore.distill.models import teacher_view
 from kdcore.features import Extractor, find_adapter, model_info
 from kdcore.inspect.images import evaluation_data, evaluation_images
 from kdcore.inspect.open_run import read_spec
@@ -18,15 +18,12 @@ from kdcore.models.checkpoints import read_checkpoint
 from kdcore.models.class_names import check_class_names, pretrained_names
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.existing import finished_run, spec_changes
+from kdcore.rundir.statefile import read_state, write_state
 from kdcore.spec.difference import same_results
 from kdcore.spec.load import LoadedSpec, load_spec, resolved_dict
-from kdcore.spec.models import DataSpec, ModelSource
-from kdcore.spec.resolve import resolve_options, validated
+from kdcore.spec.models import DataSpec, ModelSource, ModelSpec
+from kdcore.spec.resolve import default_arguments, resolve_distiller, resolve_options, validated
 from kdcore.spec.values import read_values
-from kdcore.rundir.statefile import read_state, write_state
-from kdcore.spec.load import LoadedSpec, load_spec, resolved_dict
-from kdcore.spec.models import ModelSpec
-from kdcore.spec.resolve import default_arguments, resolve_distiller
 
 NAMES: Final[dict[str, tuple[str, ...]]]
 
@@ -37,20 +34,16 @@ __all__ = [
     "Extractor",
     "LoadedSpec",
     "ModelSource",
-    "Source",
-    "Which",
-    "autocast",
-    "build_eval_data",
-    "build_model",
-    "check_class_names",
-    "eight_bits",
     "ModelSpec",
     "Source",
     "Which",
+    "autocast",
     "build_distiller",
     "build_eval_data",
     "build_model",
+    "check_class_names",
     "default_arguments",
+    "eight_bits",
     "evaluation_data",
     "evaluation_images",
     "find_adapter",
@@ -67,8 +60,8 @@ __all__ = [
     "pretrained_names",
     "read_checkpoint",
     "read_spec",
-    "read_values",
     "read_state",
+    "read_values",
     "resolve_distiller",
     "resolve_input",
     "resolve_options",

@@ -51,7 +51,7 @@ CODE = (
     "kdcore/run/[!o]*.py",
     "kdcore/data/[!o]*.py",
     "kdcore/plugins/*.py",
-    "kdcore/testing/**/*.py",
+    "plugins/kd-dev/kd_dev/testing/**/*.py",
     "kdcore/rundir/*.py",
     "kdcore/teacher_cache/*.py",
     "kdcore/errors.py",

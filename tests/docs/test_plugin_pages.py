@@ -13,11 +13,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from kd_dev.testing import check_adapter, check_dataset, check_plugin
 from PIL import Image
 
 from kdcore.commands.new_plugin import new_plugin
 from kdcore.plugins import get_plugins
-from kdcore.testing import check_adapter, check_dataset, check_plugin
 
 PAGE = "docs/plugins/distiller.md"
 ENTRY_POINTS = {  # of the packages that the pages write without a pyproject.toml

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Plugins as third parties have them: the examples, and a new one of each kind made by `kd new-plugin`. All are built
-# and installed beside kdcore's wheel alone; each is linted, type-checked, tested and run.
+# and installed with the wheels of kdcore and kd-dev alone; each is linted, type-checked, tested and run.
 set -euo pipefail
 wheels=$1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -9,7 +9,7 @@ bin=$root/env/bin
 export bin OMP_NUM_THREADS=1
 mkdir "$root"
 cp -Rl "$wheels/base" "$root/env" # kdcore's wheel, see .ci/run
-uv pip install --quiet --python "$bin/python" pytest ruff mypy scikit-learn
+uv pip install --quiet --python "$bin/python" "$wheels"/kd_dev-*.whl pytest ruff mypy scikit-learn
 
 cp -R "$here/examples/plugins/." "$root"
 cd "$root"

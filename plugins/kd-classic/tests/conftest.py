@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from kd_dev.testing.values import logits_and_target, model_of_shapes, setup_of, terms_of
 
 from kdcore import Setup
-from kdcore.testing.values import logits_and_target, model_of_shapes, setup_of, terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

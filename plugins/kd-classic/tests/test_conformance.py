@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from kd_classic.plugin import kd_distillers
-
-from kdcore.testing import Check, distiller_checks, parametrize_with_checks, plugin_checks
+from kd_dev.testing import Check, distiller_checks, parametrize_with_checks, plugin_checks
 
 
 @parametrize_with_checks(plugin_checks("kd-classic"))

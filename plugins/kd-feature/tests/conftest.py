@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from kd_dev.testing.values import Shape, model_of_shapes, numbers, output_of, setup_of, terms_of
 
 from kdcore import ModelInfo, ModelOutput, Setup
-from kdcore.testing.values import Shape, model_of_shapes, numbers, output_of, setup_of, terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

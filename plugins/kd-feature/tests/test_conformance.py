@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 import timm
+from kd_dev.testing import Check, adapter_checks, distiller_checks, parametrize_with_checks, plugin_checks
 from kd_feature.plugin import kd_distillers, kd_feature_adapters
 from timm.models.mlp_mixer import MlpMixer
-
-from kdcore.testing import Check, adapter_checks, distiller_checks, parametrize_with_checks, plugin_checks
 
 TINY_SWIN = {
     "img_size": 32,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from kd_dev.testing.values import Shape, logits_and_target, model_of_shapes, output_of, setup_of, terms_of
 
 from kdcore import ModelInfo, ModelOutput, Setup, Stage
-from kdcore.testing.values import Shape, logits_and_target, model_of_shapes, output_of, setup_of, terms_of
 
 Rows = list[list[float]]
 

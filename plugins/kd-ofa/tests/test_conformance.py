@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kdcore.testing import Check, distiller_checks, parametrize_with_checks, plugin_checks
+from kd_dev.testing import Check, distiller_checks, parametrize_with_checks, plugin_checks
 
 
 @parametrize_with_checks(plugin_checks("kd-ofa"))

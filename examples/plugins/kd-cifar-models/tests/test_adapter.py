@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from kd_dev.testing import adapter_checks, parametrize_with_checks
 from kdcore import StageInfo, UserError
-from kdcore.testing import adapter_checks, parametrize_with_checks
 
 from kd_cifar_models.adapter import CifarAdapter
 

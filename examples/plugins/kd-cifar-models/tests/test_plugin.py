@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kdcore.testing import parametrize_with_checks, plugin_checks
+from kd_dev.testing import parametrize_with_checks, plugin_checks
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.json"))
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

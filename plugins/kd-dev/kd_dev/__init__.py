@@ -1,0 +1,1 @@
+"""For authors of plugins: `kd_dev.testing` is the conformance kit."""

@@ -24,7 +24,6 @@ from kdcore.commands.lists import (
     show_cache,
     validate,
 )
-from kdcore.commands.new_plugin import NewPlugin, new_plugin
 from kdcore.commands.report.report import report
 from kdcore.commands.report.result import ReportResult
 from kdcore.commands.show.options import OptionInfo
@@ -123,7 +122,6 @@ __all__ = [
     "ModelInfo",
     "ModelOutput",
     "ModelScores",
-    "NewPlugin",
     "OpenedModel",
     "OpenedRun",
     "OpenedStudent",
@@ -171,7 +169,6 @@ __all__ = [
     "list_plugins",
     "list_recipes",
     "load_student",
-    "new_plugin",
     "open_run",
     "push",
     "remove_cache",

@@ -50,7 +50,6 @@ _COMMANDS: Final = (
         "install:install",
     ),
     ("uninstall", "Remove plugins from the environment that kd lives in.", "install:uninstall"),
-    ("new-plugin", "Make a new plugin: code, tests, README, licence, CI.", "new_plugin:new_plugin"),
 )
 """Name, summary, and the place of the code."""
 

@@ -28,12 +28,6 @@ def test_plugins_and_schema():
     assert "student" in kdcore.schema()["properties"]
 
 
-def test_a_new_plugin(tmp_path):
-    made = kdcore.new_plugin("kd-swd", kind="model", folder=tmp_path)
-    assert made.path == tmp_path / "kd-swd"
-    assert (made.path / "pyproject.toml").is_file()
-
-
 def test_caches(tmp_path):
     assert kdcore.list_caches([tmp_path]) == ()
     (tmp_path / "damaged").mkdir()

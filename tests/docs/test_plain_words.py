@@ -23,8 +23,10 @@ PROSE = (
     "docs/results/*.md",
     "plugins/*/README.md",
     "examples/**/README*.md",
-    "kdcore/**/*.md.jinja",  # what `kd new-plugin` and `kd export` write
+    "kdcore/**/*.md.jinja",  # what `kd export` writes
     "kdcore/**/*.py.jinja",
+    "plugins/kd-dev/**/*.md.jinja",  # what `kd new-plugin` writes
+    "plugins/kd-dev/**/*.py.jinja",
 )
 CODE = (
     "kdcore/compat.py",

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from kd_dev import new_plugin
 from kd_dev.testing import check_adapter, check_dataset, check_plugin
 from PIL import Image
 
-from kdcore.commands.new_plugin import new_plugin
 from kdcore.plugins import get_plugins
 
 PAGE = "docs/plugins/distiller.md"

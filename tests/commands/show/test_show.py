@@ -45,7 +45,7 @@ def test_an_unknown_name():
 
 def test_nothing_heavy_is_imported():
     code = (
-        "import sys, kdcore; kdcore.show('dkd'), kdcore.init, kdcore.doctor, kdcore.new_plugin, kdcore.schema; "
+        "import sys, kdcore; kdcore.show('dkd'), kdcore.init, kdcore.doctor, kdcore.schema; "
         "kdcore.list_plugins(); print(sorted({'torch', 'timm', 'torchvision', 'matplotlib'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,12 +10,11 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import kdcore
-from kdcore.errors import Problem, UserError, nearest
-from kdcore.plugins.records import normalised
-from kdcore.plugins.roles import role_of
+from kdcore import Problem, UserError
+from kdcore.plugin import nearest, normalised, role_of
 
 if TYPE_CHECKING:
-    from kdcore.plugins import Plugins
+    from kdcore.plugin import Plugins
 
 Kind = Literal["distiller", "adapter", "dataset", "model"]
 License = Literal["MIT", "Apache-2.0"]

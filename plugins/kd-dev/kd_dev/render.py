@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kdcore.commands.new_plugin.names import KINDS, LICENSES, PluginNames, check_choice, choose_names
-from kdcore.errors import Problem, UserError
-from kdcore.plugins import get_plugins
-from kdcore.version import PLUGIN_API, __version__
+from kd_dev.names import KINDS, LICENSES, PluginNames, check_choice, choose_names
+from kdcore import PLUGIN_API, Problem, UserError, __version__
+from kdcore.plugin import get_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

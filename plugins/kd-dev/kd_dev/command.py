@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from kdcore.cli.output import JsonFlag, print_json, say, say_all
-from kdcore.errors import Problem, UserError
+from kdcore import Problem, UserError
+from kdcore.plugin import JsonFlag, print_json, say, say_all
 
 
 def new_plugin(
@@ -43,8 +43,8 @@ def new_plugin(
 
     You are prompted for anything not given.
     """
-    from kdcore.commands.new_plugin import KINDS
-    from kdcore.commands.new_plugin import new_plugin as make
+    from kd_dev.names import KINDS
+    from kd_dev.render import new_plugin as make
 
     name = name or _ask("name of the package, such as kd-swd", "NAME", None)
     kind = kind or _ask(f"kind ({', '.join(KINDS)})", "--kind", "distiller")

@@ -8,11 +8,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from kd_dev import command, new_plugin
+from kd_dev import render as rendering
+from kd_dev.names import KINDS
 
 from kdcore import UserError
 from kdcore.cli.app import main
-from kdcore.commands.new_plugin import KINDS, new_plugin
-from kdcore.commands.new_plugin import render as rendering
 
 VARIANTS = [*((kind, False) for kind in KINDS), ("distiller", True)]
 
@@ -65,8 +66,8 @@ def test_a_complete_package(tmp_path: Path, kind, features, license):
         (("json", "distiller"), r"NAME: .*'json', which Python cannot import or has itself"),
         (("2nd", "distiller"), r"NAME: .*'2nd', which Python cannot import"),
         (("torch", "distiller"), r"NAME: there is a package 'torch' already"),
-        (("Kd_Classic", "dataset"), r"NAME: a plugin of this name is installed"),
-        (("kd-dkd", "distiller"), r"--thing: there is a distiller of this name: kd-classic 0"),
+        (("Kd_Dev", "dataset"), r"NAME: a plugin of this name is installed"),
+        (("kd-vanilla", "distiller"), r"--thing: there is a distiller of this name: kdcore 0"),
         (("kd-x", "distiller", "CamelCase"), r"--thing: .*small letters"),
         (("kd-x", "distiller", "class"), r"--thing: its file 'class.py'"),
         (("kd-x", "model", "adapter"), r"--thing: its file 'adapter.py'"),
@@ -133,8 +134,6 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
 
 
 def test_it_asks(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    from kdcore.cli import new_plugin as command
-
     class Terminal:
         @staticmethod
         def isatty() -> bool:

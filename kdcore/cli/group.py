@@ -70,7 +70,7 @@ class PluginGroup(QuickSubgroup):
         return list(command_rows(self._all_plugins()))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of this name, imported unless only its name and summary are wanted.
+        """The command of this name, imported unless only its name and summary are needed.
 
         Raises:
             UserError: there is no such command, two plugins have it, or its plugin is broken.

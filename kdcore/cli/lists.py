@@ -55,7 +55,7 @@ def list_exporters(as_json: JsonFlag = False) -> None:
 
 
 def list_metrics(as_json: JsonFlag = False) -> None:
-    """List the metrics that evaluations compute beside accuracy."""
+    """List the metrics that evaluations compute in addition to accuracy."""
     _show(get_plugins().all(MetricEntry), {"tasks": lambda entry: ", ".join(entry.tasks)}, as_json)
 
 

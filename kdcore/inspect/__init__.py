@@ -31,6 +31,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "evaluation_data",
         "evaluation_images",
     ),
+    "kdcore.inspect.metrics": ("Metrics", "load_metrics"),
     "kdcore.inspect.open_run": ("read_spec",),
     "kdcore.inspect.predictions": (
         "autocast",

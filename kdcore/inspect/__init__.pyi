@@ -9,6 +9,7 @@ from kdcore.distill.build import build_distiller
 from kdcore.distill.models import teacher_view
 from kdcore.features import Extractor, find_adapter, model_info
 from kdcore.inspect.images import evaluation_data, evaluation_images
+from kdcore.inspect.metrics import Metrics, load_metrics
 from kdcore.inspect.open_run import read_spec
 from kdcore.inspect.predictions import autocast, predict
 from kdcore.inspect.run_path import find_run
@@ -33,6 +34,7 @@ __all__ = [
     "EvalData",
     "Extractor",
     "LoadedSpec",
+    "Metrics",
     "ModelSource",
     "ModelSpec",
     "Source",
@@ -51,6 +53,7 @@ __all__ = [
     "finished_run",
     "has_label",
     "load_config",
+    "load_metrics",
     "load_spec",
     "model_info",
     "open_split",

@@ -185,11 +185,16 @@ class Plugins:
 
     def run_failed(self, run: RunDirectory, summary: dict[str, Any], warn: Warn = warn_on_stderr) -> None:
         """Call every plugin when a run has failed."""
-        for _ in self._call("kd_run_failed", {"run": run, "summary": summary}, warn):
+        for _ in self._call("kd_run_failed", {"run": run, "summary": summary}, warn, then=""):
             pass
 
     def _call(
-        self, hook: str, values: dict[str, Any], warn: Warn, skip: Collection[str] = ()
+        self,
+        hook: str,
+        values: dict[str, Any],
+        warn: Warn,
+        skip: Collection[str] = (),
+        then: str = "; the run continues",
     ) -> Iterator[tuple[str, Any]]:
         labels = {info.name: info.label for info in self.infos if info.status == "loaded"}
         for name in sorted(labels.keys() - set(skip)):
@@ -201,7 +206,7 @@ class Plugins:
             try:
                 yield name, self._registry.call(hook, name, own)
             except PluginError as broken:
-                warn(f"plugin {labels[name]}: {broken.error}; the run continues")
+                warn(f"plugin {labels[name]}: {broken.error}{then}")
 
 
 def _info(candidate: Candidate, status: Status, **fields: Any) -> PluginInfo:

@@ -187,11 +187,15 @@ def describe(record: dict[str, Any]) -> str:
     parts = [_losses(record)]
     for name in ("train", "eval", "ema"):
         scores = record.get(name) or {}
-        parts += [
-            f"{name} {key} {scores[key]:.2f}" for key in ("top1", "agreement") if scores.get(key) is not None
-        ]
+        shown = [key for key in scores if key != "top5" and scores[key] is not None]
+        parts += [f"{name} {key} {_score(key, scores[key])}" for key in shown]
     parts.append(f"{record['images_per_second']:,.0f} images/s")
     return "  ".join(parts)
+
+
+def _score(name: str, value: float) -> str:
+    """Percentages with two digits; metrics of plugins, whose size is not known, with four significant ones."""
+    return f"{value:.2f}" if name in ("top1", "agreement") else f"{value:.4g}"
 
 
 def _losses(means: dict[str, Any]) -> str:

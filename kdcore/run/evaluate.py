@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from kdcore.data.special_targets import has_label, was_read
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from kdcore.data import EvalData
+    from kdcore.inspect.metrics import Metrics, Values
     from kdcore.run.sharding import Shards
 
 
@@ -30,6 +32,7 @@ class Evaluation:
         agreement: percent of images with the same top class for model and teacher; None without a teacher.
         predictions: the model's top class for each image of this process, in the data's order.
         not_finite: images for which a logit is NaN or infinite.
+        metrics: the values of plugins' metrics by name; None for one that failed.
     """
 
     top1: float | None
@@ -37,11 +40,12 @@ class Evaluation:
     agreement: float | None
     predictions: Tensor
     not_finite: int = 0
+    metrics: Values = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The percentages that were measured, by name."""
+        """The percentages that were measured, and the metrics of plugins, by name."""
         values = {"top1": self.top1, "top5": self.top5, "agreement": self.agreement}
-        return {name: value for name, value in values.items() if value is not None}
+        return {**{name: value for name, value in values.items() if value is not None}, **self.metrics}
 
 
 @torch.no_grad()
@@ -56,6 +60,7 @@ def evaluate(
     precision: contextlib.AbstractContextManager[object] | None = None,
     advance: Callable[[], None] = lambda: None,
     shards: Shards | None = None,
+    metrics: Metrics | None = None,
 ) -> Evaluation:
     """Evaluate `model` in eval mode; every image counts once, whatever the number of processes.
 
@@ -69,6 +74,7 @@ def evaluate(
         precision: a context that is entered for each batch, inside the accelerator's own; it must be reusable.
         advance: called after each batch.
         shards: the sharded models, if the weights are distributed over the processes.
+        metrics: those of plugins; if there are any, the logits of all images are kept on the CPU.
     """
     training = model.training
     model.eval()
@@ -77,6 +83,7 @@ def evaluate(
     counts = torch.zeros(6, dtype=torch.int64, device=device)
     guided = None if teacher_predictions is None else teacher_predictions.to(device)
     predictions: list[Tensor] = []
+    kept: list[tuple[Tensor, Tensor]] = []  # logits and targets, for metrics
     call = model if shards is None else shards.caller(model)
     seen = 0
     for images, target in data if shards is None else shards.in_step(data):
@@ -98,11 +105,24 @@ def evaluate(
             [hits[:, 0].sum(), hits.sum(), has_label(target).sum(), same, whole.sum(), wrong.sum()]
         )
         predictions.append(first)
+        if metrics:
+            kept.append((logits.float().cpu(), target.cpu()))
         seen += len(first)
         advance()
     model.train(training)
     total = accelerator.reduce(counts, reduction="sum").tolist()
-    return _evaluation(total, predictions, guided=teacher_predictions is not None)
+    found = _evaluation(total, predictions, guided=teacher_predictions is not None)
+    return replace(found, metrics=_measured(metrics, kept, accelerator)) if metrics else found
+
+
+def _measured(metrics: Metrics, kept: list[tuple[Tensor, Tensor]], accelerator: Accelerator) -> Values:
+    """The metrics over the images of all processes; each process computes them, so that their records are equal."""
+    if accelerator.num_processes > 1:
+        kept = gather_object(kept)
+    if not kept:
+        return {}
+    logits, target = (torch.cat(parts) for parts in zip(*kept, strict=True))
+    return metrics(logits, target)
 
 
 def _evaluation(counts: list[int], predictions: list[Tensor], *, guided: bool) -> Evaluation:

@@ -13,6 +13,7 @@ from kdcore.distill.recompute import unchanged
 from kdcore.distill.seeds import derive, seed_device
 from kdcore.distill.sync_norm import share_running_statistics
 from kdcore.errors import Interrupted, Problem, UserError
+from kdcore.inspect.metrics import load_metrics
 from kdcore.protocols import Progress
 from kdcore.run.evaluate import Evaluation, evaluate
 from kdcore.run.meter import Meter
@@ -90,6 +91,7 @@ class Training:
             skipped=self.skipped,
             accelerator=accelerator,
         )
+        self.metrics = load_metrics(spec.metrics, context.plugins, context.display.warn)
         self.saver = Saver(context.directory.checkpoints, self.state, parts, self._agree)
 
     def _model(self) -> Any:
@@ -311,6 +313,7 @@ class Training:
                 precision=precision,
                 advance=self._stop_evaluation,
                 shards=self.shards,
+                metrics=self.metrics,
             )
         except _Stopped:
             self.saver.save()

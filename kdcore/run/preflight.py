@@ -9,6 +9,7 @@ import torch
 
 from kdcore.distill.splits import Splits, open_splits
 from kdcore.errors import Problem, UserError
+from kdcore.inspect.metrics import load_metrics
 from kdcore.models.class_names import check_class_names
 from kdcore.run import launcher
 from kdcore.run.caller_state import own_surroundings
@@ -101,6 +102,8 @@ def _check(loaded: LoadedSpec, plugins: Plugins) -> tuple[Preflight, Splits]:
     if loaded.spec.teacher is not None:
         check_class_names(teacher_names, splits.classes, "teacher.run", value=loaded.spec.teacher.run)
     prepared = prepare(loaded, splits, plugins, Process(torch.device("meta")))
+    if loaded.spec.metrics is not None:
+        load_metrics(loaded.spec.metrics, plugins, lambda line: None)
     warnings = _check_training(loaded, prepared)
     cache = None
     if loaded.spec.teacher_cache is not None:

@@ -110,7 +110,9 @@ def _run(context: RunContext, existing: Existing) -> RunResult:
         except Exception as error:
             failure = explained(error, directory)
             with contextlib.suppress(OSError):  # the disk may be the cause of the failure
-                session.conclude("failed", str(failure) or type(failure).__name__)
+                summary = session.conclude("failed", str(failure) or type(failure).__name__)
+                if is_main_process():
+                    context.plugins.run_failed(directory, summary, context.display.warn)
             if failure is error:
                 raise
             raise failure from error

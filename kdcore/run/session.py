@@ -122,7 +122,7 @@ class Session:
         training, prepared = self.training, self.prepared
         self.trackers.close()
         if training is None or prepared is None:
-            return {"status": status}
+            return {"status": status, **({} if error is None else {"error": error})}
         summary = summarise(training, prepared, status, error)
         if status != "finished" and training.accelerator.is_main_process:
             self.directory.write_summary(summary)

@@ -55,9 +55,10 @@ def summarise(training: Training, prepared: Prepared, status: str, error: str | 
 def _student(training: Training, prepared: Prepared) -> dict[str, Any]:
     state = training.state
     last: dict[str, Any] = state.records[-1] if state.records else {}
+    names = ("top1", "top5", "agreement", *training.metrics.names)
     student = {
         "model": prepared.models.student.built.name,
-        **{name: last.get("eval", {}).get(name) for name in ("top1", "top5", "agreement")},
+        **{name: last.get("eval", {}).get(name) for name in names},
         **{f"best_{name}": value for name, value in state.best.items()},
         "parameters": count(training.student),
     }
@@ -70,7 +71,7 @@ def _teacher(training: Training, prepared: Prepared) -> dict[str, Any] | None:
     teacher, scores = prepared.models.teacher.built, training.state.teacher_scores or {}
     return {
         "model": teacher.name,
-        **{name: scores.get(name) for name in ("top1", "top5")},
+        **{name: scores.get(name) for name in ("top1", "top5", *training.metrics.names)},
         "parameters": teacher.parameters,
     }
 

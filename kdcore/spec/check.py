@@ -10,6 +10,7 @@ from kdcore.errors import Problem, UserError
 from kdcore.spec.augment import auto_augment_problem
 from kdcore.spec.datasets import check_dataset, dataset_options
 from kdcore.spec.limits import too_large
+from kdcore.spec.metrics import metric_problems
 from kdcore.spec.model_options import RESERVED_OPTIONS
 from kdcore.spec.models import (
     DistillerSpec,
@@ -80,6 +81,7 @@ class Checker:
         self._add(check_optimizer(spec.optimizer.name, "optimizer.name"))
         self._add(check_scheduler(spec.scheduler.name, "scheduler.name"))
         self._add(check_trackers(spec.trackers))
+        self._add(metric_problems(spec.metrics or (), self._plugins))
         if spec.data.augment.auto_augment is not None:
             problem = auto_augment_problem(spec.data.augment.auto_augment)
             self._add([] if problem is None else [problem])

@@ -96,6 +96,11 @@ class RunSpec(Section, metaclass=_Explained):
     scheduler: SchedulerSpec = Field(
         default_factory=SchedulerSpec, description="The learning rate over time."
     )
+    metrics: tuple[Text, ...] | None = Field(
+        None,
+        json_schema_extra={"x-words": "a list of metrics (kd list-metrics), or null", **SAME_RESULTS},
+        description="Metrics of plugins that each evaluation computes; null: those of all installed plugins.",
+    )
     checkpoint: CheckpointSpec = Field(
         default_factory=CheckpointSpec, description="When the run's state is saved."
     )

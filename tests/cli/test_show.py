@@ -94,7 +94,7 @@ def test_one_name_in_two_roles_shows_both(kd, fox):
 def test_an_unknown_name(kd, fox):
     done = kd("show", "reed")
     assert (done.code, done.out) == (2, "")
-    assert "there is nothing of this name" in done.err
+    assert "nothing has this name" in done.err
     assert "did you mean 'red'?" in done.err
     assert "allowed: den, digits, red, timm, vanilla" in done.err
 

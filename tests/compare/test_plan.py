@@ -101,7 +101,7 @@ def test_of_all_distillers_those_that_cannot_work_here_are_left_out(base, monkey
 
 def test_without_a_teacher_nothing_is_left_to_compare(base, monkeypatch):
     monkeypatch.setattr(preflight, "check", CHECK)
-    monkeypatch.setattr(get_plugins(), "distillers", lambda: ALL[:3])
+    monkeypatch.setattr(get_plugins(), "all", lambda kind: ALL[:3])
     text = problems(base(teacher=None), distillers=("all",))
     assert "teacher" in text
     assert ALL[0].entry.name in text

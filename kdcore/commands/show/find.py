@@ -53,7 +53,7 @@ def _best(failures: list[Problem], name: str, plugins: Plugins) -> Problem:
     )
     return Problem(
         WHERE,
-        "there is nothing of this name",
+        "nothing has this name",
         value=name,
         nearest=near,
         allowed=listed(names(plugins), most=40),

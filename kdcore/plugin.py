@@ -29,6 +29,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.json_files": ("flat", "read_json"),
     "kdcore.plugins": ("Plugins", "get_plugins"),
     "kdcore.plugins.importing": ("HEAVY", "PluginError", "cause", "import_named"),
+    "kdcore.plugins.pip_hint": ("pip_editable", "pip_install"),
     "kdcore.plugins.records": ("normalised",),
     "kdcore.plugins.roles": ("role_of",),
     "kdcore.run.signals": ("StopRequest", "stop_requests"),

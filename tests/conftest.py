@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from kdcore.plugins import installers, sources
+
 SpecFile = Callable[..., Path]
 
 
@@ -20,6 +22,14 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         )
         merged[key] = _merge(merged[key], value) if deeper else value
     return merged
+
+
+@pytest.fixture(autouse=True)
+def from_an_index_by_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands in messages are those for kd from an index, in an activated environment that has pip."""
+    monkeypatch.setattr(installers, "_has_pip", lambda: True)
+    monkeypatch.setattr(installers, "_pip_is_of_this", lambda: True)
+    monkeypatch.setattr(sources, "_origin", lambda: None)
 
 
 @pytest.fixture

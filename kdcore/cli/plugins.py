@@ -94,7 +94,7 @@ def _named(name: str, infos: Sequence[PluginInfo]) -> list[PluginInfo]:
 
 
 def _details(info: PluginInfo) -> list[str]:
-    from kdcore.plugins.health import editable_folder  # it reads requirements, which no list needs
+    from kdcore.plugins.direct_url import editable_folder  # no list needs it
 
     folder = editable_folder(info.distribution)
     fields = {

@@ -14,6 +14,7 @@ from typing import Any
 
 from kdcore.plugins import PluginInfo, Plugins
 from kdcore.plugins.find import duplicates
+from kdcore.plugins.pip_hint import pip_install, pip_reinstall
 from kdcore.plugins.switches import CORE
 from kdcore.text import byte_size
 from kdcore.version import __version__
@@ -69,7 +70,7 @@ def doctor() -> DoctorReport:
     for name in PACKAGES:
         report.versions[name] = _version(name)
         if report.versions[name] is None:
-            report.problems.append(f"{name} is not installed: pip install {name}")
+            report.problems.append(f"{name} is not installed: {pip_install(name)}")
     _examine_plugins(report)
     _examine_distributions(report)
     _examine_imports(report)
@@ -145,8 +146,8 @@ def _import_problem(result: dict[str, Any], versions: dict[str, str | None]) -> 
         return f"looking for devices: {result['error']}"
     text = f"{name} {versions[name]} cannot be used: {result['error']}"
     if name == "torchvision":
-        return f"{text} (does it fit torch {versions['torch']}? pip install --upgrade torch torchvision)"
-    return f"{text} (pip install --force-reinstall {name})"
+        return f"{text} (does it fit torch {versions['torch']}? {_fitting()})"
+    return f"{text} ({pip_reinstall(name)})"
 
 
 def _examine_torchvision(report: DoctorReport) -> None:
@@ -158,8 +159,12 @@ def _examine_torchvision(report: DoctorReport) -> None:
         if name == "torch" and exact and wanted != torch.partition("+")[0]:
             report.problems.append(
                 f"torchvision {report.versions['torchvision']} is made for torch {wanted}, not {torch}: "
-                "pip install --upgrade torch torchvision"
+                f"{_fitting()}"
             )
+
+
+def _fitting() -> str:
+    return pip_install("torch", "torchvision", upgrade=True)
 
 
 def _examine_disk(report: DoctorReport) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from kdcore.errors import Problem, UserError, nearest
+from kdcore.plugins.pip_hint import pip_install
 
 TEST_PER_CLASS: Final = 50
 SPLITS: Final = ("train", "test")
@@ -36,7 +37,7 @@ class Digits:
         try:
             from sklearn.datasets import load_digits
         except ImportError as error:
-            hint = 'pip install "kdcore[digits]"'
+            hint = pip_install("kdcore", extra="digits")
             raise UserError(
                 Problem("", "digits needs scikit-learn, which is not installed", hint=hint)
             ) from error

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 import tomllib
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from kdcore.json_files import parse_json
+from kdcore.plugins.direct_url import editable_folder
 from kdcore.plugins.find import GROUP, version_of
+from kdcore.plugins.pip_hint import pip_editable, pip_install, pip_uninstall
 from kdcore.plugins.records import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 
 def conflicts(name: str, known_missing: Iterable[str] = ()) -> Iterator[str]:
@@ -38,22 +37,10 @@ def conflicts(name: str, known_missing: Iterable[str] = ()) -> Iterator[str]:
             found = version(needed.name)
         except PackageNotFoundError:
             if normalised(needed.name) not in told:
-                yield f"{_label(name)} requires {wanted}, which is not installed: pip install '{wanted}'"
+                yield f"{_label(name)} requires {wanted}, which is not installed: {pip_install(wanted)}"
             continue
         if not needed.specifier.contains(found, prereleases=True):
-            upgrade = f"pip install --upgrade {name} {needed.name}"
-            yield f"{_label(name)} requires {wanted}, but {found} is installed: {upgrade}"
-
-
-def editable_folder(name: str) -> Path | None:
-    """The source folder of an editable installation; None if the distribution is not one."""
-    try:
-        text = distribution(name).read_text("direct_url.json") or "{}"
-        about = parse_json(text)
-        editable = about.get("dir_info", {}).get("editable", False)
-        return Path(unquote(urlsplit(about["url"]).path)) if editable else None
-    except (PackageNotFoundError, OSError, ValueError, AttributeError, KeyError):
-        return None
+            yield f"{_label(name)} requires {wanted}, but {found} is installed: {pip_install(wanted)}"
 
 
 def stale(name: str) -> str | None:
@@ -66,13 +53,14 @@ def stale(name: str) -> str | None:
     if folder is None:
         return None
     if not folder.is_dir():
-        return f"{_label(name)} is an editable installation of {folder}, which does not exist: pip uninstall {name}"
+        gone = pip_uninstall(name)
+        return f"{_label(name)} is an editable installation of {folder}, which does not exist: {gone}"
     differences = list(_differences(distribution(name), _project(folder)))
     if not differences:
         return None
     return (
         f"{_label(name)} is an editable installation of {folder}, whose pyproject.toml has changed since "
-        f"({'; '.join(differences)}): pip install -e {shlex.quote(str(folder))}"
+        f"({'; '.join(differences)}): {pip_editable(str(folder))}"
     )
 
 

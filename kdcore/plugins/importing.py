@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdcore.plugins.pip_hint import pip_editable, pip_reinstall, pip_uninstall
 from kdcore.plugins.restore import process_restored
 
 if TYPE_CHECKING:
@@ -83,13 +83,13 @@ def cause(error: BaseException) -> str:
 
 def reinstall(candidate: Candidate) -> str:
     """The command that fixes most broken installations."""
-    from kdcore.plugins.health import editable_folder  # only needed if something is broken
+    from kdcore.plugins.direct_url import editable_folder  # only needed if something is broken
 
-    folder = editable_folder(candidate.distribution)
-    if folder is not None:
-        gone = f"pip uninstall {candidate.distribution}"  # the folder may have been moved
-        return f"pip install -e {shlex.quote(str(folder))}" if folder.is_dir() else gone
-    return f"pip install --force-reinstall {candidate.distribution}"
+    name = candidate.distribution
+    folder = editable_folder(name)
+    if folder is None:
+        return pip_reinstall(name)
+    return pip_editable(str(folder)) if folder.is_dir() else pip_uninstall(name)  # it may have been moved
 
 
 def heavy_loaded() -> frozenset[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from kdcore.entries import ModelEntry
 from kdcore.errors import Problem, UserError, listed, nearest
+from kdcore.plugins.pip_hint import pip_install
 from kdcore.spec import installed
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def check_optimizer(name: str, where: str) -> Iterator[Problem]:
     package = known[plain].package
     if package is not None and importlib.util.find_spec(package) is None:
         message = f"this optimizer needs the package {package}, which is not installed"
-        yield Problem(where, message, name, hint=_INSTALL.get(package, f"pip install {package}"))
+        yield Problem(where, message, name, hint=_INSTALL.get(package) or pip_install(package))
     elif known[plain].second_order:
         message = "this optimizer needs second derivatives of the loss, which a run does not compute"
         yield Problem(where, message, name, hint="use an optimizer of first order, such as 'adamw'")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from kdcore.errors import Problem, UserError, nearest
+from kdcore.plugins.pip_hint import pip_install
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,12 @@ def _check_libraries(dataset: str, kind: Kind, dataset_where: str) -> None:
         try:
             version = metadata.version(distribution)
         except metadata.PackageNotFoundError:
-            hint = f"pip install {kind.pip}"
+            hint = pip_install(*kind.pip.split())
             problem = Problem(
                 dataset_where, f"{distribution} is missing, which this dataset needs", dataset, hint=hint
             )
             raise UserError(problem) from None
         if distribution == "datasets" and int(version.partition(".")[0]) < 4:
             # older ones run Python code that lies in a dataset's repository
-            hint = 'pip install -U "datasets>=4"'
+            hint = pip_install("datasets>=4")
             raise UserError(Problem(dataset_where, f"datasets {version} is too old", dataset, hint=hint))

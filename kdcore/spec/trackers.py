@@ -6,6 +6,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Final
 
 from kdcore.errors import Problem, listed, nearest
+from kdcore.plugins.pip_hint import pip_install
 from kdcore.spec import installed
 
 if TYPE_CHECKING:
@@ -38,4 +39,4 @@ def missing_libraries(trackers: Sequence[TrackerSpec]) -> Iterator[Problem]:
         if not any(importlib.util.find_spec(module) for module in modules):
             package = _PACKAGES.get(tracker.name, tracker.name)
             message = f"this tracker needs the package {package}, which is not installed"
-            yield Problem(f"trackers[{number}]", message, tracker.name, hint=f"pip install {package}")
+            yield Problem(f"trackers[{number}]", message, tracker.name, hint=pip_install(package))

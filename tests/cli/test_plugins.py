@@ -41,7 +41,7 @@ def test_as_json(kd, three):
     assert found["kd-fox"]["distillers"] == ["red", "blue"]
     assert found["kd-fox"]["hooks"] == ["kd_distillers", "kd_run_started"]
     assert found["kd-owl"]["status"] == "broken"
-    assert found["kd-owl"]["fix"] == "pip install --force-reinstall kd-owl"
+    assert found["kd-owl"]["fix"] == "pip install --force-reinstall --no-deps kd-owl"
     assert "in inner" in found["kd-owl"]["traceback"]
     assert found["kd-cat"]["status"] == "disabled"
 

@@ -52,5 +52,5 @@ def test_unknown_split():
 
 def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(UserError, match=r'pip install "kdcore\[digits\]"'):
+    with pytest.raises(UserError, match=r'pip install "scikit-learn>='):
         Digits(None, "train")

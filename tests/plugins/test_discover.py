@@ -177,7 +177,7 @@ def test_orphaned_metadata(site):
     site.metadata("kd-fox", "kd_fox", whole=False)
     broken = info(site.discover())
     assert (broken.status, broken.version) == ("broken", "unknown")
-    assert broken.fix == "pip install --force-reinstall kd_fox"
+    assert broken.fix == "pip install --force-reinstall --no-deps kd_fox"
 
 
 def test_nothing_of_a_broken_plugin_stays_registered(site, tmp_path):

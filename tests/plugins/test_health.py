@@ -8,7 +8,8 @@ import shutil
 import pytest
 
 from kdcore.plugins import Plugins
-from kdcore.plugins.health import conflicts, editable_folder, stale
+from kdcore.plugins.direct_url import editable_folder
+from kdcore.plugins.health import conflicts, stale
 
 PROJECT = """\
 [project]
@@ -55,7 +56,7 @@ def installed(tmp_path, monkeypatch):
         ("kdcore>=0.1,<2", []),
         ("KDcore", []),
         ("kdcore>=7", ["kd-fox 1.0 requires kdcore>=7, but "]),
-        ("kd-absent>=1", ["kd-fox 1.0 requires kd-absent>=1, which is not installed: pip install 'kd-abs"]),
+        ("kd-absent>=1", ['kd-fox 1.0 requires kd-absent>=1, which is not installed: pip install "kd-abs']),
         ("kd-absent; extra == 'test'", []),
         ("kd-absent; python_version < '3'", []),
         ("nonsense ==== 1", ["kd-fox requires 'nonsense ==== 1', which is not a valid requirement"]),
@@ -119,7 +120,7 @@ def test_its_pyproject_has_changed(old, new, words, installed):
     found = stale("kd-fox")
     assert found is not None
     assert f"whose pyproject.toml has changed since ({words})" in found
-    assert found.endswith(f"pip install -e '{folder}'")
+    assert found.endswith(f'pip install -e "{folder}"')
 
 
 @pytest.mark.parametrize(
@@ -150,4 +151,4 @@ def test_a_broken_editable_one_is_mended_from_its_folder(there, installed):
         shutil.rmtree(folder)
     (info,) = [info for info in Plugins.discover(strict=False).infos if info.name == "kd-fox"]
     assert info.status == "broken"  # there is no kd_fox
-    assert info.fix == (f"pip install -e '{folder}'" if there else "pip uninstall kd-fox")
+    assert info.fix == (f'pip install -e "{folder}"' if there else "pip uninstall kd-fox")

@@ -23,17 +23,17 @@ WHY = {
     "broken-import": (
         "KeyError: 'default' (import_error.py, line 10)",
         "",
-        "pip install --force-reinstall kd-broken",
+        "pip install --force-reinstall --no-deps kd-broken",
     ),
     "broken-dependency": (
         "it needs the module 'kd_broken_needs_this', which is not installed",
         "",
-        "pip install --force-reinstall kd-broken",
+        "pip install --force-reinstall --no-deps kd-broken",
     ),
     "broken-nowhere": (
         "its module 'kd_broken.nowhere' does not exist",
         "",
-        "pip install --force-reinstall kd-broken",
+        "pip install --force-reinstall --no-deps kd-broken",
     ),
     "broken-api": (
         "it needs plugin API 1000; kdcore 0.1.0 has 1",
@@ -43,12 +43,12 @@ WHY = {
     "broken-hook": (
         "kd does not have a hook 'kd_distiller'; did you mean 'kd_distillers'?",
         "kd_broken/misspelt_hook.py",
-        "pip install --force-reinstall kd-broken",
+        "pip install --force-reinstall --no-deps kd-broken",
     ),
     "broken-raising": (
         "kd_datasets() raised LookupError: the list of datasets is empty (raising_hook.py, line 27)",
         "kd_broken/raising_hook.py",
-        "pip install --force-reinstall kd-broken",
+        "pip install --force-reinstall --no-deps kd-broken",
     ),
     "broken-twin": (
         "kd-broken 0.1.0 and kd-broken-twin 0.2.0 have the same plugin name 'broken-twin'; none is loaded",
@@ -58,7 +58,7 @@ WHY = {
     "broken-orphan": (
         "its module 'kd_broken_orphan' does not exist",
         "",
-        "pip install --force-reinstall kd_broken_orphan",
+        "pip install --force-reinstall --no-deps kd_broken_orphan",
     ),
 }
 TRACED = {"broken-import": "_settings()", "broken-raising": "raise LookupError"}  # lines of their code
@@ -147,7 +147,8 @@ def test_kd_plugins_says_which_where_and_why(kd, infos, site, name):
     owners = {"broken-twin": {"kd-broken", "kd-broken-twin"}, "broken-orphan": {"kd_broken_orphan"}}
     assert {info["distribution"] for info in found} == owners.get(name, {"kd-broken"})
     for info in found:
-        assert (info["status"], info["error"], info["fix"]) == ("broken", error, fix)
+        assert (info["status"], info["error"]) == ("broken", error)
+        assert fix in info["fix"]  # as pip of the environment that the tests run in is called
         assert Path(info["location"]) == site / file
         assert info["version"] == {"broken-orphan": "unknown"}.get(name, info["version"])
     rows = [line for line in kd("plugins").out.splitlines() if line.startswith(f"{name} ")]
@@ -171,7 +172,7 @@ def test_kd_plugins_of_each_by_name(kd, site):
         assert f"plugin       {name}" in lines
         assert "status       broken" in lines
         assert f"error        {error}" in lines
-        assert f"to fix it    {fix}" in lines
+        assert any(line.startswith("to fix it    ") and fix in line for line in lines)
         assert f"location     {site / file}" in lines
         assert TRACED.get(name, "") in part
 

@@ -120,7 +120,7 @@ def test_a_first_party_name_whose_plugin_is_broken(site):
     site.plugin("kd-feature", "import not_there", module="fake_feature")
     found = problem(site.discover(), "fitnet")
     assert "kd-feature 1.0, which is broken: it needs the module 'not_there'" in found.message
-    assert found.hint == "pip install --force-reinstall kd-feature"
+    assert found.hint == "pip install --force-reinstall --no-deps kd-feature"
 
 
 def test_a_first_party_name_that_the_installed_version_lacks(site, declares):

@@ -50,7 +50,7 @@ def test_a_target_that_cannot_be_imported(red, code, cause):
         "distiller 'red' of plugin kd-fox 1.0: its code, kd_fox_code:Red, cannot be"
     )
     assert cause in problem.message
-    assert problem.hint == "to fix the plugin: pip install --force-reinstall kd-fox"
+    assert problem.hint == "to fix the plugin: pip install --force-reinstall --no-deps kd-fox"
 
 
 def test_options(red):

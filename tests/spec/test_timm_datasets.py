@@ -76,7 +76,7 @@ def test_missing_libraries(installed, dataset, command):
 
 def test_datasets_that_run_code_are_too_old(installed):
     installed["datasets"] = "3.6.0"
-    with pytest.raises(UserError, match=r'datasets 3\.6\.0 is too old.*\n.*pip install -U "datasets>=4"'):
+    with pytest.raises(UserError, match=r'datasets 3\.6\.0 is too old.*\n.*pip install "datasets>=4"'):
         check("hfds/a/b")
     installed["datasets"] = "4.0.0"
     check("hfds/a/b")

@@ -19,6 +19,7 @@ from kdcore.plugin import (
     listed,
     nearest,
     normalised,
+    pip_editable,
     role_of,
 )
 
@@ -58,7 +59,7 @@ class PluginSubject:
                     value=plugin_name,
                     nearest=nearest(plugin_name, known),
                     allowed=listed(known),
-                    hint="install it in the environment of its tests: pip install -e .",
+                    hint=f"install it in the environment of its tests: {pip_editable('.')}",
                 )
             )
         return cls(plugin_name, found[0])

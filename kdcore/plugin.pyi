@@ -19,6 +19,7 @@ from kdcore.errors import listed, nearest, shown
 from kdcore.json_files import flat, read_json
 from kdcore.plugins import Plugins, get_plugins
 from kdcore.plugins.importing import HEAVY, PluginError, cause, import_named
+from kdcore.plugins.pip_hint import pip_editable, pip_install
 from kdcore.plugins.records import normalised
 from kdcore.plugins.roles import role_of
 from kdcore.run.signals import StopRequest, stop_requests
@@ -75,6 +76,8 @@ __all__ = [
     "nearest",
     "normalised",
     "percent",
+    "pip_editable",
+    "pip_install",
     "print_json",
     "printable",
     "raw",

@@ -134,7 +134,7 @@ def pipx(machine):
 @pytest.mark.usefixtures("pipx")
 def test_pipx():
     assert pip_install("kd-report") == "pipx inject env kd-report"
-    assert pip_upgrade("kd-report") == "pipx inject env kd-report --force --pip-args=--upgrade"
+    assert pip_upgrade("kd-fox") == "pipx inject env kd-fox --force --pip-args=--upgrade"
     assert pip_editable("./mine") == "pipx inject env ./mine --editable"
     assert pip_uninstall("kd-fox") == "pipx uninject env kd-fox"
     links = in_shell(install(Wanted(("kd-report",), find_links=("my wheels",))))

@@ -38,7 +38,11 @@ _COMMANDS: Final = (
     ("list-recipes", "List the recipes: how the papers train.", "recipes:list_recipes"),
     ("list-commands", "List the commands and the plugins that have them.", "lists:list_commands"),
     ("list-exporters", "List the formats that a student can be exported to.", "lists:list_exporters"),
-    ("list-metrics", "List the metrics that evaluations compute in addition to accuracy.", "lists:list_metrics"),
+    (
+        "list-metrics",
+        "List the metrics that evaluations compute in addition to accuracy.",
+        "lists:list_metrics",
+    ),
     ("list-report-sections", "List the sections of reports.", "lists:list_report_sections"),
     ("list-launchers", "List the ways to start runs.", "lists:list_launchers"),
     ("show", "Show what a name means: options, formula, paper.", "show:show"),

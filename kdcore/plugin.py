@@ -33,6 +33,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.plugins.records": ("normalised",),
     "kdcore.plugins.roles": ("role_of",),
     "kdcore.run.signals": ("StopRequest", "stop_requests"),
+    "kdcore.protocols": ("STAGES",),
     "kdcore.rundir.files": ("finite", "remove_leftovers", "write_json", "write_text"),
     "kdcore.terminal": ("raw",),
     "kdcore.text": (

@@ -22,6 +22,7 @@ from kdcore.plugins.importing import HEAVY, PluginError, cause, import_named
 from kdcore.plugins.pip_hint import pip_editable, pip_install
 from kdcore.plugins.records import normalised
 from kdcore.plugins.roles import role_of
+from kdcore.protocols import STAGES
 from kdcore.run.signals import StopRequest, stop_requests
 from kdcore.rundir.files import finite, remove_leftovers, write_json, write_text
 from kdcore.terminal import raw
@@ -46,6 +47,7 @@ NAMES: Final[dict[str, tuple[str, ...]]]
 
 __all__ = [
     "HEAVY",
+    "STAGES",
     "Best",
     "Ema",
     "JsonFlag",

@@ -7,8 +7,9 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry
+from kdcore.entries import DistillerEntry
 from kdcore.errors import UserError
+from kdcore.plugins.roles import ROLES
 from kdcore.spec import installed
 from kdcore.spec.models import RunSpec
 from kdcore.spec.recipes import recipes
@@ -60,7 +61,7 @@ def spec_schema(plugins: Plugins, warn: Callable[[str], None] | None = None) -> 
         "anyOf": [one, {"type": "array", "items": one, "minItems": 1}],
     }
     schema["properties"]["$schema"] = {"type": "string", "description": "This schema, for editors."}
-    _name_known(defs, plugins)
+    _name_known(schema, plugins)
     add_options(defs, plugins, warn)
     schema["properties"]["recipe"]["anyOf"][0] = {"enum": list(recipes())}
     return {
@@ -89,20 +90,38 @@ def _distiller(item: Provided[DistillerEntry], defs: Schema, ambiguous: bool, pl
     return branch
 
 
-def _name_known(defs: Schema, plugins: Plugins) -> None:
-    """Add the names that an editor can complete; other names stay allowed where plugins may add some."""
+def _name_known(schema: Schema, plugins: Plugins) -> None:
+    """Add the names that an editor can complete."""
+    defs: Schema = schema["$defs"]
     optimizers = sorted(installed.optimizers())
     # names in capitals and those behind 'lookahead_' are taken too
     form = f"^([Ll][Oo][Oo][Kk][Aa][Hh][Ee][Aa][Dd]_)?({'|'.join(_any_case(name) for name in optimizers)})$"
     _replace(defs, "OptimizerSpec", "name", [{"enum": optimizers}, {"type": "string", "pattern": form}])
     _replace(defs, "SchedulerSpec", "name", [{"enum": sorted(installed.SCHEDULERS)}])
-    datasets = [item.entry.name for item in plugins.all(DatasetEntry)]
-    _replace(
-        defs, "DataSpec", "dataset", [{"enum": sorted(set(datasets))}, {"type": "string", "minLength": 1}]
-    )
-    adapters = [name for item in plugins.all(AdapterEntry) for name in (item.entry.name, item.qualified)]
-    for model in ("ModelSpec", "TeacherSpec"):
-        _replace(defs, model, "adapter", [{"enum": sorted(set(adapters))}, {"type": "null"}])
+    sections = {"RunSpec": schema, **defs}
+    for kind, role in ROLES.items():
+        names = sorted({name for item in plugins.all(kind) for name in (item.entry.name, item.qualified)})
+        for field in role.spec_fields:
+            _complete(sections, field, names, open_names=role.open)
+
+
+def _complete(sections: Schema, field: str, names: list[str], *, open_names: bool) -> None:
+    """Where a field takes text, offer these names; `open_names`: other text is right as well."""
+    section, _, key = field.partition(".")
+    about = sections[section]["properties"][key]
+    alternatives: list[Schema] = about.pop("anyOf", None) or [
+        {name: about.pop(name) for name in ("type", "minLength") if name in about}
+    ]
+    found: list[Schema] = []
+    for one in alternatives:
+        if one.get("type") == "array":
+            one = {**one, "items": {"enum": names} if names else one["items"]}
+        elif one.get("type") == "string" and names:
+            found.append({"enum": names})
+            if not open_names:
+                continue
+        found.append(one)
+    about.update(found[0] if len(found) == 1 else {"anyOf": found})
 
 
 def _any_case(name: str) -> str:

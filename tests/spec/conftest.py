@@ -8,7 +8,7 @@ import pytest
 from kdcore.plugins import Candidate, Plugins
 
 ENTRY = """
-from kdcore import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, Paper, hookimpl
+from kdcore import AdapterEntry, DatasetEntry, DistillerEntry, MetricEntry, ModelEntry, Paper, hookimpl
 
 @hookimpl
 def kd_distillers():
@@ -35,6 +35,10 @@ def kd_datasets():
         DatasetEntry(name="pictures", summary="s", target="a:b", num_classes=3),
         DatasetEntry(name="drawn", summary="s", target="a:b", options="spec_toys.options:DrawnOptions"),
     ]
+
+@hookimpl
+def kd_metrics():
+    return [MetricEntry(name="closeness", summary="s", target="a:b")]
 
 @hookimpl
 def kd_models():

@@ -98,6 +98,24 @@ def test_editors_find_options_with_their_meaning(schema):
     assert toy["description"] == "A toy. On Toys (2020)."
 
 
+def test_editors_complete_the_names_of_every_role_that_a_spec_names(schema):
+    defs = schema["$defs"]
+    metrics = schema["properties"]["metrics"]["anyOf"]
+    assert metrics[0]["items"]["enum"] == ["closeness", "kd-toys/closeness"]
+    dataset = defs["DataSpec"]["properties"]["dataset"]["anyOf"]
+    assert {"digits", "kd-toys/pictures"} <= set(dataset[0]["enum"])
+    assert dataset[1] == {"type": "string", "minLength": 1}  # a folder, or a name of timm's
+    for section in ("ModelSpec", "TeacherSpec"):
+        adapter = defs[section]["properties"]["adapter"]["anyOf"]
+        assert "kd-toys/toylayers" in adapter[0]["enum"]
+        assert adapter[1:] == [{"type": "null"}]
+    accepts = jsonschema.Draft202012Validator(schema).is_valid
+    spec = {"student": {"model": "resnet18"}, "distiller": "toy"}
+    assert accepts({**spec, "metrics": ["closeness"]})
+    assert accepts({**spec, "metrics": None})
+    assert not accepts({**spec, "metrics": ["closenes"]})
+
+
 def test_what_cannot_be_described_is_left_out(plugins):
     lines = []
     schema = spec_schema(plugins, warn=lines.append)

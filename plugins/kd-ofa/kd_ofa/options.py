@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from kdcore import DistillerOptions, Stage
-from kdcore.protocols import STAGES
+from kdcore.plugin import STAGES
 
 
 class OFAOptions(DistillerOptions):

@@ -9,10 +9,12 @@ import sys
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from kdcore.plugins.pip_hint import pip_install
+
 _kits = sorted(entry_points(group=__name__))
 if not _kits:
     raise ImportError(
-        "the conformance kit is not installed; install it with: pip install kd-dev", name=__name__
+        f"the conformance kit is not installed; install it with: {pip_install('kd-dev')}", name=__name__
     )
 sys.modules[__name__] = _kits[0].load()
 

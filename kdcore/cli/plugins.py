@@ -12,6 +12,7 @@ from kdcore.cli.output import JsonFlag
 from kdcore.errors import Problem, UserError, listed, nearest
 from kdcore.plugins import available_plugins
 from kdcore.plugins.known import is_known_package
+from kdcore.plugins.pip_hint import pip_install
 from kdcore.plugins.records import normalised
 from kdcore.plugins.roles import ROLES
 from kdcore.plugins.switches import strict
@@ -88,7 +89,7 @@ def _named(name: str, infos: Sequence[PluginInfo]) -> list[PluginInfo]:
             value=name,
             nearest=nearest(name, names),
             allowed=listed(names),
-            hint=f"pip install {normalised(name)}" if is_known_package(name) else None,
+            hint=pip_install(normalised(name)) if is_known_package(name) else None,
         )
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from kdcore.errors import Problem, UserError, listed, nearest
 from kdcore.plugins.known import is_known_package, known_names
+from kdcore.plugins.pip_hint import pip_install, pip_upgrade
 from kdcore.plugins.records import EntryT, PluginInfo, Provided, normalised
 from kdcore.plugins.switches import CORE, DISABLE
 
@@ -74,7 +75,7 @@ class Index(Generic[EntryT]):
                 value=ref,
                 nearest=None if first_party else nearest(plugin, (info.name for info in self._infos)),
                 allowed=f"plugins: {listed(info.name for info in self._infos)}",
-                hint=f"pip install {normalised(plugin)}" if first_party else None,
+                hint=pip_install(normalised(plugin)) if first_party else None,
             )
         )
 
@@ -130,9 +131,9 @@ class Index(Generic[EntryT]):
             return self._unusable(name, unusable[0], where, name)
         if owners:
             message = f"{self._role} {name!r} is part of {distribution}, but the installed {owners[0].version} lacks it"
-            return Problem(where, message, value=name, hint=f"pip install --upgrade {distribution}")
+            return Problem(where, message, value=name, hint=pip_upgrade(distribution))
         message = f"{self._role} {name!r} comes with the package {distribution}, which is not installed"
-        return Problem(where, message, value=name, hint=f"pip install {distribution}")
+        return Problem(where, message, value=name, hint=pip_install(distribution))
 
     def _unusable(self, name: str, info: PluginInfo, where: str, ref: str) -> Problem:
         message = f"{self._role} {name!r} comes with plugin {info.label}, which is {info.status}"

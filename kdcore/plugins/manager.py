@@ -15,6 +15,7 @@ from kdcore.plugins import switches
 from kdcore.plugins.find import find_candidates
 from kdcore.plugins.importing import PluginError, guarded, heavy_loaded, import_named, reinstall
 from kdcore.plugins.lookup import Index
+from kdcore.plugins.pip_hint import pip_uninstall
 from kdcore.plugins.records import Candidate, EntryT, PluginInfo, Provided, Status, normalised
 from kdcore.plugins.registry import Registry, check_api
 from kdcore.plugins.roles import HOOKS, ROLES
@@ -226,7 +227,7 @@ def _rivals(candidate: Candidate, active: Sequence[Candidate]) -> PluginInfo | N
     same = [other for other in active if normalised(other.name) == normalised(candidate.name)]
     if normalised(candidate.name) == switches.CORE:
         error = "the plugin name 'kdcore' is reserved for the core"
-        return _info(candidate, "broken", error=error, fix=f"pip uninstall {candidate.distribution}")
+        return _info(candidate, "broken", error=error, fix=pip_uninstall(candidate.distribution))
     if "/" in candidate.name:
         return _info(
             candidate, "broken", error="a plugin's name must not contain '/'", fix=reinstall(candidate)
@@ -254,7 +255,7 @@ def _load(candidate: Candidate, registry: Registry) -> PluginInfo:
         if isinstance(plugin, type):
             raise PluginError(f"it names the class {plugin.__name__}; it must name a module or an instance")
         with guarded("looking at it raised "):
-            check_api(plugin, module)
+            check_api(plugin, module, candidate.distribution)
         with guarded("registering it raised "), registry.registered(plugin, candidate.name):
             hooks = registry.hooks_of(plugin)
             _declare(plugin, hooks, registry, declared)
@@ -265,7 +266,7 @@ def _load(candidate: Candidate, registry: Registry) -> PluginInfo:
             location=location,
             error=broken.error,
             traceback=_traceback(broken),
-            fix=(broken.fix or reinstall(candidate)).replace("{distribution}", candidate.distribution),
+            fix=broken.fix or reinstall(candidate),
             entries=tuple(declared),
             hooks=hooks,
         )

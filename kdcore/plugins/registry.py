@@ -11,6 +11,7 @@ import pluggy
 from kdcore import hookspecs
 from kdcore.errors import nearest
 from kdcore.plugins.importing import PluginError, guarded
+from kdcore.plugins.pip_hint import pip_upgrade
 from kdcore.plugins.roles import HOOKS
 from kdcore.version import PLUGIN_API, __version__
 
@@ -131,7 +132,7 @@ class Registry:
             self._manager.unregister(plugin)
 
 
-def check_api(plugin: Any, module: Any) -> None:
+def check_api(plugin: Any, module: Any, distribution: str) -> None:
     """Check that the plugin is for this version of the plugin interface; a plugin without `PLUGIN_API` is accepted.
 
     Raises:
@@ -145,11 +146,9 @@ def check_api(plugin: Any, module: Any) -> None:
     if isinstance(asked, bool) or not isinstance(asked, int):
         raise PluginError(f"its PLUGIN_API is {asked!r}, which is not an integer; {have}")
     if asked > PLUGIN_API:
-        raise PluginError(f"it needs plugin API {asked}; {have}", "pip install --upgrade kdcore")
+        raise PluginError(f"it needs plugin API {asked}; {have}", pip_upgrade("kdcore"))
     if asked < PLUGIN_API:
-        raise PluginError(
-            f"it is made for plugin API {asked}; {have}", "pip install --upgrade {distribution}"
-        )
+        raise PluginError(f"it is made for plugin API {asked}; {have}", pip_upgrade(distribution))
 
 
 def _checked(hook: str, returned: Any) -> list[AnyEntry]:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 
 from kdcore.plugins.direct_url import DirectUrl, direct_url
+from kdcore.plugins.known import packages
 from kdcore.plugins.records import normalised
 
 if TYPE_CHECKING:
@@ -21,18 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CORE: Final = "kdcore"
-FIRST_PARTY: Final = (
-    CORE,
-    "kd-classic",
-    "kd-compare",
-    "kd-dev",
-    "kd-export",
-    "kd-feature",
-    "kd-init",
-    "kd-ofa",
-    "kd-report",
-)
-"""kd's own packages."""
 EVERYTHING: Final = "kd-all"
 """The package that needs all others."""
 
@@ -91,7 +80,7 @@ def _located(text: str) -> Iterator[Wanted]:
         yield Wanted((text,))
         return
     name = normalised(wanted.name)
-    ours = wanted.url is None and name in (*FIRST_PARTY, EVERYTHING)
+    ours = wanted.url is None and name in (CORE, EVERYTHING, *packages())
     needed = [part for extra in sorted(wanted.extras) for part in _extra(name, extra)] if ours else []
     if needed:  # it is installed, and it may be on no index
         yield located(needed)
@@ -103,7 +92,7 @@ def _located(text: str) -> Iterator[Wanted]:
     extras = f"[{','.join(sorted(wanted.extras))}]" if wanted.extras else ""
     yield _beside(origin, name, extras, text) or Wanted((text,))
     if origin.kind in ("folder", "git") and name == EVERYTHING:  # nobody else finds what it needs
-        yield located(part for part in FIRST_PARTY if part != CORE and not _installed(part))
+        yield located(part for part in sorted(packages()) if not _installed(part))
 
 
 def wheel_folder() -> tuple[str, ...]:
@@ -120,7 +109,7 @@ def _origin() -> DirectUrl | None:
     if found is not None:
         return found
     # `pip install kd_all-0.1.0-py3-none-any.whl --find-links .` notes the folder only for the wheel
-    others = (direct_url(name) for name in (EVERYTHING, *FIRST_PARTY))
+    others = (direct_url(name) for name in (EVERYTHING, *sorted(packages())))
     return next((url for url in others if url is not None and url.kind == "archive"), None)
 
 

@@ -7,6 +7,7 @@ import pytest
 import kdcore
 from kdcore.entries import AdapterEntry, CommandEntry, DatasetEntry, DistillerEntry, ModelEntry
 from kdcore.plugins import Plugins, get_plugins
+from kdcore.plugins.pip_hint import pip_upgrade
 from kdcore.plugins.records import Candidate
 
 ENTRY = "DistillerEntry(name='a', kind='logit', summary='S.', target='m:T', options='m:O')"
@@ -215,7 +216,7 @@ def test_the_api_is_compared_before_any_hook_is_called(site, tmp_path):
     )
     broken = info(site.discover())
     assert broken.error == f"it needs plugin API 2; kdcore {kdcore.__version__} has {kdcore.PLUGIN_API}"
-    assert broken.fix == "pip install --upgrade kdcore"
+    assert broken.fix == pip_upgrade("kdcore")
     assert not marker.exists()
 
 

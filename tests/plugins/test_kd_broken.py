@@ -38,7 +38,7 @@ WHY = {
     "broken-api": (
         "it needs plugin API 1000; kdcore 0.1.0 has 1",
         "kd_broken/newer_api.py",
-        "pip install --upgrade kdcore",
+        "pip install --upgrade ",  # kdcore, from where it is
     ),
     "broken-hook": (
         "kd does not have a hook 'kd_distiller'; did you mean 'kd_distillers'?",

@@ -14,8 +14,6 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "users": {
         "kdcore.commands.doctor": ("doctor",),
         "kdcore.commands.eval.evaluate": ("evaluate",),
-        "kdcore.commands.export.export": ("export",),
-        "kdcore.commands.export.push": ("push",),
         "kdcore.commands.init.init": ("init",),
         "kdcore.commands.list_models": ("list_models",),
         "kdcore.commands.lists": (
@@ -63,6 +61,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.protocols": (
             "Batch",
             "Distiller",
+            "ExportedFiles",
             "FeatureAdapter",
             "FeatureMap",
             "GivesMaps",
@@ -82,8 +81,6 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.commands.doctor": ("DoctorReport",),
         "kdcore.commands.eval.result": ("EvalResult", "ModelScores"),
         "kdcore.commands.eval.speed": ("Speed",),
-        "kdcore.commands.export.export": ("ExportResult",),
-        "kdcore.commands.export.push": ("PushResult",),
         "kdcore.commands.init.files": ("InitResult",),
         "kdcore.commands.list_models": ("ListedModel",),
         "kdcore.commands.report.result": ("ReportResult",),

@@ -6,8 +6,6 @@ from kdcore.commands.doctor import DoctorReport, doctor
 from kdcore.commands.eval.evaluate import evaluate
 from kdcore.commands.eval.result import EvalResult, ModelScores
 from kdcore.commands.eval.speed import Speed
-from kdcore.commands.export.export import ExportResult, export
-from kdcore.commands.export.push import PushResult, push
 from kdcore.commands.init.files import InitResult
 from kdcore.commands.init.init import init
 from kdcore.commands.list_models import ListedModel, list_models
@@ -60,6 +58,7 @@ from kdcore.plugins.records import PluginInfo, Provided
 from kdcore.protocols import (
     Batch,
     Distiller,
+    ExportedFiles,
     FeatureAdapter,
     FeatureMap,
     GivesMaps,
@@ -104,7 +103,7 @@ __all__ = [
     "DoctorReport",
     "EvalResult",
     "EvaluationImages",
-    "ExportResult",
+    "ExportedFiles",
     "ExporterEntry",
     "FeatureAdapter",
     "FeatureMap",
@@ -135,7 +134,6 @@ __all__ = [
     "Problem",
     "Progress",
     "Provided",
-    "PushResult",
     "Recipe",
     "RecipeEntry",
     "ReportResult",
@@ -158,7 +156,6 @@ __all__ = [
     "check_cache",
     "doctor",
     "evaluate",
-    "export",
     "hookimpl",
     "init",
     "list_adapters",
@@ -170,7 +167,6 @@ __all__ = [
     "list_recipes",
     "load_student",
     "open_run",
-    "push",
     "remove_cache",
     "report",
     "run",

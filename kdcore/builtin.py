@@ -17,8 +17,6 @@ _COMMANDS: Final = (
     ("validate", "Find every mistake in SPEC before anything is trained.", "validate:validate"),
     ("compare", "Compare distillers, or specs, over several seeds.", "compare:compare"),
     ("eval", "Evaluate TARGET on images, and compare it with its teacher.", "eval:evaluate"),
-    ("export", "Export the student of RUN for other tools.", "export:export"),
-    ("push", "Push the student of RUN to the Hugging Face hub, as timm's models are.", "push:push"),
     (
         "report",
         "Make the report of a run, finished or not, or a page that compares several.",

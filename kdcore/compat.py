@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,14 +30,6 @@ def leave_out_of_ddp(module: nn.Module, buffers: Sequence[str]) -> None:
     from torch.nn.parallel import DistributedDataParallel
 
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, buffers)  # type: ignore[no-untyped-call]
-
-
-def hub_readme(card: dict[str, Any], name: str) -> str:
-    """The text of a model's page on the hub, as `timm.models.push_to_hf_hub` writes it."""
-    from timm.models._hub import generate_readme
-
-    text: str = generate_readme(card, name)
-    return text
 
 
 def is_full_disk(error: BaseException) -> bool:

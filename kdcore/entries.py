@@ -186,17 +186,22 @@ class RecipeEntry:
 class ExporterEntry(Entry):
     """Declares a format of `kd export`: `target` is called as `(student, folder, about)` and returns what it wrote.
 
-    `requires` are the distributions that the format needs, as pip takes them: `("onnx>=1.19",)`.
+    It returns the paths of its files, or a `kdcore.ExportedFiles` that says how they are loaded as well. `requires` are
+    the distributions that the format needs, as pip takes them: `("onnx>=1.19",)`. With `int8`, the format offers
+    `--int8`, and `target` is then called with the keyword `int8=True`.
 
     Raises:
         ValueError: a field has the wrong form.
     """
 
     requires: tuple[str, ...] = ()
+    int8: bool = False
 
     def __post_init__(self) -> None:
         _check_common(self)
         _check_strings(self, "requires")
+        if not isinstance(cast("object", self.int8), bool):
+            raise ValueError(f"{_label(self)}: int8 must be True or False, not {self.int8!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from kdcore.cli.output import (
 from kdcore.cli.run_flags import Best, Ema, RunPath, chosen_weights
 from kdcore.errors import listed, nearest, shown
 from kdcore.json_files import flat, read_json
+from kdcore.lazy_names import lazy_names
 from kdcore.plugins import Plugins, get_plugins
-from kdcore.plugins.importing import HEAVY, PluginError, cause, import_named
+from kdcore.plugins.importing import HEAVY, PluginError, cause, guarded, import_named
 from kdcore.plugins.pip_hint import pip_editable, pip_install
 from kdcore.plugins.records import normalised
 from kdcore.plugins.roles import role_of
@@ -67,10 +68,12 @@ __all__ = [
     "finite",
     "flat",
     "get_plugins",
+    "guarded",
     "has_top_5",
     "import_named",
     "kept_in",
     "latex",
+    "lazy_names",
     "listed",
     "markdown",
     "markdown_code",

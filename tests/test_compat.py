@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import inspect
 import multiprocessing
 import os
 import signal
@@ -12,7 +11,6 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError
-from timm.models import push_to_hf_hub
 from torch.utils.data import DataLoader, Dataset
 
 from kdcore import compat
@@ -48,15 +46,6 @@ def test_a_dead_loader_process_is_recognised():
         list(DataLoader(_Dies(), num_workers=1, multiprocessing_context="fork"))
     assert compat.is_dead_loader_process(caught.value)
     assert not compat.is_dead_loader_process(RuntimeError("something else"))
-
-
-def test_the_page_of_a_model_is_what_timm_pushes():
-    text = compat.hub_readme({"license": "mit", "description": "A student."}, "kd-student")
-    assert text.startswith("---\n")
-    assert "license: mit" in text
-    assert "# Model card for kd-student" in text
-    assert "A student." in text
-    assert "generate_readme(" in inspect.getsource(push_to_hf_hub)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110

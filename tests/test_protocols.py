@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kdcore import ReportSection
+from kdcore import ExportedFiles, ReportSection
 
 
 def test_a_section_takes_any_sequence_of_html():
@@ -28,3 +29,30 @@ def test_a_section_takes_any_sequence_of_html():
 def test_a_wrong_field_of_a_section(fields: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         ReportSection(**{"id": "mine", "title": "Mine", **fields})
+
+
+def test_exported_files_take_any_sequence():
+    files = ExportedFiles(files=iter(["a.npz", Path("b.json")]), needs=["numpy"])  # type: ignore[arg-type]
+    assert files.files == ("a.npz", Path("b.json"))
+    assert files.needs == ("numpy",)
+    assert (files.load, files.exact, files.about) == ("", True, {})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"files": "a.npz"}, "files must be a sequence of paths, not 'a.npz'"),
+        ({"files": {"a.npz": 1}}, "files must be a sequence of paths"),
+        ({"files": ["a.npz", 3]}, "files has 3; it must be a sequence of paths"),
+        ({"files": []}, "files must have at least one path"),
+        ({"imports": "import numpy"}, "imports must be a sequence of lines of Python"),
+        ({"needs": [None]}, "needs has None; it must be a sequence of names of distributions"),
+        ({"warnings": 3}, "warnings must be a sequence of texts, not 3"),
+        ({"load": print}, "load must be Python as text, not <built-in"),
+        ({"exact": 1}, "exact must be True or False, not 1"),
+        ({"about": "x"}, "about must be a mapping, not 'x'"),
+    ],
+)
+def test_a_wrong_field_of_exported_files(fields: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        ExportedFiles(**{"files": ["a.npz"], **fields})

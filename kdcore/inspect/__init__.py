@@ -38,6 +38,10 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "predict",
     ),
     "kdcore.inspect.run_path": ("find_run",),
+    "kdcore.inspect.run_students": (
+        "RunStudent",
+        "open_run_student",
+    ),
     "kdcore.inspect.students": (
         "Which",
         "open_student",
@@ -53,6 +57,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "check_class_names",
         "pretrained_names",
     ),
+    "kdcore.models.model_call": ("find_model_call",),
     "kdcore.run.caller_state": ("own_surroundings",),
     "kdcore.run.existing": (
         "finished_run",

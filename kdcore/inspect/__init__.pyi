@@ -13,10 +13,12 @@ from kdcore.inspect.metrics import Metrics, load_metrics
 from kdcore.inspect.open_run import read_spec
 from kdcore.inspect.predictions import autocast, predict
 from kdcore.inspect.run_path import find_run
+from kdcore.inspect.run_students import RunStudent, open_run_student
 from kdcore.inspect.students import Which, open_student
 from kdcore.models import BuiltModel, build_model, load_config, save_student
 from kdcore.models.checkpoints import read_checkpoint
 from kdcore.models.class_names import check_class_names, pretrained_names
+from kdcore.models.model_call import find_model_call
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.existing import finished_run, spec_changes
 from kdcore.rundir.statefile import read_state, write_state
@@ -37,6 +39,7 @@ __all__ = [
     "Metrics",
     "ModelSource",
     "ModelSpec",
+    "RunStudent",
     "Source",
     "Which",
     "autocast",
@@ -49,6 +52,7 @@ __all__ = [
     "evaluation_data",
     "evaluation_images",
     "find_adapter",
+    "find_model_call",
     "find_run",
     "finished_run",
     "has_label",
@@ -56,6 +60,7 @@ __all__ = [
     "load_metrics",
     "load_spec",
     "model_info",
+    "open_run_student",
     "open_split",
     "open_student",
     "own_surroundings",

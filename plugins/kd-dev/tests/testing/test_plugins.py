@@ -60,7 +60,10 @@ def distiller(target="Method", options="Options", name="fox"):
 
 # by check: the entry module, and what the message says
 BREAKS = {
-    "loads": ("1 / 0", r"is broken: ZeroDivisionError: division by zero .*; .*pip install --force-reinstall --no-deps"),
+    "loads": (
+        "1 / 0",
+        r"is broken: ZeroDivisionError: division by zero .*; .*pip install --force-reinstall --no-deps",
+    ),
     "lazy_import": (API + "import numpy\n" + distiller(), "importing kd_fox_lazy_import imports numpy"),
     "api_version": (distiller(), "kd_fox_api_version does not set PLUGIN_API"),
     "targets": (

@@ -1,0 +1,182 @@
+"""A run's student on the CPU with what the run measured of it, and images for it: what exporters get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from kdcore.data import open_split
+from kdcore.data.chosen_samples import at_most
+from kdcore.errors import Problem, UserError
+from kdcore.inspect.images import evaluation_data, evaluation_images
+from kdcore.inspect.open_run import read_spec
+from kdcore.inspect.run_path import find_run
+from kdcore.inspect.students import Which, open_student
+from kdcore.plugins import get_plugins
+from kdcore.rundir.checkpoints import Checkpoints
+from kdcore.rundir.directory import SPEC
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import nn
+
+    from kdcore.data import EvalData, InputConfig
+    from kdcore.inspect.students import OpenedStudent
+    from kdcore.plugins import Plugins
+    from kdcore.rundir.directory import RunDirectory
+    from kdcore.spec.models import RunSpec
+
+_FEW = 1024  # images for which loader processes would not pay
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStudent:
+    """A run's student, in evaluation mode on the CPU.
+
+    Attributes:
+        run: the run directory.
+        spec: the run's spec.
+        weights: which of the run's weights it has: the last ones, their average, or those of the best epoch.
+        epoch: after which epoch they were taken.
+        opened: the network, its input and its classes.
+        scores: what the run measured with these weights, in percent: top1, top5, agreement.
+        finished: whether the run is finished.
+        plugins: where names of the spec are looked up.
+    """
+
+    run: RunDirectory
+    spec: RunSpec
+    weights: Which
+    epoch: int
+    opened: OpenedStudent
+    scores: Mapping[str, float]
+    finished: bool
+    plugins: Plugins
+
+    @property
+    def model(self) -> nn.Module:
+        """The network."""
+        return self.opened.model
+
+    @property
+    def input(self) -> InputConfig:
+        """Size and normalisation of its images."""
+        return self.opened.input
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.opened.num_classes
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the classes; None: not known."""
+        return self.opened.classes
+
+    @property
+    def name(self) -> str:
+        """The model's name in the spec."""
+        return self.spec.student.model
+
+    @property
+    def in_chans(self) -> int:
+        """Channels of its images."""
+        return self.spec.data.channels
+
+    @property
+    def parameters(self) -> int:
+        """The number of its parameters."""
+        return self.opened.parameters
+
+    def example(self, batch: int) -> torch.Tensor:
+        """Noise in the shape of its images, `[B, C, H, W]`; always the same."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(batch, self.in_chans, *self.input.image_size, generator=generator)
+
+    def images(self, split: str, samples: int | None) -> EvalData:
+        """Images of a split in batches, prepared for it: `samples`, as balanced as labels allow, or all.
+
+        A stream always gives all images.
+
+        Raises:
+            UserError: the data is not available.
+        """
+        data = self.spec.data
+        if split != self.split:
+            data = data.model_copy(update={"eval_samples": None})
+        if samples is not None and samples <= _FEW:
+            data = data.model_copy(update={"workers": 0})
+        source = open_split(data, split, plugins=self.plugins, where="data.eval_split")
+        chosen = at_most(evaluation_images(source, data), samples)
+        spec = self.spec.model_copy(update={"data": data})
+        return evaluation_data(chosen, spec, self.input, self.num_classes, torch.device("cpu"))
+
+    @property
+    def train_split(self) -> str:
+        """The split that the run was trained on, as it is called on disk."""
+        return self._split("train_split") or self.spec.data.train_split
+
+    @property
+    def eval_split(self) -> str | None:
+        """The split that the run was evaluated on, as it is called on disk; None if it was not evaluated."""
+        given = self.spec.data.eval_split
+        return given if given is None else self._split("eval_split") or given
+
+    @property
+    def split(self) -> str:
+        """The split on which its accuracy was measured."""
+        return self.eval_split or self.train_split
+
+    def _split(self, key: str) -> str | None:
+        found = ((self.run.summary() or {}).get("data") or {}).get(key)
+        return found if isinstance(found, str) else None
+
+
+def open_run_student(
+    run: str | Path, weights: Which = "last", *, plugins: Plugins | None = None
+) -> RunStudent:
+    """The student of the run in a run directory.
+
+    Raises:
+        UserError: there is no run, it does not have these weights, or the model can no longer be built.
+    """
+    plugins = plugins or get_plugins()
+    directory = find_run(run)
+    finished = directory.finished
+    if weights != "best" and not finished:
+        raise UserError(
+            Problem(
+                str(directory.path),
+                "this run is not finished",
+                hint=f"'kd run {quote(str(directory.path / SPEC))}' continues it; "
+                "--best uses its best weights so far",
+            )
+        )
+    spec = read_spec(directory)
+    opened = open_student(directory, spec, weights, plugins)
+    about = _about(directory, weights)
+    return RunStudent(
+        run=directory,
+        spec=spec,
+        weights=weights,
+        opened=opened,
+        epoch=about["epoch"],
+        scores={name: about[name] for name in ("top1", "top5", "agreement") if about.get(name) is not None},
+        finished=finished,
+        plugins=plugins,
+    )
+
+
+def _about(directory: RunDirectory, weights: Which) -> dict[str, Any]:
+    """The epoch, and what was measured after it."""
+    records = directory.metrics()
+    if weights == "best":
+        epoch = Checkpoints(directory.checkpoints).about_best()["epoch"]
+        records = [record for record in records if record["epoch"] == epoch]
+    last: dict[str, Any] = records[-1] if records else {"epoch": 0}
+    return {**last.get("ema" if weights == "ema" else "eval", {}), "epoch": last["epoch"]}

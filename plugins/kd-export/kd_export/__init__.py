@@ -1,0 +1,23 @@
+"""A run's student for other tools: exported in their formats, and pushed to the Hugging Face hub."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kdcore.plugin import lazy_names
+
+if TYPE_CHECKING:
+    from kd_export.check import ExportCheck as ExportCheck
+    from kd_export.export_student import ExportResult as ExportResult
+    from kd_export.export_student import export as export
+    from kd_export.push_student import PushResult as PushResult
+    from kd_export.push_student import push as push
+
+NAMES: Final = {
+    "kd_export.check": ("ExportCheck",),
+    "kd_export.export_student": ("ExportResult", "export"),
+    "kd_export.push_student": ("PushResult", "push"),
+}
+"""The module that has each name; it is imported when the name is first used, because it imports torch."""
+
+__getattr__, __dir__, __all__ = lazy_names(globals(), NAMES)

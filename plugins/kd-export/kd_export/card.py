@@ -1,0 +1,167 @@
+"""The model card of a pushed student, from what its run left: what, on which data, by which teacher and distiller."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from kdcore import DistillerEntry, KdError
+from kdcore.plugin import dataset_name, has_top_5, markdown, markdown_code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kd_export.recipe import BuildRecipe
+    from kdcore import Paper
+    from kdcore.inspect import RunStudent
+    from kdcore.plugin import Plugins
+
+TAGS = ("image-classification", "timm", "knowledge-distillation")
+_WEIGHTS = {
+    "last": "after the last epoch",
+    "ema": "the running average of all steps",
+    "best": "of the epoch that evaluated best",
+}
+
+
+def model_card(
+    student: RunStudent, recipe: BuildRecipe, repository: str, license: str | None
+) -> dict[str, Any]:
+    """What timm's `generate_readme` makes the card of."""
+    return {
+        "tags": list(TAGS),
+        "license": license or "unknown",
+        "description": _description(student),
+        "details": dict(_details(student)),
+        "usage": _usage(student, recipe, repository),
+        "comparison": _results(student),
+    }
+
+
+def _description(student: RunStudent) -> str:
+    spec = student.spec
+    data = markdown_code(dataset_name(spec.data.dataset))
+    if spec.teacher is None:
+        return (
+            f"A {markdown(student.name)} for image classification, trained on {data} without a teacher by kd."
+        )
+    names = " + ".join(distiller.name for distiller in spec.distiller)
+    return (
+        f"A {markdown(student.name)} for image classification, trained on {data} with the help of a larger teacher "
+        f"({_teacher(student)}) by the distiller {markdown_code(names)} of kd."
+    )
+
+
+def _details(student: RunStudent) -> Iterator[tuple[str, Any]]:
+    spec, data = student.spec, student.spec.data
+    summary = student.run.summary() or {}
+    height, width = student.input.image_size
+    yield "Model Type", "Image classification"
+    yield (
+        "Student",
+        {
+            "model": _named(student.name, spec.student.options, spec.student.small_input),
+            "parameters": f"{student.parameters:,}",
+            "input": f"{height} x {width}, {'grey' if data.channels == 1 else 'RGB'}",
+            "classes": student.num_classes,
+            "weights": f"{_WEIGHTS[student.weights]} ({student.epoch})",
+        },
+    )
+    if spec.teacher is not None:
+        about = summary.get("teacher") or {}
+        scores = {"parameters": f"{about['parameters']:,}"} if about.get("parameters") else {}
+        yield "Teacher", {"model": _teacher(student), **scores}
+    yield "Distiller", [_distiller(name.name, name.options, student.plugins) for name in spec.distiller]
+    images = "all images" if data.train_samples is None else f"{data.train_samples:,} images"
+    yield (
+        "Data",
+        f"{markdown(dataset_name(data.dataset))}: trained on {images} of split {markdown_code(student.train_split)}"
+        + (f", evaluated on split {markdown_code(student.eval_split)}" if student.eval_split else ""),
+    )
+    yield (
+        "Training",
+        f"{spec.train.epochs} epochs, batch size {spec.train.batch_size}, {markdown(spec.optimizer.name)}, "
+        f"learning rate {spec.optimizer.lr:g}, {spec.scheduler.name} schedule, seed {spec.seed}",
+    )
+
+
+def _distiller(name: str, options: Mapping[str, Any], plugins: Plugins) -> str:
+    given = ", ".join(f"{key}={json.dumps(value)}" for key, value in options.items())
+    text = markdown_code(name) + (f" ({markdown(given)})" if given else "")
+    try:
+        paper: Paper | None = plugins.find(DistillerEntry, name, "").entry.paper
+    except KdError:  # its plugin is not here: the student does not need it
+        paper = None
+    return text if paper is None else f"{text}: [{markdown(paper.title)}]({paper.url}) ({paper.year})"
+
+
+def _results(student: RunStudent) -> str:
+    summary = student.run.summary() or {}
+    rows = []
+    teacher = summary.get("teacher")
+    if teacher is not None:
+        rows.append((f"teacher {_teacher(student)}", teacher.get("parameters"), teacher))
+    rows.append((f"student {markdown(student.name)} (this one)", student.parameters, student.scores))
+    split = student.eval_split
+    of = (
+        f"split {markdown_code(split)} of {markdown(dataset_name(student.spec.data.dataset))}"
+        if split
+        else "the training images"
+    )
+    columns = {"top1": "top-1", "top5": "top-5", "agreement": "agrees with the teacher"}
+    known = any(scores.get("top5") is not None for *_, scores in rows)
+    if not known or not has_top_5(student.num_classes):
+        del columns["top5"]
+    heads = ["model", "parameters", *columns.values()]
+    lines = [f"On {of}, in percent:", "", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    for name, parameters, scores in rows:
+        cells = [_percent(scores.get(key)) for key in columns]
+        lines.append(f"| {name} | {parameters:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _usage(student: RunStudent, recipe: BuildRecipe, repository: str) -> str:
+    shape = ", ".join(map(str, (student.in_chans, *student.input.image_size)))
+    if not recipe.changed:
+        build = [
+            "import timm",
+            "import torch",
+            "",
+            f'model = timm.create_model("hf-hub:{repository}", pretrained=True).eval()',
+        ]
+        note: list[str] = []
+    else:
+        build = [
+            "import timm",
+            "import torch",
+            "from huggingface_hub import hf_hub_download",
+            "from safetensors.torch import load_file",
+            "",
+            *recipe.lines,
+            f'model.load_state_dict(load_file(hf_hub_download("{repository}", "model.safetensors")))',
+            "model.eval()",
+        ]
+        note = [
+            "timm has no arguments for this network's stem, which is the one for small images: "
+            "`timm.create_model` refuses it, and these lines build it.",
+            "",
+        ]
+    code = [*build, f"logits = model(torch.zeros(1, {shape}))  # prepared as config.json says"]
+    return "\n".join([*note, "```python", *code, "```"])
+
+
+def _teacher(student: RunStudent) -> str:
+    teacher, summary = student.spec.teacher, student.run.summary() or {}
+    told = (summary.get("teacher") or {}).get("model")
+    given = None if teacher is None else teacher.model
+    return markdown(told or given or "of another run")
+
+
+def _named(name: str, options: Mapping[str, Any], small_input: bool) -> str:
+    more = [f"{key}={json.dumps(value)}" for key, value in options.items()]
+    more += ["variant for small images"] if small_input else []
+    return markdown(name + (f" ({', '.join(more)})" if more else ""))
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

@@ -1,0 +1,13 @@
+"""Private parts of other libraries; each has a test that fails when the library changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def hub_readme(card: dict[str, Any], name: str) -> str:
+    """The text of a model's page on the hub, as `timm.models.push_to_hf_hub` writes it."""
+    from timm.models._hub import generate_readme
+
+    text: str = generate_readme(card, name)
+    return text

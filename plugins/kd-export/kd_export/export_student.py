@@ -1,0 +1,132 @@
+"""`export`: a run's student in the format of other tools, checked against the student itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kd_export.about import about, write_about
+from kd_export.check import IMAGES, ExportCheck, check, require_same
+from kd_export.exporters import Exporter, find_exporter
+from kd_export.folder import new_folder
+from kd_export.script import write_script
+from kdcore.inspect import open_run_student, own_surroundings
+from kdcore.plugin import get_plugins
+
+if TYPE_CHECKING:
+    from kdcore import ExportedFiles
+    from kdcore.inspect import RunStudent, Which
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """An export that was written.
+
+    Attributes:
+        target: its format.
+        path: its folder.
+        files: what is in it, with sizes in bytes; the model itself comes first.
+        weights: which of the run's weights it has.
+        epoch: after which epoch they were taken.
+        int8: whether it is quantised.
+        check: how it differs from the run's student; None: it was not compared.
+        warnings: one line each for the user.
+    """
+
+    target: str
+    path: Path
+    files: dict[str, int]
+    weights: Which
+    epoch: int
+    int8: bool
+    check: ExportCheck | None
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            **self.__dict__,
+            "path": str(self.path),
+            "check": None if self.check is None else self.check.as_dict(),
+            "warnings": list(self.warnings),
+        }
+
+
+@own_surroundings("kd_export.export")
+def export(
+    run: str | Path,
+    to: str,
+    *,
+    weights: Which = "last",
+    int8: bool = False,
+    output: str | Path | None = None,
+    force: bool = False,
+    samples: int | None = None,
+) -> ExportResult:
+    """Write a run's student in another format, with the classes' names and the preprocessing, and check it.
+
+    Args:
+        run: the run directory.
+        to: 'timm', 'torch', 'onnx', 'pt2', 'torchscript' or a format of another plugin; 'plugin/name' if two have it.
+        weights: the last ones, their average ('ema') or the best epoch's, which need no finished run.
+        int8: quantise to 8 bits, calibrated on training images; for formats that offer it ('onnx').
+        output: the folder; None: `export/TARGET` in the run directory.
+        force: replace an earlier export there.
+        samples: number of evaluation images to compare; 0: no check; None: 256, of a quantised model all.
+
+    Raises:
+        UserError: there is no such run or format, a library is missing, the folder is taken, or the format's plugin
+            does something that an exporter must not do.
+        RunFailed: the model cannot be exported so, or the export gives other logits than the student.
+    """
+    plugins = get_plugins()
+    exporter = find_exporter(to, int8, plugins)
+    student = open_run_student(run, weights, plugins=plugins)
+    name = f"{exporter.name}-int8" if int8 else exporter.name
+    if weights != "last":
+        name = f"{name}-{weights}"
+    path = Path(output) if output is not None else student.run.path / "export" / name
+    with new_folder(path, force=force) as folder:
+        written, found = _write(folder, student, exporter, samples)
+        files = _sizes(folder, written)
+    warnings = [*written.warnings]
+    if not written.load and samples != 0:
+        warnings.append(
+            f"its logits were not compared with the student's: {exporter.label} does not say how it is loaded"
+        )
+    if not student.finished:
+        warnings.append(
+            f"the run is not finished: these are its best weights so far, of epoch {student.epoch}"
+        )
+    return ExportResult(exporter.name, path, files, weights, student.epoch, int8, found, tuple(warnings))
+
+
+def _write(
+    folder: Path, student: RunStudent, exporter: Exporter, samples: int | None
+) -> tuple[ExportedFiles, ExportCheck | None]:
+    plugin = exporter.provided.plugin
+    says = about(student, exporter.name, {plugin.distribution: plugin.version})
+    written = exporter.write(student, folder, says)
+    says |= written.about
+    write_about(folder, says)
+    if not written.load:
+        return written, None
+    write_script(folder, student, exporter, written)
+    if samples == 0:
+        return written, None
+    if samples is None and written.exact:
+        samples = IMAGES
+    images = student.images(student.split, samples)
+    found = check(folder, student, images, student.split, limit=samples, label=exporter.label)
+    if written.exact:
+        require_same(found, exporter.label)
+    write_about(folder, {**says, "check": found.as_dict()})
+    return written, found
+
+
+def _sizes(folder: Path, written: ExportedFiles) -> dict[str, int]:
+    """The sizes of all files in a folder, first of those that the exporter named, in its order."""
+    found = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    first = [name for name in map(str, written.files) if name in found]
+    return {name: (folder / name).stat().st_size for name in dict.fromkeys([*first, *found])}

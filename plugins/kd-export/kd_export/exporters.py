@@ -1,0 +1,145 @@
+"""An exporter of any plugin: found by its name, its requirements checked, and called with a student."""
+
+from __future__ import annotations
+
+import copy
+import errno
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from kd_export.written import checked
+from kdcore import ExportedFiles, ExporterEntry, KdError, Problem, RunFailed, UserError
+from kdcore.plugin import PluginError, guarded, pip_install
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from kdcore import Provided
+    from kdcore.inspect import RunStudent
+    from kdcore.plugin import Plugins
+
+MISTAKE: Final = "this is a mistake in the plugin"
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exporter:
+    """A format that can be written: everything that it requires is installed, and its code is imported.
+
+    Attributes:
+        provided: its record, and the plugin that has it.
+        target: its function.
+        int8: whether it is asked for 8 bits.
+    """
+
+    provided: Provided[ExporterEntry]
+    target: Callable[..., Any]
+    int8: bool
+
+    @property
+    def name(self) -> str:
+        """The name of the format."""
+        return self.provided.entry.name
+
+    @property
+    def label(self) -> str:
+        """For messages: the name, and the plugin with its version."""
+        return f"{self.name} of {self.provided.plugin.label}"
+
+    def write(self, student: RunStudent, folder: Path, about: dict[str, Any]) -> ExportedFiles:
+        """Write the student's files into a folder.
+
+        Raises:
+            UserError: the format cannot hold this student, or the plugin does something that an exporter must not do.
+            RunFailed: the plugin's code failed.
+            OSError: the folder cannot be written.
+        """
+        more = {"int8": True} if self.int8 else {}
+        kept: Exception | None = None
+        returned: Any = None
+        try:
+            with guarded(""):
+                try:
+                    returned = self.target(_own_copy(student), folder, copy.deepcopy(about), **more)
+                except (KdError, OSError) as error:
+                    if isinstance(error, OSError) and not _of_folder(error, folder):
+                        raise
+                    kept = error
+        except PluginError as error:
+            raise RunFailed(f"{self.label} failed: {error}") from error
+        if kept is not None:
+            raise kept
+        found = checked(returned, folder, about)
+        if isinstance(found, str):
+            raise UserError(Problem("--to", f"{self.label} {found}", hint=MISTAKE))
+        return found
+
+
+def find_exporter(name: str, int8: bool, plugins: Plugins) -> Exporter:
+    """The exporter of this name, or of `plugin/name`.
+
+    Raises:
+        UserError: there is none, it does not offer 8 bits, something that it requires is missing, or its code cannot
+            be imported.
+    """
+    provided = plugins.find(ExporterEntry, name, "--to")
+    entry = provided.entry
+    if int8 and not entry.int8:
+        message = f"{entry.name} is exported with its weights as they are"
+        others = [each.entry.name for each in plugins.all(ExporterEntry) if each.entry.int8]
+        raise UserError(Problem("--int8", message, allowed=" or ".join(f"--to {other}" for other in others)))
+    _check_requirements(provided)
+    return Exporter(provided=provided, target=plugins.load(provided, "--to"), int8=int8)
+
+
+def _check_requirements(provided: Provided[ExporterEntry]) -> None:
+    entry, label = provided.entry, provided.plugin.label
+    found: list[str] = []
+    missing: list[Requirement] = []
+    for text in entry.requires:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement as error:
+            message = f"{entry.name} of {label} requires {text!r}, which is not a requirement as pip takes it"
+            raise UserError(Problem("--to", message, hint=MISTAKE)) from error
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
+        fault = _fault(requirement)
+        if fault is not None:
+            found.append(fault)
+            missing.append(requirement)
+    if found:
+        command = pip_install(*(str(requirement).partition(";")[0].strip() for requirement in missing))
+        message = f"{entry.name} needs {' and '.join(found)}"
+        raise UserError(Problem("--to", message, entry.name, hint=command))
+
+
+def _fault(requirement: Requirement) -> str | None:
+    """What is wrong with a required distribution; None if it is installed in a version that will do."""
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return f"{requirement.name}, which is missing"
+    if requirement.specifier.contains(version, prereleases=True):
+        return None
+    return f"{requirement.name}{requirement.specifier} (version {version} is installed)"
+
+
+def _own_copy(student: RunStudent) -> RunStudent:
+    """The student with a network of its own: a plugin that changes it must not change what the check compares with."""
+    try:
+        model = copy.deepcopy(student.model)
+    except Exception:  # some networks hold what cannot be copied
+        return student
+    return replace(student, opened=replace(student.opened, model=model))
+
+
+def _of_folder(error: OSError, folder: Path) -> bool:
+    """Whether an error is about the place of the export, such as a full disk, and not about a file of the plugin."""
+    names: Iterable[Any] = (error.filename, error.filename2)
+    inside = any(isinstance(name, str) and Path(name).is_relative_to(folder) for name in names)
+    return error.errno in _NO_ROOM or (inside and error.errno in (errno.EACCES, errno.EPERM, errno.EIO))

@@ -1,0 +1,56 @@
+"""What kd-export adds to kd: two commands and five formats."""
+
+from __future__ import annotations
+
+from kdcore import CommandEntry, ExporterEntry, hookimpl
+
+
+@hookimpl
+def kd_commands() -> list[CommandEntry]:
+    """`kd export` and `kd push`."""
+    return [
+        CommandEntry(
+            name="export",
+            summary="Export the student of RUN for other tools.",
+            target="kd_export.export_command:export",
+        ),
+        CommandEntry(
+            name="push",
+            summary="Push the student of RUN to the Hugging Face hub, as timm's models are.",
+            target="kd_export.push_command:push",
+        ),
+    ]
+
+
+@hookimpl
+def kd_exporters() -> list[ExporterEntry]:
+    """The formats of `kd export`."""
+    return [
+        ExporterEntry(
+            name="timm",
+            summary="A folder that timm.create_model loads.",
+            target="kd_export.formats.weights:write_timm",
+        ),
+        ExporterEntry(
+            name="torch",
+            summary="Weights as safetensors, with the lines of Python that build the network.",
+            target="kd_export.formats.weights:write_torch",
+        ),
+        ExporterEntry(
+            name="onnx",
+            summary="ONNX for any runtime, with classes and preprocessing in its metadata.",
+            target="kd_export.formats.onnx:write_onnx",
+            requires=("onnx>=1.19", "onnxruntime>=1.23", "onnxscript>=0.5.4"),
+            int8=True,
+        ),
+        ExporterEntry(
+            name="pt2",
+            summary="A program of torch.export.",
+            target="kd_export.formats.programs:write_pt2",
+        ),
+        ExporterEntry(
+            name="torchscript",
+            summary="TorchScript, traced; C++ can load it as well.",
+            target="kd_export.formats.programs:write_torchscript",
+        ),
+    ]

@@ -1,0 +1,76 @@
+"""`load.py`: the script next to an export that loads it without kd and prepares its images."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from kd_export.about import ABOUT
+from kd_export.written import SCRIPT, body
+from kdcore.plugin import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from kd_export.exporters import Exporter
+    from kdcore import ExportedFiles
+    from kdcore.inspect import RunStudent
+
+_TEMPLATE: Final = Path(__file__).parent / "templates" / "load.py.jinja"
+
+
+def write_script(folder: Path, student: RunStudent, exporter: Exporter, written: ExportedFiles) -> None:
+    """Write `load.py`."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(  # noqa: S701  # Python, not HTML
+        undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True
+    )
+    environment.filters["plain"] = _plain
+    text = environment.from_string(_TEMPLATE.read_text("utf-8")).render(
+        run=student.run.name,
+        model=student.name,
+        num_classes=student.num_classes,
+        shape=", ".join(map(str, (student.in_chans, *student.input.image_size))),
+        format=f"{exporter.name}, 8 bits" if exporter.int8 else exporter.name,
+        summary=exporter.provided.entry.summary,
+        needs=", ".join((*written.needs, "numpy", "pillow")),
+        imports=written.imports,
+        body=textwrap.indent(body(written), "    "),
+        about=ABOUT,
+    )
+    (folder / SCRIPT).write_text(text, "utf-8")
+
+
+def _plain(text: str) -> str:
+    """A text that can stand in a docstring."""
+    return printable(text).replace("\\", "/").replace('"', "'")
+
+
+def import_script(folder: Path) -> Any:
+    """The module that an export's script is."""
+    spec = importlib.util.spec_from_file_location("kd_export_load", folder / SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # the folder holds the export and nothing else
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = kept
+    return module
+
+
+def run_script(folder: Path) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+    """What `load()` of an export's own script gives: images `[B, C, H, W]` -> logits `[B, K]`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns that TorchScript is deprecated
+        loaded: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = import_script(folder).load()
+    return loaded

@@ -1,0 +1,359 @@
+"""Each format, loaded by its own script, without kd, and with its runtime alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+
+import numpy as np
+import pytest
+import timm
+import torch
+from kd_export import check as checking
+from kd_export import export
+from kd_export.script import import_script, run_script
+from PIL import Image
+
+from kdcore import RunFailed, UserError, load_student
+from kdcore.data.transforms import eval_transform
+from kdcore.inspect import open_run_student, open_split
+from kdcore.plugin import get_plugins, pip_install
+
+LIGHT = ("timm", "torch", "pt2", "torchscript")
+
+
+def images(batch=3, size=16):
+    return torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(7))
+
+
+def logits_of(run, taken):
+    with torch.inference_mode():
+        return load_student(run).model(taken)
+
+
+@pytest.mark.parametrize(
+    ("name", "to"),
+    [
+        *(("resnet", to) for to in LIGHT),
+        ("vit", "pt2"),
+        ("vit", "torchscript"),
+        ("small", "timm"),
+        ("small", "torch"),
+    ],
+)
+def test_the_script_gives_the_students_logits(a_run, to, name):
+    run = a_run(name)
+    result = export(run, to, samples=12)
+    assert result.path == run / "export" / to
+    assert result.check.images == result.check.same_top1 == 12
+    assert result.check.largest_difference <= 1e-5
+    for batch in (1, 3):
+        given = run_script(result.path)(images(batch).numpy())
+        np.testing.assert_allclose(given, logits_of(run, images(batch)), atol=1e-5)
+    about = json.loads((result.path / "kd.json").read_text())
+    assert about["classes"] == [str(digit) for digit in range(10)]
+    assert about["check"]["images"] == 12
+    assert about["input"]["crop"] == [16, 16]
+
+
+@pytest.mark.parametrize("name", ["resnet", "vit"])
+def test_onnx_runs_in_onnxruntime(a_run, name):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    run = a_run(name)
+    result = export(run, "onnx", samples=12)
+    assert result.check.same_top1 == 12
+    session = onnxruntime.InferenceSession(result.path / "model.onnx", providers=["CPUExecutionProvider"])
+    (taken,) = session.get_inputs()
+    assert (taken.name, taken.shape[1:]) == ("images", [3, 16, 16])
+    assert isinstance(taken.shape[0], str)
+    for batch in (1, 5):
+        (given,) = session.run(["logits"], {"images": images(batch).numpy()})
+        np.testing.assert_allclose(given, logits_of(run, images(batch)), atol=1e-4)
+    props = session.get_modelmeta().custom_metadata_map
+    assert json.loads(props["classes"])[3] == "3"
+    assert json.loads(props["preprocessing"])["mean"] == pytest.approx(load_student(run).input.mean)
+    assert json.loads(props["kd"])["run"] == name
+
+
+def test_int8_is_told_beside_the_student(a_run):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    import onnx
+
+    result = export(a_run(), "onnx", int8=True, samples=100)
+    kinds = {node.op_type for node in onnx.load(result.path / "model.onnx").graph.node}
+    assert "QuantizeLinear" in kinds
+    assert result.path.name == "onnx-int8"
+    assert result.check.images == 100
+    assert result.check.largest_difference > 0
+    assert result.check.same_top1 > 50
+    assert result.check.top1 is not None
+    assert result.check.student_top1 is not None
+    about = json.loads((result.path / "kd.json").read_text())
+    assert about["int8"]["calibration"] == {"split": "train", "images": 256, "method": "MinMax"}
+    assert about["int8"]["bytes_before"] > result.files["model.onnx"]
+
+
+def test_timm_loads_the_folder(a_run):
+    run = a_run()
+    result = export(run, "timm", samples=0)
+    assert result.check is None
+    model = timm.create_model(f"local-dir:{result.path}", pretrained=True).eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(model(images()), logits_of(run, images()))
+    data = timm.data.resolve_model_data_config(model)
+    assert data["input_size"] == (3, 16, 16)
+    assert data["crop_mode"] == "center"
+
+
+def test_a_stem_that_timm_cannot_build_is_told_and_refused_by_timm(a_run):
+    result = export(a_run("small"), "timm", samples=0)
+    (warning,) = result.warnings
+    assert "timm.create_model refuses this folder" in warning
+    assert "load.py" in warning
+    with pytest.raises(RuntimeError, match="Unknown model"):
+        timm.create_model(f"local-dir:{result.path}", pretrained=True)
+
+
+def test_the_torchscript_and_the_program_say_what_they_are(a_run):
+    run = a_run()
+    more = {"kd.json": ""}
+    torch.export.load(export(run, "pt2", samples=0).path / "model.pt2", extra_files=more)
+    assert json.loads(more["kd.json"])["target"] == "pt2"
+    more = {"kd.json": ""}
+    with pytest.warns(FutureWarning):
+        torch.jit.load(export(run, "torchscript", samples=0).path / "model.pt", _extra_files=more)
+    assert json.loads(more["kd.json"])["model"]["name"] == "resnet10t"
+
+
+NO_KD = """
+import sys
+class NoKd:
+    def find_spec(self, name, *more):
+        if name.split(".")[0] == "kdcore":
+            raise ImportError("kd is not here")
+sys.meta_path.insert(0, NoKd())
+sys.argv = sys.argv[1:]
+import runpy
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_the_script_classifies_images_without_kd(a_run, tmp_path):
+    run = a_run("small")
+    path = export(run, "torch", samples=0).path
+    source = open_split(open_run_student(run).spec.data, "test", plugins=get_plugins(), where="")
+    file = tmp_path / "image.png"
+    source[0][0].resize((40, 24)).save(file)
+    done = subprocess.run(
+        [sys.executable, "-c", NO_KD, str(path / "load.py"), str(file)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.startswith(f"{file}: ")
+    assert done.stdout.count("%") == 5
+
+
+@pytest.mark.parametrize(
+    ("data", "mode", "size"),
+    [
+        ({}, "L", (16, 16)),
+        ({}, "RGB", (37, 23)),
+        ({}, "P", (23, 40)),
+        ({"channels": 1}, "RGB", (20, 31)),
+        ({"crop_pct": 0.8, "interpolation": "bilinear"}, "RGB", (31, 64)),
+        ({"interpolation": "nearest", "mean": [0.1, 0.2, 0.3], "std": [0.5, 0.6, 0.7]}, "RGBA", (50, 17)),
+        ({}, "I;16", (24, 24)),
+    ],
+)
+def test_the_script_prepares_images_as_kd_does(make_run, data, mode, size):
+    run = make_run("x", {"model": "resnet10t", "options": {"channels": [4, 4, 4, 4]}}, data=data)
+    path = export(run, "torch", samples=0).path
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    if mode == "I;16":
+        image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+    elif mode != "RGB":
+        image = image.convert(mode)
+    student = open_run_student(run)
+    wanted = eval_transform(student.spec.data, student.input)(image)
+    np.testing.assert_array_equal(import_script(path).prepared(image), wanted.numpy())
+
+
+def test_which_weights(a_run):
+    run = a_run()
+    given = {
+        weights: run_script(export(run, "torch", weights=weights, samples=4).path)(images().numpy())
+        for weights in ("last", "ema", "best")
+    }
+    np.testing.assert_allclose(given["last"], logits_of(run, images()), atol=1e-5)
+    with torch.inference_mode():
+        np.testing.assert_allclose(given["ema"], load_student(run / "student-ema").model(images()), atol=1e-5)
+    assert np.abs(given["best"] - given["last"]).max() > 0.01
+    assert {path.name for path in (run / "export").iterdir()} == {"torch", "torch-ema", "torch-best"}
+
+
+@pytest.mark.parametrize("name", ["resnet", "small"])
+def test_an_unfinished_run_has_its_best_weights(make_run, students, name):
+    run = make_run("going", students[name], status="interrupted")
+    with pytest.raises(UserError, match="--best uses its best weights so far"):
+        export(run, "torch")
+    result = export(run, "torch", weights="best", samples=5)
+    assert result.epoch == 1
+    assert "not finished" in result.warnings[0]
+    assert result.check.same_top1 == 5
+
+
+# -- a plugin's model -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("to", ["torch", "pt2", "torchscript"])
+def test_a_plugins_model(make_run, own_model, to):
+    result = export(make_run("own", own_model), to, samples=6)
+    assert result.check.same_top1 == 6
+    text = (result.path / "load.py").read_text()
+    assert ("from kd_own_net import build" in text) == (to == "torch")
+    assert ("model = build(10, 3, width=6)" in text) == (to == "torch")
+
+
+def test_timm_cannot_build_a_plugins_model(make_run, own_model):
+    run = make_run("own", own_model)
+    with pytest.raises(
+        UserError, match="timm cannot build own_net, which is a model of plugin kd-own"
+    ) as caught:
+        export(run, "timm")
+    assert caught.value.problems[0].allowed == "onnx, pt2, torch, torchscript"
+    assert not (run / "export" / "timm").exists()
+
+
+# -- what is wrong --------------------------------------------------------------------------------------------------
+
+
+def test_no_such_run(a_run):
+    run = a_run()
+    with pytest.raises(UserError) as caught:
+        export(run.with_name("resnte"), "torch")
+    (problem,) = caught.value.problems
+    assert "no such run" in problem.message
+    assert problem.nearest == str(run)
+    with pytest.raises(UserError, match="not a run directory"):
+        export(run.parent, "torch")
+    with pytest.raises(UserError, match="this is a file"):
+        export(run / "spec.json", "torch")
+
+
+@pytest.mark.parametrize(
+    ("to", "more", "message", "nearest"),
+    [
+        ("onxn", {}, "there is no exporter of this name", "onnx"),
+        ("pt2", {"int8": True}, "exported with its weights as they are", None),
+    ],
+)
+def test_no_such_target(a_run, to, more, message, nearest):
+    with pytest.raises(UserError, match=message) as caught:
+        export(a_run(), to, **more)
+    assert caught.value.problems[0].nearest == nearest
+
+
+def test_a_missing_library_is_told_with_its_command(a_run, monkeypatch):
+    def version(name):
+        if name == "onnxruntime":
+            raise PackageNotFoundError(name)
+        return "1.1" if name == "onnx" else "9.9"
+
+    monkeypatch.setattr("kd_export.exporters.metadata.version", version)
+    with pytest.raises(
+        UserError, match=r"needs onnx>=1\.19 \(version 1\.1 is installed\) and onnxruntime, which is missing"
+    ) as caught:
+        export(a_run(), "onnx")
+    assert caught.value.problems[0].hint == pip_install("onnx>=1.19", "onnxruntime>=1.23")
+
+
+def test_there_is_no_average(make_run, students):
+    with pytest.raises(UserError, match="has no averaged student"):
+        export(make_run("x", students["resnet"]), "torch", weights="ema")
+
+
+def test_damaged_best_weights(a_run):
+    run = a_run()
+    state = run / "checkpoints" / "best" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-1])
+    with pytest.raises(UserError, match="is damaged"):
+        export(run, "torch", weights="best")
+
+
+def test_an_earlier_export_is_replaced_by_force_only(a_run):
+    run = a_run()
+    first = export(run, "torch", samples=0).path
+    (first / "note.txt").write_text("mine")
+    with pytest.raises(UserError, match="an earlier export is here"):
+        export(run, "torch", samples=0)
+    assert (first / "note.txt").exists()
+    export(run, "torch", samples=0, force=True)
+    assert not (first / "note.txt").exists()
+
+
+def test_a_folder_of_something_else_is_never_replaced(a_run, tmp_path):
+    other = tmp_path / "thesis"
+    other.mkdir()
+    (other / "chapter-1.tex").touch()
+    with pytest.raises(UserError, match="something else here"):
+        export(a_run(), "torch", output=other, force=True, samples=0)
+    assert [path.name for path in other.iterdir()] == ["chapter-1.tex"]
+
+
+def test_an_empty_folder_is_filled(a_run, tmp_path):
+    (tmp_path / "new").mkdir()
+    assert export(a_run(), "torch", output=tmp_path / "new", samples=0).path == tmp_path / "new"
+    assert (tmp_path / "new" / "model.safetensors").exists()
+
+
+def test_nothing_is_left_where_the_export_is_another_model(a_run, monkeypatch):
+    run = a_run()
+    monkeypatch.setattr(
+        checking, "run_script", lambda folder: lambda taken: np.zeros((len(taken), 10), np.float32)
+    )
+    with pytest.raises(RunFailed, match=r"torch of kd-export \S+ gives other logits than the student"):
+        export(run, "torch", samples=4)
+    assert list((run / "export").iterdir()) == []
+
+
+def test_nothing_is_left_where_the_exporter_fails(a_run, monkeypatch):
+    run = a_run()
+
+    def fail(*args, **more):
+        raise ValueError("data-dependent\nand so on")
+
+    monkeypatch.setattr(torch.export, "export", fail)
+    with pytest.raises(RunFailed, match=r"cannot be exported to pt2: ValueError: data-dependent$"):
+        export(run, "pt2", samples=4)
+    assert list((run / "export").iterdir()) == []
+
+
+def test_an_export_that_takes_one_size_of_batch_only(a_run, monkeypatch):
+    def load(folder):
+        def student(taken):
+            raise RuntimeError("size mismatch")
+
+        return student
+
+    monkeypatch.setattr(checking, "run_script", load)
+    with pytest.raises(RunFailed, match="cannot be used on one image: RuntimeError: size mismatch"):
+        export(a_run(), "torch", samples=4)
+
+
+def test_the_data_is_not_needed_without_a_check(make_run, students, tmp_path):
+    run = make_run("moved", students["resnet"])
+    spec = json.loads((run / "spec.json").read_text())
+    spec["data"]["dataset"] = str(tmp_path / "gone")
+    (run / "spec.json").write_text(json.dumps(spec))
+    with pytest.raises(UserError, match="there is no folder or tar"):
+        export(run, "torch")
+    result = export(run, "torch", samples=0)
+    about = json.loads((result.path / "kd.json").read_text())
+    assert about["results"]["dataset"] == "gone"  # not where it lies on this machine

@@ -13,7 +13,6 @@ from kdcore.lazy_names import lazy_names
 PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "users": {
         "kdcore.commands.doctor": ("doctor",),
-        "kdcore.commands.eval.evaluate": ("evaluate",),
         "kdcore.commands.init.init": ("init",),
         "kdcore.commands.list_models": ("list_models",),
         "kdcore.commands.lists": (
@@ -29,7 +28,6 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "show_cache",
             "validate",
         ),
-        "kdcore.commands.report.report": ("report",),
         "kdcore.commands.show.show": ("show",),
         "kdcore.distill.adapted_model": ("AdaptedModel",),
         "kdcore.distill.distillation": ("Distillation",),
@@ -79,11 +77,8 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "results": {
         "kdcore.commands.doctor": ("DoctorReport",),
-        "kdcore.commands.eval.result": ("EvalResult", "ModelScores"),
-        "kdcore.commands.eval.speed": ("Speed",),
         "kdcore.commands.init.files": ("InitResult",),
         "kdcore.commands.list_models": ("ListedModel",),
-        "kdcore.commands.report.result": ("ReportResult",),
         "kdcore.commands.show.options": ("OptionInfo",),
         "kdcore.commands.show.show": ("Description",),
         "kdcore.data.inputs": ("InputConfig",),

@@ -1,27 +1,17 @@
-"""The core's own plugin: the baseline, the digits data, the adapter for timm models, the report of a run."""
+"""The core's own plugin: the baseline, the digits data, the adapter for timm models, the commands."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from kdcore.entries import AdapterEntry, CommandEntry, DatasetEntry, DistillerEntry
 from kdcore.hookspecs import hookimpl
-
-if TYPE_CHECKING:
-    from kdcore.rundir.directory import RunDirectory
-
 
 _COMMANDS: Final = (
     ("run", "Distill a student as SPEC says.", "run:run"),
     ("init", "Write a spec for a teacher and a student.", "init:init"),
     ("validate", "Find every mistake in SPEC before anything is trained.", "validate:validate"),
     ("compare", "Compare distillers, or specs, over several seeds.", "compare:compare"),
-    ("eval", "Evaluate TARGET on images, and compare it with its teacher.", "eval:evaluate"),
-    (
-        "report",
-        "Make the report of a run, finished or not, or a page that compares several.",
-        "report:report",
-    ),
     ("cache-teacher", "Fill the teacher cache of SPEC ahead of its runs.", "cache_teacher:cache_teacher"),
     ("cache", "List, show, check or delete teacher caches.", "cache:cache_app"),
     ("schema", "Print the JSON Schema of a run spec.", "schema:schema"),
@@ -100,17 +90,3 @@ def kd_datasets() -> list[DatasetEntry]:
 def kd_commands() -> list[CommandEntry]:
     """The commands, in the order of `kd --help`."""
     return [CommandEntry(name, summary, f"kdcore.cli.{target}") for name, summary, target in _COMMANDS]
-
-
-@hookimpl
-def kd_run_finished(run: RunDirectory) -> str | bool | None:
-    """Write the report, unless the spec or the environment turns reports off."""
-    from kdcore.commands.report.switch import reports_are_on
-
-    if run.spec().get("report") is False:
-        return None
-    if not reports_are_on():
-        return False  # the next start may write it
-    from kdcore.commands.report.at_the_end import report_at_the_end  # not needed by most commands
-
-    return report_at_the_end(run)

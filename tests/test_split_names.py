@@ -7,10 +7,11 @@ import json
 import pytest
 from kd_export import card, export
 from kd_export.about import about
+from kd_report import evaluate
+from kd_report.reports.facts import Facts, data_rows
 from PIL import Image
 
 import kdcore
-from kdcore.commands.report.facts import Facts, data_rows
 from kdcore.inspect import open_run_student
 from kdcore.rundir.directory import RunDirectory
 
@@ -67,7 +68,7 @@ def test_export_and_card(run):
 
 
 def test_eval(run):
-    assert kdcore.evaluate(str(run.path), batch_sizes=()).split == "validation"
+    assert evaluate(str(run.path), batch_sizes=()).split == "validation"
 
 
 def test_a_run_of_before_knows_the_words_of_its_spec(run):

@@ -11,79 +11,30 @@ from typing import Final
 from kdcore.lazy_names import lazy_names
 
 NAMES: Final[dict[str, tuple[str, ...]]] = {
-    "kdcore.data": (
-        "EvalData",
-        "Source",
-        "build_eval_data",
-        "open_split",
-        "resolve_input",
-    ),
+    "kdcore.data": ("EvalData", "Source", "build_eval_data", "open_split", "resolve_input"),
     "kdcore.data.modes": ("eight_bits",),
     "kdcore.data.special_targets": ("has_label",),
     "kdcore.distill.build": ("build_distiller",),
     "kdcore.distill.models": ("teacher_view",),
-    "kdcore.features": (
-        "Extractor",
-        "find_adapter",
-        "model_info",
-    ),
-    "kdcore.inspect.images": (
-        "evaluation_data",
-        "evaluation_images",
-    ),
+    "kdcore.features": ("Extractor", "find_adapter", "model_info"),
+    "kdcore.inspect.images": ("evaluation_data", "evaluation_images"),
     "kdcore.inspect.metrics": ("Metrics", "load_metrics"),
     "kdcore.inspect.open_run": ("read_spec",),
-    "kdcore.inspect.predictions": (
-        "autocast",
-        "predict",
-    ),
+    "kdcore.inspect.predictions": ("autocast", "predict"),
     "kdcore.inspect.run_path": ("find_run",),
-    "kdcore.inspect.run_students": (
-        "RunStudent",
-        "open_run_student",
-    ),
-    "kdcore.inspect.students": (
-        "Which",
-        "open_student",
-    ),
-    "kdcore.models": (
-        "BuiltModel",
-        "build_model",
-        "load_config",
-        "save_student",
-    ),
+    "kdcore.inspect.run_students": ("RunStudent", "open_run_student"),
+    "kdcore.inspect.students": ("Which", "open_student"),
+    "kdcore.models": ("BuiltModel", "build_model", "load_config", "save_student"),
     "kdcore.models.checkpoints": ("read_checkpoint",),
-    "kdcore.models.class_names": (
-        "check_class_names",
-        "pretrained_names",
-    ),
+    "kdcore.models.class_names": ("check_class_names", "pretrained_names"),
     "kdcore.models.model_call": ("find_model_call",),
     "kdcore.run.caller_state": ("own_surroundings",),
-    "kdcore.run.existing": (
-        "finished_run",
-        "spec_changes",
-    ),
-    "kdcore.rundir.statefile": (
-        "read_state",
-        "write_state",
-    ),
+    "kdcore.run.existing": ("finished_run", "spec_changes"),
+    "kdcore.rundir.statefile": ("read_state", "write_state"),
     "kdcore.spec.difference": ("same_results",),
-    "kdcore.spec.load": (
-        "LoadedSpec",
-        "load_spec",
-        "resolved_dict",
-    ),
-    "kdcore.spec.models": (
-        "DataSpec",
-        "ModelSource",
-        "ModelSpec",
-    ),
-    "kdcore.spec.resolve": (
-        "default_arguments",
-        "resolve_distiller",
-        "resolve_options",
-        "validated",
-    ),
+    "kdcore.spec.load": ("LoadedSpec", "load_spec", "resolved_dict"),
+    "kdcore.spec.models": ("DataSpec", "ModelSource", "ModelSpec"),
+    "kdcore.spec.resolve": ("default_arguments", "resolve_distiller", "resolve_options", "validated"),
     "kdcore.spec.values": ("read_values",),
 }
 """The module that has each name."""

@@ -1,0 +1,1 @@
+"""`kd report` and `kd eval`: flags in, text out."""

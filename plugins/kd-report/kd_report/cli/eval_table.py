@@ -1,0 +1,92 @@
+"""The table of `kd eval`: a row for each measure, and how student and teacher compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kdcore.plugin import byte_size, short_count
+
+if TYPE_CHECKING:
+    from kd_report.eval.result import EvalResult, ModelScores
+
+
+def title(result: EvalResult) -> str:
+    """Which images were used."""
+    labels = "" if result.labelled == result.images else f", {result.labelled:,} of them with labels"
+    return f"{result.images:,} images of {result.dataset}, split {result.split}{labels}; {result.precision}"
+
+
+def rows(result: EvalResult) -> list[tuple[str, ...]]:
+    """A row for each measure: its name, the student's value, and with a teacher its value and how they compare."""
+    student, teacher = result.student, result.teacher
+    found = [
+        _row("model", student, teacher, lambda each: each.name),
+        _ratio("parameters", student, teacher, lambda each: each.parameters, lambda n: f"{n:,}"),
+        _ratio("multiply-adds (MACs)", student, teacher, lambda each: each.macs, short_count),
+        _ratio("weights", student, teacher, lambda each: each.weights_bytes, byte_size),
+        _row("input", student, teacher, lambda each: "x".join(map(str, each.image_size))),
+        _gap("top-1", student, teacher, lambda each: each.top1, "%"),
+        _gap("top-5", student, teacher, lambda each: each.top5, "%"),
+        _gap("ECE", student, teacher, lambda each: each.ece, "%"),
+        _gap("NLL", student, teacher, lambda each: each.nll, ""),
+    ]
+    if student.top5 is None and (teacher is None or teacher.top5 is None):
+        found = [row for row in found if row[0] != "top-5"]
+    if teacher is not None:
+        found.append(("agrees with the teacher", _number(result.agreement, "%"), "", ""))
+        found.append(("KL from the teacher", _number(result.divergence, ""), "", ""))
+    for index, speed in enumerate(student.speed):
+        size = speed.batch_size
+        images = "1 image" if size == 1 else f"{size} images"
+
+        def at(each: ModelScores, index: int = index) -> Any:
+            return each.speed[index]
+
+        found += [
+            _ratio(
+                f"ms per image, {'alone' if size == 1 else f'of {size}'}",
+                student,
+                teacher,
+                lambda each: at(each).milliseconds_per_image,
+                lambda ms: f"{ms:.3g}",
+                lambda each: "  ({:.3g} to {:.3g})".format(
+                    *(ms / at(each).batch_size for ms in at(each).quartiles)
+                ),
+            ),
+            _ratio(f"memory for {images}", student, teacher, lambda each: at(each).memory_bytes, byte_size),
+        ]
+    return [row if teacher is not None else row[:2] for row in found]
+
+
+def _row(label: str, student: ModelScores, teacher: ModelScores | None, value: Any) -> tuple[str, ...]:
+    return (label, value(student), "" if teacher is None else value(teacher), "")
+
+
+def _ratio(
+    label: str,
+    student: ModelScores,
+    teacher: ModelScores | None,
+    value: Any,
+    shown: Any,
+    more: Any = lambda each: "",
+) -> tuple[str, ...]:
+    values = [None if each is None else value(each) for each in (student, teacher)]
+    texts = [
+        "" if each is None or found is None else shown(found) + more(each)
+        for each, found in zip((student, teacher), values, strict=True)
+    ]
+    own, other = values
+    return (label, *texts, f"{own / other:.3g}" if own is not None and other else "")
+
+
+def _gap(
+    label: str, student: ModelScores, teacher: ModelScores | None, value: Any, unit: str
+) -> tuple[str, ...]:
+    values = [None if each is None else value(each) for each in (student, teacher)]
+    own, other = values
+    gap = f"{own - other:+.3g}" if own is not None and other is not None else ""
+    return (label, *(_number(found, unit) for found in values), gap)
+
+
+def _number(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:.2f} {unit}" if unit else f"{value:.3f}"

@@ -1,0 +1,123 @@
+"""The target of `kd eval`, opened: a run, a checkpoint or a model by its name, with images and a teacher."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kd_report.eval.named_teacher import StudentSide, named_teacher
+from kd_report.eval.open_model import open_model
+from kd_report.eval.opened import Opened, OpenedImages, Setting, check_classes, with_flags
+from kd_report.eval.problem_places import reported_at_flags
+from kdcore import FoundTeacher, ModelEntry, Problem, UserError, open_run
+from kdcore.inspect import find_run, load_config, read_checkpoint, read_spec
+from kdcore.plugin import nearest
+
+if TYPE_CHECKING:
+    import torch
+
+    from kd_report.eval.request import EvalRequest
+    from kdcore.plugin import Plugins
+
+
+def open_target(request: EvalRequest, device: torch.device, plugins: Plugins) -> Opened:
+    """Find and build everything that a request names.
+
+    Raises:
+        UserError: the target, the data or the teacher is not available, or they do not fit each other.
+    """
+    target, model = request.target, request.model
+    path = Path(target)
+    named = model.name is not None or model.pretrained or model.checkpoint is not None
+    if path.is_dir() and load_config(path) is not None and not (path / "spec.json").is_file():
+        return open_model(_with_checkpoint(request), None, device, plugins)
+    if path.is_dir() or (not path.is_file() and not named and _is_path(target, plugins)):
+        _check_flags(request)
+        return _open_run(request, device, plugins)
+    if path.is_file() and model.checkpoint is None:
+        if model.name is None:
+            read_checkpoint(path, "TARGET", shapes_only=True)  # fails if it is not a checkpoint
+            hint = "add --model NAME, or give a run directory, which knows its model"
+            raise UserError(
+                Problem("--model", "a checkpoint does not contain the name of its model", hint=hint)
+            )
+        return open_model(_with_checkpoint(request), model.name, device, plugins)
+    return open_model(request, model.name or target, device, plugins)
+
+
+def _with_checkpoint(request: EvalRequest) -> EvalRequest:
+    return replace(request, model=replace(request.model, checkpoint=request.target))
+
+
+def _is_path(target: str, plugins: Plugins) -> bool:
+    """Whether a target that does not exist was meant as a run, not as a model's name."""
+    import timm
+
+    plain = target.removeprefix("timm/").partition(".")[0]
+    names = {item.entry.name for item in plugins.all(ModelEntry)} | {
+        item.qualified for item in plugins.all(ModelEntry)
+    }
+    if timm.is_model(plain) or target in names:
+        return False
+    if "/" in target or target.startswith("."):
+        return True
+    return nearest(plain, [*timm.list_models(), *names]) is None
+
+
+def _check_flags(request: EvalRequest) -> None:
+    """A run knows its model: flags for a model are an error."""
+    model = request.model
+    given = {
+        "--model": model.name,
+        "--pretrained": model.pretrained,
+        "--checkpoint": model.checkpoint,
+        "--small-input": model.small_input,
+        "--option": model.options,
+        "--image-size": model.image_size,
+    }
+    problems = [
+        Problem(flag, f"{request.target} is a run, which knows its model", hint="leave it out")
+        for flag, value in given.items()
+        if value
+    ]
+    if problems:
+        raise UserError(problems)
+
+
+def _open_run(request: EvalRequest, device: torch.device, plugins: Plugins) -> Opened:
+    directory = find_run(request.target)
+    data = with_flags(read_spec(directory).data, request.images)
+    with reported_at_flags(request):
+        run = open_run(
+            directory.path,
+            student=request.weights,
+            teacher=request.teacher is True,
+            data=data,
+            most=request.images.samples,
+            device=device,
+            plugins=plugins,
+        )
+    student, source, teacher = run.student, run.images.chosen, run.teacher
+    check_classes(source, student.num_classes, student.classes, request.images)
+    warnings = source.notes
+    if isinstance(request.teacher, str):
+        side = StudentSide(
+            input=student.input,
+            channels=data.channels,
+            num_classes=student.num_classes,
+            classes=student.classes,
+        )
+        found, more = named_teacher(request.teacher, side, device, plugins)
+        teacher, warnings = FoundTeacher(model=found), warnings + more
+    train = run.spec.train
+    return Opened(
+        student=student,
+        teacher=teacher,
+        images=OpenedImages(
+            batches=run.images.batches, dataset=data.dataset, split=source.split, channels=data.channels
+        ),
+        setting=Setting(device=device, precision=train.precision, channels_last=train.channels_last),
+        weights=request.weights,
+        warnings=warnings,
+    )

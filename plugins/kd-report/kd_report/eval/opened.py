@@ -1,0 +1,102 @@
+"""What `kd eval` measures: models on their device, and images for the first of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from kdcore import Problem, UserError
+from kdcore.inspect import check_class_names
+
+if TYPE_CHECKING:
+    import torch
+
+    from kd_report.eval.request import ImageChoice
+    from kdcore import FoundTeacher, OpenedModel
+    from kdcore.inspect import DataSpec, EvalData, Source, Which
+
+_FEW: Final = 1024  # images for which loader processes cost more time than they save
+_OTHER_DATA: Final = (
+    "give its classes the names that the model was trained with, in that order, or name other data"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedImages:
+    """Images in batches, and where they are from."""
+
+    batches: EvalData
+    dataset: str
+    split: str
+    channels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How forward passes run: device, number format and memory order."""
+
+    device: torch.device
+    precision: str = "fp32"
+    channels_last: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """Everything that is measured.
+
+    Attributes:
+        student: the model that the target names.
+        teacher: the model to compare it with, or why it is missing.
+        images: for both.
+        setting: how both run.
+        weights: which of a run's students; None: the target is not a run.
+        warnings: what the user should know.
+    """
+
+    student: OpenedModel
+    teacher: FoundTeacher
+    images: OpenedImages
+    setting: Setting
+    weights: Which | None
+    warnings: tuple[str, ...]
+
+    @property
+    def models(self) -> tuple[OpenedModel, ...]:
+        """The student, and the teacher if there is one."""
+        return (self.student,) if self.teacher.model is None else (self.student, self.teacher.model)
+
+
+def with_flags(data: DataSpec, images: ImageChoice) -> DataSpec:
+    """A spec's data with the changes that the flags ask for."""
+    changes: dict[str, Any] = {"in_memory": False}  # the images are read once
+    if images.dataset is not None:
+        # fields for the run's dataset do not apply to another dataset
+        changes |= {"dataset": images.dataset, "root": images.root, "num_classes": None, "options": {}}
+    elif images.root is not None:
+        changes["root"] = images.root
+    if images.split is not None:
+        changes["eval_split"] = images.split
+    if images.dataset is not None or images.split not in (None, data.eval_split):
+        changes["eval_samples"] = None
+    if images.samples is not None and images.samples <= _FEW:
+        changes["workers"] = 0
+    return data.model_copy(update=changes)
+
+
+def check_classes(
+    source: Source, num_classes: int, classes: tuple[str, ...] | None, images: ImageChoice
+) -> None:
+    """Check that the model knows the classes of the data.
+
+    Raises:
+        UserError: it does not.
+    """
+    where = "--data" if images.dataset is not None else "--split"
+    value = images.dataset or images.split
+    if not source.labelled:
+        return
+    if source.classes is not None and classes is not None:
+        check_class_names(classes, source.classes, where, model="model", value=value, hint=_OTHER_DATA)
+    elif source.num_classes is not None and source.num_classes > num_classes:
+        message = f"it has {source.num_classes} classes, the model knows {num_classes}"
+        raise UserError(Problem(where, message, value))

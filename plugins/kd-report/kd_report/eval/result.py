@@ -1,0 +1,93 @@
+"""What an evaluation found, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from kd_report import measures
+
+if TYPE_CHECKING:
+    from kd_report.eval.speed import Speed
+    from kdcore import Predictions
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """One model.
+
+    Attributes:
+        name: as a spec calls it.
+        parameters: how many it has.
+        macs: multiply-adds of one image (1 MAC = 2 FLOPs); None where they cannot be counted.
+        weights_bytes: of parameters and buffers.
+        image_size: height and width of its input.
+        top1: percent; None, as the next three, if no image has a label.
+        top5: percent; None with 5 classes or fewer too.
+        nll: mean negative log-likelihood, in nats.
+        ece: expected calibration error in percent, 15 bins.
+        speed: at each batch size.
+    """
+
+    name: str
+    parameters: int
+    macs: int | None
+    weights_bytes: int
+    image_size: tuple[int, int]
+    top1: float | None
+    top5: float | None
+    nll: float | None
+    ece: float | None
+    speed: tuple[Speed, ...]
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """Measures of a model, and of its teacher if there is one, on the images of a split.
+
+    Attributes:
+        target: what was evaluated, as it was named.
+        weights: of a run: 'last', 'ema' or 'best'; None: not a run.
+        dataset: the data.
+        split: of it.
+        images: how many were looked at.
+        labelled: how many of them have a class.
+        student: the model.
+        teacher: the teacher, or None.
+        teacher_missing: why there is none although the run had one.
+        agreement: percent of images on which both have the same first class.
+        divergence: mean KL(teacher || student) of their probabilities, in nats.
+        machine: what the speed was measured on.
+        precision: of the forward passes.
+        warnings: one line each for the user.
+    """
+
+    target: str
+    weights: str | None
+    dataset: str
+    split: str
+    images: int
+    labelled: int
+    student: ModelScores
+    teacher: ModelScores | None
+    teacher_missing: str | None
+    agreement: float | None
+    divergence: float | None
+    machine: str
+    precision: str
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def scored(found: Predictions) -> dict[str, float | None]:
+    """The measures of a model that read the targets."""
+    calibrated = measures.calibration(found.logits, found.target)
+    return {
+        "top1": measures.top_k(found.logits, found.target, 1),
+        "top5": measures.top_5(found.logits, found.target),
+        "nll": measures.nll(found.logits, found.target),
+        "ece": None if calibrated is None else calibrated.ece,
+    }

@@ -1,0 +1,43 @@
+"""What this plugin declares. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kdcore import CommandEntry, hookimpl
+
+if TYPE_CHECKING:
+    from kdcore import RunDirectory
+
+PLUGIN_API = 1
+
+
+@hookimpl
+def kd_commands() -> list[CommandEntry]:
+    """`kd report` and `kd eval`."""
+    return [
+        CommandEntry(
+            name="report",
+            summary="Make the report of a run, finished or not, or a page that compares several.",
+            target="kd_report.cli.report:report",
+        ),
+        CommandEntry(
+            name="eval",
+            summary="Evaluate TARGET on images, and compare it with its teacher.",
+            target="kd_report.cli.eval:evaluate",
+        ),
+    ]
+
+
+@hookimpl
+def kd_run_finished(run: RunDirectory) -> str | bool | None:
+    """Write the report, unless the spec or the environment turns reports off."""
+    from kd_report.switch import reports_are_on
+
+    if run.spec().get("report") is False:
+        return None
+    if not reports_are_on():
+        return False  # the next start may write it
+    from kd_report.reports.at_the_end import report_at_the_end  # not needed by most commands
+
+    return report_at_the_end(run)

@@ -1,0 +1,204 @@
+"""One page for several runs: their results in a table, their curves on common axes, and how their specs differ."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from kd_report.charts import Curve, StudentAndTeacher, dumbbells, figure, line_chart, numbers
+from kd_report.charts.svg import element
+from kd_report.page import render
+from kd_report.reports.facts import Facts, value_text
+from kd_report.reports.figure_numbers import NUMBERS
+from kd_report.reports.gap import find_vanilla, gap
+from kd_report.reports.result import ReportResult
+from kd_report.section import ReportSection
+from kdcore import Problem, UserError
+from kdcore.plugin import duration, flat, percent, read_json, short_count, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from markupsafe import Markup
+
+    from kdcore import RunDirectory
+
+CURVES: Final = 7  # runs with a curve; more are hard to distinguish
+ROWS: Final = 30
+_DIFFER_IN_NAME: Final = ("name", "output", "report")
+
+
+def write_comparison(directories: Sequence[RunDirectory], output: Path | None) -> ReportResult:
+    """Write the page that compares runs, from their files alone.
+
+    Raises:
+        UserError: a run's files are damaged, or the page cannot be written.
+    """
+    runs = [Facts.read(directory) for directory in directories]
+    target = output or directories[0].path.absolute().parent / "compared.html"
+    labels = _labels(runs)
+    sections = [_results(runs, labels, target.absolute().parent), _curves(runs, labels), _specs(runs, labels)]
+    page = render(
+        "compared.html",
+        {
+            "title": f"{len(runs)} runs",
+            "lead": _lead(runs, labels),
+            "sections": [section for section in sections if section is not None],
+        },
+    )
+    try:
+        write_text(target, page)
+    except OSError as error:
+        raise UserError(Problem("--output", f"{target} cannot be written: {error.strerror}")) from error
+    return ReportResult(target, (), ())
+
+
+def _labels(runs: Sequence[Facts]) -> list[str]:
+    """The runs' names, with as much of their folders as makes them different."""
+    names = [run.run.name for run in runs]
+    if len(set(names)) == len(names):
+        return names
+    paths = [str(run.run.path.absolute()) for run in runs]
+    common = os.path.commonpath(paths)
+    return [os.path.relpath(path, common) for path in paths]
+
+
+def _lead(runs: Sequence[Facts], labels: Sequence[str]) -> str:
+    scored = [
+        (top1, label) for run, label in zip(runs, labels, strict=True) if (top1 := _top1(run)) is not None
+    ]
+    if not scored:
+        return "None of them has measured top-1."
+    best, label = max(scored, key=lambda item: item[0])
+    return f"Highest top-1 of the student: {percent(best, 2)}, {label}."
+
+
+def _top1(run: Facts) -> float | None:
+    found = run.student.get("top1")
+    return None if found is None else float(found)
+
+
+def _results(runs: Sequence[Facts], labels: Sequence[str], folder: Path) -> ReportSection:
+    order = sorted(
+        range(len(runs)), key=lambda i: -1.0 if (top1 := _top1(runs[i])) is None else top1, reverse=True
+    )
+    header = ["run", "distiller", "student", "parameters", "top-1", "best", "teacher", "gap closed"]
+    header += ["agreement", "ECE", "epochs", "images/s", "time"]
+    rows = [_row(runs[index], labels[index], folder) for index in order]
+    table = figure(
+        "Results",
+        numbers(header, rows, caption="Results of the runs"),
+        note="The student after its last epoch; best: after its best one. Gap closed: of the way from the same student "
+        "alone to the teacher, if there is such a run next to this one.",
+        wide=True,
+    )
+    pairs = [
+        StudentAndTeacher(labels[index], top1, runs[index].teacher.get("top1"))
+        for index in order
+        if (top1 := _top1(runs[index])) is not None
+    ]
+    figures = [table]
+    if pairs:
+        legend = [("student mark", "student")]
+        if any(pair.teacher is not None for pair in pairs):
+            legend.append(("teacher mark square", "its teacher"))
+        chart = dumbbells(pairs[:ROWS], label="top-1 of the runs", x_label="top-1, %")
+        note = f"The {ROWS} highest of {len(pairs)}." if len(pairs) > ROWS else None
+        figures.append(figure("Top-1", chart, legend=legend, note=note))
+    return ReportSection("results", "Results", "", figures)
+
+
+def _row(run: Facts, label: str, folder: Path) -> tuple[Markup | str | None, ...]:
+    """One run in the table of results."""
+    student, summary = run.student, run.summary
+    closed = gap(summary, run.num_classes, find_vanilla(run.run, run.spec))
+    rate, seconds, status = (
+        summary.get("images_per_second"),
+        summary.get("wall_seconds"),
+        summary.get("status"),
+    )
+    return (
+        _link(run, label, folder),
+        run.method,
+        student.get("model"),
+        short_count(student["parameters"]) if student.get("parameters") else None,
+        percent(_top1(run), 2),
+        percent(student.get("best_top1"), 2),
+        percent(run.teacher.get("top1"), 2),
+        percent(closed.percent if closed is not None and closed.vanilla else None),
+        percent(student.get("agreement")),
+        percent(_ece(run), 2),
+        summary.get("epochs") if status == "finished" else f"{summary.get('epochs', 0)}, {status}",
+        f"{rate:,.0f}" if rate else None,
+        duration(seconds) if seconds else None,
+    )
+
+
+def _link(run: Facts, label: str, folder: Path) -> Markup | str:
+    page = run.run.report.absolute()
+    if not page.is_file():
+        return label
+    return element("a", label, href=Path(os.path.relpath(page, folder)).as_posix())
+
+
+def _ece(run: Facts) -> float | None:
+    """As the run's own report found it."""
+    try:
+        found = read_json(run.run.figures / NUMBERS)["student"]["ece"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _curves(runs: Sequence[Facts], labels: Sequence[str]) -> ReportSection | None:
+    figures = []
+    for title, part, name, unit in (
+        ("Top-1 on the evaluation images", "eval", "top1", "%"),
+        ("Agreement with the teacher", "eval", "agreement", "%"),
+        ("Top-1 on the training images", "train", "top1", "%"),
+    ):
+        found = []
+        for run, label in zip(runs, labels, strict=True):
+            points = [(r["epoch"], (r.get(part) or {}).get(name)) for r in run.records]
+            if any(y is not None for _, y in points):
+                found.append((points, label))
+        if not found:
+            continue
+        found.sort(key=lambda item: max(y for _, y in item[0] if y is not None), reverse=True)
+        lines = [
+            Curve(label, points, f"s{number + 1}") for number, (points, label) in enumerate(found[:CURVES])
+        ]
+        epochs = sorted({x for line in lines for x, _ in line.points})
+        rows = [(epoch, *(dict(line.points).get(epoch) for line in lines)) for epoch in epochs]
+        note = f"The {CURVES} highest of {len(found)}." if len(found) > CURVES else None
+        figures.append(
+            figure(
+                title,
+                line_chart(lines, label=f"{title} by epoch", x_label="epoch", y_label=unit),
+                legend=[(line.class_, line.name) for line in lines],
+                note=note,
+                table=numbers(("epoch", *(line.name for line in lines)), rows, caption=f"{title} by epoch"),
+            )
+        )
+    return ReportSection("curves", "Training", "", figures) if figures else None
+
+
+def _specs(runs: Sequence[Facts], labels: Sequence[str]) -> ReportSection:
+    flattened = [flat(run.spec) for run in runs]
+    keys = list(dict.fromkeys(key for spec in flattened for key in spec))
+    rows = []
+    for key in keys:
+        values = [_shown(spec[key]) if key in spec else "\N{EN DASH}" for spec in flattened]
+        if key.partition(".")[0] not in _DIFFER_IN_NAME and len(set(values)) > 1:
+            rows.append((key, *values))
+    if not rows:
+        return ReportSection("specs", "How they differ", "Their specs say the same.")
+    table = numbers(("", *labels), rows, caption="What the specs say differently")
+    return ReportSection(
+        "specs", "How they differ", "", [figure("What the specs say differently", table, wide=True)]
+    )
+
+
+def _shown(value: Any) -> str:
+    return "none" if value in ({}, []) else value_text(value)

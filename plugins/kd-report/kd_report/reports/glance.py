@@ -1,0 +1,123 @@
+"""The top of a report: what was run in a sentence, and the result in a few numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kdcore.plugin import duration, percent, short_count
+
+if TYPE_CHECKING:
+    from kd_report.reports.facts import Facts
+    from kd_report.reports.gap import Gap
+
+_MOST: Final = 6  # tiles that stand in one row
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number: what it is, its value, a line on it."""
+
+    label: str
+    value: str
+    sub: str
+    class_: str = ""
+
+
+def lead(facts: Facts) -> str:
+    """The run in a sentence."""
+    student = facts.student.get("model") or facts.part("student").get("model")
+    teacher = facts.teacher.get("model") or facts.part("teacher").get("model")
+    how = f"learns from {teacher} by {facts.method}" if teacher else f"is trained with {facts.method}"
+    if not teacher and facts.method == "vanilla":
+        how = "is trained alone"
+    size = (facts.summary.get("data") or {}).get("train_size")
+    images = f", {size:,} images" if size else ""
+    epochs = facts.summary.get("epochs")
+    passed = f", {epochs} epoch{'s' if epochs != 1 else ''}" if epochs else ""
+    dataset = str(facts.part("data").get("dataset")).rstrip("/").rpartition("/")[2]
+    return f"{student} {how} on {dataset}{images}{passed}."
+
+
+def tiles(facts: Facts, gap: Gap | None) -> list[Tile]:
+    """The result in numbers; what was not measured has no tile."""
+    score = _score(facts)
+    found = [] if score is None else [score]
+    found += [*_teacher(facts), *_gap(gap), *_size(facts)]
+    student = facts.student
+    if student.get("agreement") is not None and student.get("top1") is not None:
+        found.append(Tile("Agreement", percent(student["agreement"]), "of images: the teacher's first class"))
+    averaged = (student.get("ema") or {}).get("top1")
+    if averaged is not None:
+        found.append(Tile("Averaged student", percent(averaged), "top-1 of the EMA of the weights"))
+    seconds = facts.summary.get("wall_seconds")
+    if seconds and len(found) < _MOST:
+        rate = facts.summary.get("images_per_second")
+        found.append(Tile("Time", duration(seconds), f"{rate:,.0f} images/s in training" if rate else ""))
+    return found
+
+
+def _score(facts: Facts) -> Tile | None:
+    student = facts.student
+    name = "top1" if student.get("top1") is not None else "agreement"
+    if student.get(name) is None:
+        return None
+    sub = str(student.get("model"))
+    best, epoch = student.get(f"best_{name}"), student.get("best_epoch")
+    if best is not None and best > student[name]:
+        sub += f"; best {percent(best)} after epoch {epoch}"
+    return Tile(
+        "Student, top-1" if name == "top1" else "Agreement with the teacher",
+        percent(student[name]),
+        sub,
+        "student",
+    )
+
+
+def _teacher(facts: Facts) -> list[Tile]:
+    top1 = facts.teacher.get("top1")
+    return (
+        []
+        if top1 is None
+        else [Tile("Teacher, top-1", percent(top1), str(facts.teacher["model"]), "teacher")]
+    )
+
+
+def _gap(gap: Gap | None) -> list[Tile]:
+    if gap is None:
+        return []
+    if gap.vanilla:
+        runs = gap.vanilla[0].name if len(gap.vanilla) == 1 else f"{len(gap.vanilla)} runs"
+        if gap.percent is None:
+            return [
+                Tile("Gap closed", "none", f"the student alone has {percent(gap.baseline)} ({runs}): no gap")
+            ]
+        sub = f"from {percent(gap.baseline)} alone ({runs}) to the teacher's top-1"
+        return [Tile("Gap closed", percent(gap.percent, 0), sub)]
+    if gap.percent is None:
+        return []
+    return [
+        Tile(
+            "Skill kept",
+            percent(gap.percent),
+            f"of the teacher's lead over guessing ({percent(gap.baseline)})",
+        )
+    ]
+
+
+def _size(facts: Facts) -> list[Tile]:
+    mine, theirs = facts.student.get("parameters"), facts.teacher.get("parameters")
+    if not mine:
+        return []
+    if not theirs:
+        return [Tile("Parameters", short_count(mine), f"{mine:,}")]
+    times = theirs / mine
+    label = "Smaller" if times >= 1 else "Larger"
+    shown = times if times >= 1 else 1 / times
+    return [
+        Tile(
+            label,
+            f"{shown:.1f} ×",  # noqa: RUF001  # times
+            f"{short_count(mine)} of {short_count(theirs)} parameters",
+        )
+    ]

@@ -1,0 +1,186 @@
+"""`report`: the page of a run, its figures for papers, and the page that compares several."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any, Final
+
+from kd_report.page import render
+from kd_report.reports import curves, paper, sections
+from kd_report.reports import facts as told
+from kd_report.reports.findings import Findings, find
+from kd_report.reports.gap import find_vanilla, gap
+from kd_report.reports.glance import lead, tiles
+from kd_report.reports.maps import can_tsne
+from kd_report.reports.result import ReportResult
+from kd_report.reports.thumbnails import cards
+from kdcore import KdError, OpenedRun, Problem, RunDirectory, UserError, open_run
+from kdcore.inspect import own_surroundings
+from kdcore.plugin import get_plugins, write_text
+
+if TYPE_CHECKING:
+    from kdcore.plugin import Plugins
+
+IMAGES: Final = 10_000
+"""How many evaluation images a report looks at, unless the spec's `report` says another number."""
+
+
+@own_surroundings("kd_report.report")
+def report(*runs: str | Path, output: str | Path | None = None, images: int | None = None) -> ReportResult:
+    """Make the report of a run, finished or not; of several runs one page that compares them.
+
+    Args:
+        runs: run directories.
+        output: the page's file; None: `report.html` in the run directory, for several runs `compared.html` next to the
+            first run.
+        images: the largest number of evaluation images; None: as in the spec.
+
+    Raises:
+        UserError: a directory holds no run, or the page cannot be written.
+    """
+    if not runs:
+        raise UserError(Problem("RUN", "no run directory is given"))
+    directories = [RunDirectory(Path(run)) for run in runs]
+    for directory in directories:
+        if not directory.exists:
+            raise UserError(Problem(str(directory.path), "this is not a run directory: it has no spec.json"))
+    target = None if output is None else Path(output)
+    if len(directories) > 1:
+        from kd_report.reports.compared import write_comparison
+
+        return write_comparison(directories, target)
+    return _of_one(directories[0], target, images)
+
+
+def _of_one(directory: RunDirectory, output: Path | None, images: int | None) -> ReportResult:
+    plugins = get_plugins()
+    opened, notes = None, []
+    try:
+        opened = open_run(directory.path, most=images or most_images(directory.spec()), plugins=plugins)
+    except KdError as error:
+        notes.append(f"Nothing on images: {error}")
+    return write_report(directory, opened, plugins=plugins, output=output, notes=notes)
+
+
+def most_images(spec: dict[str, Any]) -> int:
+    """How many images the report of a run looks at."""
+    said = spec.get("report")
+    return said if isinstance(said, int) and not isinstance(said, bool) else IMAGES
+
+
+def write_report(
+    directory: RunDirectory,
+    opened: OpenedRun | None,
+    *,
+    plugins: Plugins,
+    output: Path | None = None,
+    notes: list[str] | None = None,
+    tsne: bool = True,
+) -> ReportResult:
+    """Write the page and the figures of one run; `opened` is None: only from its files.
+
+    Raises:
+        UserError: the page cannot be written, or the run's files are damaged.
+    """
+    notes = list(notes or ())
+    facts = told.Facts.read(directory)
+    findings = None
+    if opened is not None:
+        findings = _look(opened, notes, tsne)
+    drawn: tuple[Path, ...] = ()
+    if output is None:
+        drawn = paper.draw(facts, findings, directory.figures, notes)
+    target = output or directory.report
+    page = render("report.html", _values(facts, opened, findings, plugins, notes, bool(drawn)))
+    try:
+        write_text(target, page)
+    except OSError as error:
+        raise UserError(Problem("--output", f"{target} cannot be written: {error.strerror}")) from error
+    return ReportResult(target, drawn, tuple(notes))
+
+
+def _look(opened: OpenedRun, notes: list[str], tsne: bool) -> Findings | None:
+    """Measures on the images; `notes` gets what is missing."""
+    if opened.teacher.missing is not None:
+        notes.append(f"Nothing on the teacher's predictions: {opened.teacher.missing}")
+    # a stream has no fewer images ahead
+    limit = IMAGES if opened.images.chosen.stream else None
+    try:
+        student, teacher = opened.predict(embeddings=True, limit=limit)
+    except UserError:  # an adapter that knows no embedding of this model
+        student, teacher = opened.predict(limit=limit)
+    total = len(student) if opened.images.whole.stream else len(opened.images.whole)
+    if len(student) < total:
+        notes.append(f"Figures on images are from {len(student):,} of {total:,} evaluation images.")
+    findings = find(student, teacher, opened.student.classes, tsne=tsne)
+    if findings is None:
+        notes.append("Nothing on images: there are none whose logits are finite.")
+        return None
+    if findings.dropped:
+        notes.append(f"{findings.dropped} images are left out: a model's logits for them are not finite.")
+    if not findings.labelled:
+        notes.append("The evaluation images have no labels: nothing is said of accuracy.")
+    if not tsne and can_tsne():
+        notes.append(
+            f"'kd report {quote(str(opened.directory.path))}' adds maps by t-SNE, which take seconds."
+        )
+    return findings
+
+
+def _values(
+    facts: told.Facts,
+    opened: OpenedRun | None,
+    findings: Findings | None,
+    plugins: Plugins,
+    notes: list[str],
+    with_figures: bool,
+) -> dict[str, Any]:
+    from kdcore import __version__
+
+    parts = [curves.training(facts)]
+    pictures = []
+    if findings is not None and opened is not None:
+        parts += [
+            part(findings)
+            for part in (sections.classes, sections.calibration, sections.together, sections.maps)
+        ]
+        if findings.together is not None:
+            pictures = cards(findings.together.differing, findings.names, opened.image)
+    classes = facts.num_classes or (opened.student.num_classes if opened is not None else None)
+    closed = gap(facts.summary, classes, find_vanilla(facts.run, facts.spec))
+    return {
+        "name": facts.spec.get("name") or facts.run.name,
+        "status": facts.summary.get("status"),
+        "error": facts.summary.get("error"),
+        "lead": lead(facts),
+        "tiles": tiles(facts, closed),
+        "notes": notes,
+        "groups": _groups(facts, plugins),
+        "spec": facts.spec,
+        "environment": facts.environment,
+        "sections": [part for part in parts if part is not None],
+        "cards": pictures,
+        "version": __version__,
+        "directory": os.fspath(facts.run.path),
+        "paper": with_figures,
+    }
+
+
+def _groups(facts: told.Facts, plugins: Plugins) -> list[dict[str, Any]]:
+    def group(title: str, rows: told.Rows, class_: str = "", **more: str) -> dict[str, Any]:
+        return {"title": title, "rows": rows, "class_": class_, "text": "", "url": "", "link": "", **more}
+
+    groups = [group("Student", told.model_rows(facts.student, facts.part("student")), "student")]
+    if facts.spec.get("teacher"):
+        groups.append(group("Teacher", told.model_rows(facts.teacher, facts.part("teacher")), "teacher"))
+    for item in told.distiller_facts(facts, plugins):
+        title = f"Distiller: {item.name}"
+        groups.append(group(title, item.options, text=item.summary, url=item.url, link=item.paper))
+    groups += [
+        group("Data", told.data_rows(facts)),
+        group("Training", told.training_rows(facts)),
+        group("Machine", told.machine_rows(facts)),
+    ]
+    return groups

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from kdcore import UserError, evaluate
+from kdcore.models import load_student
+
+QUICK = {"batch_sizes": ()}
+
+
+def test_a_run_beside_its_teacher(pair):
+    found = evaluate(pair, batch_sizes=(1, 3))
+    summary = json.loads((pair / "summary.json").read_text())
+    assert (found.images, found.labelled) == (60, 60)
+    assert (found.dataset, found.split, found.weights) == ("digits", "test", "last")
+    assert found.student.top1 == pytest.approx(summary["student"]["top1"])
+    assert found.student.top5 == pytest.approx(summary["student"]["top5"])
+    assert found.teacher.top1 == pytest.approx(summary["teacher"]["top1"])
+    assert found.agreement == pytest.approx(summary["student"]["agreement"])
+    assert found.divergence > 0
+    assert found.student.parameters == summary["student"]["parameters"]
+    assert 0 < found.student.macs < found.teacher.macs
+    assert found.student.image_size == (16, 16)
+    assert 0 <= found.student.ece <= 100
+    assert found.student.nll > 0
+    assert [speed.batch_size for speed in found.teacher.speed] == [1, 3]
+    assert "thread" in found.machine
+    json.dumps(found.as_dict())
+
+
+def test_the_weights_of_a_run(pair):
+    scores = {weights: evaluate(pair, weights=weights, **QUICK) for weights in ("ema", "best")}
+    summary = json.loads((pair / "summary.json").read_text())
+    assert scores["ema"].student.top1 == pytest.approx(summary["student"]["ema"]["top1"])
+    assert scores["best"].student.top1 == pytest.approx(summary["student"]["best_top1"])
+
+
+def test_fewer_images_and_another_split(pair):
+    found = evaluate(pair, split="train", samples=30, teacher=False, **QUICK)
+    assert found.images == 30
+    assert found.split == "train"
+    assert found.teacher is found.agreement is found.teacher_missing is None
+
+
+def test_another_teacher(pair):
+    itself = evaluate(pair, teacher=pair, samples=20, **QUICK)
+    assert itself.agreement == 100
+    assert itself.divergence == pytest.approx(0, abs=1e-6)
+
+
+def test_a_teacher_that_is_gone_is_told(pair, tmp_path):
+    run = shutil.copytree(pair, tmp_path / "alone")
+    spec = json.loads((run / "spec.json").read_text())
+    spec["teacher"]["run"] = str(tmp_path / "gone.json")
+    (run / "spec.json").write_text(json.dumps(spec))
+    found = evaluate(run, samples=10, **QUICK)
+    assert found.teacher is None
+    assert "gone.json" in found.teacher_missing
+
+
+def test_a_checkpoint_file(pair, narrow):
+    file = pair / "student" / "model.safetensors"
+    given = {"data": "digits", "image_size": 16, "options": narrow, **QUICK}
+    found = evaluate(file, model="resnet10t", **given)
+    whole = evaluate(pair, data="digits", teacher=False, **QUICK)
+    assert found.images == whole.images == 500  # not the run's eval_samples: other data was asked for
+    assert found.student.top1 == whole.student.top1
+    assert found.weights is None
+    same = evaluate("resnet10t", checkpoint=file, **given)
+    assert same.student == found.student
+    with pytest.raises(UserError, match="a checkpoint does not contain the name of its model"):
+        evaluate(file, **given)
+
+
+def test_a_students_folder(pair):
+    found = evaluate(pair / "student", data="digits", samples=40, **QUICK)
+    assert found.student.name == "resnet10t"
+    assert found.images == 40
+    assert found.student.image_size == (16, 16)
+
+
+def test_random_weights_are_told(narrow):
+    found = evaluate("resnet10t", data="digits", image_size=16, options=narrow, samples=10, **QUICK)
+    assert any("random" in warning for warning in found.warnings)
+
+
+def test_unlabelled_images(pair, tmp_path):
+    folder = tmp_path / "images" / "test"
+    folder.mkdir(parents=True)
+    for number in range(4):
+        Image.new("RGB", (16, 16), (60 * number,) * 3).save(folder / f"{number}.png")
+    found = evaluate(pair, data=str(tmp_path / "images"), **QUICK)
+    assert (found.images, found.labelled) == (4, 0)
+    assert found.student.top1 is found.student.nll is found.student.ece is None
+    assert found.agreement is not None
+    assert found.dataset == "images"
+
+
+@pytest.mark.parametrize(
+    ("target", "more", "where", "text", "nearest"),
+    [
+        ("resnte18", {"data": "digits"}, "TARGET", "has a model of this name", "resnet18"),
+        ("resnet18", {}, "--data", "Only a run knows its own images", None),
+        ("resnet18", {"data": "digits", "split": "tset"}, "--split", "does not have this split", "test"),
+        ("resnet18", {"data": "digist"}, "--data", "digist", "digits"),
+        ("resnet18", {"data": "digits", "options": {"dept": 1}}, "--option dept", "", None),
+        ("runs/nothing", {}, "RUN", "no such run", None),
+    ],
+)
+def test_what_is_wrong(target, more, where, text, nearest):
+    with pytest.raises(UserError) as caught:
+        evaluate(target, **more, **QUICK)
+    (problem,) = caught.value.problems
+    assert problem.where == where
+    assert text in str(problem)
+    assert problem.nearest == nearest
+
+
+def test_what_is_wrong_with_a_run(pair, tmp_path):
+    with pytest.raises(UserError, match="no such run") as caught:
+        evaluate(pair.with_name("studnet"), **QUICK)
+    assert caught.value.problems[0].nearest == str(pair)
+    with pytest.raises(UserError, match="knows its model"):
+        evaluate(pair, pretrained=True, **QUICK)
+    with pytest.raises(UserError, match="digits does not have this split") as caught:
+        evaluate(pair, split="tests", **QUICK)
+    assert caught.value.problems[0].where == "--split"
+    assert caught.value.problems[0].nearest == "test"
+    with pytest.raises(UserError, match="--teacher"):
+        evaluate(pair, teacher="resnte34", **QUICK)
+    with pytest.raises(UserError, match="--batch-sizes"):
+        evaluate(pair, batch_sizes=(0,))
+    with pytest.raises(UserError, match="--device"):
+        evaluate(pair, device="nonsense", **QUICK)
+
+
+def test_other_classes_are_refused(pair, tmp_path):
+    for name in ("cat", "dog"):
+        folder = tmp_path / "pets" / "test" / name
+        folder.mkdir(parents=True)
+        Image.new("RGB", (16, 16)).save(folder / "1.png")
+    with pytest.raises(
+        UserError, match=r"class names of the model and of the data differ \(10 and 2 classes"
+    ):
+        evaluate(pair, data=str(tmp_path / "pets"), **QUICK)
+
+
+def test_weights_that_know_other_classes(pair, tmp_path, narrow):
+    weights = load_file(pair / "student" / "model.safetensors")
+    weights["fc.weight"], weights["fc.bias"] = torch.zeros(7, 8), torch.zeros(7)
+    torch.save(weights, tmp_path / "seven.pth")
+    with pytest.raises(UserError, match="knows 7 classes, the data has 10"):
+        evaluate(
+            tmp_path / "seven.pth", model="resnet10t", options=narrow, data="digits", image_size=16, **QUICK
+        )
+
+
+def test_nothing_is_changed_in_the_run(pair):
+    before = {path: path.stat().st_mtime_ns for path in pair.rglob("*")}
+    evaluate(pair, samples=10, **QUICK)
+    assert {path: path.stat().st_mtime_ns for path in pair.rglob("*")} == before
+    assert load_student(pair).model.training is False
+
+
+def test_a_run_whose_weights_are_not_finite(pair, tmp_path):
+    run = shutil.copytree(pair, tmp_path / "broken")
+    file = run / "student" / "model.safetensors"
+    state = load_file(file)
+    state["fc.weight"][0, 0] = float("nan")
+    save_file(state, file)
+    config = run / "student" / "config.json"  # without its checksum the file is not reported as damaged
+    written = json.loads(config.read_text())
+    del written["kdcore"]["sha256"]
+    config.write_text(json.dumps(written))
+    with pytest.raises(UserError, match=r"weights are not finite: NaN or infinity in fc.weight"):
+        evaluate(run, teacher=False, **QUICK)
+
+
+def test_a_model_whose_logits_are_not_finite(pair, tmp_path):
+    state = timm.create_model("test_resnet", num_classes=10).state_dict()
+    state["bn1.running_var"].fill_(-1.0)  # finite, and its root is not
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(UserError, match="logits are NaN or infinite for 20 of 20 images"):
+        evaluate(tmp_path / "w.pth", model="test_resnet", data="digits", image_size=32, samples=20, **QUICK)
+
+
+def test_top_5_is_left_out_with_few_classes(tmp_path):
+    from kd_report.cli.eval import rows
+
+    for name in ("cat", "dog"):
+        folder = tmp_path / "pets" / "test" / name
+        folder.mkdir(parents=True)
+        Image.new("RGB", (16, 16)).save(folder / "1.png")
+    found = evaluate("test_resnet", data=str(tmp_path / "pets"), image_size=32, **QUICK)
+    assert found.student.top5 is None
+    labels = [row[0] for row in rows(found)]
+    assert "top-1" in labels
+    assert "top-5" not in labels
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("m.onnx", b"\x08\x08\x12\x07pytorch\xff", "an ONNX model"),
+        ("m.pt2", b"", "an empty file"),
+        ("m.pth", b"<html>", "a web page"),
+    ],
+)
+def test_files_that_are_no_checkpoints_are_called_what_they_are(tmp_path, name, content, what):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"^TARGET: is not a checkpoint but {what}"):
+        evaluate(tmp_path / name, model="test_resnet", data="digits", image_size=32, **QUICK)
+    with pytest.raises(UserError, match=f"^TARGET: is not a checkpoint but {what}"):
+        evaluate(tmp_path / name, data="digits", **QUICK)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+from kd_report.reports.gap import find_vanilla, gap
+
+
+def _summary(student: float | None, teacher: float | None) -> dict[str, object]:
+    return {"student": {"top1": student}, "teacher": None if teacher is None else {"top1": teacher}}
+
+
+def test_without_a_run_of_the_student_alone_it_begins_at_guessing():
+    found = gap(_summary(50.0, 90.0), 10, [])
+    assert found is not None
+    assert found.percent == pytest.approx(50.0)
+    assert (found.baseline, found.vanilla) == (10.0, ())
+    assert gap(_summary(50.0, 90.0), None, []) is None
+
+
+def test_it_begins_at_the_mean_of_the_runs_alone(make_run):
+    alone = [make_run("a", teacher=False, top1=60.0), make_run("b", teacher=False, top1=70.0)]
+    found = gap(_summary(75.0, 85.0), 10, alone)
+    assert found is not None
+    assert found.percent == pytest.approx(50.0)
+    assert found.vanilla == (alone[0].path, alone[1].path)
+
+
+def test_a_teacher_that_is_no_better_leaves_no_gap(make_run):
+    found = gap(_summary(75.0, 60.0), 10, [make_run("a", teacher=False, top1=60.0)])
+    assert found is not None
+    assert found.percent is None
+
+
+@pytest.mark.parametrize(("student", "teacher"), [(None, 90.0), (50.0, None)])
+def test_nothing_is_said_of_what_was_not_measured(student: float | None, teacher: float | None):
+    assert gap(_summary(student, teacher), 10, []) is None
+
+
+def test_only_finished_runs_of_the_same_student_on_the_same_data_count(make_run):
+    run = make_run()
+    make_run("stopped", teacher=False, status="interrupted")
+    make_run("longer", teacher=False, epochs=20)
+    make_run("with-a-teacher", distiller={"name": "kd"})
+    assert find_vanilla(run, run.spec()) == []
+    seeds = [make_run(f"seed-{seed}", teacher=False, seed=seed) for seed in (1, 2)]
+    assert [found.path.name for found in find_vanilla(run, run.spec())] == [one.path.name for one in seeds]
+    make_run("seed-0", teacher=False)
+    assert [found.path.name for found in find_vanilla(run, run.spec())] == ["seed-0"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"trackers": [{"name": "tensorboard"}]},
+        {"recipe": {"applied": "cifar100"}},
+        {"report": 500, "checkpoint": {"minutes": 1.0}},
+        {
+            "train": {
+                "epochs": 12,
+                "batch_size": 64,
+                "precision": "fp32",
+                "ema": 0.9,
+                "grad_checkpointing": True,
+            }
+        },
+    ],
+)
+def test_a_run_that_differs_in_nothing_that_changes_results_is_the_baseline(make_run, spec):
+    run = make_run()
+    make_run("alone", teacher=False, **spec)
+    assert [found.path.name for found in find_vanilla(run, run.spec())] == ["alone"]
+
+
+def test_a_run_of_another_learning_rate_is_no_baseline(make_run):
+    run = make_run()
+    make_run("alone", teacher=False, optimizer={"name": "sgd", "lr": 0.2, "weight_decay": 5e-4})
+    assert find_vanilla(run, run.spec()) == []

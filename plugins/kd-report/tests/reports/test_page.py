@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from kd_report.reports import paper
+from kd_report.reports.report import ReportResult, write_report
+from tests.commands.report.checks import Page
+from tests.commands.report.conftest import Images, predictions
+
+from kdcore import UserError
+from kdcore.inspect.predictions import Predictions
+from kdcore.plugins import get_plugins
+
+
+@pytest.fixture(autouse=True)
+def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paper, "find_spec", lambda name: None)
+
+
+def _page(run: Any, opened: Any = None, **options: Any) -> tuple[Page, ReportResult]:
+    made = write_report(run, opened, plugins=get_plugins(), **{"tsne": False, **options})
+    return Page(made.path.read_text("utf-8")), made
+
+
+@pytest.mark.parametrize("teacher", [True, False], ids=["teacher", "alone"])
+@pytest.mark.parametrize("labelled", [True, False], ids=["labelled", "unlabelled"])
+@pytest.mark.parametrize("classes", [2, 10, 100, 1000])
+def test_a_page_for_any_run(make_run, make_opened, classes: int, labelled: bool, teacher: bool):
+    run = make_run(classes=classes, teacher=teacher, labelled=labelled)
+    page, made = _page(run, make_opened(run, classes=classes, teacher=teacher, labelled=labelled))
+    titles = {
+        "Accuracy by class": labelled,
+        "Confusion of the student": labelled and classes <= 200,
+        "Most frequent mistakes of the student": labelled,
+        "Difference of class correlations": teacher,
+        "Who is right": labelled and teacher,
+        "Where they differ most": teacher,
+        "Teacher, PCA": teacher,
+        "Student, PCA": True,
+        "Learning rate": True,
+    }
+    for title, there in titles.items():
+        assert (title in page.text) == there, title
+    assert ("ECE" in page.text) == labelled
+    assert ("have no labels" in page.text) == (not labelled)
+    assert made.path.stat().st_size < 900_000
+    if labelled and classes == 1000:
+        assert "20 of" in page.text
+        assert "classes have no image here" in page.text
+
+
+def test_the_result_at_a_glance(make_run, make_opened):
+    run = make_run()
+    page, _ = _page(run, make_opened(run))
+    assert "resnet10t learns from resnet34 by dkd on birds, 4,000 images, 12 epochs." in page.text
+    assert "Student, top-1 70.0 % resnet10t; best 71.0 % after epoch 3" in page.text
+    assert "Teacher, top-1 90.0 %" in page.text
+    # no run of the same student alone: (70 - 10) / (90 - 10)
+    assert "Skill kept 75.0 % of the teacher's lead over guessing (10.0 %)" in page.text
+    assert "Smaller 272.9 × 78 k of 21.3 M parameters" in page.text  # noqa: RUF001
+    assert "trained by teacher.json" in page.text
+    assert "alpha 1" in page.text
+
+
+def test_the_gap_to_a_run_without_a_teacher_beside_it(make_run):
+    run = make_run()
+    make_run("alone", teacher=False, top1=60.0)
+    make_run("other-seed", teacher=False, top1=10.0, seed=1)
+    make_run("other-student", teacher=False, top1=20.0, optimizer={"name": "adamw"})
+    page, _ = _page(run)
+    assert "Gap closed 33 % from 60.0 % alone (alone) to the teacher's top-1" in page.text
+
+
+def test_names_of_strangers_are_shown_and_not_run(make_run, make_opened):
+    nasty = "<script>alert(1)</script>"
+    run = make_run(data={"dataset": nasty})
+    names = (nasty, "a" * 200, "Ä \N{SNOWMAN} <b>", *(str(k) for k in range(7)))
+    page, made = _page(run, make_opened(run, names=names))
+    assert "<script>" not in made.path.read_text("utf-8")
+    assert nasty in page.text
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_few_epochs(make_run, make_opened, epochs: int):
+    run = make_run(epochs=epochs)
+    page, _ = _page(run, make_opened(run))
+    assert ("Loss terms" in page.text) == bool(epochs)
+
+
+def test_losses_that_are_not_finite_leave_a_hole(make_run):
+    run = make_run()
+    records = run.metrics()
+    records[3]["loss"] = float("nan")
+    records[4]["terms"]["dkd.nckd"] = float("inf")
+    run.write_metrics(records)
+    page, _ = _page(run)
+    assert "Loss terms" in page.text
+
+
+def test_images_whose_logits_are_not_finite_are_left_out(make_run, make_opened):
+    run = make_run()
+    student = predictions(10, 50, 1)
+    student.logits[:20] = float("nan")
+    page, _ = _page(run, make_opened(run, predict=lambda **k: (student, predictions(10, 50, 2))))
+    assert "20 images are left out" in page.text
+    student.logits[:] = float("inf")
+    page, _ = _page(run, make_opened(run, predict=lambda **k: (student, None)))
+    assert "none whose logits are finite" in page.text
+    assert "Accuracy by class" not in page.text
+
+
+@pytest.mark.parametrize("images", [1, 2, 3])
+def test_hardly_any_images(make_run, make_opened, images: int):
+    run = make_run()
+    page, _ = _page(run, make_opened(run, images=images))
+    assert "Accuracy by class" in page.text
+
+
+def test_a_model_without_embedding_is_mapped_by_its_logits(make_run, make_opened):
+    def predict(embeddings: bool = False, **_: Any) -> tuple[Predictions, None]:
+        if embeddings:
+            raise UserError([])
+        found = predictions(10, 60, 1)
+        return Predictions(found.logits, found.target, found.position), None
+
+    run = make_run(teacher=False)
+    page, _ = _page(run, make_opened(run, teacher=False, predict=predict))
+    assert "Of the logits: no adapter knows the model's embedding." in page.text
+
+
+def test_a_model_that_says_always_the_same(make_run, make_opened):
+    found = predictions(10, 60, 1)
+    flat = Predictions(torch.zeros_like(found.logits), found.target, found.position, torch.ones(60, 4))
+    run = make_run()
+    page, _ = _page(run, make_opened(run, predict=lambda **k: (flat, flat)))
+    assert "On 100.0 % of the images both say the same class" in page.text
+    assert "Student, PCA" not in page.text
+
+
+def test_the_page_of_a_failed_run_says_why(make_run):
+    run = make_run(status="failed")
+    summary = run.summary()
+    run.write_summary({**summary, "error": "the disk is full"})
+    page, _ = _page(run, notes=["Nothing on images: there is no checkpoint"])
+    assert "failed" in page.text
+    assert "the disk is full" in page.text
+    assert "Nothing on images: there is no checkpoint" in page.text
+
+
+def test_what_is_missing_is_said(make_run, make_opened):
+    run = make_run()
+    opened = make_opened(run, teacher=False, missing="its run is gone", whole=Images(range(5000)))
+    page, made = _page(run, opened)
+    assert "Nothing on the teacher's predictions: its run is gone" in page.text
+    assert "from 400 of 5,000 evaluation images" in page.text
+    assert any("pip install 'kdcore[report]'" in note for note in made.notes)
+
+
+def test_images_that_are_gone_leave_their_numbers(make_run, make_opened):
+    def gone(position: int) -> None:
+        raise FileNotFoundError(position)
+
+    run = make_run()
+    page, _ = _page(run, make_opened(run, image=gone))
+    assert page.text.count("image not at hand") == 12

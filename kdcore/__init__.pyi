@@ -3,9 +3,6 @@
 from typing import Final
 
 from kdcore.commands.doctor import DoctorReport, doctor
-from kdcore.commands.eval.evaluate import evaluate
-from kdcore.commands.eval.result import EvalResult, ModelScores
-from kdcore.commands.eval.speed import Speed
 from kdcore.commands.init.files import InitResult
 from kdcore.commands.init.init import init
 from kdcore.commands.list_models import ListedModel, list_models
@@ -22,8 +19,6 @@ from kdcore.commands.lists import (
     show_cache,
     validate,
 )
-from kdcore.commands.report.report import report
-from kdcore.commands.report.result import ReportResult
 from kdcore.commands.show.options import OptionInfo
 from kdcore.commands.show.show import Description, show
 from kdcore.data.inputs import InputConfig
@@ -101,7 +96,6 @@ __all__ = [
     "DistillerEntry",
     "DistillerOptions",
     "DoctorReport",
-    "EvalResult",
     "EvaluationImages",
     "ExportedFiles",
     "ExporterEntry",
@@ -120,7 +114,6 @@ __all__ = [
     "ModelEntry",
     "ModelInfo",
     "ModelOutput",
-    "ModelScores",
     "OpenedModel",
     "OpenedRun",
     "OpenedStudent",
@@ -136,7 +129,6 @@ __all__ = [
     "Provided",
     "Recipe",
     "RecipeEntry",
-    "ReportResult",
     "ReportSection",
     "Requires",
     "RunDirectory",
@@ -145,7 +137,6 @@ __all__ = [
     "RunSpec",
     "SectionEntry",
     "Setup",
-    "Speed",
     "Stage",
     "StageInfo",
     "StudentConfig",
@@ -155,7 +146,6 @@ __all__ = [
     "cache_teacher",
     "check_cache",
     "doctor",
-    "evaluate",
     "hookimpl",
     "init",
     "list_adapters",
@@ -168,7 +158,6 @@ __all__ = [
     "load_student",
     "open_run",
     "remove_cache",
-    "report",
     "run",
     "schema",
     "show",

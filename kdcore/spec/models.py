@@ -117,8 +117,8 @@ class RunSpec(Section, metaclass=_Explained):
     report: Bool | Annotated[Int, Field(ge=1)] = Field(
         True,
         json_schema_extra=SAME_RESULTS,
-        description="Make the report at the end; a number: use at most this number of evaluation "
-        "images (true: 10,000).",
+        description="kd-report makes the report at the end, if it is installed; a number: use at most this number of "
+        "evaluation images (true: 10,000).",
     )
 
     @model_serializer(mode="wrap")

@@ -14,7 +14,8 @@ import kdcore
 from kdcore.cli.group import load_command
 from kdcore.plugins import get_plugins
 
-SOURCES = Path(kdcore.__file__).parent
+CORE = Path(kdcore.__file__).parent
+SOURCES = (CORE, *sorted((CORE.parent / "plugins").glob("*/kd_*")))
 COMMAND = re.compile(r"'(kd [a-z][^'\n]*)'|`(kd [a-z][^`\n]*)`|: (kd (?:show|plugins|run) \S+)")
 PLACEHOLDER = "x"
 
@@ -31,7 +32,7 @@ def texts(tree: ast.AST) -> Iterator[str]:
 
 def suggested() -> list[str]:
     found = set()
-    for file in SOURCES.rglob("*.py"):
+    for file in (file for source in SOURCES for file in source.rglob("*.py")):
         for text in texts(ast.parse(file.read_text("utf-8"))):
             found |= {next(filter(None, match.groups())) for match in COMMAND.finditer(text)}
     return sorted(command.rstrip(".,;:)") for command in found)

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from kd_report import report
 from kd_report.reports import at_the_end, paper
 
-import kdcore
 from kdcore import run
 
 TEACHER = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
@@ -50,7 +50,7 @@ def test_a_run_ends_with_its_report_and_figures(spec_file, capsys: pytest.Captur
     }
     assert "report.html" in capsys.readouterr().err
     before = (done.directory / "figures" / "numbers.json").read_text()
-    again = kdcore.report(done.directory)
+    again = report(done.directory)
     assert again.path == done.directory / "report.html"
     assert (done.directory / "figures" / "numbers.json").read_text() == before
 
@@ -64,7 +64,7 @@ def test_without_matplotlib_only_the_figures_for_papers_are_missing(
     assert "pip install" in page
     assert "from 20 of 50 evaluation images" in page
     assert [item.name for item in (done.directory / "figures").iterdir()] == ["numbers.json"]
-    assert "pip install 'kdcore[report]'" in capsys.readouterr().err
+    assert "pip install 'matplotlib>=3.10'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("how", ["spec", "environment"])
@@ -98,7 +98,7 @@ def test_asking_for_another_report_does_not_make_it_another_run(spec_file):
 def test_an_unfinished_run_has_a_report_on_request(spec_file, without_matplotlib: None, tmp_path: Path):
     done = run(spec_file(train={"epochs": 1}, report=False), quiet=True)
     (done.directory / "summary.json").write_text(json.dumps({"status": "interrupted", "epochs": 1}))
-    page = kdcore.report(done.directory, output=tmp_path / "page.html", images=30).path.read_text("utf-8")
+    page = report(done.directory, output=tmp_path / "page.html", images=30).path.read_text("utf-8")
     assert "interrupted" in page
     assert "Confusion of the student" in page
     assert not (done.directory / "figures").exists()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kd_report.reports.facts import Facts
     from kd_report.reports.findings import Findings
 
-INSTALL: Final = "pip install 'kdcore[report]'"
+INSTALL: Final = "pip install 'matplotlib>=3.10'"
 _COLUMN: Final = 3.35  # inches
 _STYLE: Final[dict[Any, Any]] = {
     "font.size": 8,

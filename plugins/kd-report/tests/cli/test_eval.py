@@ -4,8 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-
-from kdcore import EvalResult, ModelScores, Speed
+from kd_report import EvalResult, ModelScores, Speed
 
 SPEED = Speed(8, 16.0, (12.0, 24.0), 2.0, 500.0, 2**20, 9)
 STUDENT = ModelScores("resnet10t", 1_000, 2_500_000, 4_000, (16, 16), 90.0, 99.5, 0.25, 3.0, (SPEED,))

@@ -6,11 +6,12 @@ import shutil
 import pytest
 import timm
 import torch
+from kd_report import evaluate
+from kd_report.cli.eval_table import rows
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from kdcore import UserError, evaluate
-from kdcore.models import load_student
+from kdcore import UserError, load_student
 
 QUICK = {"batch_sizes": ()}
 
@@ -192,8 +193,6 @@ def test_a_model_whose_logits_are_not_finite(pair, tmp_path):
 
 
 def test_top_5_is_left_out_with_few_classes(tmp_path):
-    from kd_report.cli.eval import rows
-
     for name in ("cat", "dog"):
         folder = tmp_path / "pets" / "test" / name
         folder.mkdir(parents=True)

@@ -14,7 +14,7 @@ import pytest
 from kd_report.reports import paper
 from kd_report.reports.report import report, write_report
 
-from kdcore.plugins import get_plugins
+from kdcore.plugin import get_plugins
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(

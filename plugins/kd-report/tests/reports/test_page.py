@@ -1,17 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from kd_report.reports import paper
 from kd_report.reports.report import ReportResult, write_report
-from tests.commands.report.checks import Page
-from tests.commands.report.conftest import Images, predictions
 
-from kdcore import UserError
-from kdcore.inspect.predictions import Predictions
-from kdcore.plugins import get_plugins
+from kdcore import Predictions, UserError
+from kdcore.plugin import get_plugins
 
 
 @pytest.fixture(autouse=True)
@@ -19,17 +17,23 @@ def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paper, "find_spec", lambda name: None)
 
 
-def _page(run: Any, opened: Any = None, **options: Any) -> tuple[Page, ReportResult]:
-    made = write_report(run, opened, plugins=get_plugins(), **{"tsne": False, **options})
-    return Page(made.path.read_text("utf-8")), made
+@pytest.fixture
+def page_of(read_page) -> Callable[..., tuple[Any, ReportResult]]:
+    """Writes a report and reads it."""
+
+    def write(run: Any, opened: Any = None, **options: Any) -> tuple[Any, ReportResult]:
+        made = write_report(run, opened, plugins=get_plugins(), **{"tsne": False, **options})
+        return read_page(made.path.read_text("utf-8")), made
+
+    return write
 
 
 @pytest.mark.parametrize("teacher", [True, False], ids=["teacher", "alone"])
 @pytest.mark.parametrize("labelled", [True, False], ids=["labelled", "unlabelled"])
 @pytest.mark.parametrize("classes", [2, 10, 100, 1000])
-def test_a_page_for_any_run(make_run, make_opened, classes: int, labelled: bool, teacher: bool):
+def test_a_page_for_any_run(make_run, make_opened, page_of, classes: int, labelled: bool, teacher: bool):
     run = make_run(classes=classes, teacher=teacher, labelled=labelled)
-    page, made = _page(run, make_opened(run, classes=classes, teacher=teacher, labelled=labelled))
+    page, made = page_of(run, make_opened(run, classes=classes, teacher=teacher, labelled=labelled))
     titles = {
         "Accuracy by class": labelled,
         "Confusion of the student": labelled and classes <= 200,
@@ -51,9 +55,9 @@ def test_a_page_for_any_run(make_run, make_opened, classes: int, labelled: bool,
         assert "classes have no image here" in page.text
 
 
-def test_the_result_at_a_glance(make_run, make_opened):
+def test_the_result_at_a_glance(make_run, make_opened, page_of):
     run = make_run()
-    page, _ = _page(run, make_opened(run))
+    page, _ = page_of(run, make_opened(run))
     assert "resnet10t learns from resnet34 by dkd on birds, 4,000 images, 12 epochs." in page.text
     assert "Student, top-1 70.0 % resnet10t; best 71.0 % after epoch 3" in page.text
     assert "Teacher, top-1 90.0 %" in page.text
@@ -64,61 +68,61 @@ def test_the_result_at_a_glance(make_run, make_opened):
     assert "alpha 1" in page.text
 
 
-def test_the_gap_to_a_run_without_a_teacher_beside_it(make_run):
+def test_the_gap_to_a_run_without_a_teacher_beside_it(make_run, page_of):
     run = make_run()
     make_run("alone", teacher=False, top1=60.0)
     make_run("other-seed", teacher=False, top1=10.0, seed=1)
     make_run("other-student", teacher=False, top1=20.0, optimizer={"name": "adamw"})
-    page, _ = _page(run)
+    page, _ = page_of(run)
     assert "Gap closed 33 % from 60.0 % alone (alone) to the teacher's top-1" in page.text
 
 
-def test_names_of_strangers_are_shown_and_not_run(make_run, make_opened):
+def test_names_of_strangers_are_shown_and_not_run(make_run, make_opened, page_of):
     nasty = "<script>alert(1)</script>"
     run = make_run(data={"dataset": nasty})
     names = (nasty, "a" * 200, "Ä \N{SNOWMAN} <b>", *(str(k) for k in range(7)))
-    page, made = _page(run, make_opened(run, names=names))
+    page, made = page_of(run, make_opened(run, names=names))
     assert "<script>" not in made.path.read_text("utf-8")
     assert nasty in page.text
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
-def test_few_epochs(make_run, make_opened, epochs: int):
+def test_few_epochs(make_run, make_opened, page_of, epochs: int):
     run = make_run(epochs=epochs)
-    page, _ = _page(run, make_opened(run))
+    page, _ = page_of(run, make_opened(run))
     assert ("Loss terms" in page.text) == bool(epochs)
 
 
-def test_losses_that_are_not_finite_leave_a_hole(make_run):
+def test_losses_that_are_not_finite_leave_a_hole(make_run, page_of):
     run = make_run()
     records = run.metrics()
     records[3]["loss"] = float("nan")
     records[4]["terms"]["dkd.nckd"] = float("inf")
     run.write_metrics(records)
-    page, _ = _page(run)
+    page, _ = page_of(run)
     assert "Loss terms" in page.text
 
 
-def test_images_whose_logits_are_not_finite_are_left_out(make_run, make_opened):
+def test_images_whose_logits_are_not_finite_are_left_out(make_run, make_opened, page_of, predictions):
     run = make_run()
     student = predictions(10, 50, 1)
     student.logits[:20] = float("nan")
-    page, _ = _page(run, make_opened(run, predict=lambda **k: (student, predictions(10, 50, 2))))
+    page, _ = page_of(run, make_opened(run, predict=lambda **k: (student, predictions(10, 50, 2))))
     assert "20 images are left out" in page.text
     student.logits[:] = float("inf")
-    page, _ = _page(run, make_opened(run, predict=lambda **k: (student, None)))
+    page, _ = page_of(run, make_opened(run, predict=lambda **k: (student, None)))
     assert "none whose logits are finite" in page.text
     assert "Accuracy by class" not in page.text
 
 
 @pytest.mark.parametrize("images", [1, 2, 3])
-def test_hardly_any_images(make_run, make_opened, images: int):
+def test_hardly_any_images(make_run, make_opened, page_of, images: int):
     run = make_run()
-    page, _ = _page(run, make_opened(run, images=images))
+    page, _ = page_of(run, make_opened(run, images=images))
     assert "Accuracy by class" in page.text
 
 
-def test_a_model_without_embedding_is_mapped_by_its_logits(make_run, make_opened):
+def test_a_model_without_embedding_is_mapped_by_its_logits(make_run, make_opened, page_of, predictions):
     def predict(embeddings: bool = False, **_: Any) -> tuple[Predictions, None]:
         if embeddings:
             raise UserError([])
@@ -126,42 +130,42 @@ def test_a_model_without_embedding_is_mapped_by_its_logits(make_run, make_opened
         return Predictions(found.logits, found.target, found.position), None
 
     run = make_run(teacher=False)
-    page, _ = _page(run, make_opened(run, teacher=False, predict=predict))
+    page, _ = page_of(run, make_opened(run, teacher=False, predict=predict))
     assert "Of the logits: no adapter knows the model's embedding." in page.text
 
 
-def test_a_model_that_says_always_the_same(make_run, make_opened):
+def test_a_model_that_says_always_the_same(make_run, make_opened, page_of, predictions):
     found = predictions(10, 60, 1)
     flat = Predictions(torch.zeros_like(found.logits), found.target, found.position, torch.ones(60, 4))
     run = make_run()
-    page, _ = _page(run, make_opened(run, predict=lambda **k: (flat, flat)))
+    page, _ = page_of(run, make_opened(run, predict=lambda **k: (flat, flat)))
     assert "On 100.0 % of the images both say the same class" in page.text
     assert "Student, PCA" not in page.text
 
 
-def test_the_page_of_a_failed_run_says_why(make_run):
+def test_the_page_of_a_failed_run_says_why(make_run, page_of):
     run = make_run(status="failed")
     summary = run.summary()
     run.write_summary({**summary, "error": "the disk is full"})
-    page, _ = _page(run, notes=["Nothing on images: there is no checkpoint"])
+    page, _ = page_of(run, notes=["Nothing on images: there is no checkpoint"])
     assert "failed" in page.text
     assert "the disk is full" in page.text
     assert "Nothing on images: there is no checkpoint" in page.text
 
 
-def test_what_is_missing_is_said(make_run, make_opened):
+def test_what_is_missing_is_said(make_run, make_opened, page_of, images_of):
     run = make_run()
-    opened = make_opened(run, teacher=False, missing="its run is gone", whole=Images(range(5000)))
-    page, made = _page(run, opened)
+    opened = make_opened(run, teacher=False, missing="its run is gone", whole=images_of(5000))
+    page, made = page_of(run, opened)
     assert "Nothing on the teacher's predictions: its run is gone" in page.text
     assert "from 400 of 5,000 evaluation images" in page.text
-    assert any("pip install 'kdcore[report]'" in note for note in made.notes)
+    assert any("pip install 'matplotlib>=3.10'" in note for note in made.notes)
 
 
-def test_images_that_are_gone_leave_their_numbers(make_run, make_opened):
+def test_images_that_are_gone_leave_their_numbers(make_run, make_opened, page_of):
     def gone(position: int) -> None:
         raise FileNotFoundError(position)
 
     run = make_run()
-    page, _ = _page(run, make_opened(run, image=gone))
+    page, _ = page_of(run, make_opened(run, image=gone))
     assert page.text.count("image not at hand") == 12

@@ -7,12 +7,13 @@ import pytest
 from kd_report.reports import paper
 from kd_report.reports.facts import Facts
 from kd_report.reports.findings import find
-from tests.commands.report.conftest import predictions
 
 pytest.importorskip("matplotlib", reason="the figures need matplotlib")
 
 
-def _draw(run: Any, classes: int, *, teacher: bool, labelled: bool, names: Any = None) -> set[str]:
+def _draw(
+    run: Any, predictions: Any, classes: int, *, teacher: bool, labelled: bool, names: Any = None
+) -> set[str]:
     guide = predictions(classes, 120, 2, labelled) if teacher else None
     found = find(predictions(classes, 120, 1, labelled), guide, names)
     notes: list[str] = []
@@ -24,9 +25,9 @@ def _draw(run: Any, classes: int, *, teacher: bool, labelled: bool, names: Any =
     return {path.stem for path in written} - {"numbers"}
 
 
-def test_names_that_matplotlib_would_read_as_formulas(make_run):
+def test_names_that_matplotlib_would_read_as_formulas(make_run, predictions):
     names = ("$", "a$b^$", "\N{SNOWMAN}")
-    drawn = _draw(make_run(classes=3), 3, teacher=True, labelled=True, names=names)
+    drawn = _draw(make_run(classes=3), predictions, 3, teacher=True, labelled=True, names=names)
     assert drawn == {
         "accuracy",
         "losses",
@@ -38,10 +39,10 @@ def test_names_that_matplotlib_would_read_as_formulas(make_run):
     }
 
 
-def test_without_labels_and_teacher(make_run):
+def test_without_labels_and_teacher(make_run, predictions):
     run = make_run(teacher=False, labelled=False)
     (run.path / "figures").mkdir()
     (run.path / "figures" / "confusion.png").write_text("of an earlier report")
-    drawn = _draw(run, 300, teacher=False, labelled=False)
+    drawn = _draw(run, predictions, 300, teacher=False, labelled=False)
     assert drawn == {"losses", "embeddings"}
     assert not (run.path / "figures" / "confusion.png").exists()

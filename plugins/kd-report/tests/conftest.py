@@ -1,9 +1,10 @@
-"""Runs as the report meets them, without training: files of a run directory, and predictions made up."""
+"""Runs without training: files of a run directory, predictions made up; a reader of pages; the command line."""
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from kdcore.inspect.predictions import Predictions
-from kdcore.rundir.directory import RunDirectory
+from kdcore import Predictions, RunDirectory
+from kdcore.cli import main
 
 MakeRun = Callable[..., RunDirectory]
 MakeOpened = Callable[..., Any]
@@ -102,13 +103,13 @@ def make_run(tmp_path: Path) -> MakeRun:
     return make
 
 
-class Images(list[int]):
+class SomeImages(list[int]):
     """Images that are not looked at."""
 
     stream = False
 
 
-def predictions(classes: int, images: int, seed: int, labelled: bool = True) -> Predictions:
+def made_up(classes: int, images: int, seed: int, labelled: bool = True) -> Predictions:
     """A model that is right more often than not; the images are the same for every seed."""
     shared = torch.Generator().manual_seed(0)
     target = torch.randint(0, classes, (images,), generator=shared)
@@ -134,12 +135,12 @@ def make_opened() -> MakeOpened:
         labelled: bool = True,
         names: tuple[str, ...] | None = None,
         missing: str | None = None,
-        whole: Images | None = None,
+        whole: SomeImages | None = None,
         **changes: Any,
     ) -> Any:
-        student = predictions(classes, images, 1, labelled)
-        guide = predictions(classes, images, 2, labelled) if teacher else None
-        source = Images(range(images))
+        student = made_up(classes, images, 1, labelled)
+        guide = made_up(classes, images, 2, labelled) if teacher else None
+        source = SomeImages(range(images))
         return SimpleNamespace(
             **{
                 "directory": run,
@@ -157,7 +158,102 @@ def make_opened() -> MakeOpened:
     return make
 
 
-def spec_of(run: RunDirectory) -> dict[str, Any]:
-    """The spec, to change it."""
-    found: dict[str, Any] = json.loads((run.path / "spec.json").read_text())
-    return found
+@pytest.fixture
+def predictions() -> Callable[..., Predictions]:
+    """`(classes, images, seed, labelled=True)`: predictions of a model that is right more often than not."""
+    return made_up
+
+
+@pytest.fixture
+def images_of() -> Callable[[int], SomeImages]:
+    """A number of images that are not looked at."""
+    return lambda number: SomeImages(range(number))
+
+
+VOID = {"meta", "img", "br", "wbr", "link"}
+NOT_WRITTEN = re.compile(r"(?<![\w-])(nan|inf|None|undefined)(?![\w-])")
+
+
+class Page(HTMLParser):
+    """Reads a page and complains where it is not well formed, reaches elsewhere or shows what is no number."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.anchors: list[str] = []
+        self.links: list[str] = []
+        self.words: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+        assert len(set(self.ids)) == len(self.ids)
+        assert {anchor[1:] for anchor in self.anchors} <= set(self.ids)
+        shown = " ".join(self.words)
+        found = NOT_WRITTEN.search(shown)
+        assert found is None, shown[max(0, found.start() - 60) : found.end() + 20]
+
+    @property
+    def text(self) -> str:
+        """What is read, in one line."""
+        return " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        assert tag not in {"script", "link", "iframe", "object"}
+        assert not any(name.startswith("on") for name in given)
+        if "id" in given:
+            self.ids.append(str(given["id"]))
+        for name in ("src", "href"):
+            target = given.get(name)
+            if target is None:
+                continue
+            if tag == "a":
+                (self.anchors if target.startswith("#") else self.links).append(target)
+            else:
+                assert target.startswith("data:image/"), target
+        if tag == "img":
+            assert given.get("alt")
+        if tag == "svg":
+            assert given.get("aria-label") or given.get("aria-hidden") == "true"
+        for name, value in given.items():
+            if name not in {"alt", "aria-label", "href", "src", "title"}:
+                assert not NOT_WRITTEN.search(value or "") or name == "class", (tag, name, value)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in {"style", "pre"}:
+            if self.tags and self.tags[-1] == "wbr":  # a place where a word may be broken is no end of it
+                data = self.words.pop() + data
+                self.tags.append("")
+            self.words.append(data)
+        if self.open and self.open[-1] == "style":
+            assert "url(" not in data
+            assert "@import" not in data
+
+
+@pytest.fixture
+def read_page() -> type[Page]:
+    """Reads the text of a page, and checks what every page has to keep."""
+    return Page
+
+
+@pytest.fixture
+def kd(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Run `kd` in this process."""
+
+    def call(*arguments: object) -> Any:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=ended.value.code or 0, out=out, err=err)
+
+    return call

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CORE: Final = "kdcore"
 EVERYTHING: Final = "kd-all"
 """The package that needs all others."""
+NEEDS: Final = {"kd-compare": ("kd-report",)}
+"""The packages of kd, apart from kdcore, that others need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,9 @@ def _located(text: str) -> Iterator[Wanted]:
         return
     extras = f"[{','.join(sorted(wanted.extras))}]" if wanted.extras else ""
     yield _beside(origin, name, extras, text) or Wanted((text,))
-    if origin.kind in ("folder", "git") and name == EVERYTHING:  # nobody else finds what it needs
-        yield located(part for part in sorted(packages()) if not _installed(part))
+    if origin.kind != "archive" or origin.path is None:  # where nothing else finds what it needs
+        needs = sorted(packages()) if name == EVERYTHING else NEEDS.get(name, ())
+        yield located(part for part in needs if not _installed(part))
 
 
 def wheel_folder() -> tuple[str, ...]:

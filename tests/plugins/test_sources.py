@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from kdcore.plugins import sources
 from kdcore.plugins.direct_url import direct_url, editable_folder
 from kdcore.plugins.pip_hint import pip_install, pip_reinstall, pip_upgrade
+from kdcore.plugins.records import normalised
 from kdcore.plugins.sources import located, wheel_folder
 
 ORIGIN = sources._origin  # before the fixture of all tests replaces it
@@ -149,6 +153,24 @@ def test_everything_from_a_repository_names_what_nobody_else_finds(installed, mo
     found = located(["kd-all"]).requirements
     assert [text.partition(" ")[0] for text in found] == ["kd-all", "kd-ofa"]
     assert all(text.endswith(f"#subdirectory=plugins/{text.partition(' ')[0]}") for text in found)
+
+
+def test_what_a_package_needs_comes_from_the_same_repository(installed, monkeypatch):
+    monkeypatch.setattr(sources, "packages", lambda: frozenset(("kd-report", "kd-compare")))
+    monkeypatch.setattr(sources, "_installed", lambda name: False)
+    installed(direct=GIT)
+    found = located(["kd-compare"]).requirements
+    assert [text.partition(" ")[0] for text in found] == ["kd-compare", "kd-report"]
+
+
+def test_what_the_packages_need_is_known():
+    found = {}
+    for file in Path(__file__).parents[2].glob("plugins/*/pyproject.toml"):
+        project = tomllib.loads(file.read_text("utf-8"))["project"]
+        needs = {normalised(Requirement(text).name) for text in project["dependencies"]}
+        found[project["name"]] = tuple(sorted(name for name in needs if name.startswith("kd-")))
+    found.pop(sources.EVERYTHING, None)
+    assert {name: needs for name, needs in found.items() if needs} == sources.NEEDS
 
 
 # -- extras ------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 from kdcore import Problem, UserError
-from kdcore.plugin import JsonFlag, print_json, say, say_all
+from kdcore.plugin import JsonFlag, pip_editable, print_json, say, say_all
 
 
 def new_plugin(
@@ -64,7 +65,10 @@ def new_plugin(
     say(f"made {made.path}")
     for file in made.files:
         say(f"  {file}")
-    say_all(["next:", f"  cd {made.path}", '  pip install -e ".[test]"', "  pytest", "  kd run spec.json"])
+    install = pip_editable(f"{made.path}[test]")
+    say_all(
+        ["next:", f"  {install}", f"  cd {shlex.quote(str(made.path))}", "  pytest", "  kd run spec.json"]
+    )
 
 
 def _ask(question: str, where: str, default: str | None) -> str:

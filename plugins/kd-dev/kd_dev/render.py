@@ -24,6 +24,7 @@ _REQUIREMENTS: Final = {
     "dataset": ("pillow>=11.0",),
     "model": (_TORCH,),
 }
+_DIGITS: Final = "scikit-learn>=1.6"  # it has the digits, on which the spec runs
 _TODO: Final = {
     "distiller": "1. `{module}/{file}.py`: the loss as a plain function, and the distiller around it.\n"
     "2. `{module}/options.py`: its options, with the paper's defaults.\n"
@@ -118,6 +119,7 @@ def new_plugin(
         "kdcore": ".".join(__version__.split(".")[:2]),
         "plugin_api": PLUGIN_API,
         "requirements": _REQUIREMENTS[kind],
+        "test_requirements": () if kind == "dataset" else (_DIGITS,),
         "todo": _TODO[kind].format(module=names.module, file=names.file),
     }
     files = _write(path, kind, values)

@@ -12,8 +12,10 @@ from kd_dev import command, new_plugin
 from kd_dev import render as rendering
 from kd_dev.names import KINDS
 
+import kdcore
 from kdcore import UserError
 from kdcore.cli.app import main
+from kdcore.plugin import pip_editable
 
 VARIANTS = [*((kind, False) for kind in KINDS), ("distiller", True)]
 
@@ -144,7 +146,19 @@ def test_it_asks(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     monkeypatch.setattr(command.typer, "prompt", lambda question, **more: next(answers))
     assert kd("new-plugin", "--directory", str(tmp_path)) == 0
     assert (tmp_path / "kd-y" / "kd_y" / "adapter.py").is_file()
-    assert "pip install -e" in capsys.readouterr().out
+    installs = pip_editable(f"{tmp_path / 'kd-y'}[test]")
+    assert f"next:\n  {installs}\n  cd {tmp_path / 'kd-y'}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_tests_and_its_spec_need_what_it_asks_for(kind: str, tmp_path: Path):
+    made = new_plugin("kd-y", kind=kind, folder=tmp_path)
+    extra = tomllib.loads((made.path / "pyproject.toml").read_text())["project"]["optional-dependencies"][
+        "test"
+    ]
+    assert f"kd-dev>={'.'.join(kdcore.__version__.split('.')[:2])},<2" in extra
+    reads_digits = json.loads((made.path / "spec.json").read_text())["data"]["dataset"] == "digits"
+    assert ("scikit-learn>=1.6" in extra) == reads_digits
 
 
 def test_the_licence_is_the_repositorys():

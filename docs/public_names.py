@@ -138,7 +138,7 @@ def _stub(
             by_module.setdefault(module, set()).update(names)
     lines = ["from typing import Final", ""]
     for module, found in sorted(by_module.items()):
-        lines += _broken(f"from {module} import ", "(", sorted(found, key=_order), ")")
+        lines += _broken(f"from {module} import ", "(", sorted(found, key=_import_order), ")")
     quoted = [f'"{name}"' for name in sorted(exported, key=_order)]
     lines += ["", f"{constant}: Final[{kind}]", ""]
     lines += ["__all__ = [", *(f"    {name}," for name in quoted), "]", ""]
@@ -150,6 +150,11 @@ def _broken(start: str, opening: str, names: Iterable[str], closing: str) -> lis
     if len(line) <= WIDTH:
         return [line]
     return [start + opening, *(f"    {name}," for name in names), closing]
+
+
+def _import_order(name: str) -> tuple[int, str]:
+    """As ruff sorts imports: the case of letters does not count."""
+    return _order(name)[0], name.casefold()
 
 
 def _order(name: str) -> tuple[int, str]:

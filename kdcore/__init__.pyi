@@ -46,6 +46,7 @@ from kdcore.inspect.opened_model import OpenedModel
 from kdcore.inspect.predictions import Predictions
 from kdcore.inspect.students import OpenedStudent
 from kdcore.inspect.teachers import FoundTeacher
+from kdcore.launching import JobEnd, Launcher, LaunchJob, LaunchSetup
 from kdcore.models.student import LoadedStudent, load_student
 from kdcore.models.student_config import StudentConfig
 from kdcore.options import DistillerOptions, Options
@@ -106,7 +107,11 @@ __all__ = [
     "InitResult",
     "InputConfig",
     "Interrupted",
+    "JobEnd",
     "KdError",
+    "LaunchJob",
+    "LaunchSetup",
+    "Launcher",
     "LauncherEntry",
     "ListedModel",
     "LoadedStudent",

@@ -17,7 +17,7 @@ from kdcore.spec.problems import faults
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kdcore.entries import DatasetEntry, ModelEntry
+    from kdcore.entries import DatasetEntry, LauncherEntry, ModelEntry
     from kdcore.plugins import Plugins, Provided
 
 AnyOptions = TypeVar("AnyOptions", bound=BaseModel)
@@ -40,14 +40,14 @@ def resolve_distiller(
 
 
 def resolve_options(
-    provided: Provided[ModelEntry] | Provided[DatasetEntry],
+    provided: Provided[ModelEntry] | Provided[DatasetEntry] | Provided[LauncherEntry],
     options: Mapping[str, Any],
     plugins: Plugins,
     where: str,
 ) -> BaseModel | None:
-    """The options of a plugin's model or dataset, with the defaults of the others; None where it declares no model.
+    """The options of a plugin's model, dataset or launcher, with the defaults of the others.
 
-    Problems with an option are reported at `where.option`.
+    None if it declares no pydantic model. Problems with an option are reported at `where.option`.
 
     Raises:
         UserError: with all problems.

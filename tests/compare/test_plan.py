@@ -86,6 +86,39 @@ def test_all_are_those_that_are_installed(base):
     assert found.labels[0] == "vanilla"
 
 
+def installed_are(monkeypatch: pytest.MonkeyPatch, distillers: list[Any]) -> None:
+    """These are all distillers that are installed."""
+    everything = get_plugins().all
+    monkeypatch.setattr(
+        get_plugins(), "all", lambda kind: distillers if kind is DistillerEntry else everything(kind)
+    )
+
+
+@pytest.fixture
+def other_baseline(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a second distiller that trains without a teacher, of a plugin."""
+    core = get_plugins().find(DistillerEntry, "vanilla", "")
+    entry = replace(core.entry, name="alone")
+    added = kdcore.Provided(entry, replace(core.plugin, name="kd-alone", distribution="kd-alone"))
+    found = get_plugins().find
+    installed_are(monkeypatch, [added, *ALL])
+    monkeypatch.setattr(
+        get_plugins(),
+        "find",
+        lambda kind, name, where: added if name == "alone" else found(kind, name, where),
+    )
+    return "alone"
+
+
+def test_the_baseline_is_known_by_its_kind(base, other_baseline: str):
+    assert plan(base(distiller="kd")).baseline == "vanilla"  # the core's goes first
+    found = plan(base(), distillers=(other_baseline, "kd"))
+    assert (found.labels, found.baseline) == (("alone", "kd"), "alone")
+    assert plan(base(distiller=other_baseline)).labels == ("alone",)
+    both = plan(base(), distillers=("kd", other_baseline, "vanilla"))
+    assert (both.labels, both.baseline) == (("kd", "alone", "vanilla"), "vanilla")
+
+
 def test_of_all_distillers_those_that_cannot_work_here_are_left_out(base, monkeypatch):
     def check(loaded, plugins):
         if loaded.spec.distiller[0].name == "ofa":
@@ -101,7 +134,8 @@ def test_of_all_distillers_those_that_cannot_work_here_are_left_out(base, monkey
 
 def test_without_a_teacher_nothing_is_left_to_compare(base, monkeypatch):
     monkeypatch.setattr(preflight, "check", CHECK)
-    monkeypatch.setattr(get_plugins(), "all", lambda kind: ALL[:3])
+    baseline = get_plugins().find(DistillerEntry, "vanilla", "")
+    installed_are(monkeypatch, [*ALL[:3], baseline])
     text = problems(base(teacher=None), distillers=("all",))
     assert "teacher" in text
     assert ALL[0].entry.name in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from kd_compare.display import Silent
 from kd_compare.plan import ComparisonPlan, make_plan
 from kd_compare.request import Request
 
-from kdcore import Interrupted, RunFailed, UserError
+from kdcore import Interrupted, JobEnd, RunFailed, UserError
 from kdcore.plugins import get_plugins
 from kdcore.run import preflight
 from kdcore.run.signals import StopRequest
@@ -41,13 +42,16 @@ class Played:
 
     scores: dict[str, float]
 
+    name = "played"
+    most = 1
+
     def __init__(self, stop: StopRequest) -> None:
         self.stop = stop
         self.calls: list[tuple[str, int | None]] = []
         self.fail: dict[str, str] = {}
         self.stop_after = 10**6
 
-    def __call__(self, environments, stop, tick, note):
+    def __call__(self, launcher, limit, handles, stop, tick, note):
         return self
 
     def run(self, jobs, ended):
@@ -57,13 +61,12 @@ class Played:
             spec = json.loads(Path(job.arguments[1]).read_text())
             until = int(job.arguments[3]) if len(job.arguments) > 2 else None
             self.calls.append((job.name, until))
-            if job.name in self.fail:
-                job.code, job.reason = 1, self.fail[job.name]
-            else:
+            reason = self.fail.get(job.name)
+            if reason is None:
                 self.play(spec, RunDirectory(job.directory), until or EPOCHS)
             if len(self.calls) == self.stop_after:
                 self.stop.signal = signal.SIGTERM
-            ended(job)
+            ended(JobEnd(job.name, 0 if reason is None else 1, reason))
 
     @staticmethod
     def play(spec: dict[str, Any], directory: RunDirectory, until: int) -> None:
@@ -92,8 +95,6 @@ class Played:
 
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    from types import SimpleNamespace
-
     pytest.importorskip("sklearn", reason="the digits need scikit-learn")
     monkeypatch.setattr(preflight, "check", lambda loaded, plugins: SimpleNamespace(warnings=()))
     path = tmp_path / "base.json"
@@ -110,9 +111,9 @@ def stop() -> StopRequest:
 
 @pytest.fixture
 def played(stop: StopRequest, monkeypatch: pytest.MonkeyPatch) -> Played:
-    pool = Played(stop)
-    monkeypatch.setattr(runner, "Pool", pool)
-    return pool
+    jobs = Played(stop)
+    monkeypatch.setattr(runner, "Jobs", jobs)
+    return jobs
 
 
 def plan(base: Path, *names: str, **fields: Any) -> ComparisonPlan:
@@ -121,7 +122,8 @@ def plan(base: Path, *names: str, **fields: Any) -> ComparisonPlan:
 
 
 def go(found: ComparisonPlan, stop: StopRequest, notes: Notes | None = None) -> runner.ComparisonResult:
-    return runner.Runner(found, 2, [], notes or Notes(), stop).run()
+    launcher = SimpleNamespace(name="played")
+    return runner.Runner(found, launcher, 2, notes or Notes(), stop).run()  # type: ignore[arg-type]
 
 
 def test_every_run_once_and_everything_is_written(base: Path, stop: StopRequest, played: Played):
@@ -247,13 +249,13 @@ def test_the_teacher_is_trained_once_before_the_runs(base: Path, stop: StopReque
     spec = json.loads(base.read_text())
     (base.parent / "big.json").write_text(json.dumps({**spec, "teacher": None, "distiller": "vanilla"}))
     base.write_text(json.dumps({**spec, "teacher": {"run": "big.json"}}))
-    played.fail = {"big": "the disk is full"}
+    played.fail = {"teacher-big": "the disk is full"}
     with pytest.raises(RunFailed, match="the teacher 'big' failed: the disk is full"):
         go(plan(base, "kd"), stop)
-    assert [name for name, _ in played.calls] == ["big"]
+    assert [name for name, _ in played.calls] == ["teacher-big"]
     played.fail, played.calls = {}, []
     go(plan(base, "kd"), stop)
-    assert [name for name, _ in played.calls] == ["big", *(run.name for run in plan(base, "kd").runs)]
+    assert [name for name, _ in played.calls] == ["teacher-big", *(run.name for run in plan(base, "kd").runs)]
     played.calls.clear()
     go(plan(base, "kd", seeds=(7,)), stop)
     assert [name for name, _ in played.calls] == ["vanilla-seed7", "kd-seed7"]

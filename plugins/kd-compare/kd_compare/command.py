@@ -13,6 +13,8 @@ from kd_compare.flags import (
     Distillers,
     Eta,
     Jobs,
+    Launcher,
+    LauncherOptions,
     Name,
     Output,
     Overrides,
@@ -33,6 +35,8 @@ def compare(
     name: Name = None,
     output: Output = None,
     jobs: Jobs = None,
+    launcher: Launcher = "local",
+    launcher_options: LauncherOptions = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare distillers, or specs, over several seeds.
@@ -54,6 +58,8 @@ def compare(
             name=name,
             output=output,
             jobs=jobs,
+            launcher=launcher,
+            launcher_options=launcher_options or (),
         )
     if as_json:
         print_json(finite(result.as_dict()))

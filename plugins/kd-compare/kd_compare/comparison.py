@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from kd_compare.display import choose_comparison_display
 from kd_compare.halving import ETA
+from kd_compare.launch import LOCAL, find_launcher
 from kd_compare.plan import make_plan
 from kd_compare.request import Request, is_comparison, read_comparison, seeds_of
 from kd_compare.runner import Runner
-from kdcore import Problem, RunSpec, UserError
+from kdcore import LaunchSetup, Problem, RunSpec, UserError
 from kdcore.inspect import read_values
 from kdcore.plugin import get_plugins, stop_requests
 
@@ -37,6 +37,8 @@ def compare(
     name: str | None = None,
     output: Path | None = None,
     jobs: int | None = None,
+    launcher: str = LOCAL,
+    launcher_options: Mapping[str, Any] | Sequence[str] = (),
     quiet: bool = False,
 ) -> ComparisonResult:
     """Train the missing runs of a comparison, and compare.
@@ -48,22 +50,26 @@ def compare(
     Args:
         spec: a run spec's file, or several, or a comparison file; or a run spec made in Python, as for `kdcore.run`: a
             `RunSpec`, or a dict of what a file would hold. Its relative paths are relative to the current directory.
-        distillers: with one spec, the methods: names, or `all`; `vanilla` is added as the baseline.
+        distillers: with one spec, the methods: names, or `all`; the baseline, a student without a teacher, is added.
         seeds: their number, or the seeds; None: three, or the comparison file's.
         budget: drop methods early: `auto`, or the epochs after which they are judged. None: the file's, or no budget.
         eta: with a budget, 1/ETA of the methods continue after each rung; None: 3.
-        baseline: label of the method that gains are relative to; None: `vanilla`.
+        baseline: label of the method that gains are relative to; None: the one without a teacher.
         overrides: `key.path=value` for all runs, as for `--set`.
         name: of the comparison's folder; None: the file's, or `compare-` and the spec's name.
         output: the folder in which that is made, instead of the spec's.
-        jobs: runs at a time; None: one, or one for each of several GPUs.
+        jobs: runs at a time; None: the launcher chooses. `local`: one, or one for each of several GPUs.
+        launcher: how runs are started: the name of a launcher.
+        launcher_options: its options: a dict, or `key=value` texts.
         quiet: show nothing.
 
     Raises:
         UserError: with every problem that was found; or the folder holds another comparison.
-        RunFailed: a teacher's run failed.
+        RunFailed: a teacher's run failed, or the launcher failed.
         Interrupted: it was asked to stop; the runs wrote checkpoints.
     """
+    plugins = get_plugins()
+    build = find_launcher(launcher, launcher_options, plugins)
     with tempfile.TemporaryDirectory() as folder:
         paths = _paths(spec, Path(folder))
         request = _request(paths)
@@ -84,23 +90,14 @@ def compare(
             raise UserError(
                 Problem("--eta", "must be at least 2: 1/ETA of the methods continue", request.eta)
             )
-        plan = make_plan(request, get_plugins())
+        plan = make_plan(request, plugins)
+    launch = build(LaunchSetup(plan.folder / "launcher", jobs))
     progress = choose_comparison_display(quiet)
-    gpus = visible_gpus()
     try:
         with stop_requests() as stop:
-            return Runner(plan, jobs or max(1, len(gpus)), gpus, progress, stop).run()
+            return Runner(plan, launch, jobs, progress, stop).run()
     finally:
         progress.close()
-
-
-def visible_gpus() -> list[str]:
-    """The GPUs that runs may be given, as `CUDA_VISIBLE_DEVICES` names them."""
-    import torch
-
-    count = torch.cuda.device_count()
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",")[:count] if named else [str(number) for number in range(count)]
 
 
 def _paths(

@@ -17,7 +17,7 @@ Distillers = Annotated[
     str | None,
     typer.Option(
         metavar="NAME,...",
-        help="With one spec: the distillers to compare, or 'all'. Vanilla is added as the baseline.",
+        help="With one spec: the distillers to compare, or 'all'. The baseline, a student without a teacher, is added.",
         show_default=False,
     ),
 ]
@@ -43,7 +43,10 @@ Eta = Annotated[
 ]
 Baseline = Annotated[
     str | None,
-    typer.Option(help="The method that gains are relative to.  [default: vanilla]", show_default=False),
+    typer.Option(
+        help="The method that gains are relative to.  [default: the one without a teacher]",
+        show_default=False,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -60,5 +63,15 @@ Jobs = Annotated[
         min=1,
         help="Runs at the same time, each in its own process.  [default: 1, or one for each GPU]",
         show_default=False,
+    ),
+]
+Launcher = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="How runs are started, such as in the queue of a cluster."),
+]
+LauncherOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--launcher-option", metavar="KEY=VALUE", help="An option of the launcher; may be repeated."
     ),
 ]

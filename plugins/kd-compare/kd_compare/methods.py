@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from kdcore.inspect import LoadedSpec
     from kdcore.plugin import Plugins
 
-VANILLA: Final = "vanilla"
+_BASELINE: Final = "baseline"  # the kind of distillers that train without a teacher
 _RUN_NAME: Final = 128
 _LONGEST_END: Final = len(f"-seed{2**63}")
 
 
 def chosen_methods(request: Request, plugins: Plugins) -> list[Variant]:
-    """The methods of a request, with vanilla as the baseline if the request names distillers or variants.
+    """The methods of a request, with a baseline if the request names distillers or variants.
 
     Raises:
         UserError: a distiller is not known.
@@ -37,18 +37,32 @@ def chosen_methods(request: Request, plugins: Plugins) -> list[Variant]:
             raise UserError(Problem("--distillers", message, ",".join(request.distillers)))
         return [Variant(None, path) for path in request.specs]
     own = _own_distiller(base, request.overrides)
+    baselines = _baselines(plugins)
     found = list(request.variants)
     if request.distillers is not None:
         names = [name for name in request.distillers if name]
         found += [_named(name, base, own) for name in _by_name(names, plugins)]
     elif not request.variants:
         found.append(Variant(None, base))
-        if isinstance(own, str | dict) and _name(own) == VANILLA:
+        if _name(own) in baselines:
             return found
     labels = {variant.label or variant.distiller for variant in found}
-    if request.baseline is None and VANILLA not in labels:
-        found.insert(0, _named(VANILLA, base, own))
+    if request.baseline is None and baselines and not labels & set(baselines):
+        found.insert(0, _named(baselines[0], base, own))
     return found
+
+
+def _baselines(plugins: Plugins) -> list[str]:
+    """The names of the distillers that train without a teacher, the core's first."""
+    items = [item for item in plugins.all(DistillerEntry) if item.entry.kind == _BASELINE]
+    items.sort(key=lambda item: item.plugin.distribution != "kdcore")
+    names = [item.entry.name for item in items] + [item.qualified for item in items]
+    return list(dict.fromkeys(names))
+
+
+def is_baseline(loaded: LoadedSpec) -> bool:
+    """Whether no distiller of a method reads the teacher."""
+    return all(item.provided.entry.kind == _BASELINE for item in loaded.distillers)
 
 
 def _by_name(names: Sequence[str], plugins: Plugins) -> list[str]:
@@ -57,7 +71,7 @@ def _by_name(names: Sequence[str], plugins: Plugins) -> list[str]:
         several = [item.entry.name for item in items]
         return [
             item.entry.name if several.count(item.entry.name) == 1 else item.qualified
-            for item in sorted(items, key=lambda item: item.entry.name != VANILLA)
+            for item in sorted(items, key=lambda item: item.entry.kind != _BASELINE)
         ]
     problems: list[Problem] = []
     for name in names:
@@ -109,7 +123,7 @@ def unique_labels(variants: Sequence[Variant], bases: dict[Path, LoadedSpec]) ->
     return labels
 
 
-def chosen_baseline(request: Request, loaded: dict[str, LoadedSpec]) -> str | None:
+def chosen_baseline(request: Request, loaded: dict[str, LoadedSpec], plugins: Plugins) -> str | None:
     """The label of the baseline; None: there is no baseline.
 
     Raises:
@@ -127,8 +141,9 @@ def chosen_baseline(request: Request, loaded: dict[str, LoadedSpec]) -> str | No
                 )
             )
         return request.baseline
-    alone = [label for label, one in loaded.items() if [item.name for item in one.distillers] == [VANILLA]]
-    return VANILLA if VANILLA in alone else alone[0] if len(alone) == 1 else None
+    alone = [label for label, one in loaded.items() if is_baseline(one)]
+    named = [name for name in _baselines(plugins) if name in alone]
+    return named[0] if named else alone[0] if len(alone) == 1 else None
 
 
 def file_name(label: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from kd_compare.halving import Budget, parse_budget
 from kd_compare.method_problems import MethodProblems
-from kd_compare.methods import chosen_baseline, chosen_methods, unique_labels
+from kd_compare.methods import chosen_baseline, chosen_methods, is_baseline, unique_labels
 from kd_compare.plan_checks import all_teachers, check_existing, check_models
 from kd_compare.planned_run import PlannedRun, planned_run
 from kdcore import Problem, RunDirectory, UserError
@@ -75,7 +75,7 @@ def make_plan(request: Request, plugins: Plugins) -> ComparisonPlan:
     problems.check()
     notes = check_models(request, loaded, problems)
     problems.check()
-    baseline = chosen_baseline(request, loaded)
+    baseline = chosen_baseline(request, loaded, plugins)
     runs = tuple(
         planned_run(label, seed, one, folder) for label, one in loaded.items() for seed in request.seeds
     )
@@ -138,8 +138,8 @@ def _load(request: Request, variant: Variant, folder: Path, plugins: Plugins) ->
     cache = loaded.spec.teacher_cache
     if cache is None:
         return loaded
-    if all(item.provided.entry.kind == "baseline" for item in loaded.distillers):
-        cache = None  # no distiller reads the teacher
+    if is_baseline(loaded):
+        cache = None
     elif cache.folder is None:
         cache = cache.model_copy(update={"folder": str(folder / _OWN_FOLDER)})
     return replace(loaded, spec=loaded.spec.model_copy(update={"teacher_cache": cache}))

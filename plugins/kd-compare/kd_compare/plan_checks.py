@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kd_compare.methods import VANILLA
+from kd_compare.methods import is_baseline
 from kd_compare.request import ALL
 from kdcore import Problem, UserError, validate
 from kdcore.inspect import LoadedSpec, finished_run, resolved_dict, spec_changes
@@ -29,12 +29,12 @@ def check_models(request: Request, loaded: dict[str, LoadedSpec], problems: Meth
         try:
             notes += validate(one).warnings
         except UserError as error:
-            if request.distillers == (ALL,) and label != VANILLA:
+            if request.distillers == (ALL,) and not is_baseline(one):
                 left_out.append((label, error))
                 del loaded[label]
             else:
                 problems.add(label, error.problems)
-    if not loaded.keys() - {VANILLA}:  # then the cause is not a method
+    if all(map(is_baseline, loaded.values())):  # then the cause is not a method
         for label, refused in left_out:
             problems.add(label, refused.problems)
     return notes + [f"{label} is left out: {refused.problems[0]}" for label, refused in left_out]

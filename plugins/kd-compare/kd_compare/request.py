@@ -49,7 +49,7 @@ class Request:
         name: of the comparison's folder; None: from the file.
         output: folder in which that is made; None: the spec's.
         overrides: `key.path=value` for all runs.
-        baseline: label of the method that gains are relative to; None: vanilla.
+        baseline: label of the method that gains are relative to; None: the one without a teacher.
         budget: `auto` or rungs; None: no method is dropped.
         eta: with a budget, 1/eta of the methods continue.
         jobs: runs at a time; None: one, or one for each GPU.

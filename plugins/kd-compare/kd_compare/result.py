@@ -103,6 +103,8 @@ class ComparisonResult:
         student: model and parameters.
         epochs: of a whole run.
         epochs_trained: over all runs; `epochs_planned` if none were dropped.
+        launcher: what started the runs.
+        jobs: runs at a time.
         seconds: wall time of this call.
     """
 
@@ -120,6 +122,7 @@ class ComparisonResult:
     epochs: int
     epochs_trained: int
     epochs_planned: int
+    launcher: str
     jobs: int
     seconds: float
 
@@ -157,6 +160,7 @@ def gather(
     dropped: Mapping[str, int],
     *,
     status: Literal["running", "finished", "failed", "interrupted"],
+    launcher: str,
     jobs: int,
     seconds: float,
 ) -> ComparisonResult:
@@ -167,6 +171,7 @@ def gather(
         statuses: by a run's name, what has become of it, and why it failed.
         dropped: by label, the epoch after which the budget dropped it.
         status: of the whole.
+        launcher: the name of the launcher.
         jobs: runs at a time.
         seconds: wall time of this call.
     """
@@ -205,6 +210,7 @@ def gather(
         epochs=max(run.loaded.spec.train.epochs for run in plan.runs),
         epochs_trained=sum(one.row.epochs for one in found),
         epochs_planned=sum(run.loaded.spec.train.epochs for run in plan.runs),
+        launcher=launcher,
         jobs=jobs,
         seconds=seconds,
     )

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from kd_report.charts import standalone
+from kd_report.switch import NO_REPORT
 
 from kd_compare.display import Board, Cell
 from kd_compare.halving import survivors
+from kd_compare.handles import Handles
+from kd_compare.jobs import Jobs
 from kd_compare.page import page
 from kd_compare.planned_run import PlannedRun, spec_path
 from kd_compare.plots import curves_plot, scores_plot
-from kd_compare.pool import Job, Pool, environments
 from kd_compare.result import ComparisonResult, Status, gather, score_at
 from kd_compare.statistics import mean
 from kd_compare.table import to_csv, to_latex, to_markdown
-from kdcore import Interrupted, RunDirectory, RunFailed
+from kdcore import Interrupted, JobEnd, LaunchJob, RunDirectory, RunFailed
 from kdcore.inspect import resolved_dict
 from kdcore.plugin import clock, write_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from kd_compare.display import ComparisonDisplay
+    from kd_compare.launch import NamedLauncher
     from kd_compare.plan import ComparisonPlan
     from kdcore.inspect import LoadedSpec
     from kdcore.plugin import StopRequest
@@ -39,8 +41,8 @@ class Runner:
 
     Args:
         plan: what to do.
-        jobs: runs at a time.
-        gpus: their names; a run gets one.
+        launcher: starts the runs.
+        jobs: runs at a time; None: the launcher chooses.
         progress: receives the progress.
         stop: whether somebody asked to stop.
     """
@@ -48,17 +50,17 @@ class Runner:
     def __init__(
         self,
         plan: ComparisonPlan,
-        jobs: int,
-        gpus: Sequence[str],
+        launcher: NamedLauncher,
+        jobs: int | None,
         progress: ComparisonDisplay,
         stop: StopRequest,
     ) -> None:
         self.plan = plan
-        self.jobs = jobs
+        self.launcher = launcher
         self.progress = progress
         self.stop = stop
-        self._gpus = gpus
-        self._cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._limit = jobs
+        self._most = jobs or 1
         self._started = self._looked = time.monotonic()
         self._statuses: dict[str, tuple[Status, str | None]] = {}
         self._dropped: dict[str, int] = {}
@@ -70,13 +72,17 @@ class Runner:
 
         Raises:
             UserError: another process works on this comparison.
-            RunFailed: a teacher's run failed.
+            RunFailed: a teacher's run failed, or the launcher failed.
             Interrupted: it was asked to stop.
         """
         for text in self.plan.notes:
             self.progress.note(f"note: {text}")
         with RunDirectory(self.plan.folder).locked():
             self._write_specs()
+            self._handles = Handles(self.plan.folder, self.launcher.name)
+            self._jobs = Jobs(
+                self.launcher, self._limit, self._handles, self.stop, self._tick, self.progress.note
+            )
             self._look_at_what_is_there()
             self._save("running")
             self._train_teachers()
@@ -92,12 +98,9 @@ class Runner:
         folder = self.plan.folder / "specs"
         folder.mkdir(exist_ok=True)
         for teacher in self.plan.teachers:
-            write_json(self._teacher_spec(teacher), resolved_dict(teacher))
+            write_json(spec_path(self.plan.folder, f"teacher-{teacher.spec.name}"), resolved_dict(teacher))
         for run in self.plan.runs:
             write_json(spec_path(self.plan.folder, run.name), resolved_dict(run.loaded))
-
-    def _teacher_spec(self, teacher: LoadedSpec) -> Path:
-        return spec_path(self.plan.folder, f"teacher-{teacher.spec.name}")
 
     def _look_at_what_is_there(self) -> None:
         for label in self.plan.labels:
@@ -119,20 +122,21 @@ class Runner:
     # -- training --------------------------------------------------------------------------------------------
 
     def _train_teachers(self) -> None:
-        pool = Pool(environments(1, self._gpus, self._cpus), self.stop, self._tick, self.progress.note)
         for teacher in self.plan.teachers:
             directory, name = teacher.directory, teacher.spec.name
             if directory.finished and directory.epochs_wanted == teacher.spec.train.epochs:
+                self._handles.forget(f"teacher-{name}")
                 continue
             self.progress.note(f"teacher: training '{name}' first")
-            log = self.plan.folder / "logs" / f"teacher-{name}.log"
-            job = Job(name, ["run", str(self._teacher_spec(teacher))], directory.path, log)
-            pool.run([job], lambda job: None)
+            job = self._job(f"teacher-{name}", teacher, alone=True)
+            ends = list[JobEnd]()
+            self._jobs.run([job], ends.append)
             if self.stop.signal is not None:
                 self._interrupt()
-            if job.reason is not None:
+            reason = ends[0].reason
+            if reason is not None:
                 self._save("failed")
-                raise RunFailed(f"the teacher '{name}' failed: {job.reason}; its output is in {log}")
+                raise RunFailed(f"the teacher '{name}' failed: {reason}; its output is in {job.log}")
 
     def _train(self) -> None:
         budget = self.plan.budget
@@ -160,25 +164,39 @@ class Runner:
             status, _ = self._statuses[run.name]
             there = self._cells[run.name].epoch
             if status in ("finished", "failed") or (until is not None and there >= until):
+                self._handles.forget(run.name)  # an earlier call started it, and did not see its end
                 continue
-            arguments = ["run", str(spec_path(self.plan.folder, run.name))]
-            if until is not None:
-                arguments += ["--until", str(until)]
-            log = self.plan.folder / "logs" / f"{run.name}.log"
-            jobs.append(Job(run.name, arguments, run.directory.path, log))
+            jobs.append(self._job(run.name, run.loaded, until))
             of[run.name] = run
-        pool = Pool(
-            environments(self.jobs, self._gpus, self._cpus), self.stop, self._tick, self.progress.note
-        )
-        pool.run(jobs, lambda job: self._ended(of[job.name], job, until))
+        self._jobs.run(jobs, lambda end: self._ended(of[end.name], end, until))
+        self._most = self._limit or max(self._most, self._jobs.most)
 
-    def _ended(self, run: PlannedRun, job: Job, until: int | None) -> None:
+    def _job(
+        self, name: str, loaded: LoadedSpec, until: int | None = None, *, alone: bool = False
+    ) -> LaunchJob:
+        pause = () if until is None else ("--until", str(until))
+        return LaunchJob(
+            name,
+            ("run", str(spec_path(self.plan.folder, name)), *pause),
+            folder=Path.cwd(),
+            directory=loaded.directory.path,
+            log=self._log(name),
+            # a report for each of many runs is more than anybody reads: kd report RUN makes one
+            environment={NO_REPORT: "1"},
+            cpus=1 + (loaded.spec.data.workers or 0),
+            alone=alone,
+        )
+
+    def _log(self, name: str) -> Path:
+        return self.plan.folder / "logs" / f"{name}.log"
+
+    def _ended(self, run: PlannedRun, end: JobEnd, until: int | None) -> None:
         self._read(run)
         cell = self._cells[run.name]
         who = f"{run.label}, seed {run.seed}"
-        if job.reason is not None:
-            self._set(run, "failed", job.reason)
-            self.progress.note(f"failed: {who}: {job.reason} (its output: {job.log})")
+        if end.reason is not None:
+            self._set(run, "failed", end.reason)
+            self.progress.note(f"failed: {who}: {end.reason} (its output: {self._log(run.name)})")
         elif run.directory.finished:
             self._set(run, "finished")
             seconds = (run.directory.summary() or {}).get("wall_seconds") or 0.0
@@ -210,8 +228,7 @@ class Runner:
 
     # -- reporting -------------------------------------------------------------------------------------------
 
-    def _tick(self, running: Sequence[Job]) -> None:
-        names = {job.name for job in running}
+    def _tick(self, names: Sequence[str]) -> None:
         look = time.monotonic() - self._looked > _LOOK
         if look:
             self._looked = time.monotonic()
@@ -249,7 +266,13 @@ class Runner:
     ) -> ComparisonResult:
         seconds = time.monotonic() - self._started
         result = gather(
-            self.plan, self._statuses, self._dropped, status=status, jobs=self.jobs, seconds=seconds
+            self.plan,
+            self._statuses,
+            self._dropped,
+            status=status,
+            launcher=self.launcher.name,
+            jobs=self._most,
+            seconds=seconds,
         )
         folder = self.plan.folder
         write_json(folder / RESULT, result.as_dict())

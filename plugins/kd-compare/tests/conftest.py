@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kd_compare.result import ComparisonResult, MethodRow, RunRow
 from kd_compare.statistics import deviation, mean, paired_gain
+
+from kdcore.plugin import get_plugins
 
 
 def _result(scores: dict[str, list[float]], **changes: Any) -> ComparisonResult:
@@ -50,10 +53,36 @@ def _result(scores: dict[str, list[float]], **changes: Any) -> ComparisonResult:
         "epochs": 3,
         "epochs_trained": 3 * len(runs),
         "epochs_planned": 3 * len(runs),
+        "launcher": "local",
         "jobs": 1,
         "seconds": 100.0,
     }
     return ComparisonResult(**fields | changes)
+
+
+@pytest.fixture
+def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Install a distribution with one plugin, whose entry module is `plugin`: its modules by name, and their text."""
+    packages = set[str]()
+
+    def install(name: str, modules: dict[str, str], version: str = "1.2") -> Path:
+        site, package = tmp_path / "site", name.replace("-", "_")
+        metadata = site / f"{package}-{version}.dist-info"
+        (site / package).mkdir(parents=True)
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (metadata / "entry_points.txt").write_text(f"[kdcore]\n{name} = {package}.plugin\n")
+        for module, text in {"__init__": "", **modules}.items():
+            (site / package / f"{module}.py").write_text(text)
+        monkeypatch.syspath_prepend(site)
+        packages.add(package)
+        get_plugins.cache_clear()
+        return site
+
+    yield install
+    get_plugins.cache_clear()
+    for module in [module for module in sys.modules if module.partition(".")[0] in packages]:
+        del sys.modules[module]
 
 
 @pytest.fixture

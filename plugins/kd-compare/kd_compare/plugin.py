@@ -1,0 +1,32 @@
+"""What this plugin declares. Imports neither torch nor pydantic."""
+
+from __future__ import annotations
+
+from kdcore import CommandEntry, LauncherEntry, hookimpl
+
+PLUGIN_API = 1
+
+
+@hookimpl
+def kd_commands() -> list[CommandEntry]:
+    """`kd compare`."""
+    return [
+        CommandEntry(
+            name="compare",
+            summary="Compare distillers, or specs, over several seeds.",
+            target="kd_compare.command:compare",
+        )
+    ]
+
+
+@hookimpl
+def kd_launchers() -> list[LauncherEntry]:
+    """Processes of this machine."""
+    return [
+        LauncherEntry(
+            name="local",
+            summary="Processes of this machine; each gets its part of the threads, and one of several GPUs.",
+            target="kd_compare.local:LocalLauncher",
+            options="kd_compare.local_options:LocalOptions",
+        )
+    ]

@@ -32,6 +32,7 @@ TABLES = {
     ),
     "adapter": ("FeatureAdapter", "GivesMaps", "PreparesModel", "AdapterEntry"),
     "data-and-models": ("DatasetEntry", "ModelEntry"),
+    "exporter": ("ExporterEntry", "ExportedFiles"),
     "hooks": ("ReportSection", "RunDirectory"),
 }
 NOT_FOR_HOOKS = {

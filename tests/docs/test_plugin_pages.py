@@ -20,11 +20,19 @@ from PIL import Image
 from kdcore.plugins import get_plugins
 
 PAGE = "docs/plugins/distiller.md"
+PAGES = (
+    PAGE,
+    "docs/plugins/adapter.md",
+    "docs/plugins/data-and-models.md",
+    "docs/plugins/exporter.md",
+    "docs/plugins/hooks.md",
+)
 ENTRY_POINTS = {  # of the packages that the pages write without a pyproject.toml
     "kd-tv-features": "kd_tv_features.plugin",
     "kd-labelled": "kd_labelled.plugin",
     "kd-tv": "kd_tv.plugin",
     "kd-diary": "kd_diary",
+    "kd-formats": "kd_formats.plugin",
     "kd-second": "second",
 }
 NARROW = 'options={"channels": [8, 8, 16, 16]}'
@@ -66,7 +74,7 @@ def site(blocks_of, tmp_path_factory):
     made.path.joinpath("tests").rename(site / "tests")
     project = tomllib.loads((made.path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     install(site, project["name"], project["version"], project["entry-points"]["kdcore"]["kd-mimic"])
-    for page in (PAGE, "docs/plugins/adapter.md", "docs/plugins/data-and-models.md", "docs/plugins/hooks.md"):
+    for page in PAGES:
         write(site, blocks_of, page)
     (entry,) = [
         block.text for block in blocks_of(PAGE) if "last-map" in block.text and block.language == "python"
@@ -246,7 +254,24 @@ def test_the_hooks_of_the_page_are_hooks(blocks_of, here, site):
         [Candidate("page", "kd_page_of_hooks", "page", "1", str(site))], disabled=(), strict=True
     )
     (info,) = [info for info in found.infos if info.name == "page"]
-    assert info.hooks == ("kd_datasets", "kd_distillers", "kd_feature_adapters", "kd_models")
+    assert info.hooks == ("kd_datasets", "kd_distillers", "kd_exporters", "kd_feature_adapters", "kd_models")
+
+
+def test_the_exporters_write_and_are_checked(here, spec_file):
+    import numpy as np
+    from kd_export import export
+
+    import kdcore
+
+    run = kdcore.run(spec_file(train={"epochs": 1, "batch_size": 16}), quiet=True).directory
+    written = export(run, "npz")
+    assert np.load(written.path / "weights.npz")["fc.weight"].shape == (10, 16)
+    assert (written.check, len(written.warnings)) == (None, 1)
+    half = export(run, "kd-formats/bf16")
+    assert half.check.images == 50
+    assert half.check.same_top1 > 40
+    assert 0 < half.check.largest_difference < 0.1
+    assert json.loads((half.path / "kd.json").read_text())["dtype"] == "bfloat16"
 
 
 def test_its_loss(here):

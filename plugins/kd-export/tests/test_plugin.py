@@ -1,0 +1,51 @@
+"""What the package declares, and what it says of itself."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import kd_export
+from kd_export import plugin
+from kdcore.plugin import get_plugins
+
+HEAVY = {"torch", "timm", "torchvision", "numpy", "accelerate", "pydantic", "typer", "onnx", "huggingface_hub"}
+PLUGINS = get_plugins()
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_declarations_import_nothing_heavy():
+    code = f"import sys, kd_export.plugin as plugin; plugin.kd_commands(); plugin.kd_exporters(); print({HEAVY!r} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("entry", [*plugin.kd_commands(), *plugin.kd_exporters()], ids=lambda entry: entry.name)
+def test_its_code_is_there(entry):
+    (provided,) = [
+        each for each in PLUGINS.all(type(entry)) if (each.entry, each.plugin.name) == (entry, "kd-export")
+    ]
+    assert callable(PLUGINS.load(provided, "test"))
+
+
+def test_the_extra_is_what_the_formats_require():
+    wanted = {text for entry in plugin.kd_exporters() for text in entry.requires}
+    extras = [text.partition(";") for text in metadata.requires("kd-export") or ()]
+    assert {text.strip() for text, _, marker in extras if "extra == 'onnx'" in marker.replace('"', "'")} == wanted
+
+
+def test_public_names():
+    assert kd_export.__all__ == ["ExportCheck", "ExportResult", "PushResult", "export", "push"]
+    assert all(callable(getattr(kd_export, name)) for name in kd_export.__all__)
+
+
+def test_the_readme_has_every_format():
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (yes)? ?\|$", README.read_text("utf-8"), re.MULTILINE)
+    assert rows == [(entry.name, "yes" if entry.int8 else "") for entry in plugin.kd_exporters()]
+
+

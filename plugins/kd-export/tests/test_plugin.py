@@ -8,24 +8,40 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-import pytest
-
 import kd_export
+import pytest
 from kd_export import plugin
+
+from kdcore import ExporterEntry
 from kdcore.plugin import get_plugins
 
-HEAVY = {"torch", "timm", "torchvision", "numpy", "accelerate", "pydantic", "typer", "onnx", "huggingface_hub"}
+HEAVY = {
+    "torch",
+    "timm",
+    "torchvision",
+    "numpy",
+    "accelerate",
+    "pydantic",
+    "typer",
+    "onnx",
+    "huggingface_hub",
+}
 PLUGINS = get_plugins()
 README = Path(__file__).parents[1] / "README.md"
 
 
 def test_declarations_import_nothing_heavy():
-    code = f"import sys, kd_export.plugin as plugin; plugin.kd_commands(); plugin.kd_exporters(); print({HEAVY!r} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    calls = "plugin.kd_commands(), plugin.kd_exporters()"
+    code = f"import sys, kd_export.plugin as plugin; {calls}; print({HEAVY!r} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout == "set()\n"
 
 
-@pytest.mark.parametrize("entry", [*plugin.kd_commands(), *plugin.kd_exporters()], ids=lambda entry: entry.name)
+@pytest.mark.parametrize(
+    "entry", [*plugin.kd_commands(), *plugin.kd_exporters()], ids=lambda entry: entry.name
+)
 def test_its_code_is_there(entry):
     (provided,) = [
         each for each in PLUGINS.all(type(entry)) if (each.entry, each.plugin.name) == (entry, "kd-export")
@@ -36,7 +52,9 @@ def test_its_code_is_there(entry):
 def test_the_extra_is_what_the_formats_require():
     wanted = {text for entry in plugin.kd_exporters() for text in entry.requires}
     extras = [text.partition(";") for text in metadata.requires("kd-export") or ()]
-    assert {text.strip() for text, _, marker in extras if "extra == 'onnx'" in marker.replace('"', "'")} == wanted
+    assert {
+        text.strip() for text, _, marker in extras if "extra == 'onnx'" in marker.replace('"', "'")
+    } == wanted
 
 
 def test_public_names():
@@ -49,3 +67,13 @@ def test_the_readme_has_every_format():
     assert rows == [(entry.name, "yes" if entry.int8 else "") for entry in plugin.kd_exporters()]
 
 
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ({"int8": 8}, "int8 must be True or False, not 8"),
+        ({"requires": "onnx"}, "requires must be a sequence of strings, not 'onnx'"),
+    ],
+)
+def test_a_wrong_field_of_an_exporter(field, message):
+    with pytest.raises(ValueError, match=message):
+        ExporterEntry(name="x", summary="x", target="a:b", **field)

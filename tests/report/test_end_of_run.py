@@ -64,7 +64,7 @@ def test_without_matplotlib_only_the_figures_for_papers_are_missing(
     assert "pip install" in page
     assert "from 20 of 50 evaluation images" in page
     assert [item.name for item in (done.directory / "figures").iterdir()] == ["numbers.json"]
-    assert "pip install 'matplotlib>=3.10'" in capsys.readouterr().err
+    assert 'pip install "matplotlib>=3.10"' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("how", ["spec", "environment"])

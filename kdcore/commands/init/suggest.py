@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from kdcore.entries import DistillerEntry
 from kdcore.errors import UserError
+from kdcore.plugins.pip_hint import pip_install
 
 if TYPE_CHECKING:
     from kdcore.commands.init.families import ModelFamily
@@ -49,7 +50,7 @@ def distillers(student: ModelFamily, teacher: ModelFamily | None, plugins: Plugi
         ]
     wanted.append(Suggestion("kd", "the plain method"))
     return [item for item in wanted if _installed(item.value, plugins)] or [
-        Suggestion("vanilla", "no other distiller is installed: pip install kd-classic")
+        Suggestion("vanilla", f"no other distiller is installed: {pip_install('kd-classic')}")
     ]
 
 

@@ -12,7 +12,7 @@ from kd_report.charts.matrix import CELLS
 from kd_report.charts.svg import clipped
 from kd_report.reports.figure_numbers import NUMBERS, as_numbers
 from kd_report.reports.sections import EACH, EXTREMES, SIDE, blocks, class_rows
-from kdcore.plugin import write_json
+from kdcore.plugin import pip_install, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from kd_report.reports.facts import Facts
     from kd_report.reports.findings import Findings
 
-INSTALL: Final = "pip install 'matplotlib>=3.10'"
 _COLUMN: Final = 3.35  # inches
 _STYLE: Final[dict[Any, Any]] = {
     "font.size": 8,
@@ -51,7 +50,8 @@ def draw(facts: Facts, findings: Findings | None, folder: Path, notes: list[str]
     written = [folder / NUMBERS]
     write_json(written[0], as_numbers(findings))
     if find_spec("matplotlib") is None:
-        notes.append(f"No figures as PNG and PDF: matplotlib is not installed ({INSTALL}).")
+        install = pip_install("kd-report", extra="figures")
+        notes.append(f"No figures as PNG and PDF: matplotlib is not installed ({install}).")
         return tuple(written)
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     logging.getLogger("fontTools").setLevel(logging.ERROR)

@@ -159,7 +159,7 @@ def test_what_is_missing_is_said(make_run, make_opened, page_of, images_of):
     page, made = page_of(run, opened)
     assert "Nothing on the teacher's predictions: its run is gone" in page.text
     assert "from 400 of 5,000 evaluation images" in page.text
-    assert any("pip install 'matplotlib>=3.10'" in note for note in made.notes)
+    assert any('pip install "matplotlib>=3.10"' in note for note in made.notes)
 
 
 def test_images_that_are_gone_leave_their_numbers(make_run, make_opened, page_of):

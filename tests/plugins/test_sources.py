@@ -81,8 +81,8 @@ def test_from_a_folder_of_wheels(installed, wheels):
     assert pip_install("kd-report") == f'pip install kd-report --find-links "{wheels}"'
     assert pip_install("kd_report>=0.1") == f'pip install "kd_report>=0.1" --find-links "{wheels}"'
     assert (
-        pip_install("kd-report", extra="figures")
-        == f'pip install "kd-report[figures]" --find-links "{wheels}"'
+        pip_install("kd-report", extra="new")
+        == f'pip install "kd-report[new]" --find-links "{wheels}"'
     )
     assert pip_install("kd-ofa") == "pip install kd-ofa"  # the folder has no such wheel
     assert pip_upgrade("kdcore") == f'pip install --upgrade kdcore --find-links "{wheels}"'
@@ -123,7 +123,7 @@ def test_from_a_source_folder(editable, flag, installed, tree):
     installed(direct={"url": tree.as_uri(), "dir_info": {"editable": editable}})
     assert pip_install("kd-report") == f"pip install {flag}{tree}/plugins/kd-report"
     assert (
-        pip_install("kd-report", extra="figures") == f'pip install {flag}"{tree}/plugins/kd-report[figures]"'
+        pip_install("kd-report", extra="new") == f'pip install {flag}"{tree}/plugins/kd-report[new]"'
     )
     assert pip_install("kd-ofa") == "pip install kd-ofa"  # the folder has no such package
     assert pip_upgrade("kdcore") == f"pip install --upgrade {flag}{tree}"
@@ -140,7 +140,7 @@ def test_from_a_repository(installed):
     installed(direct=GIT)
     where = f"git+{REPOSITORY}@{COMMIT}#subdirectory=plugins/kd-report"
     assert pip_install("kd-report") == f'pip install "kd-report @ {where}"'
-    assert pip_install("kd-report", extra="figures") == f'pip install "kd-report[figures] @ {where}"'
+    assert pip_install("kd-report", extra="new") == f'pip install "kd-report[new] @ {where}"'
     assert pip_reinstall("kdcore") == (
         f'pip install --force-reinstall --no-deps "kdcore @ git+{REPOSITORY}@{COMMIT}"'
     )

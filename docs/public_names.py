@@ -1,4 +1,4 @@
-"""Writes docs/reference/api.md and kdcore/__init__.pyi from the names in kdcore; docs/generate.py calls it."""
+"""Writes docs/reference/api.md and the stubs of kdcore, kdcore.plugin and kdcore.inspect; docs/generate.py calls it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,19 @@ _ABOUT: Final = {
     "errors": "`UserError` says what is wrong in what you gave (exit code 2), `RunFailed` says why a run cannot go on "
     "(exit code 1). Both are a `KdError`.",
 }
+_FOR_PLUGINS: Final = {
+    "kdcore.plugin": "For the commands, exporters, sections and launchers of plugins: output, texts, files, and what "
+    "other plugins declare. Importing it imports nothing heavy, and none of its names needs torch.",
+    "kdcore.inspect": "For plugins that look at runs or start them: specs, a run opened again, its models, data and "
+    "predictions. Most names import torch when they are first used.",
+}
 _CONSTANTS: Final = {  # what has no docstring of its own
+    "Best": "The flag `--best` of a command: the weights of the best epoch.",
+    "Ema": "The flag `--ema` of a command: the averaged weights.",
+    "HEAVY": "The modules that the entry module of a plugin must not import.",
+    "JsonFlag": "The flag `--json` of a command.",
+    "RunPath": "The argument RUN of a command: a run directory.",
+    "Which": "Which of a run's students: `last`, `best` or `ema`.",
     "PLUGIN_API": "The version of the interface between kdcore and plugins.",
     "Stage": "A stage of a model: a number 1..4 or the path of a module.",
     "__version__": "The version of kdcore.",
@@ -38,9 +50,9 @@ def page() -> str:
     lines = [
         "# Public names",
         "",
-        "`import kdcore` has these names. The groups say for whom they are. [Versions](../plugins/versions.md) says",
-        "when they may change. All other modules are internal, except `kdcore.ops` and `kd_dev.testing`, which are",
-        "for authors of plugins.",
+        "`import kdcore` has the names of the first groups, which say for whom they are. `kdcore.plugin` and",
+        "`kdcore.inspect` have further names, for plugins. [Versions](../plugins/versions.md) says when they change.",
+        "All other modules are internal, except `kdcore.ops` and `kd_dev.testing`, which are for authors of plugins.",
     ]
     for group, modules in kdcore.PUBLIC.items():
         names = sorted((name for names in modules.values() for name in names), key=_order)
@@ -54,21 +66,36 @@ def page() -> str:
         ]
         if group == "results":
             lines += ["| name | comes from | what it is |", "|---|---|---|"]
-            lines += [f"| `{name}` | {_sources(name)} | {_first_sentence(name)} |" for name in names]
+            lines += [
+                f"| `{name}` | {_sources(name)} | {_first_sentence(name, _value(name))} |" for name in names
+            ]
         else:
             lines += ["| name | what it is |", "|---|---|"]
-            lines += [f"| `{_called(name)}` | {_first_sentence(name)} |" for name in names]
+            lines += [_row(name, _value(name)) for name in names]
+    for module in (kdcore.plugin, kdcore.inspect):
+        about = textwrap.fill(_FOR_PLUGINS[module.__name__], 120, break_on_hyphens=False)
+        lines += [
+            "",
+            f"## For plugins: {module.__name__}",
+            "",
+            about,
+            "",
+            "| name | what it is |",
+            "|---|---|",
+        ]
+        lines += [_row(name, getattr(module, name)) for name in sorted(module.__all__, key=_order)]
     return "\n".join(lines)
 
 
-def _called(name: str) -> str:
-    return f"{name}()" if inspect.isfunction(_value(name)) else name
+def _row(name: str, value: Any) -> str:
+    called = f"{name}()" if inspect.isroutine(value) else name
+    return f"| `{called}` | {_first_sentence(name, value)} |"
 
 
-def _first_sentence(name: str) -> str:
+def _first_sentence(name: str, value: Any) -> str:
     if name in _CONSTANTS:
         return _CONSTANTS[name]
-    text = (inspect.getdoc(_value(name)) or "").partition("\n\n")[0]
+    text = (inspect.getdoc(value) or "").partition("\n\n")[0]
     return " ".join(text.split()).replace("|", "\\|")
 
 

@@ -188,7 +188,7 @@ def test_commands_are_found(text, words):
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["nope"], "No such command"),
+        (["nope"], "no command of this name"),
         (["run", "a.json", "--nope"], "No such option"),
         (["run"], "Missing"),
         (["show", "a", "b"], "unexpected"),

@@ -9,9 +9,12 @@ import re
 import pytest
 
 import kdcore
+import kdcore.inspect
+import kdcore.plugin
 from kdcore import hookspecs
 from kdcore.hookspecs import hookimpl
 from kdcore.plugins.registry import Registry
+from kdcore.plugins.roles import ROLES
 from kdcore.rundir.directory import RunDirectory
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("kd_")]
@@ -32,8 +35,12 @@ TABLES = {
     ),
     "adapter": ("FeatureAdapter", "GivesMaps", "PreparesModel", "AdapterEntry"),
     "data-and-models": ("DatasetEntry", "ModelEntry"),
+    "commands-and-recipes": ("CommandEntry", "RecipeEntry"),
     "exporter": ("ExporterEntry", "ExportedFiles"),
-    "hooks": ("ReportSection", "RunDirectory"),
+    "metric": ("MetricEntry",),
+    "report-section": ("SectionEntry", "ReportSection"),
+    "launcher": ("LauncherEntry",),
+    "hooks": ("RunDirectory",),
 }
 NOT_FOR_HOOKS = {
     "steps_done",
@@ -66,6 +73,11 @@ def rows(page, name):
     assert found, f"there is no table of {name}"
     firsts = [line.split("|")[1] for line in found[1].splitlines()]
     return {text.removesuffix("()") for first in firsts for text in re.findall(r"`([^`]+)`", first)}
+
+
+def table_lines(text):
+    """The rows of a part's table, without its head."""
+    return [line for line in text.splitlines() if line.startswith("| ")][1:]
 
 
 @pytest.mark.parametrize(
@@ -101,11 +113,48 @@ def test_no_hook_is_there_that_does_not_exist(pages):
     assert set(re.findall(r"def (kd_\w+)\(", pages["hooks"])) == set(HOOKS)
 
 
-def test_everything_that_can_be_imported_is_promised(pages, root):
+@pytest.mark.parametrize("role", ROLES.values(), ids=lambda role: role.hook)
+def test_every_role_has_a_part_a_page_a_table_an_example_and_what_happens_if_it_breaks(
+    role, pages, blocks_of
+):
+    """The table of roles says what has to be there: a new role fails here until it is described."""
+    parts = re.split(r"^### ", pages["hooks"], flags=re.MULTILINE)
+    (part,) = [text for text in parts if text.startswith(f"{role.hook}\n")]
+    record = role.entry.__name__
+    assert f"`{role.hook}() -> list[{record}]`" in part
+    (page,) = set(re.findall(r"\]\(([\w-]+)\.md", part))
+    assert rows(pages[page], record) == members(role.entry)
+    assert f"({page}.md" in pages["hooks"]
+    examples = [
+        block
+        for block in blocks_of(f"docs/plugins/{page}.md")
+        # a file of a plugin that test_plugin_pages.py installs
+        if block.file is not None and block.file.endswith("/plugin.py") and f"def {role.hook}(" in block.text
+    ]
+    assert examples
+    (breaks,) = [
+        text for text in parts if text.startswith("What kd does if something that you declare breaks")
+    ]
+    named = re.findall(r"`([^`]+)`", " ".join(line.split("|")[1] for line in table_lines(breaks)))
+    assert role.name in named
+
+
+def test_every_page_for_authors_is_in_the_table_of_contents(pages, root):
+    contents = (root / "docs" / "plugins.md").read_text(encoding="utf-8")
+    assert {page for page in pages if f"(plugins/{page}.md)" not in contents} == set()
+
+
+@pytest.mark.parametrize(
+    "module", [kdcore, kdcore.plugin, kdcore.inspect], ids=lambda module: module.__name__
+)
+def test_everything_that_can_be_imported_is_promised(module, pages, root):
     assert "(../reference/api.md)" in pages["versions"]
     page = (root / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
-    promised = set(re.findall(r"^\| `(\w+)(?:\(\))?` \|", page, re.MULTILINE))
-    assert promised == set(kdcore.__all__)
+    groups, *others = page.split("\n## For plugins: ")
+    (part,) = [groups] if module is kdcore else [text for text in others if text.startswith(module.__name__)]
+    promised = re.findall(r"^\| `(\w+)(?:\(\))?` \|", part, re.MULTILINE)
+    assert sorted(promised) == sorted(module.__all__)
+    assert re.findall(r"\| *\|$", part, re.MULTILINE) == []  # each has its first sentence
 
 
 def test_every_kind_of_distiller_is_there(pages):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,21 +19,18 @@ from kd_dev.testing import check_adapter, check_dataset, check_plugin
 from PIL import Image
 
 from kdcore.plugins import get_plugins
+from kdcore.plugins.roles import HOOKS, ROLES
 
+ROOT = Path(__file__).parents[2]
 PAGE = "docs/plugins/distiller.md"
-PAGES = (
-    PAGE,
-    "docs/plugins/adapter.md",
-    "docs/plugins/data-and-models.md",
-    "docs/plugins/exporter.md",
-    "docs/plugins/hooks.md",
-)
 ENTRY_POINTS = {  # of the packages that the pages write without a pyproject.toml
     "kd-tv-features": "kd_tv_features.plugin",
     "kd-labelled": "kd_labelled.plugin",
     "kd-tv": "kd_tv.plugin",
     "kd-diary": "kd_diary",
+    "kd-recall": "kd_recall.plugin",
     "kd-formats": "kd_formats.plugin",
+    "kd-worst": "kd_worst.plugin",
     "kd-second": "second",
 }
 NARROW = 'options={"channels": [8, 8, 16, 16]}'
@@ -60,7 +58,7 @@ def write(site, blocks, page):
         first, _, rest = (block.file or "").partition("/")
         if block.file is not None and first != "by-hand":
             file = site / (rest if rest and first.startswith("kd-") else block.file)
-            file.parent.mkdir(exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text, encoding="utf-8")
 
 
@@ -74,8 +72,8 @@ def site(blocks_of, tmp_path_factory):
     made.path.joinpath("tests").rename(site / "tests")
     project = tomllib.loads((made.path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     install(site, project["name"], project["version"], project["entry-points"]["kdcore"]["kd-mimic"])
-    for page in PAGES:
-        write(site, blocks_of, page)
+    for page in sorted(page.name for page in (ROOT / "docs" / "plugins").glob("*.md")):
+        write(site, blocks_of, f"docs/plugins/{page}")
     (entry,) = [
         block.text for block in blocks_of(PAGE) if "last-map" in block.text and block.language == "python"
     ]
@@ -254,7 +252,8 @@ def test_the_hooks_of_the_page_are_hooks(blocks_of, here, site):
         [Candidate("page", "kd_page_of_hooks", "page", "1", str(site))], disabled=(), strict=True
     )
     (info,) = [info for info in found.infos if info.name == "page"]
-    assert info.hooks == ("kd_datasets", "kd_distillers", "kd_exporters", "kd_feature_adapters", "kd_models")
+    assert set(info.hooks) == set(HOOKS)
+    assert {type(entry) for entry in info.entries} == set(ROLES)
 
 
 def test_the_exporters_write_and_are_checked(here, spec_file):

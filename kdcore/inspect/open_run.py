@@ -60,7 +60,10 @@ class OpenedRun:
             RunFailed: an image cannot be read.
         """
         limit = self.most if self.images.chosen.stream else None  # the other images are chosen already
-        return self.predict(embeddings=True, limit=limit)
+        try:
+            return self.predict(embeddings=True, limit=limit)
+        except UserError:  # an adapter that cannot be prepared to give an embedding of this model
+            return self.predict(limit=limit)
 
     def predict(
         self, *, embeddings: bool = False, limit: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kdcore import CommandEntry, hookimpl
+from kdcore import CommandEntry, SectionEntry, hookimpl
 
 if TYPE_CHECKING:
     from kdcore import RunDirectory
@@ -25,6 +25,49 @@ def kd_commands() -> list[CommandEntry]:
             name="eval",
             summary="Evaluate TARGET on images, and compare it with its teacher.",
             target="kd_report.cli.eval:evaluate",
+        ),
+    ]
+
+
+@hookimpl
+def kd_report_sections() -> list[SectionEntry]:
+    """The sections of every report; those of other plugins go between them by their `order`."""
+    return [
+        SectionEntry(
+            name="training",
+            summary="Accuracy, loss terms and learning rate by epoch.",
+            target="kd_report.sections.training:training",
+            order=10,
+        ),
+        SectionEntry(
+            name="classes",
+            summary="Accuracy of each class, frequent mistakes, confusion.",
+            target="kd_report.sections.classes:classes",
+            order=20,
+        ),
+        SectionEntry(
+            name="calibration",
+            summary="Reliability diagrams, ECE and NLL.",
+            target="kd_report.sections.calibration:calibration",
+            order=30,
+        ),
+        SectionEntry(
+            name="agreement",
+            summary="Who is right, and how student and teacher relate classes to each other.",
+            target="kd_report.sections.agreement:agreement",
+            order=40,
+        ),
+        SectionEntry(
+            name="differ",
+            summary="The images on which student and teacher differ most.",
+            target="kd_report.sections.differ:differ",
+            order=50,
+        ),
+        SectionEntry(
+            name="embeddings",
+            summary="Maps of the embeddings by PCA and t-SNE.",
+            target="kd_report.sections.embeddings:embeddings",
+            order=60,
         ),
     ]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from PIL import Image
 
 from kdcore import Predictions, RunDirectory
 from kdcore.cli import main
+from kdcore.plugin import get_plugins
 
 MakeRun = Callable[..., RunDirectory]
 MakeOpened = Callable[..., Any]
@@ -103,6 +105,13 @@ def make_run(tmp_path: Path) -> MakeRun:
     return make
 
 
+class Opened:
+    """What a report reads of an opened run; two of them are never equal."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+
 class SomeImages(list[int]):
     """Images that are not looked at."""
 
@@ -141,7 +150,7 @@ def make_opened() -> MakeOpened:
         student = made_up(classes, images, 1, labelled)
         guide = made_up(classes, images, 2, labelled) if teacher else None
         source = SomeImages(range(images))
-        return SimpleNamespace(
+        return Opened(
             **{
                 "directory": run,
                 "student": SimpleNamespace(
@@ -149,7 +158,7 @@ def make_opened() -> MakeOpened:
                 ),
                 "teacher": SimpleNamespace(missing=missing),
                 "images": SimpleNamespace(whole=whole or source, chosen=source),
-                "predict": lambda **keywords: (student, guide),
+                "predictions": (student, guide),
                 "image": lambda position: Image.new("RGB", (32, 32), (position % 256, 90, 40)),
                 **changes,
             }
@@ -243,6 +252,30 @@ class Page(HTMLParser):
 def read_page() -> type[Page]:
     """Reads the text of a page, and checks what every page has to keep."""
     return Page
+
+
+@pytest.fixture
+def add_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Installs a fake distribution, version 1.0, with one module that is its entry module too."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    added = []
+
+    def add(name: str, code: str) -> None:
+        module = name.replace("-", "_")
+        added.append(module)
+        (site / f"{module}.py").write_text(code)
+        folder = site / f"{module}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "entry_points.txt").write_text(f"[kdcore]\n{name} = {module}\n")
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        get_plugins.cache_clear()
+
+    yield add
+    get_plugins.cache_clear()
+    for module in added:
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture

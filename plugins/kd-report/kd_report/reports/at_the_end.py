@@ -6,6 +6,7 @@ import time
 from shlex import quote
 from typing import TYPE_CHECKING, Final
 
+from kd_report.reports.collect import LEFT_OUT
 from kd_report.reports.report import most_images, write_report
 from kdcore import RunFailed, open_run
 from kdcore.plugin import get_plugins
@@ -33,6 +34,6 @@ def report_at_the_end(run: RunDirectory) -> str:
             f"report: it could not be made ({type(error).__name__}: {error}); "
             f"'kd report {quote(str(run.path))}' tries again"
         ) from error
-    notes = [note for note in result.notes if "matplotlib" in note]
+    notes = [note for note in result.notes if "matplotlib" in note or note.startswith(LEFT_OUT)]
     lines = [*notes, f"{result.path} ({time.monotonic() - started:.1f} s)"]
     return "\n".join(f"report   {line}" for line in lines)

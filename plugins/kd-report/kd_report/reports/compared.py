@@ -13,8 +13,7 @@ from kd_report.reports.facts import Facts, value_text
 from kd_report.reports.figure_numbers import NUMBERS
 from kd_report.reports.gap import find_vanilla, gap
 from kd_report.reports.result import ReportResult
-from kd_report.section import ReportSection
-from kdcore import Problem, UserError
+from kdcore import Problem, ReportSection, UserError
 from kdcore.plugin import duration, flat, percent, read_json, short_count, write_text
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def _results(runs: Sequence[Facts], labels: Sequence[str], folder: Path) -> Repo
         chart = dumbbells(pairs[:ROWS], label="top-1 of the runs", x_label="top-1, %")
         note = f"The {ROWS} highest of {len(pairs)}." if len(pairs) > ROWS else None
         figures.append(figure("Top-1", chart, legend=legend, note=note))
-    return ReportSection("results", "Results", "", figures)
+    return ReportSection("results", "Results", "", tuple(figures))
 
 
 def _row(run: Facts, label: str, folder: Path) -> tuple[Markup | str | None, ...]:
@@ -181,7 +180,7 @@ def _curves(runs: Sequence[Facts], labels: Sequence[str]) -> ReportSection | Non
                 table=numbers(("epoch", *(line.name for line in lines)), rows, caption=f"{title} by epoch"),
             )
         )
-    return ReportSection("curves", "Training", "", figures) if figures else None
+    return ReportSection("curves", "Training", "", tuple(figures)) if figures else None
 
 
 def _specs(runs: Sequence[Facts], labels: Sequence[str]) -> ReportSection:
@@ -196,7 +195,7 @@ def _specs(runs: Sequence[Facts], labels: Sequence[str]) -> ReportSection:
         return ReportSection("specs", "How they differ", "Their specs say the same.")
     table = numbers(("", *labels), rows, caption="What the specs say differently")
     return ReportSection(
-        "specs", "How they differ", "", [figure("What the specs say differently", table, wide=True)]
+        "specs", "How they differ", "", (figure("What the specs say differently", table, wide=True),)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from kd_report.reports.sections import SIDE
+from kd_report.sections.matrices import SIDE
 
 if TYPE_CHECKING:
     from kd_report.reports.findings import Findings, ModelFindings

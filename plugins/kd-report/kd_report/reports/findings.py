@@ -120,6 +120,11 @@ class Findings:
     together: Together | None
 
     @property
+    def models(self) -> tuple[tuple[str, ModelFindings], ...]:
+        """The student, and the teacher if there is one, with their names."""
+        return (("student", self.student), *(() if self.teacher is None else (("teacher", self.teacher),)))
+
+    @property
     def labelled(self) -> bool:
         """Whether any image has a class."""
         return self.student.top1 is not None

@@ -11,7 +11,8 @@ from kd_report.charts.colours import AVERAGED, CYCLE, GREY, LIGHT, STUDENT, TEAC
 from kd_report.charts.matrix import CELLS
 from kd_report.charts.svg import clipped
 from kd_report.reports.figure_numbers import NUMBERS, as_numbers
-from kd_report.reports.sections import EACH, EXTREMES, SIDE, blocks, class_rows
+from kd_report.sections.classes import EACH, EXTREMES, class_rows
+from kd_report.sections.matrices import SIDE, blocks
 from kdcore.plugin import pip_install, write_json
 
 if TYPE_CHECKING:

@@ -8,19 +8,22 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
 from kd_report.page import render
-from kd_report.reports import curves, paper, sections
 from kd_report.reports import facts as told
-from kd_report.reports.findings import Findings, find
+from kd_report.reports import paper
+from kd_report.reports.collect import collect
 from kd_report.reports.gap import find_vanilla, gap
 from kd_report.reports.glance import lead, tiles
+from kd_report.reports.look import findings_of
 from kd_report.reports.maps import can_tsne
 from kd_report.reports.result import ReportResult
-from kd_report.reports.thumbnails import cards
-from kdcore import KdError, OpenedRun, Problem, RunDirectory, UserError, open_run
+from kd_report.sections.training import training_section
+from kdcore import KdError, Problem, RunDirectory, UserError, __version__, open_run
 from kdcore.inspect import own_surroundings
 from kdcore.plugin import get_plugins, write_text
 
 if TYPE_CHECKING:
+    from kd_report.reports.findings import Findings
+    from kdcore import OpenedRun, ReportSection
     from kdcore.plugin import Plugins
 
 IMAGES: Final = 10_000
@@ -93,7 +96,7 @@ def write_report(
     if output is None:
         drawn = paper.draw(facts, findings, directory.figures, notes)
     target = output or directory.report
-    page = render("report.html", _values(facts, opened, findings, plugins, notes, bool(drawn)))
+    page = render("report.html", _values(facts, opened, plugins, notes, bool(drawn)))
     try:
         write_text(target, page)
     except OSError as error:
@@ -105,16 +108,11 @@ def _look(opened: OpenedRun, notes: list[str], tsne: bool) -> Findings | None:
     """Measures on the images; `notes` gets what is missing."""
     if opened.teacher.missing is not None:
         notes.append(f"Nothing on the teacher's predictions: {opened.teacher.missing}")
-    # a stream has no fewer images ahead
-    limit = IMAGES if opened.images.chosen.stream else None
-    try:
-        student, teacher = opened.predict(embeddings=True, limit=limit)
-    except UserError:  # an adapter that knows no embedding of this model
-        student, teacher = opened.predict(limit=limit)
+    student, _ = opened.predictions
     total = len(student) if opened.images.whole.stream else len(opened.images.whole)
     if len(student) < total:
         notes.append(f"Figures on images are from {len(student):,} of {total:,} evaluation images.")
-    findings = find(student, teacher, opened.student.classes, tsne=tsne)
+    findings = findings_of(opened, tsne=tsne)
     if findings is None:
         notes.append("Nothing on images: there are none whose logits are finite.")
         return None
@@ -129,25 +127,19 @@ def _look(opened: OpenedRun, notes: list[str], tsne: bool) -> Findings | None:
     return findings
 
 
-def _values(
-    facts: told.Facts,
-    opened: OpenedRun | None,
-    findings: Findings | None,
-    plugins: Plugins,
-    notes: list[str],
-    with_figures: bool,
-) -> dict[str, Any]:
-    from kdcore import __version__
+def _sections(
+    facts: told.Facts, opened: OpenedRun | None, plugins: Plugins, notes: list[str]
+) -> list[ReportSection]:
+    """All sections; without images only the one that is made of the run's files alone."""
+    if opened is not None:
+        return collect(opened, plugins, notes)
+    own = training_section(facts)
+    return [] if own is None else [own]
 
-    parts = [curves.training(facts)]
-    pictures = []
-    if findings is not None and opened is not None:
-        parts += [
-            part(findings)
-            for part in (sections.classes, sections.calibration, sections.together, sections.maps)
-        ]
-        if findings.together is not None:
-            pictures = cards(findings.together.differing, findings.names, opened.image)
+
+def _values(
+    facts: told.Facts, opened: OpenedRun | None, plugins: Plugins, notes: list[str], with_figures: bool
+) -> dict[str, Any]:
     classes = facts.num_classes or (opened.student.num_classes if opened is not None else None)
     closed = gap(facts.summary, classes, find_vanilla(facts.run, facts.spec))
     return {
@@ -156,12 +148,11 @@ def _values(
         "error": facts.summary.get("error"),
         "lead": lead(facts),
         "tiles": tiles(facts, closed),
+        "sections": _sections(facts, opened, plugins, notes),
         "notes": notes,
         "groups": _groups(facts, plugins),
         "spec": facts.spec,
         "environment": facts.environment,
-        "sections": [part for part in parts if part is not None],
-        "cards": pictures,
         "version": __version__,
         "directory": os.fspath(facts.run.path),
         "paper": with_figures,

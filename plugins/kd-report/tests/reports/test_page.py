@@ -8,7 +8,7 @@ import torch
 from kd_report.reports import paper
 from kd_report.reports.report import ReportResult, write_report
 
-from kdcore import Predictions, UserError
+from kdcore import Predictions
 from kdcore.plugin import get_plugins
 
 
@@ -107,10 +107,10 @@ def test_images_whose_logits_are_not_finite_are_left_out(make_run, make_opened, 
     run = make_run()
     student = predictions(10, 50, 1)
     student.logits[:20] = float("nan")
-    page, _ = page_of(run, make_opened(run, predict=lambda **k: (student, predictions(10, 50, 2))))
+    page, _ = page_of(run, make_opened(run, predictions=(student, predictions(10, 50, 2))))
     assert "20 images are left out" in page.text
     student.logits[:] = float("inf")
-    page, _ = page_of(run, make_opened(run, predict=lambda **k: (student, None)))
+    page, _ = page_of(run, make_opened(run, predictions=(student, None)))
     assert "none whose logits are finite" in page.text
     assert "Accuracy by class" not in page.text
 
@@ -123,14 +123,10 @@ def test_hardly_any_images(make_run, make_opened, page_of, images: int):
 
 
 def test_a_model_without_embedding_is_mapped_by_its_logits(make_run, make_opened, page_of, predictions):
-    def predict(embeddings: bool = False, **_: Any) -> tuple[Predictions, None]:
-        if embeddings:
-            raise UserError([])
-        found = predictions(10, 60, 1)
-        return Predictions(found.logits, found.target, found.position), None
-
+    found = predictions(10, 60, 1)
+    found = Predictions(found.logits, found.target, found.position)
     run = make_run(teacher=False)
-    page, _ = page_of(run, make_opened(run, teacher=False, predict=predict))
+    page, _ = page_of(run, make_opened(run, teacher=False, predictions=(found, None)))
     assert "Of the logits: no adapter knows the model's embedding." in page.text
 
 
@@ -138,7 +134,7 @@ def test_a_model_that_says_always_the_same(make_run, make_opened, page_of, predi
     found = predictions(10, 60, 1)
     flat = Predictions(torch.zeros_like(found.logits), found.target, found.position, torch.ones(60, 4))
     run = make_run()
-    page, _ = page_of(run, make_opened(run, predict=lambda **k: (flat, flat)))
+    page, _ = page_of(run, make_opened(run, predictions=(flat, flat)))
     assert "On 100.0 % of the images both say the same class" in page.text
     assert "Student, PCA" not in page.text
 

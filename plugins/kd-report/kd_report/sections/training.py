@@ -5,18 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kd_report.charts import Curve, figure, line_chart, numbers
-from kd_report.section import ReportSection
+from kd_report.reports.facts import Facts
+from kdcore import ReportSection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from markupsafe import Markup
 
-    from kd_report.reports.facts import Facts
+    from kdcore import OpenedRun
 
 
-def training(facts: Facts) -> ReportSection | None:
+def training(run: OpenedRun) -> ReportSection | None:
     """Curves over epochs: accuracy, losses, learning rate."""
+    return training_section(Facts.read(run.directory))
+
+
+def training_section(facts: Facts) -> ReportSection | None:
+    """The section, from the files of a run; None if it has not completed an epoch."""
     records = facts.records
     if not records:
         return None
@@ -31,7 +37,7 @@ def training(facts: Facts) -> ReportSection | None:
             table=numbers(("epoch", "lr"), rates, caption="Learning rate by epoch"),
         )
     )
-    return ReportSection("training", "Training", "", figures)
+    return ReportSection("training", "Training", "", tuple(figures))
 
 
 def _accuracy(facts: Facts) -> list[Markup]:

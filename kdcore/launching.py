@@ -96,7 +96,7 @@ class Launcher(Protocol):
         """
         ...
 
-    def ended(self) -> list[JobEnd]:
+    def ended(self) -> Sequence[JobEnd]:
         """The jobs that have ended since the last call."""
         ...
 

@@ -23,6 +23,7 @@ FOREIGN = {
     "None",
     "Path",
     "Self",
+    "Sequence",
     "Tensor",
 }
 LISTED = [

@@ -109,7 +109,7 @@ def _blame_cause(error: KdError) -> None:
     if found is not None and not isinstance(found, KdError | PluginError | ValueError | TypeError | OSError):
         from kdcore.cli.blame import print_blamed
 
-        print_blamed(found)
+        print_blamed(found, reported=error)
 
 
 def _quick_or_whole(arguments: Sequence[str]) -> typer.Typer:

@@ -28,14 +28,19 @@ def print_unexpected(error: BaseException) -> None:
     print_blamed(error)
 
 
-def print_blamed(error: BaseException) -> None:
-    """Print on stderr in which plugin the error arose, where that is, and how to do without it."""
+def print_blamed(error: BaseException, *, reported: BaseException | None = None) -> None:
+    """Print on stderr in which plugin the error arose, where that is, and how to do without it.
+
+    Nothing is printed if that plugin's own code reported the error as `reported`: its message says what is wrong.
+    """
     # no discovery here: it may be what failed
     infos = get_plugins().infos if get_plugins.cache_info().currsize else ()
     found = blamed(error, infos)
     if found is None:
         return
     plugin, module = found
+    if reported is not None and _raised_by(reported, infos) == plugin:
+        return
     things = [
         f"{role_of(entry).name} '{entry.name}'" for entry in plugin.entries if module_of(entry) == module
     ]
@@ -54,18 +59,33 @@ def blamed(error: BaseException, infos: Iterable[PluginInfo]) -> tuple[PluginInf
     A plugin's modules are those of the packages that it names: its entry point's, and its targets'. Of several plugins
     in one (namespace) package it is the one that shares most of the dotted name.
     """
-    owners = [
+    owners = _owners(infos)
+    for module in _modules(error):
+        info = _owner(module, owners)
+        if info is not None:
+            return info, module
+    return None
+
+
+def _raised_by(error: BaseException, infos: Iterable[PluginInfo]) -> PluginInfo | None:
+    """The plugin whose code raised an error itself."""
+    module = next(_modules(error), None)
+    return None if module is None else _owner(module, _owners(infos))
+
+
+def _owners(infos: Iterable[PluginInfo]) -> list[tuple[str, PluginInfo]]:
+    return [
         (named, info)
         for info in infos
         if info.name != CORE
         for named in {_module(info.value), *(module_of(entry) for entry in info.entries)}
     ]
-    for module in _modules(error):
-        sharing = [(_shared(module, named), info) for named, info in owners]
-        most, info = max(sharing, key=lambda one: one[0], default=(0, None))
-        if most and info is not None:
-            return info, module
-    return None
+
+
+def _owner(module: str, owners: Iterable[tuple[str, PluginInfo]]) -> PluginInfo | None:
+    sharing = [(_shared(module, named), info) for named, info in owners]
+    most, info = max(sharing, key=lambda one: one[0], default=(0, None))
+    return info if most else None
 
 
 def _shared(one: str, other: str) -> int:

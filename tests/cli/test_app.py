@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import textwrap
 
 import pytest
 import typer
@@ -136,6 +137,25 @@ def test_an_unexpected_error_names_the_plugin_that_it_came_from(add_plugin, fail
         "    to see where it is: kd plugins kd-fox",
         "    to go on without it: KD_DISABLE_PLUGINS=kd-fox",
     ]
+
+
+def test_a_plugin_that_reports_an_error_itself_is_not_blamed(add_plugin, failing):
+    code = """
+        from kdcore import RunFailed
+
+        def report():
+            try:
+                fail()
+            except KeyError as error:
+                raise RunFailed("the hub refuses") from error
+        """
+    add_plugin("kd-fox", FOX + textwrap.dedent(code))
+    get_plugins()
+    import kd_fox
+
+    with pytest.raises(RunFailed) as caught:
+        kd_fox.report()
+    assert failing(caught.value).err == "error: the hub refuses\n"
 
 
 @pytest.mark.parametrize("kind", [RunFailed, lambda text: UserError(Problem("", text))])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import tempfile
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -51,16 +52,29 @@ class Exporter:
         return f"{self.name} of {self.provided.plugin.label}"
 
     def write(self, student: RunStudent, folder: Path, about: dict[str, Any]) -> ExportedFiles:
-        """Write the student's files into a folder.
+        """Write the student's files into an empty folder.
 
         Raises:
             UserError: the format cannot hold this student, or the plugin does something that an exporter must not do.
             RunFailed: the plugin's code failed.
             OSError: the folder cannot be written.
         """
+        # a folder in the folder: what a plugin writes next to it, as numpy.savez(folder) does, is noticed and removed
+        inner = Path(tempfile.mkdtemp(dir=folder))
+        found = checked(self._called(student, inner, about), inner, about)
+        if isinstance(found, str):
+            raise UserError(Problem("--to", f"{self.label} {found}", hint=MISTAKE))
+        while (inner / inner.name).exists():  # a file that is called as its folder
+            inner = inner.rename(inner.with_name(f"{inner.name}_"))
+        for path in inner.iterdir():
+            path.rename(folder / path.name)
+        inner.rmdir()
+        return found
+
+    def _called(self, student: RunStudent, folder: Path, about: dict[str, Any]) -> object:
         more = {"int8": True} if self.int8 else {}
         kept: Exception | None = None
-        returned: Any = None
+        returned: object = None
         try:
             with guarded(""):
                 try:
@@ -73,10 +87,7 @@ class Exporter:
             raise RunFailed(f"{self.label} failed: {error}") from error
         if kept is not None:
             raise kept
-        found = checked(returned, folder, about)
-        if isinstance(found, str):
-            raise UserError(Problem("--to", f"{self.label} {found}", hint=MISTAKE))
-        return found
+        return returned
 
 
 def find_exporter(name: str, int8: bool, plugins: Plugins) -> Exporter:

@@ -25,7 +25,7 @@ def checked(returned: object, folder: Path, about: Mapping[str, Any]) -> Exporte
 
     Args:
         returned: what the exporter returned.
-        folder: the folder that it was given.
+        folder: the folder that it was given, alone in its parent.
         about: the facts that `kd.json` has already.
     """
     found = _as_files(returned)
@@ -33,6 +33,8 @@ def checked(returned: object, folder: Path, about: Mapping[str, Any]) -> Exporte
         return found
     if not folder.is_dir():
         return "removed the folder that it was given"
+    if others := [path.name for path in folder.parent.iterdir() if path != folder]:
+        return f"wrote {others[0]!r} next to the folder that it was given"
     names = _names(found.files, folder)
     if isinstance(names, str):
         return names

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import torch
+
 
 def test_json(kd, a_run, tmp_path):
     done = kd("export", a_run(), "--to", "torch", "--output", tmp_path / "out", "--samples", 7, "--json")
@@ -43,3 +45,14 @@ def test_push(kd, a_run, tmp_path):
     assert done.code == 0
     assert done.out == f"nothing was pushed; what would be is in {tmp_path / 'hub'}\n"
     assert "--license" in done.err
+
+
+def test_an_exporter_of_torch_that_fails(kd, a_run, monkeypatch):
+    def fail(*args, **more):
+        raise RuntimeError("data-dependent\nand so on")
+
+    monkeypatch.setattr(torch.export, "export", fail)
+    done = kd("export", a_run(), "--to", "pt2")
+    assert done.code == 1
+    # kd-export has reported it: it is not blamed
+    assert done.err == "error: this student cannot be exported to pt2: RuntimeError: data-dependent\n"

@@ -216,6 +216,10 @@ WRONG = {
         "(folder / 'kd.json').write_text('{}')\n    return ['weights.npz']",
         "wrote 'kd.json', which kd export writes itself",
     ),
+    "next to it": (
+        "np.savez(folder, one=np.ones(1))\n    return ['weights.npz']",
+        r"wrote '.*\.npz' next to the folder that it was given",
+    ),
     "gone": ("import shutil; shutil.rmtree(folder)\n    return ['weights.npz']", "removed the folder"),
     "code": (
         "return ExportedFiles(files=['weights.npz'], load='return (')",
@@ -260,6 +264,16 @@ def test_what_an_exporter_raises_names_the_plugin(npz, earlier, name):
     npz(f"def write(student, folder, about):\n    save(student, folder)\n    {code}\n")
     with pytest.raises(RunFailed, match=f"npz of kd-npz 1.0 {message}"):
         export(earlier, "npz", force=True)
+
+
+def test_a_file_may_have_any_name(npz, a_run):
+    npz("""
+        def write(student, folder, about):
+            save(student, folder)
+            (folder / folder.name).write_text("x")
+            return ["weights.npz"]
+    """)
+    assert len(export(a_run(), "npz").files) == 3
 
 
 def test_a_full_disk_is_not_the_plugins(npz, earlier):

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 Stage = int | str
-"""Where features are taken: 1..4 from shallow to deep, or a module path such as `layer3.1.conv2`."""
+"""Where features are taken: 1..4 from shallow to deep, or text.
+
+`layer3.1.conv2` is the output of that module, `layer3.1.act2:in` is the input of a module, and
+`attention:blocks.11.attn` are the weights of an attention, `[B, heads, N, N]`, as the map `[B, C, H, W]`.
+"""
 
 STAGES: tuple[int, ...] = (1, 2, 3, 4)
 

@@ -13,14 +13,13 @@ from torch import Tensor, nn
 from kdcore.distill.adapted_model import AdaptedModel, completed
 from kdcore.distill.build import DistillerLike, build_distillers
 from kdcore.distill.frozen_teacher import FrozenTeacher
-from kdcore.distill.gather import gather_batch, gather_output
+from kdcore.distill.gather import WholeBatch
 from kdcore.distill.missing_progress import AssumedProgress, warn_missing_progress
 from kdcore.distill.passes import Extract, pass_of_views, tensors_of, whole_logits
 from kdcore.distill.seeds import derive
 from kdcore.distill.targets import TargetCheck, check_index
 from kdcore.distill.terms import checked_terms
 from kdcore.features import Extractor
-from kdcore.ops import world_size
 from kdcore.plugins import get_plugins
 from kdcore.protocols import Batch, Distiller, ModelInfo, ModelOutput, Progress, Requires, Setup
 
@@ -306,17 +305,13 @@ class Distillation(nn.Module):
         self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch, progress: Progress | None
     ) -> dict[str, Tensor]:
         several = len(self.distillers) > 1
-        gathered: tuple[ModelOutput, ModelOutput | None, Batch] | None = None
+        whole = WholeBatch()
         terms: dict[str, Tensor] = {}
         for name, distiller in zip(self._names, self.distillers, strict=True):
             seen = (student, teacher, batch)
-            if distiller.requires.whole_batch and world_size() > 1:  # type: ignore[union-attr]
-                gathered = gathered or (
-                    gather_output(student),
-                    gather_output(teacher) if teacher is not None else None,
-                    gather_batch(batch),
-                )
-                seen = gathered
+            requires = cast("Distiller", distiller).requires
+            if requires.whole_batch:
+                seen = whole.for_distiller(requires, *seen)
             # watching attributes would break a compiled pass
             far = progress or (_START if torch.compiler.is_compiling() else AssumedProgress())
             given = checked_terms(name, distiller(*seen, far))

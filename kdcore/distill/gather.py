@@ -1,28 +1,63 @@
-"""The outputs and the batch of all processes, for distillers that relate samples to each other."""
+"""What a distiller that relates samples to each other gets: the whole batch, and only what it requires."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from kdcore.ops import gather
 from kdcore.protocols import Batch, FeatureMap, ModelOutput
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def gather_output(output: ModelOutput) -> ModelOutput:
-    """A model's output for the whole batch."""
-    return ModelOutput(
-        None if output.logits is None else gather(output.logits),
-        {
-            stage: FeatureMap(gather(one.map), None if one.prefix is None else gather(one.prefix))
-            for stage, one in output.features.items()
-        },
-        None if output.embedding is None else gather(output.embedding),
-        tuple(gather_output(view) for view in output.views),
-    )
+    from torch import Tensor
+
+    from kdcore.protocols import Requires, Stage
 
 
-def gather_batch(batch: Batch) -> Batch:
-    """The whole batch; images are not gathered, since no loss over samples reads them."""
-    return Batch(
-        batch.images,
-        None if batch.target is None else gather(batch.target),
-        None if batch.index is None else gather(batch.index),
-    )
+class WholeBatch:
+    """One step's outputs, gathered from all processes; a tensor that several distillers require is gathered once.
+
+    With one process the tensors stay as they are. What a distiller does not require is left out, with one process as
+    with several.
+    """
+
+    def __init__(self) -> None:
+        self._gathered: dict[int, tuple[Tensor, Tensor]] = {}  # the tensor itself keeps its id in use
+
+    def for_distiller(
+        self, requires: Requires, student: ModelOutput, teacher: ModelOutput | None, batch: Batch
+    ) -> tuple[ModelOutput, ModelOutput | None, Batch]:
+        """The arguments of one distiller."""
+        seen = None
+        if teacher is not None:
+            stages, embedding = requires.teacher_stages, requires.teacher_embedding
+            seen = self._output(teacher, stages, embedding=embedding, logits=requires.teacher_logits)
+        learner = self._output(student, requires.student_stages, embedding=requires.student_embedding)
+        return learner, seen, self._batch(batch)
+
+    def _output(
+        self, output: ModelOutput, stages: Sequence[Stage], *, embedding: bool, logits: bool = True
+    ) -> ModelOutput:
+        return ModelOutput(
+            self._whole(output.logits) if logits else None,
+            {stage: self._map(output.features[stage]) for stage in stages if stage in output.features},
+            self._whole(output.embedding) if embedding else None,
+            tuple(self._output(view, stages, embedding=embedding, logits=logits) for view in output.views),
+        )
+
+    def _map(self, feature: FeatureMap) -> FeatureMap:
+        whole = self._whole(feature.map)
+        assert whole is not None
+        return FeatureMap(whole, self._whole(feature.prefix))
+
+    def _batch(self, batch: Batch) -> Batch:
+        # images are not gathered: no loss over samples reads them
+        return Batch(batch.images, self._whole(batch.target), self._whole(batch.index))
+
+    def _whole(self, tensor: Tensor | None) -> Tensor | None:
+        if tensor is None:
+            return None
+        if id(tensor) not in self._gathered:
+            self._gathered[id(tensor)] = (tensor, gather(tensor))
+        return self._gathered[id(tensor)][1]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kdcore.errors import Problem, UserError
 from kdcore.features.layout import as_feature_map
+from kdcore.features.references import attention_map, parse_stage, watch
 from kdcore.features.tap import Tap
 from kdcore.protocols import FeatureAdapter, FeatureMap, GivesMaps, ModelOutput, PreparesModel, Stage
 
@@ -22,17 +23,18 @@ class Extractor:
     """Runs a model once and gives `ModelOutput`.
 
     Numbered stages and the embedding come from the adapter, module paths from forward hooks, which `close` removes.
-    A module that runs several times in a pass gives its last output. If a later operation of the model changes that
-    output in place, as a ReLU after a batch norm does, a copy is made.
+    A module that runs several times in a pass gives its last output (or input, or attention). If a later operation of
+    the model changes that tensor in place, as a ReLU after a batch norm does, a copy is made.
 
     Args:
         model: the model.
         adapter: its feature adapter.
-        stages: 1..4 and module paths.
+        stages: 1..4, module paths (`layer3.1.conv2`), inputs of modules (`PATH:in`), weights of attentions
+            (`attention:PATH`).
         embedding: whether to give the embedding.
 
     Raises:
-        UserError: the model has no module of that path.
+        UserError: the model has no module of that path, or its attention weights cannot be read.
     """
 
     def __init__(
@@ -43,15 +45,21 @@ class Extractor:
         self.numbers = tuple(stage for stage in stages if isinstance(stage, int))
         self.paths = tuple(stage for stage in stages if isinstance(stage, str))
         self.embedding = embedding
-        modules = {path: find_module(model, path) for path in self.paths}
+        references = {path: parse_stage(path) for path in self.paths}
+        modules = {path: find_module(model, one.path) for path, one in references.items()}
         if isinstance(adapter, PreparesModel) and (self.numbers or embedding):
             adapter.prepare(model)
         stops_early = bool(self.numbers) and not self.paths and not embedding
         self._maps = adapter if stops_early and isinstance(adapter, GivesMaps) else None
         self._taps = {path: Tap() for path in self.paths}
-        self._handles: list[RemovableHandle] = [
-            module.register_forward_hook(self._taps[path]) for path, module in modules.items()
-        ]
+        self._references = references
+        self._handles: list[RemovableHandle] = []
+        for path, module in modules.items():
+            try:
+                self._handles.append(watch(module, references[path], self._taps[path]))
+            except ValueError as error:
+                self.close()
+                raise UserError(Problem("", f"'{path}' of {type(model).__name__}: {error}")) from error
 
     def __call__(self, images: Tensor) -> ModelOutput:
         """`[B, C, H, W]` -> the model's output; `model(images)` if only the logits are requested.
@@ -97,19 +105,19 @@ class Extractor:
         self._handles = []
 
     def _feature(self, path: str, tap: Tap, images: Tensor) -> FeatureMap:
-        name = type(self.model).__name__
-        caught, output = tap.end(f"module '{path}' of {name}")
+        reference = self._references[path]
+        where = f"{reference.where} of {type(self.model).__name__}"
+        caught, output = tap.end(where)
         if not caught:
-            raise UserError(Problem("", f"module '{path}' of {name} did not run in the forward pass"))
+            raise UserError(Problem("", f"{where} did not run in the forward pass"))
         size = (images.shape[2], images.shape[3])
         try:
+            if reference.kind == "attention":
+                return attention_map(output, images.shape[0])
             return as_feature_map(output, self.model, size, images.shape[0])
         except ValueError as error:
-            raise UserError(
-                Problem(
-                    "", f"module '{path}' of {name} cannot be a stage: {error}", hint="name another module"
-                )
-            ) from error
+            problem = Problem("", f"{where} cannot be a stage: {error}", hint="name another module")
+            raise UserError(problem) from error
 
 
 def find_module(model: nn.Module, path: str) -> nn.Module:

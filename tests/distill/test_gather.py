@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from kdcore import Distillation, Distiller, Progress, Requires, list_distillers
-from kdcore.distill.gather import gather_batch, gather_output
+from kdcore.distill.gather import WholeBatch
 from kdcore.ops import gather
 from kdcore.protocols import Batch, FeatureMap, ModelOutput
 
@@ -165,10 +165,15 @@ def _gather_all(rank: int, rendezvous: str, out: str) -> None:
         },
         embedding=part.view(3, 1) + 0.5,
     )
-    whole = gather_output(output)
-    features_alone = gather_output(ModelOutput(None, {1: FeatureMap(part.view(3, 1, 1, 1))}))
+    requires = Requires(
+        student_stages=(2, "a.b"), student_embedding=True, teacher_stages=(1,), teacher_logits=False
+    )
+    teacher = ModelOutput(part.view(3, 1), {1: FeatureMap(part.view(3, 1, 1, 1))}, part.view(3, 1))
+    given = Batch(torch.zeros(3, 1), part.long(), None)
+    whole, features_alone, batch = WholeBatch().for_distiller(requires, output, teacher, given)
+    assert features_alone is not None
     assert features_alone.logits is None
-    batch = gather_batch(Batch(torch.zeros(3, 1), part.long(), None))
+    assert features_alone.embedding is None
     assert whole.features[2].prefix is not None
     assert whole.features["a.b"].prefix is None
     assert whole.embedding is not None
@@ -191,3 +196,41 @@ def test_every_value_of_an_output_is_gathered_in_the_order_of_the_processes(tmp_
     for rank in range(_WORLD):
         for found in torch.load(tmp_path / f"{rank}.pt", weights_only=True):
             assert found.tolist() == [0, 1, 2, 10, 11, 12]
+
+
+class _Reads(nn.Module):
+    """A whole-batch distiller that requires one stage and notes what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requires = Requires(
+            student_stages=(4,), teacher_stages=(3,), whole_batch=True, teacher_logits=False
+        )
+        self.seen: tuple[ModelOutput, ModelOutput, Batch] | None = None
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        self.seen = student, teacher, batch
+        return {"zero": student.logits.sum() * 0}
+
+
+def test_a_whole_batch_distiller_gets_only_what_it_requires_beside_other_distillers() -> None:
+    reads, adds = _Reads(), _Adds()
+    _step([adds, reads])
+    assert reads.seen is not None
+    student, teacher, batch = reads.seen
+    assert (set(student.features), student.embedding) == ({4}, None)
+    assert (set(teacher.features), teacher.embedding, teacher.logits) == ({3}, None, None)
+    assert student.logits is not None
+    assert batch.index is not None
+
+
+def test_a_tensor_that_two_distillers_require_is_gathered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    monkeypatch.setattr("kdcore.distill.gather.gather", lambda part: sent.append(part.shape) or part)
+    _step([_Adds(), _Adds()])
+    once = list(sent)
+    sent.clear()
+    _step([_Adds()])
+    assert sent == once

@@ -24,6 +24,7 @@ from kdcore.cli.group import load_command
 from kdcore.cli.recipes import json_by_sections
 from kdcore.entries import KINDS, AdapterEntry, DatasetEntry, DistillerEntry
 from kdcore.plugins import Plugins, Provided, find_candidates
+from kdcore.plugins.manager import warn_on_stderr
 from kdcore.plugins.roles import ROLES
 from kdcore.plugins.switches import CORE
 from kdcore.spec.difference import MARK
@@ -70,7 +71,7 @@ def pages() -> dict[str, str]:
         | stubs
         | {
             "conformance.md": conformance(),
-            "recipes.md": recipes(),
+            "recipes.md": recipes(plugins),
             "floors.svg": picture(),
             "../kdcore/plugins/known.json": known(plugins),
         }
@@ -230,13 +231,13 @@ def conformance() -> str:
     return "\n".join(lines) + "\n"
 
 
-def recipes() -> str:
+def recipes(plugins: Plugins) -> str:
     """The text of docs/recipes.md that people write, and below it each recipe with its values and their sources."""
-    found = all_recipes().values()
-    rows = [[f"[`{item.name}`](#{item.name})", item.use, item.summary] for item in found]
-    lines = [_own_words("recipes.md", _RECIPES), *_table(["name", "for", "summary"], rows)]
+    found = all_recipes(plugins, warn_on_stderr)
+    rows = [[f"[`{item.name}`](#{item.name})", item.use, item.plugin.name, item.summary] for item in found]
+    lines = [_own_words("recipes.md", _RECIPES), *_table(["name", "for", "plugin", "summary"], rows)]
     for item in found:
-        lines += ["", f"## {item.name}", "", f"{item.summary}.", ""]
+        lines += ["", f"## {item.name}", "", item.summary, ""]
         lines += [f"- {_linked(source)}" for source in item.sources]
         lines += ["", "```jsonc", json_by_sections(item.spec), "```"]
         if item.distillers:

@@ -52,6 +52,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "Paper",
             "RecipeEntry",
             "SectionEntry",
+            "Suits",
         ),
         "kdcore.features.timm": ("TimmAdapter",),
         "kdcore.hookspecs": ("hookimpl",),

@@ -36,6 +36,7 @@ from kdcore.entries import (
     Paper,
     RecipeEntry,
     SectionEntry,
+    Suits,
 )
 from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
 from kdcore.features.timm import TimmAdapter
@@ -145,6 +146,7 @@ __all__ = [
     "Stage",
     "StageInfo",
     "StudentConfig",
+    "Suits",
     "TimmAdapter",
     "UserError",
     "__version__",

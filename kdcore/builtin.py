@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from kdcore.entries import AdapterEntry, CommandEntry, DatasetEntry, DistillerEntry
+from kdcore.entries import AdapterEntry, CommandEntry, DatasetEntry, DistillerEntry, RecipeEntry
 from kdcore.hookspecs import hookimpl
+from kdcore.spec.recipes.declared import RECIPES
 
 _COMMANDS: Final = (
     ("run", "Distill a student as SPEC says.", "run:run"),
@@ -83,6 +84,12 @@ def kd_datasets() -> list[DatasetEntry]:
             num_classes=10,
         )
     ]
+
+
+@hookimpl
+def kd_recipes() -> list[RecipeEntry]:
+    """General ways to train, which belong to no single method."""
+    return list(RECIPES)
 
 
 @hookimpl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
 Kind = Literal[
@@ -20,6 +20,8 @@ Kind = Literal[
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 TASKS: tuple[str, ...] = ("classes", "labels")
+Pair = Literal["any", "same family", "other family", "other kind"]
+PAIRS: tuple[str, ...] = get_args(Pair)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _COMMAND = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -34,6 +36,29 @@ class Paper:
     title: str
     year: int
     url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suits:
+    """A kind of pair of student and teacher for which `kd init` suggests a distiller.
+
+    Raises:
+        ValueError: a field does not have the form in its comment.
+    """
+
+    # "same family": ResNet and ResNet. "other family": ResNet and ConvNeXt. "other kind": one of the two works on
+    # tokens and the other does not, as ViT and ResNet. "any": all pairs that no other record of the entry is for.
+    pair: Pair
+    why: str  # one line
+    rank: int = 50  # the suggestion with the lowest rank is the first
+
+    def __post_init__(self) -> None:
+        if self.pair not in PAIRS:
+            raise ValueError(f"Suits: pair is {self.pair!r}; it must be one of {', '.join(PAIRS)}")
+        if not isinstance(self.why, str) or not self.why.strip() or "\n" in self.why:
+            raise ValueError(f"Suits(pair={self.pair!r}): why must be one line of text, not {self.why!r}")
+        if type(self.rank) is not int:
+            raise ValueError(f"Suits(pair={self.pair!r}): rank must be an integer, not {self.rank!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +84,10 @@ class DistillerEntry:
     `options` names the pydantic model of its options (a subclass of `kdcore.DistillerOptions`), `task_weight` is the
     default weight of the task loss, and `formula` is its loss in one line.
 
+    What papers say about it, for `kd init`, `kd show` and specs with a recipe: `suits` has the kinds of pairs for which
+    it is suggested, `recipes` the names of recipes that are made for it, and `settings` a TOML file in a package,
+    `package.module:folder/file.toml`, with its options per recipe and for known pairs of models.
+
     Raises:
         ValueError: a field has the wrong form.
     """
@@ -71,6 +100,9 @@ class DistillerEntry:
     paper: Paper | None = None
     task_weight: float = 1.0
     formula: str | None = None
+    suits: tuple[Suits, ...] = field(default=(), kw_only=True)
+    recipes: tuple[str, ...] = field(default=(), kw_only=True)
+    settings: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         _check_common(self)
@@ -84,6 +116,10 @@ class DistillerEntry:
             raise ValueError(f"{_label(self)}: task_weight is {self.task_weight}; it must be 0 or more")
         if self.formula is not None:
             _check_line(self, "formula")
+        _check_suits(self)
+        _check_strings(self, "recipes")
+        if self.settings is not None:
+            _check_text(self, "settings", _FILE, "'package.module:folder/file.toml', or None")
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +325,23 @@ def _check_common(entry: AnyEntry | Entry) -> None:
 def _check_options(entry: DatasetEntry | ModelEntry | LauncherEntry) -> None:
     if entry.options is not None:
         _check_text(entry, "options", _TARGET, "'package.module:attribute', or None")
+
+
+def _check_suits(entry: DistillerEntry) -> None:
+    """Check that all are `Suits`, each for another kind of pair, and make a tuple of them."""
+    value: Any = entry.suits
+    records = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+    wrong = [record for record in records if not isinstance(record, Suits)]
+    if wrong:
+        raise ValueError(f"{_label(entry)}: suits has {wrong[0]!r}; it must have kdcore.Suits records")
+    twice = [
+        record.pair
+        for number, record in enumerate(records)
+        if record.pair in [r.pair for r in records[:number]]
+    ]
+    if twice:
+        raise ValueError(f"{_label(entry)}: suits has two records for {twice[0]!r}; it must have one")
+    object.__setattr__(entry, "suits", records)
 
 
 def _check_paper(entry: DistillerEntry | RecipeEntry) -> None:

@@ -17,6 +17,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "bold",
         "kept_in",
         "print_json",
+        "print_problems",
         "say",
         "say_all",
         "stdout_for_the_result",
@@ -36,6 +37,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.run.signals": ("StopRequest", "stop_requests"),
     "kdcore.protocols": ("STAGES",),
     "kdcore.rundir.files": ("finite", "remove_leftovers", "write_json", "write_text"),
+    "kdcore.spec.paths": ("kind_of", "missing"),
     "kdcore.terminal": ("raw",),
     "kdcore.text": (
         "byte_size",

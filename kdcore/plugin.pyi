@@ -7,6 +7,7 @@ from kdcore.cli.output import (
     bold,
     kept_in,
     print_json,
+    print_problems,
     say,
     say_all,
     stdout_for_the_result,
@@ -26,6 +27,7 @@ from kdcore.plugins.roles import role_of
 from kdcore.protocols import STAGES
 from kdcore.run.signals import StopRequest, stop_requests
 from kdcore.rundir.files import finite, remove_leftovers, write_json, write_text
+from kdcore.spec.paths import kind_of, missing
 from kdcore.terminal import raw
 from kdcore.text import (
     byte_size,
@@ -72,18 +74,21 @@ __all__ = [
     "has_top_5",
     "import_named",
     "kept_in",
+    "kind_of",
     "latex",
     "lazy_names",
     "listed",
     "markdown",
     "markdown_code",
     "message",
+    "missing",
     "nearest",
     "normalised",
     "percent",
     "pip_editable",
     "pip_install",
     "print_json",
+    "print_problems",
     "printable",
     "raw",
     "read_json",

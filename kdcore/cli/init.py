@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdcore.cli import output
-from kdcore.cli.output import JsonFlag
-from kdcore.errors import Problem, UserError
+from kdcore import Problem, UserError
+from kdcore.plugin import JsonFlag, print_json, print_problems, say, stdout_for_the_result, warn_all
 
 if TYPE_CHECKING:
     from kdcore.commands.init.interview import Ask
@@ -80,21 +79,21 @@ def init(
         "--image-size": image_size,
         "--small-input": small_input,
     }
-    with output.stdout_for_the_result():
+    with stdout_for_the_result():
         made = init_asking(file, _asker(flags, ask=not yes), epochs, models=models)
-    output.warn_all(made.warnings)
+    warn_all(made.warnings)
     if as_json:
-        output.print_json({"files": [str(path) for path in made.files], "spec": made.spec})
+        print_json({"files": [str(path) for path in made.files], "spec": made.spec})
         return
     for path in made.files:
-        output.say(f"wrote {path}")
-    output.say(f"next: kd run {quote(str(file))}")
+        say(f"wrote {path}")
+    say(f"next: kd run {quote(str(file))}")
 
 
 def _asker(flags: Mapping[str, str | None], *, ask: bool) -> Ask:
     from kdcore.commands.init.init import checked
 
-    def answer(flag: str, question: str, default: Suggestion, check: Callable[[str], None]) -> str:
+    def answer(flag: str, question: str, default: Suggestion, check: Callable[[str], object]) -> str:
         given = flags[flag]
         if given is not None:
             return checked(given, check, flag)
@@ -111,7 +110,7 @@ def _asker(flags: Mapping[str, str | None], *, ask: bool) -> Ask:
             try:
                 check(found)
             except UserError as error:
-                output.print_problems(error.problems)
+                print_problems(error.problems)
             else:
                 return found
 

@@ -11,10 +11,11 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kdcore.entries import RecipeEntry
+from kdcore.entries import DistillerEntry, RecipeEntry
 from kdcore.errors import UserError
 from kdcore.plugins import Plugins
 from kdcore.plugins.importing import cause
+from kdcore.spec.recipes import paper_settings, read_recipe
 from kdcore.text import byte_size
 
 if TYPE_CHECKING:
@@ -33,9 +34,11 @@ def probe() -> Iterator[dict[str, Any]]:
     for item in plugins.everything():
         problems: list[str] = []
         entry = item.entry
-        loads = (
-            [plugins.load_options] if isinstance(entry, RecipeEntry) else [plugins.load, plugins.load_options]
-        )
+        loads: list[Callable[[Any, str], Any]] = [plugins.load, plugins.load_options]
+        if isinstance(entry, RecipeEntry):
+            loads = [read_recipe]
+        elif isinstance(entry, DistillerEntry):
+            loads.append(paper_settings)
         for load in loads:
             try:
                 load(item, "")

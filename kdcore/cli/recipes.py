@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kdcore.cli.output import JsonFlag, bold, print_json, say_all, table
-from kdcore.spec.recipes import Recipe, recipes
+from kdcore.cli.output import JsonFlag, bold, print_json, say_all, table, warn_all
+from kdcore.plugins import get_plugins
+from kdcore.spec.recipes import recipes
+
+if TYPE_CHECKING:
+    from kdcore.spec.recipes import Recipe
 
 
 def list_recipes(as_json: JsonFlag = False) -> None:
@@ -15,23 +20,52 @@ def list_recipes(as_json: JsonFlag = False) -> None:
 
     A spec stands on one with "recipe": NAME.
     """
-    found = recipes().values()
+    problems: list[str] = []
+    found = recipes(get_plugins(), problems.append)
+    warn_all(problems)
     if as_json:
         print_json([recipe_dict(recipe) for recipe in found])
         return
-    say_all(table(["name", "for", "summary"], [[item.name, item.use, item.summary] for item in found]))
+    count = Counter(recipe.name for recipe in found)
+    rows = [
+        # of two recipes with one name, a spec has to say whose it means
+        [item.qualified if count[item.name] > 1 else item.name, item.use, item.plugin.name, item.summary]
+        for item in found
+    ]
+    say_all(table(["name", "for", "plugin", "summary"], rows))
 
 
 def recipe_dict(recipe: Recipe) -> dict[str, Any]:
     """A recipe as JSON-ready fields."""
-    return asdict(recipe)
+    plugin = recipe.plugin
+    return {
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "use": recipe.use,
+        "paper": None if recipe.paper is None else asdict(recipe.paper),
+        "sources": [asdict(source) for source in recipe.sources],
+        "spec": recipe.spec,
+        "distillers": {name: asdict(part) for name, part in recipe.distillers.items()},
+        "variant_of": recipe.variant_of,
+        "qualified": recipe.qualified,
+        "plugin": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+    }
 
 
 def recipe_lines(recipe: Recipe) -> list[str]:
     """A recipe for people: its values as a spec's, what it has for single distillers, and where all that is from."""
-    lines = [f"{bold(recipe.name)}: recipe for {recipe.use}", recipe.summary, ""]
+    plugin = recipe.plugin
+    title = f"{bold(recipe.name)}: recipe of {plugin.distribution} {plugin.version} for {recipe.use}"
+    lines = [title, recipe.summary, ""]
+    paper = recipe.paper
+    if paper is not None:
+        lines += [f"paper    {paper.title} ({paper.year}), {paper.url}"]
     for source in recipe.sources:
         lines += [f"from     {source.title}", f"         {source.url}: {', '.join(source.files)}"]
+    if recipe.variant_of is not None:
+        lines += [f"variant of {recipe.variant_of}"]
     lines += [
         "",
         bold("its values, which hold where a spec has none"),

@@ -14,7 +14,7 @@ from kdcore.cli.output import JsonFlag
 from kdcore.cli.recipes import recipe_dict, recipe_lines
 from kdcore.commands.show.find import names
 from kdcore.plugins import Provided, get_plugins
-from kdcore.spec.recipes import Recipe, recipes
+from kdcore.spec.recipes import Recipe
 
 if TYPE_CHECKING:
     from kdcore.commands.show.show import Description
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 def complete_name(incomplete: str) -> list[str]:
     """For shell completion."""
-    known = names(get_plugins()) | recipes().keys()
-    return sorted(name for name in known if name.startswith(incomplete))
+    return sorted(name for name in names(get_plugins()) if name.startswith(incomplete))
 
 
 def show(
@@ -56,7 +55,6 @@ def show(
 def _as_dict(found: Description) -> dict[str, Any]:
     if isinstance(found.entry, Recipe):
         return {"role": found.role, **recipe_dict(found.entry)}
-    assert found.plugin is not None
     about: dict[str, Any] = {"role": found.role, **as_dict(Provided(found.entry, found.plugin))}
     if "options" in about:
         about["options_model"] = about.pop("options")

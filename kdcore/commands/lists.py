@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry
 from kdcore.plugins import Plugins, get_plugins
+from kdcore.plugins.manager import warn_on_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,7 +54,7 @@ def list_recipes() -> tuple[Recipe, ...]:
     """The papers' ways of training that a spec can stand on."""
     from kdcore.spec.recipes import recipes
 
-    return tuple(recipes().values())
+    return recipes(get_plugins(), warn_on_stderr)
 
 
 def list_plugins() -> tuple[PluginInfo, ...]:

@@ -19,6 +19,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.features": ("Extractor", "find_adapter", "model_info"),
     "kdcore.inspect.images": ("evaluation_data", "evaluation_images"),
     "kdcore.inspect.metrics": ("Metrics", "load_metrics"),
+    "kdcore.inspect.names": ("SPEC_SUFFIXES", "find_dataset", "find_model"),
     "kdcore.inspect.open_run": ("read_spec",),
     "kdcore.inspect.predictions": ("autocast", "predict"),
     "kdcore.inspect.run_path": ("find_run",),
@@ -34,6 +35,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.spec.difference": ("same_results",),
     "kdcore.spec.load": ("LoadedSpec", "load_spec", "resolved_dict"),
     "kdcore.spec.models": ("DataSpec", "ModelSource", "ModelSpec"),
+    "kdcore.spec.recipes": ("find_recipe", "paper_settings"),
     "kdcore.spec.resolve": ("default_arguments", "resolve_distiller", "resolve_options", "validated"),
     "kdcore.spec.values": ("read_values",),
 }

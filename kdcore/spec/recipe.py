@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kdcore.plugins import Plugins
-    from kdcore.spec.recipes import Recipe
+    from kdcore.spec.recipes import DistillerPart, Recipe
     from kdcore.spec.value_sources import Origins
 
 KEY: Final = "recipe"
@@ -32,11 +32,21 @@ def with_recipe(
     if not isinstance(name, str):  # none, one that is applied already, or a mistake that its type shows
         return raw, []
     try:
-        recipe = find_recipe(name, KEY)
+        recipe = find_recipe(name, KEY, plugins)
     except UserError as error:
         return raw, [Fault((KEY,), problem) for problem in error.problems]
     given = raw.get("distiller")
-    below = recipe.values(None if isinstance(given, list) else _qualified(given, plugins))
+    items = given if isinstance(given, list) else [given]
+    parts: list[DistillerPart | None] = []
+    faults: list[Fault] = []
+    for item in items:
+        try:
+            parts.append(_part(item, recipe, plugins))
+        except UserError as error:
+            parts.append(None)
+            faults += [Fault(("distiller",), problem) for problem in error.problems]
+    alone = None if isinstance(given, list) else parts[0]
+    below = layered(recipe.spec, {} if alone is None else alone.spec)
     if "student" not in raw:
         below.pop("student", None)  # which student is nothing that a recipe says
     for section in _OTHERS_ARGUMENTS:
@@ -44,30 +54,33 @@ def with_recipe(
     merged = layered(below, raw)
     merged[KEY] = {"applied": name}
     if given is not None:
-        merged["distiller"] = _with_options(given, recipe, plugins)
+        filled = [_with_options(item, part) for item, part in zip(items, parts, strict=True)]
+        merged["distiller"] = filled if isinstance(given, list) else filled[0]
     for path in _added({**raw, KEY: merged[KEY]}, merged):
         origins.note(place(path), f"from recipe {name}")
-    return merged, []
+    return merged, faults
 
 
-def _with_options(given: Any, recipe: Recipe, plugins: Plugins) -> Any:
-    if isinstance(given, list):
-        return [_with_options(item, recipe, plugins) for item in given]
-    part = recipe.distillers.get(_qualified(given, plugins) or "")
-    if part is None or not part.options:
-        return given
-    return layered(part.options, {"name": given} if isinstance(given, str) else given)
+def _part(item: Any, recipe: Recipe, plugins: Plugins) -> DistillerPart | None:
+    """What the recipe has for a distiller; None too if it is not a distiller, which another check reports.
 
-
-def _qualified(item: Any, plugins: Plugins) -> str | None:
-    """A distiller's `plugin/name`; None if it is not a distiller, which another check reports."""
+    Raises:
+        UserError: the file that has it is missing or wrong.
+    """
     name = item.get("name") if isinstance(item, dict) else item
     if not isinstance(name, str):
         return None
     try:
-        return plugins.find(DistillerEntry, name, "distiller").qualified
+        provided = plugins.find(DistillerEntry, name, "distiller")
     except UserError:
         return None
+    return recipe.part_for(provided, "distiller")
+
+
+def _with_options(given: Any, part: DistillerPart | None) -> Any:
+    if part is None or not part.options:
+        return given
+    return layered(part.options, {"name": given} if isinstance(given, str) else given)
 
 
 def _without_foreign_options(below: dict[str, Any], raw: dict[str, Any], section: str) -> None:

@@ -12,7 +12,6 @@ from kdcore.errors import UserError
 from kdcore.plugins.roles import ROLES
 from kdcore.spec import installed
 from kdcore.spec.models import RunSpec
-from kdcore.spec.recipes import recipes
 from kdcore.spec.schema_options import add_options
 from kdcore.text import message
 
@@ -63,7 +62,6 @@ def spec_schema(plugins: Plugins, warn: Callable[[str], None] | None = None) -> 
     schema["properties"]["$schema"] = {"type": "string", "description": "This schema, for editors."}
     _name_known(schema, plugins)
     add_options(defs, plugins, warn)
-    schema["properties"]["recipe"]["anyOf"][0] = {"enum": list(recipes())}
     return {
         "$schema": _DIALECT,
         "title": "kd run spec",

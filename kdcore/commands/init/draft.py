@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.commands.init.families import family_of
-from kdcore.commands.init.suggest import LARGE, SMALL
-from kdcore.spec.formats import PARSERS
-from kdcore.spec.paths import kind_of
+from kdcore.commands.init.suggest import BASELINE, LARGE, SMALL
+from kdcore.inspect import SPEC_SUFFIXES
+from kdcore.plugin import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from kdcore.commands.init.suggest import KnownOption
 
 WEIGHTS: Final = {
     "pretrained": "timm's, which must know the data's classes",
@@ -39,6 +41,8 @@ class Wish:
         small_input: the student's variant for small images.
         splits: whether the data has a split for training.
         epochs: instead of the recipe's.
+        teacher_recipe: of a teacher that is trained from scratch.
+        options: of the distiller.
     """
 
     dataset: str
@@ -51,6 +55,8 @@ class Wish:
     small_input: bool
     splits: bool = True
     epochs: int | None = None
+    teacher_recipe: str | None = None
+    options: tuple[KnownOption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,10 @@ def draft(wish: Wish, *, teacher_file: str) -> Draft:
             ("distiller", "name"), wish.distiller, f"its options go next to it: kd show {wish.distiller}"
         )
     )
+    lines += [
+        DraftLine(("distiller", option.name), option.value, f"for this pair, as in {option.source}")
+        for option in wish.options
+    ]
     lines += _training(wish)
     return Draft(tuple(lines), tuple(_teachers_own(wish)) if own else None)
 
@@ -109,7 +119,7 @@ def _teacher(wish: Wish, teacher_file: str) -> Iterator[DraftLine]:
         return
     if weights in ("train", "finetune"):
         yield DraftLine(("teacher", "run"), teacher_file, "trained first, unless its finished run is there")
-    elif Path(weights).suffix.lower() in PARSERS:
+    elif Path(weights).suffix.lower() in SPEC_SUFFIXES:
         yield DraftLine(("teacher", "run"), weights, "trained first, unless its finished run is there")
     else:
         if wish.teacher is not None:
@@ -142,16 +152,12 @@ def _training(wish: Wish) -> Iterator[DraftLine]:
 def _teachers_own(wish: Wish) -> Iterator[DraftLine]:
     assert wish.teacher is not None  # a teacher that is trained has a model
     finetune = wish.weights == "finetune"
-    recipe = _FINETUNE if finetune and wish.recipe is not None else _without_ofa(wish.recipe)
+    recipe = _FINETUNE if finetune and wish.recipe is not None else wish.teacher_recipe
     yield from _recipe(recipe)
     yield from _data(wish, LARGE if finetune else wish.image_size)
     small = not finetune and wish.image_size <= SMALL and family_of(wish.teacher).small_input
     yield from _student(wish.teacher, small_input=small)
     if finetune:
         yield DraftLine(("student", "pretrained"), True, "starts from timm's weights (downloads them)")
-    yield DraftLine(("distiller", "name"), "vanilla", "no teacher: plain training")
+    yield DraftLine(("distiller", "name"), BASELINE, "no teacher: plain training")
     yield from _training(wish)
-
-
-def _without_ofa(recipe: str | None) -> str | None:
-    return "imagenet-100" if recipe == "imagenet-100-ofa" else recipe

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kdcore.spec import installed
+from kdcore import UserError
+from kdcore.inspect import find_model
 
 _TOKENS: Final = frozenset(
     (
@@ -59,7 +60,7 @@ SMALL_INPUT: Final = frozenset(
         "vision_transformer",
     )
 )
-"""Files of timm whose models have a variant for 32-px images; a test holds it to `kdcore.models.small_input`."""
+"""Files of timm whose models have a variant for 32-px images; a test holds it to those of kdcore."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class ModelFamily:
 
 def family_of(model: str) -> ModelFamily:
     """The family of a model that a spec names."""
-    found = installed.models().get(model.removeprefix("timm/").partition(".")[0])
-    file = None if found is None else found.file
+    try:
+        file = find_model(model)
+    except UserError:  # it was accepted as a file of weights, or another check reports it
+        file = None
     return ModelFamily(file, file in _TOKENS, file in _MOBILE, file in SMALL_INPUT)

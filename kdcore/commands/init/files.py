@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kdcore import Problem, UserError, validate
 from kdcore.commands.init.draft import draft
 from kdcore.commands.init.write import as_dict, written
-from kdcore.errors import Problem, UserError
-from kdcore.rundir.files import write_text
-from kdcore.spec.formats import PARSERS
-from kdcore.spec.load import load_spec
-from kdcore.spec.paths import kind_of
+from kdcore.inspect import SPEC_SUFFIXES, load_spec
+from kdcore.plugin import kind_of, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from kdcore.commands.init.interview import Interview
-    from kdcore.plugins import Plugins
-    from kdcore.spec.loaded import LoadedSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +32,7 @@ class InitResult:
     warnings: tuple[str, ...]
 
 
-def write_specs(
-    file: Path, interview: Interview, epochs: int | None, plugins: Plugins, *, models: bool
-) -> InitResult:
+def write_specs(file: Path, interview: Interview, epochs: int | None, *, models: bool) -> InitResult:
     """Ask for a spec, write it and the teacher's, and check them as `kd validate` does, the models or not.
 
     Data that timm or another library would download is not asked for: then the models are not built.
@@ -47,9 +41,9 @@ def write_specs(
         UserError: a file is there already, or what would be written is wrong; then nothing is written.
     """
     suffix = file.suffix.lower()
-    if suffix not in PARSERS:
+    if suffix not in SPEC_SUFFIXES:
         message = "a spec's format is known by its suffix"
-        raise UserError(Problem("FILE", message, str(file), ", ".join(PARSERS)))
+        raise UserError(Problem("FILE", message, str(file), ", ".join(SPEC_SUFFIXES)))
     if kind_of(file.parent) != "folder":
         raise UserError(Problem("FILE", f"the folder {file.parent} does not exist", str(file)))
     teacher_file = file.with_name(f"{file.stem}-teacher{suffix}")
@@ -62,19 +56,13 @@ def write_specs(
     try:
         for path, lines in files.items():
             write_text(path, written(lines, suffix))
-        loaded = load_spec(file, plugins=plugins)
-        warnings = _build(loaded, plugins) if models and "root" not in as_dict(made.spec)["data"] else ()
+        loaded = load_spec(file)
+        warnings = validate(loaded).warnings if models and "root" not in as_dict(made.spec)["data"] else ()
     except BaseException:
         for path in files:
             path.unlink(missing_ok=True)
         raise
     return InitResult(tuple(reversed(files)), as_dict(made.spec), warnings)
-
-
-def _build(loaded: LoadedSpec, plugins: Plugins) -> tuple[str, ...]:
-    from kdcore.run.preflight import check
-
-    return check(loaded, plugins).warnings
 
 
 def _refuse_to_overwrite(path: Path) -> None:

@@ -6,8 +6,6 @@ import os
 import tarfile
 from typing import IO, TYPE_CHECKING, Final
 
-from kdcore.spec.datasets import TARS
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -57,7 +55,7 @@ def has_splits(path: Path) -> bool | None:
 
 
 def _hidden(name: str) -> bool:
-    """As `kdcore.data.layout.is_hidden`, whose module imports torch."""
+    """Whether kd leaves out a file or folder of this name."""
     return name.startswith(".") or name == "__MACOSX"
 
 
@@ -68,7 +66,7 @@ def _images(path: Path) -> Iterator[IO[bytes]]:
             for name in sorted(files):
                 if name.lower().endswith(_SUFFIXES) and not _hidden(name):
                     yield open(os.path.join(folder, name), "rb")  # noqa: PTH118, PTH123, SIM115  # os.walk's names
-    elif path.name.lower().endswith(TARS):
+    else:
         with tarfile.open(path) as tar:
             for _ in range(_MOST):
                 member = tar.next()

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kdcore import Problem, UserError
 from kdcore.commands.init.files import write_specs
 from kdcore.commands.init.interview import Interview
-from kdcore.errors import Problem, UserError
-from kdcore.plugins import get_plugins
+from kdcore.plugin import get_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,13 +62,12 @@ def init(
 def init_asking(file: str | Path, ask: Ask, epochs: int | None, *, models: bool) -> InitResult:
     """The same, with the answers of `ask`."""
     file = Path(file)
-    plugins = get_plugins()
-    interview = Interview(file.absolute().parent, plugins, ask)
-    return write_specs(file, interview, epochs, plugins, models=models)
+    interview = Interview(file.absolute().parent, get_plugins(), ask)
+    return write_specs(file, interview, epochs, models=models)
 
 
 def _asker(answers: Mapping[str, str]) -> Ask:
-    def answer(flag: str, question: str, default: Suggestion, check: Callable[[str], None]) -> str:
+    def answer(flag: str, question: str, default: Suggestion, check: Callable[[str], object]) -> str:
         name = flag.removeprefix("--").replace("-", "_")
         if name not in answers:
             return default.value
@@ -77,7 +76,7 @@ def _asker(answers: Mapping[str, str]) -> Ask:
     return answer
 
 
-def checked(answer: str, check: Callable[[str], None], where: str) -> str:
+def checked(answer: str, check: Callable[[str], object], where: str) -> str:
     """An answer that `check` takes.
 
     Raises:

@@ -7,27 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from kdcore import DistillerEntry, Problem, UserError
 from kdcore.commands.init.draft import WEIGHTS, Wish
 from kdcore.commands.init.families import ModelFamily, family_of
 from kdcore.commands.init.images import has_splits, image_side
-from kdcore.commands.init.suggest import QUICK, SMALL, Suggestion
+from kdcore.commands.init.suggest import QUICK, SMALL, Suggestion, general_recipe, known_options
 from kdcore.commands.init.suggest import distillers as suggested_distillers
 from kdcore.commands.init.suggest import image_size as suggested_size
 from kdcore.commands.init.suggest import recipe as suggested_recipe
 from kdcore.commands.init.suggest import teacher_weights as suggested_weights
-from kdcore.entries import DistillerEntry
-from kdcore.errors import Problem, UserError, nearest
-from kdcore.spec.datasets import check_dataset
-from kdcore.spec.formats import PARSERS
-from kdcore.spec.models import DataSpec
-from kdcore.spec.names import check_model
-from kdcore.spec.paths import kind_of, missing
-from kdcore.spec.recipes import find_recipe
+from kdcore.inspect import SPEC_SUFFIXES, find_dataset, find_model, find_recipe
+from kdcore.plugin import kind_of, missing, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kdcore.plugins import Plugins
+    from kdcore.plugin import Plugins
 
 NONE: Final = "none"
 _SMALLEST: Final = 8
@@ -36,7 +31,7 @@ _SMALLEST: Final = 8
 class Ask(Protocol):
     """How a question is asked: what is about, its default, why that, and the check of an answer."""
 
-    def __call__(self, flag: str, question: str, default: Suggestion, check: Callable[[str], None]) -> str:
+    def __call__(self, flag: str, question: str, default: Suggestion, check: Callable[[str], object]) -> str:
         """An answer that the check takes.
 
         Raises:
@@ -67,7 +62,9 @@ class Interview:
         )
         distiller = self.ask("--distiller", _question("distiller", suited), suited[0], self._is_distiller)
         size = int(self.ask("--image-size", "image size in pixels", suggested_size(side, family), _is_size))
-        recipe = self._recipe(suggested_recipe(side, size, family, quick=quick, distiller=distiller))
+        recipe = self._recipe(
+            suggested_recipe(side, size, family, self.plugins, quick=quick, distiller=distiller)
+        )
         return Wish(
             dataset=dataset,
             student=student,
@@ -75,6 +72,8 @@ class Interview:
             weights=weights,
             distiller=distiller,
             recipe=recipe,
+            teacher_recipe=None if recipe is None else general_recipe(recipe, self.plugins),
+            options=known_options(distiller, teacher, student, recipe, self.plugins),
             image_size=size,
             small_input=self._small_input(size, family),
             splits=path is None or has_splits(path) is not False,
@@ -82,18 +81,13 @@ class Interview:
         )
 
     def _dataset(self) -> tuple[str, Path | None]:
-        def check(answer: str) -> None:
-            _raise(check_dataset(DataSpec(dataset=answer), Path.cwd(), self.plugins)[1])
-
         default = Suggestion(QUICK, "built in, no download")
-        answer = self.ask("--dataset", "dataset: a name, or a folder or tar of images", default, check)
-        found, _ = check_dataset(DataSpec(dataset=answer), Path.cwd(), self.plugins)
-        if found == answer and not Path(answer).is_absolute():
-            return answer, None
-        return self._from_folder(answer), Path(found)
+        answer = self.ask("--dataset", "dataset: a name, or a folder or tar of images", default, find_dataset)
+        path = find_dataset(answer)
+        return (answer, None) if path is None else (self._from_folder(answer), path)
 
     def _model(self, flag: str, role: str, default: Suggestion) -> str:
-        return self.ask(flag, f"{role}: a timm model, or a plugin's", default, self._is_model)
+        return self.ask(flag, f"{role}: a timm model, or a plugin's", default, find_model)
 
     def _teacher(self, dataset: str, side: int | None) -> tuple[str | None, str | None]:
         default = Suggestion("resnet34", "a larger one of the same family")
@@ -102,7 +96,7 @@ class Interview:
         if answer == NONE:
             return None, None
         if _is_path(answer):
-            if kind_of(answer) == "folder" or Path(answer).suffix.lower() in PARSERS:
+            if kind_of(answer) == "folder" or Path(answer).suffix.lower() in SPEC_SUFFIXES:
                 return None, self._from_folder(answer)
             return self._model("--teacher-model", "model of that checkpoint", default), self._from_folder(
                 answer
@@ -114,7 +108,7 @@ class Interview:
     def _recipe(self, suggested: Suggestion | None) -> str | None:
         def check(answer: str) -> None:
             if answer != NONE:
-                find_recipe(answer, "--recipe")
+                find_recipe(answer, "--recipe", self.plugins)
 
         default = suggested or Suggestion(NONE, "the defaults will do")
         answer = self.ask("--recipe", f"recipe (kd list-recipes), or {NONE}", default, check)
@@ -138,14 +132,11 @@ class Interview:
             return answer
         return os.path.relpath(answer, self.folder)
 
-    def _is_model(self, answer: str) -> None:
-        _raise(check_model(answer, "model", self.plugins))
-
     def _is_teacher(self, answer: str) -> None:
         if answer == NONE:
             return
         if not _is_path(answer):
-            self._is_model(answer)
+            find_model(answer)
         elif kind_of(answer) is None:
             _raise([missing("teacher", answer, answer, "checkpoint, run directory or spec")])
 
@@ -159,7 +150,7 @@ def _question(what: str, suited: list[Suggestion]) -> str:
 
 def _is_path(answer: str) -> bool:
     return (
-        kind_of(answer) is not None or "/" in answer.removeprefix("timm/") or answer.endswith(tuple(PARSERS))
+        kind_of(answer) is not None or "/" in answer.removeprefix("timm/") or answer.endswith(SPEC_SUFFIXES)
     )
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from kdcore.entries import DistillerEntry
-from kdcore.errors import UserError
-from kdcore.plugins.pip_hint import pip_install
+from kdcore import DistillerEntry, UserError
+from kdcore.inspect import find_recipe, paper_settings
+from kdcore.plugin import pip_install
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kdcore import Suits
     from kdcore.commands.init.families import ModelFamily
-    from kdcore.plugins import Plugins
+    from kdcore.plugin import Plugins
 
 SMALL: Final = 64  # images up to this side in pixels are small, as in CIFAR and Tiny ImageNet
 LARGE: Final = 224
+BASELINE: Final = "vanilla"  # of the core
 QUICK: Final = "digits"  # a dataset so small that a paper's recipe would be too much
 
 
@@ -26,32 +31,40 @@ class Suggestion:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class KnownOption:
+    """An option that a paper gives for a pair of models, and where."""
+
+    name: str
+    value: Any
+    source: str
+
+
 def distillers(student: ModelFamily, teacher: ModelFamily | None, plugins: Plugins) -> list[Suggestion]:
     """The installed distillers that suit the pair, the best first."""
     if teacher is None:
-        return [Suggestion("vanilla", "there is no teacher")]
-    if student.tokens != teacher.tokens:
-        wanted = [
-            Suggestion("ofa", "made for a teacher of another family"),
-            Suggestion("dist", "matches relations of the logits, whatever the family"),
-            Suggestion("fitnet", "matches feature maps, through a trained head"),
-        ]
-    elif student.file == teacher.file:
-        wanted = [
-            Suggestion("dkd", "strong for pairs of one family"),
-            Suggestion("dist", "for a teacher that is much stronger"),
-            Suggestion("crd", "contrasts embeddings; slower"),
-        ]
-    else:
-        wanted = [
-            Suggestion("dist", "for teachers that are much stronger or of another kind"),
-            Suggestion("dkd", "strong for pairs of one family"),
-            Suggestion("crd", "contrasts embeddings; slower"),
-        ]
-    wanted.append(Suggestion("kd", "the plain method"))
-    return [item for item in wanted if _installed(item.value, plugins)] or [
-        Suggestion("vanilla", f"no other distiller is installed: {pip_install('kd-classic')}")
+        return [Suggestion(BASELINE, "there is no teacher")]
+    pair = _pair(student, teacher)
+    installed = plugins.all(DistillerEntry)
+    count = Counter(item.entry.name for item in installed)
+    found = [
+        (suits.rank, item.qualified if count[item.entry.name] > 1 else item.entry.name, suits.why)
+        for item in installed
+        if (suits := _suits(item.entry.suits, pair)) is not None
     ]
+    return [Suggestion(name, why) for _, name, why in sorted(found)] or [
+        Suggestion(BASELINE, f"no distiller for this pair is installed: {pip_install('kd-classic')}")
+    ]
+
+
+def _pair(student: ModelFamily, teacher: ModelFamily) -> str:
+    if student.tokens != teacher.tokens:
+        return "other kind"
+    return "same family" if student.file == teacher.file else "other family"
+
+
+def _suits(records: Sequence[Suits], pair: str) -> Suits | None:
+    return next((record for wanted in (pair, "any") for record in records if record.pair == wanted), None)
 
 
 def teacher_weights(dataset: str, side: int | None, teacher: ModelFamily) -> Suggestion:
@@ -73,11 +86,47 @@ def image_size(side: int | None, student: ModelFamily) -> Suggestion:
 
 
 def recipe(
-    side: int | None, size: int, student: ModelFamily, *, quick: bool, distiller: str
+    side: int | None, size: int, student: ModelFamily, plugins: Plugins, *, quick: bool, distiller: str
 ) -> Suggestion | None:
     """The recipe for such images and such a student; None where the defaults do."""
     if quick:
         return None
+    general = _general(side, size, student)
+    own = _own_recipe(general.value, distiller, plugins)
+    return general if own is None else Suggestion(own, general.why)
+
+
+def general_recipe(name: str, plugins: Plugins) -> str:
+    """The recipe that a method's own one is a variant of, otherwise the recipe itself.
+
+    Raises:
+        UserError: there is no such recipe, or its file is wrong.
+    """
+    return find_recipe(name, "recipe", plugins).variant_of or name
+
+
+def known_options(
+    distiller: str, teacher: str | None, student: str, recipe: str | None, plugins: Plugins
+) -> tuple[KnownOption, ...]:
+    """The options that papers use for these models, without those that the recipe sets anyway.
+
+    Raises:
+        UserError: the distiller's settings are wrong.
+    """
+    provided = plugins.find(DistillerEntry, distiller, "distiller")
+    if teacher is None or provided.entry.settings is None:
+        return ()
+    part = None if recipe is None else find_recipe(recipe, "recipe", plugins).part_for(provided, "distiller")
+    given = {} if part is None else part.options
+    pairs = paper_settings(provided, "distiller").pairs
+    found: dict[str, KnownOption] = {}
+    for pair in pairs:
+        if pair.matches(teacher, student, recipe):
+            found |= {name: KnownOption(name, value, pair.source) for name, value in pair.options.items()}
+    return tuple(option for option in found.values() if given.get(option.name) != option.value)
+
+
+def _general(side: int | None, size: int, student: ModelFamily) -> Suggestion:
     small = side is not None and side <= SMALL
     if student.tokens:
         return Suggestion("cifar-224-vit" if small else "imagenet-300-vit", "for ViT, Swin and MLP students")
@@ -88,13 +137,16 @@ def recipe(
         return Suggestion(name, "how the CIFAR tables are made")
     if student.mobile:
         return Suggestion("imagenet-450", "for mobile students")
-    name = "imagenet-100-ofa" if distiller.rpartition("/")[2] == "ofa" else "imagenet-100"
-    return Suggestion(name, "how the ImageNet tables are made")
+    return Suggestion("imagenet-100", "how the ImageNet tables are made")
 
 
-def _installed(name: str, plugins: Plugins) -> bool:
-    try:
-        plugins.find(DistillerEntry, name, "distiller")
-    except UserError:
-        return False
-    return True
+def _own_recipe(general: str, distiller: str, plugins: Plugins) -> str | None:
+    """The variant of a general recipe that is made for the distiller."""
+    for name in plugins.find(DistillerEntry, distiller, "distiller").entry.recipes:
+        try:
+            variant_of = find_recipe(name, "recipe", plugins).variant_of
+        except UserError:  # it is not installed, or broken, which its own lookup reports
+            continue
+        if variant_of == general:
+            return name
+    return None

@@ -8,7 +8,6 @@ from kdcore.entries import CommandEntry
 from kdcore.errors import Problem, UserError, listed, nearest
 from kdcore.plugins.records import normalised
 from kdcore.plugins.roles import ROLES
-from kdcore.spec.recipes import recipes
 
 if TYPE_CHECKING:
     from kdcore.plugins import Plugins, Provided
@@ -36,7 +35,7 @@ def find(name: str, plugins: Plugins) -> list[tuple[Role, Provided[Any]]]:
 
 
 def names(plugins: Plugins) -> set[str]:
-    """What plugins declare; not the recipes, and not the commands, which `kd --help` lists."""
+    """What plugins declare, without the commands, which `kd --help` lists."""
     return {item.entry.name for item in plugins.everything() if not isinstance(item.entry, CommandEntry)}
 
 
@@ -48,9 +47,7 @@ def _best(failures: list[Problem], name: str, plugins: Plugins) -> Problem:
     hints = [problem.hint for problem in failures if problem.nearest is not None and problem.hint]
     if any(normalised(name) in info.candidate.names for info in plugins.infos):
         hints = [f"it is a plugin: kd plugins {name}"]
-    near = nearest(
-        name, [*(problem.nearest for problem in failures if problem.nearest is not None), *recipes()]
-    )
+    near = nearest(name, [problem.nearest for problem in failures if problem.nearest is not None])
     return Problem(
         WHERE,
         "nothing has this name",

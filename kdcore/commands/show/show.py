@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.commands.show.find import WHERE, find
 from kdcore.commands.show.options import options_of
-from kdcore.entries import DistillerEntry
-from kdcore.errors import UserError
+from kdcore.entries import DistillerEntry, RecipeEntry
 from kdcore.plugins import get_plugins
-from kdcore.spec.recipes import recipes
+from kdcore.plugins.manager import warn_on_stderr
+from kdcore.spec.recipes import read_recipe, with_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +31,8 @@ class Description:
     Attributes:
         role: what it is, such as `distiller` or `report section`.
         name: as a spec says it: `plugin/name` where two plugins have the name.
-        entry: what its plugin declares, or the recipe.
-        plugin: the plugin that has it; None for a recipe.
+        entry: what its plugin declares; of a recipe, the recipe itself.
+        plugin: the plugin that has it.
         options: what a spec can set; None: it has no options, as an adapter.
         example: a spec with it, whole for a distiller, otherwise the part that names it; or a command line.
     """
@@ -40,7 +40,7 @@ class Description:
     role: str
     name: str
     entry: AnyEntry | Recipe
-    plugin: PluginInfo | None
+    plugin: PluginInfo
     options: tuple[OptionInfo, ...] | None
     example: dict[str, Any] | str
 
@@ -52,17 +52,7 @@ def show(name: str) -> tuple[Description, ...]:
         UserError: nothing has this name, two plugins have it, or its options cannot be imported.
     """
     plugins = get_plugins()
-    recipe = recipes().get(name)
-    try:
-        found = find(name, plugins)
-    except UserError:
-        if recipe is None:
-            raise
-        found = []
-    described = [_describe(role, provided, plugins) for role, provided in found]
-    if recipe is not None:
-        described.append(Description("recipe", name, recipe, None, None, {"recipe": name}))
-    return tuple(described)
+    return tuple(_describe(role, provided, plugins) for role, provided in find(name, plugins))
 
 
 def example(entry: DistillerEntry, options: dict[str, Any], name: str) -> dict[str, Any]:
@@ -75,11 +65,13 @@ def example(entry: DistillerEntry, options: dict[str, Any], name: str) -> dict[s
 
 
 def _describe(role: Role, provided: Provided[Any], plugins: Plugins) -> Description:
-    entry = provided.entry
+    entry: Any = provided.entry
     ambiguous = sum(item.entry.name == entry.name for item in plugins.all(role.entry)) > 1
     name = provided.qualified if ambiguous else entry.name
     model = plugins.load_options(provided, WHERE)
     options = None if model is None else options_of(model)
+    if isinstance(entry, RecipeEntry):
+        (entry,) = with_settings([read_recipe(provided, WHERE)], plugins, warn_on_stderr)
     return Description(
         role.name, name, entry, provided.plugin, options, _example(role, entry, options or (), name)
     )

@@ -1,44 +1,36 @@
-"""Recipes: how the papers train, as values that a spec can stand on. Data files, one for each; needs no torch."""
+"""Recipes: how papers train, as values that a spec can start from. TOML files in packages; needs no torch."""
 
 from __future__ import annotations
 
 import copy
-import tomllib
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from kdcore.errors import Problem, UserError, listed, nearest
+from kdcore.entries import DistillerEntry, RecipeEntry
+from kdcore.errors import UserError
+from kdcore.spec.recipes.parts import DistillerPart, RecipeSource, read_part, read_sections
+from kdcore.spec.recipes.settings import KnownPair, PaperSettings, paper_settings
+from kdcore.spec.recipes.toml_file import TomlFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-_SUFFIX: Final = ".toml"
+    from kdcore.entries import Paper
+    from kdcore.plugins import PluginInfo, Plugins, Provided
 
-
-@dataclass(frozen=True, slots=True)
-class RecipeSource:
-    """Where the values of a recipe are from: a paper, and the files of its authors' repository."""
-
-    title: str
-    url: str
-    files: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DistillerPart:
-    """What a recipe says for one distiller alone.
-
-    Attributes:
-        source: repository and file.
-        options: of the distiller.
-        spec: sections of a spec, above those of the recipe.
-    """
-
-    source: str
-    options: dict[str, Any]
-    spec: dict[str, Any]
+__all__ = [
+    "DistillerPart",
+    "KnownPair",
+    "PaperSettings",
+    "Recipe",
+    "RecipeSource",
+    "find_recipe",
+    "layered",
+    "paper_settings",
+    "read_recipe",
+    "recipes",
+    "with_settings",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +44,9 @@ class Recipe:
         sources: where its values are from.
         spec: sections of a spec.
         distillers: by `plugin/name`, what holds for that distiller alone.
+        plugin: the plugin that has it.
+        paper: its publication.
+        variant_of: the general recipe for the same images and students, which the teacher's own training uses.
     """
 
     name: str
@@ -60,40 +55,103 @@ class Recipe:
     sources: tuple[RecipeSource, ...]
     spec: dict[str, Any]
     distillers: dict[str, DistillerPart]
+    plugin: PluginInfo
+    paper: Paper | None = None
+    variant_of: str | None = None
 
-    def values(self, distiller: str | None = None) -> dict[str, Any]:
-        """The sections of a spec, with those for one distiller (`plugin/name`) above the others."""
-        part = self.distillers.get(distiller or "")
-        return layered(self.spec, {} if part is None else part.spec)
+    @property
+    def qualified(self) -> str:
+        """The name with the plugin's name, which is unique."""
+        return f"{self.plugin.name}/{self.name}"
+
+    def part_for(self, provided: Provided[DistillerEntry], where: str) -> DistillerPart | None:
+        """What holds for a distiller alone: from the recipe's file, otherwise from the distiller's settings.
+
+        Raises:
+            UserError: the settings are wrong; reported at `where`.
+        """
+        if provided.qualified in self.distillers:
+            return self.distillers[provided.qualified]
+        known = paper_settings(provided, where).recipes
+        return known.get(self.qualified) or known.get(self.name)
 
 
-@cache
-def recipes() -> dict[str, Recipe]:
-    """All recipes by name, sorted."""
-    files = [item for item in resources.files(__name__).iterdir() if item.name.endswith(_SUFFIX)]
-    found = [_read(file.name.removesuffix(_SUFFIX), file.read_text("utf-8")) for file in files]
-    return {recipe.name: recipe for recipe in sorted(found, key=lambda recipe: recipe.name)}
+def recipes(plugins: Plugins, warn: Callable[[str], None]) -> tuple[Recipe, ...]:
+    """All recipes, sorted by name, with what installed distillers have for them.
+
+    A file that is missing or wrong does not stop the others: `warn` gets a line about it.
+    """
+    found = []
+    for item in plugins.all(RecipeEntry):
+        try:
+            found.append(read_recipe(item, "recipe"))
+        except UserError as error:
+            warn(error.problems[0].message)
+    return with_settings(found, plugins, warn)
 
 
-def find_recipe(name: str, where: str) -> Recipe:
-    """The recipe of this name.
+def find_recipe(name: str, where: str, plugins: Plugins) -> Recipe:
+    """The recipe of this name, `name` or `plugin/name`, with the parts for single distillers of its own file.
 
     Raises:
-        UserError: there is no such recipe; reported at `where`.
+        UserError: there is no such recipe, two plugins have it, or its file is wrong; reported at `where`.
     """
-    known = recipes()
-    if name in known:
-        return known[name]
-    raise UserError(
-        Problem(
-            where,
-            "there is no recipe of this name",
-            value=name,
-            allowed=listed(known, most=40),
-            nearest=nearest(name, known),
-            hint="kd list-recipes describes them",
-        )
+    return read_recipe(plugins.find(RecipeEntry, name, where), where)
+
+
+def read_recipe(provided: Provided[RecipeEntry], where: str) -> Recipe:
+    """A declared recipe, from its file.
+
+    Raises:
+        UserError: the file is missing or wrong; reported at `where`.
+    """
+    entry = provided.entry
+    table = TomlFile(entry.path, f"recipe '{entry.name}'", provided.plugin, where).read()
+    table.allow("use", "variant_of", "sources", "spec", "distillers")
+    sources = table.tables("sources")
+    for source in sources:
+        source.allow("title", "url", "files")
+    own = provided.plugin.name
+    return Recipe(
+        name=entry.name,
+        summary=entry.summary,
+        use=table.text("use"),
+        sources=tuple(
+            RecipeSource(item.text("title"), item.text("url"), item.texts("files")) for item in sources
+        ),
+        spec=read_sections(table),
+        distillers={
+            name if "/" in name else f"{own}/{name}": read_part(part)
+            for name, part in table.children("distillers").items()
+        },
+        plugin=provided.plugin,
+        paper=entry.paper,
+        variant_of=table.optional_text("variant_of"),
     )
+
+
+def with_settings(
+    found: Iterable[Recipe], plugins: Plugins, warn: Callable[[str], None]
+) -> tuple[Recipe, ...]:
+    """The recipes with what the settings of installed distillers have for them.
+
+    A file that is missing or wrong is left out: `warn` gets a line about it.
+    """
+    settings: dict[str, PaperSettings] = {}
+    for provided in plugins.all(DistillerEntry):
+        try:
+            settings[provided.qualified] = paper_settings(provided, "distiller")
+        except UserError as error:
+            warn(error.problems[0].message)
+    filled = []
+    for recipe in found:
+        parts = dict(recipe.distillers)
+        for name, about in settings.items():
+            part = about.recipes.get(recipe.qualified) or about.recipes.get(recipe.name)
+            if part is not None:
+                parts.setdefault(name, part)
+        filled.append(replace(recipe, distillers=dict(sorted(parts.items()))))
+    return tuple(filled)
 
 
 def layered(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,20 +162,3 @@ def layered(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         both = isinstance(under, dict) and isinstance(value, dict)
         merged[key] = layered(under, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]  # `both`
     return merged
-
-
-def _read(name: str, text: str) -> Recipe:
-    data = tomllib.loads(text)
-    return Recipe(
-        name=name,
-        summary=data["summary"],
-        use=data["use"],
-        sources=tuple(
-            RecipeSource(item["title"], item["url"], tuple(item["files"])) for item in data["sources"]
-        ),
-        spec=data["spec"],
-        distillers={
-            key: DistillerPart(part["source"], part["options"], part.get("spec", {}))
-            for key, part in data.get("distillers", {}).items()
-        },
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kd_feature.adapters.declared import ADAPTERS
-from kdcore import AdapterEntry, DistillerEntry, Paper, hookimpl
+from kdcore import AdapterEntry, DistillerEntry, Paper, Suits, hookimpl
 
 PLUGIN_API = 1
 
@@ -22,6 +22,8 @@ def kd_distillers() -> list[DistillerEntry]:
                 title="FitNets: Hints for Thin Deep Nets", year=2015, url="https://arxiv.org/abs/1412.6550"
             ),
             formula="mean (regressor(s) - t)^2",
+            suits=(Suits("other kind", "matches feature maps, through a trained head", rank=30),),
+            settings="kd_feature:settings/fitnet.toml",
         ),
         DistillerEntry(
             name="at",
@@ -36,6 +38,7 @@ def kd_distillers() -> list[DistillerEntry]:
                 url="https://arxiv.org/abs/1612.03928",
             ),
             formula="mean (unit(mean_channels |s|^power) - unit(mean_channels |t|^power))^2",
+            settings="kd_feature:settings/at.toml",
         ),
         DistillerEntry(
             name="nst",
@@ -49,6 +52,7 @@ def kd_distillers() -> list[DistillerEntry]:
                 url="https://arxiv.org/abs/1707.01219",
             ),
             formula="mean <s_i, s_j>^2 + mean <t_i, t_j>^2 - 2 * mean <s_i, t_j>^2, over unit channels i, j",
+            settings="kd_feature:settings/nst.toml",
         ),
         DistillerEntry(
             name="vid",
@@ -62,6 +66,7 @@ def kd_distillers() -> list[DistillerEntry]:
                 url="https://arxiv.org/abs/1904.05835",
             ),
             formula="mean ((regressor(s) - t)^2 / v + log v) / 2, v a trained variance per channel",
+            settings="kd_feature:settings/vid.toml",
         ),
         DistillerEntry(
             name="sp",
@@ -126,6 +131,11 @@ def kd_distillers() -> list[DistillerEntry]:
             ),
             formula="-log(p / (p + M/N)) - sum_negatives log((M/N) / (p + M/N)), p = exp(<s, t> / T) / Z; "
             "both directions",
+            suits=(
+                Suits("same family", "contrasts embeddings; slower", rank=30),
+                Suits("other family", "contrasts embeddings; slower", rank=30),
+            ),
+            settings="kd_feature:settings/crd.toml",
         ),
     ]
 

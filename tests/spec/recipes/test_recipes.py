@@ -4,28 +4,47 @@ from __future__ import annotations
 
 import pytest
 
-from kdcore import UserError
+from kdcore import DistillerEntry, RecipeEntry, UserError
 from kdcore.plugins import get_plugins
 from kdcore.spec.load import load_spec
 from kdcore.spec.models import RunSpec
-from kdcore.spec.recipes import find_recipe, layered, recipes
+from kdcore.spec.recipes import find_recipe, layered, paper_settings, read_recipe, recipes
+from kdcore.spec.recipes.parts import SECTIONS
 from kdcore.spec.resolve import resolve_distiller
 
-NAMES = list(recipes())
-PARTS = [(name, distiller) for name in NAMES for distiller in recipes()[name].distillers]
+RECIPES = {recipe.name: recipe for recipe in recipes(get_plugins(), pytest.fail)}
+NAMES = list(RECIPES)
+PARTS = [(name, distiller) for name in NAMES for distiller in RECIPES[name].distillers]
+CORE = {item.name for item in RECIPES.values() if item.plugin.name == "kdcore"}
 
 
 def test_there_are_some_in_order():
     assert sorted(NAMES) == NAMES
-    assert {"cifar-240", "imagenet-100"} <= set(NAMES)
+    assert {"cifar-240", "imagenet-100"} <= CORE
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_values_are_those_of_a_spec(name):
-    recipe = recipes()[name]
+    recipe = RECIPES[name]
     RunSpec.model_validate(layered({"student": {"model": "resnet18"}, "distiller": "kd"}, recipe.spec))
     assert {"data", "train", "optimizer", "scheduler"} <= recipe.spec.keys()
-    assert not {"name", "seed", "output", "teacher", "distiller"} & recipe.spec.keys()
+
+
+def test_sections_are_those_of_a_spec_without_models_distiller_and_folders():
+    assert set(SECTIONS) < RunSpec.model_fields.keys()
+    assert not {"name", "seed", "output", "teacher", "distiller"} & set(SECTIONS)
+
+
+def test_what_the_core_has_is_for_no_single_method():
+    for recipe in CORE:
+        assert read_recipe(get_plugins().find(RecipeEntry, recipe, ""), "").distillers == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_variant_differs_in_what_it_is_a_variant_of(name):
+    general = RECIPES[name].variant_of
+    if general is not None:
+        assert (RECIPES[general].use, RECIPES[general].variant_of) == (RECIPES[name].use, None)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -35,12 +54,12 @@ def test_a_spec_that_stands_on_it_loads(name, tmp_path):
         f'recipe = "{name}"\ndistiller = "kd"\nstudent.model = "resnet18"\nteacher.model = "resnet34"'
     )
     loaded = load_spec(spec).spec
-    assert loaded.train.epochs == recipes()[name].spec["train"]["epochs"]
+    assert loaded.train.epochs == RECIPES[name].spec["train"]["epochs"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_says_where_it_is_from(name):
-    recipe = recipes()[name]
+    recipe = RECIPES[name]
     assert recipe.summary
     assert recipe.use
     assert all(
@@ -52,32 +71,34 @@ def test_it_says_where_it_is_from(name):
 
 @pytest.mark.parametrize(("name", "distiller"), PARTS)
 def test_its_options_are_those_of_the_distiller(name, distiller):
-    part = recipes()[name].distillers[distiller]
+    part = RECIPES[name].distillers[distiller]
     found = resolve_distiller(distiller, part.options, get_plugins(), "distiller")
     assert found.provided.qualified == distiller
-    values = recipes()[name].values(distiller)
+    values = layered(RECIPES[name].spec, part.spec)
     RunSpec.model_validate(layered({"student": {"model": "resnet18"}, "distiller": distiller}, values))
 
 
 def test_the_values_of_the_papers():
-    tables = find_recipe("cifar-240", "recipe")
+    tables = RECIPES["cifar-240"]
     assert (tables.spec["train"], tables.spec["optimizer"]["lr"]) == ({"epochs": 240, "batch_size": 64}, 0.05)
     assert tables.distillers["kd-classic/nkd"].options == {"gamma": 3.5, "temperature": 3.0}
     assert tables.distillers["kd-classic/dist"].options["temperature"] == 4.0
-    assert find_recipe("cifar-240-mobile", "recipe").spec["optimizer"]["lr"] == 0.01
-    assert find_recipe("imagenet-100", "recipe").values("kd-feature/crd")["train"]["batch_size"] == 256
-    assert find_recipe("imagenet-100", "recipe").values("kd-classic/dkd")["train"]["batch_size"] == 512
+    assert RECIPES["cifar-240-mobile"].spec["optimizer"]["lr"] == 0.01
+    assert RECIPES["imagenet-100"].spec["train"]["batch_size"] == 512
+    parts = RECIPES["imagenet-100"].distillers
+    assert parts["kd-feature/crd"].spec == {"train": {"batch_size": 256}, "optimizer": {"lr": 0.1}}
+    assert parts["kd-classic/dkd"].spec == {}
 
 
 def test_the_mobile_recipe_differs_in_its_learning_rate_alone():
-    tables, mobile = recipes()["cifar-240"], recipes()["cifar-240-mobile"]
+    tables, mobile = RECIPES["cifar-240"], RECIPES["cifar-240-mobile"]
     assert layered(mobile.spec, {"optimizer": {"lr": 0.05}}) == tables.spec
     assert mobile.distillers == tables.distillers
 
 
 def test_an_unknown_name():
     with pytest.raises(UserError) as raised:
-        find_recipe("cifar240", "recipe")
+        find_recipe("cifar240", "recipe", get_plugins())
     (problem,) = raised.value.problems
     assert (problem.where, problem.nearest) == ("recipe", "cifar-240")
     assert "imagenet-100" in problem.allowed
@@ -91,3 +112,12 @@ def test_layers():
         "c": {"d": 5},
     }
     assert below == {"a": {"x": 1, "y": {"z": 2}}, "b": [1], "c": 3}
+
+
+@pytest.mark.parametrize("provided", get_plugins().all(DistillerEntry), ids=lambda item: item.qualified)
+def test_what_papers_say_fits_the_recipes_and_the_distiller(provided):
+    settings = paper_settings(provided, "distiller")
+    named = {*settings.recipes, *provided.entry.recipes, *(pair.recipe for pair in settings.pairs)} - {None}
+    assert named <= set(NAMES)
+    for pair in settings.pairs:
+        resolve_distiller(provided.qualified, pair.options, get_plugins(), "distiller")

@@ -13,7 +13,6 @@ from kdcore.lazy_names import lazy_names
 PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "users": {
         "kdcore.commands.doctor": ("doctor",),
-        "kdcore.commands.init.init": ("init",),
         "kdcore.commands.list_models": ("list_models",),
         "kdcore.commands.lists": (
             "check_cache",
@@ -79,7 +78,6 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
     "results": {
         "kdcore.commands.doctor": ("DoctorReport",),
-        "kdcore.commands.init.files": ("InitResult",),
         "kdcore.commands.list_models": ("ListedModel",),
         "kdcore.commands.show.options": ("OptionInfo",),
         "kdcore.commands.show.show": ("Description",),

@@ -3,8 +3,6 @@
 from typing import Final
 
 from kdcore.commands.doctor import DoctorReport, doctor
-from kdcore.commands.init.files import InitResult
-from kdcore.commands.init.init import init
 from kdcore.commands.list_models import ListedModel, list_models
 from kdcore.commands.lists import (
     check_cache,
@@ -105,7 +103,6 @@ __all__ = [
     "FeatureMap",
     "FoundTeacher",
     "GivesMaps",
-    "InitResult",
     "InputConfig",
     "Interrupted",
     "JobEnd",
@@ -154,7 +151,6 @@ __all__ = [
     "check_cache",
     "doctor",
     "hookimpl",
-    "init",
     "list_adapters",
     "list_caches",
     "list_datasets",

@@ -10,7 +10,6 @@ from kdcore.spec.recipes.declared import RECIPES
 
 _COMMANDS: Final = (
     ("run", "Distill a student as SPEC says.", "run:run"),
-    ("init", "Write a spec for a teacher and a student.", "init:init"),
     ("validate", "Find every mistake in SPEC before anything is trained.", "validate:validate"),
     ("cache-teacher", "Fill the teacher cache of SPEC ahead of its runs.", "cache_teacher:cache_teacher"),
     ("cache", "List, show, check or delete teacher caches.", "cache:cache_app"),

@@ -10,6 +10,7 @@ from kdcore.distill.models import teacher_view
 from kdcore.features import Extractor, find_adapter, model_info
 from kdcore.inspect.images import evaluation_data, evaluation_images
 from kdcore.inspect.metrics import Metrics, load_metrics
+from kdcore.inspect.names import SPEC_SUFFIXES, find_dataset, find_model
 from kdcore.inspect.open_run import read_spec
 from kdcore.inspect.predictions import autocast, predict
 from kdcore.inspect.run_path import find_run
@@ -25,12 +26,14 @@ from kdcore.rundir.statefile import read_state, write_state
 from kdcore.spec.difference import same_results
 from kdcore.spec.load import LoadedSpec, load_spec, resolved_dict
 from kdcore.spec.models import DataSpec, ModelSource, ModelSpec
+from kdcore.spec.recipes import find_recipe, paper_settings
 from kdcore.spec.resolve import default_arguments, resolve_distiller, resolve_options, validated
 from kdcore.spec.values import read_values
 
 NAMES: Final[dict[str, tuple[str, ...]]]
 
 __all__ = [
+    "SPEC_SUFFIXES",
     "BuiltModel",
     "DataSpec",
     "EvalData",
@@ -52,7 +55,10 @@ __all__ = [
     "evaluation_data",
     "evaluation_images",
     "find_adapter",
+    "find_dataset",
+    "find_model",
     "find_model_call",
+    "find_recipe",
     "find_run",
     "finished_run",
     "has_label",
@@ -64,6 +70,7 @@ __all__ = [
     "open_split",
     "open_student",
     "own_surroundings",
+    "paper_settings",
     "predict",
     "pretrained_names",
     "read_checkpoint",

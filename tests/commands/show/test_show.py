@@ -32,10 +32,11 @@ def test_an_adapter_has_no_options():
     assert found.example["student"]["adapter"] == "timm"
 
 
-def test_a_recipe_belongs_to_no_plugin():
+def test_a_recipe():
     (found,) = kdcore.show("cifar-240")
     assert isinstance(found.entry, Recipe)
-    assert (found.role, found.plugin, found.example) == ("recipe", None, {"recipe": "cifar-240"})
+    assert (found.role, found.plugin.name, found.example) == ("recipe", "kdcore", {"recipe": "cifar-240"})
+    assert "kd-classic/dkd" in found.entry.distillers
 
 
 def test_an_unknown_name():
@@ -45,7 +46,7 @@ def test_an_unknown_name():
 
 def test_nothing_heavy_is_imported():
     code = (
-        "import sys, kdcore; kdcore.show('dkd'), kdcore.init, kdcore.doctor, kdcore.schema; "
+        "import sys, kdcore; kdcore.show('dkd'), kdcore.doctor, kdcore.schema; "
         "kdcore.list_plugins(); print(sorted({'torch', 'timm', 'torchvision', 'matplotlib'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kdcore import Problem, UserError, validate
-from kdcore.commands.init.draft import draft
-from kdcore.commands.init.write import as_dict, written
+from kd_init.draft import draft
+from kd_init.write import as_dict, written
 from kdcore.inspect import SPEC_SUFFIXES, load_spec
 from kdcore.plugin import kind_of, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kdcore.commands.init.interview import Interview
+    from kd_init.interview import Interview
 
 
 @dataclass(frozen=True, slots=True)

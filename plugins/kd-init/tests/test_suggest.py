@@ -8,9 +8,9 @@ import tarfile
 import pytest
 from PIL import Image
 
-from kdcore.commands.init.families import SMALL_INPUT, family_of
-from kdcore.commands.init.images import has_splits, image_side
-from kdcore.commands.init.suggest import distillers, image_size, recipe, teacher_weights
+from kd_init.families import SMALL_INPUT, family_of
+from kd_init.images import has_splits, image_side
+from kd_init.suggest import distillers, image_size, recipe, teacher_weights
 from kdcore.plugins import Plugins, get_plugins
 from kdcore.spec.recipes import recipes
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdcore import Problem, UserError
-from kdcore.commands.init.files import write_specs
-from kdcore.commands.init.interview import Interview
+from kd_init.files import write_specs
+from kd_init.interview import Interview
 from kdcore.plugin import get_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from kdcore.commands.init.files import InitResult
-    from kdcore.commands.init.interview import Ask
-    from kdcore.commands.init.suggest import Suggestion
+    from kd_init.files import InitResult
+    from kd_init.interview import Ask
+    from kd_init.suggest import Suggestion
 
 
 def init(

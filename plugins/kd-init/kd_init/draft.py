@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kdcore.commands.init.families import family_of
-from kdcore.commands.init.suggest import BASELINE, LARGE, SMALL
+from kd_init.families import family_of
+from kd_init.suggest import BASELINE, LARGE, SMALL
 from kdcore.inspect import SPEC_SUFFIXES
 from kdcore.plugin import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kdcore.commands.init.suggest import KnownOption
+    from kd_init.suggest import KnownOption
 
 WEIGHTS: Final = {
     "pretrained": "timm's, which must know the data's classes",

@@ -14,8 +14,8 @@ from kdcore import Problem, UserError
 from kdcore.plugin import JsonFlag, print_json, print_problems, say, stdout_for_the_result, warn_all
 
 if TYPE_CHECKING:
-    from kdcore.commands.init.interview import Ask
-    from kdcore.commands.init.suggest import Suggestion
+    from kd_init.interview import Ask
+    from kd_init.suggest import Suggestion
 
 
 def init(
@@ -66,7 +66,7 @@ def init(
 
     You are prompted for anything not given, with a suggestion for this pair.
     """
-    from kdcore.commands.init.init import init_asking
+    from kd_init.asking import init_asking
 
     flags = {
         "--dataset": dataset,
@@ -91,7 +91,7 @@ def init(
 
 
 def _asker(flags: Mapping[str, str | None], *, ask: bool) -> Ask:
-    from kdcore.commands.init.init import checked
+    from kd_init.asking import checked
 
     def answer(flag: str, question: str, default: Suggestion, check: Callable[[str], object]) -> str:
         given = flags[flag]

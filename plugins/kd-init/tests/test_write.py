@@ -7,8 +7,8 @@ import tomllib
 
 import yaml
 
-from kdcore.commands.init.draft import Wish, draft
-from kdcore.commands.init.write import as_dict, written
+from kd_init.draft import Wish, draft
+from kd_init.write import as_dict, written
 
 WISH = Wish(
     dataset="päckchen",

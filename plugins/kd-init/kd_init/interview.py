@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kdcore import DistillerEntry, Problem, UserError
-from kdcore.commands.init.draft import WEIGHTS, Wish
-from kdcore.commands.init.families import ModelFamily, family_of
-from kdcore.commands.init.images import has_splits, image_side
-from kdcore.commands.init.suggest import QUICK, SMALL, Suggestion, general_recipe, known_options
-from kdcore.commands.init.suggest import distillers as suggested_distillers
-from kdcore.commands.init.suggest import image_size as suggested_size
-from kdcore.commands.init.suggest import recipe as suggested_recipe
-from kdcore.commands.init.suggest import teacher_weights as suggested_weights
+from kd_init.draft import WEIGHTS, Wish
+from kd_init.families import ModelFamily, family_of
+from kd_init.images import has_splits, image_side
+from kd_init.suggest import QUICK, SMALL, Suggestion, general_recipe, known_options
+from kd_init.suggest import distillers as suggested_distillers
+from kd_init.suggest import image_size as suggested_size
+from kd_init.suggest import recipe as suggested_recipe
+from kd_init.suggest import teacher_weights as suggested_weights
 from kdcore.inspect import SPEC_SUFFIXES, find_dataset, find_model, find_recipe
 from kdcore.plugin import kind_of, missing, nearest
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kdcore import Suits
-    from kdcore.commands.init.families import ModelFamily
+    from kd_init.families import ModelFamily
     from kdcore.plugin import Plugins
 
 SMALL: Final = 64  # images up to this side in pixels are small, as in CIFAR and Tiny ImageNet

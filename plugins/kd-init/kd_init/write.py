@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kdcore.commands.init.draft import DraftLine
+    from kd_init.draft import DraftLine
 
 
 def written(lines: Sequence[DraftLine], suffix: str) -> str:

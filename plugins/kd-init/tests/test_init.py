@@ -1,4 +1,4 @@
-"""`kdcore.init`: the spec that `kd init` writes, from Python."""
+"""`kd_init.init`: the spec that `kd init` writes, from Python."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import json
 
 import pytest
 
-import kdcore
-from kdcore import InitResult, UserError
+from kd_init import InitResult, init
+
+from kdcore import UserError
 from kdcore.spec.load import load_spec
 
 
 def test_what_is_not_said_is_suggested(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = kdcore.init(models=False)
+    made = init(models=False)
     assert isinstance(made, InitResult)
     assert [str(path) for path in made.files] == ["spec.toml", "spec-teacher.toml"]
     assert made.warnings == ()
@@ -24,7 +25,7 @@ def test_what_is_not_said_is_suggested(tmp_path, monkeypatch):
 
 def test_what_is_said_is_taken(tmp_path):
     file = tmp_path / "a.json"
-    made = kdcore.init(
+    made = init(
         file,
         student="resnet18",
         teacher="none",
@@ -55,6 +56,6 @@ def test_what_is_said_is_taken(tmp_path):
 )
 def test_a_wrong_argument_is_named(tmp_path, argument, value, words):
     with pytest.raises(UserError, match=words) as caught:
-        kdcore.init(tmp_path / "a.toml", models=False, **{argument: value})
+        init(tmp_path / "a.toml", models=False, **{argument: value})
     assert [problem.where for problem in caught.value.problems] == [argument]
     assert not list(tmp_path.iterdir())

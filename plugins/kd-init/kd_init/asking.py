@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdcore import Problem, UserError
 from kd_init.files import write_specs
 from kd_init.interview import Interview
+from kdcore import Problem, UserError
 from kdcore.plugin import get_plugins
 
 if TYPE_CHECKING:

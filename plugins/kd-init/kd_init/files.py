@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kdcore import Problem, UserError, validate
 from kd_init.draft import draft
 from kd_init.write import as_dict, written
+from kdcore import Problem, UserError, validate
 from kdcore.inspect import SPEC_SUFFIXES, load_spec
 from kdcore.plugin import kind_of, write_text
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from kdcore import DistillerEntry, Problem, UserError
 from kd_init.draft import WEIGHTS, Wish
 from kd_init.families import ModelFamily, family_of
 from kd_init.images import has_splits, image_side
@@ -16,6 +15,7 @@ from kd_init.suggest import distillers as suggested_distillers
 from kd_init.suggest import image_size as suggested_size
 from kd_init.suggest import recipe as suggested_recipe
 from kd_init.suggest import teacher_weights as suggested_weights
+from kdcore import DistillerEntry, Problem, UserError
 from kdcore.inspect import SPEC_SUFFIXES, find_dataset, find_model, find_recipe
 from kdcore.plugin import kind_of, missing, nearest
 

@@ -13,8 +13,8 @@ from kdcore.plugin import pip_install
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kdcore import Suits
     from kd_init.families import ModelFamily
+    from kdcore import Suits
     from kdcore.plugin import Plugins
 
 SMALL: Final = 64  # images up to this side in pixels are small, as in CIFAR and Tiny ImageNet

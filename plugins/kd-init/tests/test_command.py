@@ -9,7 +9,7 @@ import pytest
 import typer
 from PIL import Image
 
-from kdcore.spec.load import load_spec
+from kdcore.inspect import load_spec
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_defaults(init, tmp_path, name):
     stem, suffix = name.split(".")
     assert done.out == f"wrote {name}\nwrote {stem}-teacher.{suffix}\nnext: kd run {name}\n"
     loaded = load_spec(tmp_path / name)
-    assert (loaded.spec.student.model, loaded.distillers[0].name) == ("resnet10t", "dkd")
+    assert (loaded.spec.student.model, loaded.distillers[0].name) == ("resnet10t", "twin")
     assert loaded.teacher.spec.student.model == "resnet34"
 
 
@@ -68,7 +68,7 @@ def test_flags(init, tmp_path):
     flags = ["--dataset", "torch/cifar100", "--student", "resnet18", "--teacher", "vit_small_patch16_224"]
     assert init("a.yaml", "--yes", *flags).code == 0
     loaded = load_spec(tmp_path / "a.yaml")
-    assert (loaded.spec.recipe.applied, loaded.distillers[0].name) == ("cifar-240", "ofa")
+    assert (loaded.spec.recipe.applied, loaded.distillers[0].name) == ("cifar-240", "bridge")
     assert loaded.spec.data.root == str(tmp_path / "data")
     assert loaded.teacher.spec.recipe.applied == "cifar-224-finetune"
     assert loaded.teacher.spec.student.pretrained
@@ -81,7 +81,7 @@ def test_flags(init, tmp_path):
         ("--teacher", "resnt18", "did you mean 'resnet18'?"),
         ("--teacher", "gone/model.safetensors", "there is no checkpoint, run directory or spec"),
         ("--teacher-weights", "trained", "did you mean 'train'?"),
-        ("--distiller", "fitnt", "did you mean 'fitnet'?"),
+        ("--distiller", "quite", "did you mean 'quiet'?"),
         ("--recipe", "cifar240", "did you mean 'cifar-240'?"),
         ("--dataset", "digit", "did you mean 'digits'?"),
         ("--image-size", "big", "whole numbers from 8"),
@@ -129,7 +129,7 @@ def test_questions(init, answers, tmp_path):
     first = answers.asked[0]
     assert first == answers.asked[1]
     assert "suggested: digits, built in" in first
-    assert any("suited: dkd" in question for question in answers.asked)
+    assert any("suited: twin" in question for question in answers.asked)
     assert load_spec(tmp_path / "a.toml").spec.student.model == "resnet18"
 
 

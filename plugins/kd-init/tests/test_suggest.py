@@ -6,13 +6,22 @@ import io
 import tarfile
 
 import pytest
-from PIL import Image
-
 from kd_init.families import SMALL_INPUT, family_of
 from kd_init.images import has_splits, image_side
-from kd_init.suggest import distillers, image_size, recipe, teacher_weights
-from kdcore.plugins import Plugins, get_plugins
-from kdcore.spec.recipes import recipes
+from kd_init.suggest import (
+    distillers,
+    general_recipe,
+    image_size,
+    known_options,
+    recipe,
+    teacher_weights,
+)
+from PIL import Image
+
+from kdcore.inspect import find_recipe
+from kdcore.plugin import get_plugins
+
+from .conftest import FILES, add_plugin
 
 CNN, MOBILE, VIT = family_of("resnet18"), family_of("mobilenetv2_100"), family_of("vit_tiny_patch16_224")
 
@@ -31,22 +40,32 @@ def test_the_files_with_a_variant_for_small_images_are_those_of_the_variants():
     assert modules == SMALL_INPUT
 
 
-@pytest.mark.parametrize(
-    ("student", "teacher", "best"),
-    [
-        (CNN, family_of("resnet50"), "dkd"),
-        (CNN, VIT, "ofa"),
-        (VIT, CNN, "ofa"),
-        (MOBILE, CNN, "dist"),
-        (CNN, None, "vanilla"),
-    ],
-)
-def test_distillers_for_a_pair(student, teacher, best):
-    assert distillers(student, teacher, get_plugins())[0].value == best
+PLAIN = ("plain", "the plain method")
+AT_LAST = ("cousin", "at last")
+PAIRS = {
+    "same family": (CNN, family_of("resnet50"), [("twin", "for relatives"), PLAIN, AT_LAST]),
+    "other family": (MOBILE, CNN, [("cousin", "for cousins"), ("twin", "works too"), PLAIN]),
+    "other kind": (CNN, VIT, [("bridge", "for strangers"), PLAIN, AT_LAST]),
+    "other kind, the other way": (VIT, CNN, [("bridge", "for strangers"), PLAIN, AT_LAST]),
+    "no teacher": (CNN, None, [("vanilla", "there is no teacher")]),
+}
 
 
-def test_only_what_is_installed_is_suggested():
-    (only,) = distillers(CNN, VIT, Plugins.discover([], disabled=()))
+@pytest.mark.parametrize(("student", "teacher", "suited"), PAIRS.values(), ids=PAIRS)
+def test_distillers_for_a_pair(toys, student, teacher, suited):
+    assert [(item.value, item.why) for item in distillers(student, teacher, get_plugins())] == suited
+
+
+def test_of_two_distillers_with_one_name_the_plugin_is_named(toys, site):
+    add_plugin(
+        site, "kd-rivals", {name: text.replace("kd_toys", "kd_rivals") for name, text in FILES.items()}
+    )
+    suited = distillers(CNN, family_of("resnet50"), get_plugins())
+    assert [item.value for item in suited][:2] == ["kd-rivals/twin", "kd-toys/twin"]
+
+
+def test_without_a_distiller_the_baseline_is_suggested(alone):
+    (only,) = distillers(CNN, VIT, get_plugins())
     assert only.value == "vanilla"
     assert "pip install" in only.why
 
@@ -66,20 +85,48 @@ def test_small_images_are_enlarged_for_a_token_model_without_a_variant():
 @pytest.mark.parametrize(
     ("side", "size", "student", "distiller", "name"),
     [
-        (32, 32, CNN, "dkd", "cifar-240"),
-        (32, 32, MOBILE, "dkd", "cifar-240-mobile"),
-        (32, 224, CNN, "dkd", "cifar-224-cnn"),
-        (32, 224, VIT, "ofa", "cifar-224-vit"),
-        (500, 224, CNN, "dkd", "imagenet-100"),
-        (None, 224, CNN, "kd-ofa/ofa", "imagenet-100-ofa"),
-        (500, 224, MOBILE, "kd", "imagenet-450"),
-        (500, 224, VIT, "kd", "imagenet-300-vit"),
+        (32, 32, CNN, "twin", "cifar-240"),
+        (32, 32, MOBILE, "twin", "cifar-240-mobile"),
+        (32, 224, CNN, "twin", "cifar-224-cnn"),
+        (32, 224, VIT, "bridge", "cifar-224-vit"),
+        (500, 224, CNN, "twin", "imagenet-100"),
+        (None, 224, CNN, "bridge", "toy-100"),
+        (None, 224, CNN, "kd-toys/bridge", "toy-100"),
+        (500, 224, MOBILE, "bridge", "imagenet-450"),
+        (500, 224, VIT, "plain", "imagenet-300-vit"),
     ],
 )
-def test_recipes(side, size, student, distiller, name):
-    assert name in recipes()
-    assert recipe(side, size, student, quick=False, distiller=distiller).value == name
-    assert recipe(side, size, student, quick=True, distiller=distiller) is None
+def test_recipes(toys, side, size, student, distiller, name):
+    plugins = get_plugins()
+    assert find_recipe(name, "", plugins).name == name
+    assert recipe(side, size, student, plugins, quick=False, distiller=distiller).value == name
+    assert recipe(side, size, student, plugins, quick=True, distiller=distiller) is None
+
+
+def test_a_teacher_trains_by_the_general_recipe(toys):
+    assert general_recipe("toy-100", get_plugins()) == "imagenet-100"
+    assert general_recipe("cifar-240", get_plugins()) == "cifar-240"
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "recipe_name", "found"),
+    [
+        ("resnet34", "resnet18", None, {"beta": (2.0, "toys b.yaml"), "stages": ([2, 3], "toys b.yaml")}),
+        ("timm/resnet34.a1_in1k", "resnet18", "cifar-240", {"stages": ([2, 3], "toys b.yaml")}),
+        (
+            "resnet50",
+            "resnet18",
+            "imagenet-100",
+            {"beta": (3.0, "toys c.yaml"), "stages": ([2, 3], "toys b.yaml")},
+        ),
+        ("vit_tiny_patch16_224", "resnet18", None, {}),
+        (None, "resnet18", None, {}),
+    ],
+)
+def test_options_of_a_known_pair(toys, teacher, student, recipe_name, found):
+    options = known_options("plain", teacher, student, recipe_name, get_plugins())
+    assert {option.name: (option.value, option.source) for option in options} == found
+    assert known_options("twin", teacher, student, recipe_name, get_plugins()) == ()
 
 
 def test_weights_of_teachers():

@@ -6,8 +6,8 @@ import json
 import tomllib
 
 import yaml
-
 from kd_init.draft import Wish, draft
+from kd_init.suggest import KnownOption
 from kd_init.write import as_dict, written
 
 WISH = Wish(
@@ -15,12 +15,14 @@ WISH = Wish(
     student="resnet18",
     teacher="resnet34",
     weights="train",
-    distiller="dkd",
+    distiller="twin",
     recipe="cifar-240",
     image_size=32,
     small_input=True,
     splits=False,
     epochs=3,
+    teacher_recipe="cifar-240",
+    options=(KnownOption("beta", 2.0, "toys a.yaml"),),
 )
 
 
@@ -31,6 +33,7 @@ def test_the_formats_say_the_same():
     assert tomllib.loads(written(lines, ".toml")) == spec
     assert yaml.safe_load(written(lines, ".yaml")) == spec
     assert yaml.safe_load(written(lines, ".yml")) == spec
+    assert "# for this pair, as in toys a.yaml" in written(lines, ".toml")
     assert "#" not in written(lines, ".json")
     assert all(line.comment in written(lines, suffix) for line in lines for suffix in (".toml", ".yaml"))
 
@@ -42,7 +45,7 @@ def test_what_is_drafted():
         "data": {"dataset": "päckchen", "train_split": "", "eval_split": "", "image_size": 32},
         "teacher": {"run": "t.json"},
         "student": {"model": "resnet18", "small_input": True},
-        "distiller": {"name": "dkd"},
+        "distiller": {"name": "twin", "beta": 2.0},
         "train": {"epochs": 3},
         "scheduler": {"name": "cosine", "warmup_epochs": 0},
     }

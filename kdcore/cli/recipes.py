@@ -12,7 +12,7 @@ from kdcore.plugins import get_plugins
 from kdcore.spec.recipes import recipes
 
 if TYPE_CHECKING:
-    from kdcore.spec.recipes import Recipe
+    from kdcore.spec.recipes import PaperSettings, Recipe
 
 
 def list_recipes(as_json: JsonFlag = False) -> None:
@@ -54,8 +54,11 @@ def recipe_dict(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def recipe_lines(recipe: Recipe) -> list[str]:
-    """A recipe for people: its values as a spec's, what it has for single distillers, and where all that is from."""
+def recipe_lines(recipe: Recipe, name: str) -> list[str]:
+    """A recipe for people: its values as a spec's, what it has for single distillers, and where all that is from.
+
+    `name` is how a spec names it.
+    """
     plugin = recipe.plugin
     title = f"{bold(recipe.name)}: recipe of {plugin.distribution} {plugin.version} for {recipe.use}"
     lines = [title, recipe.summary, ""]
@@ -71,10 +74,36 @@ def recipe_lines(recipe: Recipe) -> list[str]:
         bold("its values, which hold where a spec has none"),
         *json_by_sections(recipe.spec).splitlines(),
     ]
-    for name, part in recipe.distillers.items():
-        lines += ["", f"{bold(name)}, from {part.source}"]
+    for distiller, part in recipe.distillers.items():
+        lines += ["", f"{bold(distiller)}, from {part.source}"]
         lines += [_compact({"distiller": part.options} if part.options else {}, part.spec)]
-    return [*lines, "", bold("in a spec"), json.dumps({"recipe": recipe.name})]
+    return [*lines, "", bold("in a spec"), json.dumps({"recipe": name})]
+
+
+def settings_lines(settings: PaperSettings) -> list[str]:
+    """What papers say about a distiller, for people."""
+    lines = []
+    if settings.recipes:
+        rows = [[name, _set(part.options, part.spec), part.source] for name, part in settings.recipes.items()]
+        lines += ["", bold("with a recipe"), *table(["recipe", "also sets", "from"], rows)]
+    if settings.pairs:
+        rows = [
+            [
+                f"{', '.join(pair.teachers)} -> {', '.join(pair.students)}",
+                pair.recipe or "any",
+                _set(pair.options, {}),
+                pair.source,
+            ]
+            for pair in settings.pairs
+        ]
+        heading = bold("what papers use for known models (only if the spec sets it; kd init writes it)")
+        lines += ["", heading, *table(["teacher -> student", "recipe", "options", "from"], rows)]
+    return lines
+
+
+def _set(options: dict[str, Any], spec: dict[str, Any]) -> str:
+    inner = {f"{section}.{key}": value for section, values in spec.items() for key, value in values.items()}
+    return ", ".join(f"{key} {json.dumps(value)}" for key, value in {**options, **inner}.items())
 
 
 def json_by_sections(sections: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import typer
 from kdcore.cli import output
 from kdcore.cli.lists import as_dict
 from kdcore.cli.output import JsonFlag
-from kdcore.cli.recipes import recipe_dict, recipe_lines
+from kdcore.cli.recipes import recipe_dict, recipe_lines, settings_lines
 from kdcore.commands.show.find import names
 from kdcore.plugins import Provided, get_plugins
 from kdcore.spec.recipes import Recipe
@@ -60,6 +60,8 @@ def _as_dict(found: Description) -> dict[str, Any]:
         about["options_model"] = about.pop("options")
     if found.options is not None:
         about["options"] = [asdict(option) for option in found.options]
+    if found.settings is not None:
+        about["settings"] = asdict(found.settings)
     return {**about, "example": found.example}
 
 
@@ -67,7 +69,7 @@ def _lines(found: Description) -> list[str]:
     from kdcore.cli.options_table import as_table
 
     if isinstance(found.entry, Recipe):
-        return recipe_lines(found.entry)
+        return recipe_lines(found.entry, found.name)
     about = _as_dict(found)
     kind = f"{about['kind']} " if "kind" in about else ""
     title = output.bold(about["name"])
@@ -91,6 +93,8 @@ def _lines(found: Description) -> list[str]:
     lines += [f"{key:<12} {value}" for key, value in fields.items() if value is not None]
     if found.options is not None:
         lines += ["", output.bold("options"), *as_table(found.options)]
+    if found.settings is not None:
+        lines += settings_lines(found.settings)
     heading = "a spec to copy" if found.role == "distiller" else "in a spec"
     example = found.example
     if isinstance(example, str):

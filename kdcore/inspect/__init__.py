@@ -35,7 +35,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.spec.difference": ("same_results",),
     "kdcore.spec.load": ("LoadedSpec", "load_spec", "resolved_dict"),
     "kdcore.spec.models": ("DataSpec", "ModelSource", "ModelSpec"),
-    "kdcore.spec.recipes": ("find_recipe", "paper_settings"),
+    "kdcore.spec.recipes": ("distiller_part", "find_recipe", "paper_settings"),
     "kdcore.spec.resolve": ("default_arguments", "resolve_distiller", "resolve_options", "validated"),
     "kdcore.spec.values": ("read_values",),
 }

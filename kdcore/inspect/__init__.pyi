@@ -26,7 +26,7 @@ from kdcore.rundir.statefile import read_state, write_state
 from kdcore.spec.difference import same_results
 from kdcore.spec.load import LoadedSpec, load_spec, resolved_dict
 from kdcore.spec.models import DataSpec, ModelSource, ModelSpec
-from kdcore.spec.recipes import find_recipe, paper_settings
+from kdcore.spec.recipes import distiller_part, find_recipe, paper_settings
 from kdcore.spec.resolve import default_arguments, resolve_distiller, resolve_options, validated
 from kdcore.spec.values import read_values
 
@@ -51,6 +51,7 @@ __all__ = [
     "build_model",
     "check_class_names",
     "default_arguments",
+    "distiller_part",
     "eight_bits",
     "evaluation_data",
     "evaluation_images",

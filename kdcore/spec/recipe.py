@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kdcore.entries import DistillerEntry
 from kdcore.errors import UserError
 from kdcore.spec.place import Fault, Path, place
-from kdcore.spec.recipes import find_recipe, layered
+from kdcore.spec.recipes import distiller_part, find_recipe, layered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ def _part(item: Any, recipe: Recipe, plugins: Plugins) -> DistillerPart | None:
         provided = plugins.find(DistillerEntry, name, "distiller")
     except UserError:
         return None
-    return recipe.part_for(provided, "distiller")
+    return distiller_part(recipe, provided, "distiller")
 
 
 def _with_options(given: Any, part: DistillerPart | None) -> Any:

@@ -32,6 +32,7 @@ TABLES = {
         "Distiller",
         "DistillerEntry",
         "Paper",
+        "Suits",
     ),
     "adapter": ("FeatureAdapter", "GivesMaps", "PreparesModel", "AdapterEntry"),
     "data-and-models": ("DatasetEntry", "ModelEntry"),

@@ -1,7 +1,7 @@
 """What `kd init` suggests with the first packages installed: a table from when the core had this knowledge.
 
-`pairs` has "student < teacher" and the list of `distillers` that is suggested for them; `recipes` what is suggested with
-any distiller, and with one that has a recipe of its own.
+`pairs` has "student < teacher" and the list of `distillers` that is suggested for them; `recipes` what is suggested
+with any distiller, and with one that has a recipe of its own.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from kdcore.entries import DistillerEntry
+from kdcore.entries import DistillerEntry, RecipeEntry
 from kdcore.errors import UserError
 from kdcore.plugins import Plugins
+from kdcore.spec.recipes import read_recipe
 
 DECLARES = """
 @hookimpl
@@ -77,6 +78,9 @@ def test_wrong_options(red, code, cause):
 def test_the_core_has_what_it_declares():
     plugins = Plugins.discover([], disabled=(), strict=False)
     for provided in plugins.everything():
-        assert callable(plugins.load(provided, "x"))
+        if isinstance(provided.entry, RecipeEntry):
+            assert read_recipe(provided, "x").name == provided.entry.name
+        else:
+            assert callable(plugins.load(provided, "x"))
     model = plugins.load_options(plugins.find(DistillerEntry, "vanilla", "x"), "x")
     assert model().model_dump() == {"weight": 1.0}

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from kdcore.commands.show.find import WHERE, find
 from kdcore.commands.show.options import options_of
 from kdcore.entries import DistillerEntry, RecipeEntry
+from kdcore.errors import UserError
 from kdcore.plugins import get_plugins
 from kdcore.plugins.manager import warn_on_stderr
-from kdcore.spec.recipes import read_recipe, with_settings
+from kdcore.spec.recipes import paper_settings, read_recipe, with_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from kdcore.entries import AnyEntry
     from kdcore.plugins import PluginInfo, Plugins, Provided
     from kdcore.plugins.roles import Role
-    from kdcore.spec.recipes import Recipe
+    from kdcore.spec.recipes import PaperSettings, Recipe
 
 _HETEROGENEOUS_TEACHER: Final = "convnext_atto"
 
@@ -35,6 +36,7 @@ class Description:
         plugin: the plugin that has it.
         options: what a spec can set; None: it has no options, as an adapter.
         example: a spec with it, whole for a distiller, otherwise the part that names it; or a command line.
+        settings: what papers say about a distiller; None for another role, or if the file is wrong.
     """
 
     role: str
@@ -43,6 +45,7 @@ class Description:
     plugin: PluginInfo
     options: tuple[OptionInfo, ...] | None
     example: dict[str, Any] | str
+    settings: PaperSettings | None = None
 
 
 def show(name: str) -> tuple[Description, ...]:
@@ -70,11 +73,21 @@ def _describe(role: Role, provided: Provided[Any], plugins: Plugins) -> Descript
     name = provided.qualified if ambiguous else entry.name
     model = plugins.load_options(provided, WHERE)
     options = None if model is None else options_of(model)
+    settings = None
     if isinstance(entry, RecipeEntry):
         (entry,) = with_settings([read_recipe(provided, WHERE)], plugins, warn_on_stderr)
-    return Description(
-        role.name, name, entry, provided.plugin, options, _example(role, entry, options or (), name)
-    )
+    elif isinstance(entry, DistillerEntry):
+        settings = _settings(provided)
+    shown = _example(role, entry, options or (), name)
+    return Description(role.name, name, entry, provided.plugin, options, shown, settings)
+
+
+def _settings(provided: Provided[DistillerEntry]) -> PaperSettings | None:
+    try:
+        return paper_settings(provided, WHERE)
+    except UserError as error:
+        warn_on_stderr(error.problems[0].message)
+        return None
 
 
 def _example(role: Role, entry: Any, options: Sequence[OptionInfo], name: str) -> dict[str, Any] | str:

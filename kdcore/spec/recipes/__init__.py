@@ -24,6 +24,7 @@ __all__ = [
     "PaperSettings",
     "Recipe",
     "RecipeSource",
+    "distiller_part",
     "find_recipe",
     "layered",
     "paper_settings",
@@ -64,16 +65,16 @@ class Recipe:
         """The name with the plugin's name, which is unique."""
         return f"{self.plugin.name}/{self.name}"
 
-    def part_for(self, provided: Provided[DistillerEntry], where: str) -> DistillerPart | None:
-        """What holds for a distiller alone: from the recipe's file, otherwise from the distiller's settings.
 
-        Raises:
-            UserError: the settings are wrong; reported at `where`.
-        """
-        if provided.qualified in self.distillers:
-            return self.distillers[provided.qualified]
-        known = paper_settings(provided, where).recipes
-        return known.get(self.qualified) or known.get(self.name)
+def distiller_part(recipe: Recipe, provided: Provided[DistillerEntry], where: str) -> DistillerPart | None:
+    """What holds for a distiller alone: from the recipe's file, otherwise from the distiller's settings.
+
+    Raises:
+        UserError: the settings are wrong; reported at `where`.
+    """
+    if provided.qualified in recipe.distillers:
+        return recipe.distillers[provided.qualified]
+    return _part_in(paper_settings(provided, where), recipe)
 
 
 def recipes(plugins: Plugins, warn: Callable[[str], None]) -> tuple[Recipe, ...]:
@@ -147,7 +148,7 @@ def with_settings(
     for recipe in found:
         parts = dict(recipe.distillers)
         for name, about in settings.items():
-            part = about.recipes.get(recipe.qualified) or about.recipes.get(recipe.name)
+            part = _part_in(about, recipe)
             if part is not None:
                 parts.setdefault(name, part)
         filled.append(replace(recipe, distillers=dict(sorted(parts.items()))))
@@ -162,3 +163,7 @@ def layered(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         both = isinstance(under, dict) and isinstance(value, dict)
         merged[key] = layered(under, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]  # `both`
     return merged
+
+
+def _part_in(settings: PaperSettings, recipe: Recipe) -> DistillerPart | None:
+    return settings.recipes.get(recipe.qualified) or settings.recipes.get(recipe.name)

@@ -48,6 +48,8 @@ class TomlFile:
             return Table(tomllib.loads(text), (), self)
         except PluginError as broken:
             self.fail((), f"its package cannot be imported: {broken.error}")
+        except TypeError:
+            self.fail((), f"{package} is a module, not a package: only a package has files")
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             self.fail((), "the package does not have this file")
         except UnicodeDecodeError as error:

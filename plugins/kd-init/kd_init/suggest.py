@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore import DistillerEntry, UserError
-from kdcore.inspect import find_recipe, paper_settings
+from kdcore.inspect import distiller_part, find_recipe, paper_settings
 from kdcore.plugin import pip_install
 
 if TYPE_CHECKING:
@@ -116,7 +116,9 @@ def known_options(
     provided = plugins.find(DistillerEntry, distiller, "distiller")
     if teacher is None or provided.entry.settings is None:
         return ()
-    part = None if recipe is None else find_recipe(recipe, "recipe", plugins).part_for(provided, "distiller")
+    part = None
+    if recipe is not None:
+        part = distiller_part(find_recipe(recipe, "recipe", plugins), provided, "distiller")
     given = {} if part is None else part.options
     pairs = paper_settings(provided, "distiller").pairs
     found: dict[str, KnownOption] = {}

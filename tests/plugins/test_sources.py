@@ -80,10 +80,7 @@ def test_from_a_folder_of_wheels(installed, wheels):
     installed(direct=wheel_of(wheels))
     assert pip_install("kd-report") == f'pip install kd-report --find-links "{wheels}"'
     assert pip_install("kd_report>=0.1") == f'pip install "kd_report>=0.1" --find-links "{wheels}"'
-    assert (
-        pip_install("kd-report", extra="new")
-        == f'pip install "kd-report[new]" --find-links "{wheels}"'
-    )
+    assert pip_install("kd-report", extra="new") == f'pip install "kd-report[new]" --find-links "{wheels}"'
     assert pip_install("kd-ofa") == "pip install kd-ofa"  # the folder has no such wheel
     assert pip_upgrade("kdcore") == f'pip install --upgrade kdcore --find-links "{wheels}"'
     wheel = wheels / "kdcore-0.1.0-py3-none-any.whl"
@@ -122,9 +119,7 @@ def test_from_an_archive_of_the_repository(installed):
 def test_from_a_source_folder(editable, flag, installed, tree):
     installed(direct={"url": tree.as_uri(), "dir_info": {"editable": editable}})
     assert pip_install("kd-report") == f"pip install {flag}{tree}/plugins/kd-report"
-    assert (
-        pip_install("kd-report", extra="new") == f'pip install {flag}"{tree}/plugins/kd-report[new]"'
-    )
+    assert pip_install("kd-report", extra="new") == f'pip install {flag}"{tree}/plugins/kd-report[new]"'
     assert pip_install("kd-ofa") == "pip install kd-ofa"  # the folder has no such package
     assert pip_upgrade("kdcore") == f"pip install --upgrade {flag}{tree}"
     assert editable_folder("kdcore") == (tree if editable else None)

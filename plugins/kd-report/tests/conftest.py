@@ -255,6 +255,14 @@ def read_page() -> type[Page]:
 
 
 @pytest.fixture
+def fresh_plugins() -> Iterator[None]:
+    """The plugins are looked for again, before and after."""
+    get_plugins.cache_clear()
+    yield
+    get_plugins.cache_clear()
+
+
+@pytest.fixture
 def add_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
     """Installs a fake distribution, version 1.0, with one module that is its entry module too."""
     site = tmp_path / "site"

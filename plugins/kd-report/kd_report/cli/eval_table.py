@@ -30,6 +30,10 @@ def rows(result: EvalResult) -> list[tuple[str, ...]]:
         _gap("ECE", student, teacher, lambda each: each.ece, "%"),
         _gap("NLL", student, teacher, lambda each: each.nll, ""),
     ]
+    for name in dict.fromkeys((*student.metrics, *(() if teacher is None else teacher.metrics))):
+        found.append(
+            _gap(name, student, teacher, lambda each, name=name: each.metrics.get(name), "", "{:.4g}".format)
+        )
     if student.top5 is None and (teacher is None or teacher.top5 is None):
         found = [row for row in found if row[0] != "top-5"]
     if teacher is not None:
@@ -80,12 +84,13 @@ def _ratio(
 
 
 def _gap(
-    label: str, student: ModelScores, teacher: ModelScores | None, value: Any, unit: str
+    label: str, student: ModelScores, teacher: ModelScores | None, value: Any, unit: str, shown: Any = None
 ) -> tuple[str, ...]:
     values = [None if each is None else value(each) for each in (student, teacher)]
     own, other = values
     gap = f"{own - other:+.3g}" if own is not None and other is not None else ""
-    return (label, *(_number(found, unit) for found in values), gap)
+    shown = shown or (lambda found: _number(found, unit))
+    return (label, *("" if found is None else shown(found) for found in values), gap)
 
 
 def _number(value: float | None, unit: str) -> str:

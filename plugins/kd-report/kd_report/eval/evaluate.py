@@ -9,6 +9,7 @@ import torch
 
 from kd_report import measures
 from kd_report.eval.cost import cost
+from kd_report.eval.metrics import usable_metrics
 from kd_report.eval.open_target import open_target
 from kd_report.eval.request import EvalRequest, ImageChoice, ModelChoice
 from kd_report.eval.result import EvalResult, ModelScores, scored
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from kd_report.eval.opened import Opened
     from kdcore import OpenedModel, Predictions
     from kdcore.inspect import Which
+    from kdcore.plugin import Plugins
 
 BATCH_SIZES = (1, 8, 64)
 
@@ -87,10 +89,13 @@ def evaluate(
         ),
         teacher=str(teacher) if isinstance(teacher, Path) else teacher,
     )
-    return measure_all(request, open_target(request, _device(device), get_plugins()), batch_sizes)
+    plugins = get_plugins()
+    return measure_all(request, open_target(request, _device(device), plugins), batch_sizes, plugins)
 
 
-def measure_all(request: EvalRequest, opened: Opened, batch_sizes: Sequence[int]) -> EvalResult:
+def measure_all(
+    request: EvalRequest, opened: Opened, batch_sizes: Sequence[int], plugins: Plugins
+) -> EvalResult:
     """All measures of what was opened for a request.
 
     Raises:
@@ -108,10 +113,13 @@ def measure_all(request: EvalRequest, opened: Opened, batch_sizes: Sequence[int]
     )
     for each, predictions in zip(models, found, strict=True):
         _check_finite(each, predictions, "TARGET" if each is opened.student else "--teacher")
-    speeds, warnings = _speeds(opened, batch_sizes)
+    warnings: list[str] = []
+    metrics = usable_metrics(opened.metrics, plugins, warnings.append)
+    values = [metrics(predictions.logits, predictions.target) for predictions in found]
+    speeds = _speeds(opened, batch_sizes, warnings)
     scores = [
-        _scores(each, predictions, speed, images.channels)
-        for each, predictions, speed in zip(models, found, speeds, strict=True)
+        _scores(each, predictions, value, speed, images.channels)
+        for each, predictions, value, speed in zip(models, found, values, speeds, strict=True)
     ]
     both = [predictions.logits for predictions in found]
     divergence = measures.divergence(*both).mean().item() if len(both) > 1 and len(both[0]) else None
@@ -129,7 +137,7 @@ def measure_all(request: EvalRequest, opened: Opened, batch_sizes: Sequence[int]
         divergence=divergence,
         machine=machine(setting.device),
         precision=setting.precision,
-        warnings=opened.warnings + warnings,
+        warnings=(*opened.warnings, *warnings),
     )
 
 
@@ -166,11 +174,10 @@ def _device(device: str | torch.device | None) -> torch.device:
     return place
 
 
-def _speeds(opened: Opened, batch_sizes: Sequence[int]) -> tuple[list[list[Speed]], tuple[str, ...]]:
+def _speeds(opened: Opened, batch_sizes: Sequence[int], warnings: list[str]) -> list[list[Speed]]:
     setting = opened.setting
     racers = [Racer(each.model, _shape(each, opened.images.channels)) for each in opened.models]
     speeds: list[list[Speed]] = [[] for _ in racers]
-    warnings: tuple[str, ...] = ()
     for size in batch_sizes:
         try:
             taken = measure(
@@ -181,14 +188,20 @@ def _speeds(opened: Opened, batch_sizes: Sequence[int]) -> tuple[list[list[Speed
                 channels_last=setting.channels_last,
             )
         except torch.OutOfMemoryError:
-            warnings += (f"batches of {size} do not fit the device's memory: not measured",)
+            warnings.append(f"batches of {size} do not fit the device's memory: not measured")
             continue
         for own, speed in zip(speeds, taken, strict=True):
             own.append(speed)
-    return speeds, warnings
+    return speeds
 
 
-def _scores(each: OpenedModel, found: Predictions, speed: Sequence[Speed], channels: int) -> ModelScores:
+def _scores(
+    each: OpenedModel,
+    found: Predictions,
+    metrics: dict[str, float | None],
+    speed: Sequence[Speed],
+    channels: int,
+) -> ModelScores:
     model = each.model
     counted = cost(model, (1, *_shape(each, channels)))
     held = [*model.parameters(), *model.buffers()]
@@ -199,6 +212,7 @@ def _scores(each: OpenedModel, found: Predictions, speed: Sequence[Speed], chann
         weights_bytes=sum(tensor.numel() * tensor.element_size() for tensor in held),
         image_size=each.input.image_size,
         speed=tuple(speed),
+        metrics=metrics,
         **scored(found),
     )
 

@@ -120,4 +120,5 @@ def _open_run(request: EvalRequest, device: torch.device, plugins: Plugins) -> O
         setting=Setting(device=device, precision=train.precision, channels_last=train.channels_last),
         weights=request.weights,
         warnings=warnings,
+        metrics=None if run.spec.metrics is None else tuple(run.spec.metrics),
     )

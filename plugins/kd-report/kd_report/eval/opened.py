@@ -51,6 +51,7 @@ class Opened:
         setting: how both run.
         weights: which of a run's students; None: the target is not a run.
         warnings: what the user should know.
+        metrics: the names of metrics in a run's spec; None: it names none, or the target is not a run.
     """
 
     student: OpenedModel
@@ -59,6 +60,7 @@ class Opened:
     setting: Setting
     weights: Which | None
     warnings: tuple[str, ...]
+    metrics: tuple[str, ...] | None = None
 
     @property
     def models(self) -> tuple[OpenedModel, ...]:

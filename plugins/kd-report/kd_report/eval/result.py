@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kd_report import measures
@@ -27,6 +27,7 @@ class ModelScores:
         nll: mean negative log-likelihood, in nats.
         ece: expected calibration error in percent, 15 bins.
         speed: at each batch size.
+        metrics: the values of plugins' metrics by name; None for one that failed. Empty if no image has a label.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ModelScores:
     nll: float | None
     ece: float | None
     speed: tuple[Speed, ...]
+    metrics: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

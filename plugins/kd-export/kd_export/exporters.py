@@ -109,8 +109,8 @@ def find_exporter(name: str, int8: bool, plugins: Plugins) -> Exporter:
 
 def _check_requirements(provided: Provided[ExporterEntry]) -> None:
     entry, label = provided.entry, provided.plugin.label
-    found: list[str] = []
     missing: list[Requirement] = []
+    outdated: list[tuple[str, Requirement]] = []
     for text in entry.requires:
         try:
             requirement = Requirement(text)
@@ -119,25 +119,22 @@ def _check_requirements(provided: Provided[ExporterEntry]) -> None:
             raise UserError(Problem("--to", message, hint=MISTAKE)) from error
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
-        fault = _fault(requirement)
-        if fault is not None:
-            found.append(fault)
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
             missing.append(requirement)
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            outdated.append((version, requirement))
+    found = [f"{old.name}{old.specifier} (version {version} is installed)" for version, old in outdated]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        found.append(f"{' and '.join(each.name for each in missing)}, which {verb} missing")
     if found:
-        command = pip_install(*(str(requirement).partition(";")[0].strip() for requirement in missing))
-        message = f"{entry.name} needs {' and '.join(found)}"
+        wanted = [*(old for _, old in outdated), *missing]
+        command = pip_install(*(str(requirement).partition(";")[0].strip() for requirement in wanted))
+        message = f"the format {entry.name} needs {' and '.join(found)}"
         raise UserError(Problem("--to", message, entry.name, hint=command))
-
-
-def _fault(requirement: Requirement) -> str | None:
-    """What is wrong with a required distribution; None if it is installed in a version that will do."""
-    try:
-        version = metadata.version(requirement.name)
-    except metadata.PackageNotFoundError:
-        return f"{requirement.name}, which is missing"
-    if requirement.specifier.contains(version, prereleases=True):
-        return None
-    return f"{requirement.name}{requirement.specifier} (version {version} is installed)"
 
 
 def _own_copy(student: RunStudent) -> RunStudent:

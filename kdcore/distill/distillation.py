@@ -248,7 +248,7 @@ class Distillation(nn.Module):
         return self._check_target(target, len(images))
 
     def who(self, needs: Callable[[Requires], bool]) -> str:
-        """The distillers whose requirements fulfil `needs`, as the start of a sentence: "distiller 'crd' needs"."""
+        """The distillers whose requirements fulfil `needs`, as the start of a sentence: "distiller 'mine' needs"."""
         found = [
             f"'{name}'"
             for name, distiller in zip(self._names, self.distillers, strict=True)

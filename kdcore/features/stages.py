@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# the blocks, of 12, after which OFA-KD (Hao et al. 2023) takes the stages of a network without levels
+# the blocks, of 12, after which Hao et al. (NeurIPS 2023) take the stages of a network without levels
 DEPTHS = (2, 4, 10, 12)
 
 

@@ -45,7 +45,7 @@ def notify(run: RunDirectory, summary: dict[str, Any]) -> None:
 
 
 def message(run: RunDirectory, summary: dict[str, Any]) -> str:
-    """One line, such as `digits-dkd: top-1 97.31 % (best 97.50 % in epoch 28), 12 min 5 s, runs/digits-dkd`."""
+    """One line, such as `digits-small: top-1 97.31 % (best 97.50 % in epoch 28), 12 min 5 s, runs/digits-small`."""
     student = summary.get("student") or {}
     parts = []
     if student.get("top1") is not None:

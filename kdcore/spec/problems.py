@@ -46,7 +46,7 @@ def faults(
     """Every problem of a validation error.
 
     `raw` is what was validated, `schema` the JSON Schema of its model, `prefix` where it stands in the spec, and
-    `owner` what it is, for unknown keys: `distiller 'dkd'`.
+    `owner` what it is, for unknown keys: `distiller 'mine'`.
     """
     grouped: dict[Path, list[ErrorDetails]] = {}
     for item in error.errors(include_url=False):

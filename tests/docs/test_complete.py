@@ -40,7 +40,7 @@ TABLES = {
     "exporter": ("ExporterEntry", "ExportedFiles"),
     "metric": ("MetricEntry",),
     "report-section": ("SectionEntry", "ReportSection"),
-    "launcher": ("LauncherEntry",),
+    "launcher": ("LauncherEntry", "Launcher", "LaunchSetup", "LaunchJob", "JobEnd"),
     "hooks": ("RunDirectory",),
 }
 NOT_FOR_HOOKS = {
@@ -95,7 +95,8 @@ def test_all_protocols_and_records_have_a_table():
     own = {
         name
         for name in kdcore.__all__
-        if getattr(getattr(kdcore, name), "__module__", "") in ("kdcore.protocols", "kdcore.entries")
+        if getattr(getattr(kdcore, name), "__module__", "")
+        in ("kdcore.protocols", "kdcore.entries", "kdcore.launching")
     }
     assert described >= own
 

@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 import tomllib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,7 @@ from kd_dev import new_plugin
 from kd_dev.testing import check_adapter, check_dataset, check_plugin
 from PIL import Image
 
+import kdcore
 from kdcore.plugins import get_plugins
 from kdcore.plugins.roles import HOOKS, ROLES
 
@@ -31,6 +34,7 @@ ENTRY_POINTS = {  # of the packages that the pages write without a pyproject.tom
     "kd-recall": "kd_recall.plugin",
     "kd-formats": "kd_formats.plugin",
     "kd-worst": "kd_worst.plugin",
+    "kd-detached": "kd_detached.plugin",
     "kd-second": "second",
 }
 NARROW = 'options={"channels": [8, 8, 16, 16]}'
@@ -260,8 +264,6 @@ def test_the_exporters_write_and_are_checked(here, spec_file):
     import numpy as np
     from kd_export import export
 
-    import kdcore
-
     run = kdcore.run(spec_file(train={"epochs": 1, "batch_size": 16}), quiet=True).directory
     written = export(run, "npz")
     assert np.load(written.path / "weights.npz")["fc.weight"].shape == (10, 16)
@@ -271,6 +273,51 @@ def test_the_exporters_write_and_are_checked(here, spec_file):
     assert half.check.same_top1 > 40
     assert 0 < half.check.largest_difference < 0.1
     assert json.loads((half.path / "kd.json").read_text())["dtype"] == "bfloat16"
+
+
+@pytest.fixture
+def a_run(here, spec_file):
+    """The directory of a short run that has the metric of the page."""
+    result = kdcore.run(spec_file(train={"epochs": 1, "batch_size": 16}), quiet=True)
+    return Path(result.directory)
+
+
+def test_the_metric_is_in_the_summary_and_is_right(a_run, here):
+    summary = json.loads((a_run / "summary.json").read_text())
+    assert 0 <= summary["student"]["macro-recall"] <= 1
+    recall = importlib.import_module("kd_recall.recall").macro_recall
+    probabilities = torch.tensor([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0], [0.1, 0.9, 0.0], [0.2, 0.8, 0.0]])
+    assert recall(probabilities, torch.tensor([0, 0, 0, 1])) == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_the_section_is_in_the_report(a_run):
+    from kd_report import report
+
+    result = report(a_run)
+    page = Path(result.path).read_text(encoding="utf-8")
+    assert "Worst classes" in page
+    assert 'id="worst-classes"' in page
+    assert not [note for note in result.notes if "kd-worst" in note]
+
+
+def test_the_launcher_runs_jobs_that_a_later_process_finds_again(here, tmp_path):
+    launching = importlib.import_module("kd_detached.launcher")
+    options = importlib.import_module("kd_detached.options").DetachedOptions()
+    setup = kdcore.LaunchSetup(tmp_path / "launcher", jobs=1)
+    job = kdcore.LaunchJob("one", ("--version",), tmp_path, tmp_path / "run", tmp_path / "logs" / "one.log")
+    first = launching.Detached(options, setup)
+    handle = first.start(job)
+    assert first.start(replace(job, name="two")) is None  # no room
+    again = launching.Detached(options, setup)
+    assert again.attach(job, handle)
+    until = time.monotonic() + 60
+    while not (found := again.ended()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    first.children[0].wait()
+    assert found == [kdcore.JobEnd("one", 0)]
+    assert again.ended() == []
+    assert f"kd {kdcore.__version__}" in job.log.read_text()
 
 
 def test_its_loss(here):

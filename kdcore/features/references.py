@@ -56,7 +56,7 @@ def watch(module: nn.Module, reference: StageReference, tap: Tap) -> RemovableHa
     never computes them, so the module computes without it from now on (timm's attribute `fused_attn`).
 
     Raises:
-        ValueError: the module is no attention whose weights can be read.
+        ValueError: the module is not an attention whose weights can be read.
     """
     if reference.kind == "output":
         return module.register_forward_hook(tap)

@@ -93,7 +93,7 @@ def _located(text: str) -> Iterator[Wanted]:
         return
     extras = f"[{','.join(sorted(wanted.extras))}]" if wanted.extras else ""
     yield _beside(origin, name, extras, text) or Wanted((text,))
-    if origin.kind != "archive" or origin.path is None:  # where nothing else finds what it needs
+    if origin.kind != "archive" or origin.path is None:  # an index does not have what it needs
         needs = sorted(packages()) if name == EVERYTHING else NEEDS.get(name, ())
         yield located(part for part in needs if not _installed(part))
 

@@ -66,5 +66,7 @@ def test_a_run_that_wants_no_report(make_run, monkeypatch: pytest.MonkeyPatch):
 
 def test_the_end_of_a_run_whose_report_cannot_be_made(make_run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("KD_NO_REPORT", raising=False)
-    with pytest.raises(RunFailed, match=r"report: it could not be made \(UserError: (.|\n)*'kd report .*' tries again"):
+    with pytest.raises(
+        RunFailed, match=r"report: it could not be made \(UserError: (.|\n)*'kd report .*' tries again"
+    ):
         plugin.kd_run_finished(make_run("of-images-that-are-gone"))

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from PIL import Image
 
 from kdcore import run
 
@@ -10,13 +12,27 @@ NARROW = {"channels": [4, 4, 8, 8]}
 
 
 @pytest.fixture(scope="session")
-def pair(tmp_path_factory):
+def numbers(tmp_path_factory):
+    """A folder of images of ten classes: 30 in the split train, 80 in test."""
+    folder = tmp_path_factory.mktemp("data") / "numbers"
+    generator = torch.Generator().manual_seed(0)
+    for split, each in (("train", 3), ("test", 8)):
+        for label in range(10):
+            (folder / split / str(label)).mkdir(parents=True)
+            for number in range(each):
+                pixels = torch.randint(256, (16, 16, 3), generator=generator, dtype=torch.uint8)
+                pixels[label : label + 4] = 25 * label
+                Image.fromarray(pixels.numpy()).save(folder / split / str(label) / f"{number}.png")
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory, numbers):
     """The directory of a run of one epoch, `runs/student`, beside that of its teacher, `runs/teacher`."""
-    pytest.importorskip("sklearn", reason="the digits need scikit-learn")
     folder = tmp_path_factory.mktemp("evaluation")
     base = {
         "data": {
-            "dataset": "digits",
+            "dataset": numbers,
             "image_size": 16,
             "train_samples": 20,
             "eval_samples": 60,

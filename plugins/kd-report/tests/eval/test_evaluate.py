@@ -14,13 +14,14 @@ from safetensors.torch import load_file, save_file
 from kdcore import UserError, load_student
 
 QUICK = {"batch_sizes": ()}
+HERE = "the folder of images"
 
 
-def test_a_run_beside_its_teacher(pair):
+def test_a_run_beside_its_teacher(pair, numbers):
     found = evaluate(pair, batch_sizes=(1, 3))
     summary = json.loads((pair / "summary.json").read_text())
     assert (found.images, found.labelled) == (60, 60)
-    assert (found.dataset, found.split, found.weights) == ("digits", "test", "last")
+    assert (found.dataset, found.split, found.weights) == ("numbers", "test", "last")
     assert found.student.top1 == pytest.approx(summary["student"]["top1"])
     assert found.student.top5 == pytest.approx(summary["student"]["top5"])
     assert found.teacher.top1 == pytest.approx(summary["teacher"]["top1"])
@@ -66,12 +67,12 @@ def test_a_teacher_that_is_gone_is_told(pair, tmp_path):
     assert "gone.json" in found.teacher_missing
 
 
-def test_a_checkpoint_file(pair, narrow):
+def test_a_checkpoint_file(pair, narrow, numbers):
     file = pair / "student" / "model.safetensors"
-    given = {"data": "digits", "image_size": 16, "options": narrow, **QUICK}
+    given = {"data": numbers, "image_size": 16, "options": narrow, **QUICK}
     found = evaluate(file, model="resnet10t", **given)
-    whole = evaluate(pair, data="digits", teacher=False, **QUICK)
-    assert found.images == whole.images == 500  # not the run's eval_samples: other data was asked for
+    whole = evaluate(pair, data=numbers, teacher=False, **QUICK)
+    assert found.images == whole.images == 80  # not the run's eval_samples: other data was asked for
     assert found.student.top1 == whole.student.top1
     assert found.weights is None
     same = evaluate("resnet10t", checkpoint=file, **given)
@@ -80,15 +81,15 @@ def test_a_checkpoint_file(pair, narrow):
         evaluate(file, **given)
 
 
-def test_a_students_folder(pair):
-    found = evaluate(pair / "student", data="digits", samples=40, **QUICK)
+def test_a_students_folder(pair, numbers):
+    found = evaluate(pair / "student", data=numbers, samples=40, **QUICK)
     assert found.student.name == "resnet10t"
     assert found.images == 40
     assert found.student.image_size == (16, 16)
 
 
-def test_random_weights_are_told(narrow):
-    found = evaluate("resnet10t", data="digits", image_size=16, options=narrow, samples=10, **QUICK)
+def test_random_weights_are_told(narrow, numbers):
+    found = evaluate("resnet10t", data=numbers, image_size=16, options=narrow, samples=10, **QUICK)
     assert any("random" in warning for warning in found.warnings)
 
 
@@ -107,17 +108,24 @@ def test_unlabelled_images(pair, tmp_path):
 @pytest.mark.parametrize(
     ("target", "more", "where", "text", "nearest"),
     [
-        ("resnte18", {"data": "digits"}, "TARGET", "has a model of this name", "resnet18"),
+        ("resnte18", {"data": HERE}, "TARGET", "has a model of this name", "resnet18"),
         ("resnet18", {}, "--data", "Only a run knows its own images", None),
-        ("resnet18", {"data": "digits", "split": "tset"}, "--split", "does not have this split", "test"),
+        (
+            "resnet18",
+            {"data": HERE, "split": "tset"},
+            "--split",
+            "does not have a folder for this split",
+            "test",
+        ),
         ("resnet18", {"data": "digist"}, "--data", "digist", "digits"),
-        ("resnet18", {"data": "digits", "options": {"dept": 1}}, "--option dept", "", None),
+        ("resnet18", {"data": HERE, "options": {"dept": 1}}, "--option dept", "", None),
         ("runs/nothing", {}, "RUN", "no such run", None),
     ],
 )
-def test_what_is_wrong(target, more, where, text, nearest):
+def test_what_is_wrong(target, more, where, text, nearest, numbers):
+    given = {key: numbers if value == HERE else value for key, value in more.items()}
     with pytest.raises(UserError) as caught:
-        evaluate(target, **more, **QUICK)
+        evaluate(target, **given, **QUICK)
     (problem,) = caught.value.problems
     assert problem.where == where
     assert text in str(problem)
@@ -130,7 +138,7 @@ def test_what_is_wrong_with_a_run(pair, tmp_path):
     assert caught.value.problems[0].nearest == str(pair)
     with pytest.raises(UserError, match="knows its model"):
         evaluate(pair, pretrained=True, **QUICK)
-    with pytest.raises(UserError, match="digits does not have this split") as caught:
+    with pytest.raises(UserError, match="numbers does not have a folder for this split") as caught:
         evaluate(pair, split="tests", **QUICK)
     assert caught.value.problems[0].where == "--split"
     assert caught.value.problems[0].nearest == "test"
@@ -153,13 +161,13 @@ def test_other_classes_are_refused(pair, tmp_path):
         evaluate(pair, data=str(tmp_path / "pets"), **QUICK)
 
 
-def test_weights_that_know_other_classes(pair, tmp_path, narrow):
+def test_weights_that_know_other_classes(pair, tmp_path, narrow, numbers):
     weights = load_file(pair / "student" / "model.safetensors")
     weights["fc.weight"], weights["fc.bias"] = torch.zeros(7, 8), torch.zeros(7)
     torch.save(weights, tmp_path / "seven.pth")
     with pytest.raises(UserError, match="knows 7 classes, the data has 10"):
         evaluate(
-            tmp_path / "seven.pth", model="resnet10t", options=narrow, data="digits", image_size=16, **QUICK
+            tmp_path / "seven.pth", model="resnet10t", options=narrow, data=numbers, image_size=16, **QUICK
         )
 
 
@@ -184,12 +192,12 @@ def test_a_run_whose_weights_are_not_finite(pair, tmp_path):
         evaluate(run, teacher=False, **QUICK)
 
 
-def test_a_model_whose_logits_are_not_finite(pair, tmp_path):
+def test_a_model_whose_logits_are_not_finite(pair, tmp_path, numbers):
     state = timm.create_model("test_resnet", num_classes=10).state_dict()
     state["bn1.running_var"].fill_(-1.0)  # finite, and its root is not
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(UserError, match="logits are NaN or infinite for 20 of 20 images"):
-        evaluate(tmp_path / "w.pth", model="test_resnet", data="digits", image_size=32, samples=20, **QUICK)
+        evaluate(tmp_path / "w.pth", model="test_resnet", data=numbers, image_size=32, samples=20, **QUICK)
 
 
 def test_top_5_is_left_out_with_few_classes(tmp_path):
@@ -212,9 +220,9 @@ def test_top_5_is_left_out_with_few_classes(tmp_path):
         ("m.pth", b"<html>", "a web page"),
     ],
 )
-def test_files_that_are_no_checkpoints_are_called_what_they_are(tmp_path, name, content, what):
+def test_files_that_are_no_checkpoints_are_called_what_they_are(tmp_path, name, content, what, numbers):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=f"^TARGET: is not a checkpoint but {what}"):
-        evaluate(tmp_path / name, model="test_resnet", data="digits", image_size=32, **QUICK)
+        evaluate(tmp_path / name, model="test_resnet", data=numbers, image_size=32, **QUICK)
     with pytest.raises(UserError, match=f"^TARGET: is not a checkpoint but {what}"):
-        evaluate(tmp_path / name, data="digits", **QUICK)
+        evaluate(tmp_path / name, data=numbers, **QUICK)

@@ -12,6 +12,7 @@ from typing import Final
 from kdcore.lazy_names import lazy_names
 
 NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "kdcore.cli.group": ("load_command",),
     "kdcore.cli.output": (
         "JsonFlag",
         "bold",

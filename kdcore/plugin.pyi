@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from kdcore.cli.group import load_command
 from kdcore.cli.output import (
     JsonFlag,
     bold,
@@ -78,6 +79,7 @@ __all__ = [
     "latex",
     "lazy_names",
     "listed",
+    "load_command",
     "markdown",
     "markdown_code",
     "message",

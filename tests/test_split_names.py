@@ -6,13 +6,12 @@ import json
 
 import pytest
 from kd_export import card, export
-from kd_export.about import about
 from kd_report import evaluate
 from kd_report.reports.facts import Facts, data_rows
 from PIL import Image
 
 import kdcore
-from kdcore.inspect import open_run_student
+from kdcore.inspect import about_student, open_run_student
 from kdcore.rundir.directory import RunDirectory
 
 
@@ -62,7 +61,7 @@ def test_export_and_card(run):
     details = dict(card._details(student))
     assert details["Data"].endswith("of split `training`, evaluated on split `validation`")
     assert "On split `validation` of" in card._results(student)
-    assert about(student, "torch")["results"]["split"] == "validation"
+    assert about_student(student, "torch")["results"]["split"] == "validation"
     exported = export(run.path, to="torch")
     assert exported.check.split == "validation"
 

@@ -24,6 +24,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.inspect.predictions": ("autocast", "predict"),
     "kdcore.inspect.run_path": ("find_run",),
     "kdcore.inspect.run_students": ("RunStudent", "open_run_student"),
+    "kdcore.inspect.student_facts": ("about_student",),
     "kdcore.inspect.students": ("Which", "open_student"),
     "kdcore.models": ("BuiltModel", "build_model", "load_config", "save_student"),
     "kdcore.models.checkpoints": ("read_checkpoint",),

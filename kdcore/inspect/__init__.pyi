@@ -15,6 +15,7 @@ from kdcore.inspect.open_run import read_spec
 from kdcore.inspect.predictions import autocast, predict
 from kdcore.inspect.run_path import find_run
 from kdcore.inspect.run_students import RunStudent, open_run_student
+from kdcore.inspect.student_facts import about_student
 from kdcore.inspect.students import Which, open_student
 from kdcore.models import BuiltModel, build_model, load_config, save_student
 from kdcore.models.checkpoints import read_checkpoint
@@ -45,6 +46,7 @@ __all__ = [
     "RunStudent",
     "Source",
     "Which",
+    "about_student",
     "autocast",
     "build_distiller",
     "build_eval_data",

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kd_export.about import about, write_about
+from kd_export.about import write_about
 from kd_export.check import IMAGES, ExportCheck, check, require_same
 from kd_export.exporters import Exporter, find_exporter
 from kd_export.folder import new_folder
 from kd_export.script import write_script
-from kdcore.inspect import open_run_student, own_surroundings
+from kdcore.inspect import about_student, open_run_student, own_surroundings
 from kdcore.plugin import get_plugins
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _write(
     folder: Path, student: RunStudent, exporter: Exporter, samples: int | None
 ) -> tuple[ExportedFiles, ExportCheck | None]:
     plugin = exporter.provided.plugin
-    says = about(student, exporter.name, {plugin.distribution: plugin.version})
+    says = about_student(student, exporter.name, {plugin.distribution: plugin.version})
     written = exporter.write(student, folder, says)
     says |= written.about
     write_about(folder, says)

@@ -13,14 +13,13 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineMod
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # it is documented
 from timm.models import push_to_hf_hub, save_for_hf
 
-from kd_export.about import about
 from kd_export.card import model_card
 from kd_export.compat import hub_readme
 from kd_export.folder import new_folder
 from kd_export.formats.weights import WEIGHTS, student_config
 from kd_export.recipe import BuildRecipe, recipe_of
 from kdcore import Problem, RunFailed, UserError
-from kdcore.inspect import open_run_student
+from kdcore.inspect import about_student, open_run_student
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +96,7 @@ def push(
         hint = f"'kd export {quote(str(run))} --to torch' makes a folder that 'hf upload {repository} FOLDER' pushes"
         raise UserError(Problem("RUN", message, str(run), hint=hint))
     given: dict[str, Any] = {
-        "model_config": student_config(student, about(student, "hub")),
+        "model_config": student_config(student, about_student(student, "hub")),
         "safe_serialization": True,
     }
     card = model_card(student, recipe, repository, license)

@@ -1,4 +1,4 @@
-"""The conformance kit: rules for distillers, feature adapters, datasets and plugins, as checks for their tests.
+"""The conformance kit: rules for everything that plugins declare, as checks for their tests.
 
 `parametrize_with_checks` makes a pytest test of each check; `check_distiller` and the like run all of
 them at once. Importing this package needs neither pytest nor torch.
@@ -9,6 +9,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kd_dev.testing.check import Check, ConformanceError, run
+from kd_dev.testing.declared_checks import (
+    check_command,
+    check_exporter,
+    check_launcher,
+    check_metric,
+    check_recipe,
+    check_run_hooks,
+    check_section,
+    command_checks,
+    exporter_checks,
+    launcher_checks,
+    metric_checks,
+    recipe_checks,
+    run_hook_checks,
+    section_checks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,13 +42,27 @@ __all__ = [
     "ConformanceError",
     "adapter_checks",
     "check_adapter",
+    "check_command",
     "check_dataset",
     "check_distiller",
+    "check_exporter",
+    "check_launcher",
+    "check_metric",
     "check_plugin",
+    "check_recipe",
+    "check_run_hooks",
+    "check_section",
+    "command_checks",
     "dataset_checks",
     "distiller_checks",
+    "exporter_checks",
+    "launcher_checks",
+    "metric_checks",
     "parametrize_with_checks",
     "plugin_checks",
+    "recipe_checks",
+    "run_hook_checks",
+    "section_checks",
 ]
 
 

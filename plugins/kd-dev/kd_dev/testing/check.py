@@ -13,7 +13,20 @@ from kdcore.plugin import cause, listed, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-Kind = Literal["distiller", "adapter", "dataset", "plugin"]
+Kind = Literal[
+    "distiller",
+    "adapter",
+    "dataset",
+    "command",
+    "recipe",
+    "exporter",
+    "metric",
+    "report section",
+    "launcher",
+    "run hook",
+    "plugin",
+]
+_ONE_THREAD: Final = ("distiller", "adapter", "exporter", "report section", "run hook")
 SubjectT = TypeVar("SubjectT")
 PAGE: Final = "docs/conformance.md"
 
@@ -111,7 +124,7 @@ class Check:
         """Check the rule."""
         __tracebackhide__ = True  # pytest shows the message, not the code of the kit
         try:
-            with _one_thread() if self._rule.kind in ("distiller", "adapter") else nullcontext():
+            with _one_thread() if self._rule.kind in _ONE_THREAD else nullcontext():
                 self._rule.look(self._subject)
         except SkipTest as reason:
             raise SkipTest(f"{self}: {reason}") from None  # pytest's summary does not name the test

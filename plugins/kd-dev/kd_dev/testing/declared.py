@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kd_dev.testing.options import annotated_options
 
@@ -11,6 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic import BaseModel
+
+CALLED_WITH: Final[dict[str, tuple[str, ...]]] = {
+    "dataset": ("root", "split"),
+    "model": ("num_classes", "in_chans"),
+    "exporter": ("student", "folder", "about"),
+    "metric": ("probabilities", "targets"),
+    "report section": ("run",),
+    "launcher": ("options", "setup"),
+}
+"""By role: how kd calls a target, by position. Distillers, adapters and commands have checks of their own."""
 
 
 def distiller_faults(target: Any, named: str, model: type[BaseModel]) -> Iterator[str]:

@@ -33,6 +33,15 @@ def heavy_imports(plugin: PluginInfo) -> dict[str, list[str]]:
     return _looked(plugin.value, tuple(filter(None, options)), tuple(sys.path))
 
 
+def heavy_when_imported(module: str) -> list[str]:
+    """The heavy packages that importing a module imports.
+
+    Raises:
+        Violation: importing it failed.
+    """
+    return _looked("", (module,), tuple(sys.path))[module]
+
+
 @cache
 def _looked(value: str, options: tuple[str, ...], path: tuple[str, ...]) -> dict[str, list[str]]:
     done = subprocess.run(  # noqa: S603  # this Python
@@ -45,7 +54,7 @@ def _looked(value: str, options: tuple[str, ...], path: tuple[str, ...]) -> dict
     )
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no message"]
-        raise Violation(f"importing {value} in a new process failed: {lines[-1]}")
+        raise Violation(f"importing {value or options[0]} in a new process failed: {lines[-1]}")
     found: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -60,13 +69,13 @@ def _report() -> None:
 
     found: dict[str, list[str]] = {}
     before = set(sys.modules)
-    _, plugin = import_named(asked["value"])
+    plugin = import_named(asked["value"])[1] if asked["value"] else None
     for name, hook in _declaring(plugin):
         try:
             hook()
         except BaseException as error:  # also SystemExit, which would look like success
             sys.exit(f"{name}() raised {cause(error)}")
-    for name in (asked["value"], *asked["options"]):
+    for name in filter(None, (asked["value"], *asked["options"])):
         import_named(name)
         found[name] = [heavy for heavy in sorted(HEAVY) if heavy in sys.modules and heavy not in before]
         before = set(sys.modules)

@@ -7,16 +7,27 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from kd_dev.testing.check import Violation, rule, skip
-from kd_dev.testing.declared import adapter_faults, call_faults, distiller_faults, model_faults
+from kd_dev.testing.declared import CALLED_WITH, adapter_faults, call_faults, distiller_faults, model_faults
 from kd_dev.testing.imports import heavy_imports
 from kd_dev.testing.options import field_faults
-from kdcore import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, Problem, Provided, UserError
+from kdcore import (
+    AdapterEntry,
+    CommandEntry,
+    DatasetEntry,
+    DistillerEntry,
+    ModelEntry,
+    Problem,
+    Provided,
+    RecipeEntry,
+    UserError,
+)
 from kdcore.plugin import (
     HEAVY,
     PluginError,
     get_plugins,
     import_named,
     listed,
+    load_command,
     nearest,
     normalised,
     pip_editable,
@@ -78,6 +89,8 @@ class PluginSubject:
         """The declared things that can be loaded: a label for messages, the entry, and its target."""
         plugins, info = get_plugins(), self.loaded()
         for entry in info.entries:
+            if isinstance(entry, RecipeEntry):
+                continue  # a file, which has checks of its own
             try:
                 target = plugins.load(Provided(entry, info), self.name)
             except UserError:
@@ -131,7 +144,7 @@ def api_version(subject: PluginSubject) -> None:
 
 @rule(
     "plugin",
-    summary="Everything that it declares can be imported: targets, options and model classes.",
+    summary="Everything that it declares can be imported or read: targets, options, model classes, recipes.",
     why="A wrong name in a declaration is found only when a user needs the thing.",
     fix="Correct the dotted name, `package.module:attribute`, or declare the dependency that is missing.",
 )
@@ -143,6 +156,8 @@ def targets(subject: PluginSubject) -> None:
                 import_named(named)
             except PluginError as broken:
                 faults.append(f"{role_of(entry).name} {entry.name!r}: {named}: {broken.error}")
+        if isinstance(entry, RecipeEntry):
+            faults += _recipe_faults(entry, subject.info)
         if isinstance(entry, AdapterEntry):
             faults += [fault for named in entry.models for fault in model_faults(named)]
     if faults:
@@ -168,22 +183,24 @@ def declarations(subject: PluginSubject) -> None:
             faults += distiller_faults(target, entry.target, model)
         elif isinstance(entry, AdapterEntry):
             faults += adapter_faults(target, entry.target)
-        elif isinstance(entry, ModelEntry | DatasetEntry):
-            arguments = ("num_classes", "in_chans") if isinstance(entry, ModelEntry) else ("root", "split")
+        elif isinstance(entry, CommandEntry):
+            faults += _command_faults(entry, subject.info)
+        else:
             try:
                 options = get_plugins().load_options(Provided(entry, subject.info), subject.name)
             except UserError as error:
                 if _importable(entry.options or ""):
                     faults.append(str(error))
                 continue
-            faults += call_faults(target, entry.target, arguments, options)
+            by_name = options if isinstance(entry, ModelEntry | DatasetEntry) else None
+            faults += call_faults(target, entry.target, CALLED_WITH[role_of(entry).name], by_name)
     if faults:
         raise Violation("; ".join(faults))
 
 
 @rule(
     "plugin",
-    summary="Every option of its distillers, models and datasets has a default and a description.",
+    summary="Every option of its distillers, models, datasets and launchers has a default and a description.",
     why="A spec may contain only a thing's name. The descriptions are what `kd show`, the JSON Schema and "
     "error messages say.",
     fix='Write each field as `Field(default=..., description="...")`.',
@@ -241,6 +258,24 @@ def depends_on_kdcore(subject: PluginSubject) -> None:
         raise Violation(
             f"{info.distribution} {info.version} requires {own[0]!r}, without a lower or an upper bound"
         )
+
+
+def _recipe_faults(entry: RecipeEntry, info: PluginInfo) -> list[str]:
+    from kdcore.inspect import find_recipe
+
+    try:
+        find_recipe(Provided(entry, info).qualified, "recipe", get_plugins())
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
+def _command_faults(entry: CommandEntry, info: PluginInfo) -> list[str]:
+    try:
+        load_command(Provided(entry, info).qualified, get_plugins())
+    except UserError as error:
+        return [str(error)]
+    return []
 
 
 def _importable(named: str) -> bool:

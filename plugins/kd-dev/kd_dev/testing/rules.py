@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from kd_dev.testing import adapters, datasets, distillers, plugin
+from kd_dev.testing import (
+    adapters,
+    commands,
+    datasets,
+    distillers,
+    exporters,
+    launchers,
+    metrics,
+    plugin,
+    recipes,
+    run_hooks,
+    sections,
+)
 
 if TYPE_CHECKING:
     from kd_dev.testing.check import Kind, Rule
@@ -13,5 +25,12 @@ RULES: Final[dict[Kind, tuple[Rule[Any], ...]]] = {
     "distiller": distillers.RULES,
     "adapter": adapters.RULES,
     "dataset": datasets.RULES,
+    "command": commands.RULES,
+    "recipe": recipes.RULES,
+    "exporter": exporters.RULES,
+    "metric": metrics.RULES,
+    "report section": sections.RULES,
+    "launcher": launchers.RULES,
+    "run hook": run_hooks.RULES,
     "plugin": plugin.RULES,
 }

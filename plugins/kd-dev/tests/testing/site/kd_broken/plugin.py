@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from kdcore import AdapterEntry, DatasetEntry, DistillerEntry, ModelEntry, hookimpl
+from kdcore import (
+    AdapterEntry,
+    CommandEntry,
+    DatasetEntry,
+    DistillerEntry,
+    ExporterEntry,
+    LauncherEntry,
+    MetricEntry,
+    ModelEntry,
+    RecipeEntry,
+    SectionEntry,
+    hookimpl,
+)
 
 PLUGIN_API = 1
 SUMMARY = "For the tests of the checks."
@@ -67,3 +79,81 @@ def kd_datasets() -> list[DatasetEntry]:
         )
         for name in names
     ]
+
+
+@hookimpl
+def kd_commands() -> list[CommandEntry]:
+    targets = {
+        "good": "commands:good",
+        "group": "commands:group",
+        "refused": "commands:refused",
+        "helpless": "commands:helpless",
+        "undocumented": "commands:undocumented",
+        "heavy": "heavy_command:heavy",
+    }
+    return [CommandEntry(f"toy-{name}", SUMMARY, f"kd_broken.{target}") for name, target in targets.items()]
+
+
+@hookimpl
+def kd_metrics() -> list[MetricEntry]:
+    names = [
+        "good",
+        "one_argument",
+        "infinite",
+        "text",
+        "deviation",
+        "first",
+        "in_place",
+        "counts",
+        "vector",
+        "absent",
+    ]
+    tasks = ("classes", "labels")
+    return [MetricEntry(f"toy-{name}", SUMMARY, f"kd_broken.metrics:{name}", tasks) for name in names]
+
+
+@hookimpl
+def kd_exporters() -> list[ExporterEntry]:
+    names = (
+        "good with_load one_argument refuses absent returns_text elsewhere in_the_run changes_student changes_about "
+        "loads_zeros"
+    )
+    found = [
+        ExporterEntry(f"toy-{name}", SUMMARY, f"kd_broken.exporters:{name}", ("torch>=2",))
+        for name in names.split()
+    ]
+    target = "kd_broken.exporters:good"
+    return [
+        *found,
+        ExporterEntry("toy-misspelt", SUMMARY, target, ("on nx",)),
+        ExporterEntry("toy-missing", SUMMARY, target, ("no-such-package>=3",)),
+    ]
+
+
+@hookimpl
+def kd_report_sections() -> list[SectionEntry]:
+    names = ["good", "silent", "no_argument", "raises", "returns_text", "script", "writes", "counts"]
+    return [SectionEntry(f"toy-{name}", SUMMARY, f"kd_broken.sections:{name}") for name in names]
+
+
+@hookimpl
+def kd_launchers() -> list[LauncherEntry]:
+    names = [
+        "Good",
+        "NoSetup",
+        "NoAttach",
+        "NoLog",
+        "Repeats",
+        "OnlySuccess",
+        "OneJob",
+        "NeverStops",
+        "EndsAtOnce",
+        "Real",
+    ]
+    return [LauncherEntry(f"toy-{name}", SUMMARY, f"kd_broken.launchers:{name}") for name in names]
+
+
+@hookimpl
+def kd_recipes() -> list[RecipeEntry]:
+    names = ["good", "plain", "absent", "misspelt", "wrong-value", "wrong-options"]
+    return [RecipeEntry(f"toy-{name}", SUMMARY, f"kd_broken:recipes/{name}.toml") for name in names]

@@ -1,0 +1,76 @@
+"""What an export says of its student: the model, the classes' names, how images are prepared, what was measured."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import timm
+import torch
+
+from kdcore.text import dataset_name
+from kdcore.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kdcore.data import InputConfig
+    from kdcore.inspect.run_students import RunStudent
+
+
+def about_student(
+    student: RunStudent, target: str, made_with: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Model, classes, input, output, results, and the versions of what made it; JSON-ready.
+
+    Args:
+        student: the student.
+        target: the format that it is exported to.
+        made_with: further distributions and their versions.
+    """
+    data = student.spec.data
+    return {
+        "format": 1,
+        "target": target,
+        "run": student.run.name,
+        "weights": student.weights,
+        "epoch": student.epoch,
+        "model": {
+            "name": student.name,
+            "options": student.spec.student.options,
+            "small_input": student.spec.student.small_input,
+            "parameters": student.parameters,
+        },
+        "classes": None if student.class_names is None else list(student.class_names),
+        "input": _preprocessing(student.input, student.in_chans),
+        "output": {"name": "logits", "shape": ["batch", student.num_classes]},
+        # only the name of a path: its place on this machine is private
+        "results": {"dataset": dataset_name(data.dataset), "split": student.eval_split, **student.scores},
+        "made_with": {
+            "kdcore": __version__,
+            "torch": str(torch.__version__),
+            "timm": timm.__version__,
+            **(made_with or {}),
+        },
+    }
+
+
+def _preprocessing(taken: InputConfig, channels: int) -> dict[str, Any]:
+    """How an image becomes the model's input.
+
+    `resize` is what the shorter side becomes, or, where the input is not square, the (height, width) that the image
+    has to cover; `crop` is cut from the middle; pixels are divided by 255, `mean` is taken off, `std` divides.
+    """
+    height, width = taken.image_size
+    cover = [math.floor(side / taken.crop_pct) for side in taken.image_size]
+    return {
+        "name": "images",
+        "shape": ["batch", channels, height, width],
+        "dtype": "float32",
+        "mode": "L" if channels == 1 else "RGB",
+        "resize": cover[0] if cover[0] == cover[1] else cover,
+        "interpolation": taken.interpolation,
+        "crop": [height, width],
+        "mean": list(taken.mean),
+        "std": list(taken.std),
+    }

@@ -1,0 +1,156 @@
+"""Each check of commands, recipes, exporters, ... fails for the one that breaks its rule, and all others pass."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from kd_dev.testing import (
+    ConformanceError,
+    check_metric,
+    command_checks,
+    exporter_checks,
+    metric_checks,
+    recipe_checks,
+    section_checks,
+)
+from kd_dev.testing.rules import RULES
+
+from kdcore import UserError
+
+CHECKS = {
+    "command": command_checks,
+    "exporter": exporter_checks,
+    "metric": metric_checks,
+    "recipe": recipe_checks,
+    "report section": section_checks,
+}
+# by kind and check: what breaks it, and what the message says
+BREAKS = {
+    "command": {
+        "declaration": ("refused", "commands:refused cannot be a command: .*Union"),
+        "help": ("helpless", "'kd toy-helpless --help' raised NoSuchOption"),
+        "help_texts": ("undocumented", "there is no help text for (name|NAME) of 'kd toy-undocumented'"),
+        "light": ("heavy", "importing kd_broken.heavy_command imports numpy"),
+    },
+    "recipe": {
+        "file": ("misspelt", "spc"),
+        "spec_is_valid": ("wrong-value", "train.epochs .*-7"),
+        "distillers": ("wrong-options", "kd-broken/good: .*wait"),
+    },
+    "exporter": {
+        "declaration": ("one_argument", "cannot be called with student, folder, about by position"),
+        "requirements": ("misspelt", "'on nx' is not a requirement"),
+        "files": ("absent", 'it names .*absent.bin", and the folder has sub/weights.npz'),
+        "folder_only": ("elsewhere", "it wrote notes.txt outside of the folder"),
+        "student_unchanged": ("changes_student", "after the export, the student's state: "),
+        "loads_again": ("loads_zeros", r"the logits of the loaded export differ by up to [\d.]+"),
+    },
+    "metric": {
+        "declaration": ("one_argument", "cannot be called with probabilities, targets by position"),
+        "finite": ("infinite", "for 60 usual predictions of the task 'classes' it returned inf"),
+        "one_sample": ("deviation", "it raised ValueError: at least two samples are needed"),
+        "order": ("first", r"for the task 'classes' it is [\d.]+, and [\d.]+ in another order"),
+        "arguments_unchanged": ("in_place", "for the task 'classes' it changed its argument probabilities"),
+        "deterministic": ("counts", r"for the task 'classes' it returned [\d.]+, and then [\d.]+"),
+    },
+    "report section": {
+        "declaration": ("no_argument", "cannot be called with run by position"),
+        "returns_a_section": ("raises", "it raised AttributeError: 'NoneType' .* 'model'"),
+        "self_contained": ("script", "figure 1 has '<script>alert"),
+        "run_unchanged": ("writes", "it changed notes.txt in the run directory"),
+        "deterministic": ("counts", "the second section differs from the first"),
+    },
+}
+ALL = [(kind, id) for kind, table in BREAKS.items() for id in table]
+# what cannot be looked at, once another rule is broken
+BLOCKED = {
+    ("command", "declaration"): 3,
+    ("exporter", "declaration"): 4,
+    ("exporter", "requirements"): 4,
+    ("exporter", "files"): 1,
+    ("recipe", "file"): 2,
+    ("metric", "declaration"): 5,
+    ("report section", "declaration"): 4,
+    ("report section", "returns_a_section"): 3,
+}
+
+
+@pytest.fixture(autouse=True)
+def installed(broken):
+    """The plugin."""
+
+
+@pytest.mark.parametrize("kind", BREAKS)
+def test_every_rule_has_somebody_who_breaks_it(kind):
+    assert list(BREAKS[kind]) == [rule.id for rule in RULES[kind]]
+
+
+@pytest.mark.parametrize(("kind", "id"), ALL)
+def test_a_broken_rule_is_found_and_no_other(kind, id, look):
+    name, message = BREAKS[kind][id]
+    found = look(CHECKS[kind](f"toy-{name}"))
+    assert set(found.failed) == {id}, found.failed
+    assert f"toy-{name} breaks the rule {id}: " in found.failed[id]
+    assert f"docs/conformance.md#{id}-{kind.replace(' ', '-')}" in found.failed[id]
+    assert re.search(message, found.failed[id]), found.failed[id]
+    if (kind, id) in BLOCKED:
+        assert len(found.skipped) == BLOCKED[kind, id], found.skipped
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "skipped"),
+    [
+        ("command", "good", set()),
+        ("command", "group", set()),
+        ("exporter", "good", {"loads_again"}),
+        ("exporter", "with_load", set()),
+        ("exporter", "missing", {"files", "folder_only", "student_unchanged", "loads_again"}),
+        ("metric", "good", set()),
+        ("recipe", "good", set()),
+        ("recipe", "plain", {"distillers"}),
+        ("report section", "good", set()),
+        ("report section", "silent", {"self_contained", "run_unchanged", "deterministic"}),
+    ],
+)
+def test_good_ones_pass(kind, name, skipped, look):
+    found = look(CHECKS[kind](f"kd-broken/toy-{name}"))
+    assert found.failed == {}
+    assert set(found.skipped) == skipped
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "id", "message"),
+    [
+        ("exporter", "refuses", "files", "--to: this network is too small"),
+        ("exporter", "returns_text", "files", "it returned str, not the paths of its files"),
+        ("exporter", "in_the_run", "folder_only", "it changed export.log in the run directory"),
+        ("exporter", "changes_about", "student_unchanged", "it changed its argument about"),
+        ("recipe", "absent", "file", "absent.toml"),
+        ("metric", "text", "finite", "for the task 'classes' it returned str, not a number"),
+        ("metric", "vector", "finite", r"it returned a tensor of shape \[3\], not a number"),
+        ("metric", "absent", "declaration", "kd_broken.metrics:absent, cannot be loaded"),
+        (
+            "report section",
+            "returns_text",
+            "returns_a_section",
+            "it returned str, not kdcore.ReportSection or None",
+        ),
+    ],
+)
+def test_other_ways_to_break_a_rule(kind, name, id, message, look):
+    found = look(CHECKS[kind](f"toy-{name}"))
+    assert re.search(message, found.failed[id]), found.failed
+
+
+def test_what_is_not_there():
+    for checks in CHECKS.values():
+        with pytest.raises(UserError, match="no-such-thing"):
+            checks("no-such-thing")
+
+
+def test_all_at_once():
+    check_metric("toy-good")
+    with pytest.raises(ConformanceError, match="toy-infinite breaks the rule finite"):
+        check_metric("toy-infinite")
+    check_metric("toy-infinite", expected_failures={"finite": "on purpose"})

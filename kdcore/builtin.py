@@ -6,7 +6,6 @@ from typing import Final
 
 from kdcore.entries import AdapterEntry, CommandEntry, DatasetEntry, DistillerEntry, RecipeEntry
 from kdcore.hookspecs import hookimpl
-from kdcore.spec.recipes.declared import RECIPES
 
 _COMMANDS: Final = (
     ("run", "Distill a student as SPEC says.", "run:run"),
@@ -43,6 +42,41 @@ _COMMANDS: Final = (
     ("uninstall", "Remove plugins from the environment that kd lives in.", "install:uninstall"),
 )
 """Name, summary, and the place of the code."""
+_RECIPES: Final = (
+    (
+        "cifar-224-cnn",
+        "CIFAR-100 at 224 px, for CNN students: 300 epochs of SGD, cosine, whole batch 1024.",
+    ),
+    (
+        "cifar-224-finetune",
+        "Fine-tuning ImageNet weights at 224 px, for the teachers of cifar-224: 300 epochs of AdamW at 5e-5.",
+    ),
+    (
+        "cifar-224-vit",
+        "CIFAR-100 at 224 px, for ViT and MLP students: 300 epochs of AdamW, mixup, CutMix and RandAugment.",
+    ),
+    (
+        "cifar-240-mobile",
+        "cifar-240 at a learning rate of 0.01, which the tables give their small depthwise students.",
+    ),
+    (
+        "cifar-240",
+        "The CIFAR-100 tables: 240 epochs of SGD at 0.05 in three steps, whole batch 64.",
+    ),
+    (
+        "imagenet-100",
+        "The ImageNet tables: 100 epochs of SGD at 0.2 in three steps, whole batch 512.",
+    ),
+    (
+        "imagenet-300-vit",
+        "ImageNet for ViT and MLP students: 300 epochs of AdamW, DeiT's augmentation, EMA, whole batch 1024.",
+    ),
+    (
+        "imagenet-450",
+        "ImageNet for mobile students: 450 epochs of RMSprop, RandAugment, EMA and dropout, whole batch 768.",
+    ),
+)
+"""Name, which is that of the file, and summary."""
 
 
 @hookimpl
@@ -88,7 +122,7 @@ def kd_datasets() -> list[DatasetEntry]:
 @hookimpl
 def kd_recipes() -> list[RecipeEntry]:
     """General ways to train, which belong to no single method."""
-    return list(RECIPES)
+    return [RecipeEntry(name, summary, f"kdcore.spec.recipes:{name}.toml") for name, summary in _RECIPES]
 
 
 @hookimpl

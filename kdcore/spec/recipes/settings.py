@@ -33,9 +33,10 @@ class KnownPair:
     options: dict[str, Any]
     recipe: str | None = None
 
-    def matches(self, teacher: str, student: str, recipe: str | None) -> bool:
-        """Whether it is for these two models, as a spec names them, and this recipe."""
-        return self.recipe in (None, recipe) and _any(self.teachers, teacher) and _any(self.students, student)
+    def matches(self, teacher: str, student: str, *recipe: str) -> bool:
+        """Whether it is for these models; `recipe` has the names of the recipe, none without one."""
+        right = self.recipe is None or self.recipe in recipe
+        return right and _any(self.teachers, teacher) and _any(self.students, student)
 
 
 @dataclass(frozen=True, slots=True)

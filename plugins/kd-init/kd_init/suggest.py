@@ -116,14 +116,16 @@ def known_options(
     provided = plugins.find(DistillerEntry, distiller, "distiller")
     if teacher is None or provided.entry.settings is None:
         return ()
-    part = None
+    given: dict[str, Any] = {}
+    names: tuple[str, ...] = ()
     if recipe is not None:
-        part = distiller_part(find_recipe(recipe, "recipe", plugins), provided, "distiller")
-    given = {} if part is None else part.options
-    pairs = paper_settings(provided, "distiller").pairs
+        values = find_recipe(recipe, "recipe", plugins)
+        part = distiller_part(values, provided, "distiller")
+        given = {} if part is None else part.options
+        names = values.name, values.qualified
     found: dict[str, KnownOption] = {}
-    for pair in pairs:
-        if pair.matches(teacher, student, recipe):
+    for pair in paper_settings(provided, "distiller").pairs:
+        if pair.matches(teacher, student, *names):
             found |= {name: KnownOption(name, value, pair.source) for name, value in pair.options.items()}
     return tuple(option for option in found.values() if given.get(option.name) != option.value)
 

@@ -119,6 +119,12 @@ def test_a_teacher_trains_by_the_general_recipe(toys):
             "imagenet-100",
             {"beta": (3.0, "toys c.yaml"), "stages": ([2, 3], "toys b.yaml")},
         ),
+        (
+            "resnet50",
+            "resnet18",
+            "kdcore/imagenet-100",
+            {"beta": (3.0, "toys c.yaml"), "stages": ([2, 3], "toys b.yaml")},
+        ),
         ("vit_tiny_patch16_224", "resnet18", None, {}),
         (None, "resnet18", None, {}),
     ],

@@ -77,7 +77,8 @@ def test_known_pairs(toys):
     assert pair.matches("kd-toys/big", "timm/tiny.a1_in1k", "fast")
     assert not pair.matches("small", "big", "fast")
     assert not pair.matches("big", "small", "cifar-240")
-    assert not pair.matches("big", "small", None)
+    assert pair.matches("big", "small", "kd-toys/fast", "fast")
+    assert not pair.matches("big", "small")
 
 
 def test_settings_are_never_defaults(toys):

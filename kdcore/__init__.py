@@ -56,7 +56,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.features.timm": ("TimmAdapter",),
         "kdcore.hookspecs": ("hookimpl",),
         "kdcore.launching": ("JobEnd", "Launcher", "LaunchJob", "LaunchSetup"),
-        "kdcore.options": ("DistillerOptions", "Options"),
+        "kdcore.options": ("DistillerOptions", "Options", "Schedule"),
         "kdcore.protocols": (
             "Batch",
             "Distiller",

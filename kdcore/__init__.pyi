@@ -48,7 +48,7 @@ from kdcore.inspect.teachers import FoundTeacher
 from kdcore.launching import JobEnd, Launcher, LaunchJob, LaunchSetup
 from kdcore.models.student import LoadedStudent, load_student
 from kdcore.models.student_config import StudentConfig
-from kdcore.options import DistillerOptions, Options
+from kdcore.options import DistillerOptions, Options, Schedule
 from kdcore.plugins.records import PluginInfo, Provided
 from kdcore.protocols import (
     Batch,
@@ -138,6 +138,7 @@ __all__ = [
     "RunFailed",
     "RunResult",
     "RunSpec",
+    "Schedule",
     "SectionEntry",
     "Setup",
     "Stage",

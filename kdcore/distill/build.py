@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,8 +16,24 @@ from kdcore.spec.load import ResolvedDistiller
 from kdcore.spec.resolve import resolve_distiller, resolve_task_weight
 
 if TYPE_CHECKING:
-    from kdcore.options import DistillerOptions
+    from kdcore.options import DistillerOptions, Schedule
     from kdcore.plugins import Plugins
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltDistillers:
+    """The distillers of a run.
+
+    Attributes:
+        modules: by name.
+        schedules: of those that have one, by name.
+        task_weight: of the task loss.
+    """
+
+    modules: dict[str, nn.Module]
+    schedules: dict[str, Schedule]
+    task_weight: float
+
 
 DistillerLike = str | Mapping[str, Any] | nn.Module | ResolvedDistiller
 
@@ -29,8 +45,8 @@ def build_distillers(
     plugins: Plugins,
     task_weight: float | None,
     seed: int,
-) -> tuple[dict[str, nn.Module], float]:
-    """Build the distillers; returns them by name, and the weight of the task loss.
+) -> BuiltDistillers:
+    """Build the distillers.
 
     Raises:
         UserError: a name or option is wrong, a distiller cannot work with these models or without what is missing.
@@ -51,15 +67,18 @@ def build_distillers(
             )
         )
     built: dict[str, nn.Module] = {}
+    schedules: dict[str, Schedule] = {}
     weights: list[float] = []
     for number, item in enumerate(items):
         where = "distiller" if len(items) == 1 else f"distiller[{number}]"
+        schedule = None
         if isinstance(item, nn.Module):
             name, module, weight = type(item).__name__.lower(), item, 1.0
             _check(module, name, setup, where)
         else:
             resolved = _resolve(item, options, plugins, where)
             name, weight = resolved.provided.entry.name, resolved.provided.entry.task_weight
+            schedule = resolved.schedule
             module = build_distiller(
                 plugins.load(resolved.provided, where),
                 resolved.options,
@@ -70,10 +89,14 @@ def build_distillers(
                 seed=seed,
                 number=number,
             )
-        built[_unique(name, built)] = module
+        name = _unique(name, built)
+        built[name] = module
+        if schedule is not None:
+            schedules[name] = schedule
         weights.append(weight)
     instances = all(isinstance(item, nn.Module) for item in items)  # all of them have the same weight
-    return built, resolve_task_weight(task_weight, weights[:1] if instances else weights)
+    weight = resolve_task_weight(task_weight, weights[:1] if instances else weights)
+    return BuiltDistillers(modules=built, schedules=schedules, task_weight=weight)
 
 
 def build_distiller(

@@ -106,8 +106,9 @@ class Distillation(nn.Module):
             train_labels=train_labels,
             generator=torch.Generator().manual_seed(derive(seed, "distiller")),
         )
-        built, self.task_weight = build_distillers(distillers, options, setup, plugins, task_weight, seed)
-        self._add_distillers(built, learner)
+        built = build_distillers(distillers, options, setup, plugins, task_weight, seed)
+        self.task_weight, self._schedules = built.task_weight, built.schedules
+        self._add_distillers(built.modules, learner)
         self._check_target = TargetCheck(num_classes)
         self._train_size = train_size
         self.num_classes = num_classes
@@ -315,6 +316,10 @@ class Distillation(nn.Module):
             # watching attributes would break a compiled pass
             far = progress or (_START if torch.compiler.is_compiling() else AssumedProgress())
             given = checked_terms(name, distiller(*seen, far))
+            schedule = self._schedules.get(name)
+            if schedule is not None:
+                factor = schedule.factor(far.epoch, far.total_epochs)
+                given = {term: value * factor for term, value in given.items()}
             if isinstance(far, AssumedProgress) and far.read and name not in self._warned:
                 self._warned.add(name)
                 warn_missing_progress(name, stacklevel=6)  # the caller of this module

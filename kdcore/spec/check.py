@@ -21,8 +21,8 @@ from kdcore.spec.models import (
 )
 from kdcore.spec.names import check_model, check_optimizer, check_scheduler
 from kdcore.spec.paths import absolute, file_in_the_way, kind_of, missing
-from kdcore.spec.resolve import resolve_distiller, resolve_options, resolve_task_weight
-from kdcore.spec.schedule import schedule_problems
+from kdcore.spec.resolve import SCHEDULE, resolve_distiller, resolve_options, resolve_task_weight
+from kdcore.spec.schedule import distiller_schedule_problems, schedule_problems
 from kdcore.spec.trackers import check_trackers
 
 if TYPE_CHECKING:
@@ -156,8 +156,11 @@ class Checker:
         except UserError as error:
             self._add(error.problems)
             return item
+        self._add(distiller_schedule_problems(resolved, where, self.spec.train.epochs))
         self.distillers.append(resolved)
         options = resolved.options.model_dump(mode="json", by_alias=True, round_trip=True)
+        if resolved.schedule is not None:
+            options[SCHEDULE] = resolved.schedule.model_dump(mode="json")
         return DistillerSpec(name=item.name, **options)
 
     def _teacher_cache(self) -> TeacherCacheSpec | None:

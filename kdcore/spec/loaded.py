@@ -10,7 +10,7 @@ from kdcore.rundir.directory import RunDirectory
 
 if TYPE_CHECKING:
     from kdcore.entries import DistillerEntry
-    from kdcore.options import DistillerOptions
+    from kdcore.options import DistillerOptions, Schedule
     from kdcore.plugins import Provided
     from kdcore.spec.models import RunSpec
 
@@ -23,11 +23,13 @@ class ResolvedDistiller:
         provided: its declaration, and the plugin that it comes from.
         options: an instance of its options model.
         name: as the spec calls it, `name` or `plugin/name`.
+        schedule: when it takes part, and with which factor; None: always, with factor 1.
     """
 
     provided: Provided[DistillerEntry]
     options: DistillerOptions
     name: str
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True, slots=True)

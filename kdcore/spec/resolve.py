@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from kdcore.entries import DistillerEntry
 from kdcore.errors import Problem, UserError
+from kdcore.options import Schedule
 from kdcore.plugins.roles import role_of
 from kdcore.spec.loaded import ResolvedDistiller
 from kdcore.spec.problems import faults
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from kdcore.entries import DatasetEntry, LauncherEntry, ModelEntry
     from kdcore.plugins import Plugins, Provided
 
+SCHEDULE: Final = "schedule"
 AnyOptions = TypeVar("AnyOptions", bound=BaseModel)
 
 
@@ -27,6 +30,8 @@ def resolve_distiller(
     name: str, options: Mapping[str, Any], plugins: Plugins, where: str, *, name_where: str | None = None
 ) -> ResolvedDistiller:
     """The distiller that `name`, or `plugin/name`, means, with these options and the defaults of the others.
+
+    `schedule` among the options is kd's own, for every distiller.
 
     Problems with the name are reported at `name_where`, which is `where` unless it is given; problems with an option
     at `where.option`.
@@ -36,7 +41,31 @@ def resolve_distiller(
     """
     provided = plugins.find(DistillerEntry, name, name_where or where)
     model = plugins.load_options(provided, where)
-    return ResolvedDistiller(provided, _validated(model, options, provided, where), name)
+    given = dict(options)
+    scheduled = given.pop(SCHEDULE, None)
+    problems: list[Problem] = []
+    schedule = None
+    try:
+        if scheduled is not None:
+            schedule = _schedule(scheduled, f"{where}.{SCHEDULE}")
+    except UserError as error:
+        problems += error.problems
+    try:
+        found = _validated(model, given, provided, where)
+    except UserError as error:
+        problems += error.problems
+    if problems:
+        raise UserError(problems)
+    return ResolvedDistiller(provided, found, name, schedule)
+
+
+def _schedule(value: Any, where: str) -> Schedule:
+    if isinstance(value, Schedule):
+        return value
+    if not isinstance(value, Mapping):
+        allowed = "an object such as {'warmup_epochs': 5}, or null"
+        raise UserError(Problem(where, "this is not a schedule", value, allowed))
+    return validated(Schedule, value, "a schedule", where)
 
 
 def resolve_options(

@@ -1,4 +1,4 @@
-"""What contradicts itself in a schedule of the learning rate; checking a spec and building the scheduler ask here."""
+"""What contradicts itself in the schedules of the learning rate and of distillers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from kdcore.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kdcore.spec.loaded import ResolvedDistiller
     from kdcore.spec.models import SchedulerSpec
 
 
@@ -36,3 +37,11 @@ def schedule_problems(spec: SchedulerSpec, epochs: int) -> Iterator[Problem]:
         yield Problem(
             "scheduler.decay_milestones", message, [], "a list of rising epochs, such as [150, 180, 210]"
         )
+
+
+def distiller_schedule_problems(distiller: ResolvedDistiller, where: str, epochs: int) -> Iterator[Problem]:
+    """A distiller that would never take part."""
+    first = 0 if distiller.schedule is None else distiller.schedule.from_epoch
+    if first >= epochs:
+        message = f"the distiller would never take part: the run has {epochs} epochs, counted from 0"
+        yield Problem(f"{where}.schedule.from_epoch", message, first, f"0 to {epochs - 1}")

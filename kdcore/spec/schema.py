@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.entries import DistillerEntry
 from kdcore.errors import UserError
+from kdcore.options import Schedule
 from kdcore.plugins.roles import ROLES
 from kdcore.spec import installed
 from kdcore.spec.models import RunSpec
+from kdcore.spec.resolve import SCHEDULE
 from kdcore.spec.schema_options import add_options
 from kdcore.text import message
 
@@ -51,6 +53,7 @@ def spec_schema(plugins: Plugins, warn: Callable[[str], None] | None = None) -> 
         names += branch["properties"]["name"]["enum"]
         branches.append(branch)
     del defs["DistillerSpec"]
+    defs["Schedule"] = {"anyOf": [Schedule.model_json_schema(), {"type": "null"}]}
     defs["Distiller"] = (
         {"anyOf": [{"type": "string", "enum": names}, *branches]} if branches else {"type": "object"}
     )
@@ -81,7 +84,11 @@ def _distiller(item: Provided[DistillerEntry], defs: Schema, ambiguous: bool, pl
         **options,
         "title": entry.name,
         "description": about,
-        "properties": {"name": {"enum": names, "description": about}, **options.get("properties", {})},
+        "properties": {
+            "name": {"enum": names, "description": about},
+            **options.get("properties", {}),
+            SCHEDULE: {"$ref": "#/$defs/Schedule"},
+        },
         "required": ["name", *options.get("required", ())],
     }
     defs.update(inner)

@@ -8,6 +8,7 @@ from kdcore.spec.difference import changes_results, neutral_fields, same_results
 def test_the_fields_that_change_no_result_are_marked_where_they_are_declared():
     assert neutral_fields() == {
         "name",
+        "metrics",
         "output",
         "recipe",
         "report",

@@ -26,7 +26,7 @@ def test_a_distiller():
 
 
 def test_an_adapter_has_no_options():
-    (found,) = kdcore.show("timm")
+    (found,) = kdcore.show("kdcore/timm")  # an exporter has this name too
     assert isinstance(found.entry, AdapterEntry)
     assert found.options is None
     assert found.example["student"]["adapter"] == "timm"

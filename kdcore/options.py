@@ -70,7 +70,7 @@ class DistillerOptions(Options):
     """Options of a distiller in a spec: immutable, unknown keys are errors, every field has a description.
 
     Subclass it. Give each field a description and a default: that of the paper's own code. The distiller multiplies
-    all its terms by `weight`. (`schedule` is no option: kd has it for every distiller.)
+    all its terms by `weight`. The schedule of a distiller is not an option: kd has it for every distiller.
     """
 
     weight: float = Field(default=1.0, ge=0, description="Factor over all loss terms of this distiller.")

@@ -53,6 +53,15 @@ def test_every_file_and_folder_of_the_core_is_on_a_floor(design, root):
     assert listed == {path.stem for path in paths} - {"__init__", "__main__"}
 
 
+def test_every_plugin_is_in_the_contracts(root):
+    linter = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    plugins = {path.parent.name for path in root.glob("plugins/*/kd_*/__init__.py")}
+    assert set(linter["root_packages"]) == {"kdcore", *plugins}
+    fields = ("source_modules", "forbidden_modules", "modules")
+    lists = [set(one[field]) for one in linter["contracts"] for field in fields if field in one]
+    assert sum(names == plugins for names in lists) == 3
+
+
 def test_every_stage_of_a_run_is_one_file(design):
     way = design.partition("## The way of one run")[2].partition("\n## ")[0]
     stages = STAGE.findall(way)

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from kd_report import report
 from kd_report.reports import at_the_end, paper
+from kd_report.sections import differ
 
 from kdcore import run
+from kdcore.plugins import get_plugins
 
 TEACHER = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
 
@@ -74,6 +76,31 @@ def test_it_can_be_switched_off(spec_file, monkeypatch: pytest.MonkeyPatch, how:
     done = run(spec_file(train={"epochs": 1}, **({"report": False} if how == "spec" else {})), quiet=True)
     assert not (done.directory / "report.html").exists()
     assert not (done.directory / "figures").exists()
+
+
+def test_without_kd_report_a_run_ends_without_a_report_and_says_nothing(
+    spec_file, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("KD_DISABLE_PLUGINS", "kd-report")
+    get_plugins.cache_clear()
+    done = run(spec_file(train={"epochs": 1}))
+    get_plugins.cache_clear()
+    assert done.summary["status"] == "finished"
+    assert not (done.directory / "report.html").exists()
+    assert "report" not in capsys.readouterr().err.replace("kd-report", "")
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_a_section_that_fails_is_a_line_at_the_end(
+    spec_file, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(differ, "cards", lambda *arguments: 1 / 0)
+    done = run(spec_file(teacher=TEACHER, distiller="kd", train={"epochs": 1}))
+    line = "Left out: report section 'differ' of plugin kd-report 0.1.0: it raised ZeroDivisionError"
+    assert f"report   {line}" in capsys.readouterr().err
+    page = (done.directory / "report.html").read_text("utf-8")
+    assert "it raised ZeroDivisionError" in page
+    assert 'id="embeddings"' in page
 
 
 def test_a_report_that_fails_is_a_warning(

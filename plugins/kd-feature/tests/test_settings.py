@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from kdcore import DistillerEntry, RecipeEntry
+from kdcore import DistillerEntry
 from kdcore.inspect import distiller_part, find_recipe, paper_settings, resolve_distiller
 from kdcore.plugin import get_plugins
 
 PLUGINS = get_plugins()
 DISTILLERS = [item for item in PLUGINS.all(DistillerEntry) if item.plugin.name == "kd-feature"]
-RECIPES = [item for item in PLUGINS.all(RecipeEntry) if item.plugin.name == "kd-feature"]
 
 
 @pytest.mark.parametrize("provided", DISTILLERS, ids=lambda item: item.entry.name)
@@ -25,16 +24,6 @@ def test_settings_fit(provided):
         resolve_distiller(provided.qualified, pair.options, PLUGINS, "distiller")
     for name in provided.entry.recipes:
         assert find_recipe(name, "recipe", PLUGINS).variant_of
-
-
-@pytest.mark.parametrize("provided", RECIPES, ids=lambda item: item.entry.name)
-def test_recipes_can_be_read(provided):
-    recipe = find_recipe(provided.qualified, "recipe", PLUGINS)
-    assert recipe.sources
-    assert recipe.paper is not None
-    for name, part in recipe.distillers.items():
-        if name in {item.qualified for item in DISTILLERS}:
-            resolve_distiller(name, part.options, PLUGINS, "distiller")
 
 
 @pytest.mark.parametrize(

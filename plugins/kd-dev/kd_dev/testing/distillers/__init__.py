@@ -15,6 +15,7 @@ RULES: Final[tuple[Rule[DistillerSubject], ...]] = (
     declared.lazy_import,
     declared.options_documented,
     declared.options_roundtrip,
+    declared.settings,
     terms.builds,
     terms.preflight,
     terms.terms_are_scalars,

@@ -12,7 +12,7 @@ from kd_dev.testing.declared import distiller_faults
 from kd_dev.testing.imports import heavy_imports
 from kd_dev.testing.options import field_faults
 from kdcore import UserError
-from kdcore.inspect import resolve_distiller
+from kdcore.inspect import paper_settings, resolve_distiller
 from kdcore.plugin import HEAVY, get_plugins
 
 if TYPE_CHECKING:
@@ -96,3 +96,28 @@ def options_roundtrip(subject: DistillerSubject) -> None:
         raise Violation(f"{options!r} cannot be written as JSON and read again: {error}") from error
     if again != options:
         raise Violation(f"{options!r} became {again!r} after writing and reading JSON ({text})")
+
+
+@rule(
+    "distiller",
+    summary="What its papers say can be read: the file of `settings` has the keys of such a file, and options that "
+    "the distiller has.",
+    why="The file is read when a spec names a recipe, for `kd show`, and for `kd init`. A mistake in it stops the run "
+    "of a user who did nothing wrong.",
+    fix="Correct `settings` in the `DistillerEntry`, `package.module:folder/file.toml`, or the file; the message says "
+    "where. Check that the wheel contains the file.",
+)
+def settings(subject: DistillerSubject) -> None:
+    provided = subject.provided
+    if provided is None:
+        skip("a class was given, which has no declaration")
+    if provided.entry.settings is None:
+        skip("its declaration names no file of settings")
+    try:
+        found = paper_settings(provided, subject.name)
+        for name, part in found.recipes.items():
+            resolve_distiller(provided.qualified, part.options, get_plugins(), f"recipes.{name}.options")
+        for number, pair in enumerate(found.pairs):
+            resolve_distiller(provided.qualified, pair.options, get_plugins(), f"pairs[{number}].options")
+    except UserError as error:
+        raise Violation(str(error)) from error

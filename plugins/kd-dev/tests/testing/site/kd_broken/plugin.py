@@ -20,20 +20,22 @@ PLUGIN_API = 1
 SUMMARY = "For the tests of the checks."
 
 
-def _distiller(name: str, target: str, options: str) -> DistillerEntry:
+def _distiller(name: str, target: str, options: str, settings: str | None = None) -> DistillerEntry:
     return DistillerEntry(
         name=name,
         kind="logit",
         summary=SUMMARY,
         target=f"kd_broken.distillers:{target}",
         options=f"kd_broken.{options}",
+        settings=settings,
     )
 
 
 @hookimpl
 def kd_distillers() -> list[DistillerEntry]:
     return [
-        _distiller("good", "Good", "options:GoodOptions"),
+        _distiller("good", "Good", "options:GoodOptions", "kd_broken:settings/good.toml"),
+        _distiller("misquoted", "Good", "options:GoodOptions", "kd_broken:settings/misquoted.toml"),
         _distiller("misdeclared", "Good", "options:OtherOptions"),
         _distiller("heavy", "TakesHeavy", "numpy_options:Heavy"),
         _distiller("unimportable", "Absent", "options:GoodOptions"),

@@ -160,13 +160,24 @@ def test_everything_is_really_imported(kd_process, add_plugin, alone):
     @hookimpl
     def kd_models():
         return [ModelEntry(name="den", summary="S.", target="kd_fox_nowhere:T")]
+
+    from kdcore import RecipeEntry
+    @hookimpl
+    def kd_recipes():
+        return [RecipeEntry("fast", "Fast.", "kd_fox_folder:fast.toml")]
+
+    @hookimpl
+    def kd_distillers():
+        return [DistillerEntry(name="red", kind="logit", summary="Red.", target="kdcore:Problem",
+                               options="kdcore:DistillerOptions", settings="kd_fox_papers:red.toml")]
     """
     add_plugin("kd-fox", code)
     done = kd_process("doctor", "--json")
     about = json.loads(done.out)
     assert done.code == 1
     assert about["devices"][0].startswith("cpu, ")
-    assert [problem for problem in about["problems"] if "kd_fox_nowhere" in problem]
+    for missing in ("kd_fox_nowhere", "kd_fox_folder:fast.toml", "kd_fox_papers:red.toml"):
+        assert [problem for problem in about["problems"] if missing in problem]
     assert not [problem for problem in about["problems"] if "torch" in problem]
 
 

@@ -1,4 +1,4 @@
-"""A spec for a pair of models, from Python: suggestions replace arguments that are not given."""
+"""A spec for a pair of models, from Python; arguments that are not given get the suggested values."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def init(
 ) -> InitResult:
     """Write a spec for a teacher and a student, and one that trains the teacher, as `kd init --yes` does.
 
-    What is None is what suits the rest; `teacher="none"` and `recipe="none"` do without. Paths are as the current
-    folder sees them. `models=False` checks the spec alone, without finding the data and building the models.
+    An argument that is None gets the suggested value; `teacher="none"` and `recipe="none"` leave them out. Paths are
+    relative to the current folder. `models=False` checks the spec alone, without finding the data and building models.
 
     Raises:
-        UserError: an argument is wrong, or a file is there already; then nothing is written.
+        UserError: an argument is wrong, or a file already exists; then nothing is written.
     """
     if epochs is not None and epochs < 1:
-        raise UserError(Problem("epochs", "this is not a number of epochs", epochs, "whole numbers from 1"))
+        raise UserError(Problem("epochs", "not a number of epochs", epochs, "whole numbers from 1"))
     given = {
         "dataset": dataset,
         "student": student,
@@ -60,7 +60,7 @@ def init(
 
 
 def init_asking(file: str | Path, ask: Ask, epochs: int | None, *, models: bool) -> InitResult:
-    """The same, with the answers of `ask`."""
+    """Write a spec as `init` does, with the answers of `ask`."""
     file = Path(file)
     interview = Interview(file.absolute().parent, get_plugins(), ask)
     return write_specs(file, interview, epochs, models=models)
@@ -77,10 +77,10 @@ def _asker(answers: Mapping[str, str]) -> Ask:
 
 
 def checked(answer: str, check: Callable[[str], object], where: str) -> str:
-    """An answer that `check` takes.
+    """An answer that `check` accepts.
 
     Raises:
-        UserError: it does not; `where` says which answer that is.
+        UserError: it does not accept it; `where` says which answer this is.
     """
     try:
         check(answer)

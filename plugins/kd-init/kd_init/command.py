@@ -59,7 +59,7 @@ def init(
             "--models/--no-models", help="Find the data and build the models, or check the spec alone."
         ),
     ] = True,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take what is suggested.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: use the suggested values.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Write a spec for a teacher and a student.
@@ -100,8 +100,10 @@ def _asker(flags: Mapping[str, str | None], *, ask: bool) -> Ask:
         if not ask:
             return default.value
         if not sys.stdin.isatty():
-            hint = "--yes takes what is suggested"
-            raise UserError(Problem(flag, "this is missing, and nobody is there to be asked", hint=hint))
+            hint = "give it, or --yes for the suggested values"
+            raise UserError(
+                Problem(flag, "this is missing, and kd cannot ask: the input is not a terminal", hint=hint)
+            )
         while True:
             shown = f"{question}\n  suggested: {default.value}" + (f", {default.why}" if default.why else "")
             found: str = typer.prompt(

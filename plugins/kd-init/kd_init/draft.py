@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kd_init.suggest import KnownOption
 
 WEIGHTS: Final = {
-    "pretrained": "timm's, which must know the data's classes",
+    "pretrained": "timm's; the data must have their classes",
     "train": "from scratch, by a spec of its own",
     "finetune": "from timm's weights, by a spec of its own",
 }
@@ -32,7 +32,7 @@ class Wish:
     Attributes:
         dataset: as `data.dataset`.
         student: a model.
-        teacher: a model; None where `weights` knows it, or for no teacher.
+        teacher: a model; None if `weights` has it, or for no teacher.
         weights: of the teacher: a key of `WEIGHTS`, or the path of a checkpoint, a run directory or a spec; None for
             no teacher.
         distiller: its name.
@@ -61,7 +61,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class DraftLine:
-    """A value of a spec, where it stands, and what it is for."""
+    """A value of a spec, its place, and a comment."""
 
     path: tuple[str, ...]
     value: Any
@@ -70,14 +70,14 @@ class DraftLine:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A spec, and that of its teacher where it has one of its own."""
+    """A spec, and the spec of its teacher if it has one."""
 
     spec: tuple[DraftLine, ...]
     teacher: tuple[DraftLine, ...] | None
 
 
 def draft(wish: Wish, *, teacher_file: str) -> Draft:
-    """The spec that is wished for; `teacher_file` is how it names the teacher's, if there is one."""
+    """The spec for a wish; `teacher_file` is how it names the teacher's spec, if there is one."""
     own = wish.weights in ("train", "finetune")
     lines = [*_recipe(wish.recipe), *_data(wish, wish.image_size), *_teacher(wish, teacher_file)]
     lines += _student(wish.student, small_input=wish.small_input)
@@ -96,7 +96,7 @@ def draft(wish: Wish, *, teacher_file: str) -> Draft:
 
 def _recipe(name: str | None) -> Iterator[DraftLine]:
     if name is not None:
-        yield DraftLine(("recipe",), name, f"how a paper trains; what stands here wins: kd show {name}")
+        yield DraftLine(("recipe",), name, f"how a paper trains; values here override it: kd show {name}")
 
 
 def _data(wish: Wish, size: int) -> Iterator[DraftLine]:
@@ -104,11 +104,11 @@ def _data(wish: Wish, size: int) -> Iterator[DraftLine]:
         ("data", "dataset"), wish.dataset, "a name (kd list-datasets), a folder or a tar of images"
     )
     if wish.dataset.partition("/")[0] in ("torch", "hfds", "tfds") and not kind_of(wish.dataset):
-        yield DraftLine(("data", "root"), "data", "where it lies or is downloaded to")
+        yield DraftLine(("data", "root"), "data", "its folder; a download goes there")
     if not wish.splits:
-        yield DraftLine(("data", "train_split"), "", "the images are not split ...")
+        yield DraftLine(("data", "train_split"), "", "the images have no splits, so ...")
         yield DraftLine(
-            ("data", "eval_split"), "", "... so the same ones are evaluated: better give it others"
+            ("data", "eval_split"), "", "... the same images are evaluated: other images are better"
         )
     yield DraftLine(("data", "image_size"), size, "side of the student's input in pixels")
 
@@ -118,9 +118,9 @@ def _teacher(wish: Wish, teacher_file: str) -> Iterator[DraftLine]:
     if weights is None:
         return
     if weights in ("train", "finetune"):
-        yield DraftLine(("teacher", "run"), teacher_file, "trained first, unless its finished run is there")
+        yield DraftLine(("teacher", "run"), teacher_file, "trained first, unless its run is finished")
     elif Path(weights).suffix.lower() in SPEC_SUFFIXES:
-        yield DraftLine(("teacher", "run"), weights, "trained first, unless its finished run is there")
+        yield DraftLine(("teacher", "run"), weights, "trained first, unless its run is finished")
     else:
         if wish.teacher is not None:
             yield DraftLine(("teacher", "model"), wish.teacher, "a timm model, or a plugin's")
@@ -145,7 +145,7 @@ def _training(wish: Wish) -> Iterator[DraftLine]:
         )
     elif wish.epochs is not None:
         yield DraftLine(("train", "epochs"), wish.epochs, "instead of the recipe's")
-        yield DraftLine(("scheduler", "name"), "cosine", "the recipe's steps are made for its own epochs")
+        yield DraftLine(("scheduler", "name"), "cosine", "the recipe's steps fit only its own epochs")
         yield DraftLine(("scheduler", "warmup_epochs"), 0)
 
 

@@ -1,4 +1,4 @@
-"""What kind of model a name of timm means, from the file that timm has it in."""
+"""Which kind of model a name means, from timm's file that has it."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class InitResult:
 
     Attributes:
         files: the spec, and behind it that of its teacher if there is one.
-        spec: what the first one says; `run` takes it, or the file.
+        spec: the content of the first file; `kdcore.run` takes it, or the file.
         warnings: what may be wrong.
     """
 
@@ -33,16 +33,16 @@ class InitResult:
 
 
 def write_specs(file: Path, interview: Interview, epochs: int | None, *, models: bool) -> InitResult:
-    """Ask for a spec, write it and the teacher's, and check them as `kd validate` does, the models or not.
+    """Ask for a spec, write it and the teacher's, and check them as `kd validate` does, with or without the models.
 
-    Data that timm or another library would download is not asked for: then the models are not built.
+    If timm or another library would download the data, the models are not built.
 
     Raises:
-        UserError: a file is there already, or what would be written is wrong; then nothing is written.
+        UserError: a file already exists, or what would be written is wrong; then nothing is written.
     """
     suffix = file.suffix.lower()
     if suffix not in SPEC_SUFFIXES:
-        message = "a spec's format is known by its suffix"
+        message = "the suffix of a spec's file must say its format"
         raise UserError(Problem("FILE", message, str(file), ", ".join(SPEC_SUFFIXES)))
     if kind_of(file.parent) != "folder":
         raise UserError(Problem("FILE", f"the folder {file.parent} does not exist", str(file)))
@@ -67,4 +67,4 @@ def write_specs(file: Path, interview: Interview, epochs: int | None, *, models:
 
 def _refuse_to_overwrite(path: Path) -> None:
     if kind_of(path) is not None:
-        raise UserError(Problem("FILE", f"{path} is there already", hint="give another name, or delete it"))
+        raise UserError(Problem("FILE", f"{path} already exists", hint="give another name, or delete it"))

@@ -23,7 +23,7 @@ _MOST: Final = 10_000  # members of a tar that are looked at
 
 
 def image_side(dataset: str, path: Path | None) -> int | None:
-    """The side of the dataset's first image, in pixels; None: not known without reading more."""
+    """The side of the dataset's first image, in pixels; None: unknown without reading more."""
     if path is None:
         return _SIZES.get(dataset.lower())
     try:
@@ -38,7 +38,7 @@ def image_side(dataset: str, path: Path | None) -> int | None:
 
 
 def has_splits(path: Path) -> bool | None:
-    """Whether a folder or tar has a split for training; None: not known."""
+    """Whether a folder or tar has a split for training; None: unknown."""
     try:
         if path.is_dir():
             return any(item.name.lower() in _TRAINING for item in path.iterdir() if item.is_dir())

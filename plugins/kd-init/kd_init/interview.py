@@ -1,4 +1,4 @@
-"""From answers to a wish: each answer is checked at once; missing ones are asked for or suggested."""
+"""From answers to a wish: each answer is checked at once; missing answers are asked for or suggested."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _SMALLEST: Final = 8
 
 
 class Ask(Protocol):
-    """How a question is asked: what is about, its default, why that, and the check of an answer."""
+    """Asks a question: the flag that answers it, its text, the suggested answer, and the check of an answer."""
 
     def __call__(self, flag: str, question: str, default: Suggestion, check: Callable[[str], object]) -> str:
-        """An answer that the check takes.
+        """An answer that the check accepts.
 
         Raises:
-            UserError: what a flag gives is wrong, or nobody is there to answer.
+            UserError: the value of a flag is wrong, or there is nobody to ask.
         """
 
 
 @dataclass(frozen=True)
 class Interview:
-    """Asks for a spec in `folder`."""
+    """Asks everything that a spec in `folder` needs."""
 
     folder: Path
     plugins: Plugins
@@ -110,14 +110,14 @@ class Interview:
             if answer != NONE:
                 find_recipe(answer, "--recipe", self.plugins)
 
-        default = suggested or Suggestion(NONE, "the defaults will do")
+        default = suggested or Suggestion(NONE, "the defaults are right")
         answer = self.ask("--recipe", f"recipe (kd list-recipes), or {NONE}", default, check)
         return None if answer == NONE else answer
 
     def _small_input(self, size: int, family: ModelFamily) -> bool:
         if not family.small_input or size > SMALL:
             return False
-        default = Suggestion("yes", "its stem keeps the size of small images")
+        default = Suggestion("yes", "its first layers keep the size of small images")
         return (
             self.ask("--small-input", "the student's variant for small images", default, _is_yes_or_no)
             == "yes"
@@ -127,7 +127,7 @@ class Interview:
         return student if teacher is None else family_of(teacher)
 
     def _from_folder(self, answer: str) -> str:
-        """A path that the current folder sees, as the spec's folder sees it."""
+        """A path relative to the current folder, made relative to the spec's folder."""
         if Path(answer).is_absolute() or answer.startswith("~"):
             return answer
         return os.path.relpath(answer, self.folder)
@@ -156,9 +156,7 @@ def _is_path(answer: str) -> bool:
 
 def _is_size(answer: str) -> None:
     if not answer.isdecimal() or int(answer) < _SMALLEST:
-        _raise(
-            [Problem("image size", "this is not an image size", answer, f"whole numbers from {_SMALLEST}")]
-        )
+        _raise([Problem("image size", "not an image size", answer, f"whole numbers from {_SMALLEST}")])
 
 
 def _are_weights(answer: str) -> None:
@@ -175,7 +173,7 @@ def _is_one_of(answer: str, allowed: tuple[str, ...], where: str) -> None:
             [
                 Problem(
                     where,
-                    "this is not one of the choices",
+                    "not one of the allowed values",
                     answer,
                     ", ".join(allowed),
                     nearest(answer, allowed),

@@ -68,12 +68,12 @@ def _suits(records: Sequence[Suits], pair: str) -> Suits | None:
 
 
 def teacher_weights(dataset: str, side: int | None, teacher: ModelFamily) -> Suggestion:
-    """Where a teacher's weights are from."""
+    """Where a teacher's weights come from."""
     if "imagenet" in dataset.lower():
-        return Suggestion("pretrained", "timm's models know ImageNet's classes")
+        return Suggestion("pretrained", "timm's weights have ImageNet's classes")
     if dataset == QUICK or (side is not None and side <= SMALL and not teacher.tokens):
         return Suggestion("train", "small images are learned from scratch")
-    return Suggestion("finetune", "pretrained weights know other classes")
+    return Suggestion("finetune", "pretrained weights have other classes")
 
 
 def image_size(side: int | None, student: ModelFamily) -> Suggestion:
@@ -88,7 +88,7 @@ def image_size(side: int | None, student: ModelFamily) -> Suggestion:
 def recipe(
     side: int | None, size: int, student: ModelFamily, plugins: Plugins, *, quick: bool, distiller: str
 ) -> Suggestion | None:
-    """The recipe for such images and such a student; None where the defaults do."""
+    """The recipe for such images and such a student; None if the defaults are right."""
     if quick:
         return None
     general = _general(side, size, student)

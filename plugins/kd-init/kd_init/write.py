@@ -20,7 +20,7 @@ def written(lines: Sequence[DraftLine], suffix: str) -> str:
 
 
 def as_dict(lines: Iterable[DraftLine]) -> dict[str, Any]:
-    """The spec that the lines are."""
+    """The spec that consists of the lines."""
     spec: dict[str, Any] = {}
     for line in lines:
         node = spec

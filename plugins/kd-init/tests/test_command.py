@@ -99,8 +99,8 @@ def test_wrong_flags(init, tmp_path, flag, value, words):
 def test_nothing_is_overwritten(init, tmp_path):
     (tmp_path / "a.toml").write_text("mine")
     (tmp_path / "b-teacher.toml").write_text("mine")
-    assert "a.toml is there already" in init("a.toml", "--yes").err
-    assert "b-teacher.toml is there already" in init("b.toml", "--yes").err
+    assert "a.toml already exists" in init("a.toml", "--yes").err
+    assert "b-teacher.toml already exists" in init("b.toml", "--yes").err
     assert {path.name for path in tmp_path.iterdir()} == {"a.toml", "b-teacher.toml"}
     assert (tmp_path / "a.toml").read_text() == "mine"
 
@@ -117,7 +117,7 @@ def test_wrong_files(init, name, words):
 def test_nobody_to_be_asked(init):
     done = init("a.toml")
     assert done.code == 2
-    assert "--dataset: this is missing, and nobody is there to be asked" in done.err
+    assert "--dataset: this is missing, and kd cannot ask" in done.err
     assert "--yes" in done.err
 
 

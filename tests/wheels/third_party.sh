@@ -21,6 +21,12 @@ make kd-maps --kind distiller --features --license Apache-2.0
 make kd-regnets --kind adapter
 make kd-shapes --kind dataset
 make kd-little-net --kind model
+make kd-ranking --kind command
+make kd-short --kind recipe
+make kd-arrays --kind exporter
+make kd-class-mean --kind metric
+make kd-epochs --kind report-section
+make kd-processes --kind launcher
 
 # tests and specs of the new ones need what their pyproject.toml names, and nothing else
 "$bin/kd" install "${new[@]}" ./kd-*/ >install.log 2>&1 || { cat install.log; exit 1; }
@@ -52,6 +58,7 @@ logged() {
 export -f check logged
 printf '%s\n' kd-*/ | xargs -P 2 -I {} bash -c 'logged {}'
 wait "$types"
+"$bin/kd" ranking kd-ranking/runs # the command of a new plugin
 
 printf '\n-- beside broken plugins\n'
 "$bin/ruff" check --quiet broken

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from kd_dev.kinds import PLUGIN_KINDS
 from kdcore import Problem, UserError
 from kdcore.plugin import JsonFlag, pip_editable, print_json, say, say_all
 
@@ -20,11 +21,17 @@ def new_plugin(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="distiller, adapter, dataset or model.", show_default=False),
+        typer.Option(
+            metavar="KIND",
+            help=f"One of {', '.join(PLUGIN_KINDS)}.",
+            show_default=False,
+        ),
     ] = None,
     thing: Annotated[
         str | None,
-        typer.Option(help="Its name in a spec.  [default: NAME without 'kd-']", show_default=False),
+        typer.Option(
+            help="Its name in specs and commands.  [default: NAME without 'kd-']", show_default=False
+        ),
     ] = None,
     features: Annotated[
         bool, typer.Option("--features", help="A distiller that reads feature maps and has a head.")
@@ -44,11 +51,10 @@ def new_plugin(
 
     You are prompted for anything not given.
     """
-    from kd_dev.names import KINDS
     from kd_dev.render import new_plugin as make
 
     name = name or _ask("name of the package, such as kd-swd", "NAME", None)
-    kind = kind or _ask(f"kind ({', '.join(KINDS)})", "--kind", "distiller")
+    kind = kind or _ask(f"kind ({', '.join(PLUGIN_KINDS)})", "--kind", "distiller")
     made = make(
         name,
         kind=kind,

@@ -10,15 +10,15 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import kdcore
+from kd_dev.kinds import PLUGIN_KINDS
 from kdcore import Problem, UserError
 from kdcore.plugin import nearest, normalised, role_of
 
 if TYPE_CHECKING:
     from kdcore.plugin import Plugins
 
-Kind = Literal["distiller", "adapter", "dataset", "model"]
 License = Literal["MIT", "Apache-2.0"]
-KINDS: Final[tuple[str, ...]] = get_args(Kind)
+KINDS: Final[tuple[str, ...]] = tuple(PLUGIN_KINDS)
 LICENSES: Final[tuple[str, ...]] = get_args(License)
 
 _LONGEST: Final = 64  # it is part of the names of files and folders, of which some systems take 255 bytes
@@ -28,6 +28,7 @@ _CLASSES: Final = frozenset((*dir(kdcore), "Tensor", "Module", "Image", "Dataset
 _DEVICES: Final = frozenset(("con", "prn", "aux", "nul"))  # no names of files on Windows
 _TAKEN: Final = ("plugin", "options", "adapter", "__init__")
 _THING = re.compile(r"[a-z]([a-z0-9_-]*[a-z0-9])?")
+_WORDS = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")  # what is written on a command line, or in a link
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class PluginNames:
     Attributes:
         distribution: what pip installs, and the entry point.
         module: the package that is imported.
-        thing: what a spec calls the distiller, adapter, dataset or model.
+        thing: what specs, or a command line, call the thing that it declares.
         file: the module with its code.
         cls: its class.
     """
@@ -74,7 +75,10 @@ def choose_names(distribution: str, kind: str, thing: str | None, plugins: Plugi
         problems.append(Problem("NAME", "a plugin of this name is installed", distribution))
     elif find_spec(module) is not None:
         problems.append(Problem("NAME", f"there is a package '{module}' already", distribution))
-    if not _THING.fullmatch(thing):
+    if kind in ("command", "report-section") and not _WORDS.fullmatch(thing):
+        allowed = "small letters and digits, in words with '-' between them"
+        problems.append(Problem("--thing", f"this cannot be the name of a {kind}", thing, allowed))
+    elif not _THING.fullmatch(thing):
         allowed = "small letters, digits, '_' and '-', a letter first, a letter or digit last"
         problems.append(Problem("--thing", f"this cannot be the name of a {kind}", thing, allowed))
     elif keyword.iskeyword(cls) or cls in _CLASSES:
@@ -107,6 +111,6 @@ def _known(kind: str, plugins: Plugins) -> dict[str, list[str]]:
     """The plugins that have a thing of this kind, by its name."""
     found: dict[str, list[str]] = {}
     for provided in plugins.everything():
-        if role_of(provided.entry).name == kind:
+        if role_of(provided.entry).name == kind.replace("-", " "):
             found.setdefault(provided.entry.name, []).append(provided.plugin.label)
     return found

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from kd_dev.kinds import PLUGIN_KINDS
 from kd_dev.names import KINDS, LICENSES, PluginNames, check_choice, choose_names
 from kdcore import PLUGIN_API, Problem, UserError, __version__
 from kdcore.plugin import get_plugins
@@ -17,35 +18,7 @@ if TYPE_CHECKING:
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 _SUFFIX = ".jinja"
-_TORCH = "torch>=2.9"
-_REQUIREMENTS: Final = {
-    "distiller": ("pydantic>=2.12", _TORCH),
-    "adapter": ("timm>=1.0.31", _TORCH),
-    "dataset": ("pillow>=11.0",),
-    "model": (_TORCH,),
-}
 _DIGITS: Final = "scikit-learn>=1.6"  # it has the digits, on which the spec runs
-_TODO: Final = {
-    "distiller": "1. `{module}/{file}.py`: the loss as a plain function, and the distiller around it.\n"
-    "2. `{module}/options.py`: its options, with the paper's defaults.\n"
-    "3. `{module}/plugin.py`: one line about it, and its paper.\n"
-    "4. `tests/test_{file}.py`: the same formula, written out slowly.",
-    "adapter": "1. `{module}/plugin.py`: the model classes that it serves, by their dotted names.\n"
-    "2. `{module}/{file}.py`: which features are stages 1 to 4.\n"
-    "3. `tests/`: the models that it is checked with.",
-    "dataset": "1. `{module}/{file}.py`: your images and their classes.\n"
-    "2. `{module}/plugin.py`: the number of classes.\n"
-    "3. `tests/test_{file}.py`: what is known of the samples.",
-    "model": "1. `{module}/{file}.py`: your network; keyword arguments of its constructor are options in a spec.\n"
-    "2. `{module}/adapter.py`: what its stages are, for the methods that read features.\n"
-    "3. `tests/test_{file}.py`: the published number of parameters.",
-}
-_SUMMARY: Final = {
-    "distiller": "A distiller of my own.",
-    "adapter": "Features of a model family of my own choice.",
-    "dataset": "Images of my own.",
-    "model": "A network of my own.",
-}
 
 
 @dataclass(frozen=True)
@@ -78,8 +51,8 @@ def new_plugin(
 
     Args:
         name: of the distribution, such as 'kd-swd'; the package is called alike, with '_'.
-        kind: 'distiller', 'adapter', 'dataset' or 'model'.
-        thing: what specs call it; None: the name without 'kd-'.
+        kind: one of `kd_dev.names.KINDS`, such as 'distiller' or 'report-section'.
+        thing: what specs and commands call it; None: the name without 'kd-'.
         features: a distiller that reads feature maps, with a head of its own, instead of one that reads logits.
         summary: one line about it.
         license: 'MIT' or 'Apache-2.0'.
@@ -101,16 +74,19 @@ def new_plugin(
         raise UserError(
             Problem(str(path), "is there already; nothing was written", hint="say another --directory")
         )
-    summary = summary or _SUMMARY[kind]
+    about = PLUGIN_KINDS[kind]
+    summary = summary or about.summary
+    known = {"module": names.module, "file": names.file, "name": names.thing}
     values: dict[str, Any] = {
         "distribution": names.distribution,
         "module": names.module,
         "name": names.thing,
         "file": names.file,
         "cls": names.cls,
-        "function": f"{names.file}_loss",
+        "function": about.function.format(**known),
+        "slug": names.thing,
         "term": names.file,
-        "kind": {"adapter": "feature adapter"}.get(kind, kind),
+        "kind": about.title,
         "features": features,
         "summary": summary,
         "license": license,
@@ -118,9 +94,11 @@ def new_plugin(
         "year": datetime.now(UTC).year,
         "kdcore": ".".join(__version__.split(".")[:2]),
         "plugin_api": PLUGIN_API,
-        "requirements": _REQUIREMENTS[kind],
+        "requirements": about.requirements,
+        "use": about.use.format(**known),
         "test_requirements": () if kind == "dataset" else (_DIGITS,),
-        "todo": _TODO[kind].format(module=names.module, file=names.file),
+        "has_options": about.options,
+        "todo": "\n".join(f"{number}. {line.format(**known)}" for number, line in enumerate(about.todo, 1)),
     }
     files = _write(path, kind, values)
     return NewPlugin(path, files, names)
@@ -149,6 +127,8 @@ def _write(path: Path, kind: str, values: dict[str, Any]) -> tuple[Path, ...]:
 def _sources(kind: str, values: dict[str, Any]) -> Iterator[tuple[Path, Path]]:
     """Templates and what they become."""
     roots = [TEMPLATES / "common", TEMPLATES / kind]
+    if PLUGIN_KINDS[kind].small_run:
+        roots.append(TEMPLATES / "small-run")
     if kind == "distiller":
         roots.append(TEMPLATES / ("distiller-features" if values["features"] else "distiller-logits"))
     for root in roots:

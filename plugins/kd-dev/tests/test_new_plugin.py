@@ -43,7 +43,8 @@ def test_a_complete_package(tmp_path: Path, kind, features, license):
     files = {str(path.relative_to(made.path)) for path in made.path.rglob("*") if path.is_file()}
     assert files == {str(file) for file in made.files}
     always = "pyproject.toml README.md LICENSE .gitignore .github/workflows/test.yml spec.json kd_my_thing/plugin.py "
-    always += "kd_my_thing/py.typed kd_my_thing/my_own.py tests/test_conformance.py tests/test_my_own.py"
+    always += "kd_my_thing/py.typed tests/test_conformance.py tests/test_my_own.py "
+    always += "kd_my_thing/recipes/my_own.toml" if kind == "recipe" else "kd_my_thing/my_own.py"
     assert set(always.split()) <= files
     for file in files:
         text = (made.path / file).read_text()
@@ -52,6 +53,8 @@ def test_a_complete_package(tmp_path: Path, kind, features, license):
         assert "{%" not in text, file
         if file.endswith(".py"):
             ast.parse(text)
+        if file.endswith(".toml"):
+            tomllib.loads(text)
     project = tomllib.loads((made.path / "pyproject.toml").read_text())
     assert project["project"]["entry-points"]["kdcore"] == {"kd-my-thing": "kd_my_thing.plugin"}
     assert project["project"]["license"] == license
@@ -82,6 +85,10 @@ def test_a_complete_package(tmp_path: Path, kind, features, license):
         (("kd-x", "distiller", "x-"), r"--thing: .*a letter or digit last"),
         (("kd-x", "distiller", "none"), r"--thing: its class would be called 'None'"),
         (("kd-x", "distiller", "model-output"), r"--thing: its class would be called 'ModelOutput'"),
+        (("kd-x", "command", "my_own"), r"--thing: .*words with '-' between them"),
+        (("kd-x", "report-section", "my_own"), r"--thing: .*words with '-' between them"),
+        (("kd-run", "command"), r"--thing: there is a command of this name: kdcore 0"),
+        (("kd-cifar-240", "recipe"), r"--thing: there is a recipe of this name: kdcore 0"),
         (("kd-x", "distiler"), r"(?s)--kind: .*did you mean 'distiller'"),
     ],
 )

@@ -17,7 +17,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 from kd_dev import new_plugin
-from kd_dev.testing import check_adapter, check_dataset, check_plugin
+from kd_dev.testing import (
+    check_adapter,
+    check_command,
+    check_dataset,
+    check_exporter,
+    check_launcher,
+    check_metric,
+    check_plugin,
+    check_recipe,
+    check_run_hooks,
+    check_section,
+)
 from PIL import Image
 
 import kdcore
@@ -31,6 +42,7 @@ ENTRY_POINTS = {  # of the packages that the pages write without a pyproject.tom
     "kd-labelled": "kd_labelled.plugin",
     "kd-tv": "kd_tv.plugin",
     "kd-diary": "kd_diary",
+    "kd-lab": "kd_lab.plugin",
     "kd-recall": "kd_recall.plugin",
     "kd-formats": "kd_formats.plugin",
     "kd-worst": "kd_worst.plugin",
@@ -208,6 +220,23 @@ def test_every_page_declares_what_it_has_to(name, here):
     check_plugin(name)
 
 
+@pytest.mark.parametrize(
+    ("check", "name"),
+    [
+        (check_command, "best"),
+        (check_recipe, "lab-short"),
+        (check_exporter, "npz"),
+        (check_metric, "macro-recall"),
+        (check_section, "worst-classes"),
+        (check_launcher, "detached"),
+        (check_run_hooks, "kd-diary"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_the_pages_write_keeps_all_rules(check, name, here):
+    check(name)
+
+
 def test_the_adapter_keeps_all_rules(here):
     from torchvision.models.resnet import BasicBlock, ResNet
 
@@ -300,6 +329,18 @@ def test_the_section_is_in_the_report(a_run):
     assert not [note for note in result.notes if "kd-worst" in note]
 
 
+def test_the_command_lists_runs(a_run, here, capsys):
+    from kdcore.cli import main
+
+    for arguments, code in ((["best", str(a_run.parent)], 0), (["best", str(a_run)], 2)):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code
+    said = capsys.readouterr()
+    assert a_run.name in said.out
+    assert "this folder has no finished run" in said.err
+
+
 def test_the_launcher_runs_jobs_that_a_later_process_finds_again(here, tmp_path):
     launching = importlib.import_module("kd_detached.launcher")
     options = importlib.import_module("kd_detached.options").DetachedOptions()
@@ -314,7 +355,7 @@ def test_the_launcher_runs_jobs_that_a_later_process_finds_again(here, tmp_path)
     while not (found := again.ended()):
         assert time.monotonic() < until
         time.sleep(0.05)
-    first.children[0].wait()
+    assert first.started["one"].wait() == 0
     assert found == [kdcore.JobEnd("one", 0)]
     assert again.ended() == []
     assert f"kd {kdcore.__version__}" in job.log.read_text()

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Plugins as third parties have them: the examples, and a new one of each kind made by `kd new-plugin`. All are built
-# and installed with the wheels of kdcore and kd-dev alone; each is linted, type-checked, tested and run.
+# and installed with wheels of kdcore, kd-dev, and what the tests of kd-toolbox ask for; each is linted, type-checked,
+# tested and run.
 set -euo pipefail
 wheels=$1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -9,10 +10,12 @@ bin=$root/env/bin
 export bin OMP_NUM_THREADS=1
 mkdir "$root"
 cp -Rl "$wheels/base" "$root/env" # kdcore's wheel, see .ci/run
-uv pip install --quiet --python "$bin/python" "$wheels"/kd_dev-*.whl
+uv pip install --quiet --python "$bin/python" "$wheels"/kd_{dev,compare,export,report}-*.whl
 
 cp -R "$here/examples/plugins/." "$root"
 cd "$root"
+# written for the first four hooks: a line that fails here is a plugin that had to be changed
+sha256sum --quiet --check "$here/tests/wheels/first_plugins.sha256"
 mv kd-broken broken # which no other plugin may notice: it comes last
 new=()
 make() { "$bin/kd" new-plugin "$@" --json >/dev/null && new+=("./$1[test]"); }

@@ -1,0 +1,1 @@
+"""One thing of every role that a plugin of kdcore can add. Imports no torch."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kd_classic.plugin import kd_distillers
-from kd_dev.testing import Check, distiller_checks, parametrize_with_checks, plugin_checks
+from kd_classic.plugin import kd_distillers, kd_recipes
+from kd_dev.testing import Check, distiller_checks, parametrize_with_checks, plugin_checks, recipe_checks
 
 
 @parametrize_with_checks(plugin_checks("kd-classic"))
@@ -26,4 +26,9 @@ def test_the_distillers(check: Check):
     ]
 )
 def test_with_standardized_logits(check: Check):
+    check()
+
+
+@parametrize_with_checks([check for entry in kd_recipes() for check in recipe_checks(entry.name)])
+def test_the_recipes(check: Check):
     check()

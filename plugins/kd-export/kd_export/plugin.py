@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from kdcore import CommandEntry, ExporterEntry, hookimpl
 
+PLUGIN_API = 1
+
 
 @hookimpl
 def kd_commands() -> list[CommandEntry]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kd_dev.testing import Check, distiller_checks, parametrize_with_checks, plugin_checks
+from kd_dev.testing import Check, distiller_checks, parametrize_with_checks, plugin_checks, recipe_checks
+from kd_ofa.plugin import kd_recipes
 
 
 @parametrize_with_checks(plugin_checks("kd-ofa"))
@@ -24,4 +25,9 @@ def test_the_distiller(check: Check):
     ]
 )
 def test_with_module_paths(check: Check):
+    check()
+
+
+@parametrize_with_checks([check for entry in kd_recipes() for check in recipe_checks(entry.name)])
+def test_the_recipes(check: Check):
     check()

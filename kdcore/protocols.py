@@ -104,7 +104,9 @@ class ModelInfo:
     Attributes:
         name: the model's name in the spec.
         num_parameters: how many parameters it has.
-        classifier: its classifier module. Do not store it as a submodule of a distiller, because it would be trained.
+        classifier: its classifier module, or None. Do not store it as a submodule of a distiller, because it would be
+            trained.
+        has_logits: whether it gives logits; an encoder does not.
     """
 
     def __init__(
@@ -113,12 +115,14 @@ class ModelInfo:
         *,
         num_parameters: int,
         classifier: nn.Module | None,
+        has_logits: bool = True,
         probe: Callable[[Sequence[Stage]], tuple[StageInfo, ...]],
         probe_embedding: Callable[[], int],
     ) -> None:
         self.name = name
         self.num_parameters = num_parameters
         self.classifier = classifier
+        self.has_logits = has_logits
         self._probe = probe
         self._probe_embedding = probe_embedding
         self._probed: dict[Stage, StageInfo] = {}

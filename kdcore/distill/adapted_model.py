@@ -25,18 +25,27 @@ class AdaptedModel:
         adapter: its feature adapter; None: found by the model's class.
         images: for a teacher: turns the images of the student into those of the teacher; None: they are the same.
         image_size: (height, width) of the images that it takes; None: that of the `Distillation`.
+        classifier: False for a teacher that is an encoder: what it returns are no logits, and no distiller gets it.
     """
 
     model: nn.Module
     adapter: FeatureAdapter | None = None
     images: Callable[[Tensor], Tensor] | None = None
     image_size: tuple[int, int] | None = None
+    classifier: bool = True
 
     def info(self, in_chans: int) -> ModelInfo:
         """What distillers may know of it; only of a model that `completed` returned."""
         assert self.adapter is not None
         assert self.image_size is not None
-        return model_info(model_name(self.model), self.model, self.adapter, self.image_size, in_chans)
+        return model_info(
+            model_name(self.model),
+            self.model,
+            self.adapter,
+            self.image_size,
+            in_chans,
+            classifier=self.classifier,
+        )
 
 
 def completed(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import torch
 from torch import nn
 
 from kdcore.distill.seeds import derive
-from kdcore.errors import KdError, Problem, UserError
+from kdcore.entries import DistillerEntry
+from kdcore.errors import KdError, Problem, UserError, listed
 from kdcore.protocols import Distiller, Requires, Setup
 from kdcore.spec.load import ResolvedDistiller
 from kdcore.spec.resolve import resolve_distiller, resolve_task_weight
@@ -33,6 +35,10 @@ class BuiltDistillers:
     modules: dict[str, nn.Module]
     schedules: dict[str, Schedule]
     task_weight: float
+
+
+class _ReadsLogitsError(UserError):
+    """The distiller reads the teacher's logits, and the teacher is an encoder."""
 
 
 DistillerLike = str | Mapping[str, Any] | nn.Module | ResolvedDistiller
@@ -79,16 +85,12 @@ def build_distillers(
             resolved = _resolve(item, options, plugins, where)
             name, weight = resolved.provided.entry.name, resolved.provided.entry.task_weight
             schedule = resolved.schedule
-            module = build_distiller(
-                plugins.load(resolved.provided, where),
-                resolved.options,
-                setup,
-                name=resolved.name,
-                label=f"{resolved.provided.qualified} {resolved.provided.plugin.version}",
-                where=where,
-                seed=seed,
-                number=number,
-            )
+            try:
+                module = _build(resolved, setup, plugins, where, seed, number)
+            except _ReadsLogitsError as error:
+                (problem,) = error.problems
+                works = listed(_working(setup, plugins, seed))
+                raise UserError(replace(problem, allowed=f"with this teacher work: {works}")) from error
         name = _unique(name, built)
         built[name] = module
         if schedule is not None:
@@ -97,6 +99,31 @@ def build_distillers(
     instances = all(isinstance(item, nn.Module) for item in items)  # all of them have the same weight
     weight = resolve_task_weight(task_weight, weights[:1] if instances else weights)
     return BuiltDistillers(modules=built, schedules=schedules, task_weight=weight)
+
+
+def _build(
+    resolved: ResolvedDistiller, setup: Setup, plugins: Plugins, where: str, seed: int, number: int
+) -> nn.Module:
+    return build_distiller(
+        plugins.load(resolved.provided, where),
+        resolved.options,
+        setup,
+        name=resolved.name,
+        label=f"{resolved.provided.qualified} {resolved.provided.plugin.version}",
+        where=where,
+        seed=seed,
+        number=number,
+    )
+
+
+def _working(setup: Setup, plugins: Plugins, seed: int) -> Iterator[str]:
+    """The installed distillers that work with these models, each with its default options."""
+    for item in plugins.all(DistillerEntry):
+        if item.entry.kind == "baseline":
+            continue
+        with contextlib.suppress(Exception):  # whatever makes it unusable here
+            _build(resolve_distiller(item.qualified, {}, plugins, ""), setup, plugins, "", seed, 0)
+            yield item.entry.name
 
 
 def build_distiller(
@@ -173,6 +200,13 @@ def _check(module: nn.Module, name: str, setup: Setup, where: str) -> None:
         )
     if requires.teacher and setup.teacher is None:
         raise UserError(_needs_teacher(name))
+    if (
+        requires.teacher
+        and requires.teacher_logits
+        and setup.teacher is not None
+        and not setup.teacher.has_logits
+    ):
+        raise _ReadsLogitsError(_reads_logits(name))
     problems = list(_unavailable(requires, setup, name))
     if problems:
         raise UserError(problems)
@@ -181,6 +215,15 @@ def _check(module: nn.Module, name: str, setup: Setup, where: str) -> None:
 def _needs_teacher(name: str) -> Problem:
     return Problem(
         "teacher", f"distiller '{name}' needs a teacher, and the spec has none", hint='add "teacher": {...}'
+    )
+
+
+def _reads_logits(name: str) -> Problem:
+    return Problem(
+        "teacher.classifier",
+        f"distiller '{name}' reads the teacher's logits, and this teacher has no classifier",
+        value=False,
+        hint="use another distiller, or a teacher with a classifier for the classes of the data",
     )
 
 

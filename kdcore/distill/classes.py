@@ -18,7 +18,7 @@ def check_classes(loaded: LoadedSpec, models: RunModels, classes: tuple[str, ...
         UserError: the teacher's classes are not those of the data.
     """
     spec, student = loaded.spec, models.student.built
-    if models.teacher is not None and spec.teacher is not None:
+    if models.teacher is not None and spec.teacher is not None and spec.teacher.classifier:
         teacher = models.teacher.built
         source = "run" if spec.teacher.run is not None else "checkpoint"
         value = spec.teacher.run or spec.teacher.checkpoint

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kdcore.distill.passes import Extract, pass_of_views, tensors_of
+from kdcore.distill.passes import Extract, pass_of_views, tensors_of, without_logits
 from kdcore.features import Extractor
 from kdcore.models.fold import fold_batch_norm
 
@@ -75,7 +75,8 @@ class FrozenTeacher:
                 images = flat.reshape(*images.shape[:-3], *flat.shape[-3:])
             if images.dim() == 4:
                 images = images.to(memory_format=self.memory_format)
-            return pass_of_views(extract, images)
+            output = pass_of_views(extract, images)
+        return output if self._given.classifier else without_logits(output)
 
     def set(self, *, precision: torch.dtype | None, channels_last: bool) -> None:
         """See `Distillation.set_teacher`."""

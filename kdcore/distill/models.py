@@ -45,16 +45,24 @@ class PlacedTeacher(PlacedModel):
     Attributes:
         images: turns the student's images into the teacher's; None if they are the same.
         weights: digest of its weights as they were loaded, before they are folded; None on the meta device.
+        classifier: whether it gives logits; an encoder does not.
     """
 
     images: TeacherImages | None
     weights: str | None
+    classifier: bool = True
 
     @property
     def adapted(self) -> AdaptedModel:
         """The teacher as `Distillation` takes it."""
         size = self.built.input.image_size
-        return AdaptedModel(model=self.module, adapter=self.adapter, images=self.images, image_size=size)
+        return AdaptedModel(
+            model=self.module,
+            adapter=self.adapter,
+            images=self.images,
+            image_size=size,
+            classifier=self.classifier,
+        )
 
 
 @dataclass(frozen=True)
@@ -80,11 +88,13 @@ class TeacherPlan:
         model: its section of the spec.
         size: side of its input; None: the size that its weights record.
         fallback: side of its input if they record none.
+        classifier: whether it has a classifier for the classes of the data.
     """
 
     model: ModelSource
     size: int | None
     fallback: int | None = None
+    classifier: bool = True
 
 
 def build_models(loaded: LoadedSpec, num_classes: int, plugins: Plugins, device: torch.device) -> RunModels:
@@ -110,7 +120,7 @@ def build_models(loaded: LoadedSpec, num_classes: int, plugins: Plugins, device:
 def _placed_teacher(
     builder: Builder, plan: TeacherPlan, student_input: InputConfig, device: torch.device, adapter: str | None
 ) -> PlacedTeacher:
-    built = builder.build(plan.model, "teacher", plan.size, plan.fallback)
+    built = builder.build(plan.model, "teacher", plan.size, plan.fallback, classifier=plan.classifier)
     # before the weights are folded, which rounds them
     weights = None if builder.meta else weights_digest(built.model)
     module = place(built.model, device, channels_last=teacher_channels_last(builder.spec))
@@ -120,6 +130,7 @@ def _placed_teacher(
         adapter=find_adapter(module, adapter, builder.plugins, "teacher.adapter"),
         images=teacher_view(student_input, built, device),
         weights=weights,
+        classifier=plan.classifier,
     )
 
 
@@ -138,7 +149,7 @@ def plan_teacher(spec: RunSpec, below: LoadedSpec | None, student: InputConfig) 
         # Pretrained weights and run directories record their size, and so do files whose shapes depend on it.
         # Other teachers get the student's images.
         fallback = None if teacher.pretrained else student.image_size[0]
-        return TeacherPlan(teacher, teacher.image_size, fallback)
+        return TeacherPlan(teacher, teacher.image_size, fallback, teacher.classifier)
     trained, directory = below.spec, below.directory
     known_of_it = {
         "run": None,
@@ -148,7 +159,7 @@ def plan_teacher(spec: RunSpec, below: LoadedSpec | None, student: InputConfig) 
         "checkpoint": str(directory.path) if directory.finished else None,
     }
     size = teacher.image_size or (None if directory.finished else trained.data.image_size)
-    return TeacherPlan(teacher.model_copy(update=known_of_it), size)
+    return TeacherPlan(teacher.model_copy(update=known_of_it), size, classifier=teacher.classifier)
 
 
 def teacher_view(student: InputConfig, teacher: BuiltModel, device: torch.device) -> TeacherImages | None:
@@ -188,14 +199,20 @@ class Builder:
     meta: bool = False
 
     def build(
-        self, model: ModelSource, role: str, size: int | None, fallback: int | None = None
+        self,
+        model: ModelSource,
+        role: str,
+        size: int | None,
+        fallback: int | None = None,
+        *,
+        classifier: bool = True,
     ) -> BuiltModel:
         """Build one model; its initial weights are a function of the seed and its role."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive(self.spec.seed, role))
             return build_model(
                 model,
-                num_classes=self.num_classes,
+                num_classes=self.num_classes if classifier else 0,
                 in_chans=self.spec.data.channels,
                 image_size=None if size is None else (size, size),
                 plugins=self.plugins,

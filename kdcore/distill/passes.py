@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -29,6 +30,11 @@ def whole_logits(output: ModelOutput) -> Tensor:
     """The logits of a pass through the whole model, which always has them."""
     assert output.logits is not None
     return output.logits
+
+
+def without_logits(output: ModelOutput) -> ModelOutput:
+    """The output of an encoder: what its adapter gives as logits are none."""
+    return replace(output, logits=None, views=tuple(without_logits(view) for view in output.views))
 
 
 def tensors_of(output: ModelOutput) -> Iterator[Tensor]:

@@ -53,7 +53,10 @@ def open_splits(
         raise UserError(
             Problem("data.num_classes", f"{data.dataset} has {found} classes", value=data.num_classes)
         )
-    num_classes = found or data.num_classes or teacher_classes or _recorded_classes(spec, below)
+    of_teacher = None  # an encoder knows other classes, or none
+    if spec.teacher is None or spec.teacher.classifier:
+        of_teacher = teacher_classes or _recorded_classes(spec, below)
+    num_classes = found or data.num_classes or of_teacher
     if num_classes is None:
         raise UserError(
             Problem(

@@ -18,9 +18,18 @@ if TYPE_CHECKING:
 
 
 def model_info(
-    name: str, model: nn.Module, adapter: FeatureAdapter, image_size: tuple[int, int], in_chans: int
+    name: str,
+    model: nn.Module,
+    adapter: FeatureAdapter,
+    image_size: tuple[int, int],
+    in_chans: int,
+    *,
+    classifier: bool = True,
 ) -> ModelInfo:
-    """The model at this input size; each shape is measured on the meta device when it is first read."""
+    """The model at this input size; each shape is measured on the meta device when it is first read.
+
+    `classifier` is False for an encoder.
+    """
 
     def probe_stages(stages: Sequence[Stage]) -> tuple[StageInfo, ...]:
         wanted = list(stages)
@@ -48,7 +57,8 @@ def model_info(
     return ModelInfo(
         name,
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        classifier=_classifier(model),
+        classifier=_classifier(model) if classifier else None,
+        has_logits=classifier,
         probe=probe_stages,
         probe_embedding=probe_embedding,
     )

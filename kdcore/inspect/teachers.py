@@ -40,6 +40,8 @@ def open_teacher(
     """The teacher of a run on a device."""
     if spec.teacher is None:
         return FoundTeacher()
+    if not spec.teacher.classifier:
+        return FoundTeacher(missing="the teacher is an encoder: it has no predictions")
     try:
         return FoundTeacher(model=_build(directory, spec, student, plugins, device))
     except KdError as error:

@@ -76,7 +76,7 @@ def build_model(
 
     Args:
         spec: the section of the spec.
-        num_classes: K.
+        num_classes: K; 0: an encoder, whose constructor is called with `num_classes=0`.
         in_chans: channels of the images.
         image_size: side or (height, width) of the input; None: the model's own.
         plugins: where models of plugins are found.

@@ -15,6 +15,7 @@ from kdcore.models.input import input_of
 from kdcore.models.option_types import check_types
 from kdcore.models.size_warnings import size_warnings
 from kdcore.models.trained_size import TrainedSize
+from kdcore.models.weights import OTHER_CLASSES
 
 if TYPE_CHECKING:
     from kdcore.data.inputs import InputConfig
@@ -30,7 +31,7 @@ class Frame:
     """What a model is built for.
 
     Attributes:
-        num_classes: K.
+        num_classes: K; 0 for an encoder.
         in_chans: channels of the images.
         size: (height, width) of the input that the spec or a run directory gives, or None.
         fallback: (height, width) to use if nothing gives a size; None: the model's default.
@@ -140,7 +141,7 @@ def _check_pretrained(architecture: TimmArchitecture, frame: Frame) -> tuple[str
     where = f"{frame.where}.pretrained"
     if not config.has_weights:
         raise UserError(Problem(where, f"timm has no pretrained weights of {architecture.tagged}"))
-    if config.num_classes == num_classes:
+    if num_classes in (config.num_classes, 0):
         return ()
     known = (
         f"the weights know {config.num_classes} classes" if config.num_classes else "they have no classifier"
@@ -150,7 +151,7 @@ def _check_pretrained(architecture: TimmArchitecture, frame: Frame) -> tuple[str
             Problem(
                 where,
                 f"{architecture.tagged}: {known}, the data has {num_classes}",
-                hint="train the teacher on the data first: give its spec as 'run', with 'pretrained' there",
+                hint=OTHER_CLASSES,
             )
         )
     return (f"{where}: {known}, the data has {num_classes}: the classifier starts from its initial values",)
@@ -160,7 +161,7 @@ def _check_built(
     model: nn.Module, architecture: TimmArchitecture, size: tuple[int, int], small_input: bool, where: str
 ) -> tuple[str, ...]:
     if not hasattr(model, "get_classifier"):
-        message = "this is an encoder without a classifier; kd distills classifiers"
+        message = "this is an encoder without a classifier"
         raise UserError(Problem(f"{where}.model", message, value=architecture.tagged))
     try:
         return size_warnings(model, architecture.name, architecture.module, size, small_input, where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from torch import Tensor, nn
 
@@ -13,9 +13,20 @@ from kdcore.models.key_names import renamed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+OTHER_CLASSES: Final = (
+    "for distillers of features or embeddings, set teacher.classifier to false; for the others, train the teacher on "
+    "the data first: give its spec as 'run', with these weights there"
+)
+_CLASSIFIERS: Final = ("head", "head_dist", "fc", "classifier")
+
 
 def fit_weights(
-    model: nn.Module, weights: Mapping[str, Tensor], *, num_classes: int, keep_classifier: bool, where: str
+    model: nn.Module,
+    weights: Mapping[str, Tensor],
+    *,
+    num_classes: int,
+    keep_classifier: bool,
+    where: str,
 ) -> tuple[str, ...]:
     """Load weights into a model whole, and return warnings.
 
@@ -27,7 +38,7 @@ def fit_weights(
     Args:
         model: the model.
         weights: the tensors of the checkpoint by their keys.
-        num_classes: K.
+        num_classes: K; 0 for an encoder: the weights of a classifier are left out.
         keep_classifier: True: a classifier for another number of classes is an error; False: the model's own then
             stays at its initial values.
         where: the checkpoint's place in the spec.
@@ -37,15 +48,16 @@ def fit_weights(
     """
     heads = classifier_keys(model)
     weights = renamed(weights, model.state_dict(), where)
+    if num_classes == 0:
+        weights = without_classifier(model, weights)
     if _mismatch(model, weights, skip=heads).any:
         weights = _filtered(model, weights, where)
     warnings: tuple[str, ...] = ()
     known = _known_classes(model, weights, heads)
     if known is not None and known != num_classes:
         if keep_classifier:
-            raise UserError(
-                Problem(where, f"the checkpoint knows {known} classes, the data has {num_classes}")
-            )
+            message = f"the checkpoint knows {known} classes, the data has {num_classes}"
+            raise UserError(Problem(where, message, hint=OTHER_CLASSES))
         for name in heads:
             weights.pop(name, None)
         warnings = (
@@ -60,6 +72,22 @@ def fit_weights(
         _check_finite(model, weights, where)
         model.load_state_dict(weights, strict=not warnings)
     return warnings
+
+
+def without_classifier(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights without those of a classifier that the model, an encoder, does not have.
+
+    The names of classifiers are those in timm's configuration of the model; without one, `head`, `fc`, `classifier`.
+    """
+    config = getattr(model, "pretrained_cfg", None) or {}
+    named = config.get("classifier") or _CLASSIFIERS
+    names = (named,) if isinstance(named, str) else tuple(named)
+    own = model.state_dict()
+    return {
+        key: value
+        for key, value in weights.items()
+        if key in own or not any(key.startswith(f"{name}.") for name in names)
+    }
 
 
 def _check_numbers(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:

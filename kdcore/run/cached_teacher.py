@@ -69,7 +69,7 @@ def rows_of(distillation: Distillation) -> Rows:
     info, requires = distillation.teacher_info, distillation.requires
     assert info is not None
     return Rows(
-        num_classes=distillation.num_classes,
+        num_classes=distillation.num_classes if info.has_logits else 0,
         embedding_dim=info.embedding_dim if requires.teacher_embedding else None,
         stages=tuple(info.stage(stage) for stage in requires.teacher_stages),
     )
@@ -106,6 +106,9 @@ def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
     if problem is not None:
         raise UserError(Problem("teacher_cache", problem, hint="remove teacher_cache from the spec"))
     rows, samples, folder = rows_of(distillation), prepared.train.size or 0, cache_folder(loaded)
+    if settings.top_k is not None and rows.num_classes == 0:
+        message = "the teacher is an encoder and has no logits"
+        raise UserError(Problem("teacher_cache.top_k", message, settings.top_k, "null"))
     if settings.top_k is not None and settings.top_k >= rows.num_classes:
         message = f"the model has {rows.num_classes} logits, so this would keep all of them"
         raise UserError(

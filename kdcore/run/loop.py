@@ -133,7 +133,8 @@ class Training:
     def measure_teacher(self) -> Evaluation | None:
         """The teacher's accuracy on the evaluation images, measured once per run."""
         teacher = self.distillation.teacher
-        if teacher is None or self.state.teacher_scores is not None:
+        info = self.distillation.teacher_info
+        if teacher is None or info is None or not info.has_logits or self.state.teacher_scores is not None:
             return None
         found = self._evaluate(teacher, self.teacher_images, of_teacher=True)
         if found.not_finite:

@@ -91,6 +91,8 @@ def _check(loaded: LoadedSpec, plugins: Plugins) -> tuple[Preflight, Splits]:
             name = loaded.teacher.path.name if loaded.teacher.path else loaded.teacher.spec.name
             raise UserError(_under(f"teacher.run ({name})", problem) for problem in error.problems) from error
     splits = open_splits(loaded.spec, plugins, loaded.teacher, teacher_classes)
+    if loaded.spec.teacher is not None and not loaded.spec.teacher.classifier:
+        teacher_classes = teacher_names = None
     if teacher_classes is not None and teacher_classes != splits.num_classes:
         raise UserError(
             Problem(

@@ -59,6 +59,11 @@ class TeacherSpec(ModelSource):
         None,
         description="A spec whose student is this teacher. It is run first, unless its finished run exists.",
     )
+    classifier: Bool = Field(
+        True,
+        description="False: the teacher is an encoder. It gives features and an embedding, and no logits; its weights "
+        "may have no classifier, or one for other classes.",
+    )
     image_size: Int | None = Field(
         None,
         ge=8,

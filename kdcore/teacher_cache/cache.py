@@ -206,8 +206,9 @@ class TeacherCache:
     def _encoded(self, output: ModelOutput, which: Tensor) -> dict[str, npt.NDArray[Any]]:
         """Every field for these rows of a batch, in the format on the disk."""
         parts: dict[str, Tensor] = {}
-        assert output.logits is not None  # full forward passes fill the cache
-        if self.manifest.top_k is None:
+        if output.logits is None:
+            pass  # an encoder
+        elif self.manifest.top_k is None:
             parts["logits"] = output.logits
         else:
             names = ("top-logits", "top-classes", "rest")
@@ -251,9 +252,10 @@ class TeacherCache:
             if values is not None:
                 kept[new] = values[field.name]
             parts[field.name] = self._tensor(field, kept)
-        if self.manifest.top_k is None:
+        logits = None
+        if self._rows.num_classes and self.manifest.top_k is None:
             logits = parts["logits"]
-        else:
+        elif self._rows.num_classes:
             top, classes, rest = (parts[name] for name in ("top-logits", "top-classes", "rest"))
             logits = join(top, classes, rest, self._rows.num_classes)
         features = {

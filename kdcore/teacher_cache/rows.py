@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kdcore.features.references import parse_stage
+
 if TYPE_CHECKING:
     from kdcore.protocols import Stage, StageInfo
     from kdcore.spec.models import TeacherCacheSpec
@@ -21,7 +23,7 @@ class Rows:
     """The outputs of the teacher that the distillers read, for one augmentation of one sample.
 
     Attributes:
-        num_classes: K of the logits.
+        num_classes: K of the logits; 0 for an encoder, which has none.
         embedding_dim: D of the embedding; None if it is not stored.
         stages: the stored feature maps, `[C, H, W]`, and `[P, C]` if there are prefix tokens.
     """
@@ -59,7 +61,9 @@ class Field:
 def fields(rows: Rows, settings: TeacherCacheSpec) -> tuple[Field, ...]:
     """The arrays of a cache, in the order of the row checksum."""
     found: list[Field] = []
-    if settings.top_k is None:
+    if rows.num_classes == 0:
+        pass
+    elif settings.top_k is None:
         found.append(Field("logits", (rows.num_classes,), settings.dtype))
     else:
         index = "int16" if rows.num_classes <= 2**15 else "int32"
@@ -78,4 +82,8 @@ def fields(rows: Rows, settings: TeacherCacheSpec) -> tuple[Field, ...]:
 
 def stage_name(stage: Stage) -> str:
     """The name of a stage in file names; module paths contain only letters, digits, '_' and '.'."""
-    return f"stage{stage}" if isinstance(stage, int) else "module." + re.sub(r"[^\w.]", "_", stage)
+    if isinstance(stage, int):
+        return f"stage{stage}"
+    reference = parse_stage(stage)
+    kind = "module" if reference.kind == "output" else reference.kind
+    return f"{kind}." + re.sub(r"[^\w.]", "_", reference.path)

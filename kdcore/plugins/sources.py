@@ -138,7 +138,9 @@ def _beside(origin: DirectUrl, name: str, extras: str, text: str) -> Wanted | No
 
 def _in_repository(name: str, origin: DirectUrl, below: str, commit: str) -> str:
     fragment = f"#subdirectory={below}" if below else ""
-    return f"{name} @ git+{origin.url}{commit and f'@{commit}'}{fragment}"
+    url = f"git+{origin.url}{commit and f'@{commit}'}{fragment}"
+    # pip before 24.1 refuses a name with a URL that has no host
+    return url if origin.path is not None and "[" not in name else f"{name} @ {url}"
 
 
 def _folder(folder: Path, extras: str, *, editable: bool) -> Wanted:

@@ -142,6 +142,12 @@ def test_from_a_repository(installed):
     assert pip_upgrade("kdcore") == f'pip install --upgrade "kdcore @ git+{REPOSITORY}"'
 
 
+def test_from_a_repository_of_this_machine(installed):
+    installed(direct=GIT | {"url": "file:///srv/kd.git"})
+    where = f"git+file:///srv/kd.git@{COMMIT}#subdirectory=plugins/kd-report"
+    assert pip_install("kd-report") == f'pip install "{where}"'
+
+
 def test_everything_from_a_repository_names_what_nobody_else_finds(installed, monkeypatch):
     monkeypatch.setattr(sources, "_installed", lambda name: name != "kd-ofa")
     installed(direct=GIT)

@@ -152,7 +152,7 @@ def test_the_kit_needs_neither_pytest_nor_torch():
 
 
 def test_rules_are_data_which_python_without_docstrings_has_too():
-    code = "from kd_dev.testing import distiller_checks; print(distiller_checks('kd')[0].why)"
+    code = "from kd_dev.testing import distiller_checks; print(distiller_checks('vanilla')[0].why)"
     done = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.split()) > 5

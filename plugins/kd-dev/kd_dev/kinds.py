@@ -20,6 +20,7 @@ class PluginKind:
         requirements: what its package needs in addition to kdcore.
         function: the name of its function.
         use: a further command of the README.
+        has_class: whether its code is a class.
         options: whether it has options.
         small_run: whether its spec is a small run that does not name it.
     """
@@ -30,6 +31,7 @@ class PluginKind:
     requirements: tuple[str, ...] = ()
     function: str = "{file}"
     use: str = ""
+    has_class: bool = False
     options: bool = False
     small_run: bool = False
 
@@ -50,6 +52,7 @@ PLUGIN_KINDS: Final[dict[str, PluginKind]] = {
         ),
         function="{file}_loss",
         options=True,
+        has_class=True,
     ),
     "adapter": PluginKind(
         title="feature adapter",
@@ -63,6 +66,7 @@ PLUGIN_KINDS: Final[dict[str, PluginKind]] = {
             "timm>=1.0.31",
             _TORCH,
         ),
+        has_class=True,
     ),
     "dataset": PluginKind(
         title="dataset",
@@ -74,6 +78,7 @@ PLUGIN_KINDS: Final[dict[str, PluginKind]] = {
         ),
         requirements=("pillow>=11.0",),
         options=True,
+        has_class=True,
     ),
     "model": PluginKind(
         title="model",
@@ -85,6 +90,7 @@ PLUGIN_KINDS: Final[dict[str, PluginKind]] = {
         ),
         requirements=(_TORCH,),
         options=True,
+        has_class=True,
     ),
     "command": PluginKind(
         title="command",
@@ -97,6 +103,7 @@ PLUGIN_KINDS: Final[dict[str, PluginKind]] = {
         requirements=("typer>=0.29",),
         use="kd {name} runs",
         small_run=True,
+        function="{file}_command",
     ),
     "recipe": PluginKind(
         title="recipe",
@@ -131,6 +138,7 @@ PLUGIN_KINDS: Final[dict[str, PluginKind]] = {
         ),
         requirements=(_TORCH,),
         use="kd eval runs/{name}   # a command of kd-report",
+        function="{file}_metric",
     ),
     "report-section": PluginKind(
         title="section of reports",
@@ -156,6 +164,7 @@ PLUGIN_KINDS: Final[dict[str, PluginKind]] = {
         use="kd compare spec.json --launcher {name}   # a command of kd-compare",
         options=True,
         small_run=True,
+        has_class=True,
     ),
 }
 """By the name that `--kind` takes."""

@@ -81,7 +81,7 @@ def choose_names(distribution: str, kind: str, thing: str | None, plugins: Plugi
     elif not _THING.fullmatch(thing):
         allowed = "small letters, digits, '_' and '-', a letter first, a letter or digit last"
         problems.append(Problem("--thing", f"this cannot be the name of a {kind}", thing, allowed))
-    elif keyword.iskeyword(cls) or cls in _CLASSES:
+    elif PLUGIN_KINDS[kind].has_class and (keyword.iskeyword(cls) or cls in _CLASSES):
         message = f"its class would be called '{cls}', which Python or kdcore has itself"
         problems.append(Problem("--thing", message, thing, hint="say another one"))
     elif keyword.iskeyword(file) or not file.isidentifier() or file in _TAKEN:

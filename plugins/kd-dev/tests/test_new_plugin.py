@@ -99,6 +99,14 @@ def test_names_that_cannot_be(tmp_path: Path, arguments, message):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "thing"), [("metric", "sum"), ("command", "table"), ("exporter", "problem")]
+)
+def test_names_that_other_kinds_cannot_have(tmp_path: Path, kind: str, thing: str):
+    made = new_plugin("kd-x", kind=kind, thing=thing, folder=tmp_path)
+    assert f"_{kind}(" in (made.path / "kd_x" / f"{thing}.py").read_text()
+
+
 def test_what_is_there_stays(tmp_path: Path):
     (tmp_path / "kd-x").mkdir()
     (tmp_path / "kd-x" / "mine").write_text("")

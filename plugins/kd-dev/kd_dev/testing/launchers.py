@@ -195,6 +195,40 @@ def one_after_the_other(subject: LauncherSubject) -> None:
 
 @rule(
     "launcher",
+    summary="A new instance finds a job again by what `start` returned, or says that it does not.",
+    why="If the process that started jobs ends, the next call of the same command asks for each of them.",
+    fix="`attach(job, handle)` returns True if `ended` of this instance will report the job, also if it has ended "
+    "already; otherwise False.",
+)
+def finds_a_job_again(subject: LauncherSubject) -> None:
+    with subject.launcher() as (launcher, place):
+        one = job(place, "version", "--version")
+        handles: list[str] = []
+
+        def begun() -> bool:
+            handle = launcher.start(one)
+            if handle is not None and not isinstance(handle, str):
+                raise Violation(f"start() returned {type(handle).__name__}, not text or None")
+            handles.extend(filter(None, [handle]))
+            return handle is not None
+
+        _until(begun, "start() returned None")
+        other = subject.made(place / "launcher")
+        found = other.attach(one, handles[-1] if handles else "")
+        if not isinstance(found, bool):
+            raise Violation(f"attach() returned {type(found).__name__}, not True or False")
+        ends: list[Any] = []
+
+        def ended() -> bool:
+            first = list(launcher.ended())  # a process that nobody waits for does not end
+            ends.extend(other.ended() if found else first)
+            return bool(ends)
+
+        _until(ended, "attach() returned True, but ended() did not report the job" if found else "no end")
+
+
+@rule(
+    "launcher",
     summary="`stop` ends a run, and `ended` reports it.",
     why="Ctrl-C has to stop runs, which write a checkpoint then and can be continued.",
     fix="Send SIGTERM to the process, or do what has the same effect.",
@@ -226,5 +260,6 @@ RULES: Final[tuple[Rule[LauncherSubject], ...]] = (
     runs_a_job,
     reports_a_failure,
     one_after_the_other,
+    finds_a_job_again,
     stops_a_run,
 )

@@ -74,6 +74,22 @@ class NeverStops(Good):
         pass
 
 
+class Forgets(Good):
+    def attach(self, job, handle):
+        return True
+
+
+class FindsAgain(Good):
+    def attach(self, job, handle):
+        self.ends.append(JobEnd(job.name, 0))
+        return True
+
+
+class Vague(Good):
+    def attach(self, job, handle):
+        return None
+
+
 class EndsAtOnce(Good):
     def start(self, job):
         if "run" in job.arguments:

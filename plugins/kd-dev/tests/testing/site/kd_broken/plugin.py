@@ -150,6 +150,9 @@ def kd_launchers() -> list[LauncherEntry]:
         "OneJob",
         "NeverStops",
         "EndsAtOnce",
+        "Forgets",
+        "FindsAgain",
+        "Vague",
         "Real",
     ]
     return [LauncherEntry(f"toy-{name}", SUMMARY, f"kd_broken.launchers:{name}") for name in names]

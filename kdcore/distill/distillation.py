@@ -315,7 +315,7 @@ class Distillation(nn.Module):
                 seen = whole.for_distiller(requires, *seen)
             # watching attributes would break a compiled pass
             far = progress or (_START if torch.compiler.is_compiling() else AssumedProgress())
-            given = checked_terms(name, distiller(*seen, far))
+            given = checked_terms(name, distiller(*seen, far), distiller)
             schedule = self._schedules.get(name)
             if schedule is not None:
                 factor = schedule.factor(far.epoch, far.total_epochs)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 
-from kdcore.errors import UserError
+from kdcore.errors import Problem, UserError
 from kdcore.features.extractor import Extractor
 from kdcore.features.probing import ProbedStages, Result, probe
 from kdcore.features.timm import stage_info
+from kdcore.plugins.owner import owned
 from kdcore.protocols import FeatureAdapter, ModelInfo, Stage, StageInfo
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def model_info(
         wanted = list(stages)
         if any(isinstance(stage, int) for stage in stages):
             # the adapter says which stages there are; their shapes are measured in a forward pass
-            infos = _named(name, lambda: adapter.stages(model, image_size))
+            infos = _named(name, lambda: _stages(adapter, model, image_size))
             served = {info.stage for info in infos}
             wanted = [stage for stage in stages if isinstance(stage, str) or stage in served]
             if isinstance(infos, ProbedStages) and served.issuperset(wanted):
@@ -62,6 +63,14 @@ def model_info(
         probe=probe_stages,
         probe_embedding=probe_embedding,
     )
+
+
+def _stages(adapter: FeatureAdapter, model: nn.Module, image_size: tuple[int, int]) -> tuple[StageInfo, ...]:
+    found: object = adapter.stages(model, image_size)
+    if isinstance(found, tuple | list) and all(isinstance(info, StageInfo) for info in found):
+        return tuple(found) if isinstance(found, list) else found
+    message = f"{owned('adapter', adapter)}: stages() returned {type(found).__name__}; it must return StageInfo records"
+    raise UserError(Problem("", message))
 
 
 def _named(name: str, call: Callable[[], Result]) -> Result:

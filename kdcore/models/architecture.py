@@ -141,7 +141,9 @@ class PluginArchitecture:
             model: Any = self.target(num_classes, in_chans, **given)
         if not isinstance(model, nn.Module):
             kind = type(model).__name__
-            raise UserError(Problem(f"{where}.model", f"{self.name} gave no nn.Module but: {kind}"))
+            plugin = self.provided.plugin.label
+            message = f"{self.name} of plugin {plugin} returned {kind}; it must return an nn.Module"
+            raise UserError(Problem(f"{where}.model", message))
         return model
 
     def _accepted(self, refusing: str) -> list[str]:

@@ -127,7 +127,7 @@ def test_plugin_models(build, plugins):
         build("tiny-net", known=plugins, options={"widht": 7})
     assert problem(caught).where == "student.options.widht"
     assert problem(caught).nearest == "width"
-    with pytest.raises(UserError, match=r"gave no nn\.Module but: int"):
+    with pytest.raises(UserError, match=r"returned int; it must return an nn\.Module"):
         build("no-model", known=plugins)
     with pytest.raises(UserError, match="is not a model of timm") as caught:
         build("tiny-net", known=plugins, pretrained=True)

@@ -78,3 +78,11 @@ before, after = (json.load(open(name)) for name in ("before.json", "after.json")
 assert before == [item for item in after if item["name"] != "broken-twice"]
 PYTHON
 "$bin/kd" validate kd-soft/spec.json
+# one thing of every role, broken in each way: a run, its report and an export are made next to them
+"$bin/kd" install ./broken/toolbox >install.log 2>&1 || { cat install.log; exit 1; }
+"$bin/kd" run kd-toolbox/spec.json --output beside 2>warnings.txt
+"$bin/kd" export beside/stripes --to npz 2>>warnings.txt
+"$bin/kd" report beside/stripes 2>>warnings.txt
+for thing in metric section; do
+    for way in lost wrong failing; do grep -q "$way-$thing" warnings.txt beside/stripes/report.html; done
+done

@@ -1,0 +1,1 @@
+"""One thing of every role, broken in each way. For the tests of kdcore's isolation."""

@@ -66,6 +66,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "GivesMaps",
             "ModelInfo",
             "ModelOutput",
+            "PreparesFromTeacher",
             "PreparesModel",
             "Progress",
             "ReportSection",

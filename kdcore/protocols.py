@@ -257,6 +257,24 @@ class Distiller(Protocol):
 
 
 @runtime_checkable
+class PreparesFromTeacher(Protocol):
+    """A distiller that looks at the teacher's outputs for the whole training set before the first step.
+
+    For class means, statistics of features, or anything else that it then keeps in buffers.
+    """
+
+    def prepare(self, outputs: Iterable[tuple[ModelOutput, Batch]]) -> None:
+        """Called once per run, without gradients, before step 0; a resumed run restores the buffers instead.
+
+        Args:
+            outputs: what the distiller requires of the teacher, and the samples, in the order of their positions; each
+                sample comes once, as it is augmented in epoch 0. Every process gets all samples (`Batch.images` are
+                those of this process).
+        """
+        ...
+
+
+@runtime_checkable
 class FeatureAdapter(Protocol):
     """Knows one model family: its stages, and how to get everything in one forward pass.
 

@@ -20,21 +20,30 @@ class WholeBatch:
 
     With one process the tensors stay as they are. What a distiller does not require is left out, with one process as
     with several.
+
+    Args:
+        alone: every process has all samples already, so nothing is gathered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, alone: bool = False) -> None:
+        self._alone = alone  # every process has all samples already
         self._gathered: dict[int, tuple[Tensor, Tensor]] = {}  # the tensor itself keeps its id in use
 
     def for_distiller(
         self, requires: Requires, student: ModelOutput, teacher: ModelOutput | None, batch: Batch
     ) -> tuple[ModelOutput, ModelOutput | None, Batch]:
         """The arguments of one distiller."""
-        seen = None
-        if teacher is not None:
-            stages, embedding = requires.teacher_stages, requires.teacher_embedding
-            seen = self._output(teacher, stages, embedding=embedding, logits=requires.teacher_logits)
+        seen = None if teacher is None else self._teacher(requires, teacher)
         learner = self._output(student, requires.student_stages, embedding=requires.student_embedding)
         return learner, seen, self._batch(batch)
+
+    def of_teacher(self, requires: Requires, teacher: ModelOutput, batch: Batch) -> tuple[ModelOutput, Batch]:
+        """What one distiller gets of the teacher alone."""
+        return self._teacher(requires, teacher), self._batch(batch)
+
+    def _teacher(self, requires: Requires, teacher: ModelOutput) -> ModelOutput:
+        stages, embedding = requires.teacher_stages, requires.teacher_embedding
+        return self._output(teacher, stages, embedding=embedding, logits=requires.teacher_logits)
 
     def _output(
         self, output: ModelOutput, stages: Sequence[Stage], *, embedding: bool, logits: bool = True
@@ -56,8 +65,8 @@ class WholeBatch:
         return Batch(batch.images, self._whole(batch.target), self._whole(batch.index))
 
     def _whole(self, tensor: Tensor | None) -> Tensor | None:
-        if tensor is None:
-            return None
+        if tensor is None or self._alone:
+            return tensor
         if id(tensor) not in self._gathered:
             self._gathered[id(tensor)] = (tensor, gather(tensor))
         return self._gathered[id(tensor)][1]

@@ -320,6 +320,20 @@ class Training:
             self.saver.save()
             self._interrupt()
 
+    def stop_between_batches(self) -> None:
+        """Before the first step: stop if the run was asked to; nothing is saved yet.
+
+        Raises:
+            Interrupted: it was.
+        """
+        (stop,) = self._agree(self.context.stop.signal is not None)
+        if stop:
+            name = (
+                self.context.stop.signal.name if self.context.stop.signal is not None else "another process"
+            )
+            message = f"stopped by {name} before the first step; the same command begins again"
+            raise Interrupted(message, self.context.stop.exit_code)
+
     def _stop_evaluation(self) -> None:
         # several processes would have to agree at each batch: they stop at the end of the epoch
         if self.context.stop.signal is not None and self.accelerator.num_processes == 1:

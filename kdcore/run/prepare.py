@@ -22,6 +22,7 @@ from kdcore.distill.models import RunModels, build_models, teacher_channels_last
 from kdcore.distill.recompute import checkpoint_blocks
 from kdcore.distill.sync_norm import synchronised
 from kdcore.errors import Problem, UserError
+from kdcore.protocols import PreparesFromTeacher
 
 if TYPE_CHECKING:
     from kdcore.data import EvalData, TrainData
@@ -198,6 +199,15 @@ def _warnings(loaded: LoadedSpec, models: RunModels) -> tuple[str, ...]:
 
 def _check_needs(distillation: Distillation, splits: Splits) -> None:
     requires = distillation.requires
+    for name, distiller in zip(distillation.names, distillation.distillers, strict=True):
+        if splits.train.stream and isinstance(distiller, PreparesFromTeacher):
+            message = (
+                f"distiller '{name}' looks at the teacher's outputs for all samples before the first step"
+            )
+            hint = "use a dataset that is not a stream, or another distiller"
+            raise UserError(
+                Problem("distiller", f"{message}; the samples of a stream are not known", hint=hint)
+            )
     if requires.target and not splits.train.labelled:
         who = distillation.who(lambda one: one.target)
         raise UserError(

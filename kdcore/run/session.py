@@ -18,6 +18,7 @@ from kdcore.run.prepare import Prepared, Process, prepare
 from kdcore.run.result import RunResult
 from kdcore.run.resume import resume
 from kdcore.run.summary import summarise
+from kdcore.run.teacher_pass import prepare_distillers
 from kdcore.run.trackers import Trackers
 from kdcore.rundir.directory import EMA
 from kdcore.spec.load import resolved_dict
@@ -54,6 +55,7 @@ class Session:
         self._show_teacher(training, splits.num_classes)
         if training.accelerator.is_main_process:
             self.plugins.run_started(self.directory)
+        prepare_distillers(training)
         training.fit(self.context.until)
         if training.state.epoch < self.spec.train.epochs:
             summary = self.conclude("paused")

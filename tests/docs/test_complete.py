@@ -30,6 +30,7 @@ TABLES = {
         "Batch",
         "Progress",
         "Distiller",
+        "PreparesFromTeacher",
         "DistillerEntry",
         "Paper",
         "Suits",

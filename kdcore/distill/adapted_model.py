@@ -25,7 +25,7 @@ class AdaptedModel:
         adapter: its feature adapter; None: found by the model's class.
         images: for a teacher: turns the images of the student into those of the teacher; None: they are the same.
         image_size: (height, width) of the images that it takes; None: that of the `Distillation`.
-        classifier: False for a teacher that is an encoder: what it returns are no logits, and no distiller gets it.
+        classifier: False for a teacher that is an encoder: what it returns is not taken for logits.
     """
 
     model: nn.Module

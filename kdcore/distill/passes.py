@@ -33,7 +33,7 @@ def whole_logits(output: ModelOutput) -> Tensor:
 
 
 def without_logits(output: ModelOutput) -> ModelOutput:
-    """The output of an encoder: what its adapter gives as logits are none."""
+    """The output of an encoder, without what its adapter gives as logits."""
     return replace(output, logits=None, views=tuple(without_logits(view) for view in output.views))
 
 

@@ -7,7 +7,9 @@ import tomllib
 
 import pytest
 
-FILE = re.compile(r"`((?:kdcore|plugins)/[\w./-]*)`")
+from kdcore.plugins.roles import ROLES
+
+FILE = re.compile(r"`((?:kdcore|plugins|examples)/[\w./-]*)`")
 STAGE = re.compile(r"^\d+\. (.*(?:\n   .*)*)", re.MULTILINE)
 FLOORS = re.compile(r"^```text\n(plugin .*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -60,6 +62,15 @@ def test_every_plugin_is_in_the_contracts(root):
     fields = ("source_modules", "forbidden_modules", "modules")
     lists = [set(one[field]) for one in linter["contracts"] for field in fields if field in one]
     assert sum(names == plugins for names in lists) == 3
+
+
+def test_every_role_and_every_package_has_its_row(design, root):
+    part = design.partition("## Roles")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([a-z ]+) \| `(kd_\w+)` \| `(\w+)` \|", part, re.MULTILINE)
+    assert rows == [(role.name, role.hook, role.entry.__name__) for role in ROLES.values()]
+    part = design.partition("## The packages")[2].partition("\n## ")[0]
+    named = set(re.findall(r"^\| `plugins/([\w-]+)/` \|", part, re.MULTILINE))
+    assert named == {path.parent.name for path in root.glob("plugins/*/pyproject.toml")}
 
 
 def test_every_stage_of_a_run_is_one_file(design):

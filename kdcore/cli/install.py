@@ -40,11 +40,11 @@ def install(
     """
     from kdcore.plugins.installers import install as command_for
     from kdcore.plugins.installers import installer
-    from kdcore.plugins.sources import Wanted, located, wheel_folder
+    from kdcore.plugins.sources import Wanted, edited, located, wheel_folder
 
     _check(names)
     links = (*(find_links or ()), *wheel_folder())
-    wanted = Wanted(editable=tuple(names)) if editable else located(names)
+    wanted = sum(map(edited, names), Wanted()) if editable else located(names)
     kept = _kept(names) if installer() in ("pip", "uv") else ()  # others would note them as wanted
     wanted += Wanted(kept, find_links=links)
     flags = ["--upgrade"] if upgrade else []

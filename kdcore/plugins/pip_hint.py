@@ -30,9 +30,9 @@ def pip_install(*requirements: str, extra: str | None = None, upgrade: bool = Fa
 
 def pip_editable(folder: str) -> str:
     """The command that installs a folder as editable; it may end with extras in brackets."""
-    from kdcore.plugins.sources import Wanted
+    from kdcore.plugins.sources import edited
 
-    return _command(Wanted(editable=(folder,)))
+    return _command(edited(folder))
 
 
 def pip_upgrade(name: str) -> str:

@@ -6,8 +6,10 @@ kd's own packages are released together. So where kdcore came from, the others a
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -19,7 +21,6 @@ from kdcore.plugins.records import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 CORE: Final = "kdcore"
 EVERYTHING: Final = "kd-all"
@@ -59,6 +60,11 @@ def located(requirements: Iterable[str]) -> Wanted:
     return found
 
 
+def edited(folder: str) -> Wanted:
+    """A folder to install as editable, with the packages of kd that it needs; it may end with extras in brackets."""
+    return Wanted(editable=(folder,)) + located(_missing(folder))
+
+
 def source(name: str, *, newest: bool = False) -> Wanted:
     """An installed distribution, from where it was installed: the same version, or the newest one."""
     found = direct_url(name)
@@ -80,6 +86,7 @@ def _located(text: str) -> Iterator[Wanted]:
         wanted = Requirement(text)
     except InvalidRequirement:  # a folder or a file
         yield Wanted((text,))
+        yield located(_missing(text))
         return
     name = normalised(wanted.name)
     ours = wanted.url is None and name in (CORE, EVERYTHING, *packages())
@@ -146,6 +153,21 @@ def _in_repository(name: str, origin: DirectUrl, below: str, commit: str) -> str
 def _folder(folder: Path, extras: str, *, editable: bool) -> Wanted:
     text = f"{folder}{extras}"
     return Wanted(editable=(text,)) if editable else Wanted((text,))
+
+
+def _missing(folder: str) -> list[str]:
+    """The packages of kd that a source folder, with its extras, requires and that are not installed."""
+    path, _, extras = folder.removesuffix("]").partition("[")
+    try:
+        with (Path(path) / "pyproject.toml").open("rb") as file:
+            project = tomllib.load(file)["project"]
+        optional = project.get("optional-dependencies", {})
+        texts = [*project.get("dependencies", ())]
+        texts += [text for extra in extras.split(",") for text in optional.get(extra.strip(), ())]
+        found = [Requirement(text) for text in texts]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # the installer reports what is wrong
+        return []
+    return [str(item) for item in found if normalised(item.name) in packages() and not _installed(item.name)]
 
 
 def _extra(name: str, extra: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from packaging.requirements import Requirement
 
 from kdcore.plugins import sources
 from kdcore.plugins.direct_url import direct_url, editable_folder
-from kdcore.plugins.pip_hint import pip_install, pip_reinstall, pip_upgrade
+from kdcore.plugins.pip_hint import pip_editable, pip_install, pip_reinstall, pip_upgrade
 from kdcore.plugins.records import normalised
 from kdcore.plugins.sources import located, wheel_folder
 
@@ -220,6 +221,36 @@ def test_others_are_installed_again_from_where_they_were(installed, tmp_path):
     assert pip_reinstall("kd-owl") == f'{again} "kd-owl @ git+{REPOSITORY}@{COMMIT}#subdirectory=owl"'
     assert pip_reinstall("kd-bee") == f'{again} "kd-bee @ https://example.org/kd_bee-1.0-py3-none-any.whl"'
     assert pip_upgrade("kd-bee") == "pip install --upgrade kd-bee"
+
+
+@pytest.mark.parametrize("extras", ["", "[test]", "[ test , more]"])
+def test_the_packages_of_kd_that_a_folder_needs(extras, installed, tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_installed", lambda name: name != "kd_report")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "pyproject.toml").write_text(
+        "[project]\ndependencies = ['kd-ofa>=0.1', 'rich']\n"
+        "[project.optional-dependencies]\ntest = ['kd_report>=0.1', 'pytest']\n"
+    )
+    installed(direct={"url": tree.as_uri(), "dir_info": {"editable": True}})
+    words = shlex.split(pip_editable(f"{mine}{extras}"))
+    assert words == [
+        "pip",
+        "install",
+        "-e",
+        f"{mine}{extras}",
+        *(["-e", f"{tree}/plugins/kd-report"] if extras else []),
+    ]
+    assert located([f"{mine}{extras}"]).requirements == (f"{mine}{extras}",)
+    assert bool(located([f"{mine}{extras}"]).editable) == bool(extras)
+
+
+@pytest.mark.parametrize(
+    "project", ["", "[project", "[project]\ndependencies = 1\n", "[project]\ndependencies = ['?']\n"]
+)
+def test_a_folder_that_does_not_say_what_it_needs(project, tmp_path):
+    (tmp_path / "pyproject.toml").write_text(project)
+    assert located([str(tmp_path)]) == sources.Wanted((str(tmp_path),))
 
 
 # -- damaged metadata --------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import kdcore
@@ -25,6 +26,12 @@ _ABOUT: Final = {
     "errors": "`UserError` says what is wrong in what you gave (exit code 2), `RunFailed` says why a run cannot go on "
     "(exit code 1). Both are a `KdError`.",
 }
+PACKAGES: Final = ("kd_compare", "kd_dev", "kd_export", "kd_init", "kd_report")
+"""Those with functions for users, one for each command."""
+_FROM_PACKAGES: Final = (
+    "The functions of the commands that come from packages of their own, and what they return. Each package has the "
+    "name of its distribution, with `_` for `-`."
+)
 _FOR_PLUGINS: Final = {
     "kdcore.plugin": "For the commands, exporters, sections and launchers of plugins: output, texts, files, and what "
     "other plugins declare. Importing it imports nothing heavy, and none of its names needs torch.",
@@ -72,6 +79,18 @@ def page() -> str:
         else:
             lines += ["| name | what it is |", "|---|---|"]
             lines += [_row(name, _value(name)) for name in names]
+    lines += [
+        "",
+        "## From other packages",
+        "",
+        textwrap.fill(_FROM_PACKAGES, 120, break_on_hyphens=False),
+        "",
+    ]
+    lines += ["| name | what it is |", "|---|---|"]
+    for package in PACKAGES:
+        module = import_module(package)
+        names = sorted(module.__all__, key=_order)
+        lines += [_row(f"{package}.{name}", getattr(module, name)) for name in names]
     for module in (kdcore.plugin, kdcore.inspect):
         about = textwrap.fill(_FOR_PLUGINS[module.__name__], 120, break_on_hyphens=False)
         lines += [

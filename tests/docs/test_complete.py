@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+from importlib import import_module
 
 import pytest
 
@@ -158,6 +159,13 @@ def test_everything_that_can_be_imported_is_promised(module, pages, root):
     promised = re.findall(r"^\| `(\w+)(?:\(\))?` \|", part, re.MULTILINE)
     assert sorted(promised) == sorted(module.__all__)
     assert re.findall(r"\| *\|$", part, re.MULTILINE) == []  # each has its first sentence
+
+
+def test_the_functions_of_packages_are_there(root):
+    page = (root / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    for package in ("kd_compare", "kd_dev", "kd_export", "kd_init", "kd_report"):
+        named = re.findall(rf"^\| `{package}\.(\w+)(?:\(\))?` \| \w", page, re.MULTILINE)
+        assert sorted(named) == sorted(import_module(package).__all__)
 
 
 def test_every_kind_of_distiller_is_there(pages):

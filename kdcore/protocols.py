@@ -118,6 +118,7 @@ class ModelInfo:
         has_logits: bool = True,
         probe: Callable[[Sequence[Stage]], tuple[StageInfo, ...]],
         probe_embedding: Callable[[], int],
+        find_module: Callable[[str], nn.Module] | None = None,
     ) -> None:
         self.name = name
         self.num_parameters = num_parameters
@@ -125,6 +126,7 @@ class ModelInfo:
         self.has_logits = has_logits
         self._probe = probe
         self._probe_embedding = probe_embedding
+        self._find_module = find_module
         self._probed: dict[Stage, StageInfo] = {}
 
     @cached_property
@@ -160,6 +162,19 @@ class ModelInfo:
             UserError: the model gives no embedding.
         """
         return self._probe_embedding()
+
+    def module(self, path: str) -> nn.Module:
+        """The module at a path of the model, such as `layer4` or `head.norm`.
+
+        Its parameters are the live ones: the student's are trained, and the teacher's are frozen. Do not store it as a
+        submodule of a distiller, because it would be trained; keep it in a list or a closure.
+
+        Raises:
+            UserError: there is none; the message names the nearest path.
+        """
+        if self._find_module is None:
+            raise ValueError(f"{self!r} was made without the model, so it has no modules")
+        return self._find_module(path)
 
     def __repr__(self) -> str:
         return f"ModelInfo({self.name!r}, {self.num_parameters:,} parameters)"

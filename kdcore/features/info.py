@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from torch import Tensor, nn
 
 from kdcore.errors import Problem, UserError
-from kdcore.features.extractor import Extractor
+from kdcore.features.extractor import Extractor, find_module
 from kdcore.features.probing import ProbedStages, Result, probe
 from kdcore.features.timm import stage_info
 from kdcore.plugins.owner import owned
@@ -62,6 +62,7 @@ def model_info(
         has_logits=classifier,
         probe=probe_stages,
         probe_embedding=probe_embedding,
+        find_module=lambda path: _named(name, lambda: find_module(model, path)),
     )
 
 

@@ -124,3 +124,13 @@ def test_the_generic_adapters_stages_are_probed_once(build):
     info = model_info("resnet10t", build("resnet10t"), Counting(), (32, 32), 3)
     assert [stage.channels for stage in info.stages] == [64, 128, 256, 512]
     assert Counting.passes == 1
+
+
+def test_a_module_by_its_path(build):
+    model = build("resnet10t")
+    info = model_info("student", model, TimmAdapter(), (32, 32), 3)
+    assert info.module("layer4.0.bn2") is model.layer4[0].bn2
+    with pytest.raises(UserError, match="has no module 'layer4.0.bn9'") as caught:
+        info.module("layer4.0.bn9")
+    (problem,) = caught.value.problems
+    assert (problem.where, problem.nearest) == ("student", "layer4.0.bn2")

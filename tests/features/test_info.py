@@ -130,7 +130,7 @@ def test_a_module_by_its_path(build):
     model = build("resnet10t")
     info = model_info("student", model, TimmAdapter(), (32, 32), 3)
     assert info.module("layer4.0.bn2") is model.layer4[0].bn2
-    with pytest.raises(UserError, match="has no module 'layer4.0.bn9'") as caught:
+    with pytest.raises(UserError, match=r"has no module .layer4\.0\.bn9.") as caught:
         info.module("layer4.0.bn9")
     (problem,) = caught.value.problems
     assert (problem.where, problem.nearest) == ("student", "layer4.0.bn2")

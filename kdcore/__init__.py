@@ -39,6 +39,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.version": ("__version__",),
     },
     "authors of plugins": {
+        "kdcore.description": ("ModelDescription",),
         "kdcore.entries": (
             "AdapterEntry",
             "CommandEntry",
@@ -56,7 +57,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.features.timm": ("TimmAdapter",),
         "kdcore.hookspecs": ("hookimpl",),
         "kdcore.launching": ("JobEnd", "Launcher", "LaunchJob", "LaunchSetup"),
-        "kdcore.options": ("DistillerOptions", "Options", "Schedule"),
+        "kdcore.options": ("DistillerOptions", "Options", "Schedule", "SpecFile", "SpecFolder"),
         "kdcore.protocols": (
             "Batch",
             "Distiller",

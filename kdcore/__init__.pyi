@@ -20,6 +20,7 @@ from kdcore.commands.lists import (
 from kdcore.commands.show.options import OptionInfo
 from kdcore.commands.show.show import Description, show
 from kdcore.data.inputs import InputConfig
+from kdcore.description import ModelDescription
 from kdcore.distill.adapted_model import AdaptedModel
 from kdcore.distill.distillation import Distillation, DistillationOutput
 from kdcore.entries import (
@@ -48,7 +49,7 @@ from kdcore.inspect.teachers import FoundTeacher
 from kdcore.launching import JobEnd, Launcher, LaunchJob, LaunchSetup
 from kdcore.models.student import LoadedStudent, load_student
 from kdcore.models.student_config import StudentConfig
-from kdcore.options import DistillerOptions, Options, Schedule
+from kdcore.options import DistillerOptions, Options, Schedule, SpecFile, SpecFolder
 from kdcore.plugins.records import PluginInfo, Provided
 from kdcore.protocols import (
     Batch,
@@ -115,6 +116,7 @@ __all__ = [
     "ListedModel",
     "LoadedStudent",
     "MetricEntry",
+    "ModelDescription",
     "ModelEntry",
     "ModelInfo",
     "ModelOutput",
@@ -143,6 +145,8 @@ __all__ = [
     "Schedule",
     "SectionEntry",
     "Setup",
+    "SpecFile",
+    "SpecFolder",
     "Stage",
     "StageInfo",
     "StudentConfig",

@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+@dataclass(frozen=True, slots=True)
+class PathKind:
+    """Marks an option as a path, and says what is there."""
+
+    what: Literal["file", "folder", "any"]
+
+
+SpecFile = Annotated[str, PathKind("file")]
+"""An option of a model or dataset that is the path of a file, relative to the spec's file.
+
+The target gets it absolute. A file that does not exist is a problem with the spec, before anything is built.
+"""
+
+SpecFolder = Annotated[str, PathKind("folder")]
+"""The same for a folder."""
 
 
 class Options(BaseModel):

@@ -22,6 +22,8 @@ def check_classes(loaded: LoadedSpec, models: RunModels, classes: tuple[str, ...
         teacher = models.teacher.built
         source = "run" if spec.teacher.run is not None else "checkpoint"
         value = spec.teacher.run or spec.teacher.checkpoint
+        if teacher.description is not None and value is None:
+            source = teacher.description.place
         known = teacher.class_names
         if teacher.pretrained_tag is not None:
             source, value = "pretrained", None

@@ -111,5 +111,8 @@ class FrozenTeacher:
         assert self._given.image_size is not None
         shape = (1, self._in_chans, *self._given.image_size)
         images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-        images = images.to(next(self.model.parameters()).device)
+        place = next(self.model.parameters(), None)
+        if place is None:
+            return 0
+        images = images.to(place.device)
         return fold_batch_norm(self.model, lambda: list(tensors_of(extract(images))))

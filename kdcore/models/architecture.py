@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import timm
@@ -137,8 +137,11 @@ class PluginArchitecture:
             require_family("", self.name, where)
         checked = resolve_options(self.provided, options, self.plugins, f"{where}.options")
         given = options if checked is None else arguments(checked)
-        with explained(self.name, given, where, self._accepted):
-            model: Any = self.target(num_classes, in_chans, **given)
+        try:
+            with explained(self.name, given, where, self._accepted):
+                model: Any = self.target(num_classes, in_chans, **given)
+        except UserError as error:
+            raise UserError(_in_section(problem, where) for problem in error.problems) from error
         if not isinstance(model, nn.Module):
             kind = type(model).__name__
             plugin = self.provided.plugin.label
@@ -148,6 +151,13 @@ class PluginArchitecture:
 
     def _accepted(self, refusing: str) -> list[str]:
         return [name for name in parameters_of(self.target) if name not in RESERVED_OPTIONS]
+
+
+def _in_section(problem: Problem, where: str) -> Problem:
+    """The problem at its place in the spec: a plugin's code knows only the places within its section."""
+    if problem.where == where or problem.where.startswith(f"{where}."):
+        return problem
+    return replace(problem, where=f"{where}.{problem.where or 'model'}")
 
 
 def find_architecture(name: str, plugins: Plugins, where: str) -> TimmArchitecture | PluginArchitecture:

@@ -23,6 +23,7 @@ from kdcore.spec.models import ModelSource, ModelSpec
 
 if TYPE_CHECKING:
     from kdcore.data.inputs import InputConfig
+    from kdcore.description import ModelDescription
     from kdcore.plugins import Plugins
 
 
@@ -41,6 +42,7 @@ class BuiltModel:
         small_input: whether it is the small-input variant.
         parameters: the number of its parameters; folding a teacher's batch norms does not change it.
         class_names: the classes that its weights know, in their order, or None.
+        description: what a plugin's model says about itself, or None.
     """
 
     model: nn.Module
@@ -53,6 +55,7 @@ class BuiltModel:
     small_input: bool
     parameters: int
     class_names: tuple[str, ...] | None = None
+    description: ModelDescription | None = None
 
 
 def build_model(
@@ -112,12 +115,15 @@ def build_model(
         _normalised(made.input, config, in_chans),
         complete.model,
         tag,
-        not complete.pretrained and complete.checkpoint is None,
+        not complete.pretrained
+        and complete.checkpoint is None
+        and not (made.description is not None and made.description.has_weights),
         warnings,
         dict(complete.options),
         complete.small_input,
         sum(parameter.numel() for parameter in made.model.parameters()),
-        _class_names(made.model, found, config, num_classes),
+        _class_names(made, found, config, num_classes),
+        made.description,
     )
 
 
@@ -177,10 +183,12 @@ def _normalised(taken: InputConfig, config: StudentConfig | None, in_chans: int)
 
 
 def _class_names(
-    model: nn.Module, found: FoundWeights, config: StudentConfig | None, num_classes: int
+    made: Constructed, found: FoundWeights, config: StudentConfig | None, num_classes: int
 ) -> tuple[str, ...] | None:
     """The names of the classes, from the run directory, the file of weights or the model."""
     names = None if config is None else config.class_names
     if found.tensors:
         names = names or names_in(found.beside, num_classes)
-    return names or names_in({"class_names": getattr(model, "class_names", None)}, num_classes)
+    if made.description is not None:
+        return names or made.description.class_names
+    return names or names_in({"class_names": getattr(made.model, "class_names", None)}, num_classes)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import nn
 
+from kdcore.description import description_of
 from kdcore.errors import Problem, UserError
 from kdcore.models.architecture import TimmArchitecture, default_size
 from kdcore.models.budget import bounded, check_numbers
+from kdcore.models.described import check_described
 from kdcore.models.input import input_of
 from kdcore.models.option_types import check_types
 from kdcore.models.size_warnings import size_warnings
@@ -19,6 +21,7 @@ from kdcore.models.weights import OTHER_CLASSES
 
 if TYPE_CHECKING:
     from kdcore.data.inputs import InputConfig
+    from kdcore.description import ModelDescription
     from kdcore.models.architecture import PluginArchitecture
     from kdcore.models.containers import FoundWeights
     from kdcore.spec.models import ModelSpec
@@ -61,6 +64,7 @@ class Constructed:
         size: (height, width) that it was built for; None for a plugin's model without a given size.
         trained: the size that the checkpoint was trained with, if its shapes show another one.
         warnings: one line each for the user.
+        description: what a plugin's model says about itself, or None.
     """
 
     model: nn.Module
@@ -68,6 +72,7 @@ class Constructed:
     size: tuple[int, int] | None
     trained: tuple[int, int] | None
     warnings: tuple[str, ...]
+    description: ModelDescription | None = None
 
 
 def construct(
@@ -111,6 +116,18 @@ def _construct_plugin(architecture: PluginArchitecture, spec: ModelSpec, frame: 
         raise UserError(Problem(f"{where}.pretrained", message, hint="give its weights as 'checkpoint'"))
     with frame.device, bounded(spec.model, spec.options, where):
         model = architecture.create(frame.num_classes, frame.in_chans, spec.options, spec.small_input, where)
+    description = description_of(model)
+    if description is not None:
+        taken, warnings = check_described(
+            description,
+            num_classes=frame.num_classes,
+            in_chans=frame.in_chans,
+            size=frame.size,
+            fallback=frame.fallback,
+            keep_classifier=frame.keep_classifier and spec.checkpoint is None,
+            where=where,
+        )
+        return Constructed(model, taken, frame.size, None, warnings, description)
     taken = input_of(getattr(model, "pretrained_cfg", None) or _PLAIN, frame.size, frame.in_chans)
     return Constructed(model, taken, frame.size, None, ())
 

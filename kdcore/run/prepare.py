@@ -77,6 +77,7 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     """
     spec = loaded.spec
     models = build_models(loaded, splits.num_classes, plugins, process.device)
+    _check_trainable(models)
     class_warnings = check_classes(loaded, models, splits.classes)
     ema = _averaged(models, spec, process)
     student = _student(models, spec, process)
@@ -99,6 +100,13 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
         train_split=splits.train.split,
         eval_split=None if spec.data.eval_split is None else splits.eval.split,
     )
+
+
+def _check_trainable(models: RunModels) -> None:
+    student = models.student.built
+    if student.description is not None and not student.description.trainable:
+        message = "this model cannot be trained: it is for teachers"
+        raise UserError(Problem("student.model", message, value=student.name))
 
 
 def _averaged(models: RunModels, spec: RunSpec, process: Process) -> ModelEmaV3 | None:

@@ -20,6 +20,7 @@ from kdcore.spec.models import (
     TeacherSpec,
 )
 from kdcore.spec.names import check_model, check_optimizer, check_scheduler
+from kdcore.spec.option_paths import located
 from kdcore.spec.paths import absolute, file_in_the_way, kind_of, missing
 from kdcore.spec.resolve import SCHEDULE, resolve_distiller, resolve_options, resolve_task_weight
 from kdcore.spec.schedule import distiller_schedule_problems, schedule_problems
@@ -64,7 +65,7 @@ class Checker:
         dataset, problems = check_dataset(spec.data, self._base, self._plugins)
         self._add(problems)
         root = None if spec.data.root is None else absolute(spec.data.root, self._base)
-        options, problems = dataset_options(spec.data, self._plugins)
+        options, problems = dataset_options(spec.data, self._base, self._plugins)
         self._add(problems)
         data = spec.data.model_copy(update={"dataset": dataset, "root": root, "options": options})
         distillers = tuple(self._distiller(item, number) for number, item in enumerate(spec.distiller))
@@ -132,7 +133,9 @@ class Checker:
             return model.options
         if options is None:
             return model.options
-        return options.model_dump(mode="json", by_alias=True, round_trip=True)
+        paths, problems = located(options, self._base, f"{role}.options")
+        self._add(problems)
+        return {**options.model_dump(mode="json", by_alias=True, round_trip=True), **paths}
 
     def _teacher(self, teacher: TeacherSpec) -> TeacherSpec:
         checked = self._model(teacher, "teacher")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kdcore.entries import DatasetEntry
 from kdcore.errors import Problem, UserError, nearest
 from kdcore.plugins import Provided
+from kdcore.spec.option_paths import located
 from kdcore.spec.paths import absolute, kind_of, missing
 from kdcore.spec.resolve import resolve_options
 from kdcore.spec.timm_datasets import KINDS, check_name
@@ -88,7 +89,7 @@ def check_dataset(data: DataSpec, base: Path, plugins: Plugins) -> tuple[str, li
     return data.dataset, []
 
 
-def dataset_options(data: DataSpec, plugins: Plugins) -> tuple[dict[str, Any], list[Problem]]:
+def dataset_options(data: DataSpec, base: Path, plugins: Plugins) -> tuple[dict[str, Any], list[Problem]]:
     """The dataset's options with the defaults of the options that are left out, and what is wrong with them."""
     try:
         provided = plugins.find(DatasetEntry, data.dataset, WHERE)
@@ -100,7 +101,8 @@ def dataset_options(data: DataSpec, plugins: Plugins) -> tuple[dict[str, Any], l
     except UserError as error:
         return data.options, list(error.problems)
     if options is not None:
-        return options.model_dump(mode="json", by_alias=True, round_trip=True), []
+        paths, problems = located(options, base, "data.options")
+        return {**options.model_dump(mode="json", by_alias=True, round_trip=True), **paths}, problems
     message = f"dataset '{provided.entry.name}' has no options"
     return data.options, [Problem(f"data.options.{key}", message, data.options[key]) for key in data.options]
 

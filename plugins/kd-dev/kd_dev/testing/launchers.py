@@ -120,7 +120,7 @@ def declaration(subject: LauncherSubject) -> None:
 @rule(
     "launcher",
     summary="With the defaults of its options it can be built, and it has the methods of `kdcore.Launcher`.",
-    why="`kd compare --launcher NAME` is enough to use it.",
+    why="`kd compare SPEC --launcher NAME` is enough to use it.",
     fix="Give every option a default, and write `start(self, job)`, `attach(self, job, handle)`, `ended(self)` and "
     "`stop(self, names)`.",
 )

@@ -51,7 +51,7 @@ class FakePlugins:
     options: Any = None
     infos: tuple[Any, ...] = ()
 
-    def load_arguments(self, provided: Any, where: str) -> Any:
+    def load_options(self, provided: Any, where: str) -> Any:
         return self.options
 
     def _provided(self, name: str) -> Any:
@@ -59,10 +59,10 @@ class FakePlugins:
         plugin = SimpleNamespace(name="fake", version="1.2")
         return SimpleNamespace(entry=entry, plugin=plugin, qualified=f"fake/{name}")
 
-    def datasets(self) -> tuple[Any, ...]:
+    def all(self, kind: Any) -> tuple[Any, ...]:
         return tuple(self._provided(name) for name in self.targets)
 
-    def dataset(self, ref: str, where: str) -> Any:
+    def find(self, kind: Any, ref: str, where: str) -> Any:
         name = ref.removeprefix("fake/")
         if name not in self.targets:
             raise UserError(Problem(where, "no such dataset", ref, nearest=nearest(ref, self.targets)))

@@ -100,11 +100,16 @@ def test_names_that_cannot_be(tmp_path: Path, arguments, message):
 
 
 @pytest.mark.parametrize(
-    ("kind", "thing"), [("metric", "sum"), ("command", "table"), ("exporter", "problem")]
+    ("kind", "thing", "function"),
+    [
+        ("metric", "sum", "sum_metric"),
+        ("command", "table", "table_command"),
+        ("exporter", "path", "write_path"),
+    ],
 )
-def test_names_that_other_kinds_cannot_have(tmp_path: Path, kind: str, thing: str):
+def test_names_that_the_function_itself_could_not_have(tmp_path: Path, kind: str, thing: str, function: str):
     made = new_plugin("kd-x", kind=kind, thing=thing, folder=tmp_path)
-    assert f"_{kind}(" in (made.path / "kd_x" / f"{thing}.py").read_text()
+    assert f"def {function}(" in (made.path / "kd_x" / f"{thing}.py").read_text()
 
 
 def test_what_is_there_stays(tmp_path: Path):

@@ -38,6 +38,7 @@ from kdcore.entries import (
     Suits,
 )
 from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
+from kdcore.exported_files import ExportedFiles
 from kdcore.features.timm import TimmAdapter
 from kdcore.hookspecs import hookimpl
 from kdcore.inspect.images import EvaluationImages
@@ -54,7 +55,6 @@ from kdcore.plugins.records import PluginInfo, Provided
 from kdcore.protocols import (
     Batch,
     Distiller,
-    ExportedFiles,
     FeatureAdapter,
     FeatureMap,
     GivesMaps,
@@ -63,12 +63,12 @@ from kdcore.protocols import (
     PreparesFromTeacher,
     PreparesModel,
     Progress,
-    ReportSection,
     Requires,
     Setup,
     Stage,
     StageInfo,
 )
+from kdcore.report_section import ReportSection
 from kdcore.run.fill_cache import CacheResult, cache_teacher
 from kdcore.run.preflight import Preflight
 from kdcore.run.result import RunResult

@@ -5,15 +5,12 @@ Importing this module needs no torch: a plugin may annotate with it anywhere.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from os import PathLike
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import torch
     from torch import Tensor, nn
@@ -27,8 +24,6 @@ Stage = int | str
 """
 
 STAGES: tuple[int, ...] = (1, 2, 3, 4)
-
-_SECTION_ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,107 +319,3 @@ class GivesMaps(Protocol):
     def maps(self, model: nn.Module, images: Tensor, stages: Sequence[Stage]) -> dict[Stage, FeatureMap]:
         """The same maps of `stages` (1..4) as `forward` gives; what comes after the deepest of them does not run."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class ReportSection:
-    """A section of a run's report, as a plugin makes it.
-
-    Attributes:
-        id: the section's place in the page, in lower-case words with "-" between them: a link to it ends in `#id`.
-        title: its heading.
-        text: a paragraph before the figures.
-        figures: HTML of each figure. It goes into the page as it is, so escape in it everything that you did not write,
-            such as the names of classes. `id`, `title` and `text` are plain text: the page escapes them. The page runs
-            no scripts and loads nothing: an image is inline SVG or a `data:` URI.
-
-    Raises:
-        ValueError: a field has another type, or the form of `id` is wrong.
-    """
-
-    id: str
-    title: str
-    text: str = ""
-    figures: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("id", "title", "text"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"ReportSection: {name} must be text, not {getattr(self, name)!r}")
-        if not _SECTION_ID.fullmatch(self.id):
-            raise ValueError(
-                f"ReportSection: id is {self.id!r}; it must be lower-case letters and digits, in words with '-' "
-                "between them"
-            )
-        if not self.title.strip():
-            raise ValueError(f"ReportSection {self.id!r}: title must not be empty")
-        given: object = self.figures
-        if isinstance(given, str) or not isinstance(given, Iterable):
-            raise ValueError(
-                f"ReportSection {self.id!r}: figures must be a sequence of HTML texts, not {given!r}"
-            )
-        figures = tuple(given)
-        wrong = next((figure for figure in figures if not isinstance(figure, str)), None)
-        if wrong is not None:
-            raise ValueError(
-                f"ReportSection {self.id!r}: figures must be HTML texts, not {type(wrong).__name__}"
-            )
-        object.__setattr__(self, "figures", figures)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExportedFiles:
-    """Files that an exporter wrote, and how they are loaded without kd.
-
-    With `load`, kd writes the script `load.py` into the folder, loads the export with it and compares its logits with
-    the student's. Without it, only the files are checked.
-
-    Attributes:
-        files: their paths in the folder, the model itself first.
-        load: the body of the script's function `load(folder)`, as Python. It returns a function from images
-            `[B, C, H, W]` to logits `[B, K]`, both float32 NumPy arrays. `folder` is a `pathlib.Path`, and the script
-            has imported NumPy as `np`.
-        imports: further lines for the top of the script, such as `import onnxruntime`.
-        needs: the distributions that the script needs in addition to NumPy and Pillow.
-        exact: whether its logits have to be the student's. If False, as after quantisation, the check reports how much
-            they differ, by default on all evaluation images.
-        about: further facts for `kd.json`, as JSON.
-        warnings: one line each for the user.
-
-    Raises:
-        ValueError: a field has another type, or there are no files.
-    """
-
-    files: Sequence[str | PathLike[str]]
-    load: str = ""
-    imports: Sequence[str] = ()
-    needs: Sequence[str] = ()
-    exact: bool = True
-    about: Mapping[str, Any] = field(default_factory=dict)
-    warnings: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        for name, kinds, meaning in (
-            ("files", (str, PathLike), "paths"),
-            ("imports", str, "lines of Python"),
-            ("needs", str, "names of distributions"),
-            ("warnings", str, "texts"),
-        ):
-            given: object = getattr(self, name)
-            if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
-                raise ValueError(f"ExportedFiles: {name} must be a sequence of {meaning}, not {given!r}")
-            items = tuple(given)
-            if wrong := [item for item in items if not isinstance(item, kinds)]:
-                raise ValueError(
-                    f"ExportedFiles: {name} has {wrong[0]!r}; it must be a sequence of {meaning}"
-                )
-            object.__setattr__(self, name, items)
-        if not self.files:
-            raise ValueError("ExportedFiles: files must have at least one path")
-        for name, kind, meaning in (
-            ("load", str, "Python as text"),
-            ("exact", bool, "True or False"),
-            ("about", Mapping, "a mapping"),
-        ):
-            if not isinstance(getattr(self, name), kind):
-                raise ValueError(f"ExportedFiles: {name} must be {meaning}, not {getattr(self, name)!r}")

@@ -1,0 +1,69 @@
+"""What an exporter of a plugin wrote, and how it is loaded. Importing this module needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportedFiles:
+    """Files that an exporter wrote, and how they are loaded without kd.
+
+    With `load`, kd writes the script `load.py` into the folder, loads the export with it and compares its logits with
+    the student's. Without it, only the files are checked.
+
+    Attributes:
+        files: their paths in the folder, the model itself first.
+        load: the body of the script's function `load(folder)`, as Python. It returns a function from images
+            `[B, C, H, W]` to logits `[B, K]`, both float32 NumPy arrays. `folder` is a `pathlib.Path`, and the script
+            has imported NumPy as `np`.
+        imports: further lines for the top of the script, such as `import onnxruntime`.
+        needs: the distributions that the script needs in addition to NumPy and Pillow.
+        exact: whether its logits have to be the student's. If False, as after quantisation, the check reports how much
+            they differ, by default on all evaluation images.
+        about: further facts for `kd.json`, as JSON.
+        warnings: one line each for the user.
+
+    Raises:
+        ValueError: a field has another type, or there are no files.
+    """
+
+    files: Sequence[str | PathLike[str]]
+    load: str = ""
+    imports: Sequence[str] = ()
+    needs: Sequence[str] = ()
+    exact: bool = True
+    about: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name, kinds, meaning in (
+            ("files", (str, PathLike), "paths"),
+            ("imports", str, "lines of Python"),
+            ("needs", str, "names of distributions"),
+            ("warnings", str, "texts"),
+        ):
+            given: object = getattr(self, name)
+            if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+                raise ValueError(f"ExportedFiles: {name} must be a sequence of {meaning}, not {given!r}")
+            items = tuple(given)
+            if wrong := [item for item in items if not isinstance(item, kinds)]:
+                raise ValueError(
+                    f"ExportedFiles: {name} has {wrong[0]!r}; it must be a sequence of {meaning}"
+                )
+            object.__setattr__(self, name, items)
+        if not self.files:
+            raise ValueError("ExportedFiles: files must have at least one path")
+        for name, kind, meaning in (
+            ("load", str, "Python as text"),
+            ("exact", bool, "True or False"),
+            ("about", Mapping, "a mapping"),
+        ):
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"ExportedFiles: {name} must be {meaning}, not {getattr(self, name)!r}")

@@ -260,7 +260,7 @@ def test_torchvisions_models_are_built_with_checked_options(here):
     from kdcore.spec.models import ModelSpec
 
     def build(in_chans=3, **options):
-        spec = ModelSpec(model="torchvision", options=options)
+        spec = ModelSpec(model="tv", options=options)
         return build_model(
             spec, num_classes=7, in_chans=in_chans, image_size=(32, 32), plugins=get_plugins(), where="model"
         ).model

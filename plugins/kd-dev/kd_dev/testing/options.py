@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from kdcore import DistillerEntry, Problem, UserError
+from kdcore import DistillerEntry, Problem, SpecFile, UserError
 from kdcore.plugin import get_plugins
 
 if TYPE_CHECKING:
@@ -86,9 +86,10 @@ def _declared_options(cls: type) -> type[BaseModel] | None:
 
 
 def field_faults(model: type[BaseModel]) -> Iterator[str]:
-    """Fields of an options model without a default or a description."""
+    """Fields of an options model without a description, or without a default if they are not paths."""
+    path = type(get_args(SpecFile)[1])  # what marks an option as a path
     for name, field in model.model_fields.items():
-        if field.is_required():
+        if field.is_required() and not any(isinstance(one, path) for one in field.metadata):
             yield f"option {name!r} has no default"
         if not (field.description or "").strip():
             yield f"option {name!r} has no description"

@@ -1,0 +1,1 @@
+"""Models from elsewhere as teachers and students of kd: transformers, torchvision, ONNX."""

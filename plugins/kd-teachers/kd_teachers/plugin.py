@@ -1,0 +1,75 @@
+"""What this plugin declares. Imports neither torch nor the libraries of the models."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kdcore import AdapterEntry, ModelEntry, hookimpl
+
+PLUGIN_API = 1
+
+# model_type in transformers: the class of its classifier
+CLASSIFIERS: Final = {
+    "beit": "Beit",
+    "bit": "Bit",
+    "clip": "CLIP",
+    "convnext": "ConvNext",
+    "convnextv2": "ConvNextV2",
+    "deit": "DeiT",
+    "dinov2": "Dinov2",
+    "dinov2_with_registers": "Dinov2WithRegisters",
+    "mobilenet_v2": "MobileNetV2",
+    "regnet": "RegNet",
+    "resnet": "ResNet",
+    "siglip": "Siglip",
+    "swin": "Swin",
+    "swinv2": "Swinv2",
+    "vit": "ViT",
+}
+
+
+@hookimpl
+def kd_models() -> list[ModelEntry]:
+    """Models of other libraries."""
+    return [
+        ModelEntry(
+            name="transformers",
+            summary="An image classifier of transformers, from the folder that save_pretrained wrote.",
+            target="kd_teachers.transformers_model:build",
+            options="kd_teachers.options:TransformersOptions",
+        ),
+        ModelEntry(
+            name="torchvision",
+            summary="A classifier of torchvision, by its name there.",
+            target="kd_teachers.torchvision_model:build",
+            options="kd_teachers.options:TorchvisionOptions",
+        ),
+        ModelEntry(
+            name="onnx",
+            summary="A teacher from an ONNX file; onnxruntime computes it on the CPU, and it is never trained.",
+            target="kd_teachers.onnx_model:build",
+            options="kd_teachers.options:OnnxOptions",
+        ),
+    ]
+
+
+@hookimpl
+def kd_feature_adapters() -> list[AdapterEntry]:
+    """Adapters for the models that do more than classify."""
+    return [
+        AdapterEntry(
+            name="transformers",
+            summary="Image classifiers of transformers: the hidden states that they return.",
+            target="kd_teachers.transformers_adapter:TransformersAdapter",
+            models=tuple(
+                f"transformers.models.{kind}.modeling_{kind}:{name}ForImageClassification"
+                for kind, name in CLASSIFIERS.items()
+            ),
+        ),
+        AdapterEntry(
+            name="onnx",
+            summary="ONNX files: the output is the logits, or the embedding of an encoder.",
+            target="kd_teachers.onnx_model:OnnxAdapter",
+            models=("kd_teachers.onnx_model:OnnxModel",),
+        ),
+    ]

@@ -1,0 +1,56 @@
+"""torchvision's classifiers: their logits, classes and sizes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+
+IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def same_weights(model, other):
+    other.load_state_dict(model.state_dict())
+    return other.eval()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "mnasnet0_5"])
+def test_the_logits_are_torchvisions_and_the_last_layer_is_the_classifier(name, make):
+    built = make("torchvision", name=name)
+    other = same_weights(built.model, torchvision.models.get_model(name, num_classes=10))
+    images = IMAGES if name != "squeezenet1_1" else torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(built.model.eval()(images), other(images))
+    last = built.model.get_classifier()
+    assert getattr(last, "out_features", None) == 10 or last.out_channels == 10
+    assert built.random_weights
+    assert built.input.image_size == (32, 32)  # the student's
+
+
+def test_every_classifier_is_built_on_the_meta_device(make):
+    for name in torchvision.models.list_models(module=torchvision.models):
+        if name.split("_")[-1] in ("h", "128gf", "64x8d") or "vit_h" in name:
+            continue  # large, and like the others
+        model = make("torchvision", name=name, device="meta", num_classes=7).model
+        last = model.get_classifier()
+        assert 7 in (getattr(last, "out_features", 0), getattr(last, "out_channels", 0)), name
+
+
+def test_without_classes_it_gives_its_embedding(make):
+    model = make("torchvision", name="resnet18", num_classes=0).model
+    assert model(IMAGES).shape == (2, 512)
+
+
+def test_a_vit_is_built_for_one_size(problem):
+    found = problem("torchvision", name="vit_b_32", device="meta", image_size=64)
+    assert found.where == "teacher.image_size"
+    assert "224x224" in found.message
+
+
+def test_a_name_that_torchvision_lacks(problem):
+    found = problem("torchvision", name="resnet81")
+    assert (found.where, found.value, found.nearest) == ("teacher.options.name", "resnet81", "resnet18")
+
+
+def test_grey_images_are_refused(problem):
+    assert "3 channels, not 1" in problem("torchvision", name="resnet18", in_chans=1).message

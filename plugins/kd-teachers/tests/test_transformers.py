@@ -1,0 +1,238 @@
+"""Image classifiers of transformers: the same logits, and what their folders say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+pytest.importorskip("transformers", reason="needs kd-teachers[transformers]")
+
+import transformers
+from kd_teachers.transformers_adapter import TransformersAdapter
+from kd_teachers.transformers_model import quiet
+from transformers import (
+    AutoModelForImageClassification,
+    ConvNextConfig,
+    Dinov2Config,
+    ResNetConfig,
+    SwinConfig,
+    ViTConfig,
+)
+
+SIDE, CLASSES = 32, 10
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+IMAGES = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+CONFIGS = {
+    "vit": lambda: vit(),
+    "dinov2": lambda: Dinov2Config(
+        image_size=SIDE,
+        patch_size=8,
+        hidden_size=16,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        num_labels=10,
+    ),
+    "resnet": lambda: ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 8, 16, 16], depths=[1] * 4, layer_type="basic", num_labels=10
+    ),
+    "convnext": lambda: ConvNextConfig(hidden_sizes=[8, 8, 16, 16], depths=[1] * 4, num_labels=10),
+    "swin": lambda: SwinConfig(
+        image_size=SIDE,
+        patch_size=2,
+        embed_dim=8,
+        depths=[1] * 4,
+        num_heads=[1, 1, 2, 2],
+        window_size=2,
+        num_labels=10,
+    ),
+}
+
+
+def vit(labels=CLASSES, **given):
+    """A tiny ViT of transformers."""
+    return ViTConfig(
+        image_size=SIDE, patch_size=8, hidden_size=16, num_hidden_layers=4, num_attention_heads=2,
+        intermediate_size=32, num_labels=labels, **given,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Save a tiny random model of transformers from its configuration, with its preprocessing."""
+
+    def call(config, preprocessor=True, name="saved"):
+        import json
+
+        import torch
+
+        torch.manual_seed(0)
+        with quiet(transformers):
+            model = AutoModelForImageClassification.from_config(config).eval()
+            model.save_pretrained(tmp_path / name)
+            model = AutoModelForImageClassification.from_pretrained(tmp_path / name)
+        if preprocessor:
+            said = {
+                "image_mean": MEAN,
+                "image_std": STD,
+                "size": {"height": SIDE, "width": SIDE},
+                "resample": 2,
+            }
+            (tmp_path / name / "preprocessor_config.json").write_text(json.dumps(said))
+        return model, tmp_path / name
+
+    return call
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_the_logits_are_those_of_transformers_to_the_bit(kind, save, make):
+    model, folder = save(CONFIGS[kind]())
+    built = make("transformers", path=str(folder))
+    assert not built.random_weights
+    with torch.no_grad():
+        found, wanted = built.model.eval()(IMAGES), model(IMAGES).logits
+    assert torch.equal(found, wanted)
+    assert set(built.model.state_dict()) == set(model.state_dict())
+    meta = make("transformers", path=str(folder), device="meta").model
+    assert {name: value.shape for name, value in meta.state_dict().items()} == {
+        name: value.shape for name, value in model.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_the_adapter_gives_four_stages_and_the_embedding(kind, save, make):
+    _, folder = save(CONFIGS[kind]())
+    model = make("transformers", path=str(folder)).model.eval()
+    adapter = TransformersAdapter()
+    stages = adapter.stages(model, (SIDE, SIDE))
+    assert [one.stage for one in stages] == [1, 2, 3, 4]
+    with torch.no_grad():
+        output = adapter.forward(model, IMAGES, (1, 2, 3, 4), True)
+        assert torch.equal(output.logits, model(IMAGES))
+        assert torch.equal(
+            model.classifier(output.embedding.reshape(2, -1, *[1, 1][: 2 * (kind == "resnet")])),
+            output.logits,
+        )
+    for info in stages:
+        assert tuple(output.features[info.stage].map.shape) == (2, info.channels, *info.grid)
+        prefix = output.features[info.stage].prefix
+        assert info.prefix_tokens == (0 if prefix is None else prefix.shape[1])
+    grids = {info.grid for info in stages}
+    assert grids == {(4, 4)} if kind in ("vit", "dinov2") else len(grids) >= 3
+
+
+def test_its_images_and_classes_are_those_of_the_folder(save, make):
+    _, folder = save(vit(labels=3, id2label={0: "cat", 1: "dog", 2: "owl"}))
+    built = make("transformers", num_classes=3, path=str(folder))
+    assert (built.input.mean, built.input.std, built.input.image_size) == (MEAN, STD, (SIDE, SIDE))
+    assert built.input.interpolation == "bilinear"
+    assert built.class_names == ("cat", "dog", "owl")
+    assert built.warnings == ()
+    assert (
+        make("transformers", num_classes=3, path=str(folder), device="meta").class_names == built.class_names
+    )
+
+
+def test_labels_that_nobody_named_are_no_names(save, make):
+    _, folder = save(vit())
+    assert make("transformers", path=str(folder)).class_names is None
+
+
+def test_without_preprocessing_it_warns(save, make):
+    _, folder = save(vit(), preprocessor=False)
+    (warning,) = make("transformers", path=str(folder)).warnings
+    assert warning.startswith("teacher.options.path: the folder has no preprocessor_config.json")
+
+
+def test_a_vit_takes_another_size_as_transformers_does(save, make):
+    model, folder = save(vit())
+    built = make("transformers", path=str(folder), image_size=48)
+    images = torch.randn(1, 3, 48, 48)
+    with torch.no_grad():
+        assert torch.equal(built.model.eval()(images), model(images, interpolate_pos_encoding=True).logits)
+
+
+def test_a_student_with_other_classes_gets_a_new_classifier(save, make):
+    model, folder = save(vit())
+    built = make("transformers", teacher=False, num_classes=4, image_size=SIDE, path=str(folder))
+    assert "knows 10 classes, the data has 4" in built.warnings[0]
+    assert built.model(IMAGES).shape == (2, 4)
+    assert built.model.training
+    key = "vit.embeddings.cls_token"
+    assert torch.equal(built.model.state_dict()[key], model.state_dict()[key])
+
+
+def test_a_teacher_with_other_classes_is_an_error(save, problem):
+    _, folder = save(vit())
+    found = problem("transformers", num_classes=4, path=str(folder), device="meta")
+    assert found.where == "teacher.options.path"
+    assert found.message == "the model knows 10 classes, the data has 4"
+
+
+def test_without_classes_it_gives_its_embedding(save, make):
+    model, folder = save(vit())
+    built = make("transformers", num_classes=0, path=str(folder))
+    with torch.no_grad():
+        hidden = model.vit(IMAGES).last_hidden_state[:, 0]
+        assert torch.equal(built.model.eval()(IMAGES), hidden)
+
+
+def test_an_encoder_has_no_classifier(save, make, problem):
+    _, folder = save(vit())
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["ViTModel"]}))
+    assert problem("transformers", path=str(folder)).message == "the model has no classifier, the data has 10"
+    assert make("transformers", num_classes=0, path=str(folder)).warnings == ()
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_folder_that_cannot_be_opened_is_a_problem_at_its_path(tmp_path, save, problem, device):
+    _, folder = save(vit())
+    whole = json.loads((folder / "config.json").read_text())
+
+    def found():
+        one = problem("transformers", path=str(folder), device=device)
+        assert one.where == "teacher.options.path"
+        return one.message
+
+    for content, text in (
+        (json.dumps(whole | {"model_type": "bert"}), "no image classifier of the kind 'bert'"),
+        (json.dumps(whole | {"model_type": "nothing"}), "transformers cannot open it"),
+        ("{", "cannot be read"),
+        ("[]", "not a JSON object"),
+    ):
+        (folder / "config.json").write_text(content)
+        assert text in found()
+    (folder / "config.json").write_text(json.dumps(whole))
+    (folder / "preprocessor_config.json").write_text('{"image_mean": 3}')
+    assert "preprocessor_config.json cannot be read" in found()
+    (folder / "preprocessor_config.json").unlink()
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    assert "opens no pickled weights" in found()
+    (folder / "config.json").unlink()
+    assert "the folder has no config.json" in found()
+
+
+def test_code_in_the_folder_is_not_run(save, problem):
+    _, folder = save(vit())
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text("raise SystemExit('it ran')")
+    assert "transformers cannot open it" in problem("transformers", path=str(folder)).message
+
+
+def test_grey_images_are_refused(save, problem):
+    _, folder = save(vit())
+    assert "3 channels, not 1" in problem("transformers", in_chans=1, path=str(folder)).message
+
+
+def test_missing_weights_are_named(save, problem):
+    from safetensors.torch import load_file, save_file
+
+    _, folder = save(vit())
+    weights = load_file(folder / "model.safetensors")
+    weights.pop(next(key for key in weights if "classifier" not in key))
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert "weights are missing in the folder" in problem("transformers", path=str(folder)).message

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from kdcore.spec.recipes import DistillerPart, Source
+    from kdcore.spec.recipes import DistillerPart, RecipeSource
 
 HERE: Final = Path(__file__).parent
 COMMAND: Final = "uv run python docs/generate.py"
@@ -259,7 +259,7 @@ def _leaves(part: DistillerPart) -> Iterator[tuple[str, Any]]:
         yield from ((f"{section}.{key}", value) for key, value in values.items())
 
 
-def _linked(source: Source) -> str:
+def _linked(source: RecipeSource) -> str:
     return f"[{source.title}]({source.url}): {', '.join(f'`{file}`' for file in source.files)}"
 
 

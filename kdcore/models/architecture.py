@@ -141,7 +141,8 @@ class PluginArchitecture:
             with explained(self.name, given, where, self._accepted):
                 model: Any = self.target(num_classes, in_chans, **given)
         except UserError as error:
-            raise UserError(_in_section(problem, where) for problem in error.problems) from error
+            problems = [_in_section(problem, where) for problem in error.problems]
+            raise UserError(problems) from (error.__cause__ or error)  # the plugin to blame is seen there
         if not isinstance(model, nn.Module):
             kind = type(model).__name__
             plugin = self.provided.plugin.label

@@ -37,7 +37,7 @@ TABLES = {
         "Suits",
     ),
     "adapter": ("FeatureAdapter", "GivesMaps", "PreparesModel", "AdapterEntry"),
-    "data-and-models": ("DatasetEntry", "ModelEntry"),
+    "data-and-models": ("DatasetEntry", "ModelDescription", "ModelEntry"),
     "commands-and-recipes": ("CommandEntry", "RecipeEntry"),
     "exporter": ("ExporterEntry", "ExportedFiles"),
     "metric": ("MetricEntry",),
@@ -92,15 +92,16 @@ def test_every_member_is_in_its_table_and_no_other(where, name, pages):
     assert rows(pages[where], name) == wanted
 
 
+NO_TABLE = {  # a function, constants, base classes; the spec's page describes the schedule
+    *("hookimpl", "PLUGIN_API", "Stage", "TimmAdapter"),
+    *("DistillerOptions", "Options", "Schedule", "SpecFile", "SpecFolder"),
+}
+
+
 def test_all_protocols_and_records_have_a_table():
     described = {name for names in TABLES.values() for name in names}
-    own = {
-        name
-        for name in kdcore.__all__
-        if getattr(getattr(kdcore, name), "__module__", "")
-        in ("kdcore.protocols", "kdcore.entries", "kdcore.launching")
-    }
-    assert described >= own
+    for_authors = {name for names in kdcore.PUBLIC["authors of plugins"].values() for name in names}
+    assert for_authors - NO_TABLE == described - {"RunDirectory"}
 
 
 @pytest.mark.parametrize("name", HOOKS)

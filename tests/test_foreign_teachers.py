@@ -154,3 +154,41 @@ def test_kds_onnx_export_teaches_as_the_live_teacher(tmp_path):
     assert exported == pytest.approx(live, abs=1e-5)
     teachers = [run.summary["teacher"]["top1"] for run in runs]
     assert teachers[0] == teachers[1]
+
+
+def test_a_model_of_transformers_is_trained_and_teaches_in_turn(folder):
+    vit = {"model": "transformers", "options": {"path": "vit"}}
+    small = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
+    trained = kdcore.run(write(folder, "vit-student", student=vit, teacher=small, distiller="kd"))
+    student = kdcore.load_student(trained.directory)
+    assert type(student.model).__name__ == "ViTForImageClassification"
+    written = json.loads((trained.directory / "student/config.json").read_text())
+    assert written["kdcore"]["options"]["path"] == str(folder / "vit")
+    again = kdcore.run(
+        write(folder, "again", student=small, teacher={"checkpoint": str(trained.directory)}, distiller="kd")
+    )
+    assert again.summary["teacher"]["top1"] == pytest.approx(trained.summary["student"]["top1"])
+
+
+def test_as_an_encoder_it_teaches_embeddings_whatever_its_classes_are(folder):
+    config = json.loads((folder / "vit/config.json").read_text())
+    config["id2label"] = {str(number): f"other {number}" for number in range(10)}
+    (folder / "vit/config.json").write_text(json.dumps(config))
+    teacher = {"model": "transformers", "options": {"path": "vit"}, "classifier": False}
+    result = kdcore.run(write(folder, teacher=teacher, distiller="rkd"))
+    assert result.summary["status"] == "finished"
+
+
+def test_its_outputs_can_be_cached(folder):
+    teacher = {"model": "transformers", "options": {"path": "vit"}}
+    cache = {"augmentations": 1}
+    live = kdcore.run(write(folder, "live", teacher=teacher, distiller="kd", teacher_cache=cache))
+    cached = kdcore.run(write(folder, "cached", teacher=teacher, distiller="kd", teacher_cache=cache))
+    assert losses(live, "loss") == pytest.approx(losses(cached, "loss"), rel=1e-4)
+
+
+def test_a_torchvision_model_teaches_features_by_module_paths(tmp_path):
+    teacher = {"model": "torchvision", "options": {"name": "resnet18"}}
+    distiller = {"name": "fitnet", "stages": [[3, "layer3"]]}
+    result = kdcore.run(write(tmp_path, teacher=teacher, distiller=distiller))
+    assert result.summary["status"] == "finished"

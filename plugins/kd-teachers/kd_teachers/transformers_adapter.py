@@ -30,7 +30,8 @@ class TransformersAdapter:
             UserError: the model does not return its hidden states.
         """
         parameter = next(model.parameters())
-        channels = getattr(model.config, "num_channels", 3)
+        config: Any = model.config
+        channels = getattr(getattr(config, "vision_config", config), "num_channels", 3)
         modes = {module: module.training for module in model.modules()}
         model.eval()
         try:

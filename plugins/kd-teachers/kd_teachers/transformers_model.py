@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _PLACE: Final = "options.path"
 _WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")
 _PREPROCESSOR: Final = "preprocessor_config.json"
+_FIXED: Final = ("clip",)  # classifiers that refuse images of another size than their configuration's
 _UNNAMED: Final = re.compile(r"LABEL_\d+")
 
 
@@ -74,7 +75,7 @@ def build(num_classes: int, in_chans: int, *, path: str) -> nn.Module:
     if type(config) not in transformers.AutoModelForImageClassification._model_mapping:
         message = f"transformers has no image classifier of the kind '{config.model_type}'"
         raise UserError(_problem(message, folder))
-    channels = getattr(config, "num_channels", in_chans)
+    channels = getattr(_of_images(config), "num_channels", in_chans)
     if channels != in_chans:
         raise UserError(_problem(f"the model takes images of {channels} channels, not {in_chans}", folder))
     classifies = any("ForImageClassification" in name for name in written.get("architectures") or ())
@@ -85,7 +86,9 @@ def build(num_classes: int, in_chans: int, *, path: str) -> nn.Module:
     if num_classes == 0:
         model.classifier = nn.Identity()
     _complete(model, config, prepared)
-    size = model._own_size or (prepared.image_size if prepared else None)
+    own = _size_of(config)
+    fixed = config.model_type in _FIXED and own is not None
+    size = own if fixed or prepared is None else prepared.image_size or own
     model.kd_description = ModelDescription(
         has_weights=True,
         num_classes=known,
@@ -93,7 +96,7 @@ def build(num_classes: int, in_chans: int, *, path: str) -> nn.Module:
         mean=prepared.mean if prepared else None,
         std=prepared.std if prepared else None,
         image_size=size,
-        fixed_size=model._own_size is not None and not model._interpolates,
+        fixed_size=fixed,
         interpolation=prepared.interpolation if prepared else "bicubic",
         crop_pct=prepared.crop_pct if prepared else 1.0,
         place=_PLACE,
@@ -132,16 +135,24 @@ def _load(transformers: Any, folder: Path, config: Any, classes: int | None) -> 
 
 
 def _complete(model: Any, config: Any, prepared: Preprocessing | None) -> None:
-    size = getattr(config, "image_size", None)
-    pair = (size, size) if isinstance(size, int) else tuple(size) if size else None
     accepted = inspect.signature(type(model).forward).parameters
-    interpolates = "interpolate_pos_encoding" in accepted
-    tokens = any(name.endswith("position_embeddings") for name, _ in model.named_parameters())
     model.__class__ = _class_of(cast("Any", type(model)))
     model._flips_channels = bool(prepared and prepared.flips_channels)
-    model._interpolates = interpolates
-    # networks without position embeddings take any size, whatever their configuration has
-    model._own_size = pair if interpolates or tokens else None
+    model._interpolates = "interpolate_pos_encoding" in accepted
+    model._own_size = _size_of(config)
+
+
+def _size_of(config: Any) -> tuple[int, int] | None:
+    size = getattr(_of_images(config), "image_size", None)
+    if size is None:
+        return None
+    height, width = (size, size) if isinstance(size, int) else size
+    return int(height), int(width)
+
+
+def _of_images(config: Any) -> Any:
+    """The part of the configuration that is about images: CLIP's has one about text too."""
+    return getattr(config, "vision_config", config)
 
 
 @cache

@@ -12,42 +12,47 @@ pytest.importorskip("transformers", reason="needs kd-teachers[transformers]")
 import transformers
 from kd_teachers.transformers_adapter import TransformersAdapter
 from kd_teachers.transformers_model import quiet
-from transformers import (
-    AutoModelForImageClassification,
-    ConvNextConfig,
-    Dinov2Config,
-    ResNetConfig,
-    SwinConfig,
-    ViTConfig,
-)
+from transformers import AutoModelForImageClassification, ViTConfig
 
 SIDE, CLASSES = 32, 10
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 IMAGES = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+LAYERS = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 32}
+TOKENS = {"image_size": SIDE, "patch_size": 8, **LAYERS}
+STAGES = {"hidden_sizes": [8, 8, 16, 16], "depths": [1] * 4}
+WINDOWS = {"image_size": SIDE, "patch_size": 2, "embed_dim": 8, "depths": [1] * 4, "num_heads": [1, 1, 2, 2],
+           "window_size": 2}  # fmt: skip
 CONFIGS = {
-    "vit": lambda: vit(),
-    "dinov2": lambda: Dinov2Config(
-        image_size=SIDE,
-        patch_size=8,
-        hidden_size=16,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        num_labels=10,
-    ),
-    "resnet": lambda: ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 8, 16, 16], depths=[1] * 4, layer_type="basic", num_labels=10
-    ),
-    "convnext": lambda: ConvNextConfig(hidden_sizes=[8, 8, 16, 16], depths=[1] * 4, num_labels=10),
-    "swin": lambda: SwinConfig(
-        image_size=SIDE,
-        patch_size=2,
-        embed_dim=8,
-        depths=[1] * 4,
-        num_heads=[1, 1, 2, 2],
-        window_size=2,
-        num_labels=10,
-    ),
+    "beit": ("BeitConfig", TOKENS),
+    "bit": ("BitConfig", {**STAGES, "embedding_size": 8, "num_groups": 4}),
+    "clip": ("CLIPConfig", {"vision_config": TOKENS, "text_config": LAYERS}),
+    "convnext": ("ConvNextConfig", STAGES),
+    "convnextv2": ("ConvNextV2Config", STAGES),
+    "deit": ("DeiTConfig", {**TOKENS, "architectures": ["DeiTForImageClassification"]}),
+    "dinov2": ("Dinov2Config", TOKENS),
+    "dinov2_with_registers": ("Dinov2WithRegistersConfig", TOKENS),
+    "mobilenet_v2": ("MobileNetV2Config", {"image_size": SIDE, "depth_multiplier": 0.25}),
+    "regnet": ("RegNetConfig", {**STAGES, "embedding_size": 8, "groups_width": 8, "layer_type": "x"}),
+    "resnet": ("ResNetConfig", {**STAGES, "embedding_size": 8, "layer_type": "basic"}),
+    "siglip": ("SiglipConfig", {"vision_config": TOKENS, "text_config": LAYERS}),
+    "swin": ("SwinConfig", WINDOWS),
+    "swinv2": ("Swinv2Config", WINDOWS),
+    "vit": ("ViTConfig", TOKENS),
 }
+COLUMNS = (
+    "beit",
+    "clip",
+    "deit",
+    "dinov2",
+    "dinov2_with_registers",
+    "siglip",
+    "vit",
+)  # one grid in all layers
+
+
+def config_of(kind):
+    name, given = CONFIGS[kind]
+    return getattr(transformers, name)(**given, num_labels=CLASSES)
 
 
 def vit(labels=CLASSES, **given):
@@ -87,7 +92,7 @@ def save(tmp_path):
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_the_logits_are_those_of_transformers_to_the_bit(kind, save, make):
-    model, folder = save(CONFIGS[kind]())
+    model, folder = save(config_of(kind))
     built = make("transformers", path=str(folder))
     assert not built.random_weights
     with torch.no_grad():
@@ -102,7 +107,7 @@ def test_the_logits_are_those_of_transformers_to_the_bit(kind, save, make):
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_the_adapter_gives_four_stages_and_the_embedding(kind, save, make):
-    _, folder = save(CONFIGS[kind]())
+    _, folder = save(config_of(kind))
     model = make("transformers", path=str(folder)).model.eval()
     adapter = TransformersAdapter()
     stages = adapter.stages(model, (SIDE, SIDE))
@@ -119,7 +124,7 @@ def test_the_adapter_gives_four_stages_and_the_embedding(kind, save, make):
         prefix = output.features[info.stage].prefix
         assert info.prefix_tokens == (0 if prefix is None else prefix.shape[1])
     grids = {info.grid for info in stages}
-    assert grids == {(4, 4)} if kind in ("vit", "dinov2") else len(grids) >= 3
+    assert grids == {(4, 4)} if kind in COLUMNS else len(grids) >= 3
 
 
 def test_its_images_and_classes_are_those_of_the_folder(save, make):
@@ -151,6 +156,22 @@ def test_a_vit_takes_another_size_as_transformers_does(save, make):
     images = torch.randn(1, 3, 48, 48)
     with torch.no_grad():
         assert torch.equal(built.model.eval()(images), model(images, interpolate_pos_encoding=True).logits)
+
+
+def test_a_dinov2_has_the_size_of_its_preprocessing_and_takes_any(save, make):
+    """Its configuration has the size of its training, 518, and its processor crops to 224."""
+    model, folder = save(transformers.Dinov2Config(**{**TOKENS, "image_size": 64}, num_labels=CLASSES))
+    built = make("transformers", path=str(folder))
+    assert built.input.image_size == (SIDE, SIDE)
+    with torch.no_grad():
+        assert torch.equal(built.model.eval()(IMAGES), model(IMAGES).logits)
+
+
+def test_a_clip_takes_its_own_size_only(save, make, problem):
+    _, folder = save(config_of("clip"))
+    assert make("transformers", path=str(folder)).input.image_size == (SIDE, SIDE)
+    found = problem("transformers", path=str(folder), image_size=48, device="meta")
+    assert found.where == "teacher.image_size"
 
 
 def test_a_student_with_other_classes_gets_a_new_classifier(save, make):
@@ -236,3 +257,23 @@ def test_missing_weights_are_named(save, problem):
     weights.pop(next(key for key in weights if "classifier" not in key))
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     assert "weights are missing in the folder" in problem("transformers", path=str(folder)).message
+
+
+@pytest.mark.parametrize("kind", ["Dinov2", "CLIP", "ViT"])
+def test_a_saved_encoder_gives_its_embedding(kind, tmp_path, make):
+    """Without a classifier in the folder; the weights have no prefix there."""
+    config = config_of(kind.lower())
+    with quiet(transformers):
+        torch.manual_seed(0)
+        model = getattr(transformers, f"{kind}Model")(config).eval()
+        model.save_pretrained(tmp_path)
+        built = make("transformers", num_classes=0, path=str(tmp_path))
+    state = built.model.state_dict()
+    shared = [
+        key for key in state if key.split(".", 1)[-1] in model.state_dict() or key in model.state_dict()
+    ]
+    assert len(shared) == len(state)
+    for key in shared:
+        own = model.state_dict()
+        assert torch.equal(state[key], own[key] if key in own else own[key.split(".", 1)[-1]]), key
+    assert built.model.eval()(IMAGES).dim() == 2

@@ -155,3 +155,12 @@ def test_other_files_are_refused(tmp_path, problem):
         found = problem("onnx", path=str(tmp_path / name))
         assert "TorchScript or exported programs" in found.message
         assert "torch.onnx.export" in found.hint
+
+
+def test_the_digest_of_a_teacher_is_that_of_its_file(write, make):
+    """By it a cache of a teacher's outputs is found again, and two files do not share one."""
+    from kdcore.models.digest import weights_digest
+
+    first, same = (weights_digest(make("onnx", path=write()).model) for _ in range(2))
+    other = write(metadata={"classes": ["x"] * 10}, name="other.onnx")
+    assert first == same != weights_digest(make("onnx", path=other).model)

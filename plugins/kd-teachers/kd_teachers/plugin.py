@@ -2,30 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from kdcore import AdapterEntry, ModelEntry, hookimpl
 
 PLUGIN_API = 1
-
-# model_type in transformers: the class of its classifier
-CLASSIFIERS: Final = {
-    "beit": "Beit",
-    "bit": "Bit",
-    "clip": "CLIP",
-    "convnext": "ConvNext",
-    "convnextv2": "ConvNextV2",
-    "deit": "DeiT",
-    "dinov2": "Dinov2",
-    "dinov2_with_registers": "Dinov2WithRegisters",
-    "mobilenet_v2": "MobileNetV2",
-    "regnet": "RegNet",
-    "resnet": "ResNet",
-    "siglip": "Siglip",
-    "swin": "Swin",
-    "swinv2": "Swinv2",
-    "vit": "ViT",
-}
 
 
 @hookimpl
@@ -61,10 +40,8 @@ def kd_feature_adapters() -> list[AdapterEntry]:
             name="transformers",
             summary="Image classifiers of transformers: the hidden states that they return.",
             target="kd_teachers.transformers_adapter:TransformersAdapter",
-            models=tuple(
-                f"transformers.models.{kind}.modeling_{kind}:{name}ForImageClassification"
-                for kind, name in CLASSIFIERS.items()
-            ),
+            # a base class of every model that the target returns, so transformers need not be installed to check it
+            models=("kd_teachers.transformers_model:Classifier",),
         ),
         AdapterEntry(
             name="onnx",

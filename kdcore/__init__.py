@@ -6,7 +6,7 @@ torch. `docs/generate.py` writes `__init__.pyi`, which type checkers and editors
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from kdcore.lazy_names import lazy_names
 
@@ -106,4 +106,18 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
 }
 """Every public name: for whom it is, the module that has it, the name."""
 
-__getattr__, __dir__, __all__ = lazy_names(globals(), *PUBLIC.values())
+_own, __dir__, __all__ = lazy_names(globals(), *PUBLIC.values())
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        return _own(name)
+    except AttributeError:
+        if name.startswith("_"):
+            raise
+        from importlib.metadata import entry_points
+
+        # a function that belongs to a command of a package, such as `compare`
+        for point in entry_points(group="kdcore.functions", name=name):
+            return globals().setdefault(name, point.load())
+        raise

@@ -87,6 +87,30 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
         kdcore.open_runs  # noqa: B018
 
 
+PACKAGES = {
+    "compare": "kd_compare",
+    "evaluate": "kd_report",
+    "export": "kd_export",
+    "init": "kd_init",
+    "new_plugin": "kd_dev",
+    "push": "kd_export",
+    "report": "kd_report",
+}
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_functions_of_the_installed_packages_are_found_here_too(name):
+    package = pytest.importorskip(PACKAGES[name])
+    assert getattr(kdcore, name) is getattr(package, name)
+
+
+def test_a_function_whose_package_is_missing_is_an_attribute_error(monkeypatch):
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: ())
+    monkeypatch.delitem(vars(kdcore), "compare", raising=False)
+    with pytest.raises(AttributeError, match="module 'kdcore' has no attribute 'compare'"):
+        kdcore.compare  # noqa: B018
+
+
 # -- the checks themselves ---------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,6 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "say",
         "say_all",
         "stdout_for_the_result",
-        "styled",
         "table",
         "warn_all",
     ),

@@ -12,7 +12,6 @@ from kdcore.cli.output import (
     say,
     say_all,
     stdout_for_the_result,
-    styled,
     table,
     warn_all,
 )
@@ -102,7 +101,6 @@ __all__ = [
     "shown",
     "stdout_for_the_result",
     "stop_requests",
-    "styled",
     "table",
     "warn_all",
     "write_json",

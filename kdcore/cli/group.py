@@ -52,7 +52,7 @@ class PluginGroup(QuickSubgroup):
 
     plugins: Plugins | None = None
 
-    _listing = False
+    _rows: dict[str, str] | None = None  # while a list is made, for which declarations are enough
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help text, with a warning for each broken plugin; a broken plugin never prevents it."""
@@ -67,7 +67,7 @@ class PluginGroup(QuickSubgroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of all commands."""
-        return list(command_rows(self._all_plugins()))
+        return list(self._rows or command_rows(self._all_plugins()))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of this name, imported unless only its name and summary are needed.
@@ -77,20 +77,20 @@ class PluginGroup(QuickSubgroup):
         """
         if cmd_name.startswith("-"):
             return None
-        if self._listing or ctx.resilient_parsing:
-            rows = command_rows(self._all_plugins())
-            if self._listing or cmd_name not in rows:
-                return QuickCommand(cmd_name, help=rows[cmd_name]) if cmd_name in rows else None
+        if self._rows is not None:
+            return QuickCommand(cmd_name, help=self._rows[cmd_name]) if cmd_name in self._rows else None
+        if ctx.resilient_parsing and cmd_name not in self.list_commands(ctx):
+            return None
         plugins = self.plugins or (self._all_plugins() if cmd_name in ALWAYS else get_plugins())
         return load_command(cmd_name, plugins)
 
     @contextlib.contextmanager
     def _only_declarations(self) -> Iterator[None]:
-        self._listing = True
+        self._rows = command_rows(self._all_plugins())
         try:
             yield
         finally:
-            self._listing = False
+            self._rows = None
 
     def _all_plugins(self) -> Plugins:
         return self.plugins or available_plugins()

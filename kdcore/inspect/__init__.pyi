@@ -8,7 +8,7 @@ from kdcore.data.special_targets import has_label
 from kdcore.distill.build import build_distiller
 from kdcore.distill.models import teacher_view
 from kdcore.features import Extractor, find_adapter, model_info
-from kdcore.inspect.images import evaluation_data, evaluation_images
+from kdcore.inspect.images import evaluation_images
 from kdcore.inspect.metrics import Metrics, load_metrics
 from kdcore.inspect.names import SPEC_SUFFIXES, find_dataset, find_model
 from kdcore.inspect.open_run import read_spec
@@ -16,7 +16,7 @@ from kdcore.inspect.predictions import autocast, predict
 from kdcore.inspect.run_path import find_run
 from kdcore.inspect.run_students import RunStudent, open_run_student
 from kdcore.inspect.student_facts import about_student
-from kdcore.inspect.students import Which, open_student
+from kdcore.inspect.students import Which
 from kdcore.models import BuiltModel, build_model, load_config, save_student
 from kdcore.models.checkpoints import read_checkpoint
 from kdcore.models.class_names import check_class_names, pretrained_names
@@ -55,7 +55,6 @@ __all__ = [
     "default_arguments",
     "distiller_part",
     "eight_bits",
-    "evaluation_data",
     "evaluation_images",
     "find_adapter",
     "find_dataset",
@@ -71,7 +70,6 @@ __all__ = [
     "model_info",
     "open_run_student",
     "open_split",
-    "open_student",
     "own_surroundings",
     "paper_settings",
     "predict",

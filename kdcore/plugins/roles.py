@@ -55,11 +55,6 @@ class Role:
         """The plural as a key of JSON."""
         return self.plural.replace(" ", "_")
 
-    @property
-    def command(self) -> str:
-        """The command that lists the things of this role."""
-        return f"list-{self.plural.replace(' ', '-')}"
-
 
 ROLES: Final[dict[type[AnyEntry], Role]] = {
     role.entry: role

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import textwrap
 
 import pytest
 import torch
@@ -31,27 +29,12 @@ ENTRIES = [("confidence", "confidence", ("classes",)), ("accuracy", "accuracy", 
 
 
 @pytest.fixture
-def add_plugin(tmp_path, monkeypatch):
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
-    before = set(sys.modules)
-
+def add_plugin(install):
     def add(name, code=GOOD, entries=ENTRIES):
         module = name.replace("-", "_")
-        (site / f"{module}_code.py").write_text(textwrap.dedent(code))
-        (site / f"{module}.py").write_text(textwrap.dedent(PLUGIN.format(module=module, entries=entries)))
-        folder = site / f"{module}-1.0.dist-info"
-        folder.mkdir()
-        (folder / "entry_points.txt").write_text(f"[kdcore]\n{name} = {module}\n")
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        get_plugins.cache_clear()
+        install(name, PLUGIN.format(module=module, entries=entries), **{f"{module}_code": code})
 
-    yield add
-    get_plugins.cache_clear()
-    for name in set(sys.modules) - before:
-        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(site)):
-            del sys.modules[name]
+    return add
 
 
 def records(folder):

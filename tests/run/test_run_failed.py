@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-import textwrap
 
 import pytest
 
 import kdcore
 from kdcore.errors import RunFailed, UserError
-from kdcore.plugins import get_plugins
 
 WATCH = """
     import json
@@ -25,23 +22,9 @@ WATCH = """
 
 
 @pytest.fixture
-def watch(tmp_path, monkeypatch):
+def watch(install):
     """Installs a plugin that writes down what its hook is called with."""
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
-
-    def add(more="pass"):
-        (site / "kd_watch.py").write_text(textwrap.dedent(WATCH.format(more=more)))
-        folder = site / "kd_watch-1.0.dist-info"
-        folder.mkdir()
-        (folder / "entry_points.txt").write_text("[kdcore]\nkd-watch = kd_watch\n")
-        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: kd-watch\nVersion: 1.0\n")
-        get_plugins.cache_clear()
-
-    yield add
-    get_plugins.cache_clear()
-    sys.modules.pop("kd_watch", None)
+    return lambda more="pass": install("kd-watch", WATCH.format(more=more))
 
 
 def test_it_gets_the_summary_with_the_reason(spec_file, watch, tmp_path):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import textwrap
-
 import pytest
 import torch
 
@@ -49,23 +46,11 @@ TEACHER = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
 
 
 @pytest.fixture
-def calls(tmp_path, monkeypatch):
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
-    (site / "kd_centers.py").write_text(textwrap.dedent(PLUGIN))
-    (site / "kd_centers_code.py").write_text(textwrap.dedent(CODE))
-    folder = site / "kd_centers-1.0.dist-info"
-    folder.mkdir()
-    (folder / "entry_points.txt").write_text("[kdcore]\nkd-centers = kd_centers\n")
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: kd-centers\nVersion: 1.0\n")
-    get_plugins.cache_clear()
+def calls(install):
+    install("kd-centers", PLUGIN, kd_centers_code=CODE)
     import kd_centers_code
 
-    yield kd_centers_code.CALLS
-    get_plugins.cache_clear()
-    for name in ("kd_centers", "kd_centers_code"):
-        sys.modules.pop(name, None)
+    return kd_centers_code.CALLS
 
 
 def weights(folder):

@@ -83,8 +83,9 @@ class Scale:
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     """Round numbers from `low` or below it to `high` or above it, about `wanted` of them."""
-    if not high - low > _TINY:
-        size = max(abs(low), abs(high))
+    size = max(abs(low), abs(high))
+    # ticks have 12 digits: in a smaller range several would be the same number
+    if not high - low > max(_TINY, 1e-10 * size):
         pad = 0.5 * (size if size > _TINY else 1)
         low, high = low - pad, high + pad
     rough = (high - low) / max(1, wanted - 1)

@@ -39,6 +39,9 @@ def _parsed(chart: Markup) -> ElementTree.Element:
 
 @given(FINITE, FINITE)
 @example(0.0, 5e-324)
+@example(-1e9, -999999999.9999999)
+@example(-1e9, -999999999.9980469)
+@example(1.0, 1.0 + 2e-10)
 def test_ticks_enclose_the_values_and_are_few(one: float, other: float):
     low, high = sorted((one, other))
     found = ticks(low, high)

@@ -42,6 +42,7 @@ class Requires:
         target: it reads the ground truth, so images without labels are refused.
         teacher_logits: it reads the teacher's logits. If no distiller of a run reads them or the embedding, the teacher
             stops at the deepest stage that is read, and its logits are None.
+        distillation_logits: it reads the logits of the student's second classifier; a student without one is refused.
     """
 
     teacher: bool = True
@@ -54,6 +55,7 @@ class Requires:
     views: int = 1
     target: bool = False
     teacher_logits: bool = True
+    distillation_logits: bool = False
 
     def __post_init__(self) -> None:
         for name in ("student_stages", "teacher_stages"):
@@ -80,6 +82,7 @@ class Requires:
             views=max(self.views, other.views),
             target=self.target or other.target,
             teacher_logits=(self.teacher and self.teacher_logits) or (other.teacher and other.teacher_logits),
+            distillation_logits=self.distillation_logits or other.distillation_logits,
         )
 
 
@@ -114,6 +117,7 @@ class ModelInfo:
         probe: Callable[[Sequence[Stage]], tuple[StageInfo, ...]],
         probe_embedding: Callable[[], int],
         find_module: Callable[[str], nn.Module] | None = None,
+        probe_distillation: Callable[[], bool] | None = None,
     ) -> None:
         self.name = name
         self.num_parameters = num_parameters
@@ -122,6 +126,7 @@ class ModelInfo:
         self._probe = probe
         self._probe_embedding = probe_embedding
         self._find_module = find_module
+        self._probe_distillation = probe_distillation
         self._probed: dict[Stage, StageInfo] = {}
 
     @cached_property
@@ -157,6 +162,11 @@ class ModelInfo:
             UserError: the model gives no embedding.
         """
         return self._probe_embedding()
+
+    @cached_property
+    def has_distillation_logits(self) -> bool:
+        """Whether it has a second classifier for the distillation, as the distilled DeiT has."""
+        return self._probe_distillation is not None and self._probe_distillation()
 
     def module(self, path: str) -> nn.Module:
         """The module at a path of the model, such as `layer4` or `head.norm`.
@@ -213,12 +223,15 @@ class ModelOutput:
         features: a feature map for each stage that was requested.
         embedding: `[B, D]`, or None if it was not requested.
         views: with `Requires.views` above 1, the output for each view, this one first; otherwise empty.
+        distillation_logits: `[B, K]` of a student's second classifier in training, if a distiller requires it. The
+            `logits` are then those of the first classifier; in evaluation they are the mean of both.
     """
 
     logits: Tensor | None
     features: dict[Stage, FeatureMap] = field(default_factory=dict)
     embedding: Tensor | None = None
     views: tuple[ModelOutput, ...] = ()
+    distillation_logits: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -235,6 +235,13 @@ def _of_distiller(name: str, problem: Problem) -> Problem:
 
 
 def _unavailable(requires: Requires, setup: Setup, name: str) -> Iterable[Problem]:
+    if requires.distillation_logits and not setup.student.has_distillation_logits:
+        yield Problem(
+            "student",
+            f"distiller '{name}' reads the logits of a second classifier, and {setup.student.name} has none",
+            hint="use a distilled model, such as 'deit_tiny_distilled_patch16_224', 'levit_128s' or "
+            "'pit_ti_distilled_224'",
+        )
     # each stage is probed here, so a stage that does not exist is an error before training
     for role, info, stages, embedding in (
         ("student", setup.student, requires.student_stages, requires.student_embedding),

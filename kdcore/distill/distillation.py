@@ -19,7 +19,7 @@ from kdcore.distill.passes import Extract, pass_of_views, tensors_of, whole_logi
 from kdcore.distill.seeds import derive
 from kdcore.distill.targets import TargetCheck, check_index
 from kdcore.distill.terms import checked_terms
-from kdcore.features import Extractor
+from kdcore.features import Extractor, set_distilled_training
 from kdcore.plugins import get_plugins
 from kdcore.protocols import Batch, Distiller, ModelInfo, ModelOutput, Progress, Requires, Setup
 
@@ -122,6 +122,8 @@ class Distillation(nn.Module):
         self._warned: set[str] = set()  # distillers that read a progress that was not given
         needs = [cast("Distiller", distiller).requires for distiller in self.distillers]
         self.requires = reduce(Requires.union, needs, Requires(teacher=False))
+        if self.requires.distillation_logits:
+            set_distilled_training(learner.model)
         self._extract_student: Extract = Extractor(
             learner.model, learner.adapter, self.requires.student_stages, self.requires.student_embedding
         )

@@ -34,7 +34,12 @@ class WholeBatch:
     ) -> tuple[ModelOutput, ModelOutput | None, Batch]:
         """The arguments of one distiller."""
         seen = None if teacher is None else self._teacher(requires, teacher)
-        learner = self._output(student, requires.student_stages, embedding=requires.student_embedding)
+        learner = self._output(
+            student,
+            requires.student_stages,
+            embedding=requires.student_embedding,
+            second=requires.distillation_logits,
+        )
         return learner, seen, self._batch(batch)
 
     def of_teacher(self, requires: Requires, teacher: ModelOutput, batch: Batch) -> tuple[ModelOutput, Batch]:
@@ -46,13 +51,23 @@ class WholeBatch:
         return self._output(teacher, stages, embedding=embedding, logits=requires.teacher_logits)
 
     def _output(
-        self, output: ModelOutput, stages: Sequence[Stage], *, embedding: bool, logits: bool = True
+        self,
+        output: ModelOutput,
+        stages: Sequence[Stage],
+        *,
+        embedding: bool,
+        logits: bool = True,
+        second: bool = False,
     ) -> ModelOutput:
         return ModelOutput(
             self._whole(output.logits) if logits else None,
             {stage: self._map(output.features[stage]) for stage in stages if stage in output.features},
             self._whole(output.embedding) if embedding else None,
-            tuple(self._output(view, stages, embedding=embedding, logits=logits) for view in output.views),
+            tuple(
+                self._output(view, stages, embedding=embedding, logits=logits, second=second)
+                for view in output.views
+            ),
+            self._whole(output.distillation_logits) if second else None,
         )
 
     def _map(self, feature: FeatureMap) -> FeatureMap:

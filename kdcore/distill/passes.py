@@ -22,8 +22,7 @@ def pass_of_views(extract: Extract, images: Tensor) -> ModelOutput:
     if images.dim() == 4:
         return _float_logits(extract(images))
     views = tuple(_float_logits(extract(images[:, view])) for view in range(images.shape[1]))
-    first = views[0]
-    return ModelOutput(first.logits, first.features, first.embedding, views)
+    return replace(views[0], views=views)
 
 
 def whole_logits(output: ModelOutput) -> Tensor:
@@ -45,9 +44,15 @@ def tensors_of(output: ModelOutput) -> Iterator[Tensor]:
         yield from (feature.map,) if feature.prefix is None else (feature.map, feature.prefix)
     if output.embedding is not None:
         yield output.embedding
+    if output.distillation_logits is not None:
+        yield output.distillation_logits
 
 
 def _float_logits(output: ModelOutput) -> ModelOutput:
-    if output.logits is not None and output.logits.dtype in (torch.float16, torch.bfloat16):
-        return ModelOutput(output.logits.float(), output.features, output.embedding, output.views)
-    return output
+    half = (torch.float16, torch.bfloat16)
+    if output.logits is None or output.logits.dtype not in half:
+        return output
+    second = output.distillation_logits
+    return replace(
+        output, logits=output.logits.float(), distillation_logits=None if second is None else second.float()
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from kdcore.errors import Problem, UserError
+from kdcore.features.heads import split_logits
 from kdcore.features.layout import as_feature_map
 from kdcore.features.references import attention_map, parse_stage, watch
 from kdcore.features.tap import Tap
@@ -74,6 +76,9 @@ class Extractor:
             output = self.adapter.forward(self.model, images, self.numbers, self.embedding)
         else:
             output = ModelOutput(self.model(images))
+        if not isinstance(output.logits, Tensor):  # an adapter that gives what the model returned
+            logits, second = split_logits(output.logits)
+            output = replace(output, logits=logits, distillation_logits=second)
         if not isinstance(output.logits, Tensor):
             raise UserError(
                 Problem(
@@ -86,7 +91,7 @@ class Extractor:
         features = dict(output.features)
         for path, tap in self._taps.items():
             features[path] = self._feature(path, tap, images)
-        return ModelOutput(output.logits, features, output.embedding)
+        return replace(output, features=features)
 
     @property
     def has_maps(self) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kdcore.errors import Problem, UserError
 from kdcore.features.extractor import Extractor, find_module
+from kdcore.features.heads import set_distilled_training
 from kdcore.features.probing import ProbedStages, Result, probe
 from kdcore.features.timm import stage_info
 from kdcore.plugins.owner import owned
@@ -55,6 +56,13 @@ def model_info(
 
         return _named(name, lambda: probe(model, image_size, in_chans, look))
 
+    def probe_distillation() -> bool:
+        def look(twin: nn.Module, images: Tensor) -> bool:
+            set_distilled_training(twin.train())  # in evaluation mode both classifiers are one
+            return Extractor(twin, adapter)(images).distillation_logits is not None
+
+        return _named(name, lambda: probe(model, image_size, in_chans, look))
+
     return ModelInfo(
         name,
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -63,6 +71,7 @@ def model_info(
         probe=probe_stages,
         probe_embedding=probe_embedding,
         find_module=lambda path: _named(name, lambda: find_module(model, path)),
+        probe_distillation=probe_distillation,
     )
 
 

@@ -37,7 +37,7 @@ def probe(
     """
     with torch.no_grad():
         try:
-            images = torch.empty(2, in_chans, *image_size, device="meta")
+            images = torch.empty(2, in_chans, *image_size, dtype=_dtype(model), device="meta")
             return look(skeleton(model, _on_meta), images)
         except UserError:
             raise
@@ -55,6 +55,12 @@ def skeleton(model: nn.Module, place: Callable[[Tensor], Tensor]) -> nn.Module:
         for name in ("_forward_hooks", "_forward_pre_hooks"):
             getattr(module, name).clear()
     return twin.eval()
+
+
+def _dtype(model: nn.Module) -> torch.dtype:
+    """The number format of a model's weights, in which it takes images."""
+    found = next((one.dtype for one in model.parameters() if one.is_floating_point()), torch.float32)
+    return found if found in (torch.float64, torch.float16, torch.bfloat16) else torch.float32
 
 
 def _kept_tensors(model: nn.Module) -> Iterator[Tensor]:
@@ -89,7 +95,7 @@ def _probe_on_cpu(
     try:
         # the device is named, because the caller's default device may be another one
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-            return look(skeleton(model, _on_cpu), torch.zeros(1, in_chans, *image_size))
+            return look(skeleton(model, _on_cpu), torch.zeros(1, in_chans, *image_size, dtype=_dtype(model)))
     except UserError:
         raise
     except Exception as error:

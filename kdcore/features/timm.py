@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from kdcore.errors import Problem, UserError
+from kdcore.features.heads import split_logits
 from kdcore.features.probing import ProbedStages, probe
 from kdcore.features.stages import stage_indices
 from kdcore.protocols import STAGES, FeatureMap, ModelOutput, Stage, StageInfo
@@ -35,7 +36,8 @@ class TimmAdapter:
 
     The backbone runs once (`forward_intermediates`), the head once (`forward_head`). Maps are taken before a
     final normalisation. The embedding is the input of the classifier, after dropout: the same tensor from which the
-    logits were computed. With several classifiers (distilled DeiT) it is the input of the first. If
+    logits were computed. With several classifiers (distilled DeiT) it is the input of the first; in distilled training
+    the logits of both are given. If
     the classifier is not one layer or block that takes vectors, it is what timm calls `pre_logits`.
     Stages: see `kdcore.features.stages.stage_indices`; a subclass may choose others in
     `indices` or `backbone`.
@@ -67,12 +69,12 @@ class TimmAdapter:
             UserError: the model is not a classifier.
         """
         if not stages and not embedding:
-            return ModelOutput(model(images))
+            return _output(model(images))
         final, features = self.backbone(model, images, stages)
         if not embedding:
-            return ModelOutput(_head(model, final), features)
+            return _output(_head(model, final), features)
         logits, vector = _head_and_embedding(model, final)
-        return ModelOutput(logits, features, vector)
+        return _output(logits, features, vector)
 
     def maps(self, model: nn.Module, images: Tensor, stages: Sequence[Stage]) -> dict[Stage, FeatureMap]:
         """The same maps of `stages` (1..4) as `forward` gives; what comes after the deepest of them does not run."""
@@ -117,6 +119,13 @@ class TimmAdapter:
             plan = _Plan(self.indices(model), _gives_prefix(model))
             _plans.setdefault(model, {})[type(self)] = plan
         return plan
+
+
+def _output(
+    given: object, features: dict[Stage, FeatureMap] | None = None, embedding: Tensor | None = None
+) -> ModelOutput:
+    logits, second = split_logits(given)
+    return ModelOutput(logits, features or {}, embedding, distillation_logits=second)
 
 
 def is_timm_model(model: nn.Module) -> bool:

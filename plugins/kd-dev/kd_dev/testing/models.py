@@ -14,7 +14,7 @@ from kdcore import AdaptedModel, ModelInfo, Setup
 from kdcore.inspect import find_adapter
 from kdcore.plugin import get_plugins
 
-Family = Literal["conv", "vit"]
+Family = Literal["conv", "vit", "distilled"]
 Role = Literal["student", "teacher"]
 
 SIDE: Final = 32  # image size in pixels
@@ -33,7 +33,7 @@ class Pair:
     labelled: bool = True
 
     def __str__(self) -> str:
-        names = {"conv": "a convolutional", "vit": "a transformer"}
+        names = {"conv": "a convolutional", "vit": "a transformer", "distilled": "a distilled transformer"}
         teacher = "no" if self.teacher is None else names[self.teacher]
         return f"{names[self.student]} student with {teacher} teacher"
 
@@ -79,13 +79,15 @@ def _placed(family: Family, role: Role, classes: int, dtype: torch.dtype, device
 def _info(model: nn.Module, family: Family, role: Role, classes: int) -> ModelInfo:
     """The information that a distiller gets about this model; the shapes are probed once per process."""
     known = _known(family, role, classes)
-    classifier: Any = model
+    own: Any = model
+    classifier = own.get_classifier()
     return ModelInfo(
         known.name,
         num_parameters=known.num_parameters,
-        classifier=classifier.get_classifier(),
+        classifier=classifier[0] if isinstance(classifier, tuple) else classifier,
         probe=lambda stages: tuple(known.stage(stage) for stage in stages),
         probe_embedding=lambda: known.embedding_dim,
+        probe_distillation=lambda: known.has_distillation_logits,
     )
 
 
@@ -114,7 +116,7 @@ def _prototype(family: Family, role: Role, classes: int) -> nn.Module:
             )
             if family == "conv"
             else timm.create_model(
-                "vit_tiny_patch16_224",
+                "vit_tiny_patch16_224" if family == "vit" else "deit_tiny_distilled_patch16_224",
                 num_classes=classes,
                 img_size=SIDE,
                 patch_size=8,
@@ -133,5 +135,6 @@ def _enliven(model: nn.Module) -> None:
         weight = getattr(module, "weight", None)
         if isinstance(weight, nn.Parameter) and weight.dim() == 1:
             nn.init.normal_(weight, 1.0, 0.1)
-    classifier: Any = model.get_classifier()  # type: ignore[operator]  # timm's models have it
-    nn.init.normal_(classifier.weight, 0.0, 2 / classifier.weight.shape[1] ** 0.5)
+    found: Any = model.get_classifier()  # type: ignore[operator]  # timm's models have it
+    for classifier in found if isinstance(found, tuple) else (found,):
+        nn.init.normal_(classifier.weight, 0.0, 2 / classifier.weight.shape[1] ** 0.5)

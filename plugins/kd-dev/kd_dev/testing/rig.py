@@ -212,6 +212,8 @@ def tensors_of(output: ModelOutput | None, prefix: str = "") -> dict[str, Tensor
             found[f"{prefix}features[{stage!r}].prefix"] = feature.prefix
     if output.embedding is not None:
         found[f"{prefix}embedding"] = output.embedding
+    if output.distillation_logits is not None:
+        found[f"{prefix}distillation_logits"] = output.distillation_logits
     for number, view in enumerate(output.views):
         found |= tensors_of(view, f"{prefix}views[{number}].")
     return found
@@ -238,6 +240,9 @@ def mapped(output: ModelOutput, change: Callable[[Tensor], Tensor]) -> ModelOutp
         },
         embedding=None if output.embedding is None else change(output.embedding),
         views=tuple(mapped(view, change) for view in output.views),
+        distillation_logits=None
+        if output.distillation_logits is None
+        else change(output.distillation_logits),
     )
 
 

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from kdcore import DistillerOptions, Provided, Setup
 
 SEED: Final = 7
-PAIRS: Final = (Pair(), Pair("vit", "vit"), Pair("conv", "vit"), Pair("vit", "conv"))
+PAIRS: Final = (
+    Pair(),
+    Pair("vit", "vit"),
+    Pair("conv", "vit"),
+    Pair("vit", "conv"),
+    Pair("distilled", "conv"),
+    Pair("distilled", "vit"),
+)
 
 
 class DistillerSubject:

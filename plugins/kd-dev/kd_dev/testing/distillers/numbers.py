@@ -91,7 +91,9 @@ def large_logits(subject: DistillerSubject) -> None:
         student, teacher = _extreme(now["name"], logits_in(seen.student), now["largest"])
         now["logits"] = student.requires_grad_()
         taught = None if seen.teacher is None else replace(seen.teacher, logits=teacher)
-        return replace(seen, student=replace(seen.student, logits=student), teacher=taught)
+        second = None if seen.student.distillation_logits is None else student
+        learner = replace(seen.student, logits=student, distillation_logits=second)
+        return replace(seen, student=learner, teacher=taught)
 
     rig.hand_over(enlarge)
     for largest, autocast in ((1e4, False), (1e3, True)):

@@ -259,6 +259,17 @@ class FailsInGroups(SecretlyRelates):
         return super().compare(student, teacher, batch, progress)
 
 
+class SecondHead(Good):
+    """A good one: the second classifier of a distilled student follows the teacher."""
+
+    requires = Requires(distillation_logits=True)
+
+    def compare(self, student: Any, teacher: Any, batch: Any, progress: Any) -> Tensor:
+        return F.mse_loss(
+            self.head(self.options.scale * student.distillation_logits), teacher.logits.detach()
+        )
+
+
 class Remembers(Good):
     """A memory bank: everything that a distiller can ask for, and no rule broken."""
 

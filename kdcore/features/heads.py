@@ -1,0 +1,28 @@
+"""The two classifiers of distilled transformers: one learns from the labels, the other one from the teacher."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def set_distilled_training(model: nn.Module) -> None:
+    """From now on the model gives the logits of both classifiers in training mode, if it has two.
+
+    In evaluation mode it still gives their mean. Models of timm have the method `set_distilled_training`.
+    """
+    own = getattr(model, "set_distilled_training", None)
+    if callable(own):
+        own(True)
+
+
+def split_logits(given: object) -> tuple[Tensor, Tensor | None]:
+    """The logits, and those of the second classifier, from what a model returned: one tensor or a pair."""
+    if isinstance(given, tuple | list) and len(given) == 2 and all(isinstance(one, Tensor) for one in given):
+        first, second = cast("tuple[Tensor, Tensor]", given)
+        return first, second
+    return cast("Tensor", given), None

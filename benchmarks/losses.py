@@ -1,19 +1,18 @@
 """Each loss function alone, forward and backward, compared with its authors' formulation: time and peak extra memory.
 
-The authors' formulations are written here from the papers and from the results of their published code.
+The authors' formulations are in `formulations`, written from the papers and from the results of their published code.
 """
 
 from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.device import device, synchronize
-from benchmarks.formulations import FORMULATIONS
+from benchmarks.formulations import LOSSES
 from benchmarks.rounds import Case, Step
 
 if TYPE_CHECKING:
@@ -21,47 +20,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from benchmarks.formulations.loss import Loss
     from benchmarks.groups import Cases
 
 BATCH = 128
 CLASSES = (10, 100, 1000, 21_841)
 PEER = "its authors' formulation"
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A loss of kd's and what it is called with.
-
-    Attributes:
-        target: module and function.
-        options: its keyword arguments.
-        shape: of both features, without the batch; None for logits.
-        labels: whether it takes them.
-    """
-
-    target: str
-    options: dict[str, Any]
-    shape: tuple[int, ...] | None = None
-    labels: bool = False
-
-
-EMBEDDING, MAP, NARROW = (512,), (256, 14, 14), (64, 8, 8)
-LOSSES = {
-    "kd": Loss("kd_classic:kd_loss", {"temperature": 4.0}),
-    "dkd": Loss("kd_classic:dkd_loss", {"alpha": 1.0, "beta": 8.0, "temperature": 4.0}, labels=True),
-    "nkd": Loss("kd_classic:nkd_loss", {"gamma": 1.5, "temperature": 1.0}, labels=True),
-    "dist": Loss("kd_classic:dist_loss", {"beta": 1.0, "gamma": 1.0, "temperature": 4.0}),
-    "ofa": Loss("kd_ofa:ofa_loss", {"eps": 1.5, "temperature": 1.0}, labels=True),
-    "rkd, distances": Loss("kd_feature:rkd_distance_loss", {}, EMBEDDING),
-    "rkd, angles": Loss("kd_feature:rkd_angle_loss", {}, EMBEDDING),
-    "pkt": Loss("kd_feature:pkt_loss", {}, EMBEDDING),
-    "cc": Loss("kd_feature:cc_loss", {}, EMBEDDING),
-    "at": Loss("kd_feature:at_loss", {}, MAP),
-    "sp": Loss("kd_feature:sp_loss", {}, MAP),
-    "fitnet": Loss("kd_feature:hint_loss", {}, MAP),
-    "vid": Loss("kd_feature.vid:vid_loss", {}, MAP),
-    "nst": Loss("kd_feature:nst_loss", {}, NARROW),
-}
 
 
 def cases() -> Cases:
@@ -99,7 +63,7 @@ def _steps(name: str, shape: tuple[int, ...], batch: int) -> dict[str, Step]:
     inputs = [student, teacher]
     if loss.labels:
         inputs.append(torch.randint(shape[0], (batch,), generator=generator).to(device()))
-    if name == "vid":
+    if loss.channels:
         inputs.append(torch.ones(shape[0], device=device(), requires_grad=True))
 
     def step(formulation: Callable[..., Tensor]) -> None:
@@ -108,7 +72,7 @@ def _steps(name: str, shape: tuple[int, ...], batch: int) -> dict[str, Step]:
             one.grad = None
 
     kd = getattr(import_module(module), function)
-    return {PEER: partial(step, FORMULATIONS[name]), "kd": partial(step, kd)}
+    return {PEER: partial(step, loss.formulation), "kd": partial(step, kd)}
 
 
 def _peak(step: Step) -> float:

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from benchmarks import crd, losses
-from benchmarks.formulations import FORMULATIONS
 from benchmarks.rounds import measure
 
 
@@ -16,12 +15,12 @@ def test_kd_and_the_authors_formulation_agree(name):
     shape = {None: (5,), 1: (6,), 3: (4, 3, 3)}[loss.shape and len(loss.shape)]
     torch.manual_seed(0)
     student, teacher, scale = torch.randn(8, *shape), torch.randn(8, *shape), torch.rand(shape[0])
-    more = [torch.randint(5, (8,))] if loss.labels else [scale] if name == "vid" else []
+    more = [torch.randint(5, (8,))] if loss.labels else [scale] if loss.channels else []
     module, _, function = loss.target.partition(":")
     ours = getattr(importlib.import_module(module), function)
     found, expected = (
         formulation(student.double(), teacher.double(), *more, **loss.options)
-        for formulation in (ours, FORMULATIONS[name])
+        for formulation in (ours, loss.formulation)
     )
     torch.testing.assert_close(found, expected)
 

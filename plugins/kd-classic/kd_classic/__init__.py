@@ -9,41 +9,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from kd_classic.dist import DIST, dist_loss
-    from kd_classic.dkd import DKD, dkd_loss
-    from kd_classic.kd import KD, kd_loss
-    from kd_classic.nkd import NKD, nkd_loss
-    from kd_classic.standardize import standardize_logits
+    from kd_classic.dist import DIST as DIST
+    from kd_classic.dist import dist_loss as dist_loss
+    from kd_classic.dkd import DKD as DKD
+    from kd_classic.dkd import dkd_loss as dkd_loss
+    from kd_classic.kd import KD as KD
+    from kd_classic.kd import kd_loss as kd_loss
+    from kd_classic.nkd import NKD as NKD
+    from kd_classic.nkd import nkd_loss as nkd_loss
+    from kd_classic.standardize import standardize_logits as standardize_logits
 
-_HOME_OF: Final = {
-    "DIST": "kd_classic.dist",
-    "DKD": "kd_classic.dkd",
-    "KD": "kd_classic.kd",
-    "NKD": "kd_classic.nkd",
-    "dist_loss": "kd_classic.dist",
-    "dkd_loss": "kd_classic.dkd",
-    "kd_loss": "kd_classic.kd",
-    "nkd_loss": "kd_classic.nkd",
-    "standardize_logits": "kd_classic.standardize",
+# What each module has for others.
+_NAMES: Final = {
+    "dist": "DIST dist_loss",
+    "dkd": "DKD dkd_loss",
+    "kd": "KD kd_loss",
+    "nkd": "NKD nkd_loss",
+    "standardize": "standardize_logits",
 }
+_HOME_OF: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-__all__ = [
-    "DIST",
-    "DKD",
-    "KD",
-    "NKD",
-    "dist_loss",
-    "dkd_loss",
-    "kd_loss",
-    "nkd_loss",
-    "standardize_logits",
-]
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'kd_classic' has no attribute {name!r}")
-    value = getattr(import_module(_HOME_OF[name]), name)
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value
 

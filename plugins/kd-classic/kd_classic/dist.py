@@ -12,7 +12,7 @@ from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import check_positive, logits_of, prepare_logits
 
 if TYPE_CHECKING:
-    from kd_classic.options import DISTOptions
+    from kd_classic.options.relations import DISTOptions
 
 _EPS = 1e-8  # from the authors' code, added to the product of both norms
 _ROUNDING = 16  # a spread of up to this number of rounding units is noise around a constant

@@ -12,7 +12,7 @@ from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import check_positive, logits_of, prepare_logits
 
 if TYPE_CHECKING:
-    from kd_classic.options import KDOptions
+    from kd_classic.options.softened import KDOptions
 
 
 def kd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:

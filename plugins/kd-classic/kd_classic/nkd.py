@@ -12,7 +12,7 @@ from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import check_positive, class_index, logits_of, prepare_logits, target_of
 
 if TYPE_CHECKING:
-    from kd_classic.options import NKDOptions
+    from kd_classic.options.decoupled import NKDOptions
 
 
 def nkd_loss(

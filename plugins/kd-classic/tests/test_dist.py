@@ -4,7 +4,7 @@ import pytest
 import torch
 from kd_classic import DIST, dist_loss
 from kd_classic.dist import dist_terms
-from kd_classic.options import DISTOptions
+from kd_classic.options.relations import DISTOptions
 
 from kdcore import Requires
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from kd_classic import DKD, dkd_loss, kd_loss, standardize_logits
 from kd_classic.dkd import dkd_terms
-from kd_classic.options import DKDOptions
+from kd_classic.options.decoupled import DKDOptions
 
 from kdcore import Requires
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from kd_classic import KD, kd_loss, standardize_logits
-from kd_classic.options import KDOptions
+from kd_classic.options.softened import KDOptions
 
 from kdcore import Requires
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from kd_classic import NKD, nkd_loss
 from kd_classic.nkd import nkd_terms
-from kd_classic.options import NKDOptions
+from kd_classic.options.decoupled import NKDOptions
 
 from kdcore import Requires
 

@@ -23,12 +23,6 @@ def _resolve(target: str) -> type:
 
 def test_what_is_declared():
     assert plugin.PLUGIN_API == PLUGIN_API
-    assert {entry.name: entry.task_weight for entry in ENTRIES} == {
-        "kd": 0.1,
-        "dkd": 1.0,
-        "nkd": 1.0,
-        "dist": 1.0,
-    }
     for entry in ENTRIES:
         assert entry.kind == "logit"
         assert entry.formula
@@ -57,12 +51,13 @@ def test_what_is_declared_works(entry, setup, step, draw):
     assert student.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("module", ["kd_classic.plugin", "kd_classic", "kd_classic.options"])
+@pytest.mark.parametrize("module", ["kd_classic.plugin", "kd_classic"])
 def test_declaring_imports_nothing_heavy(module):
     code = (
         f"import sys, {module}\n"
+        "from importlib import import_module\n"
         "from kd_classic.plugin import kd_distillers\n"
-        "kd_distillers()\n"
+        "[import_module(entry.options.partition(':')[0]) for entry in kd_distillers()]\n"
         "print(sorted({'torch', 'timm', 'numpy', 'torchvision'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

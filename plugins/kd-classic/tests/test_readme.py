@@ -8,7 +8,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import pytest
 from kd_classic.plugin import kd_distillers
 
 from kdcore import RunSpec
@@ -23,24 +22,6 @@ def _blocks(language: str) -> list[str]:
 def _options(target: str) -> Any:
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)
-
-
-@pytest.mark.parametrize("entry", kd_distillers(), ids=lambda entry: entry.name)
-def test_the_table_of_methods_is_what_is_declared(entry):
-    formula = entry.formula.replace("|", r"\|")
-    labels = "yes" if entry.name in ("dkd", "nkd") else "no"
-    paper = f"[{entry.paper.title}]({entry.paper.url}) ({entry.paper.year})"
-    assert f"| `{entry.name}` | `{formula}` | {labels} | {entry.task_weight} | {paper} |\n" in README
-
-
-def test_the_table_of_options_is_what_there_is():
-    said = re.findall(r"^\| `(\w+)` \| `(\w+)` \| ([^|]+) \|", README, flags=re.MULTILINE)
-    true = [
-        (entry.name, name, json.dumps(default))
-        for entry in kd_distillers()
-        for name, default in _options(entry.options)().model_dump().items()
-    ]
-    assert said == true
 
 
 def test_the_spec_is_valid():

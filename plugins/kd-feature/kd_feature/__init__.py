@@ -9,58 +9,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from kd_feature.at import AT, at_loss
-    from kd_feature.cc import CC, cc_loss
-    from kd_feature.crd import CRD
-    from kd_feature.crd_loss import CRDLoss
-    from kd_feature.fitnet import FitNet, hint_loss
-    from kd_feature.nst import NST, nst_loss
-    from kd_feature.pkt import PKT, pkt_loss
-    from kd_feature.rkd import RKD, rkd_angle_loss, rkd_distance_loss
-    from kd_feature.sp import SP, sp_loss
-    from kd_feature.vid import VID, vid_loss
+    from kd_feature.at import AT as AT
+    from kd_feature.at import at_loss as at_loss
+    from kd_feature.cc import CC as CC
+    from kd_feature.cc import cc_loss as cc_loss
+    from kd_feature.crd import CRD as CRD
+    from kd_feature.crd_loss import CRDLoss as CRDLoss
+    from kd_feature.fitnet import FitNet as FitNet
+    from kd_feature.fitnet import hint_loss as hint_loss
+    from kd_feature.nst import NST as NST
+    from kd_feature.nst import nst_loss as nst_loss
+    from kd_feature.pkt import PKT as PKT
+    from kd_feature.pkt import pkt_loss as pkt_loss
+    from kd_feature.rkd import RKD as RKD
+    from kd_feature.rkd import rkd_angle_loss as rkd_angle_loss
+    from kd_feature.rkd import rkd_distance_loss as rkd_distance_loss
+    from kd_feature.sp import SP as SP
+    from kd_feature.sp import sp_loss as sp_loss
+    from kd_feature.vid import VID as VID
+    from kd_feature.vid import vid_loss as vid_loss
 
-_HOMES: Final = {
-    "kd_feature.at": ("AT", "at_loss"),
-    "kd_feature.cc": ("CC", "cc_loss"),
-    "kd_feature.crd": ("CRD",),
-    "kd_feature.crd_loss": ("CRDLoss",),
-    "kd_feature.fitnet": ("FitNet", "hint_loss"),
-    "kd_feature.nst": ("NST", "nst_loss"),
-    "kd_feature.pkt": ("PKT", "pkt_loss"),
-    "kd_feature.rkd": ("RKD", "rkd_angle_loss", "rkd_distance_loss"),
-    "kd_feature.sp": ("SP", "sp_loss"),
-    "kd_feature.vid": ("VID", "vid_loss"),
+# What each module has for others.
+_NAMES: Final = {
+    "at": "AT at_loss",
+    "cc": "CC cc_loss",
+    "crd": "CRD",
+    "crd_loss": "CRDLoss",
+    "fitnet": "FitNet hint_loss",
+    "nst": "NST nst_loss",
+    "pkt": "PKT pkt_loss",
+    "rkd": "RKD rkd_angle_loss rkd_distance_loss",
+    "sp": "SP sp_loss",
+    "vid": "VID vid_loss",
 }
-_HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
+_HOME_OF: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-__all__ = [
-    "AT",
-    "CC",
-    "CRD",
-    "NST",
-    "PKT",
-    "RKD",
-    "SP",
-    "VID",
-    "CRDLoss",
-    "FitNet",
-    "at_loss",
-    "cc_loss",
-    "hint_loss",
-    "nst_loss",
-    "pkt_loss",
-    "rkd_angle_loss",
-    "rkd_distance_loss",
-    "sp_loss",
-    "vid_loss",
-]
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'kd_feature' has no attribute {name!r}")
-    value = getattr(import_module(_HOME_OF[name]), name)
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value
 

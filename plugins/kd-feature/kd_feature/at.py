@@ -13,7 +13,7 @@ from kd_feature.stages import maps, needed, stage_pairs
 from kdcore.ops import prepare_features
 
 if TYPE_CHECKING:
-    from kd_feature.options import ATOptions
+    from kd_feature.options.maps import ATOptions
     from kdcore import Batch, ModelOutput, Progress, Setup
 
 

@@ -11,7 +11,7 @@ from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import at_least_float32, check_same_shape, embeddings_of, full_precision, prepare_features
 
 if TYPE_CHECKING:
-    from kd_feature.options import CCOptions
+    from kd_feature.options.relations import CCOptions
 
 
 def cc_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import at_least_float32, embeddings_of, full_precision
 
 if TYPE_CHECKING:
-    from kd_feature.options import CRDOptions
+    from kd_feature.options.contrastive import CRDOptions
 
 
 class CRD(nn.Module):

@@ -13,7 +13,7 @@ from kd_feature.stages import maps, needed, shapes, stage_pairs, teacher_of
 from kdcore.ops import check_same_shape, prepare_features
 
 if TYPE_CHECKING:
-    from kd_feature.options import FitNetOptions
+    from kd_feature.options.maps import FitNetOptions
     from kdcore import Batch, ModelInfo, ModelOutput, Progress, Setup, StageInfo
 
 

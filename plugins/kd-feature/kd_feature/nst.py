@@ -13,7 +13,7 @@ from kd_feature.stages import maps, needed, stage_pairs
 from kdcore.ops import full_precision, prepare_features
 
 if TYPE_CHECKING:
-    from kd_feature.options import NSTOptions
+    from kd_feature.options.maps import NSTOptions
     from kdcore import Batch, ModelOutput, Progress, Setup
 
 

@@ -11,7 +11,7 @@ from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import embeddings_of, full_precision, prepare_features
 
 if TYPE_CHECKING:
-    from kd_feature.options import PKTOptions
+    from kd_feature.options.relations import PKTOptions
 
 _EPS = 1e-7  # from the authors' code, added to norms and probabilities
 

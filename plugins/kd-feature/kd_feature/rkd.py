@@ -13,7 +13,7 @@ from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import embeddings_of, full_precision, prepare_features
 
 if TYPE_CHECKING:
-    from kd_feature.options import RKDOptions
+    from kd_feature.options.relations import RKDOptions
 
 _EPS = 1e-12  # from the authors' code: the smallest squared distance
 _ROUNDING = 64  # two samples are equal if their squared distance is at most this number of rounding units

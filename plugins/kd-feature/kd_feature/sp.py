@@ -12,7 +12,7 @@ from kd_feature.stages import maps, needed, stage_pairs
 from kdcore.ops import full_precision, prepare_features
 
 if TYPE_CHECKING:
-    from kd_feature.options import SPOptions
+    from kd_feature.options.relations import SPOptions
     from kdcore import Batch, ModelOutput, Progress, Setup
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from kd_feature.options import StageChoice
+    from kd_feature.options.shared import StageChoice
 
 
 class StagePair(NamedTuple):

@@ -14,7 +14,7 @@ from kd_feature.stages import maps, needed, shapes, stage_pairs
 from kdcore.ops import at_least_float32, check_same_shape, prepare_features
 
 if TYPE_CHECKING:
-    from kd_feature.options import VIDOptions
+    from kd_feature.options.maps import VIDOptions
     from kdcore import Batch, ModelOutput, Progress, Setup
 
 _EPS = 1e-5  # from the authors' code: the smallest variance

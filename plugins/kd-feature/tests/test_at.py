@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from kd_feature import AT, at_loss
-from kd_feature.options import ATOptions
+from kd_feature.options.maps import ATOptions
 
 from kdcore import Requires
 

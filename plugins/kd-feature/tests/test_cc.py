@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from kd_feature import CC, cc_loss
-from kd_feature.options import CCOptions
+from kd_feature.options.relations import CCOptions
 
 from kdcore import Requires
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from kd_feature import CRD
-from kd_feature.options import CRDOptions
+from kd_feature.options.contrastive import CRDOptions
 from torch.nn import functional as F
 
 from kdcore import ModelOutput, Requires

@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
-from kd_feature import (
-    at_loss,
-    cc_loss,
-    hint_loss,
-    nst_loss,
-    pkt_loss,
-    rkd_angle_loss,
-    rkd_distance_loss,
-    sp_loss,
-    vid_loss,
-)
+from kd_feature import vid_loss
 from torch import Tensor, nn
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-LOSSES: dict[str, Loss] = {
-    "hint": hint_loss,
-    "rkd_distance": rkd_distance_loss,
-    "rkd_angle": rkd_angle_loss,
-    "at": at_loss,
-    "sp": sp_loss,
-    "pkt": pkt_loss,
-    "nst": nst_loss,
-    "cc": lambda s, t: cc_loss(s.flatten(1), t.flatten(1)),
-    "vid": lambda s, t: vid_loss(s, t, torch.linspace(-1, 2, s.shape[1], device=s.device)),
-}
-every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+CASES = [runpy.run_path(str(path)) for path in sorted(Path(__file__).with_name("cases").glob("*.py"))]
+LOSSES = {name: case for family in CASES for name, case in family.get("LOSSES", {}).items()}
+every_loss = pytest.mark.parametrize("loss", [loss for loss, _ in LOSSES.values()], ids=LOSSES)
 LARGEST = {torch.float64: 1e4, torch.float32: 1e4, torch.float16: 1e4, torch.bfloat16: 1e4}
 SHAPES = [(1, 3, 2, 2), (4, 3, 2, 2), (4, 6, 1, 1), (3, 2, 5, 5)]
 
@@ -154,8 +135,8 @@ def test_no_value_is_read_on_the_way(loss):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_features_that_do_not_fit_are_refused(name, draw):
-    loss = LOSSES[name]
-    problem = "element by element" if name in ("hint", "cc", "vid") else "same samples"
+    loss, properties = LOSSES[name]
+    problem = "element by element" if "element" in properties else "same samples"
     student = draw(4, 3, 2, 2)
     with pytest.raises(ValueError, match="floating point"):
         loss(student.long(), student)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from kd_feature import FitNet, hint_loss
-from kd_feature.options import FitNetOptions
+from kd_feature.options.maps import FitNetOptions
 
 from kdcore import Requires, StageInfo
 

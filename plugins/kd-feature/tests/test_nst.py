@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from kd_feature import NST, nst_loss
-from kd_feature.options import NSTOptions
+from kd_feature.options.maps import NSTOptions
 
 from kdcore import Requires
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from kd_feature import PKT, pkt_loss
-from kd_feature.options import PKTOptions
+from kd_feature.options.relations import PKTOptions
 
 from kdcore import Requires
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from kd_feature import RKD, rkd, rkd_angle_loss, rkd_distance_loss
-from kd_feature.options import RKDOptions
+from kd_feature.options.relations import RKDOptions
 
 from kdcore import Requires
 

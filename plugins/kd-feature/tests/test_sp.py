@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from kd_feature import SP, sp_loss
-from kd_feature.options import SPOptions
+from kd_feature.options.relations import SPOptions
 
 from kdcore import Requires
 

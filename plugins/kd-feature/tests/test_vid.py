@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from kd_feature import VID, vid_loss
-from kd_feature.options import VIDOptions
+from kd_feature.options.maps import VIDOptions
 
 from kdcore import Requires
 

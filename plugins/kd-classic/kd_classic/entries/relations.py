@@ -1,0 +1,30 @@
+"""Entries of the methods that compare relations between classes and between samples. Imports no torch."""
+
+from __future__ import annotations
+
+from kdcore import DistillerEntry, Paper, Suits
+
+DIST_PAPER = Paper(
+    title="Knowledge Distillation from A Stronger Teacher",
+    year=2022,
+    url="https://arxiv.org/abs/2205.10536",
+)
+
+ENTRIES: tuple[DistillerEntry, ...] = (
+    DistillerEntry(
+        name="dist",
+        kind="logit",
+        summary="Correlate with the teacher's probabilities, within each sample and within each class.",
+        target="kd_classic.dist:DIST",
+        options="kd_classic.options.relations:DISTOptions",
+        paper=DIST_PAPER,
+        formula="T^2 * (beta * (1 - mean_rows corr(ps, pt)) + gamma * (1 - mean_columns corr(ps, pt))), "
+        "p = softmax(logits/T)",
+        suits=(
+            Suits("same family", "for a teacher that is much stronger", rank=20),
+            Suits("other family", "for teachers that are much stronger or of another kind", rank=10),
+            Suits("other kind", "matches relations of the logits, whatever the family", rank=20),
+        ),
+        settings="kd_classic:settings/dist.toml",
+    ),
+)

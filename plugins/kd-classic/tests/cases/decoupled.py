@@ -1,0 +1,41 @@
+"""What the shared tests try of the family; see softened.py."""
+
+from __future__ import annotations
+
+from kd_classic import dkd_loss, nkd_loss
+
+DISTILLERS = {
+    "dkd": {
+        "task_weight": 1.0,
+        "defaults": {
+            "weight": 1.0,
+            "alpha": 1.0,
+            "beta": 8.0,
+            "temperature": 4.0,
+            "warmup_epochs": 20,
+            "standardize": False,
+        },
+        "wrong": [{"alpha": -1}, {"beta": -1}, {"warmup_epochs": -1}, {"warmup_epochs": 2.5}],
+    },
+    "nkd": {
+        "task_weight": 1.0,
+        "defaults": {"weight": 1.0, "gamma": 1.5, "temperature": 1.0},
+        "wrong": [{"gamma": -1}, {"standardize": True}],
+    },
+}
+EXTREMES = {
+    "dkd": lambda s, t, y: dkd_loss(s, t, y, alpha=1.0, beta=8.0, temperature=4.0),
+    "dkd-sharp": lambda s, t, y: dkd_loss(s, t, y, alpha=1.0, beta=2.0, temperature=1.0),
+    "nkd": lambda s, t, y: nkd_loss(s, t, y, gamma=1.5, temperature=1.0),
+    "nkd-soft": lambda s, t, y: nkd_loss(s, t, y, gamma=3.5, temperature=3.0),
+}
+PROPERTIES = {
+    "dkd": (
+        lambda s, t, y, temp: dkd_loss(s, t, y, alpha=1.0, beta=8.0, temperature=temp),
+        {"shift", "classes", "samples", "divergence"},
+    ),
+    "nkd": (
+        lambda s, t, y, temp: nkd_loss(s, t, y, gamma=1.5, temperature=temp),
+        {"shift", "classes", "samples"},
+    ),
+}

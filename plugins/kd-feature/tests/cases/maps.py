@@ -1,0 +1,57 @@
+"""What the shared tests try of the family.
+
+DISTILLERS: of each distiller its kind, whether it needs the whole batch, the defaults of its options, and values of
+options that are errors.
+LOSSES: losses of (student's map, teacher's map), `[B, C, H, W]`, for test_extremes.py and test_properties.py, and what
+holds for them: `element` (it compares element by element, so shapes are equal), `samples` and `channels` (their order
+does not matter), `rotation` and `shift` of the features and their `size` (these change nothing), `agree` (zero and flat
+if both agree), `positive` (never below zero).
+"""
+
+from __future__ import annotations
+
+import torch
+from kd_feature import at_loss, hint_loss, nst_loss, vid_loss
+
+_ALL = (1, 2, 3, 4)
+DISTILLERS = {
+    "fitnet": {
+        "kind": "feature",
+        "whole_batch": True,  # of its batch norm
+        "defaults": {"weight": 100, "stages": (2,), "regressor": "auto"},
+        "wrong": [{"regressor": "mlp"}],
+    },
+    "at": {
+        "kind": "feature",
+        "whole_batch": False,
+        "defaults": {"weight": 1000, "stages": _ALL, "power": 2},
+        "wrong": [{"power": 0}],
+    },
+    "nst": {
+        "kind": "feature",
+        "whole_batch": False,
+        "defaults": {"weight": 50, "stages": _ALL},
+        "wrong": [],
+    },
+    "vid": {
+        "kind": "feature",
+        "whole_batch": False,
+        "defaults": {"weight": 1, "stages": _ALL, "initial_variance": 5},
+        "wrong": [{"initial_variance": 0}],
+    },
+}
+
+
+def _vid(student, teacher):
+    dtype = torch.float64 if student.dtype == torch.float64 else torch.float32
+    return vid_loss(
+        student, teacher, torch.linspace(-1, 2, student.shape[1], device=student.device, dtype=dtype)
+    )
+
+
+LOSSES = {
+    "hint": (hint_loss, {"element", "samples", "agree", "positive"}),
+    "at": (at_loss, {"samples", "channels", "size", "agree", "positive"}),
+    "nst": (nst_loss, {"samples", "channels", "size", "agree", "positive"}),
+    "vid": (_vid, {"element", "samples"}),
+}

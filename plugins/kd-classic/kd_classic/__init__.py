@@ -9,6 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from kd_classic.corrections import sort_kd_loss as sort_kd_loss
+    from kd_classic.corrections import sort_logits as sort_logits
+    from kd_classic.corrections import swap_kd_loss as swap_kd_loss
+    from kd_classic.corrections import swap_logits as swap_logits
     from kd_classic.dist import DIST as DIST
     from kd_classic.dist import dist_loss as dist_loss
     from kd_classic.dkd import DKD as DKD
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 # What each module has for others.
 _NAMES: Final = {
+    "corrections": "sort_kd_loss sort_logits swap_kd_loss swap_logits",
     "dist": "DIST dist_loss",
     "dkd": "DKD dkd_loss",
     "kd": "KD kd_loss",

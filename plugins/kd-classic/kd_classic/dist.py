@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kd_classic.read import read_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
-from kdcore.ops import check_positive, logits_of, prepare_logits
+from kdcore.ops import check_positive, prepare_logits
 
 if TYPE_CHECKING:
     from kd_classic.options.relations import DISTOptions
@@ -83,14 +84,16 @@ class DIST(nn.Module):
     def __init__(self, options: DISTOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(whole_batch=True)
+        self.requires = Requires(target=options.correct is not None, whole_batch=True)
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         """Return both loss terms, weighted."""
         options = self.options
-        inter, intra = dist_terms(*logits_of(student, teacher), temperature=options.temperature)
+        inter, intra = dist_terms(
+            *read_logits(options, student, teacher, batch, "dist"), temperature=options.temperature
+        )
         return {
             "inter": options.weight * options.beta * inter,
             "intra": options.weight * options.gamma * intra,

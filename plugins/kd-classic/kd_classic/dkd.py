@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kd_classic.logits import at_class, without_class
-from kd_classic.standardize import standardize_logits
+from kd_classic.read import read_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
-from kdcore.ops import check_positive, class_index, logits_of, prepare_logits, target_of
+from kdcore.ops import check_positive, class_index, prepare_logits, target_of
 
 if TYPE_CHECKING:
     from kd_classic.options.decoupled import DKDOptions
@@ -81,14 +81,8 @@ class DKD(nn.Module):
     ) -> dict[str, Tensor]:
         """Return both loss terms, weighted."""
         options = self.options
-        student_logits, teacher_logits = logits_of(student, teacher)
-        if options.standardize:
-            student_logits, teacher_logits = (
-                standardize_logits(student_logits),
-                standardize_logits(teacher_logits),
-            )
-        target = target_of(batch, "dkd")
-        tckd, nckd = dkd_terms(student_logits, teacher_logits, target, temperature=options.temperature)
+        logits = read_logits(options, student, teacher, batch, "dkd")
+        tckd, nckd = dkd_terms(*logits, target_of(batch, "dkd"), temperature=options.temperature)
         weight = options.weight
         if options.warmup_epochs > 0:  # otherwise nothing depends on the epoch
             weight *= warmup_factor(progress.epoch, options.warmup_epochs)

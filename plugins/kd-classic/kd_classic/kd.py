@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd_classic.standardize import standardize_logits
+from kd_classic.read import read_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
-from kdcore.ops import check_positive, logits_of, prepare_logits
+from kdcore.ops import check_positive, prepare_logits
 
 if TYPE_CHECKING:
     from kd_classic.options.softened import KDOptions
@@ -40,17 +40,12 @@ class KD(nn.Module):
     def __init__(self, options: KDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires()
+        self.requires = Requires(target=options.correct is not None)
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         """Return the loss term, weighted."""
-        student_logits, teacher_logits = logits_of(student, teacher)
-        if self.options.standardize:
-            student_logits, teacher_logits = (
-                standardize_logits(student_logits),
-                standardize_logits(teacher_logits),
-            )
-        loss = kd_loss(student_logits, teacher_logits, temperature=self.options.temperature)
+        logits = read_logits(self.options, student, teacher, batch, "kd")
+        loss = kd_loss(*logits, temperature=self.options.temperature)
         return {"kd": self.options.weight * loss}

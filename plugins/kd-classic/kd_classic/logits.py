@@ -1,4 +1,4 @@
-"""Logits with and without the target class.
+"""What several losses do with logits: leave out the target class, and compare sample by sample.
 
 There are no matrix products, so autocast does not lower the precision once the logits are in float32.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def at_class(values: Tensor, index: Tensor) -> Tensor:
@@ -22,3 +23,25 @@ def without_class(values: Tensor, index: Tensor) -> Tensor:
     """
     before = torch.arange(values.shape[1] - 1, device=values.device) < index.unsqueeze(1)
     return torch.where(before, values[:, :-1], values[:, 1:])
+
+
+def divergences(student: Tensor, teacher: Tensor, temperature: float | Tensor) -> Tensor:
+    """T^2 * KL(softmax(t/T) || softmax(s/T)) of each sample: logits `[..., K]` to `[...]`."""
+    log_student = F.log_softmax(student / temperature, dim=-1)
+    log_teacher = F.log_softmax(teacher / temperature, dim=-1)
+    return F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(-1) * temperature**2
+
+
+def among(logits: Tensor, chosen: Tensor) -> Tensor:
+    """Log-probabilities `[B, K]` of the chosen classes (a mask `[B, K]`) among themselves.
+
+    Those of the other classes are a finite number of about -1e38, so that probability * log-probability is 0 and not
+    NaN. In a row without any chosen class all values are equal: the divergence of two such rows is 0, and they get no
+    gradient.
+    """
+    return F.log_softmax(logits.masked_fill(~chosen, torch.finfo(logits.dtype).min / 2), dim=1)
+
+
+def divergence_among(student: Tensor, teacher: Tensor, chosen: Tensor) -> Tensor:
+    """KL(softmax(t) || softmax(s)) over the chosen classes (a mask `[B, K]`), the mean over the samples."""
+    return F.kl_div(among(student, chosen), among(teacher, chosen), reduction="batchmean", log_target=True)

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kd_classic.logits import at_class, without_class
+from kd_classic.read import read_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
-from kdcore.ops import check_positive, class_index, logits_of, prepare_logits, target_of
+from kdcore.ops import check_positive, class_index, prepare_logits, target_of
 
 if TYPE_CHECKING:
     from kd_classic.options.decoupled import NKDOptions
@@ -70,7 +71,9 @@ class NKD(nn.Module):
         """Return both loss terms, weighted."""
         options = self.options
         target_term, non_target_term = nkd_terms(
-            *logits_of(student, teacher), target_of(batch, "nkd"), temperature=options.temperature
+            *read_logits(options, student, teacher, batch, "nkd"),
+            target_of(batch, "nkd"),
+            temperature=options.temperature,
         )
         return {
             "target": options.weight * target_term,

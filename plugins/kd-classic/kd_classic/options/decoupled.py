@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from kd_classic.options.shared import STANDARDIZE
-from kdcore import DistillerOptions
+from kd_classic.options.shared import CorrectOptions, LogitOptions
 
 
-class DKDOptions(DistillerOptions):
+class DKDOptions(LogitOptions):
     """DKD (Zhao et al., CVPR 2022), defaults of the authors' CIFAR-100 configuration."""
 
     weight: float = Field(
@@ -33,10 +32,9 @@ class DKDOptions(DistillerOptions):
         ge=0,
         description="Number of epochs over which both terms grow, in equal steps; 0: full from the start.",
     )
-    standardize: bool = Field(default=False, description=STANDARDIZE + ".")
 
 
-class NKDOptions(DistillerOptions):
+class NKDOptions(CorrectOptions):
     """NKD (Yang et al., ICCV 2023), defaults of the authors' loss class, which are their ImageNet values."""
 
     weight: float = Field(default=1.0, ge=0, description="Factor of both loss terms.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from kdcore import DistillerOptions
+from kd_classic.options.shared import LogitOptions
 
 
-class DISTOptions(DistillerOptions):
+class DISTOptions(LogitOptions):
     """DIST (Huang et al., NeurIPS 2022), defaults of the authors' loss class and of their ImageNet recipes.
 
     The two factors and the weight are the same in all their recipes. The temperature differs: 1 on ImageNet

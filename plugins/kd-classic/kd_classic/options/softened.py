@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from kd_classic.options.shared import STANDARDIZE
-from kdcore import DistillerOptions
+from kd_classic.options.shared import STANDARDIZE, LogitOptions
 
 
-class KDOptions(DistillerOptions):
+class KDOptions(LogitOptions):
     """KD (Hinton et al., 2015), with the defaults of the CIFAR-100 recipe that later papers compare with.
 
     The task loss has weight 0.1. The usual ImageNet recipe (mdistiller) is temperature 1, weight 0.5 and task

@@ -13,14 +13,15 @@ DISTILLERS = {
             "beta": 8.0,
             "temperature": 4.0,
             "warmup_epochs": 20,
+            "correct": None,
             "standardize": False,
         },
         "wrong": [{"alpha": -1}, {"beta": -1}, {"warmup_epochs": -1}, {"warmup_epochs": 2.5}],
     },
     "nkd": {
         "task_weight": 1.0,
-        "defaults": {"weight": 1.0, "gamma": 1.5, "temperature": 1.0},
-        "wrong": [{"gamma": -1}, {"standardize": True}],
+        "defaults": {"weight": 1.0, "correct": None, "gamma": 1.5, "temperature": 1.0},
+        "wrong": [{"gamma": -1}, {"standardize": True}, {"correct": "flip"}],
     },
 }
 EXTREMES = {

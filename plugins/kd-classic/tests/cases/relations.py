@@ -7,7 +7,14 @@ from kd_classic import dist_loss
 DISTILLERS = {
     "dist": {
         "task_weight": 1.0,
-        "defaults": {"weight": 2.0, "beta": 1.0, "gamma": 1.0, "temperature": 1.0},
+        "defaults": {
+            "weight": 2.0,
+            "correct": None,
+            "standardize": False,
+            "beta": 1.0,
+            "gamma": 1.0,
+            "temperature": 1.0,
+        },
         "wrong": [{"beta": -1}, {"gamma": -1}],
     },
 }

@@ -9,12 +9,12 @@ PROPERTIES: losses of (student, teacher, target, temperature), and what holds fo
 
 from __future__ import annotations
 
-from kd_classic import kd_loss, standardize_logits
+from kd_classic import kd_loss, sort_kd_loss, standardize_logits, swap_kd_loss
 
 DISTILLERS = {
     "kd": {
         "task_weight": 0.1,
-        "defaults": {"weight": 0.9, "temperature": 4.0, "standardize": False},
+        "defaults": {"weight": 0.9, "correct": None, "standardize": False, "temperature": 4.0},
         "wrong": [],
     },
 }
@@ -22,6 +22,8 @@ EXTREMES = {
     "kd": lambda s, t, y: kd_loss(s, t, temperature=4.0),
     "kd-sharp": lambda s, t, y: kd_loss(s, t, temperature=1.0),
     "kd-standardized": lambda s, t, y: kd_loss(standardize_logits(s), standardize_logits(t), temperature=2.0),
+    "kd-swap": lambda s, t, y: swap_kd_loss(s, t, y, temperature=4.0),
+    "kd-sort": lambda s, t, y: sort_kd_loss(s, t, y, temperature=4.0),
 }
 PROPERTIES = {
     "kd": (
@@ -32,4 +34,7 @@ PROPERTIES = {
         lambda s, t, y, temp: kd_loss(standardize_logits(s), standardize_logits(t), temperature=temp),
         {"shift", "classes", "samples", "divergence"},
     ),
+    # where two classes are equal in the teacher, the order of the classes decides which of them moves
+    "kd-swap": (lambda s, t, y, temp: swap_kd_loss(s, t, y, temperature=temp), {"shift", "samples"}),
+    "kd-sort": (lambda s, t, y, temp: sort_kd_loss(s, t, y, temperature=temp), {"shift", "samples"}),
 }

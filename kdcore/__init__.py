@@ -65,6 +65,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "FeatureAdapter",
             "FeatureMap",
             "GivesMaps",
+            "GivesTail",
             "ModelInfo",
             "ModelOutput",
             "PreparesFromTeacher",

@@ -105,6 +105,7 @@ class ModelInfo:
         classifier: its classifier module, or None. Do not store it as a submodule of a distiller, because it would be
             trained.
         has_logits: whether it gives logits; an encoder does not.
+        tails: the rests of the model that `tail` has returned, by stage.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class ModelInfo:
         probe_embedding: Callable[[], int],
         find_module: Callable[[str], nn.Module] | None = None,
         probe_distillation: Callable[[], bool] | None = None,
+        make_tail: Callable[[Stage], nn.Module] | None = None,
     ) -> None:
         self.name = name
         self.num_parameters = num_parameters
@@ -127,6 +129,8 @@ class ModelInfo:
         self._probe_embedding = probe_embedding
         self._find_module = find_module
         self._probe_distillation = probe_distillation
+        self._make_tail = make_tail
+        self.tails: dict[Stage, nn.Module] = {}
         self._probed: dict[Stage, StageInfo] = {}
 
     @cached_property
@@ -180,6 +184,22 @@ class ModelInfo:
         if self._find_module is None:
             raise ValueError(f"{self!r} was made without the model, so it has no modules")
         return self._find_module(path)
+
+    def tail(self, stage: Stage) -> nn.Module:
+        """The rest of the model from a stage (1..4) on: a `FeatureMap` or `[B, C, H, W]` to a `ModelOutput`.
+
+        `tail(feature).logits` are `[B, K]`, and `tail(feature, embedding=True)` gives the embedding too. The gradient
+        reaches the feature map. The teacher's tail stays in evaluation mode, and its parameters are frozen; the
+        student's has the live parameters. Do not store it as a submodule of a distiller; keep it in a tuple.
+
+        Raises:
+            UserError: the model's adapter cannot run its layers from this stage on.
+        """
+        if self._make_tail is None:
+            raise ValueError(f"{self!r} was made without the model, so it has no layers")
+        if stage not in self.tails:
+            self.tails[stage] = self._make_tail(stage)
+        return self.tails[stage]
 
     def __repr__(self) -> str:
         return f"ModelInfo({self.name!r}, {self.num_parameters:,} parameters)"
@@ -302,7 +322,7 @@ class FeatureAdapter(Protocol):
     """Knows one model family: its stages, and how to get everything in one forward pass.
 
     An adapter holds no state of a model: one instance may serve several. Its class is called without arguments.
-    `PreparesModel` and `GivesMaps` are optional: an adapter that has their method is used with it.
+    `PreparesModel`, `GivesMaps` and `GivesTail` are optional: an adapter that has their method is used with it.
     """
 
     def stages(self, model: nn.Module, image_size: tuple[int, int]) -> tuple[StageInfo, ...]:
@@ -322,6 +342,19 @@ class PreparesModel(Protocol):
 
     def prepare(self, model: nn.Module) -> None:
         """Called once for each model, before the first pass and outside of `torch.compile`."""
+        ...
+
+
+@runtime_checkable
+class GivesTail(Protocol):
+    """An adapter that can run the layers after a stage alone, for `ModelInfo.tail`."""
+
+    def tail(self, model: nn.Module, stage: int) -> nn.Module:
+        """A module that is called as `(feature, embedding=False)` and returns a `ModelOutput`.
+
+        With the map of `stage` (1..4), its logits are those of a whole pass. It shares the model's modules. If the
+        model is frozen, it stays in evaluation mode.
+        """
         ...
 
 

@@ -98,8 +98,9 @@ class Distillation(nn.Module):
         self._teacher: FrozenTeacher | None = None
         if teacher is not None:
             self._teacher = FrozenTeacher(completed(teacher, size, plugins, "teacher"), in_chans)
+        self.student_info = learner.info(in_chans)
         setup = Setup(
-            student=learner.info(in_chans),
+            student=self.student_info,
             teacher=self.teacher_info,
             num_classes=num_classes,
             train_size=train_size,

@@ -9,6 +9,7 @@ import torch
 
 from kdcore.distill.passes import Extract, pass_of_views, tensors_of, without_logits
 from kdcore.features import Extractor
+from kdcore.features.tail import Tail
 from kdcore.models.fold import fold_batch_norm
 
 if TYPE_CHECKING:
@@ -115,4 +116,8 @@ class FrozenTeacher:
         if place is None:
             return 0
         images = images.to(place.device)
-        return fold_batch_norm(self.model, lambda: list(tensors_of(extract(images))))
+        removed = fold_batch_norm(self.model, lambda: list(tensors_of(extract(images))))
+        for tail in self.info.tails.values():
+            if isinstance(tail, Tail):
+                tail.renew()
+        return removed

@@ -13,7 +13,7 @@ from kdcore.features.heads import set_distilled_training
 from kdcore.features.probing import ProbedStages, Result, probe
 from kdcore.features.timm import stage_info
 from kdcore.plugins.owner import owned
-from kdcore.protocols import FeatureAdapter, ModelInfo, Stage, StageInfo
+from kdcore.protocols import FeatureAdapter, GivesTail, ModelInfo, Stage, StageInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,6 +63,14 @@ def model_info(
 
         return _named(name, lambda: probe(model, image_size, in_chans, look))
 
+    def make_tail(stage: Stage) -> nn.Module:
+        if not isinstance(stage, int):
+            raise UserError(Problem(name, f"a tail begins at a stage 1, 2, 3 or 4, not at '{stage}'"))
+        if not isinstance(adapter, GivesTail):
+            message = f"its adapter {type(adapter).__name__} cannot run the layers after stage {stage} alone"
+            raise UserError(Problem(name, message, hint="use a model of timm's, or another distiller"))
+        return _named(name, lambda: adapter.tail(model, stage))
+
     return ModelInfo(
         name,
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -72,6 +80,7 @@ def model_info(
         probe_embedding=probe_embedding,
         find_module=lambda path: _named(name, lambda: find_module(model, path)),
         probe_distillation=probe_distillation,
+        make_tail=make_tail,
     )
 
 

@@ -14,6 +14,7 @@ from kdcore.errors import Problem, UserError
 from kdcore.features.heads import split_logits
 from kdcore.features.probing import ProbedStages, probe
 from kdcore.features.stages import stage_indices
+from kdcore.features.tail import Tail
 from kdcore.protocols import STAGES, FeatureMap, ModelOutput, Stage, StageInfo
 
 if TYPE_CHECKING:
@@ -108,6 +109,30 @@ class TimmAdapter:
             features[stage] = FeatureMap(*one) if isinstance(one, tuple) else FeatureMap(one)
         return final, features
 
+    def tail(self, model: nn.Module, stage: int) -> nn.Module:
+        """The rest of the model from a stage (1..4) on, with its classifier.
+
+        Raises:
+            UserError: the layers of this class cannot be run from a stage on.
+        """
+        own = type(self)
+        if own.backbone is not TimmAdapter.backbone and own.last_module is TimmAdapter.last_module:
+            raise UserError(
+                Problem("", f"{own.__name__} does not name the module after which stage {stage} is taken")
+            )
+        prefix = int(getattr(model, "num_prefix_tokens", 0) or 0)
+        try:
+            return Tail(model, self.last_module(model, stage), _end, prefix)
+        except ValueError as error:
+            raise UserError(
+                Problem("", f"there is no rest of the model from stage {stage} on: {error}")
+            ) from error
+
+    def last_module(self, model: nn.Module, stage: int) -> str:
+        """The path of the module whose output is the map of a stage; for a subclass with its own `backbone`."""
+        path: str = _feature_info(model)[self._plan(model).indices[stage - 1]].get("module", "")
+        return path
+
     def prepare(self, model: nn.Module) -> None:
         """Choose the maps now, because a compiled forward pass cannot."""
         self._plan(model)
@@ -126,6 +151,13 @@ def _output(
 ) -> ModelOutput:
     logits, second = split_logits(given)
     return ModelOutput(logits, features or {}, embedding, distillation_logits=second)
+
+
+def _end(net: nn.Module, final: Any, embedding: bool) -> ModelOutput:
+    if not embedding:
+        return _output(_head(net, final))
+    logits, vector = _head_and_embedding(net, final)
+    return _output(logits, None, vector)
 
 
 def is_timm_model(model: nn.Module) -> bool:

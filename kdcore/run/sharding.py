@@ -142,6 +142,12 @@ def problems(spec: RunSpec, distillation: Distillation) -> Iterator[Problem]:
     """Reasons why a run's weights cannot be sharded."""
     if spec.train.fsdp is None:
         return
+    infos = [info for info in (distillation.student_info, distillation.teacher_info) if info is not None]
+    if any(info.tails for info in infos):
+        message = (
+            "a distiller runs layers of a model apart from the others, which sharded weights do not allow"
+        )
+        yield Problem("train.fsdp", message, spec.train.fsdp, "null")
     modules = [("student", distillation.student), ("distiller", distillation.distillers)]
     if spec.train.fsdp == "student+teacher" and distillation.teacher is not None:
         modules.append(("teacher", distillation.teacher))

@@ -36,7 +36,7 @@ TABLES = {
         "Paper",
         "Suits",
     ),
-    "adapter": ("FeatureAdapter", "GivesMaps", "PreparesModel", "AdapterEntry"),
+    "adapter": ("FeatureAdapter", "GivesMaps", "GivesTail", "PreparesModel", "AdapterEntry"),
     "data-and-models": ("DatasetEntry", "ModelDescription", "ModelEntry"),
     "commands-and-recipes": ("CommandEntry", "RecipeEntry"),
     "exporter": ("ExporterEntry", "ExportedFiles"),

@@ -81,13 +81,17 @@ def _info(model: nn.Module, family: Family, role: Role, classes: int) -> ModelIn
     known = _known(family, role, classes)
     own: Any = model
     classifier = own.get_classifier()
+    adapter = find_adapter(model, None, get_plugins(), role)
+    live = AdaptedModel(model=model, adapter=adapter, image_size=(SIDE, SIDE)).info(3)
     return ModelInfo(
         known.name,
         num_parameters=known.num_parameters,
         classifier=classifier[0] if isinstance(classifier, tuple) else classifier,
         probe=lambda stages: tuple(known.stage(stage) for stage in stages),
         probe_embedding=lambda: known.embedding_dim,
+        find_module=live.module,
         probe_distillation=lambda: known.has_distillation_logits,
+        make_tail=live.tail,
     )
 
 

@@ -99,7 +99,7 @@ def test_a_good_one_passes(subject, look):
     assert set(found.skipped) == {"views"}
 
 
-@pytest.mark.parametrize("name", ["Relates", "Remembers", "Draws", "SecondHead"])
+@pytest.mark.parametrize("name", ["Relates", "Remembers", "Draws", "SecondHead", "ThroughTeacher"])
 def test_good_ones_with_more_needs_pass(name, subject, look):
     found = look(distiller_checks(subject(name)))
     assert found.failed == {}
@@ -107,6 +107,7 @@ def test_good_ones_with_more_needs_pass(name, subject, look):
         "Relates": USUALLY_SKIPPED,
         "Draws": {*USUALLY_SKIPPED, "two_processes"},
         "SecondHead": {*USUALLY_SKIPPED, "other_family"},
+        "ThroughTeacher": {*USUALLY_SKIPPED, "other_family"},
         "Remembers": {*USUALLY_SKIPPED, "no_labels", "no_index", "soft_targets"},
     }
     assert set(found.skipped) == skipped[name]

@@ -29,3 +29,7 @@ class MobileNetV2Adapter(TimmAdapter):
         if 4 in features:
             features[4] = FeatureMap(final)
         return final, features
+
+    def last_module(self, model: nn.Module, stage: int) -> str:
+        """The module after which a stage is taken: for stage 4 the last norm."""
+        return "bn2" if stage == 4 else super().last_module(model, stage)

@@ -22,6 +22,7 @@ RULES: Final[tuple[Rule[AdapterSubject], ...]] = (
     features.gradients,
     features.module_path,
     features.without_memory,
+    features.tail,
     traces.no_hooks_left,
     traces.no_patching,
     traces.deepcopy,

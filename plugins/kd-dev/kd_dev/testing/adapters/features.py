@@ -9,7 +9,8 @@ from torch import nn
 
 from kd_dev.testing.adapters.subject import CHANNELS
 from kd_dev.testing.check import Violation, rule, skip
-from kd_dev.testing.rig import logits_in, names, require_equal, tensors_of
+from kd_dev.testing.rig import logits_in, mapped, names, require_equal, tensors_of
+from kdcore import GivesTail, UserError
 from kdcore.inspect import Extractor, model_info
 
 if TYPE_CHECKING:
@@ -192,6 +193,34 @@ def without_memory(subject: AdapterSubject) -> None:
         )
     if subject.embeds and info.embedding_dim < 1:
         raise Violation(f"on the meta device the embedding has {info.embedding_dim} features")
+
+
+@rule(
+    "adapter",
+    summary="If it has a method `tail`, the layers after a stage give the logits of a whole pass for the stage's map, "
+    "and a gradient to it; or it says that it cannot, with UserError.",
+    why="Distillers send the student's features through the rest of the teacher, which must be the teacher's.",
+    fix="Run exactly the layers after the place of the map, on the model's own modules, and turn the map into their "
+    "layout first.",
+)
+def tail(subject: AdapterSubject) -> None:
+    adapter = subject.adapter()
+    if not isinstance(adapter, GivesTail):
+        skip("it has no method 'tail'")
+    model, images = subject.model().requires_grad_(False), subject.images()
+    whole = adapter.forward(model, images, subject.numbers, False)
+    for stage in subject.numbers:
+        given = mapped(whole, lambda value: value.detach().clone().requires_grad_()).features[stage]
+        try:
+            rest = adapter.tail(model, stage)  # type: ignore[arg-type]
+        except UserError as refused:
+            skip(f"it refuses: {refused}")
+        logits = logits_in(rest(given))
+        require_equal({"logits": logits}, {"logits": logits_in(whole)}, f"the layers after stage {stage}")
+        logits.square().sum().backward()  # type: ignore[no-untyped-call]
+        tensors = [given.map] if given.prefix is None else [given.map, given.prefix]
+        if not any(tensor.grad is not None and tensor.grad.any() for tensor in tensors):
+            raise Violation(f"no gradient reaches the map of stage {stage}")
 
 
 def _check_order(announced: Sequence[StageInfo]) -> None:

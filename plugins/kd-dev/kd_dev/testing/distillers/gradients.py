@@ -113,23 +113,26 @@ def tensors_are_buffers(subject: DistillerSubject) -> None:
     rig = subject.rig()
     backward(rig.step())
     teacher = rig.distillation.teacher
-    others = {
-        id(module)
-        for model in (rig.distillation.student, teacher)
-        if model is not None
-        for module in model.modules()
-    }
+    models = [model for model in (rig.distillation.student, teacher) if model is not None]
+    others = {id(module) for model in models for module in model.modules()}
+    theirs = {id(parameter) for model in models for parameter in model.parameters()}
     for path, module in rig.distiller.named_modules():
         for name, value in vars(module).items():
             if name.startswith("_") and name in vars(nn.Module()):
                 continue  # torch's own containers of registered parts
             for kept in _kept(value):
-                if id(kept) not in others:
+                if id(kept) not in others and not _is_part(kept, theirs):
                     place = ".".join(filter(None, (path, name)))
                     kind = (
                         "a module" if isinstance(kept, nn.Module) else f"a tensor of shape {list(kept.shape)}"
                     )
                     raise Violation(f"the attribute {place!r} of {type(module).__name__} holds {kind}")
+
+
+def _is_part(kept: Tensor | nn.Module, parameters: set[int]) -> bool:
+    """Whether it is a module of a model's own parameters, as `ModelInfo.tail` returns it."""
+    own = [] if isinstance(kept, torch.Tensor) else list(kept.parameters())
+    return bool(own) and all(id(parameter) in parameters for parameter in own)
 
 
 def _kept(value: Any) -> Iterator[Tensor | nn.Module]:

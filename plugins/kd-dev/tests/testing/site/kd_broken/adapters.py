@@ -65,6 +65,26 @@ class Good:
         return vector
 
 
+class Rest(nn.Module):
+    def __init__(self, model: Any, stage: int) -> None:
+        super().__init__()
+        self.layers, self.fc = nn.ModuleList(model.body[stage:]), model.fc
+
+    def forward(self, feature: Any, embedding: bool = False) -> ModelOutput:
+        images = feature.map
+        for layer in self.layers:
+            images = layer(images).relu()
+        return ModelOutput(self.fc(images.mean((2, 3))))
+
+
+class SkipsLayer(Good):
+    def tail(self, model: Any, stage: int) -> nn.Module:
+        rest = Rest(model, stage)
+        if stage == 1:
+            rest.layers.append(nn.Identity()).insert(0, nn.AvgPool2d(3, 1, 1))
+        return rest
+
+
 class BareLogits(Good):
     def forward(self, model: Any, images: Tensor, stages: Any, embedding: bool) -> Any:
         return model(images)

@@ -259,6 +259,26 @@ class FailsInGroups(SecretlyRelates):
         return super().compare(student, teacher, batch, progress)
 
 
+class ThroughTeacher(Good):
+    """A good one: the student's map goes through the rest of the teacher."""
+
+    requires = Requires(student_stages=(3,))
+
+    def __init__(self, options: GoodOptions, setup: Setup) -> None:
+        super().__init__(options, setup)
+        if setup.teacher is None:
+            raise ValueError("it learns from a teacher")
+        student, teacher = setup.student.stage(3), setup.teacher.stage(3)
+        if student.grid != teacher.grid or teacher.prefix_tokens:
+            raise ValueError("the grids differ")
+        self.up = nn.Conv2d(student.channels, teacher.channels, 1)
+        self.rest = (setup.teacher.tail(3),)
+
+    def compare(self, student: Any, teacher: Any, batch: Any, progress: Any) -> Tensor:
+        logits = self.head(self.rest[0](self.up(self.options.scale * student.features[3].map)).logits)
+        return F.mse_loss(logits, teacher.logits.detach())
+
+
 class SecondHead(Good):
     """A good one: the second classifier of a distilled student follows the teacher."""
 

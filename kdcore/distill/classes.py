@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kdcore.errors import Problem, UserError
 from kdcore.models.class_names import check_class_names, difference, pretrained_names
+from kdcore.models.class_rows import TeacherClasses, class_rows
 
 if TYPE_CHECKING:
     from kdcore.distill.models import RunModels
+    from kdcore.distill.teacher_classes import DataClasses
     from kdcore.spec.loaded import LoadedSpec
+    from kdcore.spec.models import TeacherSpec
 
 
 def check_classes(loaded: LoadedSpec, models: RunModels, classes: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -33,3 +37,22 @@ def check_classes(loaded: LoadedSpec, models: RunModels, classes: tuple[str, ...
     if differs is None or student.random_weights or len(student.class_names or ()) != len(classes or ()):
         return ()
     return (f"student.checkpoint: {differs}: the classifier starts with weights for other classes",)
+
+
+def check_teacher_run(teacher: TeacherSpec, own: DataClasses, data: DataClasses) -> None:
+    """Compare the classes that a teacher's own run learns with those of the data, before that run begins.
+
+    Raises:
+        UserError: they differ, and the spec does not map them.
+    """
+    if not teacher.classifier:
+        return
+    if teacher.classes is not None:
+        known = TeacherClasses.of(own.count, own.names)
+        class_rows(teacher.classes, known, data.names, data.count, "teacher.classes")
+        return
+    if own.count != data.count:
+        message = f"the teacher learns {own.count} classes, but the student's data has {data.count}"
+        hint = "if the data's classes are some of the teacher's, name them with teacher.classes"
+        raise UserError(Problem("teacher.run", message, value=teacher.run, hint=hint))
+    check_class_names(own.names, data.names, "teacher.run", value=teacher.run)

@@ -11,6 +11,7 @@ from torch import nn
 from kdcore.data.inputs import InputConfig, resolve_input
 from kdcore.distill.adapted_model import AdaptedModel
 from kdcore.distill.seeds import derive
+from kdcore.distill.teacher_classes import DataClasses, with_classes_of_data
 from kdcore.distill.teacher_images import TeacherImages
 from kdcore.features import find_adapter
 from kdcore.models import BuiltModel, build_model
@@ -97,14 +98,16 @@ class TeacherPlan:
     classifier: bool = True
 
 
-def build_models(loaded: LoadedSpec, num_classes: int, plugins: Plugins, device: torch.device) -> RunModels:
+def build_models(
+    loaded: LoadedSpec, classes: DataClasses, plugins: Plugins, device: torch.device
+) -> RunModels:
     """Build student and teacher and put them on the device; on the meta device no weights are read.
 
     Raises:
         UserError: a model cannot be built or loaded, or an adapter is missing.
     """
     spec = loaded.spec
-    builder = Builder(spec, num_classes, plugins, meta=device.type == "meta")
+    builder = Builder(spec, classes, plugins, meta=device.type == "meta")
     student = builder.build(spec.student, "student", spec.data.image_size)
     taken = resolve_input(spec.data, student.input)
     plan = plan_teacher(spec, loaded.teacher, taken)
@@ -120,7 +123,7 @@ def build_models(loaded: LoadedSpec, num_classes: int, plugins: Plugins, device:
 def _placed_teacher(
     builder: Builder, plan: TeacherPlan, student_input: InputConfig, device: torch.device, adapter: str | None
 ) -> PlacedTeacher:
-    built = builder.build(plan.model, "teacher", plan.size, plan.fallback, classifier=plan.classifier)
+    built = builder.build_teacher(plan)
     # before the weights are folded, which rounds them
     weights = None if builder.meta else weights_digest(built.model)
     module = place(built.model, device, channels_last=teacher_channels_last(builder.spec))
@@ -188,13 +191,13 @@ class Builder:
 
     Attributes:
         spec: the run's.
-        num_classes: K.
+        classes: the classes of the data.
         plugins: where models are looked up.
         meta: build without memory: shapes only.
     """
 
     spec: RunSpec
-    num_classes: int
+    classes: DataClasses
     plugins: Plugins
     meta: bool = False
 
@@ -205,14 +208,14 @@ class Builder:
         size: int | None,
         fallback: int | None = None,
         *,
-        classifier: bool = True,
+        num_classes: int | None = None,
     ) -> BuiltModel:
         """Build one model; its initial weights are a function of the seed and its role."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive(self.spec.seed, role))
             return build_model(
                 model,
-                num_classes=self.num_classes if classifier else 0,
+                num_classes=self.classes.count if num_classes is None else num_classes,
                 in_chans=self.spec.data.channels,
                 image_size=None if size is None else (size, size),
                 plugins=self.plugins,
@@ -221,3 +224,17 @@ class Builder:
                 fallback_size=fallback,
                 keep_classifier=role == "teacher",
             )
+
+    def build_teacher(self, plan: TeacherPlan) -> BuiltModel:
+        """Build the teacher, with the classes of the data if its spec maps them."""
+        teacher = self.spec.teacher
+        assert teacher is not None
+
+        def build(num_classes: int, meta: bool) -> BuiltModel:
+            builder = replace(self, meta=self.meta or meta)
+            classes = num_classes if plan.classifier else 0
+            return builder.build(plan.model, "teacher", plan.size, plan.fallback, num_classes=classes)
+
+        return with_classes_of_data(
+            teacher, build, self.classes, self.spec.data.channels, self.plugins, "teacher"
+        )

@@ -53,8 +53,12 @@ def open_splits(
         raise UserError(
             Problem("data.num_classes", f"{data.dataset} has {found} classes", value=data.num_classes)
         )
+    names = labelled.classes
     of_teacher = None  # an encoder knows other classes, or none
-    if spec.teacher is None or spec.teacher.classifier:
+    if spec.teacher is not None and isinstance(spec.teacher.classes, dict) and found is None:
+        of_teacher = len(spec.teacher.classes)  # the mapping names the classes of unlabelled images
+        names = names or tuple(spec.teacher.classes)
+    elif spec.teacher is None or (spec.teacher.classifier and spec.teacher.classes is None):
         of_teacher = teacher_classes or _recorded_classes(spec, below)
     num_classes = found or data.num_classes or of_teacher
     if num_classes is None:
@@ -77,7 +81,7 @@ def open_splits(
                 hint="set it to 0, or give the images in a folder per class",
             )
         )
-    return Splits(train, evaluation, num_classes, labelled.classes)
+    return Splits(train, evaluation, num_classes, names)
 
 
 def _recorded_classes(spec: RunSpec, below: LoadedSpec | None) -> int | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdcore.distill.models import Builder, plan_teacher, teacher_view
+from kdcore.distill.teacher_classes import DataClasses
 from kdcore.errors import KdError, Problem, UserError
 from kdcore.features import find_adapter
 from kdcore.inspect.opened_model import OpenedModel
@@ -58,7 +59,8 @@ def _build(
         below = _finished_run(Path(spec.teacher.run), outputs, plugins)
     plan = plan_teacher(spec, below, student.input)
     assert plan is not None
-    built = Builder(spec, student.num_classes, plugins).build(plan.model, "teacher", plan.size, plan.fallback)
+    classes = DataClasses(student.num_classes, student.classes)
+    built = Builder(spec, classes, plugins).build_teacher(plan)
     return OpenedModel(
         name=built.name,
         model=built.model.to(device).eval(),

@@ -63,11 +63,12 @@ def same_names(first: Sequence[str], second: Sequence[str]) -> bool:
     """
     if tuple(first) == tuple(second):
         return True
-    one, other = [_plain(name) for name in first], [_plain(name) for name in second]
+    one, other = [plain_name(name) for name in first], [plain_name(name) for name in second]
     return one == other and len(set(one)) == len(one)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A name as it is compared: without case, and each run of spaces, hyphens and underscores as one space."""
     return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFC", name)).strip().casefold()
 
 
@@ -87,6 +88,8 @@ def check_class_names(
             f"use the data that the {model} was trained on, give its classes these names in this order, "
             f"or train the {model} on this data"
         )
+        if where.startswith("teacher"):
+            default += '; teacher.classes maps the names: "by-name", or an object'
         raise UserError(Problem(where, text, value=value, hint=hint or default))
 
 
@@ -95,7 +98,7 @@ def difference(known: Sequence[str] | None, data: Sequence[str] | None, model: s
     if known is None or data is None or same_names(known, data):
         return None
     what = f"the class names of the {model} and of the data differ"
-    if sorted(map(_plain, known)) == sorted(map(_plain, data)):
+    if sorted(map(plain_name, known)) == sorted(map(plain_name, data)):
         what = f"the {model} and the data have the same class names in another order"
     places = range(max(len(known), len(data)))
     if len(places) > _MOST:

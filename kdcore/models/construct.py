@@ -15,9 +15,9 @@ from kdcore.models.budget import bounded, check_numbers
 from kdcore.models.described import check_described
 from kdcore.models.input import input_of
 from kdcore.models.option_types import check_types
+from kdcore.models.other_classes import OTHER_CLASSES, OtherClasses
 from kdcore.models.size_warnings import size_warnings
 from kdcore.models.trained_size import TrainedSize
-from kdcore.models.weights import OTHER_CLASSES
 
 if TYPE_CHECKING:
     from kdcore.data.inputs import InputConfig
@@ -164,13 +164,8 @@ def _check_pretrained(architecture: TimmArchitecture, frame: Frame) -> tuple[str
         f"the weights know {config.num_classes} classes" if config.num_classes else "they have no classifier"
     )
     if frame.keep_classifier:
-        raise UserError(
-            Problem(
-                where,
-                f"{architecture.tagged}: {known}, the data has {num_classes}",
-                hint=OTHER_CLASSES,
-            )
-        )
+        message = f"{architecture.tagged}: {known}, the data has {num_classes}"
+        raise OtherClasses(Problem(where, message, hint=OTHER_CLASSES), config.num_classes)
     return (f"{where}: {known}, the data has {num_classes}: the classifier starts from its initial values",)
 
 

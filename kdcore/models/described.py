@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from kdcore.data.inputs import InputConfig, per_channel
 from kdcore.errors import Problem, UserError
-from kdcore.models.weights import OTHER_CLASSES
+from kdcore.models.other_classes import FROZEN, OTHER_CLASSES, OtherClasses
 
 if TYPE_CHECKING:
     from kdcore.description import ModelDescription
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 _SIDE: Final = 224
 _MEAN: Final = (0.485, 0.456, 0.406)  # ImageNet's
 _STD: Final = (0.229, 0.224, 0.225)
-_FROZEN: Final = (
-    "for distillers of features or embeddings, set teacher.classifier to false; the others need a model with the "
-    "classes of the data"
-)
 
 
 def check_described(
@@ -55,9 +51,9 @@ def check_described(
     if known is not None and num_classes not in (0, known):
         what = f"the model knows {known} classes" if known else "the model has no classifier"
         if keep_classifier:
-            hint = OTHER_CLASSES if description.trainable else _FROZEN
+            hint = OTHER_CLASSES if description.trainable else FROZEN
             message = f"{what}, the data has {num_classes}"
-            raise UserError(Problem(f"{where}.{description.place}", message, hint=hint))
+            raise OtherClasses(Problem(f"{where}.{description.place}", message, hint=hint), known)
         warnings += (
             f"{where}.{description.place}: {what}, the data has {num_classes}: "
             "the classifier starts from its initial values",

@@ -9,14 +9,11 @@ from torch import Tensor, nn
 
 from kdcore.errors import Problem, UserError
 from kdcore.models.key_names import renamed
+from kdcore.models.other_classes import OTHER_CLASSES, OtherClasses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OTHER_CLASSES: Final = (
-    "for distillers of features or embeddings, set teacher.classifier to false; for the others, train the teacher on "
-    "the data first: give its spec as 'run', with these weights there"
-)
 _CLASSIFIERS: Final = ("head", "head_dist", "fc", "classifier")
 
 
@@ -57,7 +54,7 @@ def fit_weights(
     if known is not None and known != num_classes:
         if keep_classifier:
             message = f"the checkpoint knows {known} classes, the data has {num_classes}"
-            raise UserError(Problem(where, message, hint=OTHER_CLASSES))
+            raise OtherClasses(Problem(where, message, hint=OTHER_CLASSES), known)
         for name in heads:
             weights.pop(name, None)
         warnings = (

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from kdcore.distill.classes import check_teacher_run
 from kdcore.distill.splits import Splits, open_splits
+from kdcore.distill.teacher_classes import DataClasses
 from kdcore.errors import Problem, UserError
 from kdcore.inspect.metrics import load_metrics
-from kdcore.models.class_names import check_class_names
 from kdcore.run import launcher
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.norm_check import norm_problems
@@ -91,18 +92,9 @@ def _check(loaded: LoadedSpec, plugins: Plugins) -> tuple[Preflight, Splits]:
             name = loaded.teacher.path.name if loaded.teacher.path else loaded.teacher.spec.name
             raise UserError(_under(f"teacher.run ({name})", problem) for problem in error.problems) from error
     splits = open_splits(loaded.spec, plugins, loaded.teacher, teacher_classes)
-    if loaded.spec.teacher is not None and not loaded.spec.teacher.classifier:
-        teacher_classes = teacher_names = None
-    if teacher_classes is not None and teacher_classes != splits.num_classes:
-        raise UserError(
-            Problem(
-                "teacher.run",
-                f"the teacher learns {teacher_classes} classes, but the student's data has {splits.num_classes}",
-                value=loaded.spec.teacher.run if loaded.spec.teacher else None,
-            )
-        )
-    if loaded.spec.teacher is not None:
-        check_class_names(teacher_names, splits.classes, "teacher.run", value=loaded.spec.teacher.run)
+    if teacher_classes is not None and loaded.spec.teacher is not None:
+        own = DataClasses(teacher_classes, teacher_names)
+        check_teacher_run(loaded.spec.teacher, own, DataClasses(splits.num_classes, splits.classes))
     prepared = prepare(loaded, splits, plugins, Process(torch.device("meta")))
     if loaded.spec.metrics is not None:
         load_metrics(loaded.spec.metrics, plugins, lambda line: None)

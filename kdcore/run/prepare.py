@@ -21,6 +21,7 @@ from kdcore.distill.distillation import Distillation
 from kdcore.distill.models import RunModels, build_models, teacher_channels_last
 from kdcore.distill.recompute import checkpoint_blocks
 from kdcore.distill.sync_norm import synchronised
+from kdcore.distill.teacher_classes import DataClasses
 from kdcore.errors import Problem, UserError
 from kdcore.protocols import PreparesFromTeacher
 
@@ -76,7 +77,7 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
         UserError: a model cannot be built or loaded, the classes differ, or a distiller does not support the pair.
     """
     spec = loaded.spec
-    models = build_models(loaded, splits.num_classes, plugins, process.device)
+    models = build_models(loaded, DataClasses(splits.num_classes, splits.classes), plugins, process.device)
     _check_trainable(models)
     class_warnings = check_classes(loaded, models, splits.classes)
     ema = _averaged(models, spec, process)

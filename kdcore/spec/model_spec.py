@@ -64,6 +64,13 @@ class TeacherSpec(ModelSource):
         description="False: the teacher is an encoder. It gives features and an embedding, and no logits; its weights "
         "may have no classifier, or one for other classes.",
     )
+    classes: Literal["by-name"] | dict[str, str | Int] | None = Field(
+        None,
+        json_schema_extra={"x-words": "'by-name', an object, or null"},
+        description="The teacher's classes that are the data's, if it knows others or another order: 'by-name', or an "
+        "object from each class of the data to the teacher's class or its index. The other classes are left out. null: "
+        "both have the same classes in the same order.",
+    )
     image_size: Int | None = Field(
         None,
         ge=8,
@@ -86,6 +93,10 @@ class TeacherSpec(ModelSource):
     def _known(self) -> Self:
         if self.run is not None and (self.pretrained or self.checkpoint is not None):
             raise ValueError("'run' excludes 'pretrained' and 'checkpoint': give one of them")
+        if self.classes is not None and not self.classifier:
+            raise ValueError(
+                "'classes' chooses logits, and with 'classifier' false there are none: leave one out"
+            )
         if self.model is None and self.run is None and self.checkpoint is None:
             raise ValueError(
                 "'model' is missing (only with 'run', or a run directory as 'checkpoint', it can be left out)"

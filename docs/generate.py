@@ -22,7 +22,7 @@ from floors import picture
 from kdcore.cli.app import application
 from kdcore.cli.group import load_command
 from kdcore.cli.recipes import json_by_sections
-from kdcore.entries import KINDS, AdapterEntry, DatasetEntry, DistillerEntry
+from kdcore.entries import KINDS, NEEDS, AdapterEntry, DatasetEntry, DistillerEntry
 from kdcore.plugins import Plugins, Provided, find_candidates
 from kdcore.plugins.manager import warn_on_stderr
 from kdcore.plugins.roles import ROLES
@@ -127,6 +127,7 @@ def distillers(plugins: Plugins) -> str:
             item.entry.kind,
             item.plugin.name,
             item.entry.summary,
+            ", ".join(_needs(item)),
             _literal(item.entry.task_weight),
             _paper(item.entry, short=True),
         ]
@@ -141,7 +142,15 @@ def distillers(plugins: Plugins) -> str:
         "In the losses, `s` and `t` are the values of student and teacher that the method reads (logits, feature maps,",
         "embeddings), `y` is the target class and `T` the temperature; other names are options.",
         "",
-        *_table(["name", "kind", "plugin", "summary", "task weight", "paper"], rows),
+        *_table(["name", "kind", "plugin", "summary", "needs", "task weight", "paper"], rows),
+        "",
+        "## Needs",
+        "",
+        "What you must have for a distiller with its default options. `kd list-distillers --needs X` lists those that",
+        "need it, `--without X` those that do not. The task loss needs labels too: if you have none, set `task.weight`",
+        "to 0.",
+        "",
+        *_table(["need", "what it means"], [[f"`{need}`", about] for need, about in NEEDS.items()]),
     ]
     for item in found:
         options = plugins.load_options(item, "docs")
@@ -150,6 +159,12 @@ def distillers(plugins: Plugins) -> str:
         lines += ["", f"Paper: {_paper(item.entry)}"] if item.entry.paper else []
         lines += ["", *_table(["option", "allowed", "default", "meaning"], _options(options))]
     return "\n".join(lines)
+
+
+def _needs(item: Provided[DistillerEntry]) -> tuple[str, ...]:
+    if item.entry.needs is None:
+        raise ValueError(f"{item.qualified}: its DistillerEntry has no `needs`")
+    return item.entry.needs
 
 
 def adapters(found: Iterable[Provided[AdapterEntry]]) -> str:

@@ -41,6 +41,8 @@ _FOR_PLUGINS: Final = {
 _CONSTANTS: Final = {  # what has no docstring of its own
     "Best": "The flag `--best` of a command: the weights of the best epoch.",
     "Ema": "The flag `--ema` of a command: the averaged weights.",
+    "NEEDS": "What a distiller may need: a word of `DistillerEntry.needs`, and what it means.",
+    "STAGES": "The numbers of the stages, from shallow to deep.",
     "HEAVY": "The modules that the entry module of a plugin must not import.",
     "JsonFlag": "The flag `--json` of a command.",
     "RunPath": "The argument RUN of a command: a run directory.",

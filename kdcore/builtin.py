@@ -89,6 +89,7 @@ def kd_distillers() -> list[DistillerEntry]:
             summary="No distillation: the student learns from the ground truth alone.",
             target="kdcore.distill.vanilla:Vanilla",
             options="kdcore.distill.vanilla_options:VanillaOptions",
+            needs=("labels",),
             formula="0 (only the task loss remains)",
         )
     ]

@@ -16,6 +16,7 @@ from kdcore.cli.output import (
     warn_all,
 )
 from kdcore.cli.run_flags import Best, Ema, RunPath, chosen_weights
+from kdcore.entries import NEEDS
 from kdcore.errors import listed, nearest, shown
 from kdcore.json_files import flat, read_json
 from kdcore.lazy_names import lazy_names
@@ -50,6 +51,7 @@ NAMES: Final[dict[str, tuple[str, ...]]]
 
 __all__ = [
     "HEAVY",
+    "NEEDS",
     "STAGES",
     "Best",
     "Ema",

@@ -32,6 +32,12 @@ def test_what_a_paper_says():
     assert Suits("same family", "why").rank == 50
 
 
+def test_needs_have_one_order():
+    assert DistillerEntry(**FIELDS).needs is None
+    assert DistillerEntry(**FIELDS, needs=[]).needs == ()
+    assert DistillerEntry(**FIELDS, needs=["labels", "teacher"]).needs == ("teacher", "labels")
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -47,6 +53,9 @@ def test_what_a_paper_says():
         ),
         ({"settings": "kd_mine:../toy.toml"}, "it must be 'package.module:folder/file.toml', or None"),
         ({"settings": 5}, "settings is 5; it must be"),
+        ({"needs": "labels"}, "needs must be a sequence of strings, not 'labels'"),
+        ({"needs": ["gpu"]}, "needs has 'gpu'; it must have some of teacher, several-teachers"),
+        ({"needs": [5]}, "needs has 5; it must have strings"),
     ],
 )
 def test_a_wrong_field_is_refused(fields, words):

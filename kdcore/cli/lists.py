@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from kdcore.cli.output import JsonFlag, print_json, say_all, table
+from kdcore.commands.distillers import chosen
 from kdcore.entries import (
+    KINDS,
     AdapterEntry,
     CommandEntry,
     DatasetEntry,
-    DistillerEntry,
     ExporterEntry,
     LauncherEntry,
     MetricEntry,
@@ -25,9 +28,31 @@ if TYPE_CHECKING:
     from kdcore.plugins import Provided
 
 
-def list_distillers(as_json: JsonFlag = False) -> None:
-    """List the distillers that a spec can name."""
-    _show(get_plugins().all(DistillerEntry), {"kind": lambda entry: entry.kind}, as_json)
+def list_distillers(
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="KIND", help=f"Only this kind: {', '.join(KINDS)}.")
+    ] = None,
+    needs: Annotated[
+        list[str] | None,
+        typer.Option("--needs", metavar="NEED", help="Only those that need this; repeatable."),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="NEED", help="Only those that do not need this; repeatable."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the distillers that a spec can name.
+
+    A need is what you have to have: labels, teacher, logits and so on. 'kd show NAME' explains those of a distiller.
+    """
+    found = chosen(kind, needs or (), without or ())
+    columns: dict[str, Callable[[Any], str]] = {
+        "kind": lambda entry: entry.kind,
+        "year": lambda entry: "" if entry.paper is None else str(entry.paper.year),
+        "needs": lambda entry: "(not stated)" if entry.needs is None else ", ".join(entry.needs),
+    }
+    _show(found, columns, as_json)
 
 
 def list_adapters(as_json: JsonFlag = False) -> None:

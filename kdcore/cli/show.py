@@ -13,10 +13,13 @@ from kdcore.cli.lists import as_dict
 from kdcore.cli.output import JsonFlag
 from kdcore.cli.recipes import recipe_dict, recipe_lines, settings_lines
 from kdcore.commands.show.find import names
+from kdcore.entries import NEEDS
 from kdcore.plugins import Provided, get_plugins
 from kdcore.spec.recipes import Recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kdcore.commands.show.show import Description
 
 
@@ -91,6 +94,8 @@ def _lines(found: Description) -> list[str]:
         "code": about.get("target") or about.get("path"),
     }
     lines += [f"{key:<12} {value}" for key, value in fields.items() if value is not None]
+    if about.get("needs") is not None:
+        lines += _needs(about["needs"])
     if found.options is not None:
         lines += ["", output.bold("options"), *as_table(found.options)]
     if found.settings is not None:
@@ -107,6 +112,13 @@ def _lines(found: Description) -> list[str]:
             "(this teacher's weights are random: give it 'pretrained', 'checkpoint', or 'run', a spec that trains it)"
         ]
     return lines
+
+
+def _needs(needs: Sequence[str]) -> list[str]:
+    """A line for each, aligned with the other fields."""
+    width = max((len(need) for need in needs), default=0)
+    said = [f"{need:<{width}}  {NEEDS[need]}" for need in needs] or ["only images"]
+    return [f"{'' if number else 'needs':<12} {line}" for number, line in enumerate(said)]
 
 
 def _task_weight(about: dict[str, Any]) -> str | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdcore.entries import AdapterEntry, DatasetEntry, DistillerEntry
+from kdcore.commands.distillers import chosen
+from kdcore.entries import AdapterEntry, DatasetEntry
 from kdcore.plugins import Plugins, get_plugins
 from kdcore.plugins.manager import warn_on_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from kdcore.entries import DistillerEntry
     from kdcore.plugins import PluginInfo, Provided
     from kdcore.run.preflight import Preflight
     from kdcore.spec.loaded import LoadedSpec
@@ -35,9 +37,20 @@ def validate(
     return check(settled(spec, overrides, None, plugins), plugins)
 
 
-def list_distillers() -> tuple[Provided[DistillerEntry], ...]:
-    """The distillers that a spec can name."""
-    return tuple(get_plugins().all(DistillerEntry))
+def list_distillers(
+    *, kind: str | None = None, needs: Iterable[str] = (), without: Iterable[str] = ()
+) -> tuple[Provided[DistillerEntry], ...]:
+    """The distillers that a spec can name.
+
+    Args:
+        kind: only those of this kind.
+        needs: only those that need all of these, in the words of `DistillerEntry.needs`.
+        without: only those that need none of these; what does not say what it needs is left out.
+
+    Raises:
+        UserError: there is no such kind or need.
+    """
+    return chosen(kind, needs, without)
 
 
 def list_adapters() -> tuple[Provided[AdapterEntry], ...]:

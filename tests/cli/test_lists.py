@@ -33,8 +33,8 @@ def rows(done):
 
 def test_distillers(kd, fox):
     head, *found = rows(kd("list-distillers"))
-    assert head == ["name", "kind", "plugin", "summary"]
-    assert found[0] == ["red", "relation", "kd-fox", "Red."]
+    assert head == ["name", "kind", "year", "needs", "plugin", "summary"]
+    assert found[0] == ["red", "relation", "(not", "stated)", "kd-fox", "Red."]
     # a name that two have is shown as a spec has to write it
     assert [row[0] for row in found[1:]] == ["kd-fox/vanilla", "kdcore/vanilla"]
 
@@ -61,6 +61,7 @@ def test_distillers_as_json(kd, fox):
         "suits": [],
         "recipes": [],
         "settings": None,
+        "needs": None,
         "qualified": "kd-fox/red",
         "plugin": "kd-fox",
         "distribution": "kd-fox",
@@ -68,6 +69,49 @@ def test_distillers_as_json(kd, fox):
         "ambiguous": False,
     }
     assert [item["ambiguous"] for item in vanillas] == [True, True]
+
+
+NEEDY = """
+@hookimpl
+def kd_distillers():
+    return [DistillerEntry(name=name, kind=kind, summary="S.", target="m:T", options="m:O", needs=needs)
+            for name, kind, needs in [
+                ("a", "logit", ["logits", "teacher"]), ("b", "logit", ("labels", "logits")),
+                ("c", "feature", ("features", "teacher", "labels")), ("d", "feature", None)]]
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        ("", "a b c d vanilla"),
+        ("--kind feature", "c d"),
+        ("--needs labels", "b c vanilla"),
+        ("--needs labels --needs teacher", "c"),
+        ("--without labels", "a"),
+        ("--without teacher --without features", "b vanilla"),
+        ("--kind logit --needs logits --without teacher", "b"),
+        ("--without labels --without teacher", ""),
+    ],
+)
+def test_distillers_by_kind_and_need(kd, add_plugin, alone, flags, names):
+    add_plugin("kd-needy", NEEDY)
+    found = json.loads(kd("list-distillers", "--json", *flags.split()).out)
+    assert " ".join(item["name"] for item in found) == names
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--kind", "logits"), ["--kind: there is no such kind", "'logit'", "heterogeneous"]),
+        (("--needs", "lables"), ["--needs: there is no such need", "'labels'", "whole-batch"]),
+        (("--without", "gpu"), ["--without: there is no such need", "several-teachers"]),
+    ],
+)
+def test_an_unknown_kind_or_need_is_an_error(kd, alone, flags, words):
+    done = kd("list-distillers", *flags)
+    assert done.code == 2
+    assert all(word in done.err for word in words)
 
 
 def test_adapters(kd, fox):

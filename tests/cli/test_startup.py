@@ -36,12 +36,12 @@ def imported(*arguments):
 LIGHT = [
     ["--help"],
     ["--version"],
-    ["list-distillers"],
     ["list-adapters", "--json"],
     ["list-datasets"],
     ["list-recipes"],
 ]
 WITH_OPTIONS = [
+    ["list-distillers"],
     ["plugins"],
     ["list-models", "resnet*"],
     ["show", "vanilla"],

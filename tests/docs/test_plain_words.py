@@ -57,7 +57,7 @@ CODE = (
     "kdcore/rundir/*.py",
     "kdcore/teacher_cache/*.py",
     "kdcore/errors.py",
-    "kdcore/entries.py",
+    "kdcore/entries/*.py",
     "kdcore/hookspecs.py",
     "kdcore/options.py",
     "kdcore/builtin.py",

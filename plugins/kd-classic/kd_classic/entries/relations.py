@@ -17,6 +17,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="Correlate with the teacher's probabilities, within each sample and within each class.",
         target="kd_classic.dist:DIST",
         options="kd_classic.options.relations:DISTOptions",
+        needs=("teacher", "logits", "whole-batch"),
         paper=DIST_PAPER,
         formula="T^2 * (beta * (1 - mean_rows corr(ps, pt)) + gamma * (1 - mean_columns corr(ps, pt))), "
         "p = softmax(logits/T)",

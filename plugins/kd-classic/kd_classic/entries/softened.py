@@ -11,6 +11,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="Match the teacher's softened class probabilities.",
         target="kd_classic.kd:KD",
         options="kd_classic.options.softened:KDOptions",
+        needs=("teacher", "logits"),
         paper=Paper(
             title="Distilling the Knowledge in a Neural Network",
             year=2015,

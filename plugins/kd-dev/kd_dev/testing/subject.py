@@ -180,6 +180,12 @@ class DistillerSubject:
             skip("it has no loss terms")
 
     @property
+    def has_terms(self) -> bool:
+        """Whether a plain step gives terms."""
+        terms = self.plain_terms
+        return not isinstance(terms, BaseException) and bool(terms)
+
+    @property
     def label(self) -> str:
         """Its name in messages: with its plugin and version, or with its module."""
         if self.provided is not None:

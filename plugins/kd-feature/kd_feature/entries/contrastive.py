@@ -11,6 +11,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="Distinguish a sample's teacher embedding from those of other classes, by a memory of all samples.",
         target="kd_feature.crd:CRD",
         options="kd_feature.options.contrastive:CRDOptions",
+        needs=("teacher", "embeddings", "sample-index", "whole-batch"),
         paper=Paper(
             title="Contrastive Representation Distillation",
             year=2020,

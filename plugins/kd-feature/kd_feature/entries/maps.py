@@ -11,6 +11,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="Match the student's feature maps, after a trained regressor, to the teacher's.",
         target="kd_feature.fitnet:FitNet",
         options="kd_feature.options.maps:FitNetOptions",
+        needs=("teacher", "features", "whole-batch"),
         paper=Paper(
             title="FitNets: Hints for Thin Deep Nets", year=2015, url="https://arxiv.org/abs/1412.6550"
         ),
@@ -24,6 +25,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="Match the positions that the teacher attends to.",
         target="kd_feature.at:AT",
         options="kd_feature.options.maps:ATOptions",
+        needs=("teacher", "features"),
         paper=Paper(
             title="Paying More Attention to Attention: Improving the Performance of Convolutional Neural "
             "Networks via Attention Transfer",
@@ -39,6 +41,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="Match the positions that channels select, by maximum mean discrepancy.",
         target="kd_feature.nst:NST",
         options="kd_feature.options.maps:NSTOptions",
+        needs=("teacher", "features"),
         paper=Paper(
             title="Like What You Like: Knowledge Distill via Neuron Selectivity Transfer",
             year=2017,
@@ -53,6 +56,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="Maximise the information of the student's feature maps about the teacher's.",
         target="kd_feature.vid:VID",
         options="kd_feature.options.maps:VIDOptions",
+        needs=("teacher", "features"),
         paper=Paper(
             title="Variational Information Distillation for Knowledge Transfer",
             year=2019,

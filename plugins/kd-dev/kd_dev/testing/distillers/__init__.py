@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kd_dev.testing.distillers import batches, declared, gradients, life, numbers, processes, terms
+from kd_dev.testing.distillers import batches, declared, gradients, life, needs, numbers, processes, terms
 
 if TYPE_CHECKING:
     from kd_dev.testing.check import Rule
@@ -19,6 +19,7 @@ RULES: Final[tuple[Rule[DistillerSubject], ...]] = (
     terms.builds,
     terms.preflight,
     terms.terms_are_scalars,
+    needs.needs,
     terms.weight_scales_terms,
     terms.whole_run,
     gradients.gradient_to_student,

@@ -20,7 +20,13 @@ PLUGIN_API = 1
 SUMMARY = "For the tests of the checks."
 
 
-def _distiller(name: str, target: str, options: str, settings: str | None = None) -> DistillerEntry:
+def _distiller(
+    name: str,
+    target: str,
+    options: str,
+    settings: str | None = None,
+    needs: tuple[str, ...] = ("teacher", "logits"),
+) -> DistillerEntry:
     return DistillerEntry(
         name=name,
         kind="logit",
@@ -28,6 +34,7 @@ def _distiller(name: str, target: str, options: str, settings: str | None = None
         target=f"kd_broken.distillers:{target}",
         options=f"kd_broken.{options}",
         settings=settings,
+        needs=needs,
     )
 
 
@@ -36,6 +43,7 @@ def kd_distillers() -> list[DistillerEntry]:
     return [
         _distiller("good", "Good", "options:GoodOptions", "kd_broken:settings/good.toml"),
         _distiller("misquoted", "Good", "options:GoodOptions", "kd_broken:settings/misquoted.toml"),
+        _distiller("misneeded", "Good", "options:GoodOptions", "kd_broken:settings/good.toml", ("labels",)),
         _distiller("misdeclared", "Good", "options:OtherOptions"),
         _distiller("heavy", "TakesHeavy", "numpy_options:Heavy"),
         _distiller("unimportable", "Absent", "options:GoodOptions"),

@@ -1,4 +1,4 @@
-"""Logit distillation: KD, DKD, NKD, DIST and logit standardisation, as plain functions and as distillers.
+"""Logit distillation: methods that read class scores, as plain functions and as distillers.
 
 Nothing is imported until a name is used: finding this plugin needs no torch.
 """
@@ -9,28 +9,65 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from kd_classic.average import average_kd_loss as average_kd_loss
+    from kd_classic.camkd import camkd_loss as camkd_loss
     from kd_classic.corrections import sort_kd_loss as sort_kd_loss
     from kd_classic.corrections import sort_logits as sort_logits
     from kd_classic.corrections import swap_kd_loss as swap_kd_loss
     from kd_classic.corrections import swap_logits as swap_logits
+    from kd_classic.crld import crld_loss as crld_loss
+    from kd_classic.cskd import cskd_loss as cskd_loss
+    from kd_classic.ctkd import CTKD as CTKD
+    from kd_classic.ctkd import ctkd_loss as ctkd_loss
+    from kd_classic.ctkd import ctkd_reversal as ctkd_reversal
+    from kd_classic.deit import DeiTHard as DeiTHard
+    from kd_classic.deit import DeiTSoft as DeiTSoft
+    from kd_classic.deit import deit_hard_loss as deit_hard_loss
+    from kd_classic.deit import deit_soft_loss as deit_soft_loss
+    from kd_classic.dhkd import DHKD as DHKD
+    from kd_classic.dhkd import dhkd_loss as dhkd_loss
     from kd_classic.dist import DIST as DIST
     from kd_classic.dist import dist_loss as dist_loss
     from kd_classic.dkd import DKD as DKD
     from kd_classic.dkd import dkd_loss as dkd_loss
+    from kd_classic.dml import dml_loss as dml_loss
+    from kd_classic.ebkd import ebkd_loss as ebkd_loss
     from kd_classic.kd import KD as KD
     from kd_classic.kd import kd_loss as kd_loss
+    from kd_classic.mlkd import mlkd_batch_loss as mlkd_batch_loss
+    from kd_classic.mlkd import mlkd_class_loss as mlkd_class_loss
+    from kd_classic.mlkd import mlkd_loss as mlkd_loss
     from kd_classic.nkd import NKD as NKD
     from kd_classic.nkd import nkd_loss as nkd_loss
+    from kd_classic.pskd import PSKD as PSKD
+    from kd_classic.pskd import pskd_loss as pskd_loss
+    from kd_classic.sdd import sdd_dkd_loss as sdd_dkd_loss
+    from kd_classic.sdd import sdd_kd_loss as sdd_kd_loss
     from kd_classic.standardize import standardize_logits as standardize_logits
+    from kd_classic.uskd import USKD as USKD
+    from kd_classic.uskd import uskd_loss as uskd_loss
 
 # What each module has for others.
 _NAMES: Final = {
+    "average": "average_kd_loss",
+    "camkd": "camkd_loss",
     "corrections": "sort_kd_loss sort_logits swap_kd_loss swap_logits",
+    "crld": "crld_loss",
+    "cskd": "cskd_loss",
+    "ctkd": "CTKD ctkd_loss ctkd_reversal",
+    "deit": "DeiTHard DeiTSoft deit_hard_loss deit_soft_loss",
+    "dhkd": "DHKD dhkd_loss",
     "dist": "DIST dist_loss",
     "dkd": "DKD dkd_loss",
+    "dml": "dml_loss",
+    "ebkd": "ebkd_loss",
     "kd": "KD kd_loss",
+    "mlkd": "mlkd_batch_loss mlkd_class_loss mlkd_loss",
     "nkd": "NKD nkd_loss",
+    "pskd": "PSKD pskd_loss",
+    "sdd": "sdd_dkd_loss sdd_kd_loss",
     "standardize": "standardize_logits",
+    "uskd": "USKD uskd_loss",
 }
 _HOME_OF: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
 

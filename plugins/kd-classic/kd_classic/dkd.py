@@ -52,11 +52,18 @@ def dkd_terms(
     """TCKD and NCKD, unweighted; see `dkd_loss`."""
     check_positive("temperature", temperature)
     student, teacher = prepare_logits(student_logits, teacher_logits)
-    index = class_index(target, student)
+    tckd, nckd = decoupled_divergences(student, teacher, class_index(target, student), temperature)
+    return tckd.mean(), nckd.mean()
+
+
+def decoupled_divergences(
+    student: Tensor, teacher: Tensor, index: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """TCKD and NCKD of each sample, `[B]` each: of logits `[B, K]` that `prepare_logits` gave, and of classes `[B]`."""
     student_target, student_others = _decouple(student / temperature, index)
     teacher_target, teacher_others = _decouple(teacher / temperature, index)
-    tckd = F.kl_div(student_target, teacher_target, reduction="batchmean", log_target=True)
-    nckd = F.kl_div(student_others, teacher_others, reduction="batchmean", log_target=True)
+    tckd = F.kl_div(student_target, teacher_target, reduction="none", log_target=True).sum(1)
+    nckd = F.kl_div(student_others, teacher_others, reduction="none", log_target=True).sum(1)
     return tckd * temperature**2, nckd * temperature**2
 
 

@@ -1,10 +1,35 @@
-"""Entries of the methods that need no teacher model. Imports no torch."""
+"""Entries of the methods without a teacher. Imports no torch."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from kdcore import DistillerEntry, Paper
 
-if TYPE_CHECKING:
-    from kdcore import DistillerEntry
-
-ENTRIES: tuple[DistillerEntry, ...] = ()
+ENTRIES: tuple[DistillerEntry, ...] = (
+    DistillerEntry(
+        name="pskd",
+        kind="self",
+        summary="Mix the labels with the student's own predictions of one epoch before.",
+        target="kd_classic.pskd:PSKD",
+        options="kd_classic.options.teacher_free:PSKDOptions",
+        paper=Paper(
+            title="Self-Knowledge Distillation with Progressive Refinement of Targets",
+            year=2021,
+            url="https://arxiv.org/abs/2006.12000",
+        ),
+        formula="a * (CE(s, p) - CE(s, y)), a = alpha * (epoch + 1) / epochs, p: the sample's softmax an epoch before",
+    ),
+    DistillerEntry(
+        name="uskd",
+        kind="self",
+        summary="Soft labels from the student's confidence, and from ranks of its classes.",
+        target="kd_classic.uskd:USKD",
+        options="kd_classic.options.teacher_free:USKDOptions",
+        paper=Paper(
+            title="From Knowledge Distillation to Self-Knowledge Distillation: "
+            "A Unified Approach with Normalized Loss and Customized Soft Labels",
+            year=2023,
+            url="https://arxiv.org/abs/2303.13005",
+        ),
+        formula="-alpha * (p_y^2 + 1 - mean p_y^2) * log p_y + beta * CE(1/rank, softmax(s_other)) + mu * CE(weak, y)",
+    ),
+)

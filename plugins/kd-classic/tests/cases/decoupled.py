@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kd_classic import dkd_loss, nkd_loss
+import torch
+from kd_classic import dkd_loss, nkd_loss, sdd_dkd_loss, sdd_kd_loss
 
 DISTILLERS = {
     "dkd": {
@@ -24,7 +25,17 @@ DISTILLERS = {
         "wrong": [{"gamma": -1}, {"standardize": True}, {"correct": "flip"}],
     },
 }
+
+
+def _regions(logits):
+    return torch.stack([logits, logits.flip(0)], dim=2)
+
+
 EXTREMES = {
+    "sdd": lambda s, t, y: sdd_kd_loss(_regions(s), _regions(t), y, temperature=4.0),
+    "sdd-dkd": lambda s, t, y: sdd_dkd_loss(
+        _regions(s), _regions(t), y, alpha=1.0, beta=8.0, temperature=4.0
+    ),
     "dkd": lambda s, t, y: dkd_loss(s, t, y, alpha=1.0, beta=8.0, temperature=4.0),
     "dkd-sharp": lambda s, t, y: dkd_loss(s, t, y, alpha=1.0, beta=2.0, temperature=1.0),
     "nkd": lambda s, t, y: nkd_loss(s, t, y, gamma=1.5, temperature=1.0),

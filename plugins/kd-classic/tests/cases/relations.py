@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kd_classic import dist_loss
+from kd_classic import crld_loss, dist_loss, mlkd_batch_loss, mlkd_class_loss, mlkd_loss
 
 DISTILLERS = {
     "dist": {
@@ -18,11 +18,28 @@ DISTILLERS = {
         "wrong": [{"beta": -1}, {"gamma": -1}],
     },
 }
+_CRLD = {
+    "temperature": 4.0,
+    "within_weight": 2.0,
+    "cross_weight": 0.5,
+    "weak_threshold": 0.0,
+    "strong_threshold": 0.2,
+}
 EXTREMES = {
+    "crld": lambda s, t, y: crld_loss(s, t, s.flip(0), t.flip(0), **_CRLD),
+    "mlkd": lambda s, t, y: mlkd_loss(s, t, s.flip(0), t.flip(0), temperature=4.0),
     "dist": lambda s, t, y: dist_loss(s, t, beta=1.0, gamma=1.0, temperature=1.0),
     "dist-soft": lambda s, t, y: dist_loss(s, t, beta=1.0, gamma=1.0, temperature=4.0),
 }
 PROPERTIES = {
+    "mlkd-samples": (
+        lambda s, t, y, temp: mlkd_batch_loss(s, t, temperature=temp),
+        {"shift", "classes", "samples", "divergence"},
+    ),
+    "mlkd-classes": (
+        lambda s, t, y, temp: mlkd_class_loss(s, t, temperature=temp),
+        {"shift", "classes", "samples", "divergence"},
+    ),
     "dist": (
         lambda s, t, y, temp: dist_loss(s, t, beta=1.0, gamma=2.0, temperature=temp),
         {"shift", "classes", "samples"},

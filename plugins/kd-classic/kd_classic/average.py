@@ -1,0 +1,25 @@
+"""The mean of KD's losses over several teachers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kd_classic.several_teachers import divergences_of_each, prepare_several
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def average_kd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
+    """The mean over teachers and samples of T^2 * KL(softmax(t/T) || softmax(s/T)).
+
+    The student's logits are `[B, K]`, those of the teachers `[M, B, K]`. The gradient goes to the student only. The
+    result is float32 if the logits have a narrower type, otherwise it has the type of the student's logits.
+
+    Source: You et al., "Learning from Multiple Teacher Networks", KDD 2017, as CA-MKD's authors compute this baseline.
+
+    Raises:
+        ValueError: shapes or types do not fit, or the temperature is not above 0.
+    """
+    student, teachers = prepare_several(student_logits, teacher_logits)
+    return divergences_of_each(student, teachers, temperature).mean()

@@ -1,0 +1,45 @@
+"""CA-MKD: several teachers, each weighted by how well it predicts the sample's class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch.nn import functional as F
+
+from kd_classic.several_teachers import divergences_of_each, prepare_several
+from kdcore.ops import class_index
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def camkd_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    target: Tensor,
+    *,
+    temperature: float,
+    normalize: bool = False,
+) -> Tensor:
+    """The mean over teachers and samples of w_m * D_m, w = (1 - softmax over teachers of CE(t_m, y)) / (M - 1).
+
+    D is T^2 * KL(softmax(t/T) || softmax(s/T)). The weights of a sample have the sum 1, and the mean over the teachers,
+    as in the authors' code, divides by M once more. With `normalize` it does not.
+
+    The student's logits are `[B, K]`, those of the teachers `[M, B, K]`. The target is class indices `[B]`, or
+    probabilities `[B, K]`, whose most probable class is used. The gradient goes to the student only. The result is
+    float32 if the logits have a narrower type, otherwise it has the type of the student's logits.
+
+    Source: Zhang et al., "Confidence-Aware Multi-Teacher Knowledge Distillation", ICASSP 2022, equations 3 and 4, and
+    the authors' `helper/loops.py`.
+
+    Raises:
+        ValueError: shapes or types do not fit, the temperature is not above 0, or there is one teacher only.
+    """
+    student, teachers = prepare_several(student_logits, teacher_logits, at_least=2)
+    index = class_index(target, student)
+    count, samples, _ = teachers.shape
+    wrong = F.cross_entropy(teachers.flatten(0, 1), index.repeat(count), reduction="none")
+    weights = (1 - F.softmax(wrong.view(count, samples), dim=0)) / (count - 1)
+    loss = (weights * divergences_of_each(student, teachers, temperature)).mean()
+    return loss * count if normalize else loss

@@ -1,0 +1,37 @@
+"""EBKD: several teachers, each weighted by how certain it is of the sample."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kd_classic.several_teachers import divergences_of_each, prepare_several
+
+
+def ebkd_loss(
+    student_logits: Tensor, teacher_logits: Tensor, *, temperature: float, normalize: bool = False
+) -> Tensor:
+    """The mean over teachers and samples of (1 - H_m / sum of H) * D_m, with H the entropy of a teacher's softmax.
+
+    D is T^2 * KL(softmax(t/T) || softmax(s/T)); the entropies are those without temperature. The weights of M teachers
+    have the sum M - 1, and the mean divides by M, so together they are (M - 1)/M. With `normalize` they are 1.
+    If all teachers are certain of a sample, all count equally.
+
+    The student's logits are `[B, K]`, those of the teachers `[M, B, K]`. The gradient goes to the student only. The
+    result is float32 if the logits have a narrower type, otherwise it has the type of the student's logits.
+
+    Source: Kwon et al., "Adaptive Knowledge Distillation Based on Entropy", ICASSP 2020, as CA-MKD's authors compute
+    this baseline (`helper/loops.py`).
+
+    Raises:
+        ValueError: shapes or types do not fit, the temperature is not above 0, or there is one teacher only.
+    """
+    student, teachers = prepare_several(student_logits, teacher_logits, at_least=2)
+    log_teachers = F.log_softmax(teachers, dim=2)
+    # the smallest normal number only decides where all entropies are 0
+    entropies = -(log_teachers.exp() * log_teachers).sum(2) + torch.finfo(student.dtype).tiny
+    weights = 1 - entropies / entropies.sum(0)
+    if normalize:
+        weights = weights * (len(teachers) / (len(teachers) - 1))
+    return (weights * divergences_of_each(student, teachers, temperature)).mean()

@@ -1,0 +1,139 @@
+"""MLKD: match predictions on three levels: of each sample, between the samples, and between the classes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from kd_classic.logits import divergences
+from kdcore.ops import check_positive, full_precision, prepare_logits
+
+_STRONG: Final = (3.0, 5.0)
+_MORE: Final = (2.0, 6.0)
+
+
+def mlkd_batch_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
+    """The squared distance of the relations between samples: ||Pt Pt' - Ps Ps'||^2 / B with P = softmax(logits/T).
+
+    Both logits are `[B, K]`. The gradient goes to the student only. The result is float32 if the logits have a narrower
+    type, otherwise it has the type of the student's logits.
+
+    Source: Jin et al., "Multi-Level Logit Distillation", CVPR 2023, equation 6, and the authors'
+    `mdistiller/distillers/MLKD.py`.
+
+    Raises:
+        ValueError: shapes or types do not fit, or the temperature is not above 0.
+    """
+    check_positive("temperature", temperature)
+    return _between_samples(*prepare_logits(student_logits, teacher_logits), temperature).mean()
+
+
+def mlkd_class_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
+    """The squared distance of the relations between classes: ||Pt' Pt - Ps' Ps||^2 / K with P = softmax(logits/T).
+
+    No `[K, K]` matrix is made if there are more classes than samples. Otherwise as `mlkd_batch_loss`; equation 9.
+
+    Raises:
+        ValueError: shapes or types do not fit, or the temperature is not above 0.
+    """
+    check_positive("temperature", temperature)
+    return _between_classes(*prepare_logits(student_logits, teacher_logits), temperature).mean()
+
+
+def mlkd_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    student_logits_strong: Tensor,
+    teacher_logits_strong: Tensor,
+    *,
+    temperature: float,
+    released: bool = True,
+) -> Tensor:
+    """The three levels over the temperatures T, 2, 3, 5 and 6, on a weak and a strong view of the same images.
+
+    As released: the predictions of the strong view are matched at T, 3 and 5 only; at 2 and 6 those of the weak view
+    are matched a second time; the relations are those of the weak view. The masks of unsure samples and classes act as
+    their share of the batch and of the classes (one half), which multiplies the weak view's terms. With `released`
+    False the masks choose samples and classes of the weak view, and all terms of the strong view are the strong view's.
+
+    A sample is unsure if the teacher's largest probability for its weak view is at most the median of the batch; a
+    class, if the sum of its probabilities is at most the median of the classes.
+
+    All logits are `[B, K]`. The gradient goes to the student only. The result is float32 if the logits have a narrower
+    type, otherwise it has the type of the student's logits.
+
+    Source: Jin et al., "Multi-Level Logit Distillation", CVPR 2023, and the authors' `mdistiller/distillers/MLKD.py`.
+
+    Raises:
+        ValueError: shapes or types do not fit, or the temperature is not above 0.
+    """
+    check_positive("temperature", temperature)
+    weak = prepare_logits(student_logits, teacher_logits)
+    strong_student, strong_teacher = prepare_logits(student_logits_strong, teacher_logits_strong)
+    strong = strong_student.to(weak[0].dtype), strong_teacher.to(weak[0].dtype)
+    if weak[0].shape != strong[0].shape:
+        raise ValueError(
+            f"the logits of both views have shapes {list(weak[0].shape)} and {list(strong[0].shape)}"
+        )
+    probabilities = F.softmax(weak[1], dim=1)
+    samples, classes = _unsure(probabilities.amax(dim=1)), _unsure(probabilities.sum(dim=0))
+    if released:
+        return _released(weak, strong, temperature, samples.mean(), classes.mean())
+    return _meant(weak, strong, temperature, samples, classes)
+
+
+Pair = tuple[Tensor, Tensor]  # the logits of student and teacher
+
+
+def _released(
+    weak: Pair, strong: Pair, temperature: float, share_of_samples: Tensor, share_of_classes: Tensor
+) -> Tensor:
+    loss = weak[0].new_zeros(())
+    for t in (temperature, *_STRONG, *_MORE):
+        of_samples = divergences(*weak, t).mean() + _between_samples(*weak, t).mean()
+        loss = loss + share_of_samples * of_samples + share_of_classes * _between_classes(*weak, t).mean()
+    for t in (temperature, *_STRONG):
+        loss = loss + divergences(*strong, t).mean()
+    for t in _MORE:
+        loss = loss + divergences(*weak, t).mean()
+    return loss
+
+
+def _meant(weak: Pair, strong: Pair, temperature: float, samples: Tensor, classes: Tensor) -> Tensor:
+    loss = weak[0].new_zeros(())
+    for t in (temperature, *_STRONG, *_MORE):
+        for pair, of_samples, of_classes in ((weak, samples, classes), (strong, None, None)):
+            rows = divergences(*pair, t) + _between_samples(*pair, t)
+            columns = _between_classes(*pair, t)
+            loss = loss + (rows if of_samples is None else rows * of_samples).mean()
+            loss = loss + (columns if of_classes is None else columns * of_classes).mean()
+    return loss
+
+
+def _unsure(sureness: Tensor) -> Tensor:
+    """1 where the value is at most the median, otherwise 0."""
+    return (sureness <= sureness.median()).to(sureness.dtype)
+
+
+def _between_samples(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    return _products_apart(F.softmax(student / temperature, dim=1), F.softmax(teacher / temperature, dim=1))
+
+
+def _between_classes(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    return _products_apart(
+        F.softmax(student / temperature, dim=1).T, F.softmax(teacher / temperature, dim=1).T
+    )
+
+
+def _products_apart(a: Tensor, b: Tensor) -> Tensor:
+    """The squared norm of each row of a a' - b b', `[N, D]` and `[N, D]` to `[N]`, in matrices of min(N, D) squared."""
+    with full_precision(a.device):
+        if a.shape[0] <= a.shape[1]:
+            return (a @ a.T - b @ b.T).square().sum(1)
+        # With m = (a + b)/2 and d = a - b it is m d' + d m', and the norm of its row i is a form of m_i and d_i. Both
+        # differences are taken before any product, so what is small stays exact.
+        m, d = (a + b) / 2, a - b
+        across = (m @ (d.T @ m) * d).sum(1)
+        return (m @ (d.T @ d) * m).sum(1) + (d @ (m.T @ m) * d).sum(1) + 2 * across

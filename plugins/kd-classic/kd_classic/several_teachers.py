@@ -1,0 +1,31 @@
+"""What the losses of several teachers share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kd_classic.logits import divergences
+from kdcore.ops import check_positive, prepare_logits
+
+
+def prepare_several(
+    student_logits: Tensor, teacher_logits: Tensor, *, at_least: int = 1
+) -> tuple[Tensor, Tensor]:
+    """The student's logits `[B, K]` and those of the teachers `[M, B, K]`, as `prepare_logits` does for one.
+
+    Raises:
+        ValueError: shapes or types do not fit, or there are fewer teachers than `at_least`.
+    """
+    if teacher_logits.dim() != 3 or len(teacher_logits) < 1:
+        raise ValueError(f"teacher_logits has shape {list(teacher_logits.shape)}; it must be [M, B, K]")
+    if len(teacher_logits) < at_least:
+        raise ValueError(f"there is one teacher, and this loss weighs at least {at_least} against each other")
+    student, _ = prepare_logits(student_logits, teacher_logits[0])
+    return student, teacher_logits.detach().to(student.dtype)
+
+
+def divergences_of_each(student: Tensor, teachers: Tensor, temperature: float) -> Tensor:
+    """T^2 * KL for each teacher and sample, `[M, B]`."""
+    check_positive("temperature", temperature)
+    return torch.stack([divergences(student, teacher, temperature) for teacher in teachers])

@@ -1,0 +1,28 @@
+"""What the shared tests try of the family; see softened.py."""
+
+from __future__ import annotations
+
+import torch
+from kd_classic import camkd_loss, ebkd_loss
+
+DISTILLERS = {}
+
+
+def _two(teacher):
+    return torch.stack([teacher, teacher.flip(0)])
+
+
+EXTREMES = {
+    "ebkd": lambda s, t, y: ebkd_loss(s, _two(t), temperature=4.0),
+    "camkd": lambda s, t, y: camkd_loss(s, _two(t), y, temperature=4.0),
+}
+PROPERTIES = {
+    "ebkd": (
+        lambda s, t, y, temp: ebkd_loss(s, torch.stack([t, -t]), temperature=temp),
+        {"shift", "classes", "samples"},
+    ),
+    "camkd": (
+        lambda s, t, y, temp: camkd_loss(s, torch.stack([t, -t]), y, temperature=temp),
+        {"shift", "classes", "samples"},
+    ),
+}

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from kd_classic import cskd_loss, dml_loss
+
+
+@pytest.mark.parametrize(("samples", "classes"), [(1, 2), (5, 7), (3, 1000)])
+def test_both_equal_their_formulas(oracle, draw, samples, classes):
+    own, other, _ = draw(samples, classes)
+    for temperature in (1.0, 4.0):
+        expected = oracle.kd(own.tolist(), other.tolist(), temperature=temperature)
+        assert cskd_loss(own, other, temperature=temperature).item() == pytest.approx(expected, rel=1e-9)
+    expected = oracle.kd(own.tolist(), other.tolist(), temperature=1.0)
+    assert dml_loss(own, other).item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "loss", [dml_loss, lambda s, t: cskd_loss(s, t, temperature=4.0)], ids=["dml", "cskd"]
+)
+def test_the_gradient_is_that_of_the_formula_and_the_other_gets_none(draw, loss):
+    own, other, _ = draw(4, 6)
+    own.requires_grad_()
+    assert torch.autograd.gradcheck(lambda s: loss(s, other), (own,))
+    other.requires_grad_()
+    loss(own, other).backward()
+    assert other.grad is None
+
+
+def test_the_peers_small_probabilities_count():
+    # the authors' 1e-8 in the logarithms would make 18.4 of the 100 here
+    own, peer = torch.tensor([[0.0, 100.0]]), torch.tensor([[100.0, 0.0]])
+    assert dml_loss(own, peer).item() == pytest.approx(100.0)

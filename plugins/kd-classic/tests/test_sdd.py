@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from kd_classic import dkd_loss, kd_loss, sdd_dkd_loss, sdd_kd_loss
+from kd_dev.testing.values import numbers
+
+Rows = list[list[float]]
+DKD = {"alpha": 1.0, "beta": 8.0, "temperature": 4.0}
+
+
+def regions(samples: int, classes: int, cells: int, seed: int = 0) -> torch.Tensor:
+    return numbers(samples, classes, cells, seed=seed, scale=2.0)
+
+
+def slow(oracle, student, teacher, target, cell_loss) -> float:
+    """The mean over samples and regions of weight * loss."""
+    losses = []
+    for ours, theirs, y in zip(student.tolist(), teacher.tolist(), target.tolist(), strict=True):
+        columns = [list(column) for column in zip(*theirs, strict=True)]
+        right = [column.index(max(column)) == y for column in columns]
+        for cell, own in enumerate(zip(*ours, strict=True)):
+            weight = 2.0 if right[cell] != right[0] else 1.0
+            losses.append(weight * cell_loss([list(own)], [columns[cell]], [y]))
+    return oracle.mean(losses)
+
+
+@pytest.mark.parametrize(("samples", "classes", "cells"), [(1, 2, 1), (4, 3, 5), (6, 4, 21)])
+def test_equals_the_authors_formula(oracle, samples, classes, cells):
+    student, teacher = regions(samples, classes, cells), regions(samples, classes, cells, seed=1)
+    target = torch.arange(samples) % classes
+    kd = slow(oracle, student, teacher, target, lambda a, b, y: oracle.kd(a, b, temperature=4.0))
+    assert sdd_kd_loss(student, teacher, target, temperature=4.0).item() == pytest.approx(kd, rel=1e-9)
+    dkd = slow(oracle, student, teacher, target, lambda a, b, y: oracle.dkd(a, b, y, **DKD))
+    assert sdd_dkd_loss(student, teacher, target, **DKD).item() == pytest.approx(dkd, rel=1e-9)
+
+
+def test_the_weights_occur_here():
+    teacher, target = regions(4, 3, 5, seed=1), torch.arange(4) % 3
+    right = teacher.argmax(1) == target.unsqueeze(1)
+    assert {True, False} <= set((right != right[:, :1])[:, 1:].flatten().tolist())
+
+
+def test_one_region_is_the_plain_loss(draw):
+    student, teacher, target = draw(4, 6)
+    torch.testing.assert_close(
+        sdd_kd_loss(student[..., None], teacher[..., None], target, temperature=2.0),
+        kd_loss(student, teacher, temperature=2.0),
+    )
+    torch.testing.assert_close(
+        sdd_dkd_loss(student[..., None], teacher[..., None], target, **DKD),
+        dkd_loss(student, teacher, target, **DKD),
+    )
+
+
+def test_the_gradients_are_those_of_the_formulas():
+    student, teacher = regions(2, 3, 2).requires_grad_(), regions(2, 3, 2, seed=1).requires_grad_()
+    target = torch.arange(2)
+    fixed = teacher.detach()
+    assert torch.autograd.gradcheck(lambda s: sdd_kd_loss(s, fixed, target, temperature=4.0), (student,))
+    assert torch.autograd.gradcheck(lambda s: sdd_dkd_loss(s, fixed, target, **DKD), (student,))
+    sdd_dkd_loss(student, teacher, target, **DKD).backward()
+    assert teacher.grad is None
+
+
+def test_of_a_soft_target_the_most_probable_class_counts():
+    student, teacher, target = regions(3, 4, 5), regions(3, 4, 5, seed=1), torch.tensor([3, 0, 1])
+    soft = torch.full((3, 4), 0.1, dtype=torch.float64).scatter_(1, target.unsqueeze(1), 0.7)
+    torch.testing.assert_close(
+        sdd_kd_loss(student, teacher, soft, temperature=4.0),
+        sdd_kd_loss(student, teacher, target, temperature=4.0),
+    )
+
+
+def test_a_certain_row_is_finite_and_not_replaced():
+    # the authors' code takes the logarithm of a softmax, and replaces what is not finite by a constant 0
+    student = torch.zeros(1, 3, 5)
+    student[0, 0, 2] = 1e4
+    teacher = torch.zeros(1, 3, 5)
+    loss = sdd_kd_loss(student, teacher, torch.tensor([0]), temperature=1.0)
+    assert loss.item() == pytest.approx(2 / 3 * 1e4 / 5, rel=1e-3)
+    assert sdd_dkd_loss(student, teacher, torch.tensor([0]), **DKD).isfinite()
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_shapes_that_do_not_fit_are_refused(which):
+    args = [regions(3, 4, 5), regions(3, 4, 5)]
+    args[which] = args[which][..., 0]
+    with pytest.raises(ValueError, match=r"must be \[B, K, N\]"):
+        sdd_kd_loss(*args, torch.arange(3), temperature=4.0)
+    args[which] = regions(3, 4, 6)
+    with pytest.raises(ValueError, match="must score the same regions"):
+        sdd_kd_loss(*args, torch.arange(3), temperature=4.0)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from kd_classic.nkd import nkd_loss as nkd_loss
     from kd_classic.pskd import PSKD as PSKD
     from kd_classic.pskd import pskd_loss as pskd_loss
+    from kd_classic.sdd import SDD as SDD
     from kd_classic.sdd import sdd_dkd_loss as sdd_dkd_loss
     from kd_classic.sdd import sdd_kd_loss as sdd_kd_loss
     from kd_classic.standardize import standardize_logits as standardize_logits
@@ -65,7 +66,7 @@ _NAMES: Final = {
     "mlkd": "mlkd_batch_loss mlkd_class_loss mlkd_loss",
     "nkd": "NKD nkd_loss",
     "pskd": "PSKD pskd_loss",
-    "sdd": "sdd_dkd_loss sdd_kd_loss",
+    "sdd": "SDD sdd_dkd_loss sdd_kd_loss",
     "standardize": "standardize_logits",
     "uskd": "USKD uskd_loss",
 }

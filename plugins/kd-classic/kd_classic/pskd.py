@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
-from kdcore.ops import at_least_float32, class_index, prepare_logits, target_of
+from kdcore.ops import at_least_float32, class_index, gather, prepare_logits, target_of
 
 if TYPE_CHECKING:
     from kd_classic.options.teacher_free import PSKDOptions
@@ -66,7 +66,7 @@ class PSKD(nn.Module):
             raise ValueError(
                 "pskd keeps the predictions of every sample, and the training set's size is unknown"
             )
-        self.requires = Requires(teacher=False, sample_index=True, whole_batch=True, target=True)
+        self.requires = Requires(teacher=False, sample_index=True, target=True)
         self.register_buffer(
             "previous", torch.zeros(setup.train_size, setup.num_classes, dtype=_TYPES[options.table])
         )
@@ -89,10 +89,14 @@ class PSKD(nn.Module):
         previous = self.previous[batch.index].to(log_student.dtype)
         seen = self.seen[batch.index].to(log_student.dtype)
         gain = ((truth - previous) * log_student).sum(1)
-        self.previous[batch.index] = log_student.detach().exp().to(self.previous.dtype)
-        self.seen[batch.index] = True
+        self._keep(gather(batch.index), gather(log_student.detach().exp()))
         alpha = self.options.alpha * (math.floor(progress.epoch) + 1) / max(progress.total_epochs, 1)
         return {"pskd": self.options.weight * min(alpha, self.options.alpha) * (seen * gain).mean()}
+
+    def _keep(self, index: Tensor, probabilities: Tensor) -> None:
+        """Every process keeps the predictions of all, because a sample may come to another one in the next epoch."""
+        self.previous[index] = probabilities.to(self.previous.dtype)
+        self.seen[index] = True
 
 
 def _distribution(target: Tensor, log_student: Tensor) -> Tensor:

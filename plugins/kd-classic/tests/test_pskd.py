@@ -61,7 +61,7 @@ def test_with_alpha_0_it_is_the_cross_entropy_and_of_soft_targets_the_largest_co
 
 def test_with_the_task_loss_the_term_is_the_papers_loss_and_the_table_is_one_epoch_old():
     distiller = PSKD(PSKDOptions(), setup_for())
-    assert distiller.requires == Requires(teacher=False, sample_index=True, whole_batch=True, target=True)
+    assert distiller.requires == Requires(teacher=False, sample_index=True, target=True)
     index, target = torch.tensor([7, 2, 4]), torch.tensor([0, 2, 1])
     first, second, third = (numbers(3, 3, seed=seed) for seed in (1, 2, 3))
     assert term_of(distiller, first, target, index, 0.0).item() == 0  # one-hot targets in the first epoch

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
 from kd_classic import dkd_loss, kd_loss, sdd_dkd_loss, sdd_kd_loss
 from kd_dev.testing.values import numbers
+from torch import nn
+
+from kdcore import Distillation, Progress, UserError
 
 Rows = list[list[float]]
 DKD = {"alpha": 1.0, "beta": 8.0, "temperature": 4.0}
@@ -91,3 +95,85 @@ def test_shapes_that_do_not_fit_are_refused(which):
     args[which] = regions(3, 4, 6)
     with pytest.raises(ValueError, match="must score the same regions"):
         sdd_kd_loss(*args, torch.arange(3), temperature=4.0)
+
+
+TINY = {"channels": (4, 4, 8, 8), "stem_width": 8, "num_classes": 3}
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[nn.Module, nn.Module]:
+    """A student with dropout in front of its classifier, and a teacher."""
+    torch.manual_seed(0)
+    return timm.create_model("resnet10t", drop_rate=0.5, **TINY), timm.create_model("resnet10t", **TINY)
+
+
+def distillation(student: nn.Module, teacher: nn.Module, **options) -> Distillation:
+    return Distillation(student, teacher, "sdd", num_classes=3, image_size=64, **options)
+
+
+def cells(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """The logits of the image and of its four quarters, in plain steps."""
+    features = model.forward_features(images)
+    half = features.shape[-1] // 2
+    quarters = [features[..., i : i + half, j : j + half] for i in (0, half) for j in (0, half)]
+    return torch.stack([model.fc(part.mean((2, 3))) for part in (features, *quarters)], dim=2)
+
+
+@pytest.mark.parametrize("form", ["kd", "dkd"])
+def test_the_distiller_reads_the_quarters_of_the_image(pair, form):
+    student, teacher = pair
+    options = {"weight": 0.5, "temperature": 2.0, "form": form}
+    made = distillation(student, teacher, **options)
+    student.eval()  # batch norm as in the plain steps
+    images, target = torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 2, 0])
+    term = made(images, target, progress=Progress(1.5, 3, 10, 5)).terms["sdd"]
+    of_student, of_teacher = cells(student, images), cells(teacher, images)
+    if form == "kd":
+        expected = 0.5 * sdd_kd_loss(of_student, of_teacher, target, temperature=2.0)
+    else:  # the second of 20 epochs of the warm-up
+        expected = 0.05 * sdd_dkd_loss(of_student, of_teacher, target, alpha=1.0, beta=8.0, temperature=2.0)
+    torch.testing.assert_close(term, expected, rtol=1e-4, atol=1e-6)
+    term.backward()
+    assert student.fc.weight.grad.abs().sum() > 0
+    assert teacher.fc.weight.grad is None
+    student.train().zero_grad()
+
+
+def test_building_leaves_the_student_as_it_is(pair):
+    student, teacher = pair
+    student.train()
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    distillation(student, teacher)
+    assert all(module.training for module in student.modules())
+    assert all(torch.equal(before[name], value) for name, value in student.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (
+            "convnext_atto",
+            {"dims": (4, 4, 8, 8), "depths": (1, 1, 1, 1)},
+            "other layers between stage 4 and the classifier",
+        ),
+        ("vgg11", {}, "classifier reads 4096 features"),
+        (
+            "vit_tiny_patch16_224",
+            {"img_size": 64, "depth": 4, "embed_dim": 12, "num_heads": 3},
+            "a class token",
+        ),
+    ],
+)
+def test_a_model_with_other_layers_in_front_of_its_classifier_is_refused(pair, name, options, message):
+    with torch.device("meta") if name == "vgg11" else torch.device("cpu"):
+        other = timm.create_model(name, num_classes=3, **options)
+    for norm in other.modules():
+        if isinstance(norm, nn.LayerNorm):  # as after some training
+            nn.init.normal_(norm.weight, 1.0, 0.2)
+    with pytest.raises(UserError, match=message):
+        distillation(other, pair[1])
+
+
+def test_a_teacher_of_other_classes_is_refused(pair):
+    with pytest.raises(UserError, match="has 4 classes, and the data 3"):
+        distillation(pair[0], timm.create_model("resnet10t", **{**TINY, "num_classes": 4}))

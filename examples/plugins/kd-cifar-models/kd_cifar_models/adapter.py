@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from kdcore import FeatureMap, ModelOutput, Problem, Stage, StageInfo, UserError
+from torch import nn
 
 from kd_cifar_models.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
 
 class CifarAdapter:
@@ -41,6 +42,30 @@ class CifarAdapter:
             {stage: FeatureMap(maps[cast("int", stage) - 1]) for stage in stages},
             vector if embedding else None,
         )
+
+    def tail(self, model: nn.Module, stage: Stage) -> nn.Module:
+        """The classifier on a map of stage 4.
+
+        Raises:
+            UserError: the stage is another one, or the model is not one of this plugin.
+        """
+        if stage != 4:
+            message = f"the layers of {type(model).__name__} after stage {stage} cannot be run alone"
+            raise UserError(Problem("", message, allowed="stage 4"))
+        return _Tail(_known(model))
+
+
+class _Tail(nn.Module):
+    """What comes after stage 4."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, feature: FeatureMap | Tensor, embedding: bool = False) -> ModelOutput:
+        """`[B, C, H, W]` -> its logits."""
+        vector = self.network.embed(feature.map if isinstance(feature, FeatureMap) else feature)
+        return ModelOutput(self.network.classify(vector), {}, vector if embedding else None)
 
 
 def _known(model: nn.Module) -> Network:

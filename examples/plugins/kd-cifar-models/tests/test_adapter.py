@@ -41,6 +41,16 @@ def test_conformance(check):
     check()
 
 
+def test_the_layers_after_stage_4_can_be_run_alone_and_no_others(build):
+    model = build("cifar_vgg8").eval()
+    output = CifarAdapter().forward(model, torch.randn(2, 3, 32, 32), (4,), True)
+    alone = CifarAdapter().tail(model, 4)(output.features[4], embedding=True)
+    torch.testing.assert_close(alone.logits, output.logits)
+    torch.testing.assert_close(alone.embedding, output.embedding)
+    with pytest.raises(UserError, match="after stage 3 cannot be run alone"):
+        CifarAdapter().tail(model, 3)
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_stages(build, name):
     with torch.device("meta"):

@@ -44,4 +44,20 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         "p = softmax(logits)",
         settings="kd_classic:settings/nkd.toml",
     ),
+    DistillerEntry(
+        name="sdd",
+        kind="logit",
+        summary="KD or DKD for regions of the image, with more weight where the teacher changes its mind.",
+        target="kd_classic.sdd:SDD",
+        options="kd_classic.options.decoupled:SDDOptions",
+        needs=("teacher", "labels", "features", "classifier", "layers"),
+        paper=Paper(
+            title="Scale Decoupled Distillation",
+            year=2024,
+            url="https://arxiv.org/abs/2403.13512",
+        ),
+        task_weight=0.1,
+        formula="mean over regions of w * T^2 * KL(softmax(t/T) || softmax(s/T)), w = 2 where the teacher is right "
+        "about a region and wrong about the image, or the reverse, otherwise 1",
+    ),
 )

@@ -28,6 +28,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="KD with a temperature that is learned against the student, so that the task becomes harder.",
         target="kd_classic.ctkd:CTKD",
         options="kd_classic.options.softened:CTKDOptions",
+        needs=("teacher", "logits"),
         paper=Paper(
             title="Curriculum Temperature for Knowledge Distillation",
             year=2023,
@@ -43,11 +44,13 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="A second head of the student learns from the teacher, class by class; it is not shipped.",
         target="kd_classic.dhkd:DHKD",
         options="kd_classic.options.softened:DHKDOptions",
+        needs=("teacher", "logits", "embeddings"),
         paper=Paper(
             title="Dual-Head Knowledge Distillation: Enhancing Logits Utilization with an Auxiliary Head",
             year=2024,
             url="https://arxiv.org/abs/2411.08937",
         ),
         formula="T^2 * sum(-ln 2 - ln(d)/2 - ln(1-d)/2), d = sigmoid((h - t)/T), h: the second head's logits",
+        settings="kd_classic:settings/dhkd.toml",
     ),
 )

@@ -11,6 +11,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="Mix the labels with the student's own predictions of one epoch before.",
         target="kd_classic.pskd:PSKD",
         options="kd_classic.options.teacher_free:PSKDOptions",
+        needs=("logits", "labels", "sample-index"),
         paper=Paper(
             title="Self-Knowledge Distillation with Progressive Refinement of Targets",
             year=2021,
@@ -24,6 +25,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="Soft labels from the student's confidence, and from ranks of its classes.",
         target="kd_classic.uskd:USKD",
         options="kd_classic.options.teacher_free:USKDOptions",
+        needs=("logits", "labels", "features"),
         paper=Paper(
             title="From Knowledge Distillation to Self-Knowledge Distillation: "
             "A Unified Approach with Normalized Loss and Customized Soft Labels",
@@ -31,5 +33,6 @@ ENTRIES: tuple[DistillerEntry, ...] = (
             url="https://arxiv.org/abs/2303.13005",
         ),
         formula="-alpha * (p_y^2 + 1 - mean p_y^2) * log p_y + beta * CE(1/rank, softmax(s_other)) + mu * CE(weak, y)",
+        settings="kd_classic:settings/uskd.toml",
     ),
 )

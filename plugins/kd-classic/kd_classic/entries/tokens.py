@@ -17,6 +17,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="The student's distillation token learns the teacher's most probable class.",
         target="kd_classic.deit:DeiTHard",
         options="kd_classic.options.tokens:DeiTHardOptions",
+        needs=("teacher", "logits", "distilled-student"),
         paper=_DEIT,
         task_weight=0.5,
         formula="CE(d, argmax t), d: the logits of the distillation token",
@@ -27,8 +28,10 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="The student's distillation token learns the teacher's softened class probabilities.",
         target="kd_classic.deit:DeiTSoft",
         options="kd_classic.options.tokens:DeiTSoftOptions",
+        needs=("teacher", "logits", "distilled-student"),
         paper=_DEIT,
         task_weight=0.5,
         formula="T^2 * KL(softmax(t/T) || softmax(d/T)) / K, d: the logits of the distillation token",
+        settings="kd_classic:settings/deit-soft.toml",
     ),
 )

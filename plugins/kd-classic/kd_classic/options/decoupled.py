@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, field_validator
 
 from kd_classic.options.shared import CorrectOptions, LogitOptions
+from kdcore import DistillerOptions
 
 
 class DKDOptions(LogitOptions):
@@ -46,3 +49,38 @@ class NKDOptions(CorrectOptions):
         gt=0,
         description="Divides the non-target logits; the target term has no temperature. CIFAR-100: 3.",
     )
+
+
+class SDDOptions(DistillerOptions):
+    """SDD (Luo, CVPR 2024), defaults of the authors' code for CIFAR-100 in its KD form.
+
+    In that form the task loss has weight 0.1. The authors' DKD form has weight 1, a task weight of 1, and a warm-up.
+    """
+
+    weight: float = Field(
+        default=0.9,
+        ge=0,
+        description="Factor of the loss term. 0.9 with a task weight of 0.1; form dkd: 1 with 1.",
+    )
+    form: Literal["kd", "dkd"] = Field(default="kd", description="The loss of each region.")
+    grids: tuple[int, ...] = Field(
+        default=(1, 2),
+        min_length=1,
+        description="The grids of regions, 1 to 8: 1 is the whole image, which is always there, 2 are 2x2 regions. "
+        "The authors use [1, 2] or [1, 2, 4], depending on the pair.",
+    )
+    temperature: float = Field(default=4.0, gt=0, description="Divides the logits of student and teacher.")
+    alpha: float = Field(default=1.0, ge=0, description="Factor of the target-class term of the form dkd.")
+    beta: float = Field(default=8.0, ge=0, description="Factor of the non-target-class term of the form dkd.")
+    warmup_epochs: int = Field(
+        default=20,
+        ge=0,
+        description="Epochs over which the term grows in the form dkd; 0: full from the start.",
+    )
+
+    @field_validator("grids")
+    @classmethod
+    def _in_range(cls, grids: tuple[int, ...]) -> tuple[int, ...]:
+        if not all(1 <= grid <= 8 for grid in grids) or len(set(grids)) != len(grids):
+            raise ValueError("a grid is a number from 1 to 8, and each may be there once")
+        return grids

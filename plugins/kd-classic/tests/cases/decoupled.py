@@ -24,6 +24,19 @@ DISTILLERS = {
         "defaults": {"weight": 1.0, "correct": None, "gamma": 1.5, "temperature": 1.0},
         "wrong": [{"gamma": -1}, {"standardize": True}, {"correct": "flip"}],
     },
+    "sdd": {
+        "task_weight": 0.1,
+        "defaults": {
+            "weight": 0.9,
+            "form": "kd",
+            "grids": (1, 2),
+            "temperature": 4.0,
+            "alpha": 1.0,
+            "beta": 8.0,
+            "warmup_epochs": 20,
+        },
+        "wrong": [{"form": "nkd"}, {"grids": []}, {"grids": [0]}, {"grids": [2, 2]}, {"alpha": -1}],
+    },
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from kdcore import Options, SpecFile, SpecFolder
 
@@ -13,6 +15,19 @@ class TransformersOptions(Options):
     path: SpecFolder = Field(
         description="The folder, relative to the spec: config.json, model.safetensors and "
         "preprocessor_config.json, as save_pretrained writes them."
+    )
+    text_head: SpecFile | None = Field(
+        default=None,
+        description="A file of class embeddings (.npz, .safetensors), which become the classifier of a CLIP or SigLIP "
+        "model; null: the folder's classifier.",
+    )
+    logit_scale: float | None = Field(
+        default=None,
+        gt=0,
+        description="Factor of the cosines of image and class embeddings; null: that of text_head or of the folder.",
+    )
+    logit_bias: float | None = Field(
+        default=None, description="Added to these logits; null: that of text_head or of the folder, or 0."
     )
 
 
@@ -27,6 +42,32 @@ class TorchvisionOptions(Options):
         ge=8,
         description="Side of the images of vit_*, which are built for one size; null: 224.",
     )
+
+
+class TextHeadOptions(Options):
+    """Of an image encoder of timm with class embeddings as its classifier."""
+
+    encoder: str = Field(
+        default="vit_base_patch16_clip_224.openai",
+        description="Its name in timm with the tag of its weights.",
+    )
+    path: SpecFile = Field(
+        description="A file of class embeddings (.npz or .safetensors), relative to the spec."
+    )
+    pretrained: bool = Field(default=False, description="Download timm's weights of the encoder.")
+    checkpoint: SpecFile | None = Field(default=None, description="A file of the encoder's weights.")
+    logit_scale: float | None = Field(
+        default=None,
+        gt=0,
+        description="Factor of the cosines of image and class embeddings; null: the file's.",
+    )
+    logit_bias: float | None = Field(default=None, description="Added to the logits; null: the file's, or 0.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.pretrained and self.checkpoint is not None:
+            raise ValueError("'pretrained' and 'checkpoint' exclude each other: give one of them")
+        return self
 
 
 class OnnxOptions(Options):

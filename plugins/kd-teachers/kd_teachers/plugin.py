@@ -24,6 +24,12 @@ def kd_models() -> list[ModelEntry]:
             options="kd_teachers.options:TorchvisionOptions",
         ),
         ModelEntry(
+            name="text-head",
+            summary="An image encoder of timm that compares images with class embeddings of a text encoder.",
+            target="kd_teachers.text_head:build",
+            options="kd_teachers.options:TextHeadOptions",
+        ),
+        ModelEntry(
             name="onnx",
             summary="A teacher from an ONNX file; onnxruntime computes it on the CPU, and it is never trained.",
             target="kd_teachers.onnx_model:build",
@@ -42,6 +48,12 @@ def kd_feature_adapters() -> list[AdapterEntry]:
             target="kd_teachers.transformers_adapter:TransformersAdapter",
             # a base class of every model that the target returns, so transformers need not be installed to check it
             models=("kd_teachers.transformers_model:Classifier",),
+        ),
+        AdapterEntry(
+            name="text-head",
+            summary="timm's image encoders with class embeddings: the encoder's stages.",
+            target="kd_teachers.text_head:TextHeadAdapter",
+            models=("kd_teachers.text_head:TextHeadModel",),
         ),
         AdapterEntry(
             name="onnx",

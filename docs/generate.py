@@ -15,6 +15,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import method_pages
 import public_names
 import typer
 from floors import picture
@@ -22,7 +23,7 @@ from floors import picture
 from kdcore.cli.app import application
 from kdcore.cli.group import load_command
 from kdcore.cli.recipes import json_by_sections
-from kdcore.entries import KINDS, NEEDS, AdapterEntry, DatasetEntry, DistillerEntry
+from kdcore.entries import AdapterEntry, DatasetEntry
 from kdcore.plugins import Plugins, Provided, find_candidates
 from kdcore.plugins.manager import warn_on_stderr
 from kdcore.plugins.roles import ROLES
@@ -45,6 +46,7 @@ FIRST_PARTY: Final = frozenset(path.parent.name for path in HERE.parent.glob("pl
 _NOTE: Final = f"<!-- Written by `{COMMAND}`. Do not edit. -->\n"
 _RULES: Final = f"<!-- The rules from here on are written by `{COMMAND}`. Do not edit them. -->\n"
 _RECIPES: Final = f"<!-- From here on this is written by `{COMMAND}`. Do not edit it. -->\n"
+_METHOD: Final = f"<!-- Written by `{COMMAND}`. Do not edit; the text of people is in {{}}. -->\n\n"
 _WIDTH: Final = 80  # of the help texts
 
 Schema = dict[str, Any]
@@ -58,20 +60,26 @@ def pages() -> dict[str, str]:
     texts = {
         "api": public_names.page(),
         "commands": commands(plugins),
-        "distillers": distillers(plugins),
         "adapters": adapters(plugins.all(AdapterEntry)),
         "datasets": datasets(plugins.all(DatasetEntry)),
         "spec": spec(),
     }
     generated = {f"reference/{name}.md": f"{_NOTE}\n{text.strip()}\n" for name, text in texts.items()}
+    methods = {
+        f"methods/{name}.md": _METHOD.format(path) + text
+        for name, (path, text) in method_pages.pages(plugins, _table, _options).items()
+    }
+    overview = method_pages.overview(plugins, _table)
     note = f"# Written by `{COMMAND}`. Do not edit.\n\n"
     stubs = {f"../{path}": note + text for path, text in public_names.stubs().items()}
     return (
         generated
+        | methods
         | stubs
         | {
             "conformance.md": conformance(),
             "recipes.md": recipes(plugins),
+            "methods/README.md": f"{_own_words('methods/README.md', _RECIPES)}\n{overview}",
             "floors.svg": picture(),
             "../kdcore/plugins/known.json": known(plugins),
         }
@@ -114,57 +122,6 @@ def commands(plugins: Plugins) -> str:
         context = command.make_context(name, [], parent=parent, resilient_parsing=True, terminal_width=_WIDTH)
         lines += ["", f"## kd {name}", "", _code(command.get_help(context))]
     return "\n".join(lines)
-
-
-def distillers(plugins: Plugins) -> str:
-    """All distillers in a table, and each with its formula and options."""
-    found = sorted(
-        plugins.all(DistillerEntry), key=lambda item: (KINDS.index(item.entry.kind), item.entry.name)
-    )
-    rows = [
-        [
-            f"[`{item.entry.name}`](#{item.entry.name})",
-            item.entry.kind,
-            item.plugin.name,
-            item.entry.summary,
-            ", ".join(_needs(item)),
-            _literal(item.entry.task_weight),
-            _paper(item.entry, short=True),
-        ]
-        for item in found
-    ]
-    lines = [
-        "# Distillers",
-        "",
-        "A spec names a distiller as `distiller`, with its options in the same object. The task weight is the factor",
-        "of the task loss, unless the spec sets `task.weight`. `kd list-distillers` and `kd show NAME` print the same.",
-        "",
-        "In the losses, `s` and `t` are the values of student and teacher that the method reads (logits, feature maps,",
-        "embeddings), `y` is the target class and `T` the temperature; other names are options.",
-        "",
-        *_table(["name", "kind", "plugin", "summary", "needs", "task weight", "paper"], rows),
-        "",
-        "## Needs",
-        "",
-        "What you must have for a distiller with its default options. `kd list-distillers --needs X` lists those that",
-        "need it, `--without X` those that do not. The task loss needs labels too: if you have none, set `task.weight`",
-        "to 0.",
-        "",
-        *_table(["need", "what it means"], [[f"`{need}`", about] for need, about in NEEDS.items()]),
-    ]
-    for item in found:
-        options = plugins.load_options(item, "docs")
-        lines += ["", f"## {item.entry.name}", "", item.entry.summary]
-        lines += ["", f"Loss: `{item.entry.formula}`"] if item.entry.formula else []
-        lines += ["", f"Paper: {_paper(item.entry)}"] if item.entry.paper else []
-        lines += ["", *_table(["option", "allowed", "default", "meaning"], _options(options))]
-    return "\n".join(lines)
-
-
-def _needs(item: Provided[DistillerEntry]) -> tuple[str, ...]:
-    if item.entry.needs is None:
-        raise ValueError(f"{item.qualified}: its DistillerEntry has no `needs`")
-    return item.entry.needs
 
 
 def adapters(found: Iterable[Provided[AdapterEntry]]) -> str:
@@ -335,13 +292,6 @@ def _row(root: Schema, name: str, about: Schema, required: bool) -> list[str]:
     return [f"`{name}`", words(root, about), default, about.get("description", "") + same]
 
 
-def _paper(entry: DistillerEntry, short: bool = False) -> str:
-    if entry.paper is None:
-        return ""
-    paper = entry.paper
-    return f"[{paper.year}]({paper.url})" if short else f"[{paper.title}]({paper.url}) ({paper.year})"
-
-
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *escaped)]
@@ -373,7 +323,15 @@ def main(arguments: Sequence[str]) -> int:
         for name in old:
             print(f"{os.path.normpath(f'docs/{name}')} is not up to date; run: {COMMAND}", file=sys.stderr)
         return 1 if old else 0
-    for name, text in pages().items():
+    try:
+        texts = pages()
+    except method_pages.PageErrors as errors:
+        print(errors, file=sys.stderr)
+        return 1
+    for old in HERE.glob("methods/*.md"):
+        if f"methods/{old.name}" not in texts:
+            old.unlink()  # of a distiller that is gone
+    for name, text in texts.items():
         path = HERE / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -42,35 +42,37 @@ def test_the_pages_are_up_to_date(generate, known):
 
 
 def test_every_page_is_generated(root, known):
-    there = {str(path.relative_to(root / "docs")) for path in (root / "docs" / "reference").iterdir()}
+    there = {
+        str(path.relative_to(root / "docs"))
+        for folder in ("methods", "reference")
+        for path in (root / "docs" / folder).iterdir()
+    }
     assert there | {"conformance.md", "recipes.md", "floors.svg", KNOWN, *STUBS} == set(known)
 
 
 def test_check_names_what_is_stale(generate, known, root, tmp_path, monkeypatch, capsys):
-    shutil.copytree(root / "docs" / "reference", tmp_path / "reference")
+    for folder in ("methods", "reference"):
+        shutil.copytree(root / "docs" / folder, tmp_path / folder)
     monkeypatch.setattr(generate, "HERE", tmp_path)
     assert generate.main([]) == 0
     assert generate.main(["--check"]) == 0
     (tmp_path / "reference" / "spec.md").write_text("old")
     (tmp_path / "reference" / "adapters.md").unlink()
+    (tmp_path / "methods" / "kd.md").unlink()
     assert generate.main(["--check"]) == 1
     told = capsys.readouterr().err
     assert "docs/reference/spec.md is not" in told
     assert "docs/reference/adapters.md is not" in told
     assert "commands.md" not in told
     assert (tmp_path / "reference" / "spec.md").read_text() == "old"
+    (tmp_path / "methods" / "gone.md").write_text("a distiller that is no longer there")
+    assert generate.main([]) == 0
+    assert not (tmp_path / "methods" / "gone.md").exists()
 
 
 def test_a_wrong_flag_is_refused(generate, capsys):
     assert generate.main(["--chek"]) == 2
     assert "usage" in capsys.readouterr().err
-
-
-def test_the_distillers_of_every_plugin_are_there(known):
-    page = known["reference/distillers.md"]
-    for name in ("vanilla", "kd", "dkd", "crd", "ofa"):
-        assert f"\n## {name}\n" in page
-    assert "| `beta` | a number, 0 or more | `8.0` |" in page
 
 
 def test_every_field_of_the_spec_is_there(known):

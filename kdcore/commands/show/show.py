@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from kdcore.commands.show.find import WHERE, find
 from kdcore.commands.show.options import options_of
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from kdcore.plugins import PluginInfo, Plugins, Provided
     from kdcore.plugins.roles import Role
     from kdcore.spec.recipes import PaperSettings, Recipe
-
-_HETEROGENEOUS_TEACHER: Final = "convnext_atto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +57,23 @@ def show(name: str) -> tuple[Description, ...]:
 
 
 def example(entry: DistillerEntry, options: dict[str, Any], name: str) -> dict[str, Any]:
-    """A whole spec with this distiller, to copy."""
-    spec: dict[str, Any] = {"data": {"dataset": "digits", "image_size": 32}}
-    if entry.kind != "baseline":
-        teacher = _HETEROGENEOUS_TEACHER if entry.kind == "heterogeneous" else "resnet34"
+    """A whole spec with this distiller, to copy: its models are of the kind that it needs."""
+    needs = {"teacher"} if entry.needs is None and entry.kind != "baseline" else set(entry.needs or ())
+    student, teacher, size = "resnet10t", "resnet34", 32
+    if entry.kind == "heterogeneous":
+        teacher = "convnext_atto"
+    if needs & {"tokens", "attention"}:
+        student, teacher, size = "deit_tiny_patch16_224", "deit_small_patch16_224", 224
+    if "distilled-student" in needs:
+        student, size = "deit_tiny_distilled_patch16_224", 224
+    spec: dict[str, Any] = {"data": {"dataset": "digits", "image_size": size}}
+    if "several-teachers" in needs:
+        spec["teacher"] = [{"name": "large", "model": teacher}, {"name": "small", "model": "resnet18"}]
+    elif "learning-teacher" in needs:
+        spec["teacher"] = {"model": student, "learns": True}
+    elif "teacher" in needs:
         spec["teacher"] = {"model": teacher}
-    return spec | {"student": {"model": "resnet10t"}, "distiller": {"name": name, **options}}
+    return spec | {"student": {"model": student}, "distiller": {"name": name, **options}}
 
 
 def _describe(role: Role, provided: Provided[Any], plugins: Plugins) -> Description:

@@ -1,0 +1,115 @@
+"""The pages of methods: what people write is complete, and the specs to copy are right."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+
+import pytest
+
+from kdcore import DistillerEntry, validate
+from kdcore.entries import NEEDS
+from kdcore.plugins import get_plugins
+
+ITEMS = get_plugins().all(DistillerEntry)
+TEXT = """\
+## Idea
+
+One.
+
+## Formula
+
+$$
+L = 0
+$$
+
+## Published results
+
+None.
+
+## Paper and code
+
+The same.
+
+## Related methods
+
+- `kd`: another one
+"""
+
+
+@pytest.fixture(scope="module")
+def method_pages(root):
+    spec = importlib.util.spec_from_file_location("method_pages", root / "docs" / "method_pages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def pages(root):
+    return {path.stem: path.read_text(encoding="utf-8") for path in (root / "docs" / "methods").glob("*.md")}
+
+
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.entry.name)
+def test_its_text_is_complete(item, method_pages):
+    if not method_pages.source(item).exists() and not method_pages.STRICT:
+        pytest.skip("not written yet")
+    text = method_pages.source(item).read_text(encoding="utf-8")
+    assert method_pages.faults(text, [one.entry.name for one in ITEMS]) == []
+    assert item.entry.name not in method_pages._RELATED.findall(text)
+    assert set(item.entry.needs) <= set(NEEDS)
+
+
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.entry.name)
+@pytest.mark.filterwarnings("ignore")  # such as fewer negatives than CRD's default
+def test_its_spec_is_valid(item, pages):
+    if item.entry.name not in pages:
+        pytest.skip("not written yet")
+    (block,) = re.findall(r"^```json\n(.*?)^```$", pages[item.entry.name], re.MULTILINE | re.DOTALL)
+    found = validate(json.loads(block))
+    assert (found.teacher is None) == ("teacher" not in item.entry.needs)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        (
+            "## Formula",
+            "## Formulas",
+            "its headings are Idea, Formulas, Published results, .* must be Idea, Formula,",
+        ),
+        ("## Idea\n\nOne.\n", "", "its headings are Formula, Published"),
+        ("One.\n", "", "there is nothing under '## Idea'"),
+        ("$$\nL = 0\n$$", "L = 0", "has no .* formula"),
+        ("- `kd`: another one", "None.", "has no line like"),
+        ("`kd`", "`fancy`", "names 'fancy', but no distiller has this name"),
+        ("One.", "See [it](dkd.md).", "the link 'dkd.md' is not an https address"),
+        ("## Idea", "# Title\n\n## Idea", "text before its first heading"),
+    ],
+)
+def test_what_is_missing_is_found(old, new, fault, method_pages):
+    assert method_pages.faults(TEXT, ["kd"]) == []
+    assert old in TEXT
+    (found, *_) = method_pages.faults(TEXT.replace(old, new), ["kd"])
+    assert re.search(fault, found)
+
+
+def test_a_method_without_a_page_is_an_error(method_pages, monkeypatch, tmp_path):
+    monkeypatch.setattr(method_pages, "ROOT", tmp_path)
+    monkeypatch.setattr(method_pages, "STRICT", True)
+    with pytest.raises(method_pages.PageErrors) as caught:
+        method_pages.pages(get_plugins(), None, None)
+    assert "plugins/kd-classic/pages/kd.md is missing: every distiller has a page" in str(caught.value)
+
+
+def test_the_overview_lists_all(pages):
+    for item in ITEMS:
+        assert f"`{item.entry.name}`" in pages["README"]
+    assert all(f"| `{need}` | " in pages["README"] for need in NEEDS)
+
+
+def test_commands_of_the_guide_choose_by_needs_that_exist(pages):
+    flags = re.findall(r"--(?:needs|without) ([\w-]+)", pages["README"])
+    assert flags
+    assert set(flags) <= set(NEEDS)

@@ -61,6 +61,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.options": ("DistillerOptions", "Options", "Schedule", "SpecFile", "SpecFolder"),
         "kdcore.protocols": (
             "Batch",
+            "ChangesStudent",
             "Distiller",
             "FeatureAdapter",
             "FeatureMap",

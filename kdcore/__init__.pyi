@@ -54,6 +54,7 @@ from kdcore.options import DistillerOptions, Options, Schedule, SpecFile, SpecFo
 from kdcore.plugins.records import PluginInfo, Provided
 from kdcore.protocols import (
     Batch,
+    ChangesStudent,
     Distiller,
     FeatureAdapter,
     FeatureMap,
@@ -90,6 +91,7 @@ __all__ = [
     "CacheCheck",
     "CacheInfo",
     "CacheResult",
+    "ChangesStudent",
     "CommandEntry",
     "DatasetEntry",
     "Description",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kdcore.entries import AdapterEntry, CommandEntry, DatasetEntry, DistillerEntry, RecipeEntry
+from kdcore.entries import AdapterEntry, CommandEntry, DatasetEntry, DistillerEntry, ModelEntry, RecipeEntry
 from kdcore.hookspecs import hookimpl
 
 _COMMANDS: Final = (
@@ -103,6 +103,18 @@ def kd_feature_adapters() -> list[AdapterEntry]:
             name="timm",
             summary="Every timm model that gives intermediate features; used if no other adapter fits.",
             target="kdcore.features.timm:TimmAdapter",
+        )
+    ]
+
+
+@hookimpl
+def kd_models() -> list[ModelEntry]:
+    """What a run leaves behind whose distiller has a head that belongs to the student."""
+    return [
+        ModelEntry(
+            name="student-with-heads",
+            summary="The student of a run together with its distiller's head; the run's folder names it.",
+            target="kdcore.distill.with_heads:with_heads",
         )
     ]
 

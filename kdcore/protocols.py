@@ -120,6 +120,7 @@ class ModelInfo:
         find_module: Callable[[str], nn.Module] | None = None,
         probe_distillation: Callable[[], bool] | None = None,
         make_tail: Callable[[Stage], nn.Module] | None = None,
+        forward: Callable[[nn.Module, Tensor, Sequence[Stage], bool], ModelOutput] | None = None,
     ) -> None:
         self.name = name
         self.num_parameters = num_parameters
@@ -130,6 +131,7 @@ class ModelInfo:
         self._find_module = find_module
         self._probe_distillation = probe_distillation
         self._make_tail = make_tail
+        self._forward = forward
         self.tails: dict[Stage, nn.Module] = {}
         self._probed: dict[Stage, StageInfo] = {}
 
@@ -200,6 +202,20 @@ class ModelInfo:
         if stage not in self.tails:
             self.tails[stage] = self._make_tail(stage)
         return self.tails[stage]
+
+    def extract(
+        self, model: nn.Module, images: Tensor, stages: Sequence[Stage] = (), embedding: bool = False
+    ) -> ModelOutput:
+        """One pass of `model`, this one or a copy of it: logits, maps of `stages` (1..4), the embedding if requested.
+
+        For the module that a distiller's method `student` returns.
+        """
+        if self._forward is None:
+            raise ValueError(f"{self!r} was made without the model, so it has no layers")
+        return self._forward(model, images, stages, embedding)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> ModelInfo:
+        return self  # it describes the model, and does not hold it
 
     def __repr__(self) -> str:
         return f"ModelInfo({self.name!r}, {self.num_parameters:,} parameters)"
@@ -313,6 +329,22 @@ class PreparesFromTeacher(Protocol):
             outputs: what the distiller requires of the teacher, and the samples, in the order of their positions; each
                 sample comes once, as it is augmented in epoch 0. Every process gets all samples (`Batch.images` are
                 those of this process).
+        """
+        ...
+
+
+@runtime_checkable
+class ChangesStudent(Protocol):
+    """A distiller with a head that belongs to the student: without it, the student gives other predictions."""
+
+    def student(self, model: nn.Module) -> nn.Module:
+        """What is evaluated, saved and exported instead of `model`: `[B, C, H, W]` to logits `[B, K]`.
+
+        Args:
+            model: the student, or a copy of it, such as its average over the steps.
+
+        Returns:
+            A module whose submodules are `model`, the head, and whatever else it needs; it must not copy them.
         """
         ...
 

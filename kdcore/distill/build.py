@@ -96,9 +96,20 @@ def build_distillers(
         if schedule is not None:
             schedules[name] = schedule
         weights.append(weight)
+    _check_one_student(built)
     instances = all(isinstance(item, nn.Module) for item in items)  # all of them have the same weight
     weight = resolve_task_weight(task_weight, weights[:1] if instances else weights)
     return BuiltDistillers(modules=built, schedules=schedules, task_weight=weight)
+
+
+def _check_one_student(built: Mapping[str, nn.Module]) -> None:
+    several = [name for name, one in built.items() if callable(getattr(type(one), "student", None))]
+    if len(several) > 1:
+        who = listed(f"'{name}'" for name in several)
+        message = (
+            f"distillers {who} each have a head that belongs to the student; a student can have one of them"
+        )
+        raise UserError(Problem("distiller", message))
 
 
 def _build(

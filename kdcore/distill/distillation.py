@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -19,8 +20,10 @@ from kdcore.distill.passes import Extract, pass_of_views, tensors_of, whole_logi
 from kdcore.distill.seeds import derive
 from kdcore.distill.targets import TargetCheck, check_index
 from kdcore.distill.terms import checked_terms
+from kdcore.errors import RunFailed
 from kdcore.features import Extractor, set_distilled_training
 from kdcore.plugins import get_plugins
+from kdcore.plugins.owner import owned
 from kdcore.protocols import Batch, Distiller, ModelInfo, ModelOutput, Progress, Requires, Setup
 
 if TYPE_CHECKING:
@@ -120,6 +123,7 @@ class Distillation(nn.Module):
         assert learner.adapter is not None
         self.distillers = nn.ModuleList(built.values()).to(next(learner.model.parameters()).device)
         self._names = tuple(built)
+        self._shipped: tuple[nn.Module] | None = None  # in a tuple: it is not a part of this module
         self._warned: set[str] = set()  # distillers that read a progress that was not given
         needs = [cast("Distiller", distiller).requires for distiller in self.distillers]
         self.requires = reduce(Requires.union, needs, Requires(teacher=False))
@@ -135,6 +139,38 @@ class Distillation(nn.Module):
     def names(self) -> tuple[str, ...]:
         """The distillers' names, which all differ; with several distillers, terms are called `name.term`."""
         return self._names
+
+    @property
+    def changes_student(self) -> int | None:
+        """The number of the distiller whose head belongs to the student, in their order; None: there is none."""
+        found = [
+            number
+            for number, one in enumerate(self.distillers)
+            if callable(getattr(type(one), "student", None))
+        ]
+        return found[0] if found else None
+
+    @property
+    def shipped(self) -> nn.Module:
+        """What is evaluated, saved and exported: the student, with the head of a distiller if that belongs to it."""
+        if self._shipped is None:
+            self._shipped = (self._with_head(self.student),)
+        return self._shipped[0]
+
+    def shipped_copy(self, student: nn.Module) -> nn.Module:
+        """The same for a copy of the student, with a copy of the head."""
+        return self._with_head(student, copied=True)
+
+    def _with_head(self, student: nn.Module, copied: bool = False) -> nn.Module:
+        number = self.changes_student
+        if number is None:
+            return student
+        distiller: Any = self.distillers[number]
+        found = (copy.deepcopy(distiller) if copied else distiller).student(student)
+        if not isinstance(found, nn.Module):
+            message = f"its method 'student' returned {type(found).__name__}, not an nn.Module"
+            raise RunFailed(f"{owned('distiller', distiller)}: {message}")
+        return found
 
     @property
     def teacher(self) -> nn.Module | None:

@@ -159,8 +159,10 @@ def plan_teacher(spec: RunSpec, below: LoadedSpec | None, student: InputConfig) 
         "model": trained.student.model,
         "small_input": trained.student.small_input,
         "options": {**trained.student.options, **teacher.options},
-        "checkpoint": str(directory.path) if directory.finished else None,
+        "checkpoint": None,
     }
+    if directory.finished:  # its folder says what it is, also with the head of a distiller
+        known_of_it = {"run": None, "model": None, "checkpoint": str(directory.path)}
     size = teacher.image_size or (None if directory.finished else trained.data.image_size)
     return TeacherPlan(teacher.model_copy(update=known_of_it), size, classifier=teacher.classifier)
 

@@ -81,6 +81,7 @@ def model_info(
         find_module=lambda path: _named(name, lambda: find_module(model, path)),
         probe_distillation=probe_distillation,
         make_tail=make_tail,
+        forward=adapter.forward,
     )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kdcore.data.inputs import resolve_input
 from kdcore.distill.splits import open_splits
+from kdcore.distill.with_heads import NAME as WITH_HEADS
 from kdcore.errors import Problem, UserError
 from kdcore.features import find_adapter
 from kdcore.inspect.opened_model import OpenedModel
 from kdcore.models import build_model, load_student
 from kdcore.rundir.checkpoints import Checkpoints
 from kdcore.rundir.statefile import Damaged
+from kdcore.spec.models import ModelSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,17 +58,19 @@ def open_student(directory: RunDirectory, spec: RunSpec, which: Which, plugins: 
         raise UserError(
             Problem(str(directory.path), "this run has no averaged student: its train.ema is null")
         )
-    finished = directory.finished and folder.is_dir()
-    found = _from_folder(folder, plugins) if finished else _untrained(spec, plugins)
-    if which == "best":
-        found.model.load_state_dict(_best_weights(directory))
-    elif not finished:
-        found.model.load_state_dict(_newest_weights(directory, which))
+    if directory.finished and folder.is_dir():
+        found = _from_folder(folder, plugins)
+        if which == "best":
+            found.model.load_state_dict(_best(directory)["student"])
+    else:
+        state = _best(directory) if which == "best" else _newest(directory)
+        found = _untrained(spec, state.get("shipped_as"), plugins)
+        found.model.load_state_dict(state["student"] if which == "best" else _weights(state, which))
     return OpenedStudent(
         name=spec.student.model,
         model=found.model.eval(),
         input=resolve_input(spec.data, found.input),
-        adapter=find_adapter(found.model, spec.student.adapter, plugins, "student.adapter"),
+        adapter=find_adapter(found.model, found.adapter(spec), plugins, "student.adapter"),
         num_classes=found.num_classes,
         classes=found.classes,
     )
@@ -78,6 +82,11 @@ class _Network:
     input: InputConfig
     num_classes: int
     classes: tuple[str, ...] | None
+    with_heads: bool
+
+    def adapter(self, spec: RunSpec) -> str | None:
+        """The adapter that the spec names; with the head of a distiller it is another model."""
+        return None if self.with_heads else spec.student.adapter
 
 
 def _from_folder(folder: Path, plugins: Plugins) -> _Network:
@@ -88,13 +97,17 @@ def _from_folder(folder: Path, plugins: Plugins) -> _Network:
         input=loaded.input,
         num_classes=config.num_classes,
         classes=config.class_names,
+        with_heads=config.spec.model == WITH_HEADS,
     )
 
 
-def _untrained(spec: RunSpec, plugins: Plugins) -> _Network:
+def _untrained(spec: RunSpec, shipped_as: dict[str, Any] | None, plugins: Plugins) -> _Network:
     splits = open_splits(spec, plugins)
+    student = spec.student
+    if shipped_as is not None:
+        student = ModelSpec(model=shipped_as["name"], options=shipped_as["options"])
     built = build_model(
-        spec.student,
+        student,
         num_classes=splits.num_classes,
         in_chans=spec.data.channels,
         image_size=spec.data.image_size,
@@ -103,28 +116,36 @@ def _untrained(spec: RunSpec, plugins: Plugins) -> _Network:
         load_weights=False,
     )
     return _Network(
-        model=built.model, input=built.input, num_classes=splits.num_classes, classes=splits.classes
+        model=built.model,
+        input=built.input,
+        num_classes=splits.num_classes,
+        classes=splits.classes,
+        with_heads=shipped_as is not None,
     )
 
 
-def _newest_weights(directory: RunDirectory, which: Which) -> dict[str, Tensor]:
+def _newest(directory: RunDirectory) -> dict[str, Any]:
     state = Checkpoints(directory.checkpoints).peek()
     if state is None:
         raise UserError(Problem(str(directory.path), "this run is not finished and has no checkpoint yet"))
+    return state
+
+
+def _weights(state: dict[str, Any], which: Which) -> dict[str, Tensor]:
+    """The student's weights in a checkpoint."""
     if which == "ema":
         averaged: dict[str, Tensor] = state["ema"]
         return averaged
+    trained: dict[str, Tensor] = state["distillation"]
+    if state.get("shipped") is not None:
+        parts = state["shipped"]
+        return {**{name: trained[source] for name, source in parts["names"].items()}, **parts["rest"]}
     prefix = "student."
-    return {
-        name.removeprefix(prefix): value
-        for name, value in state["distillation"].items()
-        if name.startswith(prefix)
-    }
+    return {name.removeprefix(prefix): value for name, value in trained.items() if name.startswith(prefix)}
 
 
-def _best_weights(directory: RunDirectory) -> dict[str, Tensor]:
+def _best(directory: RunDirectory) -> dict[str, Any]:
     try:
-        weights: dict[str, Tensor] = Checkpoints(directory.checkpoints).load_best()["student"]
+        return Checkpoints(directory.checkpoints).load_best()
     except Damaged as error:
         raise UserError(Problem(str(directory.checkpoints), f"the best student: {error}")) from error
-    return weights

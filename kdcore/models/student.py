@@ -56,6 +56,7 @@ def save_student(
     class_names: Sequence[str] | None,
     metrics: Mapping[str, Any] | None = None,
     plugins: Plugins | None = None,
+    head_of: str | None = None,
 ) -> None:
     """Write `config.json` and `model.safetensors`, whole or not at all; what was there is replaced.
 
@@ -66,6 +67,8 @@ def save_student(
     stems of ResNet, MobileNet and EfficientNet, and does not know plugins' models: their folders name an
     architecture that timm refuses, instead of building another network; `load_student` loads them.
 
+    With `head_of`, the configuration says that the model has the head of this distiller.
+
     Raises:
         UserError: an option is not a JSON value.
     """
@@ -73,6 +76,8 @@ def save_student(
     config = _config(
         model, model_name, num_classes, input, options, small_input, class_names, metrics, plugins
     )
+    if head_of is not None:
+        config[SECTION]["includes"] = f"the head of distiller {head_of}, whose plugin is needed to load it"
     weights = {
         name: value.detach().to("cpu", copy=True).contiguous(memory_format=torch.contiguous_format)
         for name, value in model.state_dict().items()

@@ -12,6 +12,7 @@ from torch import Tensor
 from kdcore.distill.recompute import unchanged
 from kdcore.distill.seeds import derive, seed_device
 from kdcore.distill.sync_norm import share_running_statistics
+from kdcore.distill.with_heads import shipped_model
 from kdcore.errors import Interrupted, Problem, UserError
 from kdcore.inspect.metrics import load_metrics
 from kdcore.protocols import Progress
@@ -62,6 +63,7 @@ class Training:
         spec = context.loaded.spec
         self.spec, self.context, self.accelerator = spec, context, accelerator
         self.distillation, self.student = prepared.distillation, prepared.distillation.student
+        self.shipped = prepared.distillation.shipped
         teacher = prepared.models.teacher
         self.teacher_images = None if teacher is None else teacher.images
         self.train_data, self.eval_data, self.ema = prepared.train, prepared.eval, prepared.ema
@@ -92,7 +94,8 @@ class Training:
             accelerator=accelerator,
         )
         self.metrics = load_metrics(spec.metrics, context.plugins, context.display.warn)
-        self.saver = Saver(context.directory.checkpoints, self.state, parts, self._agree)
+        self.shipped_as = shipped_model(context.loaded, prepared.distillation, prepared.models)
+        self.saver = Saver(context.directory.checkpoints, self.state, parts, self._agree, self.shipped_as)
 
     def _model(self) -> Any:
         """The distillation as the steps call it: compiled, and distributed over the processes."""
@@ -127,7 +130,7 @@ class Training:
 
     def make_whole(self) -> None:
         """After training, gather all weights of the student and its average in the main process."""
-        for model in (self.student, *(() if self.ema is None else (self.ema.module,))):
+        for model in (self.shipped, *(() if self.ema is None else (self.ema.module,))):
             make_whole(model, self.accelerator.is_main_process)
 
     def measure_teacher(self) -> Evaluation | None:
@@ -228,7 +231,7 @@ class Training:
         if self.scheduler is not None:
             self.scheduler.step_update(self.state.step)
         if self.ema is not None:
-            self.ema.update(self.student, step=self.state.step)
+            self.ema.update(self.shipped, step=self.state.step)
 
     def _pause(self, mark: float) -> None:
         """Between two steps of an epoch: write a checkpoint if one is due, and stop if asked to."""
@@ -256,8 +259,8 @@ class Training:
         means = self.meter.read(self._reduce)
         images = self.train_data.batches_per_epoch * self.train_data.batch_size
         # all processes evaluate and save the same model
-        share_running_statistics([self.student] if self.ema is None else [self.student, self.ema.module])
-        found = self._evaluate(self.student)
+        share_running_statistics([self.shipped] if self.ema is None else [self.shipped, self.ema.module])
+        found = self._evaluate(self.shipped)
         averaged = None if self.ema is None else self._evaluate(self.ema.module)
         # do not stop from here on: the epoch counts once its record is written
         state.epoch, state.batch = state.epoch + 1, 0

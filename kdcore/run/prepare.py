@@ -24,6 +24,7 @@ from kdcore.distill.sync_norm import synchronised
 from kdcore.distill.teacher_classes import DataClasses
 from kdcore.errors import Problem, UserError
 from kdcore.protocols import PreparesFromTeacher
+from kdcore.run.shipped import averaged_with_head, check_shipped
 
 if TYPE_CHECKING:
     from kdcore.data import EvalData, TrainData
@@ -88,6 +89,9 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     if _norms_are_shared(spec, process):
         heads = synchronised(distillation.distillers, process.device)
         distillation.distillers = cast("nn.ModuleList", heads)
+    if process.device.type == "meta":  # the check before each run
+        check_shipped(distillation, models, spec)
+    ema = averaged_with_head(distillation, ema, spec)
     if process.device.type not in ("cpu", "meta"):
         distillation.trust_targets()  # labels were compared with the classes when they were read
     _check_needs(distillation, splits)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from kdcore.errors import RunFailed
 from kdcore.run.finite_checks import check_finite
 from kdcore.run.sharding import spread, spread_optimizer, whole
+from kdcore.run.shipped import parts_of
 from kdcore.rundir.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from timm.utils import ModelEmaV3
 
     from kdcore.distill.distillation import Distillation
+    from kdcore.distill.with_heads import ShippedModel
     from kdcore.run.meter import Meter
     from kdcore.run.skipped_images import Skipped
     from kdcore.run.state import RunState
@@ -46,12 +48,18 @@ class Saver:
     """
 
     def __init__(
-        self, folder: Path, state: RunState, parts: Stateful, agree: Callable[..., list[bool]]
+        self,
+        folder: Path,
+        state: RunState,
+        parts: Stateful,
+        agree: Callable[..., list[bool]],
+        shipped_as: ShippedModel,
     ) -> None:
         self.checkpoints = Checkpoints(folder)
         self.saved_step: int | None = None
         self.saved_at = self._started = time.monotonic()
         self._state, self._parts, self._agree = state, parts, agree
+        self._shipped_as = None if shipped_as.distiller is None else asdict(shipped_as)
 
     @property
     def wall_seconds(self) -> float:
@@ -74,9 +82,9 @@ class Saver:
     def save_best(self) -> None:
         """Keep the student as the best so far."""
         main = self._parts.accelerator.is_main_process
-        student = whole(dict(self._parts.distillation.student.state_dict()), main)
+        student = whole(dict(self._parts.distillation.shipped.state_dict()), main)
         if main:
-            self.checkpoints.save_best({"student": student}, self._state.best)
+            self.checkpoints.save_best({"student": student, "shipped_as": self._shipped_as}, self._state.best)
 
     def check(self) -> None:
         """Check losses, weights and scale on all processes; all of them must call it together.
@@ -130,6 +138,8 @@ class Saver:
             "ema": None if parts.ema is None else dict(parts.ema.module.state_dict()),
             "meter": parts.meter.state_dict(self._sum),
             "skipped": None if parts.skipped is None else parts.skipped.state_dict(),
+            "shipped_as": self._shipped_as,
+            "shipped": parts_of(parts.distillation),
             **self._state.as_dict(self.wall_seconds, with_teacher=self._alone),
         }
 

@@ -176,14 +176,15 @@ class Session:
         self, prepared: Prepared, splits: Splits, training: Training, summary: dict[str, Any]
     ) -> None:
         save = {
-            "model_name": prepared.models.student.built.name,
+            "model_name": training.shipped_as.name,
             "num_classes": splits.num_classes,
             "input": prepared.models.input,
-            "options": self.spec.student.options,
-            "small_input": self.spec.student.small_input,
+            "options": training.shipped_as.options,
+            "small_input": training.shipped_as.small_input,
+            "head_of": training.shipped_as.distiller,
             "class_names": splits.classes,
             "metrics": summary["student"],
         }
-        save_student(training.student, self.directory.student, **save)
+        save_student(training.shipped, self.directory.student, **save)
         if training.ema is not None:
             save_student(training.ema.module, self.directory.path / EMA, **save)

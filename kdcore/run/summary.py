@@ -60,7 +60,7 @@ def _student(training: Training, prepared: Prepared) -> dict[str, Any]:
         "model": prepared.models.student.built.name,
         **{name: last.get("eval", {}).get(name) for name in names},
         **{f"best_{name}": value for name, value in state.best.items()},
-        "parameters": count(training.student),
+        "parameters": count(training.shipped),
     }
     return {**student, "ema": last["ema"]} if "ema" in last else student
 

@@ -32,6 +32,7 @@ TABLES = {
         "Progress",
         "Distiller",
         "PreparesFromTeacher",
+        "ChangesStudent",
         "DistillerEntry",
         "Paper",
         "Suits",

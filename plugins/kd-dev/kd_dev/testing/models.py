@@ -92,6 +92,7 @@ def _info(model: nn.Module, family: Family, role: Role, classes: int) -> ModelIn
         find_module=live.module,
         probe_distillation=lambda: known.has_distillation_logits,
         make_tail=live.tail,
+        forward=live.extract,
     )
 
 

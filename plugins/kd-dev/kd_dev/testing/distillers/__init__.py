@@ -42,6 +42,7 @@ RULES: Final[tuple[Rule[DistillerSubject], ...]] = (
     numbers.large_logits,
     numbers.deterministic,
     life.deepcopy,
+    life.ships,
     life.state_roundtrip,
     life.trains,
     processes.two_processes,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from kd_dev.testing.check import Violation, rule
+from kd_dev.testing.check import Violation, rule, skip
 from kd_dev.testing.rig import backward, require_equal, total
 from kdcore.inspect import read_state, write_state
 
@@ -38,6 +38,36 @@ def deepcopy(subject: DistillerSubject) -> None:
             parameter.add_(1.0)
     rig.model = twin
     require_equal(rig.step(), wanted, "in the copy, after the original was used and changed,")
+
+
+@rule(
+    "distiller",
+    summary="If it has a method `student`, the module that this returns gives logits `[B, K]`; for a copy of the "
+    "student it works apart from the original.",
+    why="kd evaluates, averages, saves and exports this module.",
+    fix="Build it from the given model and from submodules of the distiller, and keep no other reference to either.",
+)
+def ships(subject: DistillerSubject) -> None:
+    rig = subject.rig()
+    if rig.distillation.changes_student is None:
+        skip("it has no method 'student'")
+    images = rig.images if rig.images.dim() == 4 else rig.images[:, 0]
+    shipped = rig.distillation.shipped.eval()
+    apart = rig.distillation.shipped_copy(copy.deepcopy(rig.distillation.student)).eval()
+    with torch.no_grad():
+        logits = shipped(images)
+        wanted = (len(images), rig.pair.classes)
+        if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != wanted:
+            found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            raise Violation(
+                f"the module that 'student' returned gives {found} instead of logits {list(wanted)}"
+            )
+        require_equal({"logits": apart(images)}, {"logits": logits}, "with a copy of the student")
+        for parameter in rig.distillation.parameters():
+            parameter.add_(1.0)
+        require_equal(
+            {"logits": apart(images)}, {"logits": logits}, "after the original was changed, the copy's"
+        )
 
 
 @rule(

@@ -279,6 +279,29 @@ class ThroughTeacher(Good):
         return F.mse_loss(logits, teacher.logits.detach())
 
 
+class WithHead(nn.Module):
+    def __init__(self, model: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.model, self.head = model, head
+
+    def forward(self, images: Tensor) -> Any:
+        return self.head(self.model(images))
+
+
+class Ships(Good):
+    """A good one: its head belongs to the student."""
+
+    def student(self, model: nn.Module) -> nn.Module:
+        return WithHead(model, self.head)
+
+
+class ShipsTheOriginal(Good):
+    def student(self, model: nn.Module) -> nn.Module:
+        head = self.head if not hasattr(type(self), "kept") else type(self).kept
+        type(self).kept = head  # type: ignore[attr-defined]
+        return WithHead(model, head)
+
+
 class SecondHead(Good):
     """A good one: the second classifier of a distilled student follows the teacher."""
 

@@ -77,7 +77,7 @@ class Extractor:
         else:
             output = ModelOutput(self.model(images))
         if not isinstance(output.logits, Tensor):  # an adapter that gives what the model returned
-            logits, second = split_logits(output.logits)
+            logits, second = split_logits(output.logits, self.model)
             output = replace(output, logits=logits, distillation_logits=second)
         if not isinstance(output.logits, Tensor):
             raise UserError(

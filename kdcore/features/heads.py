@@ -20,9 +20,13 @@ def set_distilled_training(model: nn.Module) -> None:
         own(True)
 
 
-def split_logits(given: object) -> tuple[Tensor, Tensor | None]:
-    """The logits, and those of the second classifier, from what a model returned: one tensor or a pair."""
-    if isinstance(given, tuple | list) and len(given) == 2 and all(isinstance(one, Tensor) for one in given):
+def split_logits(given: object, model: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """The logits, and those of the second classifier, from what a model returned: one tensor, or a pair in training.
+
+    Only a model with the method `set_distilled_training` returns such a pair: others return something else as a pair.
+    """
+    pair = isinstance(given, tuple | list) and len(given) == 2 and model.training
+    if pair and callable(getattr(model, "set_distilled_training", None)):
         first, second = cast("tuple[Tensor, Tensor]", given)
         return first, second
     return cast("Tensor", given), None

@@ -70,12 +70,12 @@ class TimmAdapter:
             UserError: the model is not a classifier.
         """
         if not stages and not embedding:
-            return _output(model(images))
+            return _output(model, model(images))
         final, features = self.backbone(model, images, stages)
         if not embedding:
-            return _output(_head(model, final), features)
+            return _output(model, _head(model, final), features)
         logits, vector = _head_and_embedding(model, final)
-        return _output(logits, features, vector)
+        return _output(model, logits, features, vector)
 
     def maps(self, model: nn.Module, images: Tensor, stages: Sequence[Stage]) -> dict[Stage, FeatureMap]:
         """The same maps of `stages` (1..4) as `forward` gives; what comes after the deepest of them does not run."""
@@ -147,17 +147,20 @@ class TimmAdapter:
 
 
 def _output(
-    given: object, features: dict[Stage, FeatureMap] | None = None, embedding: Tensor | None = None
+    net: nn.Module,
+    given: object,
+    features: dict[Stage, FeatureMap] | None = None,
+    embedding: Tensor | None = None,
 ) -> ModelOutput:
-    logits, second = split_logits(given)
+    logits, second = split_logits(given, net)
     return ModelOutput(logits, features or {}, embedding, distillation_logits=second)
 
 
 def _end(net: nn.Module, final: Any, embedding: bool) -> ModelOutput:
     if not embedding:
-        return _output(_head(net, final))
+        return _output(net, _head(net, final))
     logits, vector = _head_and_embedding(net, final)
-    return _output(logits, None, vector)
+    return _output(net, logits, None, vector)
 
 
 def is_timm_model(model: nn.Module) -> bool:

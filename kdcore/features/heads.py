@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from torch import Tensor
-
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 def set_distilled_training(model: nn.Module) -> None:

@@ -9,7 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from kd_classic.abkd import ABKD as ABKD
+    from kd_classic.abkd import abkd_loss as abkd_loss
     from kd_classic.average import average_kd_loss as average_kd_loss
+    from kd_classic.bkd import BKD as BKD
+    from kd_classic.bkd import bkd_loss as bkd_loss
     from kd_classic.camkd import camkd_loss as camkd_loss
     from kd_classic.corrections import sort_kd_loss as sort_kd_loss
     from kd_classic.corrections import sort_logits as sort_logits
@@ -31,26 +35,52 @@ if TYPE_CHECKING:
     from kd_classic.dkd import DKD as DKD
     from kd_classic.dkd import dkd_loss as dkd_loss
     from kd_classic.dml import dml_loss as dml_loss
+    from kd_classic.eakd import EAKD as EAKD
+    from kd_classic.eakd import ea_kd_loss as ea_kd_loss
     from kd_classic.ebkd import ebkd_loss as ebkd_loss
     from kd_classic.kd import KD as KD
     from kd_classic.kd import kd_loss as kd_loss
+    from kd_classic.ldrld import LDRLD as LDRLD
+    from kd_classic.ldrld import ldrld_loss as ldrld_loss
+    from kd_classic.luminet import LumiNet as LumiNet
+    from kd_classic.luminet import luminet_loss as luminet_loss
     from kd_classic.mlkd import mlkd_batch_loss as mlkd_batch_loss
     from kd_classic.mlkd import mlkd_class_loss as mlkd_class_loss
     from kd_classic.mlkd import mlkd_loss as mlkd_loss
     from kd_classic.nkd import NKD as NKD
     from kd_classic.nkd import nkd_loss as nkd_loss
+    from kd_classic.normkd import NormKD as NormKD
+    from kd_classic.normkd import normkd_loss as normkd_loss
     from kd_classic.pskd import PSKD as PSKD
     from kd_classic.pskd import pskd_loss as pskd_loss
+    from kd_classic.rld import RLD as RLD
+    from kd_classic.rld import rld_loss as rld_loss
     from kd_classic.sdd import SDD as SDD
     from kd_classic.sdd import sdd_dkd_loss as sdd_dkd_loss
     from kd_classic.sdd import sdd_kd_loss as sdd_kd_loss
+    from kd_classic.skd import SKD as SKD
+    from kd_classic.skd import skd_direction_loss as skd_direction_loss
     from kd_classic.standardize import standardize_logits as standardize_logits
+    from kd_classic.tekap import TeKAP as TeKAP
+    from kd_classic.tekap import tekap_loss as tekap_loss
+    from kd_classic.tfkd import TfKD as TfKD
+    from kd_classic.tfkd import tfkd_reg_loss as tfkd_reg_loss
+    from kd_classic.ttm import TTM as TTM
+    from kd_classic.ttm import WTTM as WTTM
+    from kd_classic.ttm import ttm_loss as ttm_loss
+    from kd_classic.ttm import wttm_loss as wttm_loss
     from kd_classic.uskd import USKD as USKD
     from kd_classic.uskd import uskd_loss as uskd_loss
+    from kd_classic.wkd import WKD as WKD
+    from kd_classic.wkd import wkd_logit_loss as wkd_logit_loss
+    from kd_classic.wsld import WSLD as WSLD
+    from kd_classic.wsld import wsld_loss as wsld_loss
 
 # What each module has for others.
 _NAMES: Final = {
+    "abkd": "ABKD abkd_loss",
     "average": "average_kd_loss",
+    "bkd": "BKD bkd_loss",
     "camkd": "camkd_loss",
     "corrections": "sort_kd_loss sort_logits swap_kd_loss swap_logits",
     "crld": "crld_loss",
@@ -61,14 +91,25 @@ _NAMES: Final = {
     "dist": "DIST dist_loss",
     "dkd": "DKD dkd_loss",
     "dml": "dml_loss",
+    "eakd": "EAKD ea_kd_loss",
     "ebkd": "ebkd_loss",
     "kd": "KD kd_loss",
+    "ldrld": "LDRLD ldrld_loss",
+    "luminet": "LumiNet luminet_loss",
     "mlkd": "mlkd_batch_loss mlkd_class_loss mlkd_loss",
     "nkd": "NKD nkd_loss",
+    "normkd": "NormKD normkd_loss",
     "pskd": "PSKD pskd_loss",
+    "rld": "RLD rld_loss",
     "sdd": "SDD sdd_dkd_loss sdd_kd_loss",
+    "skd": "SKD skd_direction_loss",
     "standardize": "standardize_logits",
+    "tekap": "TeKAP tekap_loss",
+    "tfkd": "TfKD tfkd_reg_loss",
+    "ttm": "TTM WTTM ttm_loss wttm_loss",
     "uskd": "USKD uskd_loss",
+    "wkd": "WKD wkd_logit_loss",
+    "wsld": "WSLD wsld_loss",
 }
 _HOME_OF: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
 

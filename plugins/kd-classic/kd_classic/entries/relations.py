@@ -28,4 +28,20 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         ),
         settings="kd_classic:settings/dist.toml",
     ),
+    DistillerEntry(
+        name="skd",
+        kind="logit",
+        summary="KD, and the directions of the samples' logits relative to each other.",
+        target="kd_classic.skd:SKD",
+        options="kd_classic.options.relations:SKDOptions",
+        needs=("teacher", "logits", "whole-batch"),
+        paper=Paper(
+            title="Streamlined Knowledge Distillation",
+            year=2026,
+            url="https://github.com/HyunJunSik/StreamLined",
+        ),
+        task_weight=0.1,
+        formula="T^2 * KL(softmax(t/T) || softmax(s/T)) / 2 + mean_rows sqrt(d (cov(D) + lambda I)^-1 d) / 2, "
+        "D = (cos(s, s') - cos(t, t')) / K",
+    ),
 )

@@ -35,4 +35,19 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         formula="-alpha * (p_y^2 + 1 - mean p_y^2) * log p_y + beta * CE(1/rank, softmax(s_other)) + mu * CE(weak, y)",
         settings="kd_classic:settings/uskd.toml",
     ),
+    DistillerEntry(
+        name="tfkd",
+        kind="self",
+        summary="A virtual teacher that knows only the target class; no model as teacher.",
+        target="kd_classic.tfkd:TfKD",
+        options="kd_classic.options.teacher_free:TfKDOptions",
+        needs=("logits", "labels"),
+        paper=Paper(
+            title="Revisiting Knowledge Distillation via Label Smoothing Regularization",
+            year=2020,
+            url="https://arxiv.org/abs/1909.11723",
+        ),
+        task_weight=0.9,
+        formula="KL(softmax(u/T) || softmax(s)) / K, u = c for y and (1 - c) / (K - 1) for the others",
+    ),
 )

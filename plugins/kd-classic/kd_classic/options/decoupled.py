@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from kd_classic.options.shared import CorrectOptions, LogitOptions
+from kd_classic.options.shared import CorrectOptions, LogitOptions, StandardizeOptions
 from kdcore import DistillerOptions
 
 
@@ -84,3 +84,87 @@ class SDDOptions(DistillerOptions):
         if not all(1 <= grid <= 8 for grid in grids) or len(set(grids)) != len(grids):
             raise ValueError("a grid is a number from 1 to 8, and each may be there once")
         return grids
+
+
+class RLDOptions(StandardizeOptions):
+    """RLD (Sun et al., ICCV 2025), with the values of the authors' CIFAR-100 command.
+
+    The authors use a warm-up of 20 epochs on CIFAR-100 and of 1 on ImageNet.
+    """
+
+    weight: float = Field(default=1.0, ge=0, description="Factor of both loss terms.")
+    alpha: float = Field(
+        default=1.0,
+        ge=0,
+        description="Factor of the sample's confidence: the student's target score against the teacher's top score.",
+    )
+    beta: float = Field(
+        default=8.0,
+        ge=0,
+        description="Factor of the masked correlation: the classes that the teacher scores below the target. "
+        "ImageNet: 0.5 (ResNet-34 to ResNet-18) and 2 (ResNet-50 to MobileNet).",
+    )
+    temperature: float = Field(
+        default=4.0, gt=0, description="Divides the logits of student and teacher. ImageNet: 1."
+    )
+    alpha_temperature: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Divides the logits of the sample's confidence. null: as 'temperature', which the authors' command "
+        "asks for with --same-t; without it, their code has 1.",
+    )
+
+
+class WSLDOptions(CorrectOptions):
+    """WSLD (Zhou et al., ICLR 2021), with the values of the authors' ImageNet code."""
+
+    weight: float = Field(default=2.5, ge=0, description="Factor of the loss term. CIFAR-100: 2.25.")
+    temperature: float = Field(
+        default=2.0,
+        gt=0,
+        description="Divides the logits of the soft labels; the weights have no temperature. CIFAR-100: 4.",
+    )
+
+
+class LDRLDOptions(LogitOptions):
+    """LDRLD (Xu et al., ICCV 2025), with the authors' values for ResNet-32x4 to ResNet-8x4 on CIFAR-100."""
+
+    weight: float = Field(default=1.0, ge=0, description="Factor of both loss terms.")
+    alpha: float = Field(
+        default=10.5, ge=0, description="Factor of the relations of the student's top classes."
+    )
+    beta: float = Field(default=7.0, ge=0, description="Factor of the remaining classes.")
+    temperature: float = Field(default=4.0, gt=0, description="Divides the logits of student and teacher.")
+    top_k: int = Field(
+        default=7, ge=2, description="The number of top classes; if there are fewer classes, all of them."
+    )
+
+
+class WKDOptions(CorrectOptions):
+    """WKD-L (Lv et al., NeurIPS 2024), with the authors' values for ResNet-32x4 to ResNet-8x4 on CIFAR-100."""
+
+    weight: float = Field(default=1.0, ge=0, description="Factor of both loss terms.")
+    gamma: float = Field(
+        default=600.0,
+        ge=0,
+        description="Factor of the distance. WRN-40-2 to ShuffleNetV1: 200; ImageNet: 30 (ResNet-34 to ResNet-18) and "
+        "25 (ResNet-50 to MobileNet).",
+    )
+    temperature: float = Field(
+        default=8.0,
+        gt=0,
+        description="Divides the logits of the distance. WRN-40-2 to ShuffleNetV1: 6; ImageNet: 2.",
+    )
+    regularization: float = Field(
+        default=0.05, gt=0, description="Strength of the entropic regularisation in Sinkhorn's algorithm."
+    )
+    iterations: int = Field(default=10, ge=1, description="Iterations of Sinkhorn's algorithm.")
+    sharpen: float = Field(
+        default=1.0,
+        ge=0,
+        description="The cost of two classes is 1 - exp(-sharpen * d), for d = 1 - the cosine of their rows in the "
+        "teacher's classifier; 0: d itself. ImageNet, ResNet-50 to MobileNet: 2.",
+    )
+    decay_from_epoch: Annotated[int, Field(ge=0)] | None = Field(
+        default=150,
+        description="From this epoch on, 'gamma' falls to 0 along half a cosine. ImageNet: 0. null: it stays.",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from kd_classic.options.shared import LogitOptions
+from kd_classic.options.shared import CorrectOptions, LogitOptions
 
 
 class DISTOptions(LogitOptions):
@@ -29,4 +29,26 @@ class DISTOptions(LogitOptions):
     )
     temperature: float = Field(
         default=1.0, gt=0, description="Divides the logits of student and teacher. CIFAR-100: 4."
+    )
+
+
+class SKDOptions(CorrectOptions):
+    """SKD (CVPR 2026), with the defaults of the authors' code."""
+
+    weight: float = Field(
+        default=0.9,
+        ge=0,
+        description="Factor of both loss terms. 0.9 with a task weight of 0.1; the code names 0.5 with 0.5 for "
+        "ResNet-32x4 to ResNet-8x4.",
+    )
+    temperature: float = Field(
+        default=4.0, gt=0, description="Divides the logits in the instance term; the directions have none."
+    )
+    tikhonov: float = Field(
+        default=0.1, gt=0, description="Added to the diagonal of the covariance before it is inverted."
+    )
+    median_factors: bool = Field(
+        default=True,
+        description="Multiply the terms by the shares of samples and of classes whose confidence is at most the "
+        "median, as the authors' code does: 1/2 for even numbers.",
     )

@@ -26,7 +26,11 @@ class CorrectOptions(DistillerOptions):
     )
 
 
-class LogitOptions(CorrectOptions):
-    """Options of a method that also works with z-scores instead of logits."""
+class StandardizeOptions(DistillerOptions):
+    """Options of a method that works with z-scores instead of logits too."""
 
     standardize: bool = Field(default=False, description=STANDARDIZE + ".")
+
+
+class LogitOptions(StandardizeOptions, CorrectOptions):
+    """Options of a method that works with corrected logits and with z-scores."""

@@ -41,3 +41,33 @@ class USKDOptions(DistillerOptions):
         description="What the classes are ranked by. released: a probability of the weak head plus a log-probability "
         "of the student, as in the authors' code. probabilities: both are probabilities.",
     )
+
+
+class TfKDOptions(DistillerOptions):
+    """Tf-KD reg (Yuan et al., CVPR 2020), with the authors' values for ResNet-18 on CIFAR-100.
+
+    Their total is (1 - a) * task loss + a * multiplier * this loss, here with a = 0.1 and a multiplier of 100.
+    """
+
+    weight: float = Field(
+        default=10.0,
+        ge=0,
+        description="Factor of the loss term, a * multiplier, with a task weight of 1 - a. GoogLeNet: 5 with 0.9; "
+        "MobileNetV2 and ShuffleNetV2: 0.95 with 0.05.",
+    )
+    temperature: float = Field(
+        default=20.0,
+        gt=0,
+        description="Softens the virtual teacher. MobileNetV2, GoogLeNet and ResNeXt-29: 40; ShuffleNetV2: 10.",
+    )
+    correct_probability: float = Field(
+        default=0.99,
+        gt=0,
+        lt=1,
+        description="The virtual teacher's probability of the target, before it is softened.",
+    )
+    released: bool = Field(
+        default=True,
+        description="Soften the virtual teacher's probabilities and divide by the number of classes, as the authors' "
+        "code does. false: soften their logarithms, and take the mean over the batch.",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kd_classic import crld_loss, dist_loss, mlkd_batch_loss, mlkd_class_loss, mlkd_loss
+from kd_classic import crld_loss, dist_loss, mlkd_batch_loss, mlkd_class_loss, mlkd_loss, skd_direction_loss
 
 DISTILLERS = {
     "dist": {
@@ -17,6 +17,17 @@ DISTILLERS = {
         },
         "wrong": [{"beta": -1}, {"gamma": -1}],
     },
+    "skd": {
+        "task_weight": 0.1,
+        "defaults": {
+            "weight": 0.9,
+            "correct": None,
+            "temperature": 4.0,
+            "tikhonov": 0.1,
+            "median_factors": True,
+        },
+        "wrong": [{"tikhonov": 0}, {"standardize": True}],
+    },
 }
 _CRLD = {
     "temperature": 4.0,
@@ -30,6 +41,7 @@ EXTREMES = {
     "mlkd": lambda s, t, y: mlkd_loss(s, t, s.flip(0), t.flip(0), temperature=4.0),
     "dist": lambda s, t, y: dist_loss(s, t, beta=1.0, gamma=1.0, temperature=1.0),
     "dist-soft": lambda s, t, y: dist_loss(s, t, beta=1.0, gamma=1.0, temperature=4.0),
+    "skd": lambda s, t, y: skd_direction_loss(s, t, tikhonov=0.1),
 }
 PROPERTIES = {
     "mlkd-samples": (
@@ -44,4 +56,6 @@ PROPERTIES = {
         lambda s, t, y, temp: dist_loss(s, t, beta=1.0, gamma=2.0, temperature=temp),
         {"shift", "classes", "samples"},
     ),
+    # zero if both agree, but rounding does not cancel: not exactly 0
+    "skd": (lambda s, t, y, temp: skd_direction_loss(s, t, tikhonov=0.1 * temp), {"classes", "samples"}),
 }

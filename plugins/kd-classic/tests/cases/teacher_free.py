@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kd_classic import pskd_loss, uskd_loss
+from kd_classic import pskd_loss, tfkd_reg_loss, uskd_loss
 
 DISTILLERS = {
     "pskd": {
@@ -22,11 +22,18 @@ DISTILLERS = {
         },
         "wrong": [{"alpha": -1}, {"beta": -1}, {"mu": -1}, {"ranking": "meant"}],
     },
+    "tfkd": {
+        "task_weight": 0.9,
+        "defaults": {"weight": 10.0, "temperature": 20.0, "correct_probability": 0.99, "released": True},
+        "wrong": [{"correct_probability": 1}, {"correct_probability": 0}],
+    },
 }
 EXTREMES = {
     # what the teacher's place holds here has no gradient in these losses, or is detached
     "pskd": lambda s, t, y: pskd_loss(s, t.double().softmax(1), y, alpha=0.5),
     "uskd": lambda s, t, y: uskd_loss(s, t.detach(), y, alpha=1.0, beta=0.1, mu=0.005),
+    "tfkd": lambda s, t, y: tfkd_reg_loss(s, y, temperature=20.0, correct_probability=0.99),
+    "tfkd-sharp": lambda s, t, y: tfkd_reg_loss(s, y, temperature=0.1, correct_probability=0.99),
 }
 PROPERTIES = {
     "pskd": (
@@ -37,5 +44,9 @@ PROPERTIES = {
     "uskd": (
         lambda s, t, y, temp: uskd_loss(s, t, y, alpha=1.0, beta=temp, mu=0.1),
         {"samples"},
+    ),
+    "tfkd": (
+        lambda s, t, y, temp: tfkd_reg_loss(s, y, temperature=temp, correct_probability=0.9),
+        {"shift", "classes", "samples"},
     ),
 }

@@ -109,7 +109,11 @@ def _with_other_logits(seen: Seen) -> Seen:
 
 
 def _other(output: ModelOutput) -> ModelOutput:
-    logits = None if output.logits is None else output.logits.flip(0, 1)
+    logits = output.logits
+    if logits is not None:
+        # in another order, and changed: the terms of most methods are the same for any order
+        ramp = torch.linspace(0, 1, logits.numel(), device=logits.device, dtype=logits.dtype).square()
+        logits = logits.flip(0, 1) + ramp.reshape(logits.shape)
     return replace(output, logits=logits, views=tuple(_other(view) for view in output.views))
 
 

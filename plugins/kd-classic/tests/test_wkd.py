@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from kd_classic import WKD, wkd_logit_loss
+from kd_classic.class_costs import classifier_costs
+from kd_classic.options.decoupled import WKDOptions
+from kd_classic.wkd import decay_factor, wkd_terms
+from kd_dev.testing.values import model_of_shapes, setup_of
+from torch import nn
+
+from kdcore import Requires
+
+PLAIN = {"temperature": 4.0, "gamma": 3.0, "regularization": 0.05, "iterations": 10}
+
+
+def _cost(classes):
+    """Not symmetric, so that rows and columns cannot be confused; some below 0."""
+    generator = torch.Generator().manual_seed(3)
+    return torch.rand(classes, classes, generator=generator, dtype=torch.float64) - 0.1
+
+
+def slow(oracle, student, teacher, target, cost, *, temperature, gamma, regularization, iterations):
+    losses = []
+    for s, t, y in zip(student.tolist(), teacher.tolist(), target.tolist(), strict=True):
+        others = [k for k in range(len(s)) if k != y]
+        p, q = (oracle.softmax(oracle.drop(row, y), temperature) for row in (s, t))
+        price = [[max(cost[i][j].item(), 0) + 1e-8 for j in others] for i in others]
+        kernel = [[math.exp(-c / regularization) for c in row] for row in price]
+        n = range(len(others))
+        u = [1 / len(others)] * len(others)
+        for _ in range(iterations):
+            v = [q[j] / (sum(kernel[i][j] * u[i] for i in n) + 1e-8) for j in n]
+            u = [p[i] / (sum(kernel[i][j] * v[j] for j in n) + 1e-8) for i in n]
+        distance = sum(u[i] * kernel[i][j] * v[j] * price[i][j] for i in n for j in n)
+        target_term = -oracle.softmax(t)[y] * math.log(oracle.softmax(s)[y])
+        losses.append(target_term + gamma * distance)
+    return oracle.mean(losses)
+
+
+@pytest.mark.parametrize("options", [PLAIN, {**PLAIN, "regularization": 0.5, "iterations": 1}])
+@pytest.mark.parametrize(("samples", "classes"), [(1, 2), (5, 7), (2, 40)])
+def test_equals_the_papers_formula(oracle, draw, samples, classes, options):
+    student, teacher, target = draw(samples, classes)
+    cost = _cost(classes)
+    expected = slow(oracle, student, teacher, target, cost, **options)
+    assert wkd_logit_loss(student, teacher, target, cost, **options).item() == pytest.approx(
+        expected, rel=1e-9
+    )
+
+
+def test_the_gradient_flows_through_all_iterations(draw):
+    student, teacher, target = draw(3, 5)
+    assert torch.autograd.gradcheck(
+        lambda s: wkd_logit_loss(s, teacher, target, _cost(5), **PLAIN),
+        (student.requires_grad_(),),
+        fast_mode=True,
+    )
+
+
+def test_moving_everything_from_one_class_to_another_costs_their_price():
+    # without the target 2: the student is certain of class 0, the teacher of class 1
+    cost = torch.tensor([[0.0, 0.3, 0.9], [0.3, 0.0, 0.9], [0.9, 0.9, 0.0]], dtype=torch.float64)
+    student = torch.tensor([[50.0, 0.0, 0.0]], dtype=torch.float64)
+    teacher = torch.tensor([[0.0, 50.0, 0.0]], dtype=torch.float64)
+    _, distance = wkd_terms(
+        student, teacher, torch.tensor([2]), cost, temperature=1.0, regularization=0.05, iterations=50
+    )
+    assert distance.item() == pytest.approx(0.3, rel=1e-4)
+
+
+def test_the_targets_row_and_column_do_not_matter(draw):
+    student, teacher, _ = draw(4, 5)
+    target = torch.full((4,), 2)
+    cost = _cost(5)
+    other = cost.clone()
+    other[2], other[:, 2] = 0.77, 0.33
+    torch.testing.assert_close(
+        wkd_logit_loss(student, teacher, target, cost, **PLAIN),
+        wkd_logit_loss(student, teacher, target, other, **PLAIN),
+    )
+
+
+def test_no_matrix_for_each_sample(draw):
+    student, teacher, target = draw(64, 200, dtype=torch.float32)
+    largest = 0
+
+    def look(saved):
+        nonlocal largest
+        largest = max(largest, saved.numel())
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(look, lambda saved: saved):
+        wkd_logit_loss(student.requires_grad_(), teacher, target, _cost(200), **PLAIN)
+    assert 0 < largest <= 200 * 200
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"temperature": 0.0}, "temperature is 0.0"),
+        ({"regularization": 0.0}, "regularization is 0.0"),
+        ({"iterations": 0}, "iterations is 0; it must be 1 or more"),
+    ],
+)
+def test_values_that_do_not_fit(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wkd_logit_loss(
+            torch.zeros(2, 3),
+            torch.zeros(2, 3),
+            torch.tensor([0, 1]),
+            torch.zeros(3, 3),
+            **{**PLAIN, **wrong},
+        )
+
+
+@pytest.mark.parametrize("cost", [torch.zeros(3, 4), torch.zeros(3), torch.zeros(3, 3, dtype=torch.long)])
+def test_a_cost_that_does_not_fit(cost):
+    with pytest.raises(ValueError, match=r"cost is .*; it must be floating point \[3, 3\]"):
+        wkd_logit_loss(torch.zeros(2, 3), torch.zeros(2, 3), torch.tensor([0, 1]), cost, **PLAIN)
+
+
+def _teacher(classifier):
+    model = model_of_shapes("large")
+    model.classifier = classifier
+    return model
+
+
+def test_costs_are_one_minus_the_sharpened_cosine_of_the_classifiers_rows():
+    head = nn.Linear(2, 3)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]]))
+    half = math.sqrt(0.5)
+    distances = torch.tensor([[0, 1, 1 - half], [1, 0, 1 - half], [1 - half, 1 - half, 0]])
+    torch.testing.assert_close(classifier_costs(_teacher(head), 3, 0.0), distances, rtol=0, atol=1e-6)
+    sharp = 1 - torch.exp(-2 * distances)
+    torch.testing.assert_close(classifier_costs(_teacher(head), 3, 2.0), sharp, rtol=0, atol=1e-6)
+    inside = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), head)
+    torch.testing.assert_close(classifier_costs(_teacher(inside), 3, 0.0), distances, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("classifier", [None, nn.Identity(), nn.Linear(2, 4)])
+def test_a_teacher_without_a_row_for_each_class_is_refused(classifier):
+    setup = setup_of(model_of_shapes("small"), _teacher(classifier), num_classes=3)
+    with pytest.raises(ValueError, match="large has none with 3 classes"):
+        WKD(WKDOptions(), setup)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "start", "factor"),
+    [
+        (0.0, 150, 1.0),
+        (149.9, 150, 1.0),
+        (150.0, 150, (1 + math.cos(math.pi / 90)) / 2),
+        (194.5, 150, 0.5),
+        (239.0, 150, 0.0),
+        (0.0, 0, (1 + math.cos(math.pi / 240)) / 2),
+        (10.0, 300, 1.0),
+    ],
+)
+def test_gamma_falls_along_half_a_cosine(epoch, start, factor):
+    assert decay_factor(epoch, start, 240) == pytest.approx(factor, abs=1e-12)
+
+
+def test_the_distiller_weighs_its_terms(step, draw):
+    student, teacher, target = draw(4, 5, dtype=torch.float32)
+    head = nn.Linear(6, 5)
+    setup = setup_of(model_of_shapes("small"), _teacher(head))
+    options = WKDOptions(weight=0.5, gamma=10.0, temperature=2.0, decay_from_epoch=None)
+    distiller = WKD(options, setup)
+    assert distiller.requires == Requires(target=True)
+    assert not distiller.state_dict()  # the costs follow from the teacher
+    expected = wkd_terms(
+        student,
+        teacher,
+        target,
+        classifier_costs(setup.teacher, 5, 1.0),
+        temperature=2.0,
+        regularization=0.05,
+        iterations=10,
+    )
+    terms = step(distiller, student, teacher, target)
+    torch.testing.assert_close(terms, {"target": 0.5 * expected[0], "distance": 5.0 * expected[1]})
+    late = WKD(options.model_copy(update={"decay_from_epoch": 0}), setup)
+    assert step(late, student, teacher, target, epoch=0.0)["distance"].item() == 0  # the last epoch of one

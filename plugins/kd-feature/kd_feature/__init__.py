@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from kd_feature.at import AT as AT
     from kd_feature.at import at_loss as at_loss
+    from kd_feature.camkd import camkd_feature_loss as camkd_feature_loss
     from kd_feature.cc import CC as CC
     from kd_feature.cc import cc_loss as cc_loss
     from kd_feature.crd import CRD as CRD
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # What each module has for others.
 _NAMES: Final = {
     "at": "AT at_loss",
+    "camkd": "camkd_feature_loss",
     "cc": "CC cc_loss",
     "crd": "CRD",
     "crd_loss": "CRDLoss",

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from kd_classic.entries import decoupled, networks, relations, softened, teacher_free, tokens
-from kdcore import DistillerEntry, RecipeEntry, hookimpl
+from kdcore import DistillerEntry, Paper, RecipeEntry, hookimpl
 
 PLUGIN_API = 1
 
+_VANILLA_KD = Paper(
+    title="VanillaKD: Revisit the Power of Vanilla Knowledge Distillation from Small Scale to Large Scale",
+    year=2023,
+    url="https://arxiv.org/abs/2305.15781",
+)
 _FAMILIES = (softened, decoupled, relations, teacher_free, networks, tokens)
 
 
@@ -31,5 +36,17 @@ def kd_recipes() -> list[RecipeEntry]:
             summary="DIST's strategy B1: 100 epochs of Nesterov SGD at 0.1, a tenth every 30, whole batch 256.",
             path="kd_classic:recipes/imagenet-100-dist.toml",
             paper=relations.DIST_PAPER,
+        ),
+        RecipeEntry(
+            name="imagenet-300-vanilla",
+            summary="VanillaKD's strategy A2: 300 epochs of LAMB, CutMix and RandAugment, whole batch 2048.",
+            path="kd_classic:recipes/imagenet-300-vanilla.toml",
+            paper=_VANILLA_KD,
+        ),
+        RecipeEntry(
+            name="imagenet-600-vanilla",
+            summary="VanillaKD's strategy A1: as A2, for 600 epochs, with label smoothing and more mixup.",
+            path="kd_classic:recipes/imagenet-600-vanilla.toml",
+            paper=_VANILLA_KD,
         ),
     ]

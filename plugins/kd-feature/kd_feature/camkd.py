@@ -1,4 +1,4 @@
-"""CA-MKD on features: the student's map, translated for each teacher, weighted by what the teacher's classifier says."""
+"""CA-MKD on features: the student's translated map follows several teachers, weighted by their own classifiers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def camkd_feature_loss(
     """The mean over teachers and samples of w_m * MSE_m, w = (1 - softmax over teachers of CE(crossed_m, y)) / (M - 1).
 
     A teacher counts more if its classifier predicts the class from the student's map. The weights of a sample have the
-    sum 1, and the mean over the teachers, as in the authors' code, divides by M once more; with `normalize` it does not.
-    In their training the weights carry a gradient to the student's map, through the teacher's classifier: that is
+    sum 1, and the mean over the teachers, as in the authors' code, divides by M once more; with `normalize` it does
+    not. In their training the weights carry a gradient to the student's map, through the teacher's classifier: that is
     `detach_weights` False.
 
     Args:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 HERE: Final = Path(__file__).parent
 COMMAND: Final = "uv run python docs/generate.py"
+HAND_WRITTEN: Final = frozenset({"schemes.md"})  # pages in docs/methods of more than one method
 FIRST_PARTY: Final = frozenset(path.parent.name for path in HERE.parent.glob("plugins/*/pyproject.toml"))
 _NOTE: Final = f"<!-- Written by `{COMMAND}`. Do not edit. -->\n"
 _RULES: Final = f"<!-- The rules from here on are written by `{COMMAND}`. Do not edit them. -->\n"
@@ -329,7 +330,7 @@ def main(arguments: Sequence[str]) -> int:
         print(errors, file=sys.stderr)
         return 1
     for old in HERE.glob("methods/*.md"):
-        if f"methods/{old.name}" not in texts:
+        if f"methods/{old.name}" not in texts and old.name not in HAND_WRITTEN:
             old.unlink()  # of a distiller that is gone
     for name, text in texts.items():
         path = HERE / name

@@ -61,7 +61,7 @@ def watch(module: nn.Module, reference: StageReference, tap: Tap) -> RemovableHa
     if reference.kind == "output":
         return module.register_forward_hook(tap)
     if reference.kind == "input":
-        return module.register_forward_pre_hook(_input_hook(tap), with_kwargs=True)
+        return module.register_forward_pre_hook(_InputHook(tap), with_kwargs=True)
     dropout = getattr(module, "attn_drop", None)
     if not isinstance(dropout, nn.Module):
         raise ValueError(
@@ -69,7 +69,7 @@ def watch(module: nn.Module, reference: StageReference, tap: Tap) -> RemovableHa
         )
     if hasattr(module, "fused_attn"):
         module.fused_attn = False  # type: ignore[assignment]  # a plain attribute of timm
-    return dropout.register_forward_pre_hook(_input_hook(tap), with_kwargs=True)
+    return dropout.register_forward_pre_hook(_InputHook(tap), with_kwargs=True)
 
 
 def attention_map(weights: Any, batch: int) -> FeatureMap:
@@ -86,9 +86,12 @@ def attention_map(weights: Any, batch: int) -> FeatureMap:
     return FeatureMap(weights)
 
 
-def _input_hook(tap: Tap) -> Any:
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        given = args or tuple(kwargs.values())
-        tap(module, args, given[0] if given else None)
+@dataclass(frozen=True, slots=True)
+class _InputHook:
+    """Gives the tap a module's first argument. An object, because a deep copy of a model copies it with its tap."""
 
-    return hook
+    tap: Tap
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = args or tuple(kwargs.values())
+        self.tap(module, args, given[0] if given else None)

@@ -44,6 +44,17 @@ def test_the_input_of_an_activation_that_works_in_place(build, images):
     assert torch.equal(found["layer2.0.act2"].map, seen["after"])
 
 
+def test_a_deep_copy_of_a_model_has_its_own_input_hooks(build, images):
+    model, given = copy.deepcopy(build("resnet10t")).eval(), images(32)
+    extractor = Extractor(model, TimmAdapter(), ["layer2.0.act2:in"])
+    twin = copy.deepcopy(extractor)
+    with torch.no_grad():
+        both = [one(given).features["layer2.0.act2:in"].map for one in (extractor, twin)]
+    assert torch.equal(*both)
+    twin.close()
+    extractor.close()
+
+
 def test_the_input_of_a_block_of_tokens_has_its_prefix_apart(build, images):
     model, given = copy.deepcopy(build("test_vit")).eval(), images(32)
     found = features_of(model, given, "blocks.1:in", "blocks.0")

@@ -10,6 +10,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def check_same_channels(student_map: Tensor, teacher_map: Tensor) -> None:
+    """Refuse maps that differ in samples or channels; their grids may differ.
+
+    Raises:
+        ValueError: B or C differ.
+    """
+    if student_map.shape[:2] != teacher_map.shape[:2]:
+        raise ValueError(
+            f"student_map has shape {list(student_map.shape)}, teacher_map {list(teacher_map.shape)}; this loss "
+            "compares their channels element by element, so B and C must be equal"
+        )
+
+
 def on_one_grid(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Both maps `[B, C, H, W]` averaged down to the smaller height and the smaller width of the two.
 

@@ -26,13 +26,21 @@ def stage_pairs(stages: tuple[StageChoice, ...]) -> tuple[StagePair, ...]:
     return tuple(StagePair(*one) if isinstance(one, tuple) else StagePair(one, one) for one in stages)
 
 
-def needed(pairs: tuple[StagePair, ...], *, whole_batch: bool = False) -> Requires:
-    """The requirements of a distiller with these pairs."""
+def needed(
+    pairs: tuple[StagePair, ...],
+    *,
+    whole_batch: bool = False,
+    embedding: bool = False,
+    teacher_logits: bool = False,
+) -> Requires:
+    """The requirements of a distiller with these pairs; `embedding`: of both models."""
     return Requires(
         student_stages=tuple(dict.fromkeys(pair.student for pair in pairs)),
         teacher_stages=tuple(dict.fromkeys(pair.teacher for pair in pairs)),
+        student_embedding=embedding,
+        teacher_embedding=embedding,
         whole_batch=whole_batch,
-        teacher_logits=False,
+        teacher_logits=teacher_logits,
     )
 
 

@@ -217,13 +217,18 @@ MODELS = {
     "fine": _pyramid("fine", (3, 4, 5, 6), [(16, 16), (8, 8), (4, 4), (2, 2)], 6),
     "oblong": _pyramid("oblong", (3, 5, 7, 9), [(9, 6), (5, 3), (3, 2), (2, 1)], 9),
     "vit": model_of_shapes("vit", [(12, (4, 4), 1)] * 4, 12),
+    "tokens": model_of_shapes(
+        "tokens",
+        dict.fromkeys((1, 2, 3, 4, "blocks.0", "blocks.1", "norm"), (6, (3, 3), 1)),
+        6,
+    ),
     "mixer": model_of_shapes("mixer", [(11, (4, 4), 0)] * 4, 11),
 }
 
 
 @pytest.fixture(scope="session")
 def model() -> Callable[[str], ModelInfo]:
-    """A model that is only shapes: `cnn`, `wide`, `fine`, `oblong`, `vit` or `mixer`."""
+    """A model that is only shapes: `cnn`, `wide`, `fine`, `oblong`, `vit`, `tokens` or `mixer`."""
     return lambda name: MODELS[name]
 
 

@@ -13,11 +13,23 @@ import pytest
 import torch
 from kd_feature import plugin
 
-from kdcore import PLUGIN_API, Distiller, DistillerOptions
+from kdcore import PLUGIN_API, Distiller, DistillerOptions, UserError
 
 ENTRIES = plugin.kd_distillers()
 CASES = [runpy.run_path(str(path)) for path in sorted(Path(__file__).with_name("cases").glob("*.py"))]
-WHOLE_BATCH = {name: case["whole_batch"] for family in CASES for name, case in family["DISTILLERS"].items()}
+DISTILLERS = {name: case for family in CASES for name, case in family["DISTILLERS"].items()}
+BY_SHAPES = [entry for entry in ENTRIES if DISTILLERS[entry.name].get("pair", ("cnn", "wide")) is not None]
+ACCEPTED = [
+    (entry, pair)
+    for entry in ENTRIES
+    for pair in (("cnn", "wide"), ("cnn", "vit"), ("vit", "fine"), DISTILLERS[entry.name].get("pair"))
+    if pair is not None and "-".join(pair) not in DISTILLERS[entry.name].get("refuses", ())
+]
+REFUSED = [
+    (entry, pair.split("-"), why)
+    for entry in ENTRIES
+    for pair, why in DISTILLERS[entry.name].get("refuses", {}).items()
+]
 
 
 def _resolve(target: str) -> type:
@@ -32,7 +44,9 @@ def test_what_is_declared():
         assert entry.task_weight == 1.0
         assert entry.formula
         assert entry.paper is not None
-        assert entry.paper.url.startswith("https://arxiv.org/abs/")
+        assert entry.paper.url.startswith(
+            ("https://arxiv.org/abs/", "https://openreview.net/", "https://openaccess.thecvf.com/")
+        )
 
 
 def test_the_distribution_has_the_entry_point():
@@ -41,8 +55,9 @@ def test_the_distribution_has_the_entry_point():
     assert found.load() is plugin
 
 
-@pytest.mark.parametrize("pair", [("cnn", "wide"), ("cnn", "vit"), ("vit", "fine")], ids="-".join)
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+@pytest.mark.parametrize(
+    ("entry", "pair"), ACCEPTED, ids=[f"{entry.name}-{'-'.join(pair)}" for entry, pair in ACCEPTED]
+)
 def test_what_is_declared_works(entry, pair, make_setup, output, step):
     options = _resolve(entry.options)
     assert issubclass(options, DistillerOptions)
@@ -58,8 +73,10 @@ def test_what_is_declared_works(entry, pair, make_setup, output, step):
     index = torch.tensor([4, 8, 15, 16]) if needs.sample_index else None
     twin = copy.deepcopy(distiller)
     twin.load_state_dict(distiller.state_dict())
+    torch.manual_seed(0)  # as kd does before each step
     terms = step(distiller, student, teacher, index)
     assert all(term.shape == () and term.isfinite() for term in terms.values())
+    torch.manual_seed(0)
     assert all(torch.equal(term, terms[name]) for name, term in step(twin, student, teacher, index).items())
     sum(terms.values()).backward()
     read = [*(one.map for one in student.features.values()), student.embedding]
@@ -69,17 +86,28 @@ def test_what_is_declared_works(entry, pair, make_setup, output, step):
     assert all(parameter.grad is not None for parameter in distiller.parameters())
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+@pytest.mark.parametrize(
+    ("entry", "pair", "why"), REFUSED, ids=[f"{entry.name}-{'-'.join(pair)}" for entry, pair, _ in REFUSED]
+)
+def test_what_does_not_fit_is_refused_with_the_reason(entry, pair, why, make_setup):
+    with pytest.raises((ValueError, UserError), match=why):
+        _resolve(entry.target)(_resolve(entry.options)(), make_setup(*pair))
+
+
+@pytest.mark.parametrize("entry", BY_SHAPES, ids=lambda entry: entry.name)
 def test_what_relates_samples_sees_the_whole_batch(entry, make_setup):
-    distiller = _resolve(entry.target)(_resolve(entry.options)(), make_setup())
-    assert distiller.requires.whole_batch == WHOLE_BATCH[entry.name]
+    case = DISTILLERS[entry.name]
+    setup = make_setup(*case.get("pair", ("cnn", "wide")))
+    distiller = _resolve(entry.target)(_resolve(entry.options)(), setup)
+    assert distiller.requires.whole_batch == case["whole_batch"]
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", BY_SHAPES, ids=lambda entry: entry.name)
 def test_it_can_be_built_without_memory(entry, make_setup):
+    pair = DISTILLERS[entry.name].get("pair", ("cnn", "wide"))
     for labels in (None, torch.arange(40) % 3):
         with torch.device("meta"):
-            distiller = _resolve(entry.target)(_resolve(entry.options)(), make_setup(labels=labels))
+            distiller = _resolve(entry.target)(_resolve(entry.options)(), make_setup(*pair, labels=labels))
         assert all(value.is_meta for value in distiller.state_dict().values() if value.dim())
         assert all(parameter.is_meta for parameter in distiller.to("meta").parameters())
 

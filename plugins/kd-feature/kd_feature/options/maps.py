@@ -51,3 +51,31 @@ class VIDOptions(DistillerOptions):
     initial_variance: float = Field(
         default=5.0, gt=1e-3, description="Variance of every teacher channel at the start; it is trained."
     )
+
+
+class CWDOptions(DistillerOptions):
+    """CWD, channel-wise distillation (Shu et al., ICCV 2021)."""
+
+    stages: Stages = Field(default=(3,), description=STAGES + ".")
+    temperature: float = Field(
+        default=1.0, gt=0, description="Divides the values of a channel before the softmax over its places."
+    )
+
+
+class PKDOptions(DistillerOptions):
+    """PKD, distillation by Pearson correlation (Cao et al., NeurIPS 2022)."""
+
+    weight: float = Field(default=6.0, ge=0, description="Factor of the loss term; 6 is that for detectors.")
+    stages: Stages = Field(default=(4,), description=STAGES + ".")
+
+
+class ICKDOptions(DistillerOptions):
+    """ICKD, inter-channel correlation (Liu et al., ICCV 2021)."""
+
+    weight: float = Field(
+        default=2.5,
+        ge=0,
+        description="Factor of the loss term: 2.5 in the authors' text for CIFAR-100, 4 in their script. Their "
+        "ImageNet code divides by the batch once more.",
+    )
+    stages: Stages = Field(default=(4,), description=STAGES + ".")

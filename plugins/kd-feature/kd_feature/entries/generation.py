@@ -1,0 +1,65 @@
+"""Entries of the methods whose heads make the teacher's maps from the student's. Imports no torch."""
+
+from __future__ import annotations
+
+from kdcore import DistillerEntry, Paper
+
+ENTRIES: tuple[DistillerEntry, ...] = (
+    DistillerEntry(
+        name="reviewkd",
+        kind="feature",
+        summary="Match the teacher's maps by the student's map of that stage and all deeper ones together.",
+        target="kd_feature.reviewkd:ReviewKD",
+        options="kd_feature.options.generation:ReviewKDOptions",
+        needs=("teacher", "features", "embeddings", "whole-batch"),
+        paper=Paper(
+            title="Distilling Knowledge via Knowledge Review",
+            year=2021,
+            url="https://arxiv.org/abs/2104.09044",
+        ),
+        formula="sum over stages i of hcl(u_i, t_i), u_i = fusion(s_i, fusion(s_i+1, ...))",
+        settings="kd_feature:settings/reviewkd.toml",
+    ),
+    DistillerEntry(
+        name="mgd",
+        kind="feature",
+        summary="Generate the teacher's map from the student's map with some channels hidden.",
+        target="kd_feature.mgd:MGD",
+        options="kd_feature.options.generation:MGDOptions",
+        needs=("teacher", "features"),
+        paper=Paper(
+            title="Masked Generative Distillation", year=2022, url="https://arxiv.org/abs/2205.01529"
+        ),
+        formula="sum (generator(mask * align(s)) - t)^2 / B",
+        settings="kd_feature:settings/mgd.toml",
+    ),
+    DistillerEntry(
+        name="vitkd",
+        kind="feature",
+        summary="Mimic the first blocks of a ViT, and generate its last features from some of the tokens.",
+        target="kd_feature.vitkd:ViTKD",
+        options="kd_feature.options.generation:ViTKDOptions",
+        needs=("teacher", "features", "tokens"),
+        paper=Paper(
+            title="ViTKD: Practical Guidelines for ViT feature knowledge distillation",
+            year=2024,
+            url="https://arxiv.org/abs/2209.02432",
+        ),
+        formula="a * sum (align(s_first) - t_first)^2 / B + b * sum over hidden tokens (made - t_last)^2 / (B r)",
+    ),
+    DistillerEntry(
+        name="ofd",
+        kind="feature",
+        summary="Match the teacher's maps before the ReLU, with one margin for what is far below 0.",
+        target="kd_feature.ofd:OFD",
+        options="kd_feature.options.generation:OFDOptions",
+        needs=("teacher", "features", "layers", "whole-batch"),
+        paper=Paper(
+            title="A Comprehensive Overhaul of Feature Distillation",
+            year=2019,
+            url="https://arxiv.org/abs/1904.01866",
+        ),
+        formula="sum over stages i of 2^(i - n) * sum (head(s) - max(t, m))^2 / B, where s > max(t, m) or t > 0",
+        settings="kd_feature:settings/ofd.toml",
+    ),
+)

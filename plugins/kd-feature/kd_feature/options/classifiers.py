@@ -1,0 +1,46 @@
+"""Options of the methods that use the classifiers of teacher or student. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from kdcore import DistillerOptions
+
+
+class SRRLOptions(DistillerOptions):
+    """SRRL, softmax regression representation learning (Yang et al., ICLR 2021)."""
+
+    beta: float = Field(
+        default=1.0,
+        ge=0,
+        description="Factor of the difference of the logits relative to that of the features: 1 for ImageNet, 5 for "
+        "CIFAR-100.",
+    )
+    connector: Literal["auto", "map", "embedding"] = Field(
+        default="auto",
+        description="Where the head is: on the student's last map before the mean over its places (the authors), or on "
+        "the embedding (SimKD's authors), which is exact for every classifier. 'auto': on the map if the teacher's "
+        "classifier reads the means of its last map.",
+    )
+
+
+class CATKDOptions(DistillerOptions):
+    """CAT-KD, class attention transfer (Guo et al., CVPR 2023)."""
+
+    weight: float = Field(
+        default=15.0,
+        ge=0,
+        description="Factor of the loss term; it differs per pair: see the settings. The authors aim at a term of 1 to "
+        "50 after the first epoch.",
+    )
+    resolution: int = Field(
+        default=2,
+        ge=1,
+        description="Side of the grid on which the maps are averaged; 4 in some of the authors' runs.",
+    )
+    normalize: bool = Field(
+        default=False,
+        description="Divide each averaged map by its norm; the authors do for MobileNet and ShuffleNet.",
+    )

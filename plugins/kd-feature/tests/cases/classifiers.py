@@ -1,0 +1,36 @@
+"""What the shared tests try of the methods that use classifiers; see maps.py for what the names mean."""
+
+from __future__ import annotations
+
+from kd_feature import cat_kd_loss, srrl_loss
+
+_PAIRS = ("cnn-wide", "cnn-vit", "vit-fine")
+DISTILLERS = {
+    "srrl": {
+        "kind": "feature",
+        "whole_batch": True,  # of its batch norm
+        "defaults": {"weight": 1, "beta": 1, "connector": "auto"},
+        "wrong": [{"beta": -1}, {"connector": "none"}],
+        "refuses": dict.fromkeys(_PAIRS, "none that kd can read"),
+        "pair": None,  # it reads the teacher's classifier
+    },
+    "catkd": {
+        "kind": "feature",
+        "whole_batch": False,
+        "defaults": {"weight": 15, "resolution": 2, "normalize": False},
+        "wrong": [{"resolution": 0}],
+        "refuses": dict.fromkeys(_PAIRS, "none that kd can read"),
+        "pair": None,  # it reads both classifiers
+    },
+}
+
+
+def _srrl(student, teacher):
+    logits = [one[:, :2, 0, 0] for one in (student, teacher)]
+    return 0.1 * srrl_loss(student, teacher, *logits, beta=2.0)
+
+
+LOSSES = {
+    "srrl": (_srrl, {"element"}),
+    "cat-kd": (cat_kd_loss, {"element", "samples", "channels", "agree", "positive"}),
+}

@@ -158,3 +158,15 @@ def test_hooks_are_removed_if_one_stage_is_wrong(build):
 def test_a_distiller_may_require_them():
     requires = Requires(student_stages=("blocks.1:in", "attention:blocks.1.attn"))
     assert requires.student_stages == ("blocks.1:in", "attention:blocks.1.attn")
+
+
+@pytest.mark.parametrize("stage", ["blocks.1:in", "attention:blocks.1.attn"])
+def test_a_deep_copy_reads_its_own_model(build, images, stage):
+    model, given = copy.deepcopy(build("test_vit")).eval(), images(32)
+    extractor = Extractor(model, PlainAdapter(), (stage,))
+    twin = copy.deepcopy(extractor)
+    with torch.no_grad():
+        before = extractor(given).features[stage].map
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+        assert torch.equal(twin(given).features[stage].map, before)

@@ -10,7 +10,7 @@ import torch
 
 from kd_dev.testing.check import Violation, skip
 from kd_dev.testing.models import SIDE, TRAIN_SIZE, Pair, train_labels
-from kdcore import Batch, FeatureMap, ModelOutput, Progress, UserError
+from kdcore import Batch, FeatureMap, ModelOutput, PreparesFromTeacher, Progress, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -80,6 +80,17 @@ class Rig:
         self.images = images if images.dim() == 5 else images.contiguous(memory_format=memory_format)
         self.index = torch.randperm(TRAIN_SIZE, generator=generator)[:samples]
         self.target: Tensor = train_labels(pair.classes)[self.index]
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Show the distiller the teacher's outputs before the first step, if it asks for them, as a run does."""
+        if not isinstance(self.distiller, PreparesFromTeacher):
+            return
+        target = self.target if self.pair.labelled else None
+        whole = self.images if self.images.dim() == 4 else self.images[:, 0]
+        with torch.no_grad():
+            outputs = self.distillation.forward_teacher(self.images)
+            self.distiller.prepare([(outputs, Batch(whole, target, self.index))])
 
     def step(self, progress: Progress = MIDDLE, **changes: Any) -> dict[str, Tensor]:
         """The loss terms of one step; see `output`."""

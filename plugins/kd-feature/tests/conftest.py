@@ -216,7 +216,11 @@ MODELS = {
     "wide": _pyramid("wide", (5, 9, 12, 14), _SQUARES, 14),
     "fine": _pyramid("fine", (3, 4, 5, 6), [(16, 16), (8, 8), (4, 4), (2, 2)], 6),
     "oblong": _pyramid("oblong", (3, 5, 7, 9), [(9, 6), (5, 3), (3, 2), (2, 1)], 9),
-    "vit": model_of_shapes("vit", [(12, (4, 4), 1)] * 4, 12),
+    "vit": model_of_shapes(
+        "vit",
+        {**dict.fromkeys(range(1, 5), (12, (4, 4), 1)), "attention:blocks.3.attn": (3, (17, 17), 0)},
+        12,
+    ),
     "tokens": model_of_shapes(
         "tokens",
         dict.fromkeys((1, 2, 3, 4, "blocks.0", "blocks.1", "norm"), (6, (3, 3), 1)),
@@ -282,7 +286,9 @@ def step() -> Callable[..., dict[str, torch.Tensor]]:
         student: ModelOutput,
         teacher: ModelOutput,
         index: torch.Tensor | None = None,
+        *,
+        target: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
-        return terms_of(distiller, student, teacher, index=index)
+        return terms_of(distiller, student, teacher, index=index, target=target)
 
     return call

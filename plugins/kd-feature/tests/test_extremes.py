@@ -39,11 +39,15 @@ def _cases(shape: tuple[int, ...], size: float) -> dict[str, tuple[Tensor, Tenso
     }
 
 
-@every_loss
+@pytest.mark.parametrize(("loss", "has"), LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize("dtype", LARGEST, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_values_and_gradients_are_finite(loss, dtype, shape):
-    for name, (student, teacher) in _cases(shape, LARGEST[dtype]).items():
+def test_values_and_gradients_are_finite(loss, has, dtype, shape):
+    cases = _cases(shape, LARGEST[dtype])
+    if "steep" in has and dtype == torch.float16:
+        # the true gradient for directions of vectors of length 1e-4 is more than float16 can hold
+        cases["small"] = _cases(shape, 100.0)["small"]
+    for name, (student, teacher) in cases.items():
         student = student.to(dtype, copy=True).requires_grad_()
         value = loss(student, teacher.to(dtype))
         value.backward()

@@ -4,6 +4,7 @@ import copy
 import runpy
 import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import torch
 from kd_feature import plugin
 
-from kdcore import PLUGIN_API, Distiller, DistillerOptions, UserError
+from kdcore import PLUGIN_API, Batch, Distiller, DistillerOptions, PreparesFromTeacher, UserError
 
 ENTRIES = plugin.kd_distillers()
 CASES = [runpy.run_path(str(path)) for path in sorted(Path(__file__).with_name("cases").glob("*.py"))]
@@ -38,6 +39,10 @@ def _resolve(target: str) -> type:
     return found
 
 
+def _build(entry, setup):
+    return _resolve(entry.target)(_resolve(entry.options)(**DISTILLERS[entry.name].get("options", {})), setup)
+
+
 def test_what_is_declared():
     assert plugin.PLUGIN_API == PLUGIN_API
     for entry in ENTRIES:
@@ -59,10 +64,9 @@ def test_the_distribution_has_the_entry_point():
     ("entry", "pair"), ACCEPTED, ids=[f"{entry.name}-{'-'.join(pair)}" for entry, pair in ACCEPTED]
 )
 def test_what_is_declared_works(entry, pair, make_setup, output, step):
-    options = _resolve(entry.options)
-    assert issubclass(options, DistillerOptions)
+    assert issubclass(_resolve(entry.options), DistillerOptions)
     setup = make_setup(*pair)
-    distiller = _resolve(entry.target)(options(), setup)
+    distiller = _build(entry, setup)
     assert isinstance(distiller, torch.nn.Module)
     assert isinstance(distiller, Distiller)
     needs = distiller.requires
@@ -71,6 +75,10 @@ def test_what_is_declared_works(entry, pair, make_setup, output, step):
         setup.teacher, needs.teacher_stages, embedding=needs.teacher_embedding, seed=1, grad=True
     )
     index = torch.tensor([4, 8, 15, 16]) if needs.sample_index else None
+    target = torch.arange(4) if needs.target else None
+    if isinstance(distiller, PreparesFromTeacher):
+        distiller.prepare([(teacher, Batch(torch.zeros(4, 3, 2, 2), target, index))])
+    step = partial(step, target=target)
     twin = copy.deepcopy(distiller)
     twin.load_state_dict(distiller.state_dict())
     torch.manual_seed(0)  # as kd does before each step
@@ -80,10 +88,10 @@ def test_what_is_declared_works(entry, pair, make_setup, output, step):
     assert all(torch.equal(term, terms[name]) for name, term in step(twin, student, teacher, index).items())
     sum(terms.values()).backward()
     read = [*(one.map for one in student.features.values()), student.embedding]
-    assert sum(one.grad.abs().sum() for one in read if one is not None) > 0
+    assert sum(one.grad.abs().sum() for one in read if one is not None and one.grad is not None) > 0
     untouched = [*(one.map for one in teacher.features.values()), teacher.embedding, student.logits]
     assert all(one.grad is None for one in untouched if one is not None)
-    assert all(parameter.grad is not None for parameter in distiller.parameters())
+    assert all(one.grad is not None for one in distiller.parameters() if one.requires_grad)
 
 
 @pytest.mark.parametrize(
@@ -91,14 +99,14 @@ def test_what_is_declared_works(entry, pair, make_setup, output, step):
 )
 def test_what_does_not_fit_is_refused_with_the_reason(entry, pair, why, make_setup):
     with pytest.raises((ValueError, UserError), match=why):
-        _resolve(entry.target)(_resolve(entry.options)(), make_setup(*pair))
+        _build(entry, make_setup(*pair))
 
 
 @pytest.mark.parametrize("entry", BY_SHAPES, ids=lambda entry: entry.name)
 def test_what_relates_samples_sees_the_whole_batch(entry, make_setup):
     case = DISTILLERS[entry.name]
     setup = make_setup(*case.get("pair", ("cnn", "wide")))
-    distiller = _resolve(entry.target)(_resolve(entry.options)(), setup)
+    distiller = _build(entry, setup)
     assert distiller.requires.whole_batch == case["whole_batch"]
 
 
@@ -107,7 +115,7 @@ def test_it_can_be_built_without_memory(entry, make_setup):
     pair = DISTILLERS[entry.name].get("pair", ("cnn", "wide"))
     for labels in (None, torch.arange(40) % 3):
         with torch.device("meta"):
-            distiller = _resolve(entry.target)(_resolve(entry.options)(), make_setup(*pair, labels=labels))
+            distiller = _build(entry, make_setup(*pair, labels=labels))
         assert all(value.is_meta for value in distiller.state_dict().values() if value.dim())
         assert all(parameter.is_meta for parameter in distiller.to("meta").parameters())
 

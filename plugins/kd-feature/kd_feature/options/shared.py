@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -24,3 +24,19 @@ DIM: Final = (
     "Output width of the two trained linear heads, one for the student's embedding and one for the teacher's."
 )
 """What an option `dim` says."""
+
+StageOfModel = _Stage
+"""A stage of one model."""
+
+LastStage = Literal["last"] | _Stage
+"""A stage of one model, or its last tokens."""
+
+STAGE_OF_STUDENT: Final = (
+    "The student's stage whose map is read, 1..4 or a module path. 'last': after the last norm of a transformer, "
+    "otherwise stage 4."
+)
+STAGE_OF_TEACHER: Final = "The teacher's stage, in the same way."
+QUEUE: Final = (
+    "Number of rows of the queue of embeddings of earlier samples, at most the size of the training set."
+)
+"""What an option `queue` says."""

@@ -2,11 +2,12 @@
 
 DISTILLERS: of each distiller its kind, whether it needs the whole batch, the defaults of its options, and values of
 options that are errors; if it does not work with every pair of models, `refuses` has why for each pair that it refuses,
-and `pair` is one that it accepts.
+and `pair` is one that it accepts; `options` has those with which it is built, if not the defaults.
 LOSSES: losses of (student's map, teacher's map), `[B, C, H, W]`, for test_extremes.py and test_properties.py, and what
 holds for them: `element` (it compares element by element, so shapes are equal), `samples` and `channels` (their order
 does not matter), `rotation` and `shift` of the features and their `size` (these change nothing), `agree` (zero and flat
-if both agree), `positive` (never below zero).
+if both agree), `positive` (never below zero), `steep` (the gradient for small features is large: it compares directions
+at a low temperature).
 """
 
 from __future__ import annotations

@@ -32,7 +32,10 @@ def cases() -> Cases:
     """Time and memory of each loss; of those on logits for each number of classes."""
     found: Cases = {}
     for name, loss in LOSSES.items():
-        for shape in [(classes,) for classes in CLASSES] if loss.shape is None else [loss.shape]:
+        sizes = [
+            (classes,) for classes in CLASSES if loss.most_classes is None or classes <= loss.most_classes
+        ]
+        for shape in sizes if loss.shape is None else [loss.shape]:
             title = f"{name}, {_words(loss, shape)}"
             found[title] = partial(timed, title, name, shape)
             found[f"{title}, memory"] = partial(remembered, f"{title}, peak extra memory", name, shape)

@@ -26,6 +26,7 @@ class Loss:
         shape: of both features, without the batch; None for logits.
         labels: whether they take labels.
         channels: whether they take a trained number for each channel.
+        most_classes: the largest number of classes that both can be measured with; None: any.
     """
 
     target: str
@@ -34,3 +35,4 @@ class Loss:
     shape: tuple[int, ...] | None = None
     labels: bool = False
     channels: bool = False
+    most_classes: int | None = None

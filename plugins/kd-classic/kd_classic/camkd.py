@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch.nn import functional as F
 
 from kd_classic.several_teachers import divergences_of_each, prepare_several
@@ -38,8 +39,8 @@ def camkd_loss(
     """
     student, teachers = prepare_several(student_logits, teacher_logits, at_least=2)
     index = class_index(target, student)
-    count, samples, _ = teachers.shape
-    wrong = F.cross_entropy(teachers.flatten(0, 1), index.repeat(count), reduction="none")
-    weights = (1 - F.softmax(wrong.view(count, samples), dim=0)) / (count - 1)
+    count = len(teachers)
+    wrong = torch.stack([F.cross_entropy(one, index, reduction="none") for one in teachers])
+    weights = (1 - F.softmax(wrong, dim=0)) / (count - 1)
     loss = (weights * divergences_of_each(student, teachers, temperature)).mean()
     return loss * count if normalize else loss

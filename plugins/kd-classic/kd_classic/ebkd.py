@@ -28,10 +28,15 @@ def ebkd_loss(
         ValueError: shapes or types do not fit, the temperature is not above 0, or there is one teacher only.
     """
     student, teachers = prepare_several(student_logits, teacher_logits, at_least=2)
-    log_teachers = F.log_softmax(teachers, dim=2)
     # the smallest normal number only decides where all entropies are 0
-    entropies = -(log_teachers.exp() * log_teachers).sum(2) + torch.finfo(student.dtype).tiny
+    entropies = torch.stack([_entropy(one) for one in teachers]) + torch.finfo(student.dtype).tiny
     weights = 1 - entropies / entropies.sum(0)
     if normalize:
         weights = weights * (len(teachers) / (len(teachers) - 1))
     return (weights * divergences_of_each(student, teachers, temperature)).mean()
+
+
+def _entropy(logits: Tensor) -> Tensor:
+    """Of the softmax of each sample: `[B, K]` to `[B]`."""
+    logs = F.log_softmax(logits, dim=1)
+    return -(logs.exp() * logs).sum(1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from kd_classic.logits import divergences
 from kdcore.ops import check_positive, prepare_logits
 
 
@@ -28,4 +28,10 @@ def prepare_several(
 def divergences_of_each(student: Tensor, teachers: Tensor, temperature: float) -> Tensor:
     """T^2 * KL for each teacher and sample, `[M, B]`."""
     check_positive("temperature", temperature)
-    return torch.stack([divergences(student, teacher, temperature) for teacher in teachers])
+    log_student = F.log_softmax(student / temperature, dim=1)  # once for all teachers
+
+    def of(teacher: Tensor) -> Tensor:
+        log_teacher = F.log_softmax(teacher / temperature, dim=1)
+        return F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(1) * temperature**2
+
+    return torch.stack([of(teacher) for teacher in teachers])

@@ -71,6 +71,19 @@ def cat_kd(student: Tensor, teacher: Tensor) -> Tensor:
     return F.mse_loss(F.adaptive_avg_pool2d(student, (2, 2)), F.adaptive_avg_pool2d(teacher, (2, 2)))
 
 
+def ab(student: Tensor, teacher: Tensor) -> Tensor:
+    """Heo et al.: two masks."""
+    low = (student + 1).pow(2) * ((student > -1) & (teacher <= 0)).float()
+    high = (student - 1).pow(2) * ((student <= 1) & (teacher > 0)).float()
+    return 0.003 * (low + high).sum() / student.shape[0]
+
+
+def ft(student: Tensor, teacher: Tensor) -> Tensor:
+    """Kim et al., in the form of RepDistiller."""
+    p, q = (F.normalize(one.pow(2).mean(1).view(one.shape[0], -1)) for one in (student, teacher))
+    return (p - q).abs().mean()
+
+
 LOSSES = {
     "reviewkd": Loss("kd_feature:review_hcl_loss", hcl, {}, MAP),
     "mgd": Loss("kd_feature:mgd_loss", mgd, {}, MAP),
@@ -78,5 +91,7 @@ LOSSES = {
     "ickd": Loss("kd_feature:ickd_loss", ickd, {}, NARROW),
     "cwd": Loss("kd_feature:cwd_loss", cwd, {}, MAP),
     "pkd": Loss("kd_feature:pkd_loss", pkd, {}, MAP),
+    "ab": Loss("kd_feature:ab_loss", ab, {}, MAP),
+    "ft": Loss("kd_feature:ft_loss", ft, {}, MAP),
     "catkd": Loss("kd_feature:cat_kd_loss", cat_kd, {}, MAP),
 }

@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from kd_feature.ab import AB as AB
+    from kd_feature.ab import ab_loss as ab_loss
     from kd_feature.at import AT as AT
     from kd_feature.at import at_loss as at_loss
     from kd_feature.attndistill import AttnDistill as AttnDistill
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
     from kd_feature.dense import Dense as Dense
     from kd_feature.fitnet import FitNet as FitNet
     from kd_feature.fitnet import hint_loss as hint_loss
+    from kd_feature.fsp import FSP as FSP
+    from kd_feature.fsp import fsp_loss as fsp_loss
+    from kd_feature.ft import FT as FT
+    from kd_feature.ft import ft_loss as ft_loss
     from kd_feature.ickd import ICKD as ICKD
     from kd_feature.ickd import ickd_loss as ickd_loss
     from kd_feature.itrd import ITRD as ITRD
@@ -96,6 +102,7 @@ if TYPE_CHECKING:
 
 # What each module has for others.
 _NAMES: Final = {
+    "ab": "AB ab_loss",
     "at": "AT at_loss",
     "attndistill": "AttnDistill attn_distill_loss",
     "camkd": "camkd_feature_loss",
@@ -110,6 +117,8 @@ _NAMES: Final = {
     "dcd": "DCD dcd_loss",
     "dense": "Dense",
     "fitnet": "FitNet hint_loss",
+    "fsp": "FSP fsp_loss",
+    "ft": "FT ft_loss",
     "ickd": "ICKD ickd_loss",
     "itrd": "ITRD itrd_correlation_loss itrd_mutual_loss",
     "manifold": "Manifold manifold_patch_loss manifold_random_loss manifold_sample_loss",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from kd_feature.adapters.declared import ADAPTERS
-from kd_feature.entries import classifiers, contrastive, embeddings, generation, maps, relations
+from kd_feature.entries import classifiers, contrastive, embeddings, generation, initial, maps, relations
 from kdcore import AdapterEntry, DistillerEntry, hookimpl
 
 PLUGIN_API = 1
 
-_FAMILIES = (maps, generation, classifiers, relations, contrastive, embeddings)
+_FAMILIES = (maps, generation, classifiers, initial, relations, contrastive, embeddings)
 
 
 @hookimpl

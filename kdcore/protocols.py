@@ -5,9 +5,10 @@ Importing this module needs no torch: a plugin may annotate with it anywhere.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -38,7 +39,9 @@ class Requires:
         teacher_embedding: it reads the teacher's embedding.
         sample_index: it needs each sample's position in the training set (a memory bank).
         whole_batch: it relates samples to each other, so in a run of several processes it gets all of them.
-        views: the number of augmented views of each sample that it gets.
+        views: the number of augmented views of each sample that it gets; or a recipe for each: `"weak"` (the run's own
+            augmentation), `"strong"`, or changes of `data.augment` such as `{"hflip": 0.0}`.
+        partner: `"class"`: it reads the student's output for another sample of the same class, `student.partner`.
         target: it reads the ground truth, so images without labels are refused.
         teacher_logits: it reads the teacher's logits. If no distiller of a run reads them or the embedding, the teacher
             stops at the deepest stage that is read, and its logits are None.
@@ -52,7 +55,8 @@ class Requires:
     teacher_embedding: bool = False
     sample_index: bool = False
     whole_batch: bool = False
-    views: int = 1
+    views: int | tuple[str | Mapping[str, Any], ...] = 1
+    partner: Literal["class"] | None = None
     target: bool = False
     teacher_logits: bool = True
     distillation_logits: bool = False
@@ -64,13 +68,25 @@ class Requires:
             for stage in stages:
                 if isinstance(stage, bool) or not (stage in STAGES or (isinstance(stage, str) and stage)):
                     raise ValueError(f"{name} has {stage!r}; a stage is 1, 2, 3, 4 or a module path")
-        if self.views < 1:
-            raise ValueError(f"views is {self.views}; it must be 1 or more")
+        if not isinstance(self.views, int):
+            object.__setattr__(self, "views", tuple(self.views))
+        _check_views(self.views)
+        if self.partner not in (None, "class"):
+            raise ValueError(f"partner is {self.partner!r}; it must be 'class' or None")
         if not self.teacher and (self.teacher_stages or self.teacher_embedding):
             raise ValueError("teacher is False, but teacher features are requested")
 
+    @property
+    def num_views(self) -> int:
+        """The number of views, whichever way they are given."""
+        return self.views if isinstance(self.views, int) else len(self.views)
+
     def union(self, other: Requires) -> Requires:
-        """The requirements of both together."""
+        """The requirements of both together.
+
+        Raises:
+            ValueError: they ask for views by different recipes.
+        """
         return Requires(
             teacher=self.teacher or other.teacher,
             student_stages=tuple(dict.fromkeys(self.student_stages + other.student_stages)),
@@ -79,11 +95,43 @@ class Requires:
             teacher_embedding=self.teacher_embedding or other.teacher_embedding,
             sample_index=self.sample_index or other.sample_index,
             whole_batch=self.whole_batch or other.whole_batch,
-            views=max(self.views, other.views),
+            views=_views_of_both(self.views, other.views),
+            partner=self.partner or other.partner,
             target=self.target or other.target,
             teacher_logits=(self.teacher and self.teacher_logits) or (other.teacher and other.teacher_logits),
             distillation_logits=self.distillation_logits or other.distillation_logits,
         )
+
+
+Views = int | tuple[str | Mapping[str, Any], ...]
+RECIPES: tuple[str, ...] = ("weak", "strong")
+"""Names of recipes in `Requires.views`."""
+
+
+def _check_views(views: Views) -> None:
+    if isinstance(views, int):
+        if views < 1:
+            raise ValueError(f"views is {views}; it must be 1 or more")
+        return
+    if len(views) < 2:
+        raise ValueError(f"views is {views}; recipes are for two or more views")
+    for view in views:
+        if not isinstance(view, Mapping) and view not in RECIPES:
+            raise ValueError(
+                f"views has {view!r}; a recipe is 'weak', 'strong' or a dict of changes of data.augment"
+            )
+
+
+def _views_of_both(one: Views, other: Views) -> Views:
+    if isinstance(one, int) and isinstance(other, int):
+        return max(one, other)
+    if isinstance(one, int) or isinstance(other, int):
+        recipes, number = (other, one) if isinstance(one, int) else (one, other)
+        if not isinstance(recipes, int) and isinstance(number, int) and number <= len(recipes):
+            return recipes
+    elif one == other:
+        return one
+    raise ValueError(f"the views {one} and the views {other} cannot both be given")
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +309,7 @@ class ModelOutput:
         views: with `Requires.views` above 1, the output for each view, this one first; otherwise empty.
         distillation_logits: `[B, K]` of a student's second classifier in training, if a distiller requires it. The
             `logits` are then those of the first classifier; in evaluation they are the mean of both.
+        partner: the student's output for another sample of the class, without gradient, if a distiller requires it.
     """
 
     logits: Tensor | None
@@ -268,6 +317,7 @@ class ModelOutput:
     embedding: Tensor | None = None
     views: tuple[ModelOutput, ...] = ()
     distillation_logits: Tensor | None = None
+    partner: ModelOutput | None = None
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,14 @@ class RawBatch:
         target: class indices `[B]`, on the CPU, or None if the images are unlabelled.
         index: positions in the training set `[B]`, or None for a stream.
         broken: positions of images that could not be read and were replaced by others.
+        partner: for each sample the image of another one of its class, `[B, C, H, W]`, or None.
     """
 
     images: Tensor
     target: Tensor | None
     index: Tensor | None
     broken: tuple[int, ...] = ()
+    partner: Tensor | None = None
 
 
 class TrainData:

@@ -23,7 +23,9 @@ NUMPY: Final[Draws] = frozenset({"numpy"})
 TORCH: Final[Draws] = frozenset({"torch"})
 ALL: Final[Draws] = PYTHON | NUMPY | TORCH
 
-ORDER, AUGMENT, SUBSET, MIX, LOADER = range(5)  # first key of each use, so that no two uses share numbers
+ORDER, AUGMENT, SUBSET, MIX, LOADER, PARTNER = range(
+    6
+)  # first key of each use, so that no two uses share numbers
 
 
 def mix64(*keys: int, state: int = 0) -> int:

@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 
     from kdcore.data.keyed_randomness import Draws
     from kdcore.data.memory import ImageMemory
+    from kdcore.data.partners import Partners
     from kdcore.data.sampler import Key, Positions
     from kdcore.data.source import Source
     from kdcore.data.steps import Fixed, Steps
 
+_OF_PARTNER = 1 << 32  # in place of the number of a view
+
 Columns = list[Tensor]
-"""Images, target, index; if broken images are skipped, also their positions. The images are the output of
-`Steps.vary`: uint8 before normalising, or float32."""
+"""Images, target, index; the partners' images if samples have some; if broken images are skipped, their positions.
+The images are the output of `Steps.vary`: uint8 before normalising, or float32."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class KeyedSamples(ByValue, Dataset[Columns | SampleFailure]):
         num_classes: K, to check labels; None: not checked.
         broken: what happens to an image that cannot be read. 'fail': the batch fails; 'replace': the next position
             that can be read replaces it; 'mark': a black image with target `BROKEN` replaces it.
+        partners: draws another sample of its class for each; None: samples come alone.
 
     Attributes:
         memory: stores decoded images.
@@ -73,10 +77,11 @@ class KeyedSamples(ByValue, Dataset[Columns | SampleFailure]):
         views: int = 1,
         num_classes: int | None = None,
         broken: Literal["fail", "replace", "mark"] = "fail",
+        partners: Partners | None = None,
     ) -> None:
         self.source, self._positions, self._steps = source, positions, steps
         self._seed, self._views, self._num_classes = seed, views, num_classes
-        self._broken = broken
+        self._broken, self.partners = broken, partners
         self._key = mix64(AUGMENT, seed)  # the first keys of each sample, as for `seed_sample`
         # a plugin's dataset may draw random numbers, too
         self._draws: Draws = steps.draws if source.fixed else ALL
@@ -114,7 +119,7 @@ class KeyedSamples(ByValue, Dataset[Columns | SampleFailure]):
         """The name in messages of the sample at a position of the training set."""
         return self.source.name(self.source_index(position))
 
-    def _whole_sample(self, epoch: int, position: int, broken: set[int]) -> tuple[Tensor, int, int]:
+    def _whole_sample(self, epoch: int, position: int, broken: set[int]) -> tuple[Any, ...]:
         """The sample, or the replacement of a broken one, which depends only on the position."""
         last = ""
         for step in range(len(self)):
@@ -148,21 +153,42 @@ class KeyedSamples(ByValue, Dataset[Columns | SampleFailure]):
         except Exception as error:
             raise self._untransformed(index, error) from error
 
-    def _sample(self, epoch: int, position: int) -> tuple[Tensor, int, int]:
+    def _sample(self, epoch: int, position: int) -> tuple[Any, ...]:
+        sample = self._augmented(epoch, position)
+        if self.partners is None:
+            return sample
+        return *sample, self._partner(epoch, position, self.partners(epoch, position))
+
+    def _partner(self, epoch: int, position: int, partner: int) -> Tensor:
+        """The partner's image, as the first view is augmented; the sample's own if it cannot be read."""
+        if self._draws:
+            seed_generators(mix64(epoch, position, _OF_PARTNER, state=self._key), self._draws)
+        try:
+            fixed, _ = self._fixed(partner)
+        except Unreadable:
+            if self._broken == "fail":
+                raise
+            fixed, _ = self._fixed(position)
+        return self._steps.of_view(0).vary(fixed)
+
+    def _augmented(self, epoch: int, position: int) -> tuple[Tensor, int, int]:
         if self._draws:
             seed_generators(mix64(epoch, position, 0, state=self._key), self._draws)
-        kept = None if self.memory is None else self.memory.get(position)
-        if kept is not None:
-            fixed: Fixed = kept[0]
-            label = kept[1]
-        else:
-            fixed, label = self.read(position)
-            if self.memory is not None:
-                self.memory.put(position, fixed, label)
+        fixed, label = self._fixed(position)
         try:
             return varied(fixed, self._steps, self._views, self._seed, epoch, position), label, position
         except Exception as error:
             raise self._untransformed(self.source_index(position), error) from error
+
+    def _fixed(self, position: int) -> tuple[Fixed, int]:
+        """An image after the fixed steps, and its label; from memory if it is there."""
+        kept = None if self.memory is None else self.memory.get(position)
+        if kept is not None:
+            return kept
+        fixed, label = self.read(position)
+        if self.memory is not None:
+            self.memory.put(position, fixed, label)
+        return fixed, label
 
     def _untransformed(self, index: int, error: Exception) -> Unreadable:
         return Unreadable(f"image {index} cannot be transformed: {self.source.name(index)}: {error}")
@@ -170,10 +196,10 @@ class KeyedSamples(ByValue, Dataset[Columns | SampleFailure]):
 
 def varied(fixed: Fixed, steps: Steps, views: int, *keys: int) -> Tensor:
     """`[C, H, W]`, or `[V, C, H, W]` of V > 1 views; the first view continues with the current seeds."""
-    images = [steps.vary(fixed)]
+    images = [steps.of_view(0).vary(fixed)]
     for view in range(1, views):
         seed_sample(*keys, view, draws=steps.draws)
-        images.append(steps.vary(fixed))
+        images.append(steps.of_view(view).vary(fixed))
     return images[0] if views == 1 else torch.stack(images)
 
 

@@ -49,6 +49,15 @@ class Steps:
         self._fixed, self.normalise, self._erase = fixed, normalise, erase
         self.draws = frozenset() if erase is None else PYTHON
 
+    @property
+    def fixed_steps(self) -> Sequence[PilStep]:
+        """The steps of the fixed part."""
+        return self._fixed
+
+    def of_view(self, view: int) -> Steps:
+        """The steps of one of several views; here those of all."""
+        return self
+
     def fixed(self, image: Image.Image) -> Fixed:
         """The fixed part."""
         for step in self._fixed:

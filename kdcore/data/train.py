@@ -11,15 +11,16 @@ from kdcore.data.batches import RawBatch, TrainData, check_skip
 from kdcore.data.loader import make_loader, passed, worker_count
 from kdcore.data.memory import reached, remember
 from kdcore.data.normalise import Arrival
+from kdcore.data.partners import Partners
 from kdcore.data.sampler import EpochBatches
 from kdcore.data.samples import KeyedSamples
 from kdcore.data.stream import StreamTrainData
 from kdcore.data.subset import check_labels, choose_samples
-from kdcore.data.transforms import train_transform
+from kdcore.data.views import view_transform
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor
     from torch.utils.data import DataLoader
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from kdcore.data.samples import Columns
     from kdcore.data.source import Source
     from kdcore.data.timm_source import StreamSource
-    from kdcore.spec.models import DataSpec
+    from kdcore.spec.models import AugmentSpec, DataSpec
 
 
 class IndexedTrainData(TrainData):
@@ -76,8 +77,10 @@ class IndexedTrainData(TrainData):
 
     def _batches(self, columns: Iterator[Columns]) -> Iterator[RawBatch]:
         for images, target, index, *more in columns:
+            partner = None if self.samples.partners is None else self._arrival(more.pop(0))
             broken = tuple(more[0].tolist()) if more else ()
-            yield RawBatch(self._arrival(images), target if self.labelled else None, index, broken)
+            labels = target if self.labelled else None
+            yield RawBatch(self._arrival(images), labels, index, broken, partner)
 
     @property
     def kept_bytes(self) -> int:
@@ -132,7 +135,8 @@ def build_train_data(
     num_classes: int,
     rank: int = 0,
     world: int = 1,
-    views: int = 1,
+    views: int | Sequence[AugmentSpec] = 1,
+    partner: bool = False,
     augmentations: int | None = None,
     device: torch.device | str = "cpu",
     chosen: TrainingSet | None = None,
@@ -140,14 +144,16 @@ def build_train_data(
     """The training data of one process.
 
     `batch_size` is the whole batch. The number of loader processes affects only the speed. With `augmentations` = A,
-    epoch e uses the images of epoch e mod A again, in its own order. The images arrive on the device. `chosen` is the
-    result of `training_set`, if it is already known.
+    epoch e uses the images of epoch e mod A again, in its own order. The images arrive on the device. `views` is the
+    number of views of an image, or the augmentation of each. With `partner`, each sample comes with
+    another one of its class. `chosen` is the result of `training_set`, if it is already known.
 
     Raises:
         UserError: `train_samples`, `in_memory`, `batch_size`, `augment` or the labels do not fit.
     """
     chosen = chosen or training_set(source, data, seed=seed, num_classes=num_classes)
-    steps = train_transform(data, input)
+    recipes = (data.augment,) * views if isinstance(views, int) else tuple(views)
+    steps, count = view_transform(data, input, recipes), len(recipes)
     arrival = Arrival(device, steps.normalise)
     if source.stream and data.skip_broken:
         message = "the reader of a stream decodes its images, so broken ones cannot be skipped"
@@ -157,9 +163,10 @@ def build_train_data(
         raise UserError(Problem("data.in_memory", message, value=True))
     if source.stream:
         stream: StreamSource = source  # type: ignore[assignment]  # the only ones there are
-        return StreamTrainData(stream, steps, batch_size, seed, views, num_classes, rank, world, arrival)
+        return StreamTrainData(stream, steps, batch_size, seed, count, num_classes, rank, world, arrival)
     broken: Literal["replace", "fail"] = "replace" if data.skip_broken else "fail"
-    samples = KeyedSamples(source, chosen.positions, steps, seed, views, num_classes, broken)
+    partners = Partners(_labels(chosen), seed) if partner else None
+    samples = KeyedSamples(source, chosen.positions, steps, seed, count, num_classes, broken, partners)
     sampler = EpochBatches(seed, len(samples), batch_size, rank, world, augmentations)
     if torch.device(device).type != "meta":  # a check reads no images
         samples.memory = remember(samples, data.in_memory, world)
@@ -179,3 +186,14 @@ def build_train_data(
     built.labels = chosen.labels
     built.labelled = source.labelled
     return built
+
+
+def _labels(chosen: TrainingSet) -> Tensor:
+    if chosen.labels is None:
+        message = (
+            "the classes of the training images are not known before they are read, so none has a partner"
+        )
+        raise UserError(
+            Problem("data.dataset", message, hint="use a folder per class, or a registered dataset")
+        )
+    return chosen.labels

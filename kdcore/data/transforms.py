@@ -25,24 +25,39 @@ from kdcore.spec.augment import auto_augment_problem
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
     from kdcore.data.keyed_randomness import Draws
-    from kdcore.spec.models import DataSpec
+    from kdcore.spec.models import AugmentSpec, DataSpec
 
 
-def train_transform(data: DataSpec, input: InputConfig) -> Steps:
+def train_transform(
+    data: DataSpec,
+    input: InputConfig,
+    augment: AugmentSpec | None = None,
+    *,
+    apart: bool = False,
+    normalised: bool = False,
+) -> Steps:
     """Crop, flip, auto-augment, jitter, normalise, erase: PIL image -> `[C, H, W]`.
 
     Draws from the global generators of Python, numpy and torch, which `kdcore.data.keyed_randomness` seeds for each
     sample.
 
+    Args:
+        data: the section of the spec.
+        input: size and normalisation of the images.
+        augment: how images are augmented; None: by `data.augment`.
+        apart: the fixed part is only the conversion to grey or RGB, so that views of other recipes share it.
+        normalised: the images are normalised even without erasing.
+
     Raises:
         UserError: timm does not accept `data.augment.auto_augment`.
     """
     input = resolve_input(data, input)
-    augment, size = data.augment, input.image_size
+    augment, size = augment or data.augment, input.image_size
     normalise = Normalise(input.mean, input.std)
-    erase = None
+    erase: Any = _same if normalised else None
     if augment.random_erasing > 0:
         erase = RandomErasing(augment.random_erasing, mode="const", device="cpu")  # type: ignore[no-untyped-call]
     crop = augment.crop
@@ -53,7 +68,7 @@ def train_transform(data: DataSpec, input: InputConfig) -> Steps:
         fixed.append(_shorter_side(size, input.interpolation))
     if crop == "none":
         fixed.append(tv.CenterCrop(size))
-    if crop != "resized" and augment.auto_augment is None and augment.color_jitter == 0:
+    if not apart and crop != "resized" and augment.auto_augment is None and augment.color_jitter == 0:
         return ArraySteps(
             fixed,
             normalise,
@@ -63,7 +78,8 @@ def train_transform(data: DataSpec, input: InputConfig) -> Steps:
             hflip=augment.hflip,
             vflip=augment.vflip,
         )
-    steps: list[Any] = []
+    steps: list[Any] = fixed[1:] if apart else []
+    fixed = fixed[:1] if apart else fixed
     draws: Draws = frozenset()
     if crop == "resized":
         resized = RandomResizedCropAndInterpolation  # draws from Python's generator
@@ -85,6 +101,10 @@ def train_transform(data: DataSpec, input: InputConfig) -> Steps:
         steps.append(tv.ColorJitter(*(augment.color_jitter,) * 3))
         draws |= TORCH
     return PilSteps(fixed, steps, draws, normalise, erase)
+
+
+def _same(images: Tensor) -> Tensor:
+    return images
 
 
 def eval_transform(data: DataSpec, input: InputConfig) -> Steps:

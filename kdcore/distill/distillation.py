@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from functools import reduce
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +16,11 @@ from kdcore.distill.build import DistillerLike, build_distillers
 from kdcore.distill.frozen_teacher import FrozenTeacher
 from kdcore.distill.gather import WholeBatch
 from kdcore.distill.missing_progress import AssumedProgress, warn_missing_progress
-from kdcore.distill.passes import Extract, pass_of_views, tensors_of, whole_logits
+from kdcore.distill.passes import Extract, pass_of_views, tensors_of, whole_logits, with_partner
 from kdcore.distill.seeds import derive
 from kdcore.distill.targets import TargetCheck, check_index
 from kdcore.distill.terms import checked_terms
-from kdcore.errors import RunFailed
+from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.features import Extractor, set_distilled_training
 from kdcore.plugins import get_plugins
 from kdcore.plugins.owner import owned
@@ -69,6 +69,7 @@ class Distillation(nn.Module):
         train_labels: class index of every training sample `[N]`, for distillers that need it.
         task_weight: factor of the task loss; None: the distiller's own. Required for several names.
         label_smoothing: of the task loss.
+        task_views: the mean or the sum of the task losses of several views.
         in_chans: channels of the images.
         seed: of the random numbers that distillers draw while they are built.
         options: of a distiller given by name.
@@ -89,6 +90,7 @@ class Distillation(nn.Module):
         train_labels: Tensor | None = None,
         task_weight: float | None = None,
         label_smoothing: float = 0.0,
+        task_views: Literal["mean", "sum"] = "mean",
         in_chans: int = 3,
         seed: int = 0,
         **options: Any,
@@ -116,7 +118,7 @@ class Distillation(nn.Module):
         self._check_target = TargetCheck(num_classes)
         self._train_size = train_size
         self.num_classes = num_classes
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.task_views = label_smoothing, task_views
 
     def _add_distillers(self, built: Mapping[str, nn.Module], learner: AdaptedModel) -> None:
         """Keep the distillers, and prepare the passes of both models for what they read."""
@@ -126,7 +128,11 @@ class Distillation(nn.Module):
         self._shipped: tuple[nn.Module] | None = None  # in a tuple: it is not a part of this module
         self._warned: set[str] = set()  # distillers that read a progress that was not given
         needs = [cast("Distiller", distiller).requires for distiller in self.distillers]
-        self.requires = reduce(Requires.union, needs, Requires(teacher=False))
+        try:
+            self.requires = reduce(Requires.union, needs, Requires(teacher=False))
+        except ValueError as error:
+            hint = "use one of the distillers, or give the views' augmentation with a number of views"
+            raise UserError(Problem("distiller", str(error), hint=hint)) from error
         if self.requires.distillation_logits:
             set_distilled_training(learner.model)
         self._extract_student: Extract = Extractor(
@@ -229,6 +235,7 @@ class Distillation(nn.Module):
         index: Tensor | None = None,
         progress: Progress | None = None,
         teacher_output: ModelOutput | None = None,
+        partner: Tensor | None = None,
     ) -> DistillationOutput:
         """One step's losses.
 
@@ -239,6 +246,7 @@ class Distillation(nn.Module):
             progress: how far the run is, for losses that change; None: the beginning of the run, with a warning if a
                 distiller reads it.
             teacher_output: the teacher's output for these images, if it is already known.
+            partner: for each image another one of its class, `[B, C, H, W]`, for distillers that require partners.
 
         Raises:
             ValueError: something that a distiller needs is missing, or the target is neither class indices nor
@@ -252,7 +260,9 @@ class Distillation(nn.Module):
         if teacher is None and self._teacher is not None and self._teacher.is_read:
             # before the student, whose activations stay in memory: the teacher's are free again by then
             teacher = self.forward_teacher(images)
+        self._check_partner(images, partner)
         student = pass_of_views(self._extract_student, images)
+        student = with_partner(student, self._extract_student, partner)
         logits = self._check_outputs(student, teacher, len(images))
         task_loss = self._task_loss(student, target)
         batch = Batch(images if images.dim() == 4 else images[:, 0], target, index)
@@ -269,9 +279,9 @@ class Distillation(nn.Module):
                 f"images has the shape {list(images.shape)}; allowed: [B, C, H, W], or [B, V, C, H, W] for V views"
             )
         views = images.shape[1] if images.dim() == 5 else 1
-        wanted = self.requires.views
+        wanted = self.requires.num_views
         if views != wanted:
-            who = self.who(lambda requires: requires.views == wanted)
+            who = self.who(lambda requires: requires.num_views == wanted)
             raise ValueError(f"{who} {wanted} views of each image, images has {views}")
         if index is None and self.requires.sample_index:
             who = self.who(lambda requires: requires.sample_index)
@@ -286,6 +296,14 @@ class Distillation(nn.Module):
                 raise ValueError(f"target is missing: {' and '.join(readers)} the ground truth")
             return target
         return self._check_target(target, len(images))
+
+    def _check_partner(self, images: Tensor, partner: Tensor | None) -> None:
+        wanted = [images.shape[0], *images.shape[-3:]]
+        if partner is None and self.requires.partner is not None:
+            who = self.who(lambda requires: requires.partner is not None)
+            raise ValueError(f"partner is missing: {who} another image of the class for each image, {wanted}")
+        if partner is not None and list(partner.shape) != wanted:
+            raise ValueError(f"partner has the shape {list(partner.shape)}; allowed: {wanted}")
 
     def who(self, needs: Callable[[Requires], bool]) -> str:
         """The distillers whose requirements fulfil `needs`, as the start of a sentence: "distiller 'mine' needs"."""
@@ -339,7 +357,8 @@ class Distillation(nn.Module):
             F.cross_entropy(whole_logits(out), target, label_smoothing=self.label_smoothing)
             for out in outputs
         ]
-        return self.task_weight * torch.stack(losses).mean()
+        stacked = torch.stack(losses)
+        return self.task_weight * (stacked.sum() if self.task_views == "sum" else stacked.mean())
 
     def _terms(
         self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch, progress: Progress | None

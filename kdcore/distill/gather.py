@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kdcore.ops import gather
@@ -40,6 +41,9 @@ class WholeBatch:
             embedding=requires.student_embedding,
             second=requires.distillation_logits,
         )
+        if requires.partner is not None and student.partner is not None:
+            stages, embedding = requires.student_stages, requires.student_embedding
+            learner = replace(learner, partner=self._output(student.partner, stages, embedding=embedding))
         return learner, seen, self._batch(batch)
 
     def of_teacher(self, requires: Requires, teacher: ModelOutput, batch: Batch) -> tuple[ModelOutput, Batch]:

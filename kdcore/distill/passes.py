@@ -25,6 +25,14 @@ def pass_of_views(extract: Extract, images: Tensor) -> ModelOutput:
     return replace(views[0], views=views)
 
 
+def with_partner(output: ModelOutput, extract: Extract, partner: Tensor | None) -> ModelOutput:
+    """The student's output, with that for its partners' images `[B, C, H, W]`, which has no gradient."""
+    if partner is None:
+        return output
+    with torch.no_grad():
+        return replace(output, partner=_float_logits(extract(partner)))
+
+
 def whole_logits(output: ModelOutput) -> Tensor:
     """The logits of a pass through the whole model, which always has them."""
     assert output.logits is not None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from kdcore.errors import Problem, UserError
 from kdcore.protocols import FeatureMap, ModelOutput
+from kdcore.run.views import view_recipes
 from kdcore.teacher_cache.cache import TeacherCache
 from kdcore.teacher_cache.identity import Identity, identify
 from kdcore.teacher_cache.rows import Rows
@@ -72,6 +73,7 @@ def rows_of(distillation: Distillation) -> Rows:
         num_classes=distillation.num_classes if info.has_logits else 0,
         embedding_dim=info.embedding_dim if requires.teacher_embedding else None,
         stages=tuple(info.stage(stage) for stage in requires.teacher_stages),
+        views=requires.num_views,
     )
 
 
@@ -84,7 +86,8 @@ def identity_of(loaded: LoadedSpec, prepared: Prepared) -> Identity:
     teacher = prepared.models.teacher
     assert teacher is not None
     train = cast("IndexedTrainData", prepared.train)  # a stream has no cache
-    return identify(loaded.spec, teacher.built, teacher.weights, prepared.models.input, train)
+    views = view_recipes(loaded.spec.data, prepared.distillation)
+    return identify(loaded.spec, teacher.built, teacher.weights, prepared.models.input, train, views)
 
 
 def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
@@ -101,8 +104,6 @@ def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
         problem = "the samples of a stream have no positions, and the cache finds outputs by position"
     elif not distillation.requires.teacher:
         problem = "no distiller of this run reads the teacher"
-    elif distillation.requires.views > 1:
-        problem = "a distiller sees several views of each image, which the cache does not keep"
     if problem is not None:
         raise UserError(Problem("teacher_cache", problem, hint="remove teacher_cache from the spec"))
     rows, samples, folder = rows_of(distillation), prepared.train.size or 0, cache_folder(loaded)
@@ -154,4 +155,5 @@ def _moved(output: ModelOutput, device: torch.device) -> ModelOutput:
         for stage, one in output.features.items()
     }
     embedding = None if output.embedding is None else move(output.embedding)
-    return ModelOutput(None if output.logits is None else move(output.logits), features, embedding)
+    logits = None if output.logits is None else move(output.logits)
+    return ModelOutput(logits, features, embedding, tuple(_moved(view, device) for view in output.views))

@@ -212,7 +212,14 @@ class Training:
             assert raw.index is not None  # a stream cannot have a cache
             teacher_output = self.cached_teacher(state.epoch, images, raw.index)
         with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
-            output = self.model(images, target, index=index, progress=progress, teacher_output=teacher_output)
+            output = self.model(
+                images,
+                target,
+                index=index,
+                progress=progress,
+                teacher_output=teacher_output,
+                partner=raw.partner,
+            )
             with unchanged(self._recomputed):
                 loss = output.loss if size == 1 else output.loss / size
                 if self.accelerator.scaler is None:

@@ -95,11 +95,12 @@ def _input_shapes(prepared: Prepared, modules: dict[str, nn.Module]) -> dict[str
         # code that reads values fails on the meta device: what ran before it is known
         stack.enter_context(suppress(Exception))
         distillation.train()
-        views, channels = distillation.requires.views, len(prepared.models.input.mean)
+        views, channels = distillation.requires.num_views, len(prepared.models.input.mean)
         size = (channels, *prepared.models.input.image_size)
         shape = (_TRIED, *size) if views == 1 else (_TRIED, views, *size)
         target: Tensor = torch.zeros(_TRIED, dtype=torch.int64, device="meta")
-        distillation(torch.empty(shape, device="meta"), target, index=target)
+        partner = None if distillation.requires.partner is None else torch.empty(_TRIED, *size, device="meta")
+        distillation(torch.empty(shape, device="meta"), target, index=target, partner=partner)
     return shapes
 
 

@@ -25,6 +25,7 @@ from kdcore.distill.teacher_classes import DataClasses
 from kdcore.errors import Problem, UserError
 from kdcore.protocols import PreparesFromTeacher
 from kdcore.run.shipped import averaged_with_head, check_shipped
+from kdcore.run.views import view_recipes
 
 if TYPE_CHECKING:
     from kdcore.data import EvalData, TrainData
@@ -94,11 +95,11 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     ema = averaged_with_head(distillation, ema, spec)
     if process.device.type not in ("cpu", "meta"):
         distillation.trust_targets()  # labels were compared with the classes when they were read
-    _check_needs(distillation, splits)
+    _check_needs(distillation, splits, spec)
     return Prepared(
         models=models,
         distillation=distillation,
-        train=_train_data(spec, splits, models, chosen, distillation.requires.views, process),
+        train=_train_data(spec, splits, models, chosen, distillation, process),
         eval=_eval_data(spec, splits, models, process),
         ema=ema,
         warnings=(*_notes(splits), *class_warnings, *_warnings(loaded, models)),
@@ -147,6 +148,7 @@ def _distillation(
         train_labels=chosen.labels,
         task_weight=spec.task.weight,
         label_smoothing=spec.task.label_smoothing,
+        task_views=spec.task.views,
         in_chans=spec.data.channels,
         seed=spec.seed,
     )
@@ -163,7 +165,12 @@ def _set_teacher(distillation: Distillation, spec: RunSpec, process: Process) ->
 
 
 def _train_data(
-    spec: RunSpec, splits: Splits, models: RunModels, chosen: TrainingSet, views: int, process: Process
+    spec: RunSpec,
+    splits: Splits,
+    models: RunModels,
+    chosen: TrainingSet,
+    distillation: Distillation,
+    process: Process,
 ) -> TrainData:
     return build_train_data(
         splits.train,
@@ -174,7 +181,8 @@ def _train_data(
         num_classes=splits.num_classes,
         rank=process.rank,
         world=process.world,
-        views=views,
+        views=view_recipes(spec.data, distillation),
+        partner=distillation.requires.partner is not None,
         augmentations=None if spec.teacher_cache is None else spec.teacher_cache.augmentations,
         device=process.device,
         chosen=chosen,
@@ -210,8 +218,17 @@ def _warnings(loaded: LoadedSpec, models: RunModels) -> tuple[str, ...]:
     return warnings
 
 
-def _check_needs(distillation: Distillation, splits: Splits) -> None:
+def _check_needs(distillation: Distillation, splits: Splits, spec: RunSpec) -> None:
     requires = distillation.requires
+    if requires.partner is not None:
+        who = distillation.who(lambda one: one.partner is not None)
+        if splits.train.stream:
+            message = f"{who} another image of the class, but the samples of a stream are not known"
+            raise UserError(Problem("distiller", message, hint="use a dataset that is not a stream"))
+        if spec.data.mixup > 0 or spec.data.cutmix > 0:
+            mixed = "mixup" if spec.data.mixup > 0 else "cutmix"
+            message = f"{who} another image of the class, and a mixed image has several classes"
+            raise UserError(Problem(f"data.{mixed}", message, value=getattr(spec.data, mixed), allowed="0"))
     for name, distiller in zip(distillation.names, distillation.distillers, strict=True):
         if splits.train.stream and isinstance(distiller, PreparesFromTeacher):
             message = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -83,9 +84,12 @@ class Checker:
         self._add(check_scheduler(spec.scheduler.name, "scheduler.name"))
         self._add(check_trackers(spec.trackers))
         self._add(metric_problems(spec.metrics or (), self._plugins))
-        if spec.data.augment.auto_augment is not None:
-            problem = auto_augment_problem(spec.data.augment.auto_augment)
-            self._add([] if problem is None else [problem])
+        recipes = {"data.augment": spec.data.augment}
+        recipes |= {f"data.views[{number}]": view for number, view in enumerate(spec.data.views or ())}
+        for where, augment in recipes.items():
+            if augment.auto_augment is not None:
+                problem = auto_augment_problem(augment.auto_augment)
+                self._add([] if problem is None else [replace(problem, where=f"{where}.auto_augment")])
         self._add(too_large(spec))
         self._add(self._together())
         self._add(self._directory())

@@ -109,6 +109,12 @@ class DataSpec(Section):
     augment: AugmentSpec = Field(
         default_factory=AugmentSpec, description="How training images are augmented."
     )
+    views: tuple[AugmentSpec, ...] | None = Field(
+        None,
+        min_length=2,
+        description="How each of several views of an image is augmented, for distillers that read several; null: as "
+        "the distiller says, otherwise all by 'augment'.",
+    )
     mixup: Float = Field(0.0, ge=0, description="Mixup alpha (Zhang et al. 2018); 0 is off.")
     cutmix: Float = Field(0.0, ge=0, description="CutMix alpha (Yun et al. 2019); 0 is off.")
 

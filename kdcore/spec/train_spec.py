@@ -17,6 +17,9 @@ class TaskSpec(Section):
         None, ge=0, description="Factor of the task loss; null: the distiller's own. 0 needs no labels."
     )
     label_smoothing: Float = Field(0.0, ge=0, lt=1, description="Label smoothing of the task loss.")
+    views: Literal["mean", "sum"] = Field(
+        "mean", description="Of the task losses of several views of an image: their mean, or their sum."
+    )
 
 
 class TrainSpec(Section):

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import zlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -205,6 +206,17 @@ class TeacherCache:
 
     def _encoded(self, output: ModelOutput, which: Tensor) -> dict[str, npt.NDArray[Any]]:
         """Every field for these rows of a batch, in the format on the disk."""
+        views = [self._parts_of(view) for view in output.views or (output,)]
+        parts = views[0]
+        if self._rows.views > 1:
+            parts = {name: torch.stack([view[name] for view in views], dim=1) for name in parts}
+        return {
+            field.name: self._on_disk(field, parts[field.name].detach()[which.to(parts[field.name].device)])
+            for field in self._wanted
+        }
+
+    def _parts_of(self, output: ModelOutput) -> dict[str, Tensor]:
+        """The tensors of one view by the names of the fields."""
         parts: dict[str, Tensor] = {}
         if output.logits is None:
             pass  # an encoder
@@ -219,10 +231,7 @@ class TeacherCache:
             parts[f"map-{stage_name(stage)}"] = one.map
             if one.prefix is not None:
                 parts[f"prefix-{stage_name(stage)}"] = one.prefix
-        return {
-            field.name: self._on_disk(field, parts[field.name].detach()[which.to(parts[field.name].device)])
-            for field in self._wanted
-        }
+        return parts
 
     def _on_disk(self, field: Field, values: Tensor) -> npt.NDArray[Any]:
         if field.dtype not in _DTYPES:
@@ -252,6 +261,16 @@ class TeacherCache:
             if values is not None:
                 kept[new] = values[field.name]
             parts[field.name] = self._tensor(field, kept)
+        if self._rows.views == 1:
+            return self._output_of(parts)
+        views = tuple(
+            self._output_of({name: values[:, view] for name, values in parts.items()})
+            for view in range(self._rows.views)
+        )
+        return replace(views[0], views=views)
+
+    def _output_of(self, parts: dict[str, Tensor]) -> ModelOutput:
+        """The output of one view."""
         logits = None
         if self._rows.num_classes and self.manifest.top_k is None:
             logits = parts["logits"]

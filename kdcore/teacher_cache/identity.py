@@ -13,10 +13,12 @@ from kdcore.data.fingerprint import sample_names
 from kdcore.data.samples import SampleFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kdcore.data.inputs import InputConfig
     from kdcore.data.train import IndexedTrainData
     from kdcore.models import BuiltModel
-    from kdcore.spec.models import RunSpec
+    from kdcore.spec.models import AugmentSpec, RunSpec
 
 _LOOKED_AT = 64  # samples whose augmented images are part of the identity
 
@@ -44,7 +46,12 @@ class Identity:
 
 
 def identify(
-    spec: RunSpec, teacher: BuiltModel, weights: str | None, taken: InputConfig, train: IndexedTrainData
+    spec: RunSpec,
+    teacher: BuiltModel,
+    weights: str | None,
+    taken: InputConfig,
+    train: IndexedTrainData,
+    views: Sequence[AugmentSpec] = (),
 ) -> Identity:
     """The identity of the outputs of a run's teacher.
 
@@ -59,6 +66,7 @@ def identify(
         weights: the digest of its weights.
         taken: the student's input images.
         train: the training images; a stream has no cache.
+        views: how each of several views is augmented.
 
     Raises:
         RunFailed: an image cannot be read.
@@ -85,6 +93,7 @@ def identify(
                 "interpolation": taken.interpolation,
                 "channels": spec.data.channels,
                 "augment": spec.data.augment.model_dump(mode="json"),
+                **_views(views),
                 "images": _images(train, taken),
             },
             "seed": spec.seed,
@@ -92,6 +101,10 @@ def identify(
         },
         dataset=spec.data.dataset.rstrip("/").rpartition("/")[2],
     )
+
+
+def _views(views: Sequence[AugmentSpec]) -> dict[str, Any]:
+    return {"views": [view.model_dump(mode="json") for view in views]} if len(views) > 1 else {}
 
 
 def _names(train: IndexedTrainData) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,11 +26,13 @@ class Rows:
         num_classes: K of the logits; 0 for an encoder, which has none.
         embedding_dim: D of the embedding; None if it is not stored.
         stages: the stored feature maps, `[C, H, W]`, and `[P, C]` if there are prefix tokens.
+        views: the number of views of each sample; with several, a row has the outputs of all of them.
     """
 
     num_classes: int
     embedding_dim: int | None
     stages: tuple[StageInfo, ...]
+    views: int = 1
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ def fields(rows: Rows, settings: TeacherCacheSpec) -> tuple[Field, ...]:
         found.append(Field(f"map-{name}", (info.channels, *info.grid), settings.dtype))
         if info.prefix_tokens:
             found.append(Field(f"prefix-{name}", (info.prefix_tokens, info.channels), settings.dtype))
+    if rows.views > 1:
+        found = [replace(field, shape=(rows.views, *field.shape)) for field in found]
     return tuple(found)
 
 

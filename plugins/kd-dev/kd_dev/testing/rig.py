@@ -57,6 +57,7 @@ class Rig:
         images: `[B, C, H, W]`, or `[B, V, C, H, W]` for V views.
         target: class indices `[B]`.
         index: positions in the training set `[B]`.
+        partner: another image of the class for each, `[B, C, H, W]`, if the distiller requires it.
     """
 
     def __init__(
@@ -74,11 +75,14 @@ class Rig:
         self.pair = pair
         self.seed = _STEP_SEED
         generator = torch.Generator().manual_seed(_STEP_SEED)
-        views = distillation.requires.views
+        views = distillation.requires.num_views
         shape = (samples, 3, SIDE, SIDE) if views == 1 else (samples, views, 3, SIDE, SIDE)
         images = torch.randn(shape, generator=generator).to(dtype)
         self.images = images if images.dim() == 5 else images.contiguous(memory_format=memory_format)
         self.index = torch.randperm(TRAIN_SIZE, generator=generator)[:samples]
+        self.partner: Tensor | None = None
+        if distillation.requires.partner is not None:
+            self.partner = torch.randn(samples, 3, SIDE, SIDE, generator=generator).to(dtype)
         self.target: Tensor = train_labels(pair.classes)[self.index]
         self._prepare()
 
@@ -105,7 +109,8 @@ class Rig:
             SetupRefused: it raised ValueError or UserError.
             RunFailed: it returned something other than named scalars.
         """
-        given: dict[str, Any] = {"images": self.images, "target": self.target, "index": self.index, **changes}
+        given: dict[str, Any] = {"images": self.images, "target": self.target, "index": self.index}
+        given |= {"partner": self.partner, **changes}
         given = {name: None if value is None else value[rows] for name, value in given.items()}
         images, target = given.pop("images"), given.pop("target")
         with torch.random.fork_rng(devices=[]):
@@ -225,6 +230,7 @@ def tensors_of(output: ModelOutput | None, prefix: str = "") -> dict[str, Tensor
         found[f"{prefix}embedding"] = output.embedding
     if output.distillation_logits is not None:
         found[f"{prefix}distillation_logits"] = output.distillation_logits
+    found |= tensors_of(output.partner, f"{prefix}partner.")
     for number, view in enumerate(output.views):
         found |= tensors_of(view, f"{prefix}views[{number}].")
     return found
@@ -251,6 +257,7 @@ def mapped(output: ModelOutput, change: Callable[[Tensor], Tensor]) -> ModelOutp
         },
         embedding=None if output.embedding is None else change(output.embedding),
         views=tuple(mapped(view, change) for view in output.views),
+        partner=None if output.partner is None else mapped(output.partner, change),
         distillation_logits=None
         if output.distillation_logits is None
         else change(output.distillation_logits),

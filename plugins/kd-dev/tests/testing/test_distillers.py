@@ -101,7 +101,9 @@ def test_a_good_one_passes(subject, look):
     assert set(found.skipped) == {"views", "ships"}
 
 
-@pytest.mark.parametrize("name", ["Relates", "Remembers", "Draws", "SecondHead", "ThroughTeacher", "Ships"])
+@pytest.mark.parametrize(
+    "name", ["Relates", "Remembers", "Draws", "SecondHead", "ThroughTeacher", "Ships", "OfClass"]
+)
 def test_good_ones_with_more_needs_pass(name, subject, look):
     found = look(distiller_checks(subject(name)))
     assert found.failed == {}
@@ -110,6 +112,7 @@ def test_good_ones_with_more_needs_pass(name, subject, look):
         "Draws": {*USUALLY_SKIPPED, "two_processes"},
         "SecondHead": {*USUALLY_SKIPPED, "other_family"},
         "Ships": USUALLY_SKIPPED - {"ships"},
+        "OfClass": {*USUALLY_SKIPPED, "no_labels"},
         "ThroughTeacher": {*USUALLY_SKIPPED, "other_family"},
         "Remembers": {*USUALLY_SKIPPED, "no_labels", "no_index", "soft_targets"},
     }

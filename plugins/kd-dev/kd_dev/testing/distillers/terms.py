@@ -142,7 +142,7 @@ def no_teacher(subject: DistillerSubject) -> None:
 )
 def views(subject: DistillerSubject) -> None:
     rig = subject.rig()
-    count = rig.distillation.requires.views
+    count = rig.distillation.requires.num_views
     if count == 1:
         skip("it requests one view")
     usual = {name: term.detach() for name, term in rig.step().items()}

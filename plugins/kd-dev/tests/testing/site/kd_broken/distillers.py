@@ -302,6 +302,15 @@ class ShipsTheOriginal(Good):
         return WithHead(model, head)
 
 
+class OfClass(Good):
+    """A good one: it compares a sample with another one of its class."""
+
+    requires = Requires(teacher=False, partner="class", target=True)
+
+    def compare(self, student: Any, teacher: Any, batch: Any, progress: Any) -> Tensor:
+        return F.mse_loss(self.head(self.options.scale * student.logits), student.partner.logits)
+
+
 class SecondHead(Good):
     """A good one: the second classifier of a distilled student follows the teacher."""
 

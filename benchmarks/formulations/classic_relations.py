@@ -23,6 +23,16 @@ def dist(student: Tensor, teacher: Tensor, *, beta: float, gamma: float, tempera
     return temperature**2 * (beta * inter + gamma * intra)
 
 
+def skd(student: Tensor, teacher: Tensor, *, tikhonov: float) -> Tensor:
+    """The directions of SKD: an inverse of the covariance, and a square root."""
+    ours, theirs = F.normalize(student, dim=1), F.normalize(teacher, dim=1)
+    difference = (ours @ ours.T - theirs @ theirs.T) / student.shape[1]
+    covariance = torch.cov(difference.T) + tikhonov * torch.eye(len(student), device=student.device)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
+    return torch.einsum("bi,ij,bj->b", difference, inverse, difference).sqrt().mean()
+
+
 LOSSES = {
     "dist": Loss("kd_classic:dist_loss", dist, {"beta": 1.0, "gamma": 1.0, "temperature": 4.0}),
+    "skd": Loss("kd_classic:skd_direction_loss", skd, {"tikhonov": 0.1}),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from kd_classic import tfkd_reg_loss
 from torch.nn import functional as F
 
 from benchmarks.formulations.loss import Loss
@@ -42,7 +43,21 @@ def uskd(student: Tensor, weak: Tensor, target: Tensor, *, alpha: float, beta: f
     return alpha * of_target + beta * -(others * log_others).sum(1).mean() + mu * of_weak
 
 
+def tfkd(student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float) -> Tensor:
+    """Yuan et al.: the virtual teacher as a matrix, with a mean over samples and classes."""
+    virtual = torch.full_like(student.detach(), 0.01 / (student.shape[1] - 1))
+    virtual.scatter_(1, target.unsqueeze(1), 0.99)
+    of_student = F.log_softmax(student, dim=1)
+    return F.kl_div(of_student, F.softmax(virtual / temperature, dim=1), reduction="none").mean()
+
+
+def alone_tfkd(student: Tensor, teacher: Tensor, target: Tensor, *, temperature: float) -> Tensor:
+    """kd's, which has no teacher."""
+    return tfkd_reg_loss(student, target, temperature=temperature, correct_probability=0.99)
+
+
 LOSSES = {
+    "tfkd": Loss(f"{__name__}:alone_tfkd", tfkd, {"temperature": 20.0}, labels=True),
     "pskd": Loss("kd_classic:pskd_loss", pskd, {"alpha": 0.4}, labels=True),
     "uskd": Loss("kd_classic:uskd_loss", uskd, {"alpha": 1.0, "beta": 0.1, "mu": 0.005}, labels=True),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -40,30 +41,31 @@ def abkd_loss(
     student, teacher = prepare_logits(student_logits, teacher_logits)
     log_q = F.log_softmax(student / temperature, dim=1)
     log_p = F.log_softmax(teacher / temperature, dim=1)
-    return _divergence(log_p, log_q, alpha, beta).sum(dim=1).mean()
+    return _divergences(log_p, log_q, alpha, beta).mean()
 
 
-def _divergence(log_p: Tensor, log_q: Tensor, alpha: float, beta: float) -> Tensor:
-    """The divergence's part of each class, from log-probabilities; the parts of a sample add up to it."""
+def _divergences(log_p: Tensor, log_q: Tensor, alpha: float, beta: float) -> Tensor:
+    """The divergence of each sample `[B]`, from log-probabilities."""
     both = alpha + beta
     if alpha == 0 and beta == 0:
-        return (log_p - log_q).square() / 2
+        return (log_p - log_q).square().sum(dim=1) / 2
     if beta == 0:
         return _limit(log_p, log_q, alpha)
     if alpha == 0:
         return _limit(log_q, log_p, beta)
     if both == 0:
         apart = alpha * (log_p - log_q)
-        return (apart.exp() - apart - 1) / alpha**2
-    common = (alpha * log_p + beta * log_q).exp()
-    rest = alpha / both * (both * log_p).exp() + beta / both * (both * log_q).exp()
-    return (rest - common) / (alpha * beta)
+        return (apart.exp() - apart - 1).sum(dim=1) / alpha**2
+    of_p = (both * log_p).exp().sum(dim=1)
+    of_q = (both * log_q).exp().sum(dim=1)
+    common = torch.add(alpha * log_p, log_q, alpha=beta).exp().sum(dim=1)
+    return (alpha / both * of_p + beta / both * of_q - common) / (alpha * beta)
 
 
 def _limit(log_p: Tensor, log_q: Tensor, alpha: float) -> Tensor:
     """The divergence where the other parameter is 0."""
     of_p, of_q = (alpha * log_p).exp(), (alpha * log_q).exp()
-    return (of_p * alpha * (log_p - log_q) - of_p + of_q) / alpha**2
+    return (of_p * alpha * (log_p - log_q) - of_p + of_q).sum(dim=1) / alpha**2
 
 
 class ABKD(nn.Module):

@@ -69,8 +69,8 @@ def ldrld_terms(
         together = together * weights[0]
     relations = (pairs @ weights * temperature**2 + together).mean() / (len(weights) + 1)
     others = torch.ones_like(student, dtype=torch.bool).scatter(1, chosen, False)
-    remaining = divergence_among(student / temperature, teacher / temperature, others)
-    return relations, remaining * temperature**2
+    remaining = divergence_among(student, teacher, others, temperature)
+    return relations, remaining
 
 
 def _pairs(count: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:

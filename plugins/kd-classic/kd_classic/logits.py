@@ -32,16 +32,18 @@ def divergences(student: Tensor, teacher: Tensor, temperature: float | Tensor) -
     return F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(-1) * temperature**2
 
 
-def among(logits: Tensor, chosen: Tensor) -> Tensor:
-    """Log-probabilities `[B, K]` of the chosen classes (a mask `[B, K]`) among themselves.
+def among(logits: Tensor, chosen: Tensor, temperature: float) -> Tensor:
+    """Log-probabilities `[B, K]` of the chosen classes (a mask `[B, K]`) among themselves, for logits/T.
 
     Those of the other classes are a finite number of about -1e38, so that probability * log-probability is 0 and not
     NaN. In a row without any chosen class all values are equal: the divergence of two such rows is 0, and they get no
     gradient.
     """
-    return F.log_softmax(logits.masked_fill(~chosen, torch.finfo(logits.dtype).min / 2), dim=1)
+    softened = (logits / temperature).masked_fill_(~chosen, torch.finfo(logits.dtype).min / 2)
+    return F.log_softmax(softened, dim=1)
 
 
-def divergence_among(student: Tensor, teacher: Tensor, chosen: Tensor) -> Tensor:
-    """KL(softmax(t) || softmax(s)) over the chosen classes (a mask `[B, K]`), the mean over the samples."""
-    return F.kl_div(among(student, chosen), among(teacher, chosen), reduction="batchmean", log_target=True)
+def divergence_among(student: Tensor, teacher: Tensor, chosen: Tensor, temperature: float) -> Tensor:
+    """T^2 * KL(softmax(t/T) || softmax(s/T)) over the chosen classes (a mask `[B, K]`), the mean over the samples."""
+    log_student, log_teacher = among(student, chosen, temperature), among(teacher, chosen, temperature)
+    return F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True) * temperature**2

@@ -63,19 +63,19 @@ def rld_terms(
     check_positive("alpha_temperature", alpha_temperature)
     student, teacher = prepare_logits(student_logits, teacher_logits)
     index = class_index(target, student)
-    log_student = _one_against_rest(student / alpha_temperature, index)
-    log_teacher = _one_against_rest(teacher / alpha_temperature, teacher.argmax(dim=1))
-    confidence = F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+    log_teacher = _one_against_rest(teacher, teacher.argmax(dim=1), alpha_temperature)
     below = teacher < at_class(teacher, index).unsqueeze(1)
-    correlation = divergence_among(student / temperature, teacher / temperature, below)
-    return confidence * alpha_temperature**2, correlation * temperature**2
+    correlation = divergence_among(student, teacher, below, temperature)
+    log_student = _one_against_rest(student, index, alpha_temperature)
+    confidence = F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+    return confidence * alpha_temperature**2, correlation
 
 
-def _one_against_rest(logits: Tensor, index: Tensor) -> Tensor:
+def _one_against_rest(logits: Tensor, index: Tensor, temperature: float) -> Tensor:
     """Log-probabilities `[B, 2]` of one class per sample and of all others together."""
     # log(1 - p) as a sum over the others: 1 - p itself is 0 in floating point if the model is certain
-    rest = without_class(logits, index).logsumexp(dim=1)
-    return F.log_softmax(torch.stack([at_class(logits, index), rest], dim=1), dim=1)
+    rest = (without_class(logits, index) / temperature).logsumexp(dim=1)
+    return F.log_softmax(torch.stack([at_class(logits, index) / temperature, rest], dim=1), dim=1)
 
 
 class RLD(nn.Module):

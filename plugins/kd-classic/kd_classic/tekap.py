@@ -48,15 +48,23 @@ def tekap_loss(
             f"for logits of shape {list(student.shape)}"
         )
     log_student = F.log_softmax(student / temperature, dim=1)
-    loss = _divergence(log_student, teacher / temperature)
-    for one in noise.detach().to(student.dtype):
-        noisy = torch.lerp(teacher, one, noise_weight)
-        loss = loss + augmented_weight * _divergence(log_student, noisy / temperature)
-    return loss * temperature**2
+    with torch.no_grad():
+        log_teacher = F.log_softmax(teacher / temperature, dim=1)
+        value = _divergence(log_student, log_teacher)
+        total = log_teacher.exp_()
+        for one in noise:
+            log_noisy = torch.lerp(teacher, one.to(teacher.dtype), noise_weight).div_(temperature)
+            log_noisy = F.log_softmax(log_noisy, dim=1)
+            value += augmented_weight * _divergence(log_student, log_noisy)
+            total.add_(log_noisy.exp_(), alpha=augmented_weight)
+    # The gradient is that of one cross-entropy against the sum of all distributions. The value comes from the single
+    # divergences, which lose no precision where both models nearly agree.
+    cross_entropy = -(total * log_student).sum() / len(student)
+    return (value + (cross_entropy - cross_entropy.detach())) * temperature**2
 
 
-def _divergence(log_student: Tensor, teacher: Tensor) -> Tensor:
-    return F.kl_div(log_student, F.log_softmax(teacher, dim=1), reduction="batchmean", log_target=True)
+def _divergence(log_student: Tensor, log_teacher: Tensor) -> Tensor:
+    return F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
 
 
 class TeKAP(nn.Module):

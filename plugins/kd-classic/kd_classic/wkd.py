@@ -89,7 +89,7 @@ def wkd_terms(
     score = at_class(F.softmax(teacher, dim=1), index)
     target_term = -(score * at_class(F.log_softmax(student, dim=1), index)).mean()
     others = torch.ones_like(student, dtype=torch.bool).scatter(1, index.unsqueeze(1), False)
-    p, q = among(student / temperature, others).exp(), among(teacher / temperature, others).exp()
+    p, q = (among(logits, others, temperature).exp() for logits in (student, teacher))
     with full_precision(student.device):
         distance = _transport(
             p, q, others, F.relu(cost.detach().to(student.dtype)) + _EPS, regularization, iterations

@@ -62,15 +62,20 @@ def _steps(name: str, shape: tuple[int, ...], batch: int) -> dict[str, Step]:
     module, _, function = loss.target.partition(":")
     generator = torch.Generator().manual_seed(0)
     student, teacher = (torch.randn(batch, *shape, generator=generator).to(device()) for _ in range(2))
+    if loss.given is not None:
+        student, teacher = loss.given(student), loss.given(teacher)
     student.requires_grad_()
     inputs = [student, teacher]
     if loss.labels:
         inputs.append(torch.randint(shape[0], (batch,), generator=generator).to(device()))
     if loss.channels:
         inputs.append(torch.ones(shape[0], device=device(), requires_grad=True))
+    torch.manual_seed(0)
+    more = {} if loss.more is None else loss.more(shape, batch)
+    options = {**loss.options, **{name: value.to(device()) for name, value in more.items()}}
 
     def step(formulation: Callable[..., Tensor]) -> None:
-        formulation(*inputs, **loss.options).backward()  # type: ignore[no-untyped-call]
+        formulation(*inputs, **options).backward()  # type: ignore[no-untyped-call]
         for one in inputs:
             one.grad = None
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 EMBEDDING: Final = (512,)
 MAP: Final = (256, 14, 14)
 NARROW: Final = (64, 8, 8)
+TOKENS: Final = (197, 192)
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Loss:
         shape: of both features, without the batch; None for logits.
         labels: whether they take labels.
         channels: whether they take a trained number for each channel.
+        more: gives further arguments by name, for the shape of the features and the number of samples.
+        given: makes the features from normal numbers; None: they are these.
         most_classes: the largest number of classes that both can be measured with; None: any.
     """
 
@@ -35,4 +38,6 @@ class Loss:
     shape: tuple[int, ...] | None = None
     labels: bool = False
     channels: bool = False
+    more: Callable[[tuple[int, ...], int], dict[str, Tensor]] | None = None
+    given: Callable[[Tensor], Tensor] | None = None
     most_classes: int | None = None

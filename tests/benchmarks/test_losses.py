@@ -12,14 +12,18 @@ from benchmarks.rounds import measure
 @pytest.mark.parametrize("name", losses.LOSSES)
 def test_kd_and_the_authors_formulation_agree(name):
     loss = losses.LOSSES[name]
-    shape = {None: (5,), 1: (6,), 3: (4, 3, 3)}[loss.shape and len(loss.shape)]
+    shape = {None: (5,), 1: (6,), 2: (5, 6), 3: (4, 3, 3)}[loss.shape and len(loss.shape)]
     torch.manual_seed(0)
     student, teacher, scale = torch.randn(8, *shape), torch.randn(8, *shape), torch.rand(shape[0])
     more = [torch.randint(5, (8,))] if loss.labels else [scale] if loss.channels else []
+    if loss.given is not None:
+        student, teacher = loss.given(student), loss.given(teacher)
+    named = {} if loss.more is None else loss.more(shape, 8)
+    named = {key: value.double() if value.is_floating_point() else value for key, value in named.items()}
     module, _, function = loss.target.partition(":")
     ours = getattr(importlib.import_module(module), function)
     found, expected = (
-        formulation(student.double(), teacher.double(), *more, **loss.options)
+        formulation(student.double(), teacher.double(), *more, **loss.options, **named)
         for formulation in (ours, loss.formulation)
     )
     torch.testing.assert_close(found, expected)

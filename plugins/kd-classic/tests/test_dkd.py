@@ -8,7 +8,9 @@ from kd_classic import DKD, dkd_loss, kd_loss, standardize_logits
 from kd_classic.dkd import dkd_terms
 from kd_classic.options.decoupled import DKDOptions
 
-from kdcore import Requires
+from kdcore import DistillerEntry, Requires
+from kdcore.inspect import paper_settings
+from kdcore.plugin import get_plugins
 
 PLAIN = {"alpha": 1.0, "beta": 8.0, "temperature": 4.0}
 
@@ -119,3 +121,15 @@ def test_with_standardisation_the_distiller_sees_z_scores(setup, step, draw):
     z_scores = standardize_logits(student), standardize_logits(teacher)
     expected = 9 * dkd_loss(*z_scores, target, alpha=1.0, beta=8.0, temperature=2.0)
     torch.testing.assert_close(terms["tckd"] + terms["nckd"], expected)
+
+
+def test_beta_is_that_of_the_authors_for_their_pairs():
+    settings = paper_settings(get_plugins().find(DistillerEntry, "dkd", "distiller"), "distiller")
+    betas = {
+        (teacher, student): pair.options["beta"]
+        for pair in settings.pairs
+        for teacher in pair.teachers
+        for student in pair.students
+    }
+    assert betas[("cifar_resnet56", "cifar_resnet20")] == 2.0
+    assert betas[("cifar_vgg13", "cifar_vgg8")] == betas[("cifar_wrn_40_2", "cifar_wrn_40_1")] == 6.0

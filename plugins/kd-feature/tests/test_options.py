@@ -11,7 +11,9 @@ import pytest
 from kd_feature.plugin import kd_distillers
 from pydantic import ValidationError
 
-from kdcore import DistillerOptions
+from kdcore import DistillerEntry, DistillerOptions
+from kdcore.inspect import paper_settings
+from kdcore.plugin import get_plugins
 
 CASES = [runpy.run_path(str(path)) for path in sorted(Path(__file__).with_name("cases").glob("*.py"))]
 DISTILLERS = {name: case for family in CASES for name, case in family["DISTILLERS"].items()}
@@ -71,3 +73,15 @@ def test_each_methods_own_options_are_checked(name):
     for wrong in DISTILLERS[name]["wrong"]:
         with pytest.raises(ValidationError, match=next(iter(wrong))):
             _options(name)(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"), [("fitnet", [3]), ("at", [2, 3, 4]), ("nst", [2, 3, 4]), ("vid", [2, 3, 4])]
+)
+def test_stages_of_the_networks_of_repdistiller(name, stages):
+    settings = paper_settings(get_plugins().find(DistillerEntry, name, "distiller"), "distiller")
+    (pair,) = settings.pairs
+    assert pair.options == {"stages": stages}
+    assert pair.matches("cifar_resnet32x4", "cifar_shufflenetv1")
+    assert not pair.matches("cifar_vgg13", "cifar_vgg8")  # the defaults are right there
+    assert not pair.matches("resnet50", "resnet18")

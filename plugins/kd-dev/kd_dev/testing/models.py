@@ -38,6 +38,17 @@ class Pair:
         return f"{names[self.student]} student with {teacher} teacher"
 
 
+@dataclass(frozen=True, kw_only=True)
+class KnownModel(AdaptedModel):
+    """A model whose shapes are known, so that a `Distillation` of it measures none."""
+
+    known: ModelInfo
+
+    def info(self, in_chans: int) -> ModelInfo:
+        """What distillers may know of it."""
+        return self.known
+
+
 @dataclass(frozen=True)
 class PairModels:
     """A pair's models, and the setup for building a distiller."""
@@ -45,6 +56,13 @@ class PairModels:
     student: nn.Module
     teacher: nn.Module | None
     setup: Setup
+
+    def known(self) -> tuple[KnownModel, KnownModel | None]:
+        """Student and teacher for a `Distillation`."""
+        student = KnownModel(model=self.student, known=self.setup.student)
+        if self.teacher is None or self.setup.teacher is None:
+            return student, None
+        return student, KnownModel(model=self.teacher, known=self.setup.teacher)
 
 
 def build_models(pair: Pair, dtype: torch.dtype = torch.float32, device: str = "cpu") -> PairModels:
@@ -65,6 +83,12 @@ def build_models(pair: Pair, dtype: torch.dtype = torch.float32, device: str = "
         generator=torch.Generator(),
     )
     return PairModels(student, teacher, setup)
+
+
+@cache
+def setup_of(pair: Pair) -> Setup:
+    """What a distiller is built from for a pair; all who only build one share its models."""
+    return build_models(pair).setup
 
 
 def train_labels(classes: int) -> torch.Tensor:

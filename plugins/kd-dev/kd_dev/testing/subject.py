@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from torch import nn
 
 from kd_dev.testing.check import skip
-from kd_dev.testing.models import SIDE, Pair, PairModels, build_models
+from kd_dev.testing.models import SIDE, Pair, PairModels, build_models, setup_of
 from kd_dev.testing.options import options_of_class
 from kd_dev.testing.rig import Rig, SetupRefused, state_of
 from kdcore import Distillation, DistillerEntry, Problem, UserError
@@ -139,7 +139,7 @@ class DistillerSubject:
         said = []
         for pair in PAIRS:
             try:
-                self.build(build_models(pair).setup)
+                self.build(setup_of(pair))
             except SetupRefused as refused:
                 said.append(f"{pair}: {refused}")
             except Exception as error:
@@ -202,8 +202,7 @@ class _Frame:
         with_first = subject.build(self.models.setup).to(dtype)
         try:
             self.distillation = Distillation(
-                self.models.student,
-                self.models.teacher,
+                *self.models.known(),
                 with_first,
                 num_classes=pair.classes,
                 image_size=SIDE,

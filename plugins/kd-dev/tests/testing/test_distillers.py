@@ -92,13 +92,27 @@ def test_a_broken_rule_is_found_and_no_other(id, subject, look):
             f"see the check '{id}'" in reason or "given" in reason for reason in found.skipped.values()
         )
     else:
-        assert len(found.passed) > len(RULES) - 8, found.skipped
+        assert len(found.passed) > len(RULES) - 9, found.skipped
 
 
 def test_a_good_one_passes(subject, look):
     found = look(distiller_checks(subject("good")))
     assert found.failed == {}
     assert set(found.skipped) == {"views", "ships"}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("unknown-recipe", "recipes: .*'cifar-2400'"),
+        ("pair-of-unknown-recipe", r"pairs\[0\]\.recipe: .*'cifar-2400'"),
+        ("empty", "neither recipes nor pairs"),
+        ("plain-recipe", r"recipes\[0\] is 'cifar-240', which is not a variant"),
+    ],
+)
+def test_settings_and_recipes_that_nobody_would_find(name, message, subject, look):
+    (check,) = [check for check in distiller_checks(subject(name)) if check.id == "settings"]
+    assert re.search(message, look([check]).failed["settings"])
 
 
 @pytest.mark.parametrize(

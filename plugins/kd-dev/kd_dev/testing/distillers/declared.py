@@ -12,11 +12,12 @@ from kd_dev.testing.declared import distiller_faults
 from kd_dev.testing.imports import heavy_imports
 from kd_dev.testing.options import field_faults
 from kdcore import UserError
-from kdcore.inspect import paper_settings, resolve_distiller
+from kdcore.inspect import distiller_part, find_recipe, paper_settings, resolve_distiller
 from kdcore.plugin import HEAVY, get_plugins
 
 if TYPE_CHECKING:
     from kd_dev.testing.subject import DistillerSubject
+    from kdcore import DistillerEntry, Provided
 
 
 @rule(
@@ -100,24 +101,40 @@ def options_roundtrip(subject: DistillerSubject) -> None:
 
 @rule(
     "distiller",
-    summary="What its papers say can be read: the file of `settings` has the keys of such a file, and options that "
-    "the distiller has.",
+    summary="What its papers say can be read: the file of `settings` has the keys of such a file, options that the "
+    "distiller has, and recipes that exist, as `recipes` of the declaration does.",
     why="The file is read when a spec names a recipe, for `kd show`, and for `kd init`. A mistake in it stops the run "
-    "of a user who did nothing wrong.",
+    "of a user who did nothing wrong; a recipe that does not exist is never found.",
     fix="Correct `settings` in the `DistillerEntry`, `package.module:folder/file.toml`, or the file; the message says "
-    "where. Check that the wheel contains the file.",
+    "where. Check that the wheel contains the file. A recipe in `recipes` is a variant of a general one.",
 )
 def settings(subject: DistillerSubject) -> None:
     provided = subject.provided
     if provided is None:
         skip("a class was given, which has no declaration")
-    if provided.entry.settings is None:
-        skip("its declaration names no file of settings")
+    entry, plugins = provided.entry, get_plugins()
+    if entry.settings is None and not entry.recipes:
+        skip("its declaration names neither a file of settings nor recipes")
     try:
-        found = paper_settings(provided, subject.name)
-        for name, part in found.recipes.items():
-            resolve_distiller(provided.qualified, part.options, get_plugins(), f"recipes.{name}.options")
-        for number, pair in enumerate(found.pairs):
-            resolve_distiller(provided.qualified, pair.options, get_plugins(), f"pairs[{number}].options")
+        for number, name in enumerate(entry.recipes):
+            if find_recipe(name, f"recipes[{number}]", plugins).variant_of is None:
+                raise Violation(f"recipes[{number}] is {name!r}, which is not a variant of another recipe")
+        if entry.settings is not None:
+            _check_settings(provided, subject.name)
     except UserError as error:
         raise Violation(str(error)) from error
+
+
+def _check_settings(provided: Provided[DistillerEntry], name: str) -> None:
+    plugins, found = get_plugins(), paper_settings(provided, name)
+    if not found.recipes and not found.pairs:
+        raise Violation("its file of settings has neither recipes nor pairs")
+    for recipe, part in found.recipes.items():
+        resolve_distiller(provided.qualified, part.options, plugins, f"recipes.{recipe}.options")
+        if distiller_part(find_recipe(recipe, "recipes", plugins), provided, "recipes") != part:
+            raise Violation(f"recipes.{recipe}: a spec with the recipe gets something else")
+    for number, pair in enumerate(found.pairs):
+        where = f"pairs[{number}]"
+        resolve_distiller(provided.qualified, pair.options, plugins, f"{where}.options")
+        if pair.recipe is not None:
+            find_recipe(pair.recipe, f"{where}.recipe", plugins)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from kd_dev.testing.check import Violation, rule, skip
-from kd_dev.testing.models import build_models
+from kd_dev.testing.models import setup_of
 from kd_dev.testing.rig import SetupRefused
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def needs(subject: DistillerSubject) -> None:
     if declared is None:
         skip("its declaration has no `needs`")
     rig = subject.rig() if subject.has_terms else None
-    distiller = subject.build(build_models(subject.home).setup)
+    distiller = subject.build(setup_of(subject.home))
     found = set(_required(cast("Any", distiller).requires))
     if callable(getattr(distiller, "prepare", None)):
         found.add("prepare-pass")
@@ -91,7 +91,7 @@ def _read(subject: DistillerSubject) -> set[str]:
         found.add("logits")
     read: set[str] = set()
     rig = subject.rig()
-    setup = build_models(subject.home).setup
+    setup = setup_of(subject.home)
     rig.distillation.distillers = nn.ModuleList([subject.build(_watched(setup, read))])
     rig.step()
     if "classifier" in read:
@@ -122,7 +122,7 @@ def _refuses_convolutions(subject: DistillerSubject) -> bool:
     if home.student == "conv" and home.teacher in ("conv", None):
         return False
     try:
-        subject.build(build_models(replace(home, student="conv", teacher="conv")).setup)
+        subject.build(setup_of(replace(home, student="conv", teacher="conv")))
     except SetupRefused:
         return True
     return False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from kd_dev.testing.check import Violation, rule, skip
-from kd_dev.testing.models import build_models
+from kd_dev.testing.models import build_models, setup_of
 from kd_dev.testing.rig import MIDDLE, SetupRefused, require_finite, require_finite_step
 
 if TYPE_CHECKING:
@@ -120,9 +120,9 @@ def whole_run(subject: DistillerSubject) -> None:
 def no_teacher(subject: DistillerSubject) -> None:
     pair = replace(subject.home, teacher=None)
     try:
-        module = subject.build(build_models(pair).setup)
+        module = subject.build(setup_of(pair))
     except SetupRefused as refused:
-        if subject.build(build_models(subject.home).setup).requires.teacher:  # type: ignore[union-attr]
+        if subject.build(setup_of(subject.home)).requires.teacher:  # type: ignore[union-attr]
             return
         raise Violation(
             f"requires.teacher is False, but without a teacher it cannot be built: {refused}"

@@ -26,6 +26,7 @@ def _distiller(
     options: str,
     settings: str | None = None,
     needs: tuple[str, ...] = ("teacher", "logits"),
+    recipes: tuple[str, ...] = (),
 ) -> DistillerEntry:
     return DistillerEntry(
         name=name,
@@ -35,6 +36,7 @@ def _distiller(
         options=f"kd_broken.{options}",
         settings=settings,
         needs=needs,
+        recipes=recipes,
     )
 
 
@@ -44,6 +46,11 @@ def kd_distillers() -> list[DistillerEntry]:
         _distiller("good", "Good", "options:GoodOptions", "kd_broken:settings/good.toml"),
         _distiller("misquoted", "Good", "options:GoodOptions", "kd_broken:settings/misquoted.toml"),
         _distiller("misneeded", "Good", "options:GoodOptions", "kd_broken:settings/good.toml", ("labels",)),
+        *(
+            _distiller(name, "Good", "options:GoodOptions", f"kd_broken:settings/{name}.toml")
+            for name in ("unknown-recipe", "pair-of-unknown-recipe", "empty")
+        ),
+        _distiller("plain-recipe", "Good", "options:GoodOptions", recipes=("cifar-240",)),
         _distiller("misdeclared", "Good", "options:OtherOptions"),
         _distiller("heavy", "TakesHeavy", "numpy_options:Heavy"),
         _distiller("unimportable", "Absent", "options:GoodOptions"),

@@ -15,7 +15,6 @@ def test_the_plugin(check: Check):
     [check for entry in kd_distillers() for check in distiller_checks(entry.name)],
     expected_failures={
         "pskd-gradient_to_student": "in the first epoch its targets are the labels, so the term is 0",
-        "pskd-needs": "at the first step it only keeps the logits, and the check does not see that it reads them",
     },
 )
 def test_the_distillers(check: Check):

@@ -104,8 +104,8 @@ def test_a_good_one_passes(subject, look):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("unknown-recipe", "recipes: .*'cifar-2400'"),
-        ("pair-of-unknown-recipe", r"pairs\[0\]\.recipe: .*'cifar-2400'"),
+        ("unknown-recipe", r'recipes: .*"cifar-2400"'),
+        ("pair-of-unknown-recipe", r'pairs\[0\]\.recipe: .*"cifar-2400"'),
         ("empty", "neither recipes nor pairs"),
         ("plain-recipe", r"recipes\[0\] is 'cifar-240', which is not a variant"),
     ],

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import torch
 from torch import nn
 
 from kd_dev.testing.check import Violation, rule, skip
 from kd_dev.testing.models import setup_of
 from kd_dev.testing.rig import SetupRefused
+from kdcore import ModelOutput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kd_dev.testing.rig import Seen
     from kd_dev.testing.subject import DistillerSubject
-    from kdcore import ModelInfo, ModelOutput, Requires, Setup
+    from kdcore import ModelInfo, Requires, Setup
 
-_UNSEEN: Final = frozenset({"second-pass", "layers"})  # what a check would have to guess
+_UNSEEN: Final = frozenset({"second-pass"})  # what a check would have to guess
+_READ: Final = {"logits": "logits", "classifier": "classifier", "module": "layers", "tail": "layers"}
 _TOKENS: Final = frozenset({"tokens", "attention", "distilled-student"})
 _ATTENTION: Final = "attention:"
 
@@ -82,39 +83,35 @@ def _required(requires: Requires) -> Iterator[str]:
 
 
 def _read(subject: DistillerSubject) -> set[str]:
-    """`logits` if other logits give other terms, and `classifier` if it reads one."""
-    found = set()
-    usual = {name: term.detach() for name, term in subject.rig().step().items()}
-    rig = subject.rig()
-    rig.hand_over(_with_other_logits)
-    if any(not torch.equal(term, usual[name]) for name, term in rig.step().items()):
-        found.add("logits")
+    """Of `logits`, `classifier` and `layers` what it reads, when it is built and in a step."""
     read: set[str] = set()
     rig = subject.rig()
-    setup = setup_of(subject.home)
-    rig.distillation.distillers = nn.ModuleList([subject.build(_watched(setup, read))])
+    distiller = subject.build(_watched(setup_of(subject.home), read))
+    rig.distillation.distillers = nn.ModuleList([distiller])
+    rig.distiller = distiller
+    rig.hand_over(lambda seen: _with_watched_logits(seen, read))
     rig.step()
-    if "classifier" in read:
-        found.add("classifier")
-    return found
+    return {need for name, need in _READ.items() if name in read}
 
 
-def _with_other_logits(seen: Seen) -> Seen:
+def _with_watched_logits(seen: Seen, read: set[str]) -> Seen:
+    class Watched(ModelOutput):
+        def __getattribute__(self, name: str) -> Any:
+            read.add(name)
+            return super().__getattribute__(name)
+
+    def watched(output: ModelOutput) -> ModelOutput:
+        given = {field.name: getattr(output, field.name) for field in fields(output)}
+        return Watched(**{**given, "views": tuple(watched(view) for view in output.views)})
+
     taught: Any = seen.teacher
     if isinstance(taught, Mapping):
-        taught = {name: _other(output) for name, output in taught.items()}
+        taught = {name: watched(output) for name, output in taught.items()}
     elif taught is not None:
-        taught = _other(taught)
-    return replace(seen, student=_other(seen.student), teacher=taught)
-
-
-def _other(output: ModelOutput) -> ModelOutput:
-    logits = output.logits
-    if logits is not None:
-        # in another order, and changed: the terms of most methods are the same for any order
-        ramp = torch.linspace(0, 1, logits.numel(), device=logits.device, dtype=logits.dtype).square()
-        logits = logits.flip(0, 1) + ramp.reshape(logits.shape)
-    return replace(output, logits=logits, views=tuple(_other(view) for view in output.views))
+        taught = watched(taught)
+    found = replace(seen, student=watched(seen.student), teacher=taught)
+    read.discard("logits")  # of making it
+    return found
 
 
 def _refuses_convolutions(subject: DistillerSubject) -> bool:

@@ -30,7 +30,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
             year=2022,
             url="https://arxiv.org/abs/2106.05237",
         ),
-        needs=("teacher", "features"),
+        needs=("teacher", "features", "layers"),
         formula="mean (linear(s) - [t_1, t_2])^2",
     ),
     DistillerEntry(
@@ -128,7 +128,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
             year=2022,
             url="https://arxiv.org/abs/2210.00944",
         ),
-        needs=("teacher", "features", "attention"),
+        needs=("teacher", "features", "attention", "layers"),
         formula="attention_weight * KL(a_t || a_s) + token_weight * mean (mlp(s) - t)^2, "
         "a of all heads: softmax(sum log a / T)",
     ),

@@ -18,7 +18,7 @@ _MOST_BYTES: Final = 2**28
 NUMBER: Final = (int, float)
 Shape = Any
 """What a value must be: a type or several types; `[shape]`, a list of that shape; a dict: the shapes of an object's
-values.
+values; `({...}, [{...}])`: such an object, or a list of them.
 
 A key of the dict may be missing in the object, or null, unless the key ends with `!`. The key `*` is for all keys that
 are not named. A value without a shape may be anything.
@@ -98,6 +98,8 @@ def _too_deep(value: Any) -> bool:
 
 def _misfit(value: Any, shape: Shape, where: str) -> str | None:
     """What is wrong with the first value of a wrong type, or None."""
+    if isinstance(shape, tuple) and isinstance(shape[0], dict):  # an object, or a list of such objects
+        shape = shape[1] if isinstance(value, list) else shape[0]
     if isinstance(shape, list):
         if not isinstance(value, list):
             return _wrong_type(where, "a list", value)

@@ -6,7 +6,7 @@ Importing this module needs no torch: a plugin may annotate with it anywhere.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -34,7 +34,8 @@ class Requires:
     Attributes:
         teacher: it reads the teacher; False for methods without a teacher.
         student_stages: stages of the student whose feature maps it reads.
-        teacher_stages: stages of the teacher whose feature maps it reads.
+        teacher_stages: stages of the teacher whose feature maps it reads; with `several_teachers` also a mapping from a
+            teacher's name to its stages.
         student_embedding: it reads the student's embedding.
         teacher_embedding: it reads the teacher's embedding.
         sample_index: it needs each sample's position in the training set (a memory bank).
@@ -46,11 +47,12 @@ class Requires:
         teacher_logits: it reads the teacher's logits. If no distiller of a run reads them or the embedding, the teacher
             stops at the deepest stage that is read, and its logits are None.
         distillation_logits: it reads the logits of the student's second classifier; a student without one is refused.
+        several_teachers: it reads all teachers of the run: its `forward` gets a dict of their outputs by name.
     """
 
     teacher: bool = True
     student_stages: tuple[Stage, ...] = ()
-    teacher_stages: tuple[Stage, ...] = ()
+    teacher_stages: tuple[Stage, ...] | Mapping[str, tuple[Stage, ...]] = ()
     student_embedding: bool = False
     teacher_embedding: bool = False
     sample_index: bool = False
@@ -60,14 +62,18 @@ class Requires:
     target: bool = False
     teacher_logits: bool = True
     distillation_logits: bool = False
+    several_teachers: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("student_stages", "teacher_stages"):
-            stages = tuple(getattr(self, name))
-            object.__setattr__(self, name, stages)
-            for stage in stages:
-                if isinstance(stage, bool) or not (stage in STAGES or (isinstance(stage, str) and stage)):
-                    raise ValueError(f"{name} has {stage!r}; a stage is 1, 2, 3, 4 or a module path")
+        object.__setattr__(self, "student_stages", _stages("student_stages", self.student_stages))
+        given = self.teacher_stages
+        if isinstance(given, Mapping):
+            if not self.several_teachers:
+                raise ValueError("teacher_stages by teacher needs several_teachers=True")
+            stages: Any = {name: _stages("teacher_stages", its) for name, its in given.items()}
+        else:
+            stages = _stages("teacher_stages", given)
+        object.__setattr__(self, "teacher_stages", stages)
         if not isinstance(self.views, int):
             object.__setattr__(self, "views", tuple(self.views))
         _check_views(self.views)
@@ -81,16 +87,25 @@ class Requires:
         """The number of views, whichever way they are given."""
         return self.views if isinstance(self.views, int) else len(self.views)
 
+    def of_member(self, name: str | None) -> Requires:
+        """The same, with the stages of one teacher; None: without those that are given by teacher."""
+        if not isinstance(self.teacher_stages, Mapping):
+            return self
+        return replace(self, teacher_stages=() if name is None else self.teacher_stages.get(name, ()))
+
     def union(self, other: Requires) -> Requires:
-        """The requirements of both together.
+        """The requirements of both together; stages by teacher are chosen first, see `of_member`.
 
         Raises:
-            ValueError: they ask for views by different recipes.
+            ValueError: the stages of one of them are given by teacher, or they ask for views by different recipes.
         """
+        mine, theirs = self.teacher_stages, other.teacher_stages
+        if isinstance(mine, Mapping) or isinstance(theirs, Mapping):
+            raise ValueError("teacher_stages are given by teacher: call of_member first")
         return Requires(
             teacher=self.teacher or other.teacher,
             student_stages=tuple(dict.fromkeys(self.student_stages + other.student_stages)),
-            teacher_stages=tuple(dict.fromkeys(self.teacher_stages + other.teacher_stages)),
+            teacher_stages=tuple(dict.fromkeys(mine + theirs)),
             student_embedding=self.student_embedding or other.student_embedding,
             teacher_embedding=self.teacher_embedding or other.teacher_embedding,
             sample_index=self.sample_index or other.sample_index,
@@ -100,6 +115,7 @@ class Requires:
             target=self.target or other.target,
             teacher_logits=(self.teacher and self.teacher_logits) or (other.teacher and other.teacher_logits),
             distillation_logits=self.distillation_logits or other.distillation_logits,
+            several_teachers=self.several_teachers or other.several_teachers,
         )
 
 
@@ -132,6 +148,14 @@ def _views_of_both(one: Views, other: Views) -> Views:
     elif one == other:
         return one
     raise ValueError(f"the views {one} and the views {other} cannot both be given")
+
+
+def _stages(name: str, given: Iterable[Stage]) -> tuple[Stage, ...]:
+    stages = tuple(given)
+    for stage in stages:
+        if isinstance(stage, bool) or not (stage in STAGES or (isinstance(stage, str) and stage)):
+            raise ValueError(f"{name} has {stage!r}; a stage is 1, 2, 3, 4 or a module path")
+    return stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,11 +299,12 @@ class Setup:
 
     Attributes:
         student: the student.
-        teacher: the teacher, or None if the run has none.
+        teacher: the teacher that it reads; None if the run has none, or if it has several and the spec names none.
         num_classes: K.
         train_size: samples in the training set, N.
         train_labels: the class index of every training sample `[N]`, or None if they are not known.
         generator: for random numbers while a distiller is built.
+        teachers: all teachers by name; the only one is called `teacher` unless the spec names it.
     """
 
     student: ModelInfo
@@ -288,6 +313,11 @@ class Setup:
     train_size: int
     train_labels: Tensor | None
     generator: torch.Generator
+    teachers: Mapping[str, ModelInfo] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.teachers and self.teacher is not None:
+            object.__setattr__(self, "teachers", {"teacher": self.teacher})
 
 
 @dataclass(frozen=True)
@@ -356,11 +386,12 @@ class Distiller(Protocol):
     requires: Requires
 
     def forward(
-        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+        self, student: ModelOutput, teacher: Any, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         """Return named scalars, already weighted; the step's loss is the task loss plus their sum.
 
-        `teacher` is None in a run without a teacher, which is only possible if `requires.teacher` is False.
+        `teacher` is None in a run without a teacher, which is only possible if `requires.teacher` is False. With
+        `requires.several_teachers` it is a dict of all teachers' outputs by name.
         """
         ...
 
@@ -372,11 +403,12 @@ class PreparesFromTeacher(Protocol):
     For class means, statistics of features, or anything else that it then keeps in buffers.
     """
 
-    def prepare(self, outputs: Iterable[tuple[ModelOutput, Batch]]) -> None:
+    def prepare(self, outputs: Iterable[tuple[Any, Batch]]) -> None:
         """Called once per run, without gradients, before step 0; a resumed run restores the buffers instead.
 
         Args:
-            outputs: what the distiller requires of the teacher, and the samples, in the order of their positions; each
+            outputs: what the distiller requires of the teacher (of all teachers by name, with
+                `requires.several_teachers`), and the samples, in the order of their positions; each
                 sample comes once, as it is augmented in epoch 0. Every process gets all samples (`Batch.images` are
                 those of this process).
         """

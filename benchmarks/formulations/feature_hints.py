@@ -41,7 +41,8 @@ def ickd(student: Tensor, teacher: Tensor) -> Tensor:
     """Liu et al.: both tables, and a norm of their difference."""
     p, q = (one.flatten(2) for one in (student, teacher))
     p, q = (F.normalize(one.bmm(one.transpose(1, 2)), dim=2) for one in (p, q))
-    return (p - q).norm(p="fro", dim=(1, 2)).pow(2).sum() / (student.shape[0] * student.shape[1])
+    loss: Tensor = (p - q).norm(p="fro", dim=(1, 2)).pow(2).sum() / (student.shape[0] * student.shape[1])
+    return loss
 
 
 def cwd(student: Tensor, teacher: Tensor) -> Tensor:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from kdcore.cli.output import JsonFlag, kept_in, print_json, say_all, stdout_for_the_result
+from kdcore.rundir.summary import teachers_of
 from kdcore.text import has_top_5
 
 
@@ -82,13 +83,13 @@ def run(
             say_all([*describe(result.summary), f"in       {result.directory}"])
 
 
-def describe(summary: dict[str, object]) -> list[str]:
+def describe(summary: dict[str, Any]) -> list[str]:
     """The summary in a few lines."""
     lines = []
     data = summary.get("data")
     five = has_top_5(data.get("num_classes") if isinstance(data, dict) else None)
-    for role in ("teacher", "student"):
-        about = summary.get(role)
+    roles = {**teachers_of(summary), "student": summary.get("student")}
+    for role, about in roles.items():
         if isinstance(about, dict):
             scores = [
                 f"{label} {about[name]:.2f} %"

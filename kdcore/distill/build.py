@@ -11,15 +11,18 @@ import torch
 from torch import nn
 
 from kdcore.distill.seeds import derive
+from kdcore.distill.teachers import setup_for
 from kdcore.entries import DistillerEntry
 from kdcore.errors import KdError, Problem, UserError, listed
 from kdcore.protocols import Distiller, Requires, Setup
 from kdcore.spec.load import ResolvedDistiller
+from kdcore.spec.members import MEAN
 from kdcore.spec.resolve import resolve_distiller, resolve_task_weight
 
 if TYPE_CHECKING:
     from kdcore.options import DistillerOptions, Schedule
     from kdcore.plugins import Plugins
+    from kdcore.protocols import ModelInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +32,13 @@ class BuiltDistillers:
     Attributes:
         modules: by name.
         schedules: of those that have one, by name.
+        teachers: the teacher that each one chose by name, 'mean', or None.
         task_weight: of the task loss.
     """
 
     modules: dict[str, nn.Module]
     schedules: dict[str, Schedule]
+    teachers: dict[str, str | None]
     task_weight: float
 
 
@@ -74,32 +79,54 @@ def build_distillers(
         )
     built: dict[str, nn.Module] = {}
     schedules: dict[str, Schedule] = {}
+    teachers: dict[str, str | None] = {}
     weights: list[float] = []
     for number, item in enumerate(items):
         where = "distiller" if len(items) == 1 else f"distiller[{number}]"
-        schedule = None
-        if isinstance(item, nn.Module):
-            name, module, weight = type(item).__name__.lower(), item, 1.0
-            _check(module, name, setup, where)
+        schedule = choice = None
+        instance = _instance(item)
+        if instance is not None:
+            name, module, weight = type(instance.module).__name__.lower(), instance.module, 1.0
+            choice = instance.teacher
+            _check(module, name, setup_for(choice, setup, where), where, choice)
         else:
+            assert not isinstance(item, nn.Module)
             resolved = _resolve(item, options, plugins, where)
             name, weight = resolved.provided.entry.name, resolved.provided.entry.task_weight
-            schedule = resolved.schedule
+            schedule, choice = resolved.schedule, resolved.teacher
+            own = setup_for(choice, setup, where)
             try:
-                module = _build(resolved, setup, plugins, where, seed, number)
+                module = _build(resolved, own, plugins, where, seed, number)
             except _ReadsLogitsError as error:
                 (problem,) = error.problems
-                works = listed(_working(setup, plugins, seed))
+                works = listed(_working(own, plugins, seed))
                 raise UserError(replace(problem, allowed=f"with this teacher work: {works}")) from error
         name = _unique(name, built)
-        built[name] = module
+        built[name], teachers[name] = module, choice
         if schedule is not None:
             schedules[name] = schedule
         weights.append(weight)
     _check_one_student(built)
-    instances = all(isinstance(item, nn.Module) for item in items)  # all of them have the same weight
+    instances = all(_instance(item) is not None for item in items)  # all of them have the same weight
     weight = resolve_task_weight(task_weight, weights[:1] if instances else weights)
-    return BuiltDistillers(modules=built, schedules=schedules, task_weight=weight)
+    return BuiltDistillers(modules=built, schedules=schedules, teachers=teachers, task_weight=weight)
+
+
+@dataclass(frozen=True)
+class _Instance:
+    """A distiller that was built already, and the teacher that it reads."""
+
+    module: nn.Module
+    teacher: str | None = None
+
+
+def _instance(item: DistillerLike) -> _Instance | None:
+    """A module, alone or as `{"distiller": module, "teacher": name}`."""
+    if isinstance(item, nn.Module):
+        return _Instance(item)
+    if isinstance(item, Mapping) and isinstance(item.get("distiller"), nn.Module):
+        return _Instance(item["distiller"], item.get("teacher"))
+    return None
 
 
 def _check_one_student(built: Mapping[str, nn.Module]) -> None:
@@ -124,6 +151,7 @@ def _build(
         where=where,
         seed=seed,
         number=number,
+        choice=resolved.teacher,
     )
 
 
@@ -147,6 +175,7 @@ def build_distiller(
     where: str = "distiller",
     seed: int,
     number: int = 0,
+    choice: str | None = None,
 ) -> nn.Module:
     """Build one distiller from its class.
 
@@ -159,6 +188,7 @@ def build_distiller(
         where: the place of problems.
         seed: of the run.
         number: its position among the distillers of the run.
+        choice: the name of the teacher that the spec chose for it.
 
     Raises:
         UserError: it cannot work with these models or without what is missing, or it is not a distiller.
@@ -175,11 +205,11 @@ def build_distiller(
             raise UserError(Problem(where, f"{label}: {error}")) from error
         except AttributeError as error:
             if setup.teacher is None and error.obj is None:  # it used the teacher, and there is none
-                raise UserError(_needs_teacher(name)) from error
+                raise UserError(_needs_teacher(name, setup, where)) from error
             raise
     if not isinstance(module, nn.Module):
         raise UserError(Problem(where, f"{label} made {type(module).__name__}, not an nn.Module"))
-    _check(module, name, setup, where)
+    _check(module, name, setup, where, choice)
     return module
 
 
@@ -200,7 +230,7 @@ def _resolve(
     return resolve_distiller(name, fields, plugins, where)
 
 
-def _check(module: nn.Module, name: str, setup: Setup, where: str) -> None:
+def _check(module: nn.Module, name: str, setup: Setup, where: str, choice: str | None) -> None:
     requires = getattr(module, "requires", None)
     if not isinstance(module, Distiller) or not isinstance(requires, Requires):
         raise UserError(
@@ -209,30 +239,50 @@ def _check(module: nn.Module, name: str, setup: Setup, where: str) -> None:
                 f"{type(module).__name__} is not a distiller: its attribute 'requires' must be a kdcore.Requires",
             )
         )
-    if requires.teacher and setup.teacher is None:
-        raise UserError(_needs_teacher(name))
-    if (
-        requires.teacher
-        and requires.teacher_logits
-        and setup.teacher is not None
-        and not setup.teacher.has_logits
-    ):
-        raise _ReadsLogitsError(_reads_logits(name))
+    if requires.several_teachers and choice is not None:
+        message = f"distiller '{name}' reads all teachers of the spec"
+        raise UserError(Problem(f"{where}.teacher", message, choice, hint="leave it out"))
+    read = _read(requires, setup)
+    if requires.teacher and not read:
+        raise UserError(_needs_teacher(name, setup, where))
+    for teacher, info in read.items():
+        if requires.teacher_logits and not info.has_logits:
+            raise _ReadsLogitsError(_reads_logits(name, teacher if len(setup.teachers) > 1 else None))
     problems = list(_unavailable(requires, setup, name))
     if problems:
         raise UserError(problems)
 
 
-def _needs_teacher(name: str) -> Problem:
+def _read(requires: Requires, setup: Setup) -> dict[str, ModelInfo]:
+    """The teachers that a distiller reads, by name."""
+    if not requires.teacher:
+        return {}
+    if requires.several_teachers:
+        return dict(setup.teachers)
+    if setup.teacher is None:
+        return {}
+    names = [name for name, info in setup.teachers.items() if info is setup.teacher]
+    return {names[0] if names else MEAN: setup.teacher}
+
+
+def _needs_teacher(name: str, setup: Setup, where: str) -> Problem:
+    if len(setup.teachers) > 1:
+        return Problem(
+            where,
+            f"distiller '{name}' reads one teacher, and the spec has several",
+            allowed=listed([*setup.teachers, MEAN]),
+            hint='name one of them, "teacher": NAME; "mean" is the mean of their probabilities',
+        )
     return Problem(
         "teacher", f"distiller '{name}' needs a teacher, and the spec has none", hint='add "teacher": {...}'
     )
 
 
-def _reads_logits(name: str) -> Problem:
+def _reads_logits(name: str, teacher: str | None) -> Problem:
+    which = "this teacher" if teacher is None else f"teacher '{teacher}'"
     return Problem(
         "teacher.classifier",
-        f"distiller '{name}' reads the teacher's logits, and this teacher has no classifier",
+        f"distiller '{name}' reads the teacher's logits, and {which} has no classifier",
         value=False,
         hint="use another distiller, or a teacher with a classifier for the classes of the data",
     )
@@ -254,12 +304,13 @@ def _unavailable(requires: Requires, setup: Setup, name: str) -> Iterable[Proble
             "'pit_ti_distilled_224'",
         )
     # each stage is probed here, so a stage that does not exist is an error before training
-    for role, info, stages, embedding in (
-        ("student", setup.student, requires.student_stages, requires.student_embedding),
-        ("teacher", setup.teacher, requires.teacher_stages, requires.teacher_embedding),
-    ):
-        if info is None:
-            continue
+    read = [("student", setup.student, requires.student_stages, requires.student_embedding)]
+    for teacher, info in _read(requires, setup).items():
+        own = requires.of_member(teacher)
+        assert not isinstance(own.teacher_stages, Mapping)
+        role = "teacher" if len(setup.teachers) == 1 else f"teacher '{teacher}'"
+        read.append((role, info, own.teacher_stages, own.teacher_embedding))
+    for role, info, stages, embedding in read:
         try:
             for stage in stages:
                 info.stage(stage)

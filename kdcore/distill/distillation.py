@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
+from collections.abc import Mapping
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
@@ -12,22 +12,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdcore.distill.adapted_model import AdaptedModel, completed
-from kdcore.distill.build import DistillerLike, build_distillers
-from kdcore.distill.frozen_teacher import FrozenTeacher
+from kdcore.distill.build import BuiltDistillers, DistillerLike, build_distillers
 from kdcore.distill.gather import WholeBatch
 from kdcore.distill.missing_progress import AssumedProgress, warn_missing_progress
 from kdcore.distill.passes import Extract, pass_of_views, tensors_of, whole_logits, with_partner
 from kdcore.distill.seeds import derive
 from kdcore.distill.targets import TargetCheck, check_index
+from kdcore.distill.teachers import Seen, Teachers, logits_by_name
 from kdcore.distill.terms import checked_terms
 from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.features import Extractor, set_distilled_training
 from kdcore.plugins import get_plugins
 from kdcore.plugins.owner import owned
-from kdcore.protocols import Batch, Distiller, ModelInfo, ModelOutput, Progress, Requires, Setup
+from kdcore.protocols import Batch, Distiller, ModelOutput, Progress, Requires, Setup
+from kdcore.spec.members import ONLY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+
+    from kdcore.distill.frozen_teacher import FrozenTeacher
 
 _START = Progress(epoch=0.0, step=0, total_steps=1, total_epochs=1)
 
@@ -40,7 +43,8 @@ class DistillationOutput(NamedTuple):
         task_loss: the weighted loss against the ground truth, a scalar.
         terms: the distillers' loss terms by name, weighted scalars.
         logits: the student's `[B, K]`.
-        teacher_logits: the teacher's `[B, K]`, or None if there is no teacher or no distiller reads them.
+        teacher_logits: the teacher's `[B, K]`; None if there is not exactly one, or if no distiller reads them.
+        logits_of_teachers: the logits of each teacher that gave them, by name.
     """
 
     loss: Tensor
@@ -48,21 +52,23 @@ class DistillationOutput(NamedTuple):
     terms: dict[str, Tensor]
     logits: Tensor
     teacher_logits: Tensor | None
+    logits_of_teachers: dict[str, Tensor]
 
 
 class Distillation(nn.Module):
-    """A student that learns from a teacher, for any training loop; the engine trains this same module.
+    """A student that learns from teachers, for any training loop; the engine trains this same module.
 
-    Its parameters are the student's and those of the distillers' heads. The teacher moves with it between devices and
-    stays in eval mode. The teacher is not trained, and is not part of its state.
+    Its parameters are the student's and those of the distillers' heads. Teachers move with it between devices and stay
+    in eval mode. They are not trained, and are not part of its state.
 
     Args:
         student: the model to train; an `AdaptedModel` also gives its feature adapter.
-        teacher: the model to learn from, or None for distillers that need none; an `AdaptedModel` also gives its
-            feature adapter and its own images.
+        teacher: the model to learn from, several by name, or None for distillers that need none; an `AdaptedModel` also
+            gives its feature adapter and its own images.
         distillers: a distiller's name, an instance, or a list of them. Names are looked up among the installed
             plugins; options of a single name are given as keyword arguments, in a list as
-            `{"name": ..., "alpha": ...}`.
+            `{"name": ..., "alpha": ...}`. With several teachers, `"teacher"` names the one that a distiller reads, or
+            is `"mean"`; an instance is then given as `{"distiller": instance, "teacher": ...}`.
         num_classes: K.
         image_size: side of the images in pixels, or (height, width).
         train_size: samples in the training set, for distillers with a memory bank.
@@ -81,7 +87,7 @@ class Distillation(nn.Module):
     def __init__(
         self,
         student: nn.Module | AdaptedModel,
-        teacher: nn.Module | AdaptedModel | None,
+        teacher: nn.Module | AdaptedModel | Mapping[str, nn.Module | AdaptedModel] | None,
         distillers: DistillerLike | Sequence[DistillerLike],
         *,
         num_classes: int,
@@ -100,13 +106,15 @@ class Distillation(nn.Module):
         plugins = get_plugins()
         learner = completed(student, size, plugins, "student")
         self.student = learner.model
-        self._teacher: FrozenTeacher | None = None
-        if teacher is not None:
-            self._teacher = FrozenTeacher(completed(teacher, size, plugins, "teacher"), in_chans)
+        given = teacher if isinstance(teacher, Mapping) else {} if teacher is None else {ONLY: teacher}
+        self._teachers = Teachers(
+            {name: completed(one, size, plugins, "teacher") for name, one in given.items()}, in_chans
+        )
         self.student_info = learner.info(in_chans)
         setup = Setup(
             student=self.student_info,
-            teacher=self.teacher_info,
+            teacher=None,
+            teachers=self._teachers.infos,
             num_classes=num_classes,
             train_size=train_size,
             train_labels=train_labels,
@@ -114,22 +122,23 @@ class Distillation(nn.Module):
         )
         built = build_distillers(distillers, options, setup, plugins, task_weight, seed)
         self.task_weight, self._schedules = built.task_weight, built.schedules
-        self._add_distillers(built.modules, learner)
+        self._add_distillers(built, learner)
         self._check_target = TargetCheck(num_classes)
         self._train_size = train_size
         self.num_classes = num_classes
         self.label_smoothing, self.task_views = label_smoothing, task_views
 
-    def _add_distillers(self, built: Mapping[str, nn.Module], learner: AdaptedModel) -> None:
-        """Keep the distillers, and prepare the passes of both models for what they read."""
+    def _add_distillers(self, built: BuiltDistillers, learner: AdaptedModel) -> None:
+        """Keep the distillers, and prepare the passes of all models for what they read."""
         assert learner.adapter is not None
-        self.distillers = nn.ModuleList(built.values()).to(next(learner.model.parameters()).device)
-        self._names = tuple(built)
+        self.distillers = nn.ModuleList(built.modules.values()).to(next(learner.model.parameters()).device)
+        self._names = tuple(built.modules)
         self._shipped: tuple[nn.Module] | None = None  # in a tuple: it is not a part of this module
         self._warned: set[str] = set()  # distillers that read a progress that was not given
-        needs = [cast("Distiller", distiller).requires for distiller in self.distillers]
+        needs = {name: cast("Distiller", module).requires for name, module in built.modules.items()}
+        together = [requires.of_member(None) for requires in needs.values()]
         try:
-            self.requires = reduce(Requires.union, needs, Requires(teacher=False))
+            self.requires = reduce(Requires.union, together, Requires(teacher=False))
         except ValueError as error:
             hint = "use one of the distillers, or give the views' augmentation with a number of views"
             raise UserError(Problem("distiller", str(error), hint=hint)) from error
@@ -138,8 +147,7 @@ class Distillation(nn.Module):
         self._extract_student: Extract = Extractor(
             learner.model, learner.adapter, self.requires.student_stages, self.requires.student_embedding
         )
-        if self._teacher is not None:
-            self._teacher.read(self.requires)
+        self._teachers.read(needs, built.teachers)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -180,52 +188,38 @@ class Distillation(nn.Module):
 
     @property
     def teacher(self) -> nn.Module | None:
-        """The teacher, or None."""
-        return None if self._teacher is None else self._teacher.model
+        """The only teacher, or None if there is none.
 
-    @property
-    def teacher_info(self) -> ModelInfo | None:
-        """What distillers may know of the teacher, or None."""
-        return None if self._teacher is None else self._teacher.info
-
-    @property
-    def teacher_memory_format(self) -> torch.memory_format:
-        """The order in memory of the teacher's images."""
-        return torch.preserve_format if self._teacher is None else self._teacher.memory_format
-
-    def compile_models(self, *, student: bool = True, teacher: bool = True) -> None:
-        """Compile the forward passes of student and teacher with `torch.compile`; names in the state stay."""
-        if student:
-            self._extract_student = torch.compile(self._extract_student)
-        if teacher and self._teacher is not None:
-            self._teacher.compile()
-
-    def fold_teacher(self) -> int:
-        """Fold the teacher's batch norms into its convolutions, in place; its outputs stay, except for rounding.
-
-        Returns:
-            The number of norm layers removed.
+        Raises:
+            ValueError: there are several; `teachers` has them.
         """
-        return 0 if self._teacher is None else self._teacher.fold()
+        found = self.teachers
+        if len(found) > 1:
+            raise ValueError(f"there are several teachers, in `teachers`: {', '.join(found)}")
+        return next(iter(found.values()), None)
 
-    def set_teacher(self, *, precision: torch.dtype | None, channels_last: bool) -> None:
-        """Set how the teacher computes: its autocast precision (None: the surrounding one) and its memory order."""
-        if self._teacher is not None:
-            self._teacher.set(precision=precision, channels_last=channels_last)
+    @property
+    def teachers(self) -> dict[str, nn.Module]:
+        """All teachers by name; the only one is called `teacher`."""
+        return {name: teacher.model for name, teacher in self.frozen_teachers.items()}
 
-    def teacher_autocast(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
-        """The precision in which the teacher computes, if it has its own."""
-        return contextlib.nullcontext() if self._teacher is None else self._teacher.autocast(device)
+    @property
+    def frozen_teachers(self) -> dict[str, FrozenTeacher]:
+        """The teachers by name, with what distillers read of each of them and how it is computed."""
+        return self._teachers.frozen
 
-    def wrap_teacher(self, wrap: Callable[[Extract], Extract]) -> None:
-        """Replace the teacher's forward pass by what `wrap` returns for it."""
-        if self._teacher is not None:
-            self._teacher.wrap(wrap)
+    def compile_student(self) -> None:
+        """Compile the student's forward pass with `torch.compile`; names in the state stay."""
+        self._extract_student = torch.compile(self._extract_student)
 
-    def stop_teacher_early(self, early: bool) -> None:
-        """Set whether the teacher stops at the deepest stage that is read, if its logits are not read (the default)."""
-        if self._teacher is not None:
-            self._teacher.stops_early = early
+    def forward_teachers(self, images: Tensor, *, whole: bool = False) -> dict[str, ModelOutput]:
+        """What the distillers read of each teacher, for images as the student sees them."""
+        return self._teachers.compute(images, whole=whole)
+
+    def seen_by(self, distiller: str, outputs: Mapping[str, ModelOutput]) -> Seen:
+        """What the distiller of this name gets of the outputs of all teachers."""
+        module = self.distillers[self._names.index(distiller)]
+        return self._teachers.seen(distiller, cast("Distiller", module).requires, outputs)
 
     def forward(
         self,
@@ -234,7 +228,7 @@ class Distillation(nn.Module):
         *,
         index: Tensor | None = None,
         progress: Progress | None = None,
-        teacher_output: ModelOutput | None = None,
+        teacher_output: ModelOutput | Mapping[str, ModelOutput] | None = None,
         partner: Tensor | None = None,
     ) -> DistillationOutput:
         """One step's losses.
@@ -245,7 +239,7 @@ class Distillation(nn.Module):
             index: positions in the training set `[B]`, for distillers that need them.
             progress: how far the run is, for losses that change; None: the beginning of the run, with a warning if a
                 distiller reads it.
-            teacher_output: the teacher's output for these images, if it is already known.
+            teacher_output: the teacher's output for these images if it is known already, or each teacher's by name.
             partner: for each image another one of its class, `[B, C, H, W]`, for distillers that require partners.
 
         Raises:
@@ -256,21 +250,39 @@ class Distillation(nn.Module):
         target = self._check(images, target, index)
         if progress is not None and not isinstance(progress, Progress):
             raise ValueError(f"progress is {type(progress).__name__}; it must be a kdcore.Progress")
-        teacher = teacher_output
-        if teacher is None and self._teacher is not None and self._teacher.is_read:
-            # before the student, whose activations stay in memory: the teacher's are free again by then
-            teacher = self.forward_teacher(images)
+        # before the student, whose activations stay in memory: the teachers' are free again by then
+        taught = self._taught(images, teacher_output)
         self._check_partner(images, partner)
         student = pass_of_views(self._extract_student, images)
         student = with_partner(student, self._extract_student, partner)
-        logits = self._check_outputs(student, teacher, len(images))
+        logits = self._check_outputs(student, taught, len(images))
         task_loss = self._task_loss(student, target)
         batch = Batch(images if images.dim() == 4 else images[:, 0], target, index)
-        terms = self._terms(student, teacher, batch, progress)
+        terms = self._terms(student, taught, batch, progress)
         loss = task_loss
         for term in terms.values():
             loss = loss + term
-        return DistillationOutput(loss, task_loss, terms, logits, None if teacher is None else teacher.logits)
+        of_teachers = logits_by_name(taught)
+        only = next(iter(of_teachers.values()), None) if len(self.frozen_teachers) == 1 else None
+        return DistillationOutput(loss, task_loss, terms, logits, only, of_teachers)
+
+    def _taught(
+        self, images: Tensor, known: ModelOutput | Mapping[str, ModelOutput] | None
+    ) -> Mapping[str, ModelOutput]:
+        """The outputs of the teachers: those that are known, or computed."""
+        if known is None:
+            return self.forward_teachers(images)
+        names = list(self.frozen_teachers)
+        if isinstance(known, ModelOutput):
+            if len(names) > 1:
+                raise ValueError(f"teacher_output must have an output for each teacher: {', '.join(names)}")
+            return dict.fromkeys(names, known)
+        missing = [
+            name for name, teacher in self.frozen_teachers.items() if teacher.is_read and name not in known
+        ]
+        if missing:
+            raise ValueError(f"teacher_output has no output of {', '.join(missing)}")
+        return known
 
     def _check(self, images: Tensor, target: Tensor | None, index: Tensor | None) -> Tensor | None:
         """Check the arguments of a step; returns the target in the type that losses read."""
@@ -315,7 +327,7 @@ class Distillation(nn.Module):
         one = len(found) == 1
         return f"distiller{'' if one else 's'} {' and '.join(found)} need{'s' if one else ''}"
 
-    def _check_outputs(self, student: ModelOutput, teacher: ModelOutput | None, batch: int) -> Tensor:
+    def _check_outputs(self, student: ModelOutput, taught: Mapping[str, ModelOutput], batch: int) -> Tensor:
         """Check the shapes of both outputs; returns the student's logits."""
         logits = whole_logits(student)
         if logits.dim() != 2 or logits.shape[1] != self.num_classes:
@@ -323,7 +335,7 @@ class Distillation(nn.Module):
                 f"the student gives logits of the shape {list(logits.shape)}, and num_classes is "
                 f"{self.num_classes}: the shape must be [{batch}, {self.num_classes}]"
             )
-        sizes = set() if teacher is None else {len(tensor) for tensor in tensors_of(teacher)}
+        sizes = {len(tensor) for output in taught.values() for tensor in tensors_of(output)}
         if sizes - {batch}:
             raise ValueError(
                 f"the teacher's output is for {max(sizes - {batch})} images, and the batch has {batch}"
@@ -333,20 +345,6 @@ class Distillation(nn.Module):
     def trust_targets(self) -> None:
         """No longer check the targets' values: the caller has checked them."""
         self._check_target.values = False
-
-    def forward_teacher(self, images: Tensor, whole: bool = False) -> ModelOutput:
-        """What the distillers read of the teacher, for images as the student sees them.
-
-        Args:
-            images: `[B, C, H, W]`, or `[B, V, C, H, W]` of V views.
-            whole: with the logits, even if no distiller reads them.
-
-        Raises:
-            ValueError: there is no teacher, or no distiller reads it.
-        """
-        if self._teacher is None:
-            raise ValueError("there is no teacher")
-        return self._teacher.compute(images, whole)
 
     def _task_loss(self, student: ModelOutput, target: Tensor | None) -> Tensor:
         if target is None or self.task_weight == 0:
@@ -361,14 +359,18 @@ class Distillation(nn.Module):
         return self.task_weight * (stacked.sum() if self.task_views == "sum" else stacked.mean())
 
     def _terms(
-        self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch, progress: Progress | None
+        self,
+        student: ModelOutput,
+        taught: Mapping[str, ModelOutput],
+        batch: Batch,
+        progress: Progress | None,
     ) -> dict[str, Tensor]:
         several = len(self.distillers) > 1
         whole = WholeBatch()
         terms: dict[str, Tensor] = {}
         for name, distiller in zip(self._names, self.distillers, strict=True):
-            seen = (student, teacher, batch)
             requires = cast("Distiller", distiller).requires
+            seen = (student, self._teachers.seen(name, requires, taught), batch)
             if requires.whole_batch:
                 seen = whole.for_distiller(requires, *seen)
             # watching attributes would break a compiled pass
@@ -387,6 +389,6 @@ class Distillation(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Distillation:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if self.teacher is not None:
-            self.teacher._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for teacher in self.teachers.values():
+            teacher._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,7 @@ from kdcore.distill.passes import Extract, pass_of_views, tensors_of, without_lo
 from kdcore.features import Extractor
 from kdcore.features.tail import Tail
 from kdcore.models.fold import fold_batch_norm
+from kdcore.protocols import Requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kdcore.distill.adapted_model import AdaptedModel
-    from kdcore.protocols import ModelOutput, Requires
+    from kdcore.protocols import ModelOutput, Stage
 
 
 class FrozenTeacher:
@@ -35,6 +37,8 @@ class FrozenTeacher:
         info: what distillers may know of it.
         memory_format: order of the images in memory.
         stops_early: whether a pass stops at the deepest stage that is read, if the logits are not.
+        requires: what the distillers read of it.
+        stages: the stages among that.
     """
 
     def __init__(self, given: AdaptedModel, in_chans: int) -> None:
@@ -42,6 +46,8 @@ class FrozenTeacher:
         self.info = given.info(in_chans)
         self.memory_format = torch.preserve_format
         self.stops_early = True
+        self.requires = Requires(teacher=False)
+        self.stages: tuple[Stage, ...] = ()
         self._given = given
         self._in_chans = in_chans
         self._precision: torch.dtype | None = None
@@ -49,13 +55,14 @@ class FrozenTeacher:
         self._maps: Extract | None = None
 
     def read(self, requires: Requires) -> None:
-        """Prepare the passes for what the distillers read; none if they read no teacher."""
+        """Prepare the passes for what the distillers read of this teacher; none if they do not read it."""
+        self.requires = requires
         if not requires.teacher:
             return
         assert self._given.adapter is not None
-        extractor = Extractor(
-            self.model, self._given.adapter, requires.teacher_stages, requires.teacher_embedding
-        )
+        assert not isinstance(requires.teacher_stages, Mapping)
+        self.stages = requires.teacher_stages
+        extractor = Extractor(self.model, self._given.adapter, self.stages, requires.teacher_embedding)
         self._whole = extractor
         if extractor.has_maps and not requires.teacher_logits:
             self._maps = extractor.maps
@@ -66,7 +73,15 @@ class FrozenTeacher:
         return self._whole is not None
 
     def compute(self, images: Tensor, whole: bool = False) -> ModelOutput:
-        """See `Distillation.forward_teacher`."""
+        """What the distillers read, for images as the student sees them.
+
+        Args:
+            images: `[B, C, H, W]`, or `[B, V, C, H, W]` of V views.
+            whole: with the logits, even if no distiller reads them.
+
+        Raises:
+            ValueError: no distiller reads this teacher.
+        """
         extract = self._maps if self._maps is not None and self.stops_early and not whole else self._whole
         if extract is None:
             raise ValueError("no distiller reads the teacher")
@@ -80,7 +95,7 @@ class FrozenTeacher:
         return output if self._given.classifier else without_logits(output)
 
     def set(self, *, precision: torch.dtype | None, channels_last: bool) -> None:
-        """See `Distillation.set_teacher`."""
+        """Set its autocast precision (None: the surrounding one) and the order of its images in memory."""
         self._precision = precision
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
@@ -105,7 +120,11 @@ class FrozenTeacher:
             self._whole, self._maps = wrap(self._whole), None
 
     def fold(self) -> int:
-        """See `Distillation.fold_teacher`."""
+        """Fold its batch norms into its convolutions, in place; its outputs stay, except for rounding.
+
+        Returns:
+            The number of norm layers removed.
+        """
         extract = self._whole
         if extract is None:
             return 0

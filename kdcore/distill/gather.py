@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from kdcore.distill.teachers import Seen
     from kdcore.protocols import Requires, Stage
 
 
@@ -31,10 +33,10 @@ class WholeBatch:
         self._gathered: dict[int, tuple[Tensor, Tensor]] = {}  # the tensor itself keeps its id in use
 
     def for_distiller(
-        self, requires: Requires, student: ModelOutput, teacher: ModelOutput | None, batch: Batch
-    ) -> tuple[ModelOutput, ModelOutput | None, Batch]:
+        self, requires: Requires, student: ModelOutput, teacher: Seen, batch: Batch
+    ) -> tuple[ModelOutput, Seen, Batch]:
         """The arguments of one distiller."""
-        seen = None if teacher is None else self._teacher(requires, teacher)
+        seen = None if teacher is None else self._taught(requires, teacher)
         learner = self._output(
             student,
             requires.student_stages,
@@ -46,12 +48,22 @@ class WholeBatch:
             learner = replace(learner, partner=self._output(student.partner, stages, embedding=embedding))
         return learner, seen, self._batch(batch)
 
-    def of_teacher(self, requires: Requires, teacher: ModelOutput, batch: Batch) -> tuple[ModelOutput, Batch]:
-        """What one distiller gets of the teacher alone."""
-        return self._teacher(requires, teacher), self._batch(batch)
+    def of_teacher(
+        self, requires: Requires, teacher: ModelOutput | dict[str, ModelOutput], batch: Batch
+    ) -> tuple[ModelOutput | dict[str, ModelOutput], Batch]:
+        """What one distiller gets of its teacher, or of all teachers, alone."""
+        return self._taught(requires, teacher), self._batch(batch)
+
+    def _taught(
+        self, requires: Requires, teacher: ModelOutput | dict[str, ModelOutput]
+    ) -> ModelOutput | dict[str, ModelOutput]:
+        if isinstance(teacher, dict):
+            return {name: self._teacher(requires.of_member(name), one) for name, one in teacher.items()}
+        return self._teacher(requires, teacher)
 
     def _teacher(self, requires: Requires, teacher: ModelOutput) -> ModelOutput:
         stages, embedding = requires.teacher_stages, requires.teacher_embedding
+        assert not isinstance(stages, Mapping)
         return self._output(teacher, stages, embedding=embedding, logits=requires.teacher_logits)
 
     def _output(

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from kdcore.plugins import Plugins
     from kdcore.protocols import FeatureAdapter
     from kdcore.spec.load import LoadedSpec
-    from kdcore.spec.models import ModelSource, RunSpec
+    from kdcore.spec.members import Member
+    from kdcore.spec.models import ModelSource, RunSpec, TeacherSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,16 +69,16 @@ class PlacedTeacher(PlacedModel):
 
 @dataclass(frozen=True)
 class RunModels:
-    """Student and teacher of a run.
+    """Student and teachers of a run.
 
     Attributes:
         student: the student.
-        teacher: the teacher, or None.
+        teachers: the teachers by name.
         input: size and normalisation of the images that the data gives.
     """
 
     student: PlacedModel
-    teacher: PlacedTeacher | None
+    teachers: dict[str, PlacedTeacher]
     input: InputConfig
 
 
@@ -101,7 +102,7 @@ class TeacherPlan:
 def build_models(
     loaded: LoadedSpec, classes: DataClasses, plugins: Plugins, device: torch.device
 ) -> RunModels:
-    """Build student and teacher and put them on the device; on the meta device no weights are read.
+    """Build student and teachers and put them on the device; on the meta device no weights are read.
 
     Raises:
         UserError: a model cannot be built or loaded, or an adapter is missing.
@@ -110,44 +111,43 @@ def build_models(
     builder = Builder(spec, classes, plugins, meta=device.type == "meta")
     student = builder.build(spec.student, "student", spec.data.image_size)
     taken = resolve_input(spec.data, student.input)
-    plan = plan_teacher(spec, loaded.teacher, taken)
-    teacher = None
-    if plan is not None:
-        assert spec.teacher is not None
-        teacher = _placed_teacher(builder, plan, taken, device, spec.teacher.adapter)
+    teachers = {
+        member.name: _placed_teacher(
+            builder, member, plan_teacher(member, loaded.teachers.get(member.name), taken), taken, device
+        )
+        for member in spec.members
+    }
     module = place(student.model, device, channels_last=spec.train.channels_last)
     adapter = find_adapter(module, spec.student.adapter, plugins, "student.adapter")
-    return RunModels(PlacedModel(built=student, module=module, adapter=adapter), teacher, taken)
+    return RunModels(PlacedModel(built=student, module=module, adapter=adapter), teachers, taken)
 
 
 def _placed_teacher(
-    builder: Builder, plan: TeacherPlan, student_input: InputConfig, device: torch.device, adapter: str | None
+    builder: Builder, member: Member, plan: TeacherPlan, student_input: InputConfig, device: torch.device
 ) -> PlacedTeacher:
-    built = builder.build_teacher(plan)
+    built = builder.build_teacher(member, plan)
     # before the weights are folded, which rounds them
     weights = None if builder.meta else weights_digest(built.model)
-    module = place(built.model, device, channels_last=teacher_channels_last(builder.spec))
+    module = place(built.model, device, channels_last=teacher_channels_last(builder.spec, member.spec))
     return PlacedTeacher(
         built=built,
         module=module,
-        adapter=find_adapter(module, adapter, builder.plugins, "teacher.adapter"),
+        adapter=find_adapter(module, member.spec.adapter, builder.plugins, f"{member.where}.adapter"),
         images=teacher_view(student_input, built, device),
         weights=weights,
         classifier=plan.classifier,
     )
 
 
-def plan_teacher(spec: RunSpec, below: LoadedSpec | None, student: InputConfig) -> TeacherPlan | None:
-    """Choose the teacher to build: the spec's, or the student of `teacher.run`, with its weights once it is finished.
+def plan_teacher(member: Member, below: LoadedSpec | None, student: InputConfig) -> TeacherPlan:
+    """Choose the model to build for a teacher: the spec's, or the student of its `run`, with its weights if finished.
 
     Args:
-        spec: the run's.
+        member: the teacher.
         below: the spec of the teacher's own run, or None.
         student: the images that the data gives.
     """
-    teacher = spec.teacher
-    if teacher is None:
-        return None
+    teacher = member.spec
     if below is None:
         # Pretrained weights and run directories record their size, and so do files whose shapes depend on it.
         # Other teachers get the student's images.
@@ -175,10 +175,9 @@ def teacher_view(student: InputConfig, teacher: BuiltModel, device: torch.device
     return None if converter.identity else converter.to(device)
 
 
-def teacher_channels_last(spec: RunSpec) -> bool:
-    """Whether the teacher works in channels-last order: its own setting, or by default that of the student."""
-    own = None if spec.teacher is None else spec.teacher.channels_last
-    return spec.train.channels_last if own is None else own
+def teacher_channels_last(spec: RunSpec, teacher: TeacherSpec) -> bool:
+    """Whether a teacher works in channels-last order: its own setting, or by default that of the student."""
+    return spec.train.channels_last if teacher.channels_last is None else teacher.channels_last
 
 
 def place(model: nn.Module, device: torch.device, *, channels_last: bool) -> nn.Module:
@@ -211,10 +210,12 @@ class Builder:
         fallback: int | None = None,
         *,
         num_classes: int | None = None,
+        teacher: bool = False,
+        draw: str | None = None,
     ) -> BuiltModel:
-        """Build one model; its initial weights are a function of the seed and its role."""
+        """Build one model; its initial weights are a function of the seed and of `draw`, by default its role."""
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derive(self.spec.seed, role))
+            torch.default_generator.manual_seed(derive(self.spec.seed, draw or role))
             return build_model(
                 model,
                 num_classes=self.classes.count if num_classes is None else num_classes,
@@ -224,19 +225,29 @@ class Builder:
                 where=role,
                 device="meta" if self.meta else "cpu",
                 fallback_size=fallback,
-                keep_classifier=role == "teacher",
+                keep_classifier=teacher,
             )
 
-    def build_teacher(self, plan: TeacherPlan) -> BuiltModel:
-        """Build the teacher, with the classes of the data if its spec maps them."""
-        teacher = self.spec.teacher
-        assert teacher is not None
+    def build_teacher(self, member: Member, plan: TeacherPlan) -> BuiltModel:
+        """Build a teacher, with the classes of the data if its spec maps them.
+
+        The only teacher has the same initial weights whatever its name.
+        """
+        draw = "teacher" if len(self.spec.members) == 1 else f"teacher {member.name}"
 
         def build(num_classes: int, meta: bool) -> BuiltModel:
             builder = replace(self, meta=self.meta or meta)
             classes = num_classes if plan.classifier else 0
-            return builder.build(plan.model, "teacher", plan.size, plan.fallback, num_classes=classes)
+            return builder.build(
+                plan.model,
+                member.where,
+                plan.size,
+                plan.fallback,
+                num_classes=classes,
+                teacher=True,
+                draw=draw,
+            )
 
         return with_classes_of_data(
-            teacher, build, self.classes, self.spec.data.channels, self.plugins, "teacher"
+            member.spec, build, self.classes, self.spec.data.channels, self.plugins, member.where
         )

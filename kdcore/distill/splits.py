@@ -11,9 +11,12 @@ from kdcore.errors import Problem, UserError
 from kdcore.models import load_config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from kdcore.data import Source
     from kdcore.plugins import Plugins
     from kdcore.spec.load import LoadedSpec
+    from kdcore.spec.members import Member
     from kdcore.spec.models import RunSpec
 
 
@@ -28,15 +31,18 @@ class Splits:
 
 
 def open_splits(
-    spec: RunSpec, plugins: Plugins, below: LoadedSpec | None = None, teacher_classes: int | None = None
+    spec: RunSpec,
+    plugins: Plugins,
+    below: Mapping[str, LoadedSpec] | None = None,
+    teacher_classes: Mapping[str, int] | None = None,
 ) -> Splits:
-    """Open both splits and find the number of classes: the data's, the spec's, or else the teacher's.
+    """Open both splits and find the number of classes: the data's, the spec's, or else the first teacher's.
 
     Args:
         spec: the run's.
         plugins: where datasets are looked up.
-        below: the spec of the teacher's own run, or None.
-        teacher_classes: K of that run's data if it is known; None: read from its run directory.
+        below: the spec of each teacher's own run, by the teacher's name.
+        teacher_classes: K of those runs' data if it is known; otherwise it is read from their run directories.
 
     Raises:
         UserError: a split is missing, the splits' classes differ, or K is not known.
@@ -54,12 +60,11 @@ def open_splits(
             Problem("data.num_classes", f"{data.dataset} has {found} classes", value=data.num_classes)
         )
     names = labelled.classes
-    of_teacher = None  # an encoder knows other classes, or none
-    if spec.teacher is not None and isinstance(spec.teacher.classes, dict) and found is None:
-        of_teacher = len(spec.teacher.classes)  # the mapping names the classes of unlabelled images
-        names = names or tuple(spec.teacher.classes)
-    elif spec.teacher is None or (spec.teacher.classifier and spec.teacher.classes is None):
-        of_teacher = teacher_classes or _recorded_classes(spec, below)
+    of_teacher = _classes_of_teachers(spec.members, below or {}, teacher_classes or {})
+    mapped = next((one.spec.classes for one in spec.members if isinstance(one.spec.classes, dict)), None)
+    if mapped is not None and found is None:
+        of_teacher = len(mapped)  # the mapping names the classes of unlabelled images
+        names = names or tuple(mapped)
     num_classes = found or data.num_classes or of_teacher
     if num_classes is None:
         raise UserError(
@@ -84,10 +89,22 @@ def open_splits(
     return Splits(train, evaluation, num_classes, names)
 
 
-def _recorded_classes(spec: RunSpec, below: LoadedSpec | None) -> int | None:
-    """K of the teacher, from its run directory."""
+def _classes_of_teachers(
+    members: Iterable[Member], below: Mapping[str, LoadedSpec], known: Mapping[str, int]
+) -> int | None:
+    """K of the first teacher that knows it; an encoder knows other classes, or none."""
+    for member in members:
+        if member.spec.classifier and member.spec.classes is None:
+            found = known.get(member.name) or _recorded_classes(member, below.get(member.name))
+            if found is not None:
+                return found
+    return None
+
+
+def _recorded_classes(member: Member, below: LoadedSpec | None) -> int | None:
+    """K of a teacher, from its run directory."""
     directory = None if below is None else below.directory.path
-    if directory is None and spec.teacher is not None and spec.teacher.checkpoint is not None:
-        directory = Path(spec.teacher.checkpoint)
+    if directory is None and member.spec.checkpoint is not None:
+        directory = Path(member.spec.checkpoint)
     config = None if directory is None else load_config(directory)
     return None if config is None else config.num_classes

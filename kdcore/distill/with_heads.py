@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from kdcore.distill.models import PlacedModel, PlacedTeacher, RunModels
+    from kdcore.distill.models import PlacedModel, RunModels
     from kdcore.plugins import Plugins
     from kdcore.spec.load import LoadedSpec
 
@@ -58,7 +58,7 @@ def shipped_model(loaded: LoadedSpec, distillation: Distillation, models: RunMod
     qualified = resolved.provided.qualified
     options = {
         "student": _described(models.student, spec.adapter, models.input.image_size),
-        "teacher": _of_teacher(models.teacher, loaded),
+        "teacher": _of_teacher(resolved.teacher, models, loaded),
         "distiller": {"name": qualified, **resolved.options.model_dump(mode="json")},
     }
     return ShippedModel(NAME, options, small_input=False, distiller=qualified)
@@ -75,11 +75,15 @@ def _described(placed: PlacedModel, adapter: str | None, size: tuple[int, int]) 
     }
 
 
-def _of_teacher(teacher: PlacedTeacher | None, loaded: LoadedSpec) -> dict[str, Any] | None:
-    if teacher is None or loaded.spec.teacher is None:
-        return None
-    described = _described(teacher, loaded.spec.teacher.adapter, teacher.built.input.image_size)
-    return {**described, "classifier": teacher.classifier}
+def _of_teacher(chosen: str | None, models: RunModels, loaded: LoadedSpec) -> dict[str, Any] | None:
+    """The teacher that the distiller reads: the one that it names, or the only one."""
+    members = loaded.spec.members
+    for member in members:
+        if chosen == member.name or len(members) == 1:
+            teacher = models.teachers[member.name]
+            described = _described(teacher, member.spec.adapter, teacher.built.input.image_size)
+            return {**described, "classifier": teacher.classifier}
+    return None
 
 
 def with_heads(

@@ -24,8 +24,9 @@ from kdcore.models.model_call import find_model_call
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.existing import finished_run, spec_changes
 from kdcore.rundir.statefile import read_state, write_state
+from kdcore.rundir.summary import teachers_of
 from kdcore.spec.difference import same_results
-from kdcore.spec.load import LoadedSpec, load_spec, resolved_dict
+from kdcore.spec.load import LoadedSpec, below_of, load_spec, resolved_dict
 from kdcore.spec.models import DataSpec, ModelSource, ModelSpec
 from kdcore.spec.recipes import distiller_part, find_recipe, paper_settings
 from kdcore.spec.resolve import default_arguments, resolve_distiller, resolve_options, validated
@@ -48,6 +49,7 @@ __all__ = [
     "Which",
     "about_student",
     "autocast",
+    "below_of",
     "build_distiller",
     "build_eval_data",
     "build_model",
@@ -86,6 +88,7 @@ __all__ = [
     "save_student",
     "spec_changes",
     "teacher_view",
+    "teachers_of",
     "validated",
     "write_state",
 ]

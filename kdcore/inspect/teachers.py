@@ -1,76 +1,116 @@
-"""The teacher of a run: built as the run built it, for images of the student's size."""
+"""The teachers of a run: built as the run built it, for images of the student's size."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
 
 from kdcore.distill.models import Builder, plan_teacher, teacher_view
 from kdcore.distill.teacher_classes import DataClasses
 from kdcore.errors import KdError, Problem, UserError
 from kdcore.features import find_adapter
 from kdcore.inspect.opened_model import OpenedModel
+from kdcore.ops import mean_logits
 from kdcore.spec.load import LoadedSpec, load_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
     from kdcore.inspect.students import OpenedStudent
     from kdcore.plugins import Plugins
     from kdcore.rundir.directory import RunDirectory
+    from kdcore.spec.members import Member
     from kdcore.spec.models import RunSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundTeacher:
-    """A teacher.
+    """The teacher of a run, or the mean of several.
 
     Attributes:
-        model: None: the run had no teacher, nobody asked for it, or it is missing.
+        model: gives the teacher's logits; with several teachers the logarithm of the mean of their probabilities. None:
+            the run had no teacher, nobody asked for it, or it is missing.
         missing: why there is no model although the run had a teacher; otherwise None.
+        members: each of several teachers that gives logits, by name; empty with one.
     """
 
     model: OpenedModel | None = None
     missing: str | None = None
+    members: Mapping[str, OpenedModel] = field(default_factory=dict)
+
+
+class MeanOfTeachers(nn.Module):
+    """Several teachers as one model: images of the student `[B, C, H, W]` to the log of their mean probabilities."""
+
+    def __init__(self, members: Mapping[str, OpenedModel]) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(member.model for member in members.values())
+        self._transforms = [member.transform for member in members.values()]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The logits `[B, K]`."""
+        pairs = zip(self.models, self._transforms, strict=True)
+        return mean_logits([model(images if turn is None else turn(images)) for model, turn in pairs])
 
 
 def open_teacher(
     directory: RunDirectory, spec: RunSpec, student: OpenedStudent, plugins: Plugins, device: torch.device
 ) -> FoundTeacher:
-    """The teacher of a run on a device."""
-    if spec.teacher is None:
+    """The teacher of a run on a device, or the mean of its teachers."""
+    if not spec.teacher:
         return FoundTeacher()
-    if not spec.teacher.classifier:
-        return FoundTeacher(missing="the teacher is an encoder: it has no predictions")
-    try:
-        return FoundTeacher(model=_build(directory, spec, student, plugins, device))
-    except KdError as error:
-        return FoundTeacher(missing=str(error))
+    several = len(spec.members) > 1
+    found = {}
+    for member in spec.members:
+        if not member.spec.classifier:
+            continue
+        try:
+            found[member.name] = _build(directory, spec, member, student, plugins, device)
+        except KdError as error:
+            return FoundTeacher(missing=f"teacher '{member.name}': {error}" if several else str(error))
+    if not found:
+        which = "the teachers are encoders: they have" if several else "the teacher is an encoder: it has"
+        return FoundTeacher(missing=f"{which} no predictions")
+    if len(found) == 1:
+        return FoundTeacher(model=next(iter(found.values())))
+    mean = OpenedModel(
+        name=f"mean of {', '.join(found)}",
+        model=MeanOfTeachers(found).eval(),
+        input=student.input,
+    )
+    return FoundTeacher(model=mean, members=found)
 
 
 def _build(
-    directory: RunDirectory, spec: RunSpec, student: OpenedStudent, plugins: Plugins, device: torch.device
+    directory: RunDirectory,
+    spec: RunSpec,
+    member: Member,
+    student: OpenedStudent,
+    plugins: Plugins,
+    device: torch.device,
 ) -> OpenedModel:
-    assert spec.teacher is not None
     below = None
-    if spec.teacher.run is not None:
+    if member.spec.run is not None:
         outputs = (None, Path(spec.output), directory.path.parent)
-        below = _finished_run(Path(spec.teacher.run), outputs, plugins)
-    plan = plan_teacher(spec, below, student.input)
-    assert plan is not None
+        below = _finished_run(Path(member.spec.run), outputs, plugins, f"{member.where}.run")
+    plan = plan_teacher(member, below, student.input)
     classes = DataClasses(student.num_classes, student.classes)
-    built = Builder(spec, classes, plugins).build_teacher(plan)
+    built = Builder(spec, classes, plugins).build_teacher(member, plan)
     return OpenedModel(
         name=built.name,
         model=built.model.to(device).eval(),
         transform=teacher_view(student.input, built, device),
-        adapter=find_adapter(built.model, spec.teacher.adapter, plugins, "teacher.adapter"),
+        adapter=find_adapter(built.model, member.spec.adapter, plugins, f"{member.where}.adapter"),
         input=built.input,
     )
 
 
-def _finished_run(spec: Path, outputs: tuple[Path | None, ...], plugins: Plugins) -> LoadedSpec:
+def _finished_run(spec: Path, outputs: tuple[Path | None, ...], plugins: Plugins, where: str) -> LoadedSpec:
     """The teacher's spec, with the output folder that has its finished run.
 
     The spec's own `output` is the first place. A run with `--output`, or one that was moved, has the teacher's run
@@ -87,4 +127,4 @@ def _finished_run(spec: Path, outputs: tuple[Path | None, ...], plugins: Plugins
             return loaded
         looked.append(str(found.path))
     places = ", ".join(dict.fromkeys(looked))
-    raise UserError(Problem("teacher.run", f"there is no finished run of it in any of: {places}"))
+    raise UserError(Problem(where, f"there is no finished run of it in any of: {places}"))

@@ -13,6 +13,7 @@ from kdcore.ops.arguments import (
     prepare_logits,
 )
 from kdcore.ops.batch_norm import BatchNormOverProcesses
+from kdcore.ops.ensemble import mean_logits
 from kdcore.ops.outputs import embeddings_of, logits_of, target_of
 from kdcore.ops.precision import at_least_float32, full_precision
 from kdcore.ops.processes import gather, sum_over_processes, world_size
@@ -27,6 +28,7 @@ __all__ = [
     "full_precision",
     "gather",
     "logits_of",
+    "mean_logits",
     "prepare_features",
     "prepare_logits",
     "sum_over_processes",

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
     from kdcore.data.train import IndexedTrainData
     from kdcore.distill.distillation import Distillation
+    from kdcore.distill.frozen_teacher import FrozenTeacher
     from kdcore.distill.splits import Splits
     from kdcore.run.prepare import Prepared
     from kdcore.spec.load import LoadedSpec
+    from kdcore.spec.members import Member
 
 OWN_FOLDER = "teacher-cache"  # in the run directory
 
@@ -37,9 +39,9 @@ class CachedTeacher:
     whether the cache was filled before, and a resumed run is bit-equal to one that was not killed.
     """
 
-    def __init__(self, cache: TeacherCache, distillation: Distillation, accelerator: Accelerator) -> None:
+    def __init__(self, cache: TeacherCache, teacher: FrozenTeacher, accelerator: Accelerator) -> None:
         self.cache = cache
-        self._distillation = distillation
+        self._teacher = teacher
         self._accelerator = accelerator
 
     def __call__(self, epoch: int, images: Tensor, index: Tensor) -> ModelOutput:
@@ -53,7 +55,7 @@ class CachedTeacher:
         stored = self.cache.read(epoch, index)
         if stored is None:
             with self._accelerator.autocast():
-                live = self._distillation.forward_teacher(images, whole=True)
+                live = self._teacher.compute(images, whole=True)
             stored = self.cache.write(epoch, index, live)
         return _moved(stored, self._accelerator.device)
 
@@ -65,33 +67,32 @@ def cache_folder(loaded: LoadedSpec) -> Path:
     return Path(settings.folder) if settings.folder else loaded.directory.path / OWN_FOLDER
 
 
-def rows_of(distillation: Distillation) -> Rows:
-    """What the run's distillers read of the teacher's outputs."""
-    info, requires = distillation.teacher_info, distillation.requires
-    assert info is not None
+def rows_of(distillation: Distillation, teacher: FrozenTeacher) -> Rows:
+    """What the run's distillers read of a teacher's outputs."""
+    info = teacher.info
     return Rows(
         num_classes=distillation.num_classes if info.has_logits else 0,
-        embedding_dim=info.embedding_dim if requires.teacher_embedding else None,
-        stages=tuple(info.stage(stage) for stage in requires.teacher_stages),
-        views=requires.num_views,
+        embedding_dim=info.embedding_dim if teacher.requires.teacher_embedding else None,
+        stages=tuple(info.stage(stage) for stage in teacher.stages),
+        views=distillation.requires.num_views,
     )
 
 
-def identity_of(loaded: LoadedSpec, prepared: Prepared) -> Identity:
-    """Everything that the outputs of the run's teacher depend on.
+def identity_of(loaded: LoadedSpec, prepared: Prepared, member: Member) -> Identity:
+    """Everything that the outputs of a teacher depend on.
 
     Raises:
         RunFailed: an image cannot be read.
     """
-    teacher = prepared.models.teacher
-    assert teacher is not None
+    teacher = prepared.models.teachers[member.name]
     train = cast("IndexedTrainData", prepared.train)  # a stream has no cache
     views = view_recipes(loaded.spec.data, prepared.distillation)
-    return identify(loaded.spec, teacher.built, teacher.weights, prepared.models.input, train, views)
+    own, taken = member.spec, prepared.models.input
+    return identify(loaded.spec, own, teacher.built, teacher.weights, taken, train, views)
 
 
 def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
-    """Check before training that a cache can be kept. Returns a line that says how large it gets.
+    """Check before training that caches can be kept. Returns a line that says how large they get.
 
     Raises:
         UserError: the distillers or the data do not allow it, or the disk cannot hold it.
@@ -106,41 +107,52 @@ def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
         problem = "no distiller of this run reads the teacher"
     if problem is not None:
         raise UserError(Problem("teacher_cache", problem, hint="remove teacher_cache from the spec"))
-    rows, samples, folder = rows_of(distillation), prepared.train.size or 0, cache_folder(loaded)
-    if settings.top_k is not None and rows.num_classes == 0:
-        message = "the teacher is an encoder and has no logits"
-        raise UserError(Problem("teacher_cache.top_k", message, settings.top_k, "null"))
-    if settings.top_k is not None and settings.top_k >= rows.num_classes:
-        message = f"the model has {rows.num_classes} logits, so this would keep all of them"
-        raise UserError(
-            Problem("teacher_cache.top_k", message, settings.top_k, f"1 to {rows.num_classes - 1}, or null")
-        )
-    size = estimate(rows, settings, samples)
+    samples, folder, size = prepared.train.size or 0, cache_folder(loaded), 0
+    for teacher in distillation.frozen_teachers.values():
+        if teacher.is_read:
+            rows = rows_of(distillation, teacher)
+            _check_top_k(rows, settings.top_k)
+            size += estimate(rows, settings, samples)
     if not any(folder.glob("*/manifest.json")):  # a cache that is there may be the right one
         check_room(folder, size)
     times = "1 augmentation" if settings.augmentations == 1 else f"{settings.augmentations} augmentations"
     return f"{byte_size(size)} for {times} of {samples:,} samples, in {folder}"
 
 
-def open_cache(
-    loaded: LoadedSpec, prepared: Prepared, splits: Splits, warn: Callable[[str], None]
-) -> TeacherCache:
-    """Open the cache for these outputs in the spec's folder, or create it.
+def _check_top_k(rows: Rows, top_k: int | None) -> None:
+    if top_k is not None and rows.num_classes == 0:
+        message = "the teacher is an encoder and has no logits"
+        raise UserError(Problem("teacher_cache.top_k", message, top_k, "null"))
+    if top_k is not None and top_k >= rows.num_classes:
+        message = f"the model has {rows.num_classes} logits, so this would keep all of them"
+        raise UserError(
+            Problem("teacher_cache.top_k", message, top_k, f"1 to {rows.num_classes - 1}, or null")
+        )
+
+
+def open_caches(
+    loaded: LoadedSpec, prepared: Prepared, warn: Callable[[str], None]
+) -> dict[str, TeacherCache]:
+    """Open the cache of each teacher that is read in the spec's folder, or create it; by the teachers' names.
 
     Raises:
         UserError: the disk cannot hold it, or it cannot be written.
     """
     settings = loaded.spec.teacher_cache
     assert settings is not None
-    cache = TeacherCache.open(
-        cache_folder(loaded),
-        identity_of(loaded, prepared),
-        rows_of(prepared.distillation),
-        settings,
-        prepared.train.size or 0,
-    )
-    cache.warn = warn
-    return cache
+    caches = dict[str, TeacherCache]()
+    for member in loaded.spec.members:
+        teacher = prepared.distillation.frozen_teachers[member.name]
+        if teacher.is_read:
+            cache = caches[member.name] = TeacherCache.open(
+                cache_folder(loaded),
+                identity_of(loaded, prepared, member),
+                rows_of(prepared.distillation, teacher),
+                settings,
+                prepared.train.size or 0,
+            )
+            cache.warn = warn
+    return caches
 
 
 def _moved(output: ModelOutput, device: torch.device) -> ModelOutput:

@@ -47,7 +47,9 @@ def compare(before: Fingerprint, now: Fingerprint) -> Changes:
     """Compare the fingerprint in a checkpoint with the one of this start."""
     changes = Changes()
     problems = changes.problems
-    problems += _teacher(before["teacher"], now["teacher"])
+    for name, teacher in now["teachers"].items():
+        where = "teacher" if len(now["teachers"]) == 1 else f"teacher '{name}'"
+        problems += _teacher(where, before["teachers"].get(name), teacher)
     problems += _images("student", before["student"], now["student"])
     for split in ("train", "eval"):
         problems += _split(split, before[split], now[split])
@@ -56,7 +58,7 @@ def compare(before: Fingerprint, now: Fingerprint) -> Changes:
     notes = [*_machine(before["machine"], now["machine"])]
     if not problems:
         notes += [note for split in ("train", "eval") for note in _modified(split, before[split], now[split])]
-    measured_anew = any(problem.where in ("teacher", "data.eval_split") for problem in problems)
+    measured_anew = any(problem.where.startswith(("teacher", "data.eval_split")) for problem in problems)
     return Changes(problems, notes, measured_anew)
 
 
@@ -64,22 +66,24 @@ def _problem(where: str, what: str, detail: str) -> Problem:
     return Problem(where, f"{what} changed since the run's last checkpoint: {detail}", hint=HINT)
 
 
-def _teacher(before: dict[str, Any] | None, now: dict[str, Any] | None) -> list[Problem]:
-    if before is None or now is None:
-        return []  # the spec says whether there is a teacher
+def _teacher(where: str, before: dict[str, Any] | None, now: dict[str, Any]) -> list[Problem]:
+    if before is None:
+        return []  # the spec says which teachers there are
     if before["model"] != now["model"]:
-        return [_problem("teacher", "the teacher", f"{before['model']} before, {now['model']} now")]
+        return [_problem(where, "the teacher", f"{before['model']} before, {now['model']} now")]
     if before["weights"] != now["weights"]:
         digests = f"SHA-256 {_short(before['weights'])} before, {_short(now['weights'])} now"
-        return [_problem("teacher", "the teacher's weights", digests)]
-    return _images("teacher", before, now)
+        return [_problem(where, "the teacher's weights", digests)]
+    return _images(where, before, now)
 
 
 def _images(role: str, before: dict[str, Any], now: dict[str, Any]) -> list[Problem]:
     """Changes of a model's input: size, mean, standard deviation and so on."""
     return [
         _problem(
-            role, f"the {role}'s {name.replace('_', ' ')}", f"{before.get(name)} before, {now[name]} now"
+            role,
+            f"the {role.partition(' ')[0]}'s {name.replace('_', ' ')}",
+            f"{before.get(name)} before, {now[name]} now",
         )
         for name in now
         if before.get(name) != now[name]

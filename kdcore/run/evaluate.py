@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kdcore.data.special_targets import has_label, was_read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from accelerate import Accelerator
 
@@ -29,7 +29,9 @@ class Evaluation:
     Attributes:
         top1: percent of labelled images whose class has the highest logit; None if no image is labelled.
         top5: percent whose class is among the five highest; None if no image is labelled.
-        agreement: percent of images with the same top class for model and teacher; None without a teacher.
+        agreement: percent of images with the same top class for model and teacher; with several teachers the mean over
+            them; None without a teacher.
+        agreements: the same for each of several teachers, by name.
         predictions: the model's top class for each image of this process, in the data's order.
         not_finite: images for which a logit is NaN or infinite.
         metrics: the values of plugins' metrics by name; None for one that failed.
@@ -40,11 +42,17 @@ class Evaluation:
     agreement: float | None
     predictions: Tensor
     not_finite: int = 0
+    agreements: dict[str, float] = field(default_factory=dict)
     metrics: Values = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The percentages that were measured, and the metrics of plugins, by name."""
-        values = {"top1": self.top1, "top5": self.top5, "agreement": self.agreement}
+        values = {
+            "top1": self.top1,
+            "top5": self.top5,
+            "agreement": self.agreement,
+            "agreements": self.agreements or None,
+        }
         return {**{name: value for name, value in values.items() if value is not None}, **self.metrics}
 
 
@@ -55,7 +63,7 @@ def evaluate(
     accelerator: Accelerator,
     *,
     transform: Callable[[Tensor], Tensor] | None = None,
-    teacher_predictions: Tensor | None = None,
+    teacher_predictions: Mapping[str, Tensor] | None = None,
     memory_format: torch.memory_format = torch.contiguous_format,
     precision: contextlib.AbstractContextManager[object] | None = None,
     advance: Callable[[], None] = lambda: None,
@@ -69,7 +77,7 @@ def evaluate(
         data: the images of this process.
         accelerator: device, precision and the other processes.
         transform: applied to the images first (the teacher's own size and normalisation).
-        teacher_predictions: the teacher's top class for each image of this process, to measure the agreement.
+        teacher_predictions: each teacher's top class for each image of this process, to measure the agreement.
         memory_format: memory layout of the images.
         precision: a context that is entered for each batch, inside the accelerator's own; it must be reusable.
         advance: called after each batch.
@@ -79,9 +87,9 @@ def evaluate(
     training = model.training
     model.eval()
     device = accelerator.device
-    # counts: top class right, right class in the top 5, labelled, same as the teacher, readable, logits not finite
-    counts = torch.zeros(6, dtype=torch.int64, device=device)
-    guided = None if teacher_predictions is None else teacher_predictions.to(device)
+    guided = {name: one.to(device) for name, one in (teacher_predictions or {}).items()}
+    # counts: top class right, right class in the top 5, labelled, readable, logits not finite, same as each teacher
+    counts = torch.zeros(5 + len(guided), dtype=torch.int64, device=device)
     predictions: list[Tensor] = []
     kept: list[tuple[Tensor, Tensor]] = []  # logits and targets, for metrics
     call = model if shards is None else shards.caller(model)
@@ -96,13 +104,11 @@ def evaluate(
         best = logits.float().topk(min(5, logits.shape[1]), dim=1).indices
         hits = best == target.unsqueeze(1)
         first = best[:, 0]
-        same = counts.new_zeros(())
         whole = was_read(target)
-        if guided is not None:
-            same = ((first == guided[seen : seen + len(first)]) & whole).sum()
+        same = [((first == one[seen : seen + len(first)]) & whole).sum() for one in guided.values()]
         wrong = ~logits.isfinite().all(dim=1) & whole
         counts += torch.stack(
-            [hits[:, 0].sum(), hits.sum(), has_label(target).sum(), same, whole.sum(), wrong.sum()]
+            [hits[:, 0].sum(), hits.sum(), has_label(target).sum(), whole.sum(), wrong.sum(), *same]
         )
         predictions.append(first)
         if metrics:
@@ -111,7 +117,7 @@ def evaluate(
         advance()
     model.train(training)
     total = accelerator.reduce(counts, reduction="sum").tolist()
-    found = _evaluation(total, predictions, guided=teacher_predictions is not None)
+    found = _evaluation(total, predictions, list(guided))
     return replace(found, metrics=_measured(metrics, kept, accelerator)) if metrics else found
 
 
@@ -125,13 +131,17 @@ def _measured(metrics: Metrics, kept: list[tuple[Tensor, Tensor]], accelerator: 
     return metrics(logits, target)
 
 
-def _evaluation(counts: list[int], predictions: list[Tensor], *, guided: bool) -> Evaluation:
+def _evaluation(counts: list[int], predictions: list[Tensor], teachers: list[str]) -> Evaluation:
     """The percentages, from the counts of all processes and this process's predictions of each batch."""
-    top1, top5, labelled, agreeing, images_seen, not_finite = counts
+    top1, top5, labelled, images_seen, not_finite, *agreeing = counts
+    agreements: dict[str, float] = {}
+    if images_seen:
+        agreements = {name: 100 * same / images_seen for name, same in zip(teachers, agreeing, strict=True)}
     return Evaluation(
         top1=100 * top1 / labelled if labelled else None,
         top5=100 * top5 / labelled if labelled else None,
-        agreement=100 * agreeing / images_seen if guided and images_seen else None,
+        agreement=sum(agreements.values()) / len(agreements) if agreements else None,
+        agreements=agreements if len(agreements) > 1 else {},
         predictions=torch.cat(predictions).cpu() if predictions else torch.empty(0, dtype=torch.int64),
         not_finite=not_finite,
     )

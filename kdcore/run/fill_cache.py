@@ -6,11 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+import torch
+
 from kdcore.distill.splits import open_splits
 from kdcore.errors import Interrupted, Problem, UserError
 from kdcore.plugins import get_plugins
 from kdcore.run.accelerator import make_accelerator
-from kdcore.run.cached_teacher import CachedTeacher, open_cache
+from kdcore.run.cached_teacher import CachedTeacher, cache_folder, open_caches
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.choose_display import choose_display
 from kdcore.run.context import RunContext
@@ -23,7 +25,7 @@ from kdcore.run.settle import is_main_process, settled
 from kdcore.run.signals import stop_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from kdcore.data.train import IndexedTrainData
@@ -41,14 +43,16 @@ class CacheResult:
     """The result of filling a cache.
 
     Attributes:
-        path: the cache's folder.
-        rows: augmentations times samples; the cache holds all of them.
+        path: the cache's folder; with several teachers the folder of their caches.
+        paths: each teacher's cache, by the teacher's name.
+        rows: augmentations times samples, for each teacher; the caches hold all of them.
         computed: rows that this call added.
         size_bytes: size of the cache.
         seconds: wall time of this call.
     """
 
     path: Path
+    paths: dict[str, Path]
     rows: int
     computed: int
     size_bytes: int
@@ -92,41 +96,58 @@ def cache_teacher(
         display.note(line)
     started = time.monotonic()
     with stop_requests() as stop:
-        if loaded.teacher is not None:
-            run_teacher(RunContext(loaded=loaded.teacher, plugins=plugins, display=display, stop=stop))
+        for below in loaded.teachers.values():
+            run_teacher(RunContext(loaded=below, plugins=plugins, display=display, stop=stop))
         try:
-            cache, computed = _fill(loaded, plugins, display, stop)
+            caches, computed = _fill(loaded, plugins, display, stop)
         except Exception as error:
             failure = explained(error, loaded.directory)
             if failure is error:
                 raise
             raise failure from error
     seconds = time.monotonic() - started
-    return CacheResult(cache.path, cache.rows_total, computed, cache.size_bytes, seconds)
+    paths = {name: cache.path for name, cache in caches.items()}
+    return CacheResult(
+        path=next(iter(paths.values())) if len(paths) == 1 else cache_folder(loaded),
+        paths=paths,
+        rows=_total(caches),
+        computed=computed,
+        size_bytes=sum(cache.size_bytes for cache in caches.values()),
+        seconds=seconds,
+    )
+
+
+def _total(caches: Mapping[str, TeacherCache]) -> int:
+    return sum(cache.rows_total for cache in caches.values())
 
 
 def _fill(
     loaded: LoadedSpec, plugins: Plugins, display: Display, stop: StopRequest
-) -> tuple[TeacherCache, int]:
+) -> tuple[dict[str, TeacherCache], int]:
     accelerator = make_accelerator(loaded.spec)
     rank, world = accelerator.process_index, accelerator.num_processes
-    splits = open_splits(loaded.spec, plugins, loaded.teacher)
+    splits = open_splits(loaded.spec, plugins, loaded.teachers)
     # each process has all of the data: it takes its part of the missing rows
     prepared = prepare(loaded, splits, plugins, Process(accelerator.device))
     for text in prepared.warnings:
         display.warn(text)
     with accelerator.main_process_first():
-        cache = open_cache(loaded, prepared, splits, display.warn)
-    display.note(f"cache    {cache.path}: {cache.rows_filled:,} of {cache.rows_total:,} rows filled")
+        caches = open_caches(loaded, prepared, display.warn)
+    for cache in caches.values():
+        display.note(f"cache    {cache.path}: {cache.rows_filled:,} of {cache.rows_total:,} rows filled")
+    frozen = prepared.distillation.eval().frozen_teachers
     if loaded.spec.train.compile:
-        prepared.distillation.compile_models()
-    teacher = CachedTeacher(cache, prepared.distillation.eval(), accelerator)
+        for one in frozen.values():
+            one.compile()
+    teachers = [CachedTeacher(cache, frozen[name], accelerator) for name, cache in caches.items()]
     augmentations = loaded.spec.teacher_cache.augmentations if loaded.spec.teacher_cache else 0
     computed = 0
     display.begin(augmentations, 0)
     try:
         for augmentation in range(augmentations):
-            missing = cache.missing(augmentation)[rank::world].tolist()
+            lacking = [cache.missing(augmentation) for cache in caches.values()]
+            # an image is read once for all teachers that lack a row for it
+            missing = torch.unique(torch.cat(lacking))[rank::world].tolist()
             batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
             display.epoch(augmentation, len(batches), 0)
             keys = [[(augmentation, position) for position in batch] for batch in batches]
@@ -134,22 +155,24 @@ def _fill(
             for raw in cast("IndexedTrainData", prepared.train).given(keys):
                 assert raw.index is not None
                 images = raw.images.to(accelerator.device, non_blocking=True)
-                teacher(augmentation, images, raw.index)
+                for teacher, rows in zip(teachers, lacking, strict=True):
+                    teacher(augmentation, images, raw.index)
+                    computed += int(torch.isin(raw.index, rows).sum())
                 done += len(raw.index)
                 display.advance(done / (time.monotonic() - mark))
                 if stop.signal is not None:
-                    name = f"stopped by {stop.signal.name}"
+                    filled = sum(cache.rows_filled for cache in caches.values())
                     raise Interrupted(
-                        f"{name}: {cache.rows_filled:,} of {cache.rows_total:,} rows are saved; the same command "
-                        "continues from there",
+                        f"stopped by {stop.signal.name}: {filled:,} of {_total(caches):,} rows are saved; the same "
+                        "command continues from there",
                         stop.exit_code,
                     )
-            computed += done
             if done:
                 rate = done / (time.monotonic() - mark)
                 display.note(f"augmentation {augmentation + 1}/{augmentations}  {rate:,.0f} images/s")
     finally:
         display.close()
-        cache.close()
+        for cache in caches.values():
+            cache.close()
     accelerator.wait_for_everyone()
-    return cache, computed
+    return caches, computed

@@ -32,17 +32,17 @@ def fingerprint(
     device: torch.device,
     processes: int,
 ) -> Fingerprint:
-    """JSON-ready digests of the teacher, the images, the plugins in use, and the machine."""
-    teacher = prepared.models.teacher
+    """JSON-ready digests of the teachers, the images, the plugins in use, and the machine."""
     return {
-        "teacher": None
-        if teacher is None
-        else {
-            "model": teacher.built.name,
-            "weights": teacher.weights,
-            "image_size": list(teacher.built.input.image_size),
-            "mean": list(teacher.built.input.mean),
-            "std": list(teacher.built.input.std),
+        "teachers": {
+            name: {
+                "model": teacher.built.name,
+                "weights": teacher.weights,
+                "image_size": list(teacher.built.input.image_size),
+                "mean": list(teacher.built.input.mean),
+                "std": list(teacher.built.input.std),
+            }
+            for name, teacher in prepared.models.teachers.items()
         },
         "student": {
             "image_size": list(prepared.models.input.image_size),
@@ -74,7 +74,7 @@ def fingerprint(
 def _used(loaded: LoadedSpec, prepared: Prepared, plugins: Plugins) -> Iterator[PluginInfo]:
     """The plugins whose code this run calls: those of its distillers, adapters, models and dataset."""
     distillation, models = prepared.distillation, prepared.models
-    placed = (models.student,) if models.teacher is None else (models.student, models.teacher)
+    placed = (models.student, *models.teachers.values())
     parts = (
         *distillation.modules(),
         *(part for model in placed for part in (model.module, model.adapter)),

@@ -25,12 +25,13 @@ from kdcore.run.skipped_images import Skipped
 from kdcore.run.state import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from accelerate import Accelerator
 
     from kdcore.data import RawBatch
     from kdcore.data.mix import Mixer
+    from kdcore.distill.frozen_teacher import FrozenTeacher
     from kdcore.distill.teacher_images import TeacherImages
     from kdcore.run.cached_teacher import CachedTeacher
     from kdcore.run.context import RunContext
@@ -57,17 +58,16 @@ class Training:
         accelerator: Accelerator,
         *,
         mixer: Mixer | None = None,
-        cached_teacher: CachedTeacher | None = None,
+        cached_teachers: Mapping[str, CachedTeacher] | None = None,
         trackers: Trackers | None = None,
     ) -> None:
         spec = context.loaded.spec
         self.spec, self.context, self.accelerator = spec, context, accelerator
         self.distillation, self.student = prepared.distillation, prepared.distillation.student
         self.shipped = prepared.distillation.shipped
-        teacher = prepared.models.teacher
-        self.teacher_images = None if teacher is None else teacher.images
+        self.teacher_images = {name: one.images for name, one in prepared.models.teachers.items()}
         self.train_data, self.eval_data, self.ema = prepared.train, prepared.eval, prepared.ema
-        self.mixer, self.cached_teacher, self.trackers = mixer, cached_teacher, trackers
+        self.mixer, self.cached_teachers, self.trackers = mixer, cached_teachers, trackers
         self.skipped = None
         if spec.data.skip_broken:
             self.skipped = Skipped(prepared.train, prepared.eval, context.display)
@@ -100,10 +100,11 @@ class Training:
     def _model(self) -> Any:
         """The distillation as the steps call it: compiled, and distributed over the processes."""
         spec = self.spec
-        own = None if spec.teacher is None else spec.teacher.compile
-        self.distillation.compile_models(
-            student=spec.train.compile, teacher=spec.train.compile if own is None else own
-        )
+        if spec.train.compile:
+            self.distillation.compile_student()
+        for member in spec.members:
+            if spec.train.compile if member.spec.compile is None else member.spec.compile:
+                self.distillation.frozen_teachers[member.name].compile()
         if self.shards is None:
             return self.accelerator.prepare_model(self.distillation)
         # accelerate sets its precision, but must not wrap it in DDP
@@ -133,23 +134,18 @@ class Training:
         for model in (self.shipped, *(() if self.ema is None else (self.ema.module,))):
             make_whole(model, self.accelerator.is_main_process)
 
-    def measure_teacher(self) -> Evaluation | None:
-        """The teacher's accuracy on the evaluation images, measured once per run."""
-        teacher = self.distillation.teacher
-        info = self.distillation.teacher_info
-        if teacher is None or info is None or not info.has_logits or self.state.teacher_scores is not None:
-            return None
-        found = self._evaluate(teacher, self.teacher_images, of_teacher=True)
-        if found.not_finite:
-            message = f"its logits are NaN or infinite for {found.not_finite:,} of the evaluation images"
-            hint = (
-                "its weights are finite: try teacher.precision 'fp32', its own normalisation "
-                "(data.mean, data.std), or another checkpoint"
-            )
-            raise UserError(Problem("teacher", message, hint=hint))
-        self.state.teacher_scores = found.as_dict()
-        self.state.teacher_predictions = found.predictions
-        return found
+    def measure_teachers(self) -> list[str]:
+        """Measure each teacher's accuracy on the evaluation images, once per run; the names of those measured now."""
+        measured = []
+        for name, teacher in self.distillation.frozen_teachers.items():
+            if teacher.info.has_logits and name not in self.state.teacher_scores:
+                found = self._evaluate(teacher.model, self.teacher_images[name], teacher)
+                if found.not_finite:
+                    raise UserError(_not_finite(name, found, len(self.teacher_images)))
+                self.state.teacher_scores[name] = found.as_dict()
+                self.state.teacher_predictions[name] = found.predictions
+                measured.append(name)
+        return measured
 
     # -- an epoch --------------------------------------------------------------------------------------------
 
@@ -208,9 +204,11 @@ class Training:
             total_epochs=self.spec.train.epochs,
         )
         teacher_output = None
-        if self.cached_teacher is not None:
+        if self.cached_teachers is not None:
             assert raw.index is not None  # a stream cannot have a cache
-            teacher_output = self.cached_teacher(state.epoch, images, raw.index)
+            teacher_output = {
+                name: cached(state.epoch, images, raw.index) for name, cached in self.cached_teachers.items()
+            }
         with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
             output = self.model(
                 images,
@@ -305,21 +303,24 @@ class Training:
             self._interrupt()
 
     def _evaluate(
-        self, model: torch.nn.Module, transform: TeacherImages | None = None, of_teacher: bool = False
+        self,
+        model: torch.nn.Module,
+        transform: TeacherImages | None = None,
+        teacher: FrozenTeacher | None = None,
     ) -> Evaluation:
         """Evaluate; a request to stop ends it between two batches, and the next process evaluates again."""
         memory_format = torch.channels_last if self.spec.train.channels_last else torch.contiguous_format
         precision: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
-        if of_teacher:
-            memory_format = self.distillation.teacher_memory_format
-            precision = self.distillation.teacher_autocast(self.accelerator.device)
+        if teacher is not None:
+            memory_format = teacher.memory_format
+            precision = teacher.autocast(self.accelerator.device)
         try:
             return evaluate(
                 model,
                 self.eval_data,
                 self.accelerator,
                 transform=transform,
-                teacher_predictions=self.state.teacher_predictions,
+                teacher_predictions=self.state.teacher_predictions if teacher is None else None,
                 memory_format=memory_format,
                 precision=precision,
                 advance=self._stop_evaluation,
@@ -366,3 +367,12 @@ class Training:
             "the same command continues from it",
             self.context.stop.exit_code,
         )
+
+
+def _not_finite(name: str, found: Evaluation, teachers: int) -> Problem:
+    message = f"its logits are NaN or infinite for {found.not_finite:,} of the evaluation images"
+    hint = (
+        "its weights are finite: try teacher.precision 'fp32', its own normalisation "
+        "(data.mean, data.std), or another checkpoint"
+    )
+    return Problem("teacher" if teachers == 1 else f"teacher '{name}'", message, hint=hint)

@@ -33,7 +33,7 @@ class Meter:
         self._names: tuple[str, ...] = ()
         self._sums: Tensor | None = None  # [loss values..., counts...]
         self._bad: Tensor | None = None  # first step at which each loss value was not finite, or -1
-        self._teacher_bad: Tensor | None = None  # the same for the teacher's logits
+        self._teachers_bad: dict[str, Tensor] = {}  # the same for each teacher's logits
 
     def add(self, output: DistillationOutput, target: Tensor | None, step: int) -> None:
         """Add one batch of this process: means weighted by its size, accuracy against the (most probable) class."""
@@ -45,15 +45,15 @@ class Meter:
             none = torch.zeros((), device=self._device)  # a term that is absent now adds nothing to the loss
             values = torch.stack([losses.get(name, none).detach().float() for name in self._names])
             self._bad = torch.where((bad < 0) & ~values.isfinite(), step, bad)
-            if output.teacher_logits is not None:
-                self._look_at_teacher(output.teacher_logits, step)
+            for name, logits in output.logits_of_teachers.items():
+                self._look_at_teacher(name, logits, step)
             self._sums = sums + torch.cat([values.double() * size, _hits(output.logits, target)])
 
-    def _look_at_teacher(self, logits: Tensor, step: int) -> None:
-        bad = self._teacher_bad
+    def _look_at_teacher(self, name: str, logits: Tensor, step: int) -> None:
+        bad = self._teachers_bad.get(name)
         if bad is None:
             bad = torch.full((), -1, dtype=torch.int64, device=logits.device)
-        self._teacher_bad = torch.where((bad < 0) & ~logits.isfinite().all(), step, bad)
+        self._teachers_bad[name] = torch.where((bad < 0) & ~logits.isfinite().all(), step, bad)
 
     def _room(self, losses: Iterable[str]) -> tuple[Tensor, Tensor]:
         """`_sums` and `_bad`, with an entry for each of these names."""
@@ -76,12 +76,13 @@ class Meter:
         if not steps:
             return
         first = min(steps.values())
-        teacher = -1 if self._teacher_bad is None else int(self._teacher_bad)
-        if 0 <= teacher <= first:
-            raise RunFailed(
-                f"the teacher's logits became NaN or infinite at step {teacher}; {last_good(saved)}. Try "
-                "teacher.precision 'fp32', or another checkpoint of the teacher"
-            )
+        for name, step in ((name, int(bad)) for name, bad in self._teachers_bad.items()):
+            if 0 <= step <= first:
+                which = "the teacher" if len(self._teachers_bad) == 1 else f"teacher '{name}'"
+                raise RunFailed(
+                    f"{which}'s logits became NaN or infinite at step {step}; {last_good(saved)}. Try "
+                    "teacher.precision 'fp32', or another checkpoint of the teacher"
+                )
         # the sum is not finite if a part is not: name the parts
         guilty = [
             self._described(name) for name, step in steps.items() if step == first and name != "loss"

@@ -34,8 +34,7 @@ class Preflight:
 
     student: str
     student_parameters: int
-    teacher: str | None
-    teacher_parameters: int | None
+    teachers: dict[str, tuple[str, int]]  # the model and its parameters, by the teacher's name
     head_parameters: int
     num_classes: int
     train_size: int | None
@@ -48,15 +47,25 @@ class Preflight:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {**self.__dict__, "image_size": list(self.image_size), "warnings": list(self.warnings)}
+        teachers = [
+            {"name": name, "model": model, "parameters": parameters}
+            for name, (model, parameters) in self.teachers.items()
+        ]
+        return {
+            **self.__dict__,
+            "teachers": teachers,
+            "image_size": list(self.image_size),
+            "warnings": list(self.warnings),
+        }
 
     def lines(self) -> list[str]:
         """Lines to show."""
         side = "x".join(map(str, self.image_size))
         size = "a stream of" if self.train_size is None else f"{self.train_size:,}"
         text = [f"data     {size} images of {side}, {self.num_classes} classes{self._splits()}"]
-        if self.teacher is not None:
-            text.append(f"teacher  {self.teacher}, {self.teacher_parameters:,} parameters")
+        for name, (model, parameters) in self.teachers.items():
+            label = f"'{name}': " if len(self.teachers) > 1 else ""
+            text.append(f"teacher  {label}{model}, {parameters:,} parameters")
         heads = f", {self.head_parameters:,} more in the distillers' heads" if self.head_parameters else ""
         text.append(f"student  {self.student}, {self.student_parameters:,} parameters{heads}")
         return text if self.teacher_cache is None else [*text, f"cache    {self.teacher_cache}"]
@@ -82,19 +91,12 @@ def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
 def _check(loaded: LoadedSpec, plugins: Plugins) -> tuple[Preflight, Splits]:
     if missing := list(missing_libraries(loaded.spec.trackers)):
         raise UserError(missing)
-    teacher_classes: int | None = None
-    teacher_names: tuple[str, ...] | None = None
-    if loaded.teacher is not None:
-        try:
-            below = _check(loaded.teacher, plugins)[1]
-            teacher_classes, teacher_names = below.num_classes, below.classes
-        except UserError as error:
-            name = loaded.teacher.path.name if loaded.teacher.path else loaded.teacher.spec.name
-            raise UserError(_under(f"teacher.run ({name})", problem) for problem in error.problems) from error
-    splits = open_splits(loaded.spec, plugins, loaded.teacher, teacher_classes)
-    if teacher_classes is not None and loaded.spec.teacher is not None:
-        own = DataClasses(teacher_classes, teacher_names)
-        check_teacher_run(loaded.spec.teacher, own, DataClasses(splits.num_classes, splits.classes))
+    below = _check_teachers(loaded, plugins)
+    classes = {name: splits.num_classes for name, splits in below.items()}
+    splits = open_splits(loaded.spec, plugins, loaded.teachers, classes)
+    for member in loaded.spec.members:
+        if member.name in below:
+            check_teacher_run(member, _classes(below[member.name]), _classes(splits))
     prepared = prepare(loaded, splits, plugins, Process(torch.device("meta")))
     if loaded.spec.metrics is not None:
         load_metrics(loaded.spec.metrics, plugins, lambda line: None)
@@ -105,6 +107,26 @@ def _check(loaded: LoadedSpec, plugins: Plugins) -> tuple[Preflight, Splits]:
 
         cache = check_cache(loaded, prepared, splits)
     return _report(splits, prepared, cache, warnings), splits
+
+
+def _check_teachers(loaded: LoadedSpec, plugins: Plugins) -> dict[str, Splits]:
+    """Check the specs of the teachers' runs; returns their images, by the teachers' names."""
+    found = {}
+    for member in loaded.spec.members:
+        below = loaded.teachers.get(member.name)
+        if below is None:
+            continue
+        try:
+            found[member.name] = _check(below, plugins)[1]
+        except UserError as error:
+            name = below.path.name if below.path else below.spec.name
+            place = f"{member.where}.run ({name})"
+            raise UserError(_under(place, problem) for problem in error.problems) from error
+    return found
+
+
+def _classes(splits: Splits) -> DataClasses:
+    return DataClasses(splits.num_classes, splits.classes)
 
 
 def _check_training(loaded: LoadedSpec, prepared: Prepared) -> tuple[str, ...]:
@@ -131,12 +153,11 @@ def _check_training(loaded: LoadedSpec, prepared: Prepared) -> tuple[str, ...]:
 
 
 def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tuple[str, ...]) -> Preflight:
-    teacher = None if prepared.models.teacher is None else prepared.models.teacher.built
+    teachers = {name: placed.built for name, placed in prepared.models.teachers.items()}
     return Preflight(
         student=prepared.models.student.built.name,
         student_parameters=count(prepared.models.student.built.model),
-        teacher=None if teacher is None else teacher.name,
-        teacher_parameters=None if teacher is None else count(teacher.model),
+        teachers={name: (built.name, count(built.model)) for name, built in teachers.items()},
         head_parameters=count(prepared.distillation.distillers),
         num_classes=splits.num_classes,
         train_size=None if splits.train.stream else prepared.train.size,

@@ -86,7 +86,7 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     student = _student(models, spec, process)
     chosen = training_set(splits.train, spec.data, seed=spec.seed, num_classes=splits.num_classes)
     distillation = _distillation(loaded, models, student, chosen, splits.num_classes)
-    _set_teacher(distillation, spec, process)
+    _set_teachers(distillation, spec, process)
     if _norms_are_shared(spec, process):
         heads = synchronised(distillation.distillers, process.device)
         distillation.distillers = cast("nn.ModuleList", heads)
@@ -102,7 +102,7 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
         train=_train_data(spec, splits, models, chosen, distillation, process),
         eval=_eval_data(spec, splits, models, process),
         ema=ema,
-        warnings=(*_notes(splits), *class_warnings, *_warnings(loaded, models)),
+        warnings=(*_notes(splits), *class_warnings, *_warnings(loaded, models), *_unread(distillation)),
         train_split=splits.train.split,
         eval_split=None if spec.data.eval_split is None else splits.eval.split,
     )
@@ -137,10 +137,10 @@ def _norms_are_shared(spec: RunSpec, process: Process) -> bool:
 def _distillation(
     loaded: LoadedSpec, models: RunModels, student: nn.Module, chosen: TrainingSet, num_classes: int
 ) -> Distillation:
-    spec, teacher = loaded.spec, models.teacher
+    spec = loaded.spec
     return Distillation(
         AdaptedModel(model=student, adapter=models.student.adapter),
-        None if teacher is None else teacher.adapted,
+        {name: teacher.adapted for name, teacher in models.teachers.items()},
         loaded.distillers,
         num_classes=num_classes,
         image_size=models.input.image_size,
@@ -154,14 +154,14 @@ def _distillation(
     )
 
 
-def _set_teacher(distillation: Distillation, spec: RunSpec, process: Process) -> None:
-    """Set the teacher's precision and memory layout, and fold its norms."""
-    if spec.teacher is None:
-        return
-    dtype = None if spec.teacher.precision is None else _DTYPES[spec.teacher.precision]
-    distillation.set_teacher(precision=dtype, channels_last=teacher_channels_last(spec))
-    if spec.teacher.fold and process.device.type != "meta":
-        distillation.fold_teacher()
+def _set_teachers(distillation: Distillation, spec: RunSpec, process: Process) -> None:
+    """Set each teacher's precision and memory layout, and fold its norms."""
+    for member in spec.members:
+        teacher, given = distillation.frozen_teachers[member.name], member.spec
+        dtype = None if given.precision is None else _DTYPES[given.precision]
+        teacher.set(precision=dtype, channels_last=teacher_channels_last(spec, given))
+        if given.fold and process.device.type != "meta":
+            teacher.fold()
 
 
 def _train_data(
@@ -210,12 +210,22 @@ def _notes(splits: Splits) -> tuple[str, ...]:
 
 def _warnings(loaded: LoadedSpec, models: RunModels) -> tuple[str, ...]:
     warnings = models.student.built.warnings
-    if models.teacher is None:
-        return warnings
-    warnings += models.teacher.built.warnings
-    if models.teacher.built.random_weights and loaded.teacher is None:
-        warnings += ("teacher: its weights are random: set 'pretrained', 'checkpoint' or 'run'",)
+    for member in loaded.spec.members:
+        teacher = models.teachers[member.name].built
+        warnings += teacher.warnings
+        if teacher.random_weights and member.name not in loaded.teachers:
+            warnings += (f"{member.where}: its weights are random: set 'pretrained', 'checkpoint' or 'run'",)
     return warnings
+
+
+def _unread(distillation: Distillation) -> tuple[str, ...]:
+    """A warning for each of several teachers that no distiller reads."""
+    teachers = distillation.frozen_teachers
+    if len(teachers) < 2:
+        return ()
+    return tuple(
+        f"teacher '{name}': no distiller reads it" for name, one in teachers.items() if not one.is_read
+    )
 
 
 def _check_needs(distillation: Distillation, splits: Splits, spec: RunSpec) -> None:

@@ -6,6 +6,7 @@ import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kdcore.rundir.summary import teachers_of
 from kdcore.text import has_top_5
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class RunResult:
 
     def _repr_html_(self) -> str:
         """A table of the accuracies for notebooks."""
-        models = {role: self.summary[role] for role in ("teacher", "student") if self.summary.get(role)}
+        student = self.summary.get("student")
+        models = {**teachers_of(self.summary), **({"student": student} if student else {})}
         five = has_top_5((self.summary.get("data") or {}).get("num_classes"))
         labels = {"top1": "top-1", "top5": "top-5"}
         shown = {

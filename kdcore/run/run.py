@@ -91,8 +91,8 @@ def _complete(loaded: LoadedSpec, plugins: Plugins, display: Display) -> bool:
 
 def _run(context: RunContext, existing: Existing) -> RunResult:
     directory = context.directory
-    if context.loaded.teacher is not None:
-        run_teacher(replace(context, loaded=context.loaded.teacher, until=None))
+    for below in context.loaded.teachers.values():
+        run_teacher(replace(context, loaded=below, until=None))
     # the processes of one run share its directory: the main one locks it for all of them
     with directory.locked() if is_main_process() else contextlib.nullcontext():
         if existing == "fresh" and is_main_process():

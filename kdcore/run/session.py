@@ -52,7 +52,7 @@ class Session:
             Interrupted: it was asked to stop.
         """
         training, splits = self.begin()
-        self._show_teacher(training, splits.num_classes)
+        self._show_teachers(training, splits.num_classes)
         if training.accelerator.is_main_process:
             self.plugins.run_started(self.directory)
         prepare_distillers(training)
@@ -75,7 +75,7 @@ class Session:
     def begin(self) -> tuple[Training, Splits]:
         """Everything before the first step: returns the training, restored from its last checkpoint."""
         accelerator = make_accelerator(self.spec)
-        splits = open_splits(self.spec, self.plugins, self.loaded.teacher)
+        splits = open_splits(self.spec, self.plugins, self.loaded.teachers)
         prepared = self.prepared = prepare(
             self.loaded,
             splits,
@@ -88,7 +88,7 @@ class Session:
         if kept_parts := [f"{name} {byte_size(size)}" for name, size in kept.items() if size]:
             self.display.note(f"data     decoded images stay in memory: {', '.join(kept_parts)}")
         keep_own_buffers(prepared.distillation)
-        cached = self._cached_teacher(accelerator, prepared, splits)
+        cached = self._cached_teachers(accelerator, prepared, splits)
         training = self.training = self._training(accelerator, prepared, splits.num_classes, cached)
         if accelerator.is_main_process:  # it writes the checkpoints
             training.state.fingerprint = fingerprint(
@@ -132,20 +132,28 @@ class Session:
 
     # -- parts -----------------------------------------------------------------------------------------------
 
-    def _cached_teacher(
+    def _cached_teachers(
         self, accelerator: Accelerator, prepared: Prepared, splits: Splits
-    ) -> CachedTeacher | None:
+    ) -> dict[str, CachedTeacher] | None:
         if self.spec.teacher_cache is None:
             return None
-        from kdcore.run.cached_teacher import CachedTeacher, open_cache
+        from kdcore.run.cached_teacher import CachedTeacher, open_caches
 
         with accelerator.main_process_first():  # it creates the files
-            cache = open_cache(self.loaded, prepared, splits, self.display.warn)
-        self.display.note(f"cache    {cache.path}: {cache.rows_filled:,} of {cache.rows_total:,} rows filled")
-        return CachedTeacher(cache, prepared.distillation, accelerator)
+            caches = open_caches(self.loaded, prepared, self.display.warn)
+        for name, cache in caches.items():
+            of = f" of teacher '{name}'" if len(caches) > 1 else ""
+            rows = f"{cache.rows_filled:,} of {cache.rows_total:,} rows{of} filled"
+            self.display.note(f"cache    {cache.path}: {rows}")
+        teachers = prepared.distillation.frozen_teachers
+        return {name: CachedTeacher(cache, teachers[name], accelerator) for name, cache in caches.items()}
 
     def _training(
-        self, accelerator: Accelerator, prepared: Prepared, num_classes: int, cached: CachedTeacher | None
+        self,
+        accelerator: Accelerator,
+        prepared: Prepared,
+        num_classes: int,
+        cached: dict[str, CachedTeacher] | None,
     ) -> Training:
         data = self.spec.data
         mixer = None
@@ -156,21 +164,25 @@ class Session:
             prepared,
             accelerator,
             mixer=mixer,
-            cached_teacher=cached,
+            cached_teachers=cached,
             trackers=self.trackers,
         )
 
-    def _show_teacher(self, training: Training, num_classes: int) -> None:
-        measured = training.measure_teacher()
-        scores = training.state.teacher_scores or {}
-        if measured is None or scores.get("top1") is None:
-            return
-        top1 = scores["top1"]
-        more = f", top-5 {scores['top5']:.2f} %" if has_top_5(num_classes) else ""
-        self.display.note(f"teacher  top-1 {top1:.2f} %{more} on the evaluation images")
-        chance = 100 / num_classes
-        if top1 < chance + 0.1 * (100 - chance):
-            self.display.warn(f"teacher: its top-1 of {top1:.2f} % is close to chance ({chance:.2f} %)")
+    def _show_teachers(self, training: Training, num_classes: int) -> None:
+        several = len(self.spec.members) > 1
+        for name in training.measure_teachers():
+            scores = training.state.teacher_scores[name]
+            if scores.get("top1") is None:
+                continue
+            top1 = scores["top1"]
+            more = f", top-5 {scores['top5']:.2f} %" if has_top_5(num_classes) else ""
+            which = f" '{name}'" if several else ""
+            self.display.note(f"teacher {which} top-1 {top1:.2f} %{more} on the evaluation images")
+            chance = 100 / num_classes
+            if top1 < chance + 0.1 * (100 - chance):
+                self.display.warn(
+                    f"teacher{which}: its top-1 of {top1:.2f} % is close to chance ({chance:.2f} %)"
+                )
 
     def _save_students(
         self, prepared: Prepared, splits: Splits, training: Training, summary: dict[str, Any]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
     from kdcore.distill.distillation import Distillation
+    from kdcore.distill.passes import Extract
     from kdcore.run.prepare import Prepared
     from kdcore.spec.models import RunSpec
 
@@ -74,13 +75,11 @@ class Shards:
         if ema is not None:
             ema.foreach = False  # one call cannot take sharded weights and whole buffers
             self._roots[ema.module] = _sharded(ema.module, ema.module, mesh)
-        if teacher and distillation.teacher is not None:
-            info = distillation.teacher_info
+        for frozen in distillation.frozen_teachers.values() if teacher else ():
             # a distiller may call the teacher's classifier directly
-            classifier = None if info is None else info.classifier
-            root = _sharded(distillation.teacher, distillation.teacher, mesh, whole=classifier)
-            self._roots[distillation.teacher] = root
-            distillation.wrap_teacher(lambda extract: partial(root, call=extract))
+            root = _sharded(frozen.model, frozen.model, mesh, whole=frozen.info.classifier)
+            self._roots[frozen.model] = root
+            frozen.wrap(partial(_called_by, root))
 
     def caller(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
         """A function that calls `model`: the student, its average, or the teacher."""
@@ -100,6 +99,10 @@ class Shards:
             if not going.item():
                 return
             yield (self._idle, None) if batch is None else batch
+
+
+def _called_by(root: Root, extract: Extract) -> Extract:
+    return partial(root, call=extract)
 
 
 def shard(spec: RunSpec, prepared: Prepared, accelerator: Accelerator) -> Shards | None:
@@ -142,15 +145,15 @@ def problems(spec: RunSpec, distillation: Distillation) -> Iterator[Problem]:
     """Reasons why a run's weights cannot be sharded."""
     if spec.train.fsdp is None:
         return
-    infos = [info for info in (distillation.student_info, distillation.teacher_info) if info is not None]
-    if any(info.tails for info in infos):
+    teachers = distillation.frozen_teachers.values()
+    if any(info.tails for info in (distillation.student_info, *(teacher.info for teacher in teachers))):
         message = (
             "a distiller runs layers of a model apart from the others, which sharded weights do not allow"
         )
         yield Problem("train.fsdp", message, spec.train.fsdp, "null")
     modules = [("student", distillation.student), ("distiller", distillation.distillers)]
-    if spec.train.fsdp == "student+teacher" and distillation.teacher is not None:
-        modules.append(("teacher", distillation.teacher))
+    if spec.train.fsdp == "student+teacher":
+        modules += [("teacher", teacher) for teacher in distillation.teachers.values()]
     for role, module in modules:
         single = [name for name, parameter in module.named_parameters() if parameter.dim() == 0]
         if single:

@@ -23,8 +23,8 @@ class RunState:
         step: completed optimizer steps.
         records: a record per epoch, as in `metrics.jsonl`.
         best: scores and number of the best epoch so far.
-        teacher_scores: the teacher's accuracy on the evaluation images; None until measured.
-        teacher_predictions: its predictions `[N]` for them.
+        teacher_scores: each teacher's accuracy on the evaluation images, by name; empty until measured.
+        teacher_predictions: their predictions `[N]` for them.
         seconds: wall time of earlier processes.
         epoch_seconds: training time of the current epoch, without evaluation.
         fingerprint: the inputs of the run; known in the main process.
@@ -36,8 +36,8 @@ class RunState:
     step: int = 0
     records: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=lambda: {"top1": None, "agreement": None, "epoch": None})
-    teacher_scores: dict[str, Any] | None = None
-    teacher_predictions: Tensor | None = None
+    teacher_scores: dict[str, dict[str, Any]] = field(default_factory=dict)
+    teacher_predictions: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
     epoch_seconds: float = 0.0
     fingerprint: Fingerprint | None = None
@@ -74,10 +74,10 @@ class RunState:
         self.accepted = state.get("accepted") or []
 
     def accept(self, changes: Changes) -> None:
-        """Record changes that the user accepted; a teacher that they affect is measured again."""
+        """Record changes that the user accepted; if they affect teachers, these are measured again."""
         self.accepted = [*self.accepted, {"step": self.step, "changes": changes.as_text()}]
         if changes.teacher:
-            self.teacher_scores = self.teacher_predictions = None
+            self.teacher_scores, self.teacher_predictions = {}, {}
 
     def better(self, found: Evaluation) -> bool:
         """Store an epoch's evaluation if it is the best so far: by top-1, or by agreement if no image is labelled."""

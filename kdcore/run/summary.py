@@ -28,7 +28,7 @@ def summarise(training: Training, prepared: Prepared, status: str, error: str | 
         "status": status,
         "student": _student(training, prepared),
         "distiller": {"parameters": count(training.distillation.distillers)},
-        "teacher": _teacher(training, prepared),
+        "teacher": _teachers(training, prepared),
         "data": {
             "num_classes": training.distillation.num_classes,
             "train_size": None if prepared.train.stream else prepared.train.size,
@@ -65,15 +65,22 @@ def _student(training: Training, prepared: Prepared) -> dict[str, Any]:
     return {**student, "ema": last["ema"]} if "ema" in last else student
 
 
-def _teacher(training: Training, prepared: Prepared) -> dict[str, Any] | None:
-    if prepared.models.teacher is None:
-        return None
-    teacher, scores = prepared.models.teacher.built, training.state.teacher_scores or {}
-    return {
-        "model": teacher.name,
-        **{name: scores.get(name) for name in ("top1", "top5", *training.metrics.names)},
-        "parameters": teacher.parameters,
-    }
+def _teachers(training: Training, prepared: Prepared) -> dict[str, Any] | list[dict[str, Any]] | None:
+    """As in the spec: an object, a list of objects with a name each, or None."""
+    found = []
+    for name, placed in prepared.models.teachers.items():
+        scores = training.state.teacher_scores.get(name, {})
+        found.append(
+            {
+                "name": name,
+                "model": placed.built.name,
+                **{measure: scores.get(measure) for measure in ("top1", "top5", *training.metrics.names)},
+                "parameters": placed.built.parameters,
+            }
+        )
+    if len(found) == 1:
+        return {key: value for key, value in found[0].items() if key != "name"}
+    return found or None
 
 
 def count(module: torch.nn.Module) -> int:

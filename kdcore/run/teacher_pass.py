@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from kdcore.protocols import Distiller, ModelOutput, Requires
     from kdcore.run.loop import Training
 
+    Taught = ModelOutput | dict[str, ModelOutput]
+
 BATCH: Final = 256  # most samples of a process at once: without gradients this fits if training does
 
 
@@ -33,13 +35,12 @@ def prepare_distillers(training: Training) -> None:
     for name, distiller in zip(distillation.names, distillation.distillers, strict=True):
         if isinstance(distiller, PreparesFromTeacher):
             training.context.display.note(f"{name}: looks at the teacher's outputs for all training images")
-            requires = cast("Distiller", distiller).requires
             with torch.no_grad():
-                distiller.prepare(_outputs(training, requires))
+                distiller.prepare(_outputs(training, name, cast("Distiller", distiller).requires))
 
 
-def _outputs(training: Training, requires: Requires) -> Iterator[tuple[ModelOutput, Batch]]:
-    """The teacher's outputs for every sample once, in the order of the positions, on every process.
+def _outputs(training: Training, name: str, requires: Requires) -> Iterator[tuple[Taught, Batch]]:
+    """What a distiller reads of teachers for every sample once, in the order of the positions, on every process.
 
     Each process computes its share and gets those of the others; all compute the last samples, if they do not make
     equal shares.
@@ -50,23 +51,25 @@ def _outputs(training: Training, requires: Requires) -> Iterator[tuple[ModelOutp
     whole = count - count % step
     for start in range(0, whole, step):
         mine = range(start + rank * BATCH, start + (rank + 1) * BATCH)
-        yield WholeBatch().of_teacher(requires, *_computed(training, mine))
+        yield WholeBatch().of_teacher(requires, *_computed(training, name, mine))
     if whole < count:
-        output, batch = _computed(training, range(whole, count))
+        output, batch = _computed(training, name, range(whole, count))
         yield WholeBatch(alone=True).of_teacher(requires, output, batch)
 
 
-def _computed(training: Training, positions: range) -> tuple[ModelOutput, Batch]:
+def _computed(training: Training, name: str, positions: range) -> tuple[Taught, Batch]:
     (raw,) = cast("IndexedTrainData", training.train_data).given([[(0, position) for position in positions]])
     device = training.accelerator.device
     assert raw.index is not None
     images = raw.images.to(device, non_blocking=True)
-    if training.cached_teacher is not None:
-        output = training.cached_teacher(0, images, raw.index)
+    if training.cached_teachers is not None:
+        outputs = {of: one(0, images, raw.index) for of, one in training.cached_teachers.items()}
     else:
         with training.accelerator.autocast():
-            output = training.distillation.forward_teacher(images)
+            outputs = training.distillation.forward_teachers(images)
     training.stop_between_batches()
     target = None if raw.target is None else raw.target.to(device)
     first = images if images.dim() == 4 else images[:, 0]
-    return output, Batch(first, target, raw.index.to(device))
+    seen = training.distillation.seen_by(name, outputs)
+    assert seen is not None
+    return seen, Batch(first, target, raw.index.to(device))

@@ -31,7 +31,7 @@ SPEC: Final[Shape] = {
         "mixup": NUMBER,
         "cutmix": NUMBER,
     },
-    "teacher": _MODEL,
+    "teacher": ({**_MODEL, "name": str}, [{**_MODEL, "name": str}]),
     "student": _MODEL,
     "distiller": (dict, list, str),
     "task": {"weight": NUMBER},
@@ -55,7 +55,7 @@ SUMMARY: Final[Shape] = {
     "error": str,
     "student": _SCORES,
     "ema": _SCORES,
-    "teacher": _SCORES,
+    "teacher": (_SCORES, [{**_SCORES, "name!": str}]),
     "data": {"num_classes": int, "train_size": int, "eval_size": int, "image_size": [int]},
     "epochs": int,
     **dict.fromkeys(("wall_seconds", "images_per_second", "peak_memory_bytes"), NUMBER),
@@ -64,6 +64,9 @@ RECORD: Final[Shape] = {
     "epoch!": int,
     **dict.fromkeys(("lr", "loss", "task_loss", "images_per_second", "seconds", "wall_seconds"), NUMBER),
     "terms": {"*": NUMBER},
-    **{name: {"top1": NUMBER, "top5": NUMBER, "agreement": NUMBER} for name in ("train", "eval", "ema")},
+    **{
+        name: {"top1": NUMBER, "top5": NUMBER, "agreement": NUMBER, "agreements": {"*": NUMBER}}
+        for name in ("train", "eval", "ema")
+    },
 }
 ENVIRONMENT: Final[Shape] = {"packages": dict, "device": dict, "processes": int, "git": (dict, str)}

@@ -11,6 +11,7 @@ from kdcore.errors import Problem, UserError
 from kdcore.spec.augment import auto_augment_problem
 from kdcore.spec.datasets import check_dataset, dataset_options
 from kdcore.spec.limits import too_large
+from kdcore.spec.members import teacher_problems
 from kdcore.spec.metrics import metric_problems
 from kdcore.spec.model_options import RESERVED_OPTIONS
 from kdcore.spec.models import (
@@ -23,7 +24,7 @@ from kdcore.spec.models import (
 from kdcore.spec.names import check_model, check_optimizer, check_scheduler
 from kdcore.spec.option_paths import located
 from kdcore.spec.paths import absolute, file_in_the_way, kind_of, missing
-from kdcore.spec.resolve import SCHEDULE, resolve_distiller, resolve_options, resolve_task_weight
+from kdcore.spec.resolve import SCHEDULE, TEACHER, resolve_distiller, resolve_options, resolve_task_weight
 from kdcore.spec.schedule import distiller_schedule_problems, schedule_problems
 from kdcore.spec.trackers import check_trackers
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from kdcore.plugins import Plugins
     from kdcore.spec.loaded import ResolvedDistiller
+    from kdcore.spec.members import Member
 
 AnyModel = TypeVar("AnyModel", bound=ModelSource)
 
@@ -62,7 +64,8 @@ class Checker:
         """Check everything but the teacher's own spec."""
         spec = self.spec
         student = self._model(spec.student, "student")
-        teacher = None if spec.teacher is None else self._teacher(spec.teacher)
+        checked = tuple(self._teacher(member) for member in spec.members)
+        teachers = checked[0] if isinstance(spec.teacher, TeacherSpec) else checked or None
         dataset, problems = check_dataset(spec.data, self._base, self._plugins)
         self._add(problems)
         root = None if spec.data.root is None else absolute(spec.data.root, self._base)
@@ -73,7 +76,7 @@ class Checker:
         output = absolute(spec.output, self._base)
         changes = {
             "student": student,
-            "teacher": teacher,
+            "teacher": teachers,
             "data": data,
             "distiller": distillers,
             "output": output,
@@ -141,12 +144,13 @@ class Checker:
         self._add(problems)
         return {**options.model_dump(mode="json", by_alias=True, round_trip=True), **paths}
 
-    def _teacher(self, teacher: TeacherSpec) -> TeacherSpec:
-        checked = self._model(teacher, "teacher")
+    def _teacher(self, member: Member) -> TeacherSpec:
+        teacher = member.spec
+        checked = self._model(teacher, member.where)
         known = checked.checkpoint
         if teacher.model is None and known is not None and kind_of(known) == "file":
             message = "this is missing, and a file of weights as 'checkpoint' does not name its model"
-            self._add([Problem("teacher.model", message, allowed="a model's name")])
+            self._add([Problem(f"{member.where}.model", message, allowed="a model's name")])
         if teacher.run is not None:
             return checked.model_copy(update={"run": absolute(teacher.run, self._base)})
         return checked
@@ -164,10 +168,13 @@ class Checker:
             self._add(error.problems)
             return item
         self._add(distiller_schedule_problems(resolved, where, self.spec.train.epochs))
+        self._add(teacher_problems(resolved.teacher, where, self.spec.members))
         self.distillers.append(resolved)
         options = resolved.options.model_dump(mode="json", by_alias=True, round_trip=True)
         if resolved.schedule is not None:
             options[SCHEDULE] = resolved.schedule.model_dump(mode="json")
+        if resolved.teacher is not None:
+            options[TEACHER] = resolved.teacher
         return DistillerSpec(name=item.name, **options)
 
     def _teacher_cache(self) -> TeacherCacheSpec | None:
@@ -185,7 +192,7 @@ class Checker:
         spec = self.spec
         if spec.teacher_cache is not None:
             yield from _beside_cache(spec)
-        if spec.train.fsdp == "student+teacher" and spec.teacher is None:
+        if spec.train.fsdp == "student+teacher" and not spec.teacher:
             message = "there is no teacher to spread over the processes"
             yield Problem("train.fsdp", message, spec.train.fsdp, "student, null")
         for name in ("mixup", "cutmix"):
@@ -235,7 +242,7 @@ class Checker:
 
 def _beside_cache(spec: RunSpec) -> Iterator[Problem]:
     """What a cache of the teacher's outputs cannot be kept for."""
-    if spec.teacher is None:
+    if not spec.teacher:
         hint = 'add "teacher": {...}, or leave the cache out'
         yield Problem("teacher_cache", "there is no teacher whose outputs could be kept", hint=hint)
     for name in ("mixup", "cutmix"):
@@ -244,7 +251,7 @@ def _beside_cache(spec: RunSpec) -> Iterator[Problem]:
             message = "mixed images are new in each epoch: the teacher's outputs for them cannot be kept"
             hint = "set it to 0, or leave out teacher_cache"
             yield Problem(f"data.{name}", message, value, hint=hint)
-    if spec.train.fsdp == "student+teacher" and spec.teacher is not None:
+    if spec.train.fsdp == "student+teacher" and spec.teacher:
         message = (
             "with teacher_cache the processes ask the teacher at different times, each for what it lacks"
         )

@@ -19,7 +19,6 @@ _MOST: Final = {
     "data.cutmix": 1000,
     "data.augment.padding": 4096,
     "data.augment.color_jitter": 10,
-    "teacher.image_size": 16_384,
     "train.epochs": 1_000_000,
     "train.batch_size": 1_048_576,
     "train.accumulate": 1_000_000,
@@ -34,4 +33,12 @@ def too_large(spec: RunSpec) -> Iterator[Problem]:
         for name in where.split("."):
             value = getattr(value, name, None)
         if isinstance(value, int | float) and value > most:
-            yield Problem(where, "this number is too large", value=value, allowed=f"up to {most:,}")
+            yield _above(where, value, most)
+    for member in spec.members:
+        size, most = member.spec.image_size, _MOST["data.image_size"]
+        if size is not None and size > most:
+            yield _above(f"{member.where}.image_size", size, most)
+
+
+def _above(where: str, value: float, most: int) -> Problem:
+    return Problem(where, "this number is too large", value=value, allowed=f"up to {most:,}")

@@ -180,20 +180,21 @@ class _Loader:
     ) -> tuple[LoadedSpec, list[Problem]]:
         """What a spec and that of its teacher's run make together, and what is wrong with them."""
         checker.check()
-        spec, problems, teacher = checker.spec, checker.problems, None
-        given = checker.given.teacher
-        if spec.teacher is not None and spec.teacher.run is not None and given is not None:
-            above = chain if file is None else (*chain, file.resolve())
-            teacher, more = self._teacher(spec.teacher.run, given.run, above)
-            problems += more
-        loaded = LoadedSpec(spec, file, tuple(checker.distillers), teacher)
+        spec, problems, teachers = checker.spec, checker.problems, dict[str, LoadedSpec]()
+        above = chain if file is None else (*chain, file.resolve())
+        for member, given in zip(spec.members, checker.given.members, strict=True):
+            if member.spec.run is not None:
+                found, more = self._teacher(member.spec.run, given.spec.run, above, f"{member.where}.run")
+                problems += more
+                if found is not None:
+                    teachers[member.name] = found
+        loaded = LoadedSpec(spec, file, tuple(checker.distillers), teachers)
         beside = [problem for problem in _beside_teacher(loaded) if not checker.wrong(problem.where)]
         return loaded, problems + beside
 
     def _teacher(
-        self, run: str, given: str | None, above: tuple[Path, ...]
+        self, run: str, given: str | None, above: tuple[Path, ...], where: str
     ) -> tuple[LoadedSpec | None, list[Problem]]:
-        where = "teacher.run"
         try:
             file = find_file(Path(run), where, given)
             if file.resolve() in above:
@@ -208,22 +209,25 @@ class _Loader:
 
 
 def _beside_teacher(loaded: LoadedSpec) -> Iterator[Problem]:
-    """What does not go together with the spec of the teacher's run."""
-    given = loaded.spec.teacher
-    if loaded.teacher is None or given is None:
-        return
-    trained = loaded.teacher.spec.student.model
-    if given.model not in (None, trained):
-        message = f"teacher.run trains another model, '{trained}'"
-        yield Problem("teacher.model", message, given.model, hint="leave it out")
-    below: LoadedSpec | None = loaded.teacher
-    while below is not None:
-        if _directory(below) == _directory(loaded):
-            message = f"the teacher's run has the same directory, {_directory(loaded)}"
-            yield Problem(
-                "name", message, loaded.spec.name, hint="give one of the two another 'name' or 'output'"
-            )
-        below = below.teacher
+    """What does not go together with the specs of the teachers' runs."""
+    for member in loaded.spec.members:
+        below = loaded.teachers.get(member.name)
+        trained = None if below is None else below.spec.student.model
+        if below is not None and member.spec.model not in (None, trained):
+            message = f"{member.where}.run trains another model, '{trained}'"
+            yield Problem(f"{member.where}.model", message, member.spec.model, hint="leave it out")
+    if any(_directory(below) == _directory(loaded) for below in below_of(loaded)):
+        message = f"the teacher's run has the same directory, {_directory(loaded)}"
+        yield Problem(
+            "name", message, loaded.spec.name, hint="give one of the two another 'name' or 'output'"
+        )
+
+
+def below_of(loaded: LoadedSpec) -> Iterator[LoadedSpec]:
+    """The specs of all teachers' runs, also of those teachers' teachers."""
+    for below in loaded.teachers.values():
+        yield below
+        yield from below_of(below)
 
 
 def _directory(loaded: LoadedSpec) -> Path:

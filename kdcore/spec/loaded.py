@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from kdcore.rundir.directory import RunDirectory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kdcore.entries import DistillerEntry
     from kdcore.options import DistillerOptions, Schedule
     from kdcore.plugins import Provided
@@ -24,12 +26,15 @@ class ResolvedDistiller:
         options: an instance of its options model.
         name: as the spec calls it, `name` or `plugin/name`.
         schedule: when it takes part, and with which factor; None: always, with factor 1.
+        teacher: the name of the teacher that it reads, or 'mean' for the mean of all teachers' probabilities; None: the
+            only one, or all of them.
     """
 
     provided: Provided[DistillerEntry]
     options: DistillerOptions
     name: str
     schedule: Schedule | None = None
+    teacher: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +45,13 @@ class LoadedSpec:
         spec: with absolute paths, all options of the distillers, and the weight of the task loss.
         path: its file; None for a spec made in Python.
         distillers: in the order of the spec.
-        teacher: the spec of `teacher.run`.
+        teachers: the spec of each teacher's `run`, by the teacher's name.
     """
 
     spec: RunSpec
     path: Path | None
     distillers: tuple[ResolvedDistiller, ...]
-    teacher: LoadedSpec | None
+    teachers: Mapping[str, LoadedSpec]
 
     @property
     def directory(self) -> RunDirectory:

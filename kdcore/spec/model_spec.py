@@ -55,6 +55,10 @@ class TeacherSpec(ModelSource):
         None,
         description="A timm model or a plugin's model; null: the model of 'run' or of the run directory 'checkpoint'.",
     )
+    name: Text | None = Field(
+        None,
+        description="Its name, by which distillers choose one of several teachers; needed in a list.",
+    )
     run: Text | None = Field(
         None,
         description="A spec whose student is this teacher. It is run first, unless its finished run exists.",

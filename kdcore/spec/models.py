@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, Validation
 from kdcore.errors import UserError
 from kdcore.spec.data_spec import AugmentSpec, DataSpec
 from kdcore.spec.fields import SAME_RESULTS, Bool, Int, Section, Text
+from kdcore.spec.members import Member, Teachers, members
 from kdcore.spec.model_spec import ModelSource, ModelSpec, TeacherSpec
 from kdcore.spec.named_spec import Distillers, DistillerSpec, Trackers, TrackerSpec
 from kdcore.spec.problems import faults
@@ -83,8 +84,9 @@ class RunSpec(Section, metaclass=_Explained):
         description="Folder of the run directories, relative to the spec's file.",
     )
     data: DataSpec = Field(default_factory=DataSpec, description="Which images, and how they are read.")
-    teacher: TeacherSpec | None = Field(
-        None, description="The teacher; null for distillers that need no teacher."
+    teacher: Teachers = Field(
+        None,
+        description="The teacher, or a list of teachers with a 'name' each; null for distillers that need no teacher.",
     )
     student: ModelSpec = Field(description="The model that is trained.")
     distiller: Distillers = Field(
@@ -120,6 +122,11 @@ class RunSpec(Section, metaclass=_Explained):
         description="kd-report makes the report at the end, if it is installed; a number: use at most this number of "
         "evaluation images (true: 10,000).",
     )
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The teachers with their names and places in the spec."""
+        return members(self.teacher)
 
     @model_serializer(mode="wrap")
     def _single_distiller_as_object(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

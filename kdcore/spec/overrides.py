@@ -121,8 +121,8 @@ def _object(items: list[tuple[str, Any]]) -> Object:
 
 
 def _without_needless_number(spec: dict[str, Any], path: tuple[str, ...]) -> tuple[str, ...]:
-    # a single distiller stands without a list around it, and is number 0 all the same
-    if path[:2] == ("distiller", "0") and isinstance(spec.get("distiller"), str | dict):
+    # a single distiller or teacher stands without a list around it, and is number 0 all the same
+    if path[:2] in (("distiller", "0"), ("teacher", "0")) and isinstance(spec.get(path[0]), str | dict):
         return (path[0], *path[2:])
     return path
 

@@ -155,7 +155,11 @@ def _sections(schema: Schema) -> Iterable[Path]:
 
 def _keys_of(schema: Schema, section: Path) -> list[str]:
     node = find(schema, section)
-    return [] if node is None or node.get("type") == "array" else keys(schema, node)
+    if node is not None and node.get("type") == "array":
+        # one teacher stands without a list; distillers take keys of their own
+        items = find(schema, (*section, 0)) or {}
+        node = items if items.get("additionalProperties") is False else None
+    return [] if node is None else keys(schema, node)
 
 
 def _value(raw: Any, path: Path) -> Any:

@@ -51,6 +51,13 @@ def with_recipe(
         below.pop("student", None)  # which student is nothing that a recipe says
     for section in _OTHERS_ARGUMENTS:
         _without_foreign_options(below, raw, section)
+    several = raw.get("teacher")
+    if isinstance(several, list) and isinstance(below.get("teacher"), dict):
+        mine = below.pop("teacher")  # what a recipe says of the teacher holds for each of them
+        raw = {
+            **raw,
+            "teacher": [layered(mine, one) if isinstance(one, dict) else one for one in several],
+        }
     merged = layered(below, raw)
     merged[KEY] = {"applied": name}
     if given is not None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kdcore.plugins import Plugins, Provided
 
 SCHEDULE: Final = "schedule"
+TEACHER: Final = "teacher"
 AnyOptions = TypeVar("AnyOptions", bound=BaseModel)
 
 
@@ -31,7 +32,7 @@ def resolve_distiller(
 ) -> ResolvedDistiller:
     """The distiller that `name`, or `plugin/name`, means, with these options and the defaults of the others.
 
-    `schedule` among the options is kd's own, for every distiller.
+    `schedule` and `teacher` among the options are kd's own, for every distiller.
 
     Problems with the name are reported at `name_where`, which is `where` unless it is given; problems with an option
     at `where.option`.
@@ -43,7 +44,11 @@ def resolve_distiller(
     model = plugins.load_options(provided, where)
     given = dict(options)
     scheduled = given.pop(SCHEDULE, None)
+    teacher = given.pop(TEACHER, None)
     problems: list[Problem] = []
+    if teacher is not None and not (isinstance(teacher, str) and teacher):
+        allowed = "the name of a teacher, 'mean', or null"
+        problems.append(Problem(f"{where}.{TEACHER}", "this is not a teacher's name", teacher, allowed))
     schedule = None
     try:
         if scheduled is not None:
@@ -56,7 +61,7 @@ def resolve_distiller(
         problems += error.problems
     if problems:
         raise UserError(problems)
-    return ResolvedDistiller(provided, found, name, schedule)
+    return ResolvedDistiller(provided, found, name, schedule, teacher)
 
 
 def _schedule(value: Any, where: str) -> Schedule:

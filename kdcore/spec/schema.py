@@ -13,7 +13,7 @@ from kdcore.options import Schedule
 from kdcore.plugins.roles import ROLES
 from kdcore.spec import installed
 from kdcore.spec.models import RunSpec
-from kdcore.spec.resolve import SCHEDULE
+from kdcore.spec.resolve import SCHEDULE, TEACHER
 from kdcore.spec.schema_options import add_options
 from kdcore.text import message
 
@@ -54,6 +54,11 @@ def spec_schema(plugins: Plugins, warn: Callable[[str], None] | None = None) -> 
         branches.append(branch)
     del defs["DistillerSpec"]
     defs["Schedule"] = {"anyOf": [Schedule.model_json_schema(), {"type": "null"}]}
+    defs["TeacherName"] = {
+        "description": "The teacher that it reads, by name, or 'mean' for the mean of all teachers' probabilities.",
+        "anyOf": [{"type": "string"}, {"type": "null"}],
+    }
+    _one_or_several(schema, "teacher")
     defs["Distiller"] = (
         {"anyOf": [{"type": "string", "enum": names}, *branches]} if branches else {"type": "object"}
     )
@@ -88,11 +93,21 @@ def _distiller(item: Provided[DistillerEntry], defs: Schema, ambiguous: bool, pl
             "name": {"enum": names, "description": about},
             **options.get("properties", {}),
             SCHEDULE: {"$ref": "#/$defs/Schedule"},
+            TEACHER: {"$ref": "#/$defs/TeacherName"},
         },
         "required": ["name", *options.get("required", ())],
     }
     defs.update(inner)
     return branch
+
+
+def _one_or_several(schema: Schema, name: str) -> None:
+    """A section that stands alone, in a list of several, or is null."""
+    about: Schema = schema["properties"][name]
+    items = about.pop("items")
+    for key in ("type", "default", "x-words"):
+        about.pop(key, None)
+    about["anyOf"] = [items, {"type": "array", "items": items, "minItems": 1}, {"type": "null"}]
 
 
 def _name_known(schema: Schema, plugins: Plugins) -> None:

@@ -75,9 +75,10 @@ def _take_out(raw: dict[str, Any], path: Path) -> list[str]:
             steps.append(steps[-1][step])
         except (KeyError, IndexError, TypeError):
             break
-    if path in (("student",), ("teacher",)) and len(steps) == 2 and isinstance(steps[-1], dict):
+    is_model = path in (("student",), ("teacher",)) or (path[:1] == ("teacher",) and len(path) == 2)
+    if is_model and len(steps) == len(path) + 1 and isinstance(steps[-1], dict):
         # keys of it that do not go together: its model is right all the same
-        section, role = steps[-1], path[0]
+        section, role = steps[-1], place(path)
         gone = [key for key in ("pretrained", "checkpoint", "run") if section.pop(key, None) is not None]
         return [f"{role}.{key}" for key in (gone if section.get("model") else (*gone, "model"))]
     for holder, step in reversed(list(zip(steps, path, strict=False))):
@@ -97,6 +98,9 @@ def _stand_in(raw: dict[str, Any], wrong: list[str]) -> None:
     for role in ("student", "teacher"):
         if f"{role}.model" in wrong and isinstance(raw.get(role), dict):
             raw[role].setdefault("model", _MODEL)
+    for number, item in enumerate(raw["teacher"] if isinstance(raw.get("teacher"), list) else ()):
+        if isinstance(item, dict) and f"teacher[{number}].model" in wrong:
+            item.setdefault("model", _MODEL)
     if "distiller" in wrong:
         raw.setdefault("distiller", _DISTILLER)
     if isinstance(raw.get("distiller"), dict) and "distiller.name" in wrong:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kdcore.data.inputs import InputConfig
     from kdcore.data.train import IndexedTrainData
     from kdcore.models import BuiltModel
-    from kdcore.spec.models import AugmentSpec, RunSpec
+    from kdcore.spec.models import AugmentSpec, RunSpec, TeacherSpec
 
 _LOOKED_AT = 64  # samples whose augmented images are part of the identity
 
@@ -47,13 +47,14 @@ class Identity:
 
 def identify(
     spec: RunSpec,
+    given: TeacherSpec,
     teacher: BuiltModel,
     weights: str | None,
     taken: InputConfig,
     train: IndexedTrainData,
     views: Sequence[AugmentSpec] = (),
 ) -> Identity:
-    """The identity of the outputs of a run's teacher.
+    """The identity of the outputs of a teacher.
 
     It leaves out paths, dates and machines, so that a cache can be moved; the student, the distillers, epochs and the
     batch size; and the fields and format of the cache, which are in the manifest. It does not contain the versions of
@@ -62,6 +63,7 @@ def identify(
 
     Args:
         spec: the spec of the run.
+        given: the teacher's section in it.
         teacher: the teacher.
         weights: the digest of its weights.
         taken: the student's input images.
@@ -80,7 +82,7 @@ def identify(
                 "options": json.loads(json.dumps(teacher.options, default=str)),
                 "small_input": teacher.small_input,
                 "weights": weights,
-                "folded": bool(spec.teacher and spec.teacher.fold),
+                "folded": given.fold,
                 "image_size": list(teacher.input.image_size),
                 "mean": list(own.mean),
                 "std": list(own.std),
@@ -97,7 +99,7 @@ def identify(
                 "images": _images(train, taken),
             },
             "seed": spec.seed,
-            "precision": (spec.teacher and spec.teacher.precision) or spec.train.precision,
+            "precision": given.precision or spec.train.precision,
         },
         dataset=spec.data.dataset.rstrip("/").rpartition("/")[2],
     )

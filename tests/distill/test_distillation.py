@@ -583,7 +583,7 @@ def test_a_teacher_whose_logits_nobody_reads_stops_at_the_stage_that_is_read():
     assert not {"layer3", "layer4", "fc"} & set(ran)
     assert reads.shapes == [None]
     assert out.teacher_logits is None
-    whole = distillation.forward_teacher(torch.randn(2, 3, 64, 64), whole=True)
+    whole = distillation.frozen_teachers["teacher"].compute(torch.randn(2, 3, 64, 64), whole=True)
     assert whole.logits.shape == (2, 3)
 
 
@@ -601,11 +601,11 @@ def test_a_teacher_has_a_precision_of_its_own():
         student, teacher, Difference(student_stages=(), teacher_stages=(4,)), num_classes=3, image_size=64
     )
     images = torch.randn(2, 3, 64, 64)
-    distillation.set_teacher(precision=torch.bfloat16, channels_last=True)
-    assert distillation.forward_teacher(images).features[4].map.dtype == torch.bfloat16
-    distillation.set_teacher(precision=torch.float32, channels_last=False)
+    distillation.frozen_teachers["teacher"].set(precision=torch.bfloat16, channels_last=True)
+    assert distillation.frozen_teachers["teacher"].compute(images).features[4].map.dtype == torch.bfloat16
+    distillation.frozen_teachers["teacher"].set(precision=torch.float32, channels_last=False)
     with torch.autocast("cpu", dtype=torch.bfloat16):  # of the student
-        output = distillation.forward_teacher(images)
+        output = distillation.frozen_teachers["teacher"].compute(images)
     assert output.features[4].map.dtype == torch.float32
 
 
@@ -623,24 +623,20 @@ def test_a_teacher_may_have_its_own_adapter_and_image_size():
     distiller = Difference(student_stages=(), teacher_stages=(4,))
     distillation = Distillation(student, given, distiller, num_classes=3, image_size=64)
     assert distillation.teacher is teacher
-    assert distillation.teacher_info is not None
-    assert distillation.teacher_info.stage(4).grid == (3, 2)
-    output = distillation.forward_teacher(torch.randn(2, 3, 64, 64))
+    assert distillation.frozen_teachers["teacher"].info is not None
+    assert distillation.frozen_teachers["teacher"].info.stage(4).grid == (3, 2)
+    output = distillation.frozen_teachers["teacher"].compute(torch.randn(2, 3, 64, 64))
     assert output.features[4].map.shape[2:] == (3, 2)
 
 
 def test_a_teacher_that_may_not_stop_early_computes_all():
     distillation, ran = stage_two(ReadsStageTwo(teacher_logits=False))
-    distillation.stop_teacher_early(False)
-    distillation.forward_teacher(torch.randn(2, 3, 64, 64))
+    distillation.frozen_teachers["teacher"].stops_early = False
+    distillation.frozen_teachers["teacher"].compute(torch.randn(2, 3, 64, 64))
     assert "fc" in ran
 
 
-def test_without_a_teacher_its_settings_change_nothing(pair: tuple[Net, Net], images: Tensor):
+def test_without_a_teacher_there_are_no_teachers(pair: tuple[Net, Net]):
     distillation = Distillation(pair[0], None, "vanilla", num_classes=3, image_size=8)
-    distillation.set_teacher(precision=torch.bfloat16, channels_last=True)
-    assert distillation.teacher_memory_format is torch.preserve_format
-    assert distillation.fold_teacher() == 0
-    assert distillation.teacher_info is None
-    with pytest.raises(ValueError, match="there is no teacher"):
-        distillation.forward_teacher(images)
+    assert distillation.teacher is None
+    assert distillation.teachers == distillation.frozen_teachers == {}

@@ -179,8 +179,9 @@ def test_after_folding_the_teachers_norms_the_rest_is_still_the_same(case):
     distillation = Distillation(
         student, copy.deepcopy(teacher), through, num_classes=5, image_size=32, task_weight=0.0
     )
-    through.tails = (distillation.teacher_info.tail(1), distillation.teacher_info.tail(4))
+    frozen = distillation.frozen_teachers["teacher"]
+    through.tails = (frozen.info.tail(1), frozen.info.tail(4))
     assert distillation(images).terms["apart"] == 0
-    assert distillation.fold_teacher() > 0
+    assert frozen.fold() > 0
     assert distillation(images).terms["apart"] == 0
     assert not any("running_mean" in name for tail in through.tails for name in tail.state_dict())

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from kdcore import UserError, run
-from kdcore.distill.distillation import Distillation
+from kdcore.distill.frozen_teacher import FrozenTeacher
 from kdcore.errors import Interrupted
 from kdcore.run.fill_cache import cache_teacher
 from kdcore.run.signals import StopRequest
@@ -44,13 +44,13 @@ def _distance(one: Path, other: Path) -> float:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the batches that the teacher is asked for."""
     sizes: list[int] = []
-    forward = Distillation.forward_teacher
+    forward = FrozenTeacher.compute
 
-    def counted(self: Distillation, images: torch.Tensor, whole: bool = False) -> Any:
+    def counted(self: FrozenTeacher, images: torch.Tensor, whole: bool = False) -> Any:
         sizes.append(len(images))
         return forward(self, images, whole)
 
-    monkeypatch.setattr(Distillation, "forward_teacher", counted)
+    monkeypatch.setattr(FrozenTeacher, "compute", counted)
     return sizes
 
 

@@ -17,7 +17,7 @@ def _split(**fields: Any) -> dict[str, Any]:
 def before() -> dict[str, Any]:
     images = {"image_size": [32, 32], "mean": [0.5], "std": [0.5]}
     return {
-        "teacher": {"model": "resnet18", "weights": "a" * 64, **images},
+        "teachers": {"teacher": {"model": "resnet18", "weights": "a" * 64, **images}},
         "student": {**images, "interpolation": "bicubic", "crop_pct": 0.9},
         "train": _split(),
         "eval": _split(),
@@ -40,9 +40,9 @@ def test_nothing_is_reported_where_nothing_changed(before: dict[str, Any]):
 @pytest.mark.parametrize(
     ("path", "value", "where", "words"),
     [
-        ("teacher.weights", "b" * 64, "teacher", "the teacher's weights changed"),
-        ("teacher.model", "resnet34", "teacher", "resnet18 before, resnet34 now"),
-        ("teacher.mean", [0.1], "teacher", "[0.5] before, [0.1] now"),
+        ("teachers.teacher.weights", "b" * 64, "teacher", "the teacher's weights changed"),
+        ("teachers.teacher.model", "resnet34", "teacher", "resnet18 before, resnet34 now"),
+        ("teachers.teacher.mean", [0.1], "teacher", "[0.5] before, [0.1] now"),
         ("student.crop_pct", 1.0, "student", "0.9 before, 1.0 now"),
         ("train.samples", 5, "data.train_split", "6 before, 5 now"),
         ("train.names", "other", "data.train_split", "a different name"),
@@ -106,8 +106,9 @@ def test_files_that_were_only_written_again_are_a_note(before: dict[str, Any]):
     assert "training images were written at 2001-09-09 01:46 UTC" in note
 
 
-@pytest.mark.parametrize(("path", "anew"), [("teacher", True), ("eval", True), ("train", False)])
+@pytest.mark.parametrize(("path", "anew"), [("teachers", True), ("eval", True), ("train", False)])
 def test_whether_the_teacher_has_to_be_measured_again(before: dict[str, Any], path: str, anew: bool):
     now = copy.deepcopy(before)
-    now[path]["weights" if path == "teacher" else "contents"] = "other"
+    inner = now["teachers"]["teacher"] if path == "teachers" else now[path]
+    inner["weights" if path == "teachers" else "contents"] = "other"
     assert compare(before, now).teacher is anew

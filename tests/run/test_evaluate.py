@@ -66,11 +66,13 @@ def test_with_five_classes_or_fewer_top_5_is_100(accelerator: Accelerator, class
 
 def test_agreement_with_the_teacher_and_unlabelled_images(accelerator: Accelerator):
     data = Data(LOGITS, torch.tensor([2, -1, -1, -1]), 3)
-    found = evaluate(Given(), data, accelerator, teacher_predictions=torch.tensor([2, 0, 0, 0]))
+    found = evaluate(Given(), data, accelerator, teacher_predictions={"teacher": torch.tensor([2, 0, 0, 0])})
     assert found.top1 == pytest.approx(100.0)
     assert found.agreement == pytest.approx(50.0)
     unlabelled = Data(LOGITS, torch.full((4,), -1), 3)
-    found = evaluate(Given(), unlabelled, accelerator, teacher_predictions=torch.tensor([2, 0, 1, 6]))
+    found = evaluate(
+        Given(), unlabelled, accelerator, teacher_predictions={"teacher": torch.tensor([2, 0, 1, 6])}
+    )
     assert found.as_dict() == {"agreement": pytest.approx(100.0)}
 
 

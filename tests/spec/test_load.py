@@ -22,7 +22,7 @@ def test_a_minimal_spec(load, tmp_path):
     assert loaded.spec.name == "my-run"
     assert loaded.spec.output == str(tmp_path / "runs")
     assert loaded.path == tmp_path / "my-run.json"
-    assert loaded.teacher is None
+    assert loaded.teachers == {}
     assert loaded.spec.task.weight == 1.0
     (distiller,) = loaded.distillers
     assert (distiller.name, distiller.provided.qualified) == ("still", "kd-toys/still")
@@ -137,7 +137,7 @@ def test_output_from_the_command_line(load, good, write, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     loaded = load(good(teacher={"run": "teachers/teacher.json"}), output=Path("out"))
-    assert loaded.spec.output == loaded.teacher.spec.output == str(tmp_path / "here" / "out")
+    assert loaded.spec.output == loaded.teachers["teacher"].spec.output == str(tmp_path / "here" / "out")
 
 
 def test_output_that_is_a_file(good, problems_of, tmp_path):
@@ -149,9 +149,9 @@ def test_the_teachers_own_spec(load, good, write, tmp_path):
     write(good(teacher={"run": "../grand.json"}, student={"model": "resnet50"}), "teachers/teacher.json")
     write(good(teacher=None, distiller="still"), "grand.json")
     loaded = load(good(teacher={"run": "teachers/teacher.json"}))
-    assert loaded.teacher.spec.student.model == "resnet50"
-    assert loaded.teacher.spec.output == str(tmp_path / "teachers" / "runs")
-    assert loaded.teacher.teacher.spec.name == "grand"
+    assert loaded.teachers["teacher"].spec.student.model == "resnet50"
+    assert loaded.teachers["teacher"].spec.output == str(tmp_path / "teachers" / "runs")
+    assert loaded.teachers["teacher"].teachers["teacher"].spec.name == "grand"
     assert loaded.spec.teacher.run == str(tmp_path / "teachers" / "teacher.json")
     assert loaded.distillers[0].name == "toy"
 
@@ -159,7 +159,7 @@ def test_the_teachers_own_spec(load, good, write, tmp_path):
 def test_a_run_directory_as_the_teachers_spec(load, good):
     first = load(good(distiller="still", teacher=None, name="first"))
     load(resolved_dict(first), "runs/first/spec.json")
-    assert load(good(teacher={"run": "runs/first"})).teacher.spec == first.spec
+    assert load(good(teacher={"run": "runs/first"})).teachers["teacher"].spec == first.spec
 
 
 def test_problems_of_the_teachers_spec(good, problems_of, write):

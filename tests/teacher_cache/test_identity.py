@@ -38,7 +38,7 @@ def identity(**changes: Any) -> Identity:
     loaded = resolve(RunSpec.model_validate(merged(BASE, changes)), base=Path.cwd(), plugins=get_plugins())
     splits = open_splits(loaded.spec, get_plugins())
     prepared = prepare(loaded, splits, get_plugins(), Process(torch.device("cpu")))
-    return identity_of(loaded, prepared)
+    return identity_of(loaded, prepared, loaded.spec.members[0])
 
 
 @pytest.fixture(scope="module")

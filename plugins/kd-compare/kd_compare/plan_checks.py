@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kd_compare.methods import is_baseline
 from kd_compare.request import ALL
 from kdcore import Problem, UserError, validate
-from kdcore.inspect import LoadedSpec, finished_run, resolved_dict, spec_changes
+from kdcore.inspect import LoadedSpec, below_of, finished_run, resolved_dict, spec_changes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,11 +44,7 @@ def all_teachers(loaded: dict[str, LoadedSpec], problems: MethodProblems) -> tup
     """The teachers of all methods, each once; problems if two specs give different teachers the same directory."""
     found = dict[Path, tuple[LoadedSpec, dict[str, Any]]]()
     for label, one in loaded.items():
-        chain, below = list[LoadedSpec](), one.teacher
-        while below is not None:
-            chain.append(below)
-            below = below.teacher
-        for teacher in reversed(chain):
+        for teacher in reversed(list(below_of(one))):
             path, content = teacher.directory.path, resolved_dict(teacher)
             _, known = found.setdefault(path, (teacher, content))
             problems.add(label, _changes(f"teacher.run ({teacher.spec.name})", path, known, content))

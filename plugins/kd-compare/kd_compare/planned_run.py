@@ -37,11 +37,17 @@ def planned_run(label: str, seed: int, loaded: LoadedSpec, folder: Path) -> Plan
     """The run of a method with one seed."""
     name = f"{file_name(label)}-seed{seed}"
     settled: dict[str, Any] = {"name": name, "seed": seed, "output": str(folder / "runs")}
-    if loaded.teacher is not None and loaded.spec.teacher is not None:
-        # a file of the comparison: it has the output folder of this comparison, and nobody edits it meanwhile
-        settled["teacher"] = loaded.spec.teacher.model_copy(
-            update={"run": str(spec_path(folder, f"teacher-{loaded.teacher.spec.name}"))}
+    # a file of the comparison: it has the output folder of this comparison, and nobody edits it meanwhile
+    teachers = tuple(
+        member.spec
+        if member.name not in loaded.teachers
+        else member.spec.model_copy(
+            update={"run": str(spec_path(folder, f"teacher-{loaded.teachers[member.name].spec.name}"))}
         )
+        for member in loaded.spec.members
+    )
+    if teachers:
+        settled["teacher"] = teachers if isinstance(loaded.spec.teacher, tuple) else teachers[0]
     return PlannedRun(label, seed, replace(loaded, spec=loaded.spec.model_copy(update=settled)))
 
 

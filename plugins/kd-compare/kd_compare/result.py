@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kd_compare.statistics import CONFIDENCE, INTERVAL, Gain, deviation, mean, paired_gain
 from kdcore import __version__
+from kdcore.inspect import teachers_of
 from kdcore.plugin import has_top_5
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class ComparisonResult:
         methods: in the order that was asked for.
         runs: of every method and seed.
         curves: of each method, the mean over its runs of the metric after each epoch.
-        teacher: model, parameters and top-1, from a run.
+        teachers: model, parameters and top-1 of each teacher, from a run; by a label, `teacher` for the only one.
         student: model and parameters.
         epochs: of a whole run.
         epochs_trained: over all runs; `epochs_planned` if none were dropped.
@@ -116,7 +117,7 @@ class ComparisonResult:
     methods: tuple[MethodRow, ...]
     runs: tuple[RunRow, ...]
     curves: dict[str, list[float]]
-    teacher: dict[str, Any] | None
+    teachers: dict[str, dict[str, Any]]
     student: dict[str, Any] | None
     budget: dict[str, Any] | None
     epochs: int
@@ -188,7 +189,7 @@ def gather(
         base = scores[plan.baseline] if plan.baseline is not None and plan.baseline != label else None
         rows.append(_method(label, own, scores[label], base, dropped.get(label), metric))
     known = [one for one in found if one.summary]
-    taught = next((one.summary["teacher"] for one in known if one.summary.get("teacher")), None)
+    taught = next((those for one in known if (those := teachers_of(one.summary))), {})
     student = next((one.summary["student"] for one in known if one.summary.get("student")), None)
     budget = None
     if plan.budget is not None:
@@ -204,7 +205,7 @@ def gather(
         curves={
             label: _curve([one for one in found if one.run.label == label], metric) for label in plan.labels
         },
-        teacher=taught,
+        teachers=taught,
         student=None if student is None else {name: student[name] for name in ("model", "parameters")},
         budget=budget,
         epochs=max(run.loaded.spec.train.epochs for run in plan.runs),

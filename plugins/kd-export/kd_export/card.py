@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kdcore import DistillerEntry, KdError
+from kdcore.inspect import teachers_of
 from kdcore.plugin import dataset_name, has_top_5, markdown, markdown_code
 
 if TYPE_CHECKING:
@@ -41,20 +42,19 @@ def model_card(
 def _description(student: RunStudent) -> str:
     spec = student.spec
     data = markdown_code(dataset_name(spec.data.dataset))
-    if spec.teacher is None:
+    if not spec.teacher:
         return (
             f"A {markdown(student.name)} for image classification, trained on {data} without a teacher by kd."
         )
     names = " + ".join(distiller.name for distiller in spec.distiller)
     return (
-        f"A {markdown(student.name)} for image classification, trained on {data} with the help of a larger teacher "
-        f"({_teacher(student)}) by the distiller {markdown_code(names)} of kd."
+        f"A {markdown(student.name)} for image classification, trained on {data} with the help of {_taught(student)} "
+        f"by the distiller {markdown_code(names)} of kd."
     )
 
 
 def _details(student: RunStudent) -> Iterator[tuple[str, Any]]:
     spec, data = student.spec, student.spec.data
-    summary = student.run.summary() or {}
     height, width = student.input.image_size
     yield "Model Type", "Image classification"
     yield (
@@ -67,10 +67,9 @@ def _details(student: RunStudent) -> Iterator[tuple[str, Any]]:
             "weights": f"{_WEIGHTS[student.weights]} ({student.epoch})",
         },
     )
-    if spec.teacher is not None:
-        about = summary.get("teacher") or {}
+    for label, model, about in _teachers(student):
         scores = {"parameters": f"{about['parameters']:,}"} if about.get("parameters") else {}
-        yield "Teacher", {"model": _teacher(student), **scores}
+        yield label.capitalize(), {"model": model, **scores}
     yield "Distiller", [_distiller(name.name, name.options, student.plugins) for name in spec.distiller]
     images = "all images" if data.train_samples is None else f"{data.train_samples:,} images"
     yield (
@@ -96,11 +95,11 @@ def _distiller(name: str, options: Mapping[str, Any], plugins: Plugins) -> str:
 
 
 def _results(student: RunStudent) -> str:
-    summary = student.run.summary() or {}
-    rows = []
-    teacher = summary.get("teacher")
-    if teacher is not None:
-        rows.append((f"teacher {_teacher(student)}", teacher.get("parameters"), teacher))
+    rows: list[tuple[str, Any, Mapping[str, Any]]] = [
+        (f"{label} {model}", about.get("parameters"), about)
+        for label, model, about in _teachers(student)
+        if about
+    ]
     rows.append((f"student {markdown(student.name)} (this one)", student.parameters, student.scores))
     split = student.eval_split
     of = (
@@ -150,11 +149,23 @@ def _usage(student: RunStudent, recipe: BuildRecipe, repository: str) -> str:
     return "\n".join([*note, "```python", *code, "```"])
 
 
-def _teacher(student: RunStudent) -> str:
-    teacher, summary = student.spec.teacher, student.run.summary() or {}
-    told = (summary.get("teacher") or {}).get("model")
-    given = None if teacher is None else teacher.model
-    return markdown(told or given or "of another run")
+def _taught(student: RunStudent) -> str:
+    models = [model for _, model, _ in _teachers(student)]
+    if len(models) == 1:
+        return f"a larger teacher ({models[0]})"
+    return f"{len(models)} teachers ({', '.join(models)})"
+
+
+def _teachers(student: RunStudent) -> list[tuple[str, str, dict[str, Any]]]:
+    """Label, model and summary of each teacher; the summary is empty if the run has none yet."""
+    known = teachers_of(student.run.summary() or {})
+    members = student.spec.members
+    found = []
+    for member in members:
+        label = "teacher" if len(members) == 1 else f"teacher '{member.name}'"
+        about = known.get(label, {})
+        found.append((label, markdown(about.get("model") or member.spec.model or "of another run"), about))
+    return found
 
 
 def _named(name: str, options: Mapping[str, Any], small_input: bool) -> str:

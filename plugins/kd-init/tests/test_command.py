@@ -45,7 +45,7 @@ def test_defaults(init, tmp_path, name):
     assert done.out == f"wrote {name}\nwrote {stem}-teacher.{suffix}\nnext: kd run {name}\n"
     loaded = load_spec(tmp_path / name)
     assert (loaded.spec.student.model, loaded.distillers[0].name) == ("resnet10t", "twin")
-    assert loaded.teacher.spec.student.model == "resnet34"
+    assert loaded.teachers["teacher"].spec.student.model == "resnet34"
 
 
 def test_the_models_are_built(kd, tmp_path, monkeypatch):
@@ -70,8 +70,8 @@ def test_flags(init, tmp_path):
     loaded = load_spec(tmp_path / "a.yaml")
     assert (loaded.spec.recipe.applied, loaded.distillers[0].name) == ("cifar-240", "bridge")
     assert loaded.spec.data.root == str(tmp_path / "data")
-    assert loaded.teacher.spec.recipe.applied == "cifar-224-finetune"
-    assert loaded.teacher.spec.student.pretrained
+    assert loaded.teachers["teacher"].spec.recipe.applied == "cifar-224-finetune"
+    assert loaded.teachers["teacher"].spec.student.pretrained
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_what_is_not_said_is_suggested(toys, tmp_path, monkeypatch):
     loaded = load_spec(made.files[0])
     assert made.spec["student"]["model"] == loaded.spec.student.model == "resnet10t"
     assert loaded.distillers[0].name == "twin"
-    assert loaded.teacher.spec.student.model == "resnet34"
+    assert loaded.teachers["teacher"].spec.student.model == "resnet34"
 
 
 def test_what_is_said_is_taken(alone, tmp_path):
@@ -55,7 +55,10 @@ def test_options_of_a_known_pair_are_in_the_spec_and_the_variant_of_a_recipe_is_
     assert load_spec(made.files[0]).distillers[0].options.beta == 2.0  # the recipe's
     made = init(tmp_path / "b.json", recipe="toy-100", teacher_weights="train", distiller="quiet", **pair)
     loaded = load_spec(made.files[0])
-    assert (loaded.spec.recipe.applied, loaded.teacher.spec.recipe.applied) == ("toy-100", "imagenet-100")
+    assert (loaded.spec.recipe.applied, loaded.teachers["teacher"].spec.recipe.applied) == (
+        "toy-100",
+        "imagenet-100",
+    )
 
 
 def test_broken_settings_are_reported_and_nothing_is_written(toys, site, tmp_path):

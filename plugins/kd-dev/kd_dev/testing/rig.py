@@ -93,8 +93,9 @@ class Rig:
         target = self.target if self.pair.labelled else None
         whole = self.images if self.images.dim() == 4 else self.images[:, 0]
         with torch.no_grad():
-            outputs = self.distillation.forward_teacher(self.images)
-            self.distiller.prepare([(outputs, Batch(whole, target, self.index))])
+            outputs = self.distillation.forward_teachers(self.images)
+            seen = self.distillation.seen_by(self.distillation.names[0], outputs)
+            self.distiller.prepare([(seen, Batch(whole, target, self.index))])
 
     def step(self, progress: Progress = MIDDLE, **changes: Any) -> dict[str, Tensor]:
         """The loss terms of one step; see `output`."""

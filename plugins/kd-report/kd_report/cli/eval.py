@@ -21,7 +21,7 @@ from kd_report.cli.eval_flags import (
     Target,
     Teacher,
 )
-from kd_report.cli.eval_table import rows, title
+from kd_report.cli.eval_table import rows, teacher_rows, title
 from kdcore import Problem, UserError
 from kdcore.plugin import (
     Best,
@@ -129,5 +129,7 @@ def _print(result: EvalResult) -> None:
     header = ("", "student", "teacher", "student / teacher") if result.teacher is not None else ("", "")
     say(title(result))
     say_all(table(header, rows(result)))
+    if result.teachers:
+        say_all(table(("teacher", "model", "parameters", "top-1", "ECE", "NLL"), teacher_rows(result)))
     if result.student.speed:
         say(f"speed: medians (and quartiles) on {result.machine}; 1 MAC = 2 FLOPs")

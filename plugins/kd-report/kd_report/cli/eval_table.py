@@ -16,6 +16,20 @@ def title(result: EvalResult) -> str:
     return f"{result.images:,} images of {result.dataset}, split {result.split}{labels}; {result.precision}"
 
 
+def teacher_rows(result: EvalResult) -> list[tuple[str, ...]]:
+    """A row for each of several teachers: name, model, parameters, and its measures."""
+    return [
+        (
+            name,
+            each.name,
+            f"{each.parameters:,}",
+            *(_number(value, "%") for value in (each.top1, each.ece)),
+            _number(each.nll, ""),
+        )
+        for name, each in result.teachers.items()
+    ]
+
+
 def rows(result: EvalResult) -> list[tuple[str, ...]]:
     """A row for each measure: its name, the student's value, and with a teacher its value and how they compare."""
     student, teacher = result.student, result.teacher

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from kd_report.eval.result import EvalResult, ModelScores, scored
 from kd_report.eval.speed import Racer, Speed, machine, measure
 from kdcore import Problem, UserError
 from kdcore.inspect import has_label, own_surroundings, predict
+from kdcore.ops import mean_logits
 from kdcore.plugin import dataset_name, get_plugins
 
 if TYPE_CHECKING:
@@ -103,16 +105,19 @@ def measure_all(
         RunFailed: an image cannot be read.
     """
     images, setting, models = opened.images, opened.setting, opened.models
-    found = predict(
-        models,
+    seen = predict(
+        opened.predictors,
         images.batches,
         device=setting.device,
         precision=setting.precision,
         channels_last=setting.channels_last,
         limit=request.images.samples,
     )
-    for each, predictions in zip(models, found, strict=True):
+    for each, predictions in zip(opened.predictors, seen, strict=True):
         _check_finite(each, predictions, "TARGET" if each is opened.student else "--teacher")
+    found = seen[: len(models)]
+    if opened.teacher.members:
+        found = [seen[0], replace(seen[1], logits=mean_logits([one.logits for one in seen[1:]]))]
     warnings: list[str] = []
     metrics = usable_metrics(opened.metrics, plugins, warnings.append)
     values = [metrics(predictions.logits, predictions.target) for predictions in found]
@@ -133,12 +138,21 @@ def measure_all(
         student=scores[0],
         teacher=scores[1] if len(scores) > 1 else None,
         teacher_missing=opened.teacher.missing,
+        teachers=_members(opened, seen, images.channels),
         agreement=measures.agreement(*both) if len(both) > 1 else None,
         divergence=divergence,
         machine=machine(setting.device),
         precision=setting.precision,
         warnings=(*opened.warnings, *warnings),
     )
+
+
+def _members(opened: Opened, seen: Sequence[Predictions], channels: int) -> dict[str, ModelScores]:
+    """The measures of each of several teachers, without speed and metrics."""
+    return {
+        name: _scores(model, predictions, {}, (), channels)
+        for (name, model), predictions in zip(opened.teacher.members.items(), seen[1:], strict=False)
+    }
 
 
 def _check_finite(each: OpenedModel, found: Predictions, where: str) -> None:

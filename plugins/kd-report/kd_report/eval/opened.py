@@ -67,6 +67,12 @@ class Opened:
         """The student, and the teacher if there is one."""
         return (self.student,) if self.teacher.model is None else (self.student, self.teacher.model)
 
+    @property
+    def predictors(self) -> tuple[OpenedModel, ...]:
+        """The models that see the images: the student, and the teacher or each of several."""
+        members = tuple(self.teacher.members.values())
+        return (self.student, *members) if members else self.models
+
 
 def with_flags(data: DataSpec, images: ImageChoice) -> DataSpec:
     """A spec's data with the changes that the flags ask for."""

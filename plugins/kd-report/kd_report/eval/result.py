@@ -55,7 +55,8 @@ class EvalResult:
         images: how many were looked at.
         labelled: how many of them have a class.
         student: the model.
-        teacher: the teacher, or None.
+        teacher: the teacher, or the mean of the probabilities of several; None without one.
+        teachers: each of several teachers, by name, without speed.
         teacher_missing: why there is none although the run had one.
         agreement: percent of images on which both have the same first class.
         divergence: mean KL(teacher || student) of their probabilities, in nats.
@@ -78,6 +79,7 @@ class EvalResult:
     machine: str
     precision: str
     warnings: tuple[str, ...]
+    teachers: dict[str, ModelScores] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdcore import DistillerEntry, KdError, RunDirectory
+from kdcore.inspect import teachers_of
 from kdcore.plugin import byte_size, dataset_name, duration
 
 if TYPE_CHECKING:
@@ -46,9 +47,23 @@ class Facts:
         return self.summary.get("student") or {}
 
     @property
+    def teachers(self) -> dict[str, dict[str, Any]]:
+        """The summary's part on each teacher, by `teacher`, or `teacher 'a'` for each of several."""
+        return teachers_of(self.summary)
+
+    @property
     def teacher(self) -> dict[str, Any]:
-        """The summary's part on the teacher; empty without one."""
-        return self.summary.get("teacher") or {}
+        """The summary's part on the only teacher; empty without one, and with several."""
+        found = list(self.teachers.values())
+        return found[0] if len(found) == 1 else {}
+
+    @property
+    def teacher_specs(self) -> dict[str, dict[str, Any]]:
+        """The spec's part on each teacher, with the same keys as `teachers`."""
+        given = self.spec.get("teacher")
+        if isinstance(given, list):
+            return {f"teacher '{item.get('name')}'": item for item in given}
+        return {} if given is None else {"teacher": given}
 
     @property
     def distillers(self) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore import KdError, RunDirectory
-from kdcore.inspect import same_results
+from kdcore.inspect import same_results, teachers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,13 +34,16 @@ class Gap:
 def gap(summary: dict[str, Any], num_classes: int | None, vanilla: list[RunDirectory]) -> Gap | None:
     """(student - baseline) / (teacher - baseline), in top-1; None where one of the two was not measured.
 
+    With several teachers it is the best one.
+
     The baseline is the mean of the runs of the same student without a teacher. If there is no such run, it is the
     top-1 of guessing, 100 / K: the result is how much of the teacher's lead over guessing the student has.
     """
     student = (summary.get("student") or {}).get("top1")
-    teacher = (summary.get("teacher") or {}).get("top1")
-    if student is None or teacher is None:
+    measured = [one["top1"] for one in teachers_of(summary).values() if one.get("top1") is not None]
+    if student is None or not measured:
         return None
+    teacher = max(measured)
     alone = [top1 for run in vanilla if (top1 := _top1(run)) is not None]
     if alone:
         baseline = sum(alone) / len(alone)

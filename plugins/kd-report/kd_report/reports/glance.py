@@ -27,7 +27,9 @@ class Tile:
 def lead(facts: Facts) -> str:
     """The run in a sentence."""
     student = facts.student.get("model") or facts.part("student").get("model")
-    teacher = facts.teacher.get("model") or facts.part("teacher").get("model")
+    known = {label: about.get("model") for label, about in facts.teacher_specs.items()}
+    known |= {label: about.get("model") for label, about in facts.teachers.items()}
+    teacher = " and ".join(model for model in known.values() if model)
     how = f"learns from {teacher} by {facts.method}" if teacher else f"is trained with {facts.method}"
     if not teacher and facts.method == "vanilla":
         how = "is trained alone"
@@ -43,7 +45,7 @@ def tiles(facts: Facts, gap: Gap | None) -> list[Tile]:
     """The result in numbers; what was not measured has no tile."""
     score = _score(facts)
     found = [] if score is None else [score]
-    found += [*_teacher(facts), *_gap(gap), *_size(facts)]
+    found += [*_teachers(facts), *_gap(gap), *_size(facts)]
     student = facts.student
     if student.get("agreement") is not None and student.get("top1") is not None:
         found.append(Tile("Agreement", percent(student["agreement"]), "of images: the teacher's first class"))
@@ -74,13 +76,12 @@ def _score(facts: Facts) -> Tile | None:
     )
 
 
-def _teacher(facts: Facts) -> list[Tile]:
-    top1 = facts.teacher.get("top1")
-    return (
-        []
-        if top1 is None
-        else [Tile("Teacher, top-1", percent(top1), str(facts.teacher["model"]), "teacher")]
-    )
+def _teachers(facts: Facts) -> list[Tile]:
+    return [
+        Tile(f"{label.capitalize()}, top-1", percent(about["top1"]), str(about["model"]), "teacher")
+        for label, about in facts.teachers.items()
+        if about.get("top1") is not None
+    ]
 
 
 def _gap(gap: Gap | None) -> list[Tile]:

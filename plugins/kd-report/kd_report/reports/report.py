@@ -164,8 +164,9 @@ def _groups(facts: told.Facts, plugins: Plugins) -> list[dict[str, Any]]:
         return {"title": title, "rows": rows, "class_": class_, "text": "", "url": "", "link": "", **more}
 
     groups = [group("Student", told.model_rows(facts.student, facts.part("student")), "student")]
-    if facts.spec.get("teacher"):
-        groups.append(group("Teacher", told.model_rows(facts.teacher, facts.part("teacher")), "teacher"))
+    for label, given in facts.teacher_specs.items():
+        rows = told.model_rows(facts.teachers.get(label, {}), given)
+        groups.append(group(label.capitalize(), rows, "teacher"))
     for item in told.distiller_facts(facts, plugins):
         title = f"Distiller: {item.name}"
         groups.append(group(title, item.options, text=item.summary, url=item.url, link=item.paper))

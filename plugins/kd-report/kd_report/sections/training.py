@@ -50,9 +50,11 @@ def _accuracy(facts: Facts) -> list[Markup]:
     training_top1 = _points(records, "train", "top1")
     if labelled and any(y is not None for _, y in training_top1):
         lines.append(Curve("student on training images", training_top1, "faint"))
-    level = facts.teacher.get("top1")
-    if labelled and level is not None:
-        lines.append(Curve("teacher", [], "teacher level", level))
+    levels = {label: about.get("top1") for label, about in facts.teachers.items()}
+    if labelled:
+        lines += [
+            Curve(label, [], "teacher level", level) for label, level in levels.items() if level is not None
+        ]
     lines = [line for line in lines if line.values]
     if not lines:
         return []

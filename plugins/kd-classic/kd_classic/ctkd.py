@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from kd_classic.logits import divergences
+from kd_classic.read import read_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
-from kdcore.ops import logits_of, prepare_logits
+from kdcore.ops import prepare_logits
 
 if TYPE_CHECKING:
     from kd_classic.options.softened import CTKDOptions
@@ -75,7 +76,7 @@ class CTKD(nn.Module):
     def __init__(self, options: CTKDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires()
+        self.requires = Requires(target=options.correct is not None)
         self.raw_temperature = nn.Parameter(torch.ones(1))
 
     def forward(
@@ -85,7 +86,7 @@ class CTKD(nn.Module):
         options = self.options
         epoch = math.floor(progress.epoch) + 1
         loss = ctkd_loss(
-            *logits_of(student, teacher),
+            *read_logits(options, student, teacher, batch, "ctkd"),
             self.raw_temperature,
             reversal=ctkd_reversal(epoch=epoch, ramp_epochs=options.ramp_epochs),
             minimum=options.minimum,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kd_classic.read import read_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import (
     BatchNormOverProcesses,
@@ -64,15 +65,16 @@ class DHKD(nn.Module):
                 nn.ReLU(),
                 nn.Linear(options.hidden, classes),
             )
-        self.requires = Requires(student_embedding=True)
+        self.requires = Requires(student_embedding=True, target=options.correct is not None)
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         """Return the loss term, weighted."""
-        if student.embedding is None or teacher.logits is None:
-            raise ValueError("dhkd needs the student's embedding and the teacher's logits")
+        if student.embedding is None:
+            raise ValueError("dhkd needs the student's embedding")
+        _, teacher_logits = read_logits(self.options, student, teacher, batch, "dhkd")
         with full_precision(student.embedding.device):
             auxiliary = self.head(at_least_float32(student.embedding))
-        loss = dhkd_loss(auxiliary, teacher.logits, temperature=self.options.temperature)
+        loss = dhkd_loss(auxiliary, teacher_logits, temperature=self.options.temperature)
         return {"dhkd": self.options.weight * loss}

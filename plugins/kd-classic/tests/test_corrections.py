@@ -1,25 +1,24 @@
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 import torch
 from kd_classic import (
-    DIST,
-    DKD,
     KD,
-    NKD,
-    dist_loss,
-    dkd_loss,
     kd_loss,
-    nkd_loss,
     sort_kd_loss,
     sort_logits,
     standardize_logits,
     swap_kd_loss,
     swap_logits,
 )
-from kd_classic.options.decoupled import DKDOptions, NKDOptions
-from kd_classic.options.relations import DISTOptions
 from kd_classic.options.softened import KDOptions
+from kd_classic.plugin import kd_distillers
+from kd_dev.testing.values import model_of_shapes, setup_of, terms_of
+from torch import nn
+
+from kdcore import ModelOutput
 
 
 def swapped(row: list[float], y: int) -> list[float]:
@@ -79,31 +78,76 @@ def test_the_losses_are_kd_with_corrected_logits(oracle, draw, loss, slow, tempe
     )
 
 
-@pytest.mark.parametrize(("name", "correct"), [("swap", swap_logits), ("sort", sort_logits)])
-def test_the_option_works_for_each_distiller(setup, step, draw, name, correct):
-    student, teacher, target = draw(4, 5)
-    right = correct(teacher, target)
-    given = {"weight": 1.0, "correct": name}
-    for distiller, expected in (
-        (KD(KDOptions(**given), setup), kd_loss(student, right, temperature=4.0)),
-        (
-            DKD(DKDOptions(**given), setup),
-            dkd_loss(student, right, target, alpha=1.0, beta=8.0, temperature=4.0),
-        ),
-        (NKD(NKDOptions(**given), setup), nkd_loss(student, right, target, gamma=1.5, temperature=1.0)),
-        (DIST(DISTOptions(**given), setup), dist_loss(student, right, beta=1.0, gamma=1.0, temperature=1.0)),
-    ):
-        assert distiller.requires.target
-        terms = step(distiller, student, teacher, target)
-        torch.testing.assert_close(sum(terms.values()), expected)
+ENTRIES = {entry.name: entry for entry in kd_distillers()}
 
 
-def test_with_z_scores_too(setup, step, draw):
-    student, teacher, target = draw(4, 5)
-    distiller = KD(KDOptions(weight=9.0, temperature=2.0, correct="swap", standardize=True), setup)
-    terms = step(distiller, student, teacher, target)
+def _find(target: str):
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _having(option: str) -> list[str]:
+    return [name for name, entry in ENTRIES.items() if option in _find(entry.options).model_fields]
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Models with everything that a method with these options reads."""
+    student, teacher = (model_of_shapes(name, embedding=6) for name in ("small", "large"))
+    torch.manual_seed(0)
+    teacher.classifier = nn.Linear(6, 5)
+    return setup_of(student, teacher)
+
+
+@pytest.fixture
+def terms(pair, draw):
+    """The terms of a distiller with options, for teacher's logits; whatever is drawn is the same each time."""
+
+    def call(name, teacher=None, student=None, **options):
+        given = draw(4, 5, dtype=torch.float32)
+        outputs = [
+            ModelOutput(given[place] if other is None else other, embedding=torch.ones(4, 6).tril())
+            for place, other in enumerate((student, teacher))
+        ]
+        torch.manual_seed(1)
+        distiller = _find(ENTRIES[name].target)(_find(ENTRIES[name].options)(**options), pair)
+        if options.get("correct"):
+            assert distiller.requires.target
+        return terms_of(distiller, *outputs, target=given[2])
+
+    return call
+
+
+@pytest.mark.parametrize(("correct", "function"), [("swap", swap_logits), ("sort", sort_logits)])
+@pytest.mark.parametrize("name", _having("correct"))
+def test_each_distiller_with_the_option_sees_the_corrected_teacher(terms, draw, name, correct, function):
+    _, teacher, target = draw(4, 5, dtype=torch.float32)
+    right = function(teacher, target)
+    assert not torch.equal(right, teacher)
+    torch.testing.assert_close(terms(name, correct=correct), terms(name, teacher=right))
+
+
+@pytest.mark.parametrize("name", _having("standardize"))
+def test_each_distiller_with_the_option_sees_z_scores(terms, draw, name):
+    student, teacher, _ = draw(4, 5, dtype=torch.float32)
+    expected = terms(name, student=standardize_logits(student), teacher=standardize_logits(teacher))
+    torch.testing.assert_close(terms(name, standardize=True), expected)
+
+
+def test_both_together(terms, draw):
+    student, teacher, target = draw(4, 5, dtype=torch.float32)
     z_scores = standardize_logits(student), standardize_logits(swap_logits(teacher, target))
-    torch.testing.assert_close(terms["kd"], 9 * kd_loss(*z_scores, temperature=2.0))
+    found = terms("kd", correct="swap", standardize=True, temperature=2.0, weight=9.0)
+    torch.testing.assert_close(found["kd"], 9 * kd_loss(*z_scores, temperature=2.0))
+
+
+def test_the_methods_that_make_sense_have_the_options():
+    assert {"kd", "dkd", "dist", "ctkd", "abkd", "eakd", "tekap", "ldrld"} <= set(_having("standardize"))
+    assert {"nkd", "ttm", "wttm", "wsld", "bkd", "normkd", "luminet", "skd", "wkd", "dhkd"} <= set(
+        _having("correct")
+    )
+    # it leaves out what a wrong teacher ranks above the target
+    assert "rld" not in _having("correct")
 
 
 def test_without_a_target_the_distiller_says_so(setup, step, draw):

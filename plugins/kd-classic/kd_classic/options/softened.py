@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kd_classic.options.shared import STANDARDIZE, CorrectOptions, LogitOptions
-from kdcore import DistillerOptions
 
 
 class KDOptions(LogitOptions):
@@ -28,7 +27,7 @@ class KDOptions(LogitOptions):
     standardize: bool = Field(default=False, description=STANDARDIZE + ", with a task weight of 0.1.")
 
 
-class CTKDOptions(DistillerOptions):
+class CTKDOptions(LogitOptions):
     """CTKD (Li et al., AAAI 2023) with one temperature for all samples, defaults of the authors' CIFAR-100 scripts."""
 
     weight: float = Field(
@@ -49,7 +48,7 @@ class CTKDOptions(DistillerOptions):
     )
 
 
-class DHKDOptions(DistillerOptions):
+class DHKDOptions(CorrectOptions):
     """DHKD (Yang et al., 2024) without gradient alignment, defaults of the authors' CIFAR-100 code."""
 
     weight: float = Field(default=1.0, ge=0, description="Factor of the loss term. ImageNet: 0.1.")

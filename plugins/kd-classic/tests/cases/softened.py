@@ -47,12 +47,26 @@ DISTILLERS = {
     },
     "ctkd": {
         "task_weight": 0.1,
-        "defaults": {"weight": 0.9, "minimum": 1.0, "span": 20.0, "ramp_epochs": 10},
+        "defaults": {
+            "weight": 0.9,
+            "correct": None,
+            "standardize": False,
+            "minimum": 1.0,
+            "span": 20.0,
+            "ramp_epochs": 10,
+        },
         "wrong": [{"minimum": 0}, {"span": 0}, {"ramp_epochs": -1}, {"ramp_epochs": 1.5}],
     },
     "dhkd": {
         "task_weight": 1.0,
-        "defaults": {"weight": 1.0, "temperature": 2.0, "head": "mlp", "hidden": 200, "dropout": 0.1},
+        "defaults": {
+            "weight": 1.0,
+            "correct": None,
+            "temperature": 2.0,
+            "head": "mlp",
+            "hidden": 200,
+            "dropout": 0.1,
+        },
         "wrong": [{"head": "conv"}, {"hidden": 0}, {"dropout": 1.0}, {"dropout": -0.1}],
     },
     "ttm": {

@@ -6,6 +6,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from kd_classic import kd_loss
+from kd_feature import sparse_soft_target_loss
 
 from kdcore import ModelOutput
 from kdcore.teacher_cache.sparse import join, split
@@ -27,6 +29,21 @@ def test_the_largest_are_kept_and_the_others_share_their_probability(logits, k):
     assert sum(math.exp(value) for value in values) / new_total == pytest.approx(rest, rel=1e-4)
     assert max(values) - min(values) == 0
     assert max(values) <= joined[order[k - 1]] + 1e-4
+
+
+def test_kd_with_stored_logits_is_tinyvits_loss():
+    generator = torch.Generator().manual_seed(0)
+    student = torch.randn(6, 40, generator=generator).requires_grad_()
+    teacher = 3 * torch.randn(6, 40, generator=generator)
+    stored = join(*split(teacher, 10), num_classes=40)
+    kept = teacher.softmax(1).topk(10, dim=1)
+    sparse = sparse_soft_target_loss(student, kept.indices, kept.values)
+    entropy = -(stored.softmax(1) * stored.log_softmax(1)).sum(1).mean()
+    kd = kd_loss(student, stored, temperature=1.0)
+    torch.testing.assert_close(kd + entropy, sparse)
+    # the entropy is that of the teacher: both have the same gradient
+    gradients = [torch.autograd.grad(loss, student)[0] for loss in (kd, sparse)]
+    torch.testing.assert_close(*gradients)
 
 
 def test_in_a_cache(opened):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from kd_feature.fitnet import hint_loss
 from kd_feature.stages import teacher_of
-from kd_feature.tokens import class_token, resolved
-from kdcore import Batch, ModelInfo, ModelOutput, Progress, Requires, Setup, Stage, StageInfo, UserError
+from kd_feature.tokens import blocks_of, class_token, resolved
+from kdcore import Batch, ModelInfo, ModelOutput, Progress, Requires, Setup, Stage, StageInfo
 from kdcore.ops import at_least_float32, check_positive, full_precision, prepare_features
 
 if TYPE_CHECKING:
@@ -55,8 +56,28 @@ def attn_distill_loss(
 
 
 def _product_of_heads(attention: Tensor, temperature: float) -> Tensor:
-    least = torch.finfo(attention.dtype).tiny
-    return F.softmax(attention.clamp(min=least).log().sum(dim=1) / temperature, dim=-1)
+    logs: Tensor = _SumOfLogs.apply(attention)
+    return F.softmax(logs / temperature, dim=-1)
+
+
+class _SumOfLogs(torch.autograd.Function):
+    """The sum over the heads of the logarithms; an attention of 0 counts as the smallest number, without a gradient.
+
+    Nothing but the attention itself is kept for the backward pass.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, attention: Tensor) -> Tensor:
+        ctx.save_for_backward(attention)
+        return attention.clamp(min=torch.finfo(attention.dtype).tiny).log_().sum(dim=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (attention,) = ctx.saved_tensors
+        least = torch.finfo(attention.dtype).tiny
+        slope = attention.clamp(min=least).reciprocal_().mul_(grad.unsqueeze(1))
+        return slope.mul_(attention > least)
 
 
 def _bounded_log(probabilities: Tensor) -> Tensor:
@@ -154,13 +175,12 @@ def last_attention(model: ModelInfo) -> Stage:
     Raises:
         ValueError: there is none.
     """
-    try:
-        count = len(list(model.module("blocks").children()))
-    except UserError as error:
+    blocks = blocks_of(model)
+    if not blocks:
         raise ValueError(
             f"{model.name} has no blocks with an attention over all tokens; name the stage, 'attention:PATH'"
-        ) from error
-    return f"attention:blocks.{count - 1}.attn"
+        )
+    return f"attention:{blocks[-1]}.attn"
 
 
 def _mlp(inputs: int, outputs: int) -> nn.Sequential:

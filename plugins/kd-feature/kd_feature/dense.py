@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from kd_feature.fitnet import hint_loss
 from kd_feature.projections import small_linear
 from kd_feature.stages import teacher_of
-from kd_feature.tokens import on_grid, patches, resolved
-from kdcore import Requires, UserError
+from kd_feature.tokens import blocks_of, on_grid, patches, resolved
+from kdcore import Requires
 from kdcore.ops import at_least_float32, full_precision
 
 if TYPE_CHECKING:
     from kd_feature.options.embeddings import DenseOptions
-    from kdcore import Batch, ModelInfo, ModelOutput, Progress, Setup, Stage
+    from kdcore import Batch, ModelOutput, Progress, Setup
 
 _HIDDEN = 2048
 
@@ -37,7 +37,7 @@ class Dense(nn.Module):
         self.options = options
         teacher = teacher_of(setup)
         self.student_stage = resolved(options.student_stage, setup.student)
-        self.teacher_stages = options.teacher_stages or last_blocks(teacher)
+        self.teacher_stages = options.teacher_stages or blocks_of(teacher)[-2:] or (4,)
         infos = [teacher.stage(stage) for stage in self.teacher_stages]
         grids = {info.grid for info in infos}
         if len(grids) > 1:
@@ -65,14 +65,3 @@ class Dense(nn.Module):
             resized = on_grid(projected.transpose(1, 2).unflatten(2, of_student.shape[2:]), self.grid)
         of_teacher = torch.cat([teacher.features[stage].map for stage in self.teacher_stages], dim=1)
         return {"dense": self.options.weight * hint_loss(resized, of_teacher)}
-
-
-def last_blocks(teacher: ModelInfo) -> tuple[Stage, ...]:
-    """The last two blocks of a transformer that has its blocks in one list, otherwise stage 4."""
-    try:
-        count = len(list(teacher.module("blocks").children()))
-        paths = tuple(f"blocks.{number}" for number in range(max(count - 2, 0), count))
-        grids = {teacher.stage(path).grid for path in paths}
-    except (UserError, ValueError):
-        return (4,)
-    return paths if grids == {teacher.stage(4).grid} else (4,)

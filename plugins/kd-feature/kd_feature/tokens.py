@@ -53,6 +53,17 @@ def on_grid(features: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.interpolate(features, grid, mode="bilinear", align_corners=False)
 
 
+def blocks_of(model: ModelInfo) -> tuple[str, ...]:
+    """The paths of a transformer's blocks, if it has them in one list `blocks` and on one grid; otherwise nothing."""
+    try:
+        count = len(list(model.module("blocks").children()))
+        paths = tuple(f"blocks.{number}" for number in range(count))
+        grids = {model.stage(path).grid for path in {*paths[:1], *paths[-2:]}}
+    except (UserError, ValueError):  # no such module, or a model that is only shapes
+        return ()
+    return paths if grids == {model.stage(4).grid} else ()
+
+
 def resolved(stage: Stage, model: ModelInfo) -> Stage:
     """The stage that an option names for a model; `last` is `norm` if there is such a module, otherwise 4.
 

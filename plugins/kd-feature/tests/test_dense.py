@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from kd_feature import Dense, hint_loss
-from kd_feature.dense import last_blocks
 from kd_feature.options.embeddings import DenseOptions
+from kd_feature.tokens import blocks_of
 from torch.nn import functional as F
 
 from kdcore import ModelInfo, StageInfo, UserError
@@ -57,7 +59,13 @@ def _transformer(grids):
     )
 
 
-def test_by_default_the_last_two_blocks_of_a_transformer(model):
-    assert last_blocks(_transformer({})) == ("blocks.1", "blocks.2")
-    assert last_blocks(_transformer({"blocks.1": (8, 8)})) == (4,)
-    assert last_blocks(model("cnn")) == (4,)
+def test_the_blocks_of_a_transformer(model):
+    assert blocks_of(_transformer({})) == ("blocks.0", "blocks.1", "blocks.2")
+    assert blocks_of(_transformer({"blocks.1": (8, 8)})) == ()
+    assert blocks_of(model("cnn")) == ()
+
+
+def test_by_default_the_last_two_blocks_of_a_teacher(make_setup):
+    setup = replace(make_setup(), teacher=_transformer({}))
+    assert Dense(DenseOptions(), setup).requires.teacher_stages == ("blocks.1", "blocks.2")
+    assert Dense(DenseOptions(), make_setup()).requires.teacher_stages == (4,)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 CASES = [runpy.run_path(str(path)) for path in sorted(Path(__file__).with_name("cases").glob("*.py"))]
 LOSSES = {name: loss for family in CASES for name, loss in family.get("EXTREMES", {}).items()}
-LARGEST = {torch.float64: 1e4, torch.float32: 1e4, torch.float16: 1e3, torch.bfloat16: 1e3}
+LARGEST = {torch.float32: 1e4, torch.float16: 1e3, torch.bfloat16: 1e3}
 
 
 def _one_hot(index: Tensor, classes: int, size: float) -> Tensor:
@@ -54,7 +54,7 @@ def _too_large(loss, student: Tensor, teacher: Tensor, target: Tensor, factor: f
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize("dtype", LARGEST, ids=str)
-@pytest.mark.parametrize(("samples", "classes"), [(1, 2), (4, 2), (1, 10), (5, 10), (3, 1000)])
+@pytest.mark.parametrize(("samples", "classes"), [(1, 2), (5, 10), (3, 1000)])
 def test_values_and_gradients_are_finite(loss, dtype, samples, classes):
     target = torch.arange(samples) % classes
     for name, (student, teacher) in _cases(samples, classes, LARGEST[dtype]).items():

@@ -24,7 +24,7 @@ def having(what: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("loss", chosen.values(), ids=chosen)
 
 
-examples = settings(deadline=None, max_examples=40)
+examples = settings(deadline=None, max_examples=15)
 # Multiples of 1/16: logits that differ do so by more than rounding, and adding a constant is exact.
 logit = st.integers(-160, 160).map(lambda n: n / 16)
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from kd_classic.corrections import sort_logits as sort_logits
     from kd_classic.corrections import swap_kd_loss as swap_kd_loss
     from kd_classic.corrections import swap_logits as swap_logits
+    from kd_classic.crld import CRLD as CRLD
     from kd_classic.crld import crld_loss as crld_loss
+    from kd_classic.cskd import CSKD as CSKD
     from kd_classic.cskd import cskd_loss as cskd_loss
     from kd_classic.ctkd import CTKD as CTKD
     from kd_classic.ctkd import ctkd_loss as ctkd_loss
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from kd_classic.ldrld import ldrld_loss as ldrld_loss
     from kd_classic.luminet import LumiNet as LumiNet
     from kd_classic.luminet import luminet_loss as luminet_loss
+    from kd_classic.mlkd import MLKD as MLKD
     from kd_classic.mlkd import mlkd_batch_loss as mlkd_batch_loss
     from kd_classic.mlkd import mlkd_class_loss as mlkd_class_loss
     from kd_classic.mlkd import mlkd_loss as mlkd_loss
@@ -83,8 +86,8 @@ _NAMES: Final = {
     "bkd": "BKD bkd_loss",
     "camkd": "camkd_loss",
     "corrections": "sort_kd_loss sort_logits swap_kd_loss swap_logits",
-    "crld": "crld_loss",
-    "cskd": "cskd_loss",
+    "crld": "CRLD crld_loss",
+    "cskd": "CSKD cskd_loss",
     "ctkd": "CTKD ctkd_loss ctkd_reversal",
     "deit": "DeiTHard DeiTSoft deit_hard_loss deit_soft_loss",
     "dhkd": "DHKD dhkd_loss",
@@ -96,7 +99,7 @@ _NAMES: Final = {
     "kd": "KD kd_loss",
     "ldrld": "LDRLD ldrld_loss",
     "luminet": "LumiNet luminet_loss",
-    "mlkd": "mlkd_batch_loss mlkd_class_loss mlkd_loss",
+    "mlkd": "MLKD mlkd_batch_loss mlkd_class_loss mlkd_loss",
     "nkd": "NKD nkd_loss",
     "normkd": "NormKD normkd_loss",
     "pskd": "PSKD pskd_loss",

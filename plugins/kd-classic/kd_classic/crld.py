@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kd_classic.logits import divergences
+from kd_classic.views import logits_of_views
+from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import check_positive, prepare_logits
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from kd_classic.options.relations import CRLDOptions
 
 
 def crld_loss(
@@ -34,8 +37,8 @@ def crld_loss(
     All logits are `[B, K]`. The gradient goes to the student only. The result is float32 if the logits have a narrower
     type, otherwise it has the type of the student's logits.
 
-    Source: Zhang et al., "Cross-View Consistency Regularisation for Knowledge Distillation", ACM MM 2024; computed as
-    in DeepKD's port, because the authors' code is not public.
+    Source: Zhang et al., "Cross-View Consistency Regularisation for Knowledge Distillation", ACM MM 2024, as DeepKD's
+    code computes it.
 
     Raises:
         ValueError: shapes or types do not fit, or the temperature is not above 0.
@@ -57,3 +60,27 @@ def crld_loss(
 def _sure(teacher: Tensor, threshold: float) -> Tensor:
     """1 for each sample whose most probable class is at least this probable, otherwise 0: `[B]`."""
     return (F.softmax(teacher, dim=1).amax(dim=1) >= threshold).to(teacher.dtype)
+
+
+class CRLD(nn.Module):
+    """The distiller `crld`, with the loss term `crld`, on a weak and a strong view of each image."""
+
+    def __init__(self, options: CRLDOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        self.requires = Requires(views=("weak", "strong"))
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Return the loss term, weighted."""
+        options = self.options
+        loss = crld_loss(
+            *logits_of_views(student, teacher),
+            temperature=options.temperature,
+            within_weight=options.within_weight,
+            cross_weight=options.cross_weight,
+            weak_threshold=options.weak_threshold,
+            strong_threshold=options.strong_threshold,
+        )
+        return {"crld": options.weight * loss}

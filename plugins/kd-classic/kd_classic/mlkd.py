@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kd_classic.logits import divergences
+from kd_classic.views import logits_of_views
+from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import check_positive, full_precision, prepare_logits
+
+if TYPE_CHECKING:
+    from kd_classic.options.relations import MLKDOptions
+
 
 _STRONG: Final = (3.0, 5.0)
 _MORE: Final = (2.0, 6.0)
@@ -137,3 +143,24 @@ def _products_apart(a: Tensor, b: Tensor) -> Tensor:
         m, d = (a + b) / 2, a - b
         across = (m @ (d.T @ m) * d).sum(1)
         return (m @ (d.T @ d) * m).sum(1) + (d @ (m.T @ m) * d).sum(1) + 2 * across
+
+
+class MLKD(nn.Module):
+    """The distiller `mlkd`, with the loss term `mlkd`, on a weak and a strong view of each image."""
+
+    def __init__(self, options: MLKDOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        self.requires = Requires(views=("weak", "strong"), whole_batch=True)
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Return the loss term, weighted."""
+        options = self.options
+        loss = mlkd_loss(
+            *logits_of_views(student, teacher),
+            temperature=options.temperature,
+            released=options.version == "released",
+        )
+        return {"mlkd": options.weight * loss}

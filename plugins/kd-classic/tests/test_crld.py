@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from kd_classic import crld_loss, kd_loss
-from kd_dev.testing.values import numbers
+from kd_classic import CRLD, crld_loss, kd_loss
+from kd_classic.options.relations import CRLDOptions
+from kd_dev.testing.values import numbers, terms_of
+
+from kdcore import ModelOutput, Requires
 
 AUTHORS = {
     "temperature": 4.0,
@@ -71,3 +74,15 @@ def test_views_of_different_shapes_are_refused():
     four, three = numbers(4, 6), numbers(3, 6)
     with pytest.raises(ValueError, match="logits of both views have shapes"):
         crld_loss(four, four, three, three, **AUTHORS)
+
+
+def test_the_distiller_reads_both_views(setup):
+    weak, t_weak, strong, t_strong = views(4, 5)
+    student, teacher = (
+        ModelOutput(first, views=(ModelOutput(first), ModelOutput(second)))
+        for first, second in ((weak, strong), (t_weak, t_strong))
+    )
+    distiller = CRLD(CRLDOptions(weight=3.0, weak_threshold=0.5), setup)
+    assert distiller.requires == Requires(views=("weak", "strong"))
+    expected = crld_loss(weak, t_weak, strong, t_strong, **{**AUTHORS, "weak_threshold": 0.5})
+    torch.testing.assert_close(terms_of(distiller, student, teacher), {"crld": 3 * expected})

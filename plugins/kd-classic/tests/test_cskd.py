@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from kd_classic import cskd_loss, dml_loss
+from kd_classic import CSKD, cskd_loss, dml_loss
+from kd_classic.options.teacher_free import CSKDOptions
+from kd_dev.testing.values import numbers, terms_of
+
+from kdcore import ModelOutput, Requires
 
 
 @pytest.mark.parametrize(("samples", "classes"), [(1, 2), (5, 7), (3, 1000)])
@@ -31,3 +35,14 @@ def test_the_peers_small_probabilities_count():
     # the authors' 1e-8 in the logarithms would make 18.4 of the 100 here
     own, peer = torch.tensor([[0.0, 100.0]]), torch.tensor([[100.0, 0.0]])
     assert dml_loss(own, peer).item() == pytest.approx(100.0)
+
+
+def test_the_distiller_reads_the_partner(setup):
+    own, other = numbers(4, 5), numbers(4, 5, seed=1)
+    distiller = CSKD(CSKDOptions(weight=3.0), setup)
+    assert distiller.requires == Requires(teacher=False, partner="class")
+    student = ModelOutput(own, partner=ModelOutput(other))
+    expected = 3 * cskd_loss(own, other, temperature=4.0)
+    torch.testing.assert_close(terms_of(distiller, student, own), {"cskd": expected})
+    with pytest.raises(ValueError, match="for its partner"):
+        terms_of(distiller, own, own)

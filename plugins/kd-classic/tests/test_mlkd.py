@@ -4,8 +4,11 @@ import statistics
 
 import pytest
 import torch
-from kd_classic import kd_loss, mlkd_batch_loss, mlkd_class_loss, mlkd_loss
-from kd_dev.testing.values import numbers
+from kd_classic import MLKD, kd_loss, mlkd_batch_loss, mlkd_class_loss, mlkd_loss
+from kd_classic.options.relations import MLKDOptions
+from kd_dev.testing.values import numbers, terms_of
+
+from kdcore import ModelOutput, Requires
 
 Rows = list[list[float]]
 
@@ -147,3 +150,18 @@ def test_views_of_different_shapes_are_refused():
     four, three = numbers(4, 6), numbers(3, 6)
     with pytest.raises(ValueError, match="logits of both views have shapes"):
         mlkd_loss(four, four, three, three, temperature=4.0)
+
+
+@pytest.mark.parametrize("version", ["released", "paper"])
+def test_the_distiller_reads_both_views(setup, version):
+    weak, t_weak, strong, t_strong = (numbers(4, 5, seed=seed) for seed in range(4))
+    student, teacher = (
+        ModelOutput(first, views=(ModelOutput(first), ModelOutput(second)))
+        for first, second in ((weak, strong), (t_weak, t_strong))
+    )
+    distiller = MLKD(MLKDOptions(weight=0.5, temperature=2.0, version=version), setup)
+    assert distiller.requires == Requires(views=("weak", "strong"), whole_batch=True)
+    expected = mlkd_loss(weak, t_weak, strong, t_strong, temperature=2.0, released=version == "released")
+    torch.testing.assert_close(terms_of(distiller, student, teacher), {"mlkd": 0.5 * expected})
+    with pytest.raises(ValueError, match="two views of each image"):
+        terms_of(distiller, weak, t_weak)

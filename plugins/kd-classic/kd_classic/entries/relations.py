@@ -44,4 +44,37 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         formula="T^2 * KL(softmax(t/T) || softmax(s/T)) / 2 + mean_rows sqrt(d (cov(D) + lambda I)^-1 d) / 2, "
         "D = (cos(s, s') - cos(t, t')) / K",
     ),
+    DistillerEntry(
+        name="mlkd",
+        kind="logit",
+        summary="Match predictions of each sample, between samples and between classes, over two views.",
+        target="kd_classic.mlkd:MLKD",
+        options="kd_classic.options.relations:MLKDOptions",
+        needs=("teacher", "logits", "views", "whole-batch"),
+        paper=Paper(
+            title="Multi-Level Logit Distillation",
+            year=2023,
+            url="https://openaccess.thecvf.com/content/CVPR2023/html/"
+            "Jin_Multi-Level_Logit_Distillation_CVPR_2023_paper.html",
+        ),
+        task_weight=0.2,
+        formula="sum over T of KD + |Pt Pt' - Ps Ps'|^2 / B + |Pt' Pt - Ps' Ps|^2 / K, P = softmax(logits/T)",
+        settings="kd_classic:settings/mlkd.toml",
+    ),
+    DistillerEntry(
+        name="crld",
+        kind="logit",
+        summary="KD within and across a weak and a strong view, for samples of which the teacher is sure.",
+        target="kd_classic.crld:CRLD",
+        options="kd_classic.options.relations:CRLDOptions",
+        needs=("teacher", "logits", "views"),
+        paper=Paper(
+            title="Cross-View Consistency Regularisation for Knowledge Distillation",
+            year=2024,
+            url="https://arxiv.org/abs/2412.16493",
+        ),
+        task_weight=2.0,
+        formula="within * [t sure] * (KD(s, t) + KD(s', t')) + cross * [t' sure] * (KD(s', t) + KD(s, t')), "
+        "': the strong view",
+    ),
 )

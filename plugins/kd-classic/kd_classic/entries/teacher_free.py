@@ -6,6 +6,20 @@ from kdcore import DistillerEntry, Paper
 
 ENTRIES: tuple[DistillerEntry, ...] = (
     DistillerEntry(
+        name="cskd",
+        kind="self",
+        summary="The prediction for an image follows the student's own for another image of its class.",
+        target="kd_classic.cskd:CSKD",
+        options="kd_classic.options.teacher_free:CSKDOptions",
+        needs=("logits", "partners"),
+        paper=Paper(
+            title="Regularizing Class-wise Predictions via Self-knowledge Distillation",
+            year=2020,
+            url="https://arxiv.org/abs/2003.13964",
+        ),
+        formula="T^2 * KL(softmax(s'/T) || softmax(s/T)), s': the student's logits for another image of the class",
+    ),
+    DistillerEntry(
         name="pskd",
         kind="self",
         summary="Mix the labels with the student's own predictions of one epoch before.",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from kd_classic.options.shared import CorrectOptions, LogitOptions
+from kdcore import DistillerOptions
 
 
 class DISTOptions(LogitOptions):
@@ -51,4 +54,50 @@ class SKDOptions(CorrectOptions):
         default=True,
         description="Multiply the terms by the shares of samples and of classes whose confidence is at most the "
         "median, as the authors' code does: 1/2 for even numbers.",
+    )
+
+
+class MLKDOptions(DistillerOptions):
+    """MLKD (Jin et al., CVPR 2023), defaults of the authors' CIFAR-100 configuration.
+
+    The authors add 0.1 of the task loss of each of the two views; the task weight 0.2 of their mean is the same.
+    """
+
+    weight: float = Field(
+        default=0.9,
+        ge=0,
+        description="Factor of the loss term. 0.9 with a task weight of 0.2; ImageNet: 0.5 with 1.",
+    )
+    temperature: float = Field(
+        default=4.0,
+        gt=0,
+        description="The first of the temperatures; the others are 2, 3, 5 and 6.",
+    )
+    version: Literal["released", "paper"] = Field(
+        default="released",
+        description="released: the sum of the authors' code, from which the published numbers come. paper: masks "
+        "choose samples and classes, and every term of the strong view is the strong view's.",
+    )
+
+
+class CRLDOptions(DistillerOptions):
+    """CRLD (Zhang et al., ACM MM 2024), defaults of DeepKD's port.
+
+    Each of the two views has a task loss of weight 1; the task weight 2 of their mean is the same.
+    """
+
+    temperature: float = Field(default=4.0, gt=0, description="Divides the logits of student and teacher.")
+    within_weight: float = Field(default=2.0, ge=0, description="Factor of the terms within each view.")
+    cross_weight: float = Field(default=0.5, ge=0, description="Factor of the terms across both views.")
+    weak_threshold: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="The terms within a view count for samples whose weak view the teacher is this sure of.",
+    )
+    strong_threshold: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="The terms across count for samples whose strong view the teacher is this sure of.",
     )

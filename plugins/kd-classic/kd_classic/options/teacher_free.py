@@ -9,6 +9,13 @@ from pydantic import Field
 from kdcore import DistillerOptions
 
 
+class CSKDOptions(DistillerOptions):
+    """CS-KD (Yun et al., CVPR 2020), defaults of the authors' code."""
+
+    weight: float = Field(default=1.0, ge=0, description="Factor of the loss term. CUB-200: 3.")
+    temperature: float = Field(default=4.0, gt=0, description="Divides the logits of both images.")
+
+
 class PSKDOptions(DistillerOptions):
     """PS-KD (Kim et al., ICCV 2021), defaults of the authors' code."""
 

@@ -5,6 +5,28 @@ from __future__ import annotations
 from kd_classic import crld_loss, dist_loss, mlkd_batch_loss, mlkd_class_loss, mlkd_loss, skd_direction_loss
 
 DISTILLERS = {
+    "mlkd": {
+        "task_weight": 0.2,
+        "defaults": {"weight": 0.9, "temperature": 4.0, "version": "released"},
+        "wrong": [{"version": "meant"}],
+    },
+    "crld": {
+        "task_weight": 2.0,
+        "defaults": {
+            "weight": 1.0,
+            "temperature": 4.0,
+            "within_weight": 2.0,
+            "cross_weight": 0.5,
+            "weak_threshold": 0.9,
+            "strong_threshold": 0.2,
+        },
+        "wrong": [
+            {"within_weight": -1},
+            {"cross_weight": -1},
+            {"weak_threshold": 1.1},
+            {"strong_threshold": -0.1},
+        ],
+    },
     "dist": {
         "task_weight": 1.0,
         "defaults": {

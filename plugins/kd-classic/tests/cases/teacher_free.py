@@ -5,6 +5,7 @@ from __future__ import annotations
 from kd_classic import pskd_loss, tfkd_reg_loss, uskd_loss
 
 DISTILLERS = {
+    "cskd": {"task_weight": 1.0, "defaults": {"weight": 1.0, "temperature": 4.0}, "wrong": []},
     "pskd": {
         "task_weight": 1.0,
         "defaults": {"weight": 1.0, "alpha": 0.8, "table": "float32"},

@@ -13,6 +13,7 @@ from kdcore.ops.arguments import (
     prepare_logits,
 )
 from kdcore.ops.batch_norm import BatchNormOverProcesses
+from kdcore.ops.dot import Dot, dot_descent
 from kdcore.ops.ensemble import mean_logits
 from kdcore.ops.outputs import embeddings_of, logits_of, target_of
 from kdcore.ops.precision import at_least_float32, full_precision
@@ -20,10 +21,12 @@ from kdcore.ops.processes import gather, sum_over_processes, world_size
 
 __all__ = [
     "BatchNormOverProcesses",
+    "Dot",
     "at_least_float32",
     "check_positive",
     "check_same_shape",
     "class_index",
+    "dot_descent",
     "embeddings_of",
     "full_precision",
     "gather",

@@ -15,11 +15,13 @@ from kdcore.distill.sync_norm import share_running_statistics
 from kdcore.distill.with_heads import shipped_model
 from kdcore.errors import Interrupted, Problem, UserError
 from kdcore.inspect.metrics import load_metrics
+from kdcore.ops import Dot
 from kdcore.protocols import Progress
 from kdcore.run.evaluate import Evaluation, evaluate
 from kdcore.run.meter import Meter
 from kdcore.run.optimizer import build_optimizer, build_scheduler
 from kdcore.run.saving import Saver, Stateful
+from kdcore.run.separate import SeparateGradients
 from kdcore.run.sharding import make_whole, shard
 from kdcore.run.skipped_images import Skipped
 from kdcore.run.state import RunState
@@ -79,6 +81,9 @@ class Training:
         self.scheduler = build_scheduler(
             spec.scheduler, optimizer, epochs=spec.train.epochs, steps_per_epoch=self.steps_per_epoch
         )
+        self.separate = None
+        if isinstance(optimizer, Dot):
+            self.separate = SeparateGradients(optimizer, self.distillation.parameters(), accelerator)
         self.model = self._model()
         # accelerate's optimizer scales the gradients of fp16. For other precisions it only looks for a package that is
         # not installed, in each step.
@@ -209,7 +214,8 @@ class Training:
             teacher_output = {
                 name: cached(state.epoch, images, raw.index) for name, cached in self.cached_teachers.items()
             }
-        with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
+        alone = not last or self.separate is not None  # without DDP's averages
+        with self.accelerator.no_sync(self.model) if alone else contextlib.nullcontext():
             output = self.model(
                 images,
                 target,
@@ -220,7 +226,9 @@ class Training:
             )
             with unchanged(self._recomputed):
                 loss = output.loss if size == 1 else output.loss / size
-                if self.accelerator.scaler is None:
+                if self.separate is not None:
+                    self.separate.add(output, size)
+                elif self.accelerator.scaler is None:
                     loss.backward()
                 else:
                     self.accelerator.backward(loss)
@@ -228,7 +236,9 @@ class Training:
 
     def take_step(self) -> None:
         """One optimizer step with the gradients that the batches accumulated."""
-        if self.spec.train.clip_grad is not None:
+        if self.separate is not None:
+            self.separate.hand_over(self.spec.train.clip_grad)
+        elif self.spec.train.clip_grad is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.spec.train.clip_grad)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -9,8 +9,9 @@ from timm.optim import create_optimizer_v2, param_groups_layer_decay, param_grou
 from timm.scheduler import create_scheduler_v2
 
 from kdcore.errors import Problem, UserError
+from kdcore.ops import Dot
 from kdcore.run.optimizer_options import option_problems, option_values
-from kdcore.spec.names import plain_optimizer
+from kdcore.spec.names import DOT, plain_optimizer
 from kdcore.spec.schedule import schedule_problems
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ def create_optimizer(spec: OptimizerSpec, groups: list[dict[str, Any]]) -> torch
     try:
         if problems := list(option_problems(spec)):
             raise UserError(problems)
+        if spec.name.lower() == DOT:
+            delta = 0.075 if spec.delta is None else spec.delta
+            return Dot(groups, spec.lr, spec.momentum, delta, spec.weight_decay)
         options = option_values(spec)
         if spec.momentum == 0 and plain_optimizer(spec.name) == "sgd":
             options.setdefault("nesterov", False)  # timm's default for sgd, which needs a momentum

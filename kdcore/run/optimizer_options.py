@@ -14,7 +14,7 @@ from timm.optim import get_optimizer_class, get_optimizer_info
 
 from kdcore.errors import Problem, listed, nearest
 from kdcore.spec.models import OptimizerSpec
-from kdcore.spec.names import plain_optimizer
+from kdcore.spec.names import DOT, plain_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def option_problems(spec: OptimizerSpec) -> Iterator[Problem]:
     taken = _taken(spec.name) if spec.options else {}
     for name, value in spec.options.items():
         where = f"{_WHERE}.{name}"
-        if name in OptimizerSpec.model_fields or name == "params":
+        if name in _fields(spec.name) or name == "params":
             hint = f"write it as optimizer.{name}" if name != "params" else "leave it out"
             yield Problem(where, "it is not one of the optimizer's options", value=value, hint=hint)
         elif name not in taken:
@@ -64,9 +64,11 @@ def option_values(spec: OptimizerSpec) -> dict[str, Any]:
 def _taken(name: str) -> dict[str, Any]:
     """The options by name, and the type of each."""
     plain = plain_optimizer(name)
+    if plain == DOT:
+        return {}
     info = get_optimizer_info(plain)
     made: Any = get_optimizer_class(plain, bind_defaults=False)
-    left_out = {"params", *OptimizerSpec.model_fields}
+    left_out = {"params", *_fields(name)}
     # timm drops these two in silence where the optimizer does not use them
     left_out |= set() if info.has_eps else {"eps"}
     left_out |= set() if info.has_betas else {"betas"}
@@ -80,6 +82,11 @@ def _taken(name: str) -> dict[str, Any]:
         if parameter.name not in left_out
         and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
+
+
+def _fields(name: str) -> set[str]:
+    """The settings that stand next to `options`; `delta` is an option of some optimizers of timm."""
+    return set(OptimizerSpec.model_fields) - (set() if plain_optimizer(name) == DOT else {"delta"})
 
 
 def _type(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:

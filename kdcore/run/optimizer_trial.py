@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kdcore.errors import Problem
+from kdcore.ops import Dot
 from kdcore.run.optimizer import create_optimizer
 from kdcore.rundir.statefile import pack, unpack
 
@@ -94,6 +95,9 @@ def _steps(optimizer: torch.optim.Optimizer, weights: nn.ParameterList, first: i
         generator = torch.Generator().manual_seed(1 + step)
         for weight in weights:
             weight.grad = (0.1 * torch.randn(weight.shape, generator=generator)).to(weight.device)
+        if isinstance(optimizer, Dot):
+            gradients = [weight.grad for weight in weights]
+            optimizer.take(list(weights), gradients, [None, *gradients[1:]])
         torch.default_generator.manual_seed(
             step
         )  # some optimizers draw from it, as a run seeds it in each step

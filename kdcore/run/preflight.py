@@ -19,6 +19,7 @@ from kdcore.run.optimizer import build_optimizer, build_scheduler
 from kdcore.run.optimizer_trial import try_optimizer
 from kdcore.run.prepare import Prepared, Process, prepare
 from kdcore.run.schedule_trial import try_schedule
+from kdcore.run.separate import separate_problems
 from kdcore.run.sharding import problems as sharding_problems
 from kdcore.run.summary import count
 from kdcore.spec.trackers import missing_libraries
@@ -134,6 +135,7 @@ def _check_training(loaded: LoadedSpec, prepared: Prepared) -> tuple[str, ...]:
     problems: list[Problem] = []
     warnings: tuple[str, ...] = ()
     problems += sharding_problems(spec, prepared.distillation)
+    problems += separate_problems(spec)
     try:
         optimizer = build_optimizer(spec.optimizer, prepared.distillation)
         trial = try_optimizer(spec.optimizer, prepared.distillation.parameters())

@@ -21,7 +21,7 @@ from kdcore.spec.models import (
     TeacherCacheSpec,
     TeacherSpec,
 )
-from kdcore.spec.names import check_model, check_optimizer, check_scheduler
+from kdcore.spec.names import DOT, check_model, check_optimizer, check_scheduler
 from kdcore.spec.option_paths import located
 from kdcore.spec.paths import absolute, file_in_the_way, kind_of, missing
 from kdcore.spec.resolve import SCHEDULE, TEACHER, resolve_distiller, resolve_options, resolve_task_weight
@@ -84,6 +84,10 @@ class Checker:
         }
         self.spec = spec.model_copy(update=changes)
         self._add(check_optimizer(spec.optimizer.name, "optimizer.name"))
+        if spec.optimizer.delta is not None and spec.optimizer.name.lower() != DOT:
+            message = f"'{spec.optimizer.name}' has one momentum; 'delta' is for 'dot'"
+            hint = "remove it; an optimizer of timm with an option 'delta' takes it in optimizer.options"
+            self._add([Problem("optimizer.delta", message, spec.optimizer.delta, hint=hint)])
         self._add(check_scheduler(spec.scheduler.name, "scheduler.name"))
         self._add(check_trackers(spec.trackers))
         self._add(metric_problems(spec.metrics or (), self._plugins))

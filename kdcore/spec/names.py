@@ -86,6 +86,10 @@ def check_model(name: str, where: str, plugins: Plugins) -> list[Problem]:
     return []
 
 
+DOT: Final = "dot"
+"""The optimizer that is not timm's: `kdcore.ops.Dot`."""
+
+
 def plain_optimizer(name: str) -> str:
     """An optimizer's name as timm has it: without 'lookahead_', in lower case."""
     return name.lower().removeprefix(_LOOKAHEAD)
@@ -95,9 +99,11 @@ def check_optimizer(name: str, where: str) -> Iterator[Problem]:
     """What is wrong with an optimizer's name."""
     known = installed.optimizers()
     plain = plain_optimizer(name)
+    if name.lower() == DOT:
+        return
     if plain not in known:
-        near = nearest(plain, known)
         ahead = _LOOKAHEAD if name.lower().startswith(_LOOKAHEAD) else ""
+        near = nearest(plain, known if ahead else [*known, DOT])
         allowed = f"{listed(known, 20)}; '{_LOOKAHEAD}' may stand before each of them"
         yield Problem(where, "timm has no optimizer of this name", name, allowed, near and ahead + near)
         return

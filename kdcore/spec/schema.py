@@ -13,6 +13,7 @@ from kdcore.options import Schedule
 from kdcore.plugins.roles import ROLES
 from kdcore.spec import installed
 from kdcore.spec.models import RunSpec
+from kdcore.spec.names import DOT
 from kdcore.spec.resolve import SCHEDULE, TEACHER
 from kdcore.spec.schema_options import add_options
 from kdcore.text import message
@@ -116,7 +117,12 @@ def _name_known(schema: Schema, plugins: Plugins) -> None:
     optimizers = sorted(installed.optimizers())
     # names in capitals and those behind 'lookahead_' are taken too
     form = f"^([Ll][Oo][Oo][Kk][Aa][Hh][Ee][Aa][Dd]_)?({'|'.join(_any_case(name) for name in optimizers)})$"
-    _replace(defs, "OptimizerSpec", "name", [{"enum": optimizers}, {"type": "string", "pattern": form}])
+    _replace(
+        defs,
+        "OptimizerSpec",
+        "name",
+        [{"enum": sorted([*optimizers, DOT])}, {"type": "string", "pattern": form}],
+    )
     _replace(defs, "SchedulerSpec", "name", [{"enum": sorted(installed.SCHEDULERS)}])
     sections = {"RunSpec": schema, **defs}
     for kind, role in ROLES.items():

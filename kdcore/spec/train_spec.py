@@ -60,15 +60,25 @@ class TrainSpec(Section):
 
 
 class OptimizerSpec(Section):
-    """The optimizer, by timm's factory."""
+    """The optimizer, by timm's factory, or 'dot'."""
 
-    name: Text = Field("sgd", description="A name of timm's optimizer factory: 'sgd', 'adamw', 'lamb', ...")
+    name: Text = Field(
+        "sgd",
+        description="A name of timm's optimizer factory: 'sgd', 'adamw', 'lamb', ...; or 'dot': SGD with a momentum "
+        "for the task's gradient and a larger one for the distillers'.",
+    )
     lr: Float = Field(0.05, gt=0, description="Learning rate.")
     momentum: Float = Field(0.9, ge=0, lt=1, description="Momentum, for the optimizers that have one.")
     weight_decay: Float = Field(5e-4, ge=0, description="Weight decay.")
     filter_bias_and_bn: Bool = Field(
         True,
         description="No weight decay for biases and normalisation layers. The CIFAR papers decay them: false.",
+    )
+    delta: Float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="For 'dot': the momentum is lower by this for the task and higher for the distillers; null: 0.075.",
     )
     layer_decay: Float | None = Field(
         None, gt=0, le=1, description="Factor on the learning rate from layer to layer."

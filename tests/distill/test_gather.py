@@ -14,7 +14,7 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from kdcore import Distillation, Distiller, Progress, Requires, list_distillers
+from kdcore import Distillation, Distiller, Progress, Requires, UserError, list_distillers
 from kdcore.distill.gather import WholeBatch
 from kdcore.ops import gather
 from kdcore.protocols import Batch, FeatureMap, ModelOutput
@@ -70,10 +70,16 @@ class _Adds(nn.Module):
 
 def _whole_batch_methods() -> list[str]:
     """Every installed distiller that says `whole_batch`."""
-    names = [provided.entry.name for provided in list_distillers()]
-    built = Distillation(*_pair(), names, num_classes=3, image_size=32, train_size=16, task_weight=1.0)
-    whole = [cast("Distiller", distiller).requires.whole_batch for distiller in built.distillers]
-    return [name for name, needed in zip(names, whole, strict=True) if needed]
+    pair, found = _pair(), []
+    for provided in list_distillers():
+        name = provided.entry.name
+        try:
+            built = Distillation(*pair, name, num_classes=3, image_size=32, train_size=16, task_weight=1.0)
+        except UserError:  # it needs another student
+            continue
+        if cast("Distiller", built.distillers[0]).requires.whole_batch:
+            found.append(name)
+    return found
 
 
 def _pair() -> tuple[nn.Module, nn.Module]:

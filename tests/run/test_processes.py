@@ -86,6 +86,13 @@ def test_two_processes_train_what_one_trains(spec_file, tmp_path):
     _assert_same(alone.directory, _train_together(path, tmp_path / "two"))
 
 
+def test_two_gradients_over_two_processes(spec_file, tmp_path):
+    dot = {"name": "dot", "lr": 0.02, "delta": 0.09}
+    path = spec_file("dot", **{**SPEC, "distiller": ["kd", "rkd"], "optimizer": dot})
+    alone = run(path, quiet=True)
+    _assert_same(alone.directory, _train_together(path, tmp_path / "two"))
+
+
 def test_weights_spread_over_processes(spec_file, tmp_path):
     path = spec_file("vit", **SPEC)
     alone = run(path, quiet=True)

@@ -93,11 +93,11 @@ def run(data: Data, names: Sequence[str], jobs: int, part: Path) -> Data:
     done = _resume(part, {"versions": data["versions"], "names": list(names)})
     _complete("models", check_shapes, names, jobs, done["models"], part)
     models = {**data["models"], **done["models"]}
-    smallest = representatives(models)
-    wanted = [name for name in smallest if name in names]
+    smallest, known = representatives(models), {one["model"]: one for one in data["classes"].values()}
+    wanted = [name for name in smallest if name in names or name not in known]
     _complete("classes", check_numbers, wanted, jobs, done["classes"], part)
     part.unlink()
-    numbers = {**{record["model"]: record for record in data["classes"].values()}, **done["classes"]}
+    numbers = {**known, **done["classes"]}
     return {
         **data,
         "models": {name: models[name] for name in sorted(models)},

@@ -45,9 +45,9 @@ SMALLER: Final = {
 
 
 def representatives(models: Mapping[str, Record]) -> list[str]:
-    """The smallest classifier of each class, sorted by class."""
+    """The smallest classifier of each class, of equal ones the first by name; sorted by class."""
     smallest: dict[str, str] = {}
-    for name, record in sorted(models.items(), key=lambda item: item[1]["parameters"]):
+    for name, record in sorted(models.items(), key=lambda item: (item[1]["parameters"], item[0])):
         if "excluded" not in record:
             smallest.setdefault(record["class"], name)
     return [smallest[cls] for cls in sorted(smallest)]
@@ -114,7 +114,7 @@ def perturb(model: nn.Module) -> None:
     generator = torch.Generator().manual_seed(2)
     for parameter in model.parameters():
         if parameter.dim() <= 1 or parameter.amin() == parameter.amax():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
 
 
 def with_gradient(model: nn.Module) -> set[str]:
@@ -135,7 +135,7 @@ def _run(
     torch.manual_seed(3)
     out = step(module, images)
     module.zero_grad(set_to_none=True)
-    out.loss.backward()
+    out.loss.backward()  # type: ignore[no-untyped-call]
     losses = torch.stack([out.loss, *out.terms.values()])
     gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
     return {

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from timm_coverage.numbers import DROP_PATH_RATE, DROP_RATE
-from timm_coverage.pair import BATCH, METHODS, TEACHERS
+from timm_coverage.pair import BATCH, EMBEDDING_METHODS, ENCODER, METHODS, STUDENT, TEACHERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 COMMAND: Final = "uv run python docs/coverage.py"
 YES: Final = "✓"
+_EMBEDDING: Final = "embedding distillation from an encoder teacher"
 _TEXT: Final = """\
 <!-- Written by `{command}`. Do not edit. -->
 
@@ -22,7 +23,9 @@ _TEXT: Final = """\
 
 Each model of `timm.list_models()` was tried as the student of a convolutional teacher ({conv}) and of a
 transformer ({token}), with {methods} in one `kdcore.Distillation`. Each model has the input size that timm gives it;
-the teachers have 224 px. {classifiers} of the {count} models are classifiers.
+the teachers have 224 px. {classifiers} of the {count} models are classifiers. Each was also tried as the student of an
+encoder, {encoder} without its classifier, with {embedding}; those that never have a classifier were tried as such a
+teacher of {student}.
 
 ```bash
 {command}                    # all models again; continues an interrupted run
@@ -50,7 +53,8 @@ has a gradient after the backward pass of all methods together.
 ## Classes
 
 A method's column has {yes} if it works for all models of the class with both teachers, and also with numbers for the
-smallest one. Otherwise it shows how many models work.
+smallest one. Otherwise it shows how many models work. The column *embedding distillation from an encoder teacher* is
+about shapes only.
 
 {table}
 
@@ -69,6 +73,9 @@ def page(data: Mapping[str, Any]) -> str:
         command=COMMAND,
         conv=f"`{TEACHERS[0]}`",
         token=f"`{TEACHERS[1]}`",
+        encoder=f"`{ENCODER}`",
+        embedding=_listed(f"`{name}`" for name in EMBEDDING_METHODS),
+        student=f"`{STUDENT}`",
         methods=_listed(f"`{name}`" for name in METHODS),
         classifiers=len(tried),
         count=len(models),
@@ -91,6 +98,8 @@ def _shape_totals(tried: Mapping[str, Record]) -> list[str]:
         [f"`{method}`", *(_share(_working(tried.values(), method, [one]), count) for one in TEACHERS)]
         for method in METHODS
     ]
+    taught = sum(record.get("embedding") is True for record in tried.values())
+    rows.append([_EMBEDDING, _share(taught, count), ""])
     reached = sum("unreached" not in record for record in tried.values())
     rows.append(["every parameter reached", _share(reached, count), ""])
     return _table(["models that work", *(f"with `{name}`" for name in TEACHERS)], rows)
@@ -128,18 +137,31 @@ def _classes(tried: Mapping[str, Record], classes: Mapping[str, Record]) -> list
                 str(count),
                 f"`{smallest['model']}`{'*' if 'options' in smallest else ''}",
                 *methods,
+                _tick(sum(one.get("embedding") is True for one in members[cls]), count, True),
                 *equal,
                 f"all but {unreached}" if unreached else "all",
             ]
         )
-    head = ["class", "models", "smallest", *METHODS, "equal, eval", "train", "reached"]
+    head = ["class", "models", "smallest", *METHODS, _EMBEDDING, "equal, eval", "train", "reached"]
     return _table(head, rows)
 
 
 def _exceptions(models: Mapping[str, Record], classes: Mapping[str, Record]) -> Iterator[str]:
     yield from _grouped(
-        "Models without a classifier, which were not tried",
-        {f"`{name}`": record["excluded"] for name, record in models.items() if "excluded" in record},
+        "Models without a classifier, as teachers by embeddings",
+        {
+            f"`{name}`": "works" if record["as_teacher"] is True else record["as_teacher"]
+            for name, record in models.items()
+            if "as_teacher" in record
+        },
+    )
+    yield from _grouped(
+        "Embedding distillation from an encoder teacher does not work",
+        {
+            f"`{name}`": record["embedding"]
+            for name, record in models.items()
+            if record.get("embedding", True) is not True
+        },
     )
     failures = {
         f"`{name}`, {method}, {teacher}": why

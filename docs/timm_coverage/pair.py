@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 METHODS: Final = ("fitnet", "crd", "rkd", "ofa")
 TEACHERS: Final = ("resnet18", "deit_tiny_patch16_224")  # one of maps, one of tokens
 TEACHER_SIZE: Final = (224, 224)
+ENCODER: Final = "vit_tiny_patch16_224"  # as a teacher without its classifier
+EMBEDDING_METHODS: Final = (
+    "rkd",
+    "cosine",
+)  # what an encoder teaches: relations, and a head for its embedding
+STUDENT: Final = "resnet18"  # of encoders that are tried as teachers
 NUM_CLASSES: Final = 10
 BATCH: Final = 3  # the fewest of which RKD has an angle
 _TRAIN_SIZE: Final = 100
@@ -52,9 +58,18 @@ def teacher(name: str, device: str) -> nn.Module:
     return create(name, device)
 
 
+@cache
+def encoder(name: str, device: str) -> nn.Module:
+    """A teacher without a classifier, one for all students of this process."""
+    torch.manual_seed(0)
+    with torch.device(device):
+        return timm.create_model(name, num_classes=0)
+
+
 def image_size(model: nn.Module) -> tuple[int, int]:
     """The (height, width) that a model was made for."""
-    _, height, width = model.pretrained_cfg["input_size"]
+    config: Any = model.pretrained_cfg
+    _, height, width = config["input_size"]
     return height, width
 
 
@@ -90,6 +105,32 @@ def distillation(
         )
 
 
+def encoder_distillation(
+    student: nn.Module,
+    teacher: nn.Module,
+    methods: Iterable[str],
+    size: tuple[int, int],
+    teacher_size: tuple[int, int],
+    device: str,
+) -> Distillation:
+    """Student, heads, and a teacher that gives an embedding only; it sees the images resized to its own size."""
+    with torch.device(device):
+        return Distillation(
+            student,
+            AdaptedModel(
+                model=teacher,
+                images=lambda images: F.interpolate(images, teacher_size, mode="bilinear"),
+                image_size=teacher_size,
+                classifier=False,
+            ),
+            [{"name": name} for name in methods],
+            num_classes=NUM_CLASSES,
+            image_size=size,
+            train_size=_TRAIN_SIZE,
+            task_weight=1.0,
+        )
+
+
 def step(module: Distillation, images: Tensor) -> DistillationOutput:
     """One forward pass, with targets and positions in the training set.
 
@@ -97,7 +138,7 @@ def step(module: Distillation, images: Tensor) -> DistillationOutput:
         ValueError: the logits are not `[B, K]`, or a loss term is not a scalar.
     """
     target = torch.arange(BATCH, device=images.device)
-    out = module(images, target, index=target + 5)
+    out: DistillationOutput = module(images, target, index=target + 5)
     if out.logits.shape != (BATCH, NUM_CLASSES):
         raise ValueError(f"logits of shape {list(out.logits.shape)}")
     for name, value in {"loss": out.loss, **out.terms}.items():

@@ -6,13 +6,19 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, Final
 
 from timm_coverage.pair import (
+    EMBEDDING_METHODS,
+    ENCODER,
     METHODS,
+    STUDENT,
+    TEACHER_SIZE,
     TEACHERS,
     Smaller,
     attempt,
     class_of,
     create,
     distillation,
+    encoder,
+    encoder_distillation,
     image_size,
     images_for,
     step,
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Record = dict[str, Any]
+Worked = bool | str
+"""True, or the reasons why it does not work."""
 
 # models that read a tensor's value in their forward pass (a meta tensor has no values), and options for small ones
 ON_CPU: Final = {"gemma4_vit_*": Smaller(96, {"img_size": 96})}
@@ -37,6 +45,8 @@ def check_shapes(name: str) -> Record:
     - `failures`: {method: {teacher: reason}}, without those that work
     - `unreached`: parameters to which the loss of all methods has no path
     - `lost`: those of them to which the model's logits have one
+    - `embedding`: true, or why an encoder does not teach it
+    - `as_teacher`: of an encoder: true, or why it does not teach
     """
     smaller = next((found for pattern, found in ON_CPU.items() if fnmatch(name, pattern)), None)
     device, options = ("cpu", smaller.options) if smaller else ("meta", {})
@@ -61,13 +71,41 @@ def check_shapes(name: str) -> Record:
         for method, why in failures.items():
             record.setdefault("failures", {}).setdefault(method, {})[teacher_name] = why
     if not hasattr(student, "get_classifier"):
+        record["as_teacher"] = _as_teacher(student, size, device)
         return {"excluded": _only_reason(record), **record}
+    record["embedding"] = _from_encoder(student, size, device)
     if unreached:
         record["unreached"] = sorted(unreached)
         lost = unreached - out_of_reach(student, student(images).sum())
         if lost:
             record["lost"] = sorted(lost)
     return record
+
+
+def _from_encoder(student: nn.Module, size: tuple[int, int], device: str) -> Worked:
+    """Whether a teacher without a classifier teaches it by embeddings."""
+    teacher = encoder(ENCODER, device)
+
+    def run(methods: Sequence[str]) -> None:
+        module = encoder_distillation(student, teacher, methods, size, TEACHER_SIZE, device)
+        step(module, images_for(size, device))
+
+    return _worked(attempt(EMBEDDING_METHODS, run).failures)
+
+
+def _as_teacher(teacher: nn.Module, size: tuple[int, int], device: str) -> Worked:
+    """Whether an encoder teaches a student by embeddings."""
+
+    def run(methods: Sequence[str]) -> None:
+        student = create(STUDENT, device)
+        module = encoder_distillation(student, teacher, methods, TEACHER_SIZE, size, device)
+        step(module, images_for(TEACHER_SIZE, device))
+
+    return _worked(attempt(EMBEDDING_METHODS, run).failures)
+
+
+def _worked(failures: dict[str, str]) -> Worked:
+    return "; ".join(f"{method}: {why}" for method, why in failures.items()) or True
 
 
 def _only_reason(record: Record) -> str:

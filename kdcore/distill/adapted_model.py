@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kdcore.errors import Problem, UserError
 from kdcore.features import find_adapter, model_info
+from kdcore.features.timm import is_encoder_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,9 +56,13 @@ def completed(
     """The model with everything that was not given.
 
     Raises:
-        UserError: two adapters are declared for the model's class.
+        UserError: two adapters are declared for the model's class, or it is to classify and cannot.
     """
     model = given if isinstance(given, AdaptedModel) else AdaptedModel(model=given)
+    if model.classifier and is_encoder_only(model.model):
+        message = f"{type(model.model).__name__} is an encoder without a classifier"
+        hint = "it can be a teacher of features or embeddings: AdaptedModel(model=..., classifier=False)"
+        raise UserError(Problem(where, message, hint=hint))
     return replace(
         model,
         adapter=model.adapter or find_adapter(model.model, None, plugins, where),

@@ -33,13 +33,14 @@ _plans: WeakKeyDictionary[nn.Module, dict[type, _Plan]] = WeakKeyDictionary()
 
 
 class TimmAdapter:
-    """Logits, feature maps and embedding of any timm classifier in one pass.
+    """Logits, feature maps and embedding of any timm model in one pass.
 
     The backbone runs once (`forward_intermediates`), the head once (`forward_head`). Maps are taken before a
     final normalisation. The embedding is the input of the classifier, after dropout: the same tensor from which the
     logits were computed. With several classifiers (distilled DeiT) it is the input of the first; in distilled training
     the logits of both are given. If
-    the classifier is not one layer or block that takes vectors, it is what timm calls `pre_logits`.
+    the classifier is not one layer or block that takes vectors, it is what timm calls `pre_logits`. A model that never has
+    a classifier gives the mean of its last map, in place of the logits too.
     Stages: see `kdcore.features.stages.stage_indices`; a subclass may choose others in
     `indices` or `backbone`.
     """
@@ -52,7 +53,7 @@ class TimmAdapter:
         """Stages 1..4 at this input size.
 
         Raises:
-            UserError: the model is not a classifier, or cannot take images of this size.
+            UserError: the model cannot take images of this size.
         """
 
         def look(twin: nn.Module, images: Tensor) -> tuple[StageInfo, ...]:
@@ -64,11 +65,7 @@ class TimmAdapter:
     def forward(
         self, model: nn.Module, images: Tensor, stages: Sequence[Stage], embedding: bool
     ) -> ModelOutput:
-        """Logits bit-equal to `model(images)`, the maps of `stages` (1..4), the embedding if requested.
-
-        Raises:
-            UserError: the model is not a classifier.
-        """
+        """Logits bit-equal to `model(images)`, the maps of `stages` (1..4), the embedding if requested."""
         if not stages and not embedding:
             return _output(model, model(images))
         final, features = self.backbone(model, images, stages)
@@ -207,14 +204,25 @@ class _Caught(TorchFunctionMode):
 def _head(net: Any, final: Any) -> Tensor:
     try:
         return cast("Tensor", net.forward_head(final))
-    except NotImplementedError as error:
-        name = type(net).__name__
-        raise UserError(
-            Problem("", f"{name} is an encoder without a classifier; kd distills classifiers")
-        ) from error
+    except NotImplementedError:
+        return _pooled(net, final)
+
+
+def is_encoder_only(model: nn.Module) -> bool:
+    """Whether this is one of timm's models that never have a classifier, such as `qwen3_vit_88m_enc`."""
+    return is_timm_model(model) and not hasattr(model, "get_classifier")
+
+
+def _pooled(net: Any, final: Tensor) -> Tensor:
+    """The mean of the last map, in any layout, as an embedding `[B, D]`."""
+    channels_last = final.dim() == 3 or final.shape[-1] == net.num_features
+    return final.flatten(1, -2).mean(1) if channels_last else final.flatten(2).mean(2)
 
 
 def _head_and_embedding(net: Any, final: Any) -> tuple[Tensor, Tensor]:
+    if is_encoder_only(net):
+        pooled = _pooled(net, final)
+        return pooled, pooled
     weight = _classifier_weight(net)
     vector = None
     if weight is None:

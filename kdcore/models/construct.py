@@ -104,7 +104,7 @@ def _construct_timm(
             frame.num_classes, frame.in_chans, size, spec.options, spec.small_input, pretrained, where
         )
     check_types(model, spec.options, where)
-    warnings += _check_built(model, architecture, size, spec.small_input, where)
+    warnings += _check_built(model, architecture, size, spec.small_input, frame.num_classes, where)
     taken = input_of(model.pretrained_cfg, size, frame.in_chans)  # type: ignore[arg-type]
     return Constructed(model, taken, size, trained, warnings)
 
@@ -170,11 +170,17 @@ def _check_pretrained(architecture: TimmArchitecture, frame: Frame) -> tuple[str
 
 
 def _check_built(
-    model: nn.Module, architecture: TimmArchitecture, size: tuple[int, int], small_input: bool, where: str
+    model: nn.Module,
+    architecture: TimmArchitecture,
+    size: tuple[int, int],
+    small_input: bool,
+    num_classes: int,
+    where: str,
 ) -> tuple[str, ...]:
-    if not hasattr(model, "get_classifier"):
+    if num_classes != 0 and not hasattr(model, "get_classifier"):
         message = "this is an encoder without a classifier"
-        raise UserError(Problem(f"{where}.model", message, value=architecture.tagged))
+        hint = "as a teacher of features or embeddings, set teacher.classifier to false"
+        raise UserError(Problem(f"{where}.model", message, value=architecture.tagged, hint=hint))
     try:
         return size_warnings(model, architecture.name, architecture.module, size, small_input, where)
     except UserError as error:

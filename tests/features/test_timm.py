@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import gc
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import timm
@@ -11,7 +12,7 @@ from torch import nn
 
 from kdcore import FeatureAdapter, UserError
 from kdcore.features import Extractor, TimmAdapter
-from kdcore.features.timm import is_timm_model
+from kdcore.features.timm import _pooled, is_timm_model
 
 STAGES = (1, 2, 3, 4)
 
@@ -280,12 +281,23 @@ def test_wrong_input_size(build):
         TimmAdapter().stages(build("deit_tiny_distilled_patch16_224"), (48, 48))
 
 
-def test_an_encoder_is_refused():
+@pytest.mark.parametrize(("name", "embedding"), [("qwen3_vit_88m_enc", 768), ("mobilenetv5_300m_enc", 2048)])
+def test_an_encoder_gives_its_stages_and_the_mean_of_its_last_map(name, embedding):
     with torch.device("meta"):
-        encoder = timm.create_model("qwen3_vit_416m_enc", num_classes=10)
-    size = encoder.pretrained_cfg["input_size"][1:]
-    with pytest.raises(UserError, match="an encoder without a classifier"):
-        TimmAdapter().stages(encoder, tuple(size))
+        encoder = timm.create_model(name, num_classes=10)
+        images = torch.empty(2, *encoder.pretrained_cfg["input_size"])
+    output = TimmAdapter().forward(encoder, images, (4,), True)
+    assert output.embedding.shape == (2, embedding)
+    assert output.features[4].map.dim() == 4
+    assert len(TimmAdapter().stages(encoder, images.shape[-2:])) == 4
+
+
+def test_the_mean_of_a_map_is_that_over_its_places(build):
+    final, net = torch.randn(2, 3, 4, 5), SimpleNamespace(num_features=5)
+    torch.testing.assert_close(_pooled(net, final), final.mean((1, 2)))
+    torch.testing.assert_close(_pooled(net, final[:, 0]), final[:, 0].mean(1))
+    net.num_features = 3
+    torch.testing.assert_close(_pooled(net, final), final.mean((2, 3)))
 
 
 def test_other_models_are_told_apart(build):

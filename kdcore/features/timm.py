@@ -38,9 +38,8 @@ class TimmAdapter:
     The backbone runs once (`forward_intermediates`), the head once (`forward_head`). Maps are taken before a
     final normalisation. The embedding is the input of the classifier, after dropout: the same tensor from which the
     logits were computed. With several classifiers (distilled DeiT) it is the input of the first; in distilled training
-    the logits of both are given. If
-    the classifier is not one layer or block that takes vectors, it is what timm calls `pre_logits`. A model that never has
-    a classifier gives the mean of its last map, in place of the logits too.
+    the logits of both are given. If the classifier is not one layer or block that takes vectors, it is what timm calls
+    `pre_logits`. A model that never has a classifier gives the mean of its last map, in place of the logits too.
     Stages: see `kdcore.features.stages.stage_indices`; a subclass may choose others in
     `indices` or `backbone`.
     """

@@ -54,7 +54,7 @@ has a gradient after the backward pass of all methods together.
 
 A method's column has {yes} if it works for all models of the class with both teachers, and also with numbers for the
 smallest one. Otherwise it shows how many models work. The column *embedding distillation from an encoder teacher* is
-about shapes only.
+about shapes only; it is empty if no model of the class was tried.
 
 {table}
 
@@ -98,8 +98,8 @@ def _shape_totals(tried: Mapping[str, Record]) -> list[str]:
         [f"`{method}`", *(_share(_working(tried.values(), method, [one]), count) for one in TEACHERS)]
         for method in METHODS
     ]
-    taught = sum(record.get("embedding") is True for record in tried.values())
-    rows.append([_EMBEDDING, _share(taught, count), ""])
+    asked = [record["embedding"] is True for record in tried.values() if "embedding" in record]
+    rows.append([_EMBEDDING, _share(sum(asked), len(asked)), ""])
     reached = sum("unreached" not in record for record in tried.values())
     rows.append(["every parameter reached", _share(reached, count), ""])
     return _table(["models that work", *(f"with `{name}`" for name in TEACHERS)], rows)
@@ -137,13 +137,19 @@ def _classes(tried: Mapping[str, Record], classes: Mapping[str, Record]) -> list
                 str(count),
                 f"`{smallest['model']}`{'*' if 'options' in smallest else ''}",
                 *methods,
-                _tick(sum(one.get("embedding") is True for one in members[cls]), count, True),
+                _taught(members[cls]),
                 *equal,
                 f"all but {unreached}" if unreached else "all",
             ]
         )
     head = ["class", "models", "smallest", *METHODS, _EMBEDDING, "equal, eval", "train", "reached"]
     return _table(head, rows)
+
+
+def _taught(members: Sequence[Record]) -> str:
+    """Whether an encoder teaches the models of a class; empty if that was not tried."""
+    tried = [record["embedding"] is True for record in members if "embedding" in record]
+    return _tick(sum(tried), len(tried), True) if tried else ""
 
 
 def _exceptions(models: Mapping[str, Record], classes: Mapping[str, Record]) -> Iterator[str]:

@@ -46,7 +46,7 @@ class ClassEmbeddings:
         """Read a file; `scale` and `bias` go before those in the file.
 
         Raises:
-            UserError: it is no such file, or it holds something else than K vectors.
+            UserError: it is not such a file, or it holds something else than K vectors.
         """
         arrays = _arrays(path, place)
         if "embeddings" not in arrays:

@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from kd_feature.theia import theia_loss as theia_loss
     from kd_feature.token_relation import TokenRelation as TokenRelation
     from kd_feature.token_relation import lightly_local_loss as lightly_local_loss
+    from kd_feature.unic import UNIC as UNIC
     from kd_feature.vid import VID as VID
     from kd_feature.vid import vid_loss as vid_loss
     from kd_feature.vitkd import ViTKD as ViTKD
@@ -142,6 +143,7 @@ _NAMES: Final = {
     "srrl": "SRRL srrl_loss",
     "theia": "Theia theia_loss",
     "token_relation": "TokenRelation lightly_local_loss",
+    "unic": "UNIC",
     "vid": "VID vid_loss",
     "vitkd": "ViTKD vitkd_generation_loss vitkd_mimic_loss",
     "vkd": "OrthogonalLinear VkD vkd_loss",

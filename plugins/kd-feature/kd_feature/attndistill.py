@@ -63,7 +63,7 @@ def _product_of_heads(attention: Tensor, temperature: float) -> Tensor:
 class _SumOfLogs(torch.autograd.Function):
     """The sum over the heads of the logarithms; an attention of 0 counts as the smallest number, without a gradient.
 
-    Nothing but the attention itself is kept for the backward pass.
+    Only the attention itself is kept for the backward pass.
     """
 
     @staticmethod
@@ -76,7 +76,7 @@ class _SumOfLogs(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (attention,) = ctx.saved_tensors
         least = torch.finfo(attention.dtype).tiny
-        slope = attention.clamp(min=least).reciprocal_().mul_(grad.unsqueeze(1))
+        slope: Tensor = attention.clamp(min=least).reciprocal_().mul_(grad.unsqueeze(1))
         return slope.mul_(attention > least)
 
 

@@ -71,21 +71,21 @@ def test_what_is_declared_works(entry, pair, make_setup, output, step):
     assert isinstance(distiller, Distiller)
     needs = distiller.requires
     student = output(setup.student, needs.student_stages, embedding=needs.student_embedding, grad=True)
-    teacher = output(
-        setup.teacher, needs.teacher_stages, embedding=needs.teacher_embedding, seed=1, grad=True
-    )
+    stages = needs.of_member("teacher").teacher_stages
+    teacher = output(setup.teacher, stages, embedding=needs.teacher_embedding, seed=1, grad=True)
+    seen = {"teacher": teacher} if needs.several_teachers else teacher
     index = torch.tensor([4, 8, 15, 16]) if needs.sample_index else None
     target = torch.arange(4) if needs.target else None
     if isinstance(distiller, PreparesFromTeacher):
-        distiller.prepare([(teacher, Batch(torch.zeros(4, 3, 2, 2), target, index))])
+        distiller.prepare([(seen, Batch(torch.zeros(4, 3, 2, 2), target, index))])
     step = partial(step, target=target)
     twin = copy.deepcopy(distiller)
     twin.load_state_dict(distiller.state_dict())
     torch.manual_seed(0)  # as kd does before each step
-    terms = step(distiller, student, teacher, index)
+    terms = step(distiller, student, seen, index)
     assert all(term.shape == () and term.isfinite() for term in terms.values())
     torch.manual_seed(0)
-    assert all(torch.equal(term, terms[name]) for name, term in step(twin, student, teacher, index).items())
+    assert all(torch.equal(term, terms[name]) for name, term in step(twin, student, seen, index).items())
     sum(terms.values()).backward()
     read = [*(one.map for one in student.features.values()), student.embedding]
     assert sum(one.grad.abs().sum() for one in read if one is not None and one.grad is not None) > 0

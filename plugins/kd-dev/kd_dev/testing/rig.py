@@ -41,7 +41,7 @@ class Seen:
     """The arguments of a distiller's call."""
 
     student: ModelOutput
-    teacher: ModelOutput | None
+    teacher: ModelOutput | dict[str, ModelOutput] | None  # by name, for a distiller that reads several
     batch: Batch
     progress: Progress
 
@@ -218,10 +218,13 @@ def logits_in(output: ModelOutput) -> Tensor:
     return output.logits
 
 
-def tensors_of(output: ModelOutput | None, prefix: str = "") -> dict[str, Tensor]:
-    """All tensors of a model's output, by their place in it."""
+def tensors_of(output: ModelOutput | Mapping[str, ModelOutput] | None, prefix: str = "") -> dict[str, Tensor]:
+    """All tensors of a model's output, or of several models' by name, by their place in it."""
     if output is None:
         return {}
+    if not isinstance(output, ModelOutput):
+        named = [tensors_of(one, f"{prefix}{name}.") for name, one in output.items()]
+        return {place: tensor for found in named for place, tensor in found.items()}
     found = {} if output.logits is None else {f"{prefix}logits": output.logits}
     for stage, feature in output.features.items():
         found[f"{prefix}features[{stage!r}].map"] = feature.map
@@ -245,6 +248,15 @@ def tensors_in(seen: Seen) -> dict[str, Tensor]:
         if value is not None:
             found[f"batch.{name}"] = value
     return found
+
+
+def of_teachers(
+    teacher: ModelOutput | dict[str, ModelOutput] | None, change: Callable[[ModelOutput], ModelOutput]
+) -> ModelOutput | dict[str, ModelOutput] | None:
+    """What a distiller gets of one teacher or of several, with `change` applied to each output."""
+    if isinstance(teacher, dict):
+        return {name: change(output) for name, output in teacher.items()}
+    return None if teacher is None else change(teacher)
 
 
 def mapped(output: ModelOutput, change: Callable[[Tensor], Tensor]) -> ModelOutput:

@@ -132,4 +132,18 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         formula="attention_weight * KL(a_t || a_s) + token_weight * mean (mlp(s) - t)^2, "
         "a of all heads: softmax(sum log a / T)",
     ),
+    DistillerEntry(
+        name="unic",
+        kind="embedding",
+        summary="Learn from several teachers at once, and for each image mostly from the one that is matched worst.",
+        target="kd_feature.unic:UNIC",
+        options="kd_feature.options.embeddings:UNICOptions",
+        needs=("teacher", "several-teachers", "features", "layers"),
+        paper=Paper(
+            title="UNIC: Universal Classification Models via Multi-teacher Distillation",
+            year=2024,
+            url="https://arxiv.org/abs/2408.05088",
+        ),
+        formula="mean over kept teachers of 0.5 * (1 - cos) + 0.5 * huber, of class token and patches, t standardised",
+    ),
 )

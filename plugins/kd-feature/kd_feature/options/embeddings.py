@@ -165,3 +165,50 @@ class AttnDistillOptions(DistillerOptions):
     teacher_attention: StageOfModel | None = Field(
         default=None, description="The teacher's attention, in the same way."
     )
+
+
+class UNICOptions(DistillerOptions):
+    """UNIC (Sariyildiz et al., ECCV 2024), and DUNE (Sariyildiz et al., CVPR 2025) by options."""
+
+    weight: float = Field(default=1.0, ge=0, description="Factor of all loss terms.")
+    cosine_weight: float = Field(default=0.5, ge=0, description="Factor of 1 - cosine.")
+    smooth_l1_weight: float = Field(default=0.5, ge=0, description="Factor of smooth L1.")
+    drop_probability: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Probability with which each teacher except the one with the largest loss does not count for an "
+        "image.",
+    )
+    balance: Literal["batch", "image"] = Field(
+        default="batch",
+        description="'batch': divide by the number of all teachers that count for all images, as the authors' code. "
+        "'image': every image has the same weight.",
+    )
+    standardise: Literal["ema", "batch", "none"] = Field(
+        default="ema",
+        description="How the channels of a teacher's tokens are standardised. 'ema': by running statistics of the "
+        "steps before (UNIC). 'batch': by those of the batch (DUNE).",
+    )
+    momentum_start: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="The share of a batch in the running statistics, at the first step.",
+    )
+    momentum_end: float = Field(
+        default=0.001, ge=0, le=1, description="The same at the last step; along a cosine in between."
+    )
+    head: Literal["ladder", "block"] = Field(
+        default="ladder",
+        description="The student's heads. 'ladder': an MLP for each block, added up (UNIC). 'block': a transformer "
+        "block and a linear layer behind the last tokens (DUNE).",
+    )
+    student_stages: Annotated[tuple[StageOfModel, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="The student's stages of the ladder, each 1..4 or a module path. By default all blocks of a "
+        "transformer with a list of blocks on one grid, otherwise stage 4.",
+    )
+    hidden_dim: int = Field(default=768, ge=1, description="Width inside the ladder's MLPs.")
+    last_hidden_dim: int = Field(default=3072, ge=1, description="Width inside the last one.")
+    teacher_stage: LastStage = Field(default="last", description=STAGE_OF_TEACHER)

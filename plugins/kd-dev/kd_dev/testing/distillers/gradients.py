@@ -9,7 +9,16 @@ import torch
 from torch import nn
 
 from kd_dev.testing.check import Violation, rule, skip
-from kd_dev.testing.rig import backward, mapped, names, require_equal, require_finite, tensors_in, total
+from kd_dev.testing.rig import (
+    backward,
+    mapped,
+    names,
+    of_teachers,
+    require_equal,
+    require_finite,
+    tensors_in,
+    total,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +83,7 @@ def no_gradient_to_teacher(subject: DistillerSubject) -> None:
         return value.detach().clone().requires_grad_()
 
     def change(seen: Seen) -> Seen:
-        changed = seen if seen.teacher is None else replace(seen, teacher=mapped(seen.teacher, leaf))
+        changed = replace(seen, teacher=of_teachers(seen.teacher, lambda output: mapped(output, leaf)))
         given.update(tensors_in(changed))
         return changed
 

@@ -10,7 +10,14 @@ import torch
 from torch.nn import functional as F
 
 from kd_dev.testing.check import Violation, rule, skip
-from kd_dev.testing.rig import backward, logits_in, require_equal, require_finite, require_finite_step
+from kd_dev.testing.rig import (
+    backward,
+    logits_in,
+    of_teachers,
+    require_equal,
+    require_finite,
+    require_finite_step,
+)
 
 _EXTREMES: Final = ("random", "opposed", "agreed", "sure student's", "sure teacher's")
 
@@ -90,7 +97,7 @@ def large_logits(subject: DistillerSubject) -> None:
     def enlarge(seen: Seen) -> Seen:
         student, teacher = _extreme(now["name"], logits_in(seen.student), now["largest"])
         now["logits"] = student.requires_grad_()
-        taught = None if seen.teacher is None else replace(seen.teacher, logits=teacher)
+        taught = of_teachers(seen.teacher, lambda output: replace(output, logits=teacher))
         second = None if seen.student.distillation_logits is None else student
         learner = replace(seen.student, logits=student, distillation_logits=second)
         return replace(seen, student=learner, teacher=taught)

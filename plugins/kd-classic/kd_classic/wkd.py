@@ -9,15 +9,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd_classic.class_costs import classifier_costs
+from kd_classic.class_costs import cka_costs, classifier_costs
 from kd_classic.logits import among, at_class
 from kd_classic.read import read_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
-from kdcore.ops import check_positive, class_index, full_precision, prepare_logits, target_of
+from kdcore.ops import (
+    at_least_float32,
+    check_positive,
+    class_index,
+    full_precision,
+    prepare_logits,
+    target_of,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kd_classic.options.decoupled import WKDOptions
 
+_MOST_BYTES = 16 * 2**30  # for the teacher's logits of all classes
 _EPS = 1e-8  # from the authors' code, added to the costs and to the denominators
 
 
@@ -113,10 +123,9 @@ def _transport(
 class WKD(nn.Module):
     """The distiller `wkd`, with the loss terms `target` and `distance`.
 
-    The costs are read from the teacher's classifier in the first step.
-
     Raises:
-        ValueError: there is no teacher, or it has no linear classifier with a row for each class.
+        ValueError: there is no teacher, it has no linear classifier with a row for each class, or the logits that the
+            costs come from take too much memory.
     """
 
     cost: Tensor
@@ -127,8 +136,20 @@ class WKD(nn.Module):
         self.requires = Requires(target=True)
         if setup.teacher is None:
             raise ValueError("wkd needs a teacher")
-        cost = classifier_costs(setup.teacher, setup.num_classes, options.sharpen)
-        self.register_buffer("cost", cost, persistent=False)  # it follows from the teacher
+        classes = setup.num_classes
+        if options.cost == "classifier":
+            cost = classifier_costs(setup.teacher, classes, options.sharpen)
+            self.register_buffer("cost", cost, persistent=False)  # it follows from the teacher
+            return
+        size = 4 * options.cost_samples * classes**2
+        if size > _MOST_BYTES:
+            raise ValueError(
+                f"cost 'logits' takes {size / 2**30:.0f} GiB for {options.cost_samples} samples of each of {classes} "
+                "classes; lower cost_samples, or use cost 'classifier'"
+            )
+        # not a number before `prepare`, so that a loop that forgets it has no finite loss
+        self.register_buffer("cost", torch.full((classes, classes), torch.nan))
+        self.__class__ = LogitCostWKD  # only this one asks for a pass over the training set
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
@@ -147,6 +168,35 @@ class WKD(nn.Module):
         if options.decay_from_epoch is not None:  # otherwise nothing depends on the epoch
             gamma *= decay_factor(progress.epoch, options.decay_from_epoch, progress.total_epochs)
         return {"target": options.weight * target_term, "distance": options.weight * gamma * distance}
+
+
+class LogitCostWKD(WKD):
+    """The same with costs from the teacher's logits, which it looks at before the first step."""
+
+    def prepare(self, outputs: Iterable[tuple[ModelOutput, Batch]]) -> None:
+        """Compute the costs.
+
+        Raises:
+            ValueError: a class has fewer than two samples, or the teacher gives no logits.
+        """
+        most, classes = self.options.cost_samples, len(self.cost)
+        seen: list[list[Tensor]] = [[] for _ in range(classes)]
+        for teacher, batch in outputs:
+            if teacher.logits is None:
+                raise ValueError("wkd reads the teacher's logits, and the teacher gives none")
+            index = class_index(target_of(batch, "wkd"), teacher.logits)
+            for number, logits in zip(index.tolist(), teacher.logits.detach(), strict=True):
+                if len(seen[number]) < most:
+                    seen[number].append(at_least_float32(logits))
+        least = min(range(classes), key=lambda number: len(seen[number]))
+        count = len(seen[least])
+        if count < 2:
+            raise ValueError(
+                f"cost 'logits' needs two samples of each class, and class {least} has {count}; "
+                "use cost 'classifier'"
+            )
+        stacked = torch.stack([torch.stack(one[:count]) for one in seen])
+        self.cost.copy_(cka_costs(stacked, self.options.sharpen))
 
 
 def decay_factor(epoch: float, decay_from_epoch: int, total_epochs: int) -> float:

@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 from kd_classic import WKD, wkd_logit_loss
-from kd_classic.class_costs import classifier_costs
+from kd_classic.class_costs import cka_costs, classifier_costs
 from kd_classic.options.decoupled import WKDOptions
 from kd_classic.wkd import decay_factor, wkd_terms
 from kd_dev.testing.values import model_of_shapes, setup_of
 from torch import nn
 
-from kdcore import Requires
+from kdcore import Batch, ModelOutput, PreparesFromTeacher, Requires
 
 PLAIN = {"temperature": 4.0, "gamma": 3.0, "regularization": 0.05, "iterations": 10}
 
@@ -185,3 +185,73 @@ def test_the_distiller_weighs_its_terms(step, draw):
     torch.testing.assert_close(terms, {"target": 0.5 * expected[0], "distance": 5.0 * expected[1]})
     late = WKD(options.model_copy(update={"decay_from_epoch": 0}), setup)
     assert step(late, student, teacher, target, epoch=0.0)["distance"].item() == 0  # the last epoch of one
+
+
+def slow_cka(one, other):
+    """As the authors compute it, from the features' products."""
+    x, y = one - one.mean(0), other - other.mean(0)
+    return (y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm())
+
+
+@pytest.mark.parametrize("sharpen", [0.0, 2.0])
+def test_costs_from_logits_are_one_minus_the_linear_cka_of_the_classes(sharpen):
+    outputs = torch.randn(4, 6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = cka_costs(outputs, sharpen)
+    for i in range(4):
+        for j in range(4):
+            apart = (1 - slow_cka(outputs[i], outputs[j])).item()
+            expected = apart if sharpen == 0 else 1 - math.exp(-sharpen * apart)
+            assert found[i, j].item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_class_with_equal_logits_is_like_no_other():
+    outputs = torch.randn(3, 4, 3, generator=torch.Generator().manual_seed(0))
+    outputs[1] = 0.5
+    costs = cka_costs(outputs, 0.0)
+    assert costs[1].tolist() == [1.0, 0.0, 1.0]
+    assert costs.isfinite().all()
+
+
+def _with_logit_costs(**options):
+    return WKD(WKDOptions(cost="logits", **options), setup_of(model_of_shapes("small"), _teacher(None)))
+
+
+def _pass(logits, target):
+    """The teacher's outputs in batches of four."""
+    for part in torch.arange(len(logits)).split(4):
+        yield ModelOutput(logits[part]), Batch(torch.zeros(len(part), 3, 2, 2), target[part])
+
+
+def test_the_distiller_computes_its_costs_from_a_pass_and_keeps_them_in_its_state(draw, step):
+    _, logits, _ = draw(17, 5, dtype=torch.float32)
+    target = torch.arange(17) % 5  # the smallest classes have three samples
+    distiller = _with_logit_costs(cost_samples=10)
+    assert isinstance(distiller, PreparesFromTeacher)
+    usual = WKD(WKDOptions(), setup_of(model_of_shapes("small"), _teacher(nn.Linear(2, 5))))
+    assert not isinstance(usual, PreparesFromTeacher)
+    student, teacher, labels = draw(4, 5, dtype=torch.float32)
+    assert not step(distiller, student, teacher, labels)["distance"].isfinite()
+    distiller.prepare(_pass(logits, target))
+    by_class = torch.stack([logits[target == one][:3] for one in range(5)])
+    torch.testing.assert_close(distiller.cost, cka_costs(by_class, 1.0))
+    assert step(distiller, student, teacher, labels)["distance"].isfinite()
+    resumed = _with_logit_costs()
+    resumed.load_state_dict(distiller.state_dict())
+    assert torch.equal(resumed.cost, distiller.cost)
+
+
+def test_no_more_samples_than_asked_for(draw):
+    _, logits, _ = draw(20, 5, dtype=torch.float32)
+    target = torch.arange(20) % 5
+    distiller = _with_logit_costs(cost_samples=2)
+    distiller.prepare(_pass(logits, target))
+    torch.testing.assert_close(distiller.cost, cka_costs(logits.reshape(4, 5, 5)[:2].transpose(0, 1), 1.0))
+
+
+def test_costs_from_logits_that_cannot_be(draw):
+    _, logits, _ = draw(6, 5, dtype=torch.float32)
+    with pytest.raises(ValueError, match="two samples of each class, and class 1 has 1"):
+        _with_logit_costs().prepare(_pass(logits, torch.arange(6) % 5))
+    setup = setup_of(model_of_shapes("small"), _teacher(None), num_classes=21_841)
+    with pytest.raises(ValueError, match="takes 227 GiB for 128 samples of each of 21841 classes"):
+        WKD(WKDOptions(cost="logits"), setup)

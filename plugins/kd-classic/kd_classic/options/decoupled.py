@@ -158,11 +158,23 @@ class WKDOptions(CorrectOptions):
         default=0.05, gt=0, description="Strength of the entropic regularisation in Sinkhorn's algorithm."
     )
     iterations: int = Field(default=10, ge=1, description="Iterations of Sinkhorn's algorithm.")
+    cost: Literal["classifier", "logits"] = Field(
+        default="classifier",
+        description="What the costs come from. classifier: the distance d of two classes is 1 - the cosine of their "
+        "rows in the teacher's classifier. logits: 1 - the linear CKA of the teacher's logits for the samples of both, "
+        "as for the published ImageNet results; it takes a pass of the teacher over the training images.",
+    )
+    cost_samples: int = Field(
+        default=128,
+        ge=2,
+        description="With cost 'logits': the samples of each class that are compared, or as many as the smallest class "
+        "has. They take 4 * cost_samples * classes^2 bytes. The authors use all that the smallest class has.",
+    )
     sharpen: float = Field(
         default=1.0,
         ge=0,
-        description="The cost of two classes is 1 - exp(-sharpen * d), for d = 1 - the cosine of their rows in the "
-        "teacher's classifier; 0: d itself. ImageNet, ResNet-50 to MobileNet: 2.",
+        description="The cost of two classes is 1 - exp(-sharpen * d); 0: d itself. "
+        "ImageNet, ResNet-50 to MobileNet: 2.",
     )
     decay_from_epoch: Annotated[int, Field(ge=0)] | None = Field(
         default=150,

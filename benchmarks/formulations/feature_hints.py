@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import torch
 from torch.nn import functional as F
 
 from benchmarks.formulations.loss import MAP, NARROW, Loss
@@ -85,6 +87,28 @@ def ft(student: Tensor, teacher: Tensor) -> Tensor:
     return (p - q).abs().mean()
 
 
+def spatial(student: Tensor, teacher: Tensor) -> Tensor:
+    """Fan et al.: a sum of squares."""
+    p, q = F.normalize(student, dim=1), F.normalize(teacher, dim=1)
+    return F.mse_loss(p, q, reduction="sum") / student.shape[0]
+
+
+def frequency(student: Tensor, teacher: Tensor) -> Tensor:
+    """Fan et al.: a cosine transform there and back, without its constant part."""
+    size = student.shape[2]
+    places = torch.arange(size, device=student.device, dtype=student.dtype)
+    table = torch.cos(math.pi / size * (places + 0.5) * places[:, None]) * (2 / size) ** 0.5
+    table[0] /= 2**0.5
+
+    def without(maps: Tensor) -> Tensor:
+        frequencies = table @ maps @ table.T
+        constant = torch.zeros_like(frequencies)
+        constant[:, :, 0, 0] = 1
+        return table.T @ (frequencies * (1 - constant)) @ table
+
+    return spatial(without(student), without(teacher))
+
+
 LOSSES = {
     "reviewkd": Loss("kd_feature:review_hcl_loss", hcl, {}, MAP),
     "mgd": Loss("kd_feature:mgd_loss", mgd, {}, MAP),
@@ -92,6 +116,8 @@ LOSSES = {
     "ickd": Loss("kd_feature:ickd_loss", ickd, {}, NARROW),
     "cwd": Loss("kd_feature:cwd_loss", cwd, {}, MAP),
     "pkd": Loss("kd_feature:pkd_loss", pkd, {}, MAP),
+    "scalekd spatial": Loss("kd_feature:scalekd_spatial_loss", spatial, {}, MAP),
+    "scalekd frequency": Loss("kd_feature:scalekd_frequency_loss", frequency, {}, MAP),
     "ab": Loss("kd_feature:ab_loss", ab, {}, MAP),
     "ft": Loss("kd_feature:ft_loss", ft, {}, MAP),
     "catkd": Loss("kd_feature:cat_kd_loss", cat_kd, {}, MAP),

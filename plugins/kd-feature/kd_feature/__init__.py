@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from kd_feature.dcd import DCD as DCD
     from kd_feature.dcd import dcd_loss as dcd_loss
     from kd_feature.dense import Dense as Dense
+    from kd_feature.diffkd import DiffKD as DiffKD
+    from kd_feature.diffusion import FeatureDiffusion as FeatureDiffusion
     from kd_feature.fitnet import FitNet as FitNet
     from kd_feature.fitnet import hint_loss as hint_loss
     from kd_feature.fsp import FSP as FSP
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from kd_feature.mgd import mgd_loss as mgd_loss
     from kd_feature.nd import ND as ND
     from kd_feature.nd import nd_loss as nd_loss
+    from kd_feature.norm import NORM as NORM
+    from kd_feature.norm import norm_loss as norm_loss
     from kd_feature.nst import NST as NST
     from kd_feature.nst import nst_loss as nst_loss
     from kd_feature.ofd import OFD as OFD
@@ -77,8 +81,14 @@ if TYPE_CHECKING:
     from kd_feature.rkd import rkd_distance_loss as rkd_distance_loss
     from kd_feature.rrd import RRD as RRD
     from kd_feature.rrd import rrd_loss as rrd_loss
+    from kd_feature.scalekd import ScaleKD as ScaleKD
+    from kd_feature.scalekd import scalekd_frequency_loss as scalekd_frequency_loss
+    from kd_feature.scalekd import scalekd_spatial_loss as scalekd_spatial_loss
     from kd_feature.seed import SEED as SEED
     from kd_feature.seed import seed_loss as seed_loss
+    from kd_feature.semckd import SemCKD as SemCKD
+    from kd_feature.semckd import semckd_loss as semckd_loss
+    from kd_feature.simkd import SimKD as SimKD
     from kd_feature.sp import SP as SP
     from kd_feature.sp import sp_loss as sp_loss
     from kd_feature.sparse import sparse_soft_target_loss as sparse_soft_target_loss
@@ -117,6 +127,8 @@ _NAMES: Final = {
     "cwd": "CWD cwd_loss",
     "dcd": "DCD dcd_loss",
     "dense": "Dense",
+    "diffkd": "DiffKD",
+    "diffusion": "FeatureDiffusion",
     "fitnet": "FitNet hint_loss",
     "fsp": "FSP fsp_loss",
     "ft": "FT ft_loss",
@@ -125,6 +137,7 @@ _NAMES: Final = {
     "manifold": "Manifold manifold_patch_loss manifold_random_loss manifold_sample_loss",
     "mgd": "MGD mgd_loss",
     "nd": "ND nd_loss",
+    "norm": "NORM norm_loss",
     "nst": "NST nst_loss",
     "ofd": "OFD ofd_loss ofd_margin",
     "pad": "PAD pad_loss",
@@ -136,7 +149,10 @@ _NAMES: Final = {
     "reviewkd": "ReviewKD review_hcl_loss",
     "rkd": "RKD rkd_angle_loss rkd_distance_loss",
     "rrd": "RRD rrd_loss",
+    "scalekd": "ScaleKD scalekd_frequency_loss scalekd_spatial_loss",
     "seed": "SEED seed_loss",
+    "semckd": "SemCKD semckd_loss",
+    "simkd": "SimKD",
     "sp": "SP sp_loss",
     "sparse": "sparse_soft_target_loss",
     "srd": "SRD srd_correlation_loss srd_loss",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_SMALLEST = 1e-12  # a norm that counts
 
 
 def conv_norm(channels: int, width: int, *, from_fan_out: bool = False) -> nn.Sequential:
@@ -49,6 +52,15 @@ def generator(channels: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1)
     )
+
+
+def unit(values: Tensor, dim: int) -> Tensor:
+    """The values divided by their L2 norm along `dim`; zeros stay zeros and get no gradient.
+
+    With a small number added to the norm, they would get a huge one.
+    """
+    norm = torch.linalg.vector_norm(values, dim=dim, keepdim=True)
+    return values * torch.where(norm > _SMALLEST, 1 / norm.clamp(min=_SMALLEST), 0.0)
 
 
 def resized(features: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -8,15 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from kd_feature.grids import check_same_channels
-from kd_feature.heads import conv_norm
+from kd_feature.heads import conv_norm, unit
 from kd_feature.stages import maps, needed, shapes, stage_pairs
 from kdcore.ops import full_precision, prepare_features
 
 if TYPE_CHECKING:
     from kd_feature.options.maps import ICKDOptions
     from kdcore import Batch, ModelOutput, Progress, Setup
-
-_SMALLEST = 1e-12  # a norm that counts
 
 
 def ickd_loss(student_map: Tensor, teacher_map: Tensor) -> Tensor:
@@ -43,10 +41,7 @@ def ickd_loss(student_map: Tensor, teacher_map: Tensor) -> Tensor:
 
 def _correlations(features: Tensor) -> Tensor:
     flat = features.flatten(2)
-    products = flat @ flat.mT
-    norm = torch.linalg.vector_norm(products, dim=2, keepdim=True)
-    # a channel of zeros stays zero and gets no gradient; with a small number below it, it would get a huge one
-    return products * torch.where(norm > _SMALLEST, 1 / norm.clamp(min=_SMALLEST), 0.0)
+    return unit(flat @ flat.mT, dim=2)
 
 
 class ICKD(nn.Module):

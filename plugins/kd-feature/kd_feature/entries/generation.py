@@ -62,4 +62,44 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         formula="sum over stages i of 2^(i - n) * sum (head(s) - max(t, m))^2 / B, where s > max(t, m) or t > 0",
         settings="kd_feature:settings/ofd.toml",
     ),
+    DistillerEntry(
+        name="scalekd",
+        kind="feature",
+        summary="Read the student's map by attention, at the teacher's places.",
+        target="kd_feature.scalekd:ScaleKD",
+        options="kd_feature.options.generation:ScaleKDOptions",
+        needs=("teacher", "features", "whole-batch"),
+        paper=Paper(
+            title="ScaleKD: Strong Vision Transformers Could Be Excellent Teachers",
+            year=2024,
+            url="https://arxiv.org/abs/2411.06786",
+        ),
+        formula="a * sum (unit(p(s)) - unit(t))^2 / B + b * the same without each channel's mean over the places",
+    ),
+    DistillerEntry(
+        name="diffkd",
+        kind="feature",
+        summary="Remove the noise of the student's features by a diffusion model of the teacher's.",
+        target="kd_feature.diffkd:DiffKD",
+        options="kd_feature.options.generation:DiffKDOptions",
+        needs=("teacher", "logits", "features", "whole-batch"),
+        paper=Paper(
+            title="Knowledge Diffusion for Distillation", year=2023, url="https://arxiv.org/abs/2305.15712"
+        ),
+        formula="mean (denoised(s) - latent(t))^2 + KL of the logits likewise + errors of the noise and of the latent",
+    ),
+    DistillerEntry(
+        name="semckd",
+        kind="feature",
+        summary="Let each stage of the student learn from all stages of the teacher, weighted by attention.",
+        target="kd_feature.semckd:SemCKD",
+        options="kd_feature.options.generation:SemCKDOptions",
+        needs=("teacher", "features", "whole-batch"),
+        paper=Paper(
+            title="Cross-Layer Distillation with Semantic Calibration",
+            year=2021,
+            url="https://arxiv.org/abs/2012.03236",
+        ),
+        formula="sum over stages i, j and samples of attention_ij * mean (project_ij(s_i) - t_j)^2 / (B S)",
+    ),
 )

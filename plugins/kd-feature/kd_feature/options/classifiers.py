@@ -44,3 +44,34 @@ class CATKDOptions(DistillerOptions):
         default=False,
         description="Divide each averaged map by its norm; the authors do for MobileNet and ShuffleNet.",
     )
+
+
+class SimKDOptions(DistillerOptions):
+    """SimKD, the reused teacher classifier (Chen et al., CVPR 2022)."""
+
+    factor: int = Field(
+        default=2,
+        ge=1,
+        description="The teacher's channels are divided by it inside the projector: 2, 4 or 8.",
+    )
+    activation: Literal["relu", "none"] = Field(
+        default="relu",
+        description="What ends the projector: a batch norm and ReLU (the authors), or the convolution alone, for "
+        "teachers whose last map has negative values, such as ConvNeXt and Swin.",
+    )
+
+
+class NORMOptions(DistillerOptions):
+    """NORM, N-to-one representation matching (Liu et al., ICLR 2023)."""
+
+    copies: int = Field(
+        default=8, ge=1, description="N: how many copies of the teacher's map the student makes."
+    )
+    classes_weight: float = Field(
+        default=0.5,
+        ge=0,
+        description="Factor of the term `classes`, the cross-entropy; the authors search 0.0625 to 0.5.",
+    )
+    logit_scale: float = Field(
+        default=2.5, gt=0, description="Factor of the normalised logits in the term `classes`."
+    )

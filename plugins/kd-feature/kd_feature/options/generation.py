@@ -90,3 +90,49 @@ class OFDOptions(DistillerOptions):
         description="The module path of the teacher's batch norm before the ReLU of each stage, from which the margins "
         "come; null: found, for networks such as ResNet and RegNet.",
     )
+
+
+class ScaleKDOptions(DistillerOptions):
+    """ScaleKD (Fan et al., NeurIPS 2024), without the pass through the teacher's last stage."""
+
+    spatial_weight: float = Field(default=0.08, ge=0, description="Factor of the term `spatial`, a sum.")
+    frequency_weight: float = Field(default=0.06, ge=0, description="Factor of the term `frequency`, a sum.")
+    stages: Stages = Field(default=(4,), description=STAGES + ".")
+    heads: int | None = Field(
+        default=None,
+        ge=1,
+        description="Attention heads of the projectors; null: one for 64 of the teacher's channels.",
+    )
+    softmax_scale: float = Field(
+        default=5.0, gt=0, description="Factor of the products of queries and keys before the softmax."
+    )
+
+
+class DiffKDOptions(DistillerOptions):
+    """DiffKD (Huang et al., NeurIPS 2023)."""
+
+    stages: Stages = Field(default=(4,), description=STAGES + ".")
+    steps: int = Field(default=5, ge=1, le=500, description="Steps in which the student's noise is removed.")
+    latent_channels: int | None = Field(
+        default=1024,
+        ge=1,
+        description="Channels of the autoencoder of the teacher's map; null: without an autoencoder.",
+    )
+
+
+class SemCKDOptions(DistillerOptions):
+    """SemCKD (Chen et al., AAAI 2021)."""
+
+    weight: float = Field(default=400.0, ge=0, description="Factor of the loss term.")
+    stages: Stages = Field(
+        default=ALL_STAGES,
+        description="Stages of both models, each 1..4 or a module path; a pair [student's, teacher's] if they differ. "
+        "Every stage of the student is compared with every stage of the teacher.",
+    )
+    batch_size: int = Field(
+        default=64,
+        ge=1,
+        description="Samples of the whole batch, of all processes: the attention has weights for each of them. It must "
+        "be that of `train.batch_size`; smaller batches are filled with zeros, larger ones are errors.",
+    )
+    softness: float = Field(default=1.0, gt=0, description="Divides the products of queries and keys.")

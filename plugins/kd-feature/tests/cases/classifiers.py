@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kd_feature import cat_kd_loss, srrl_loss
+from kd_feature import cat_kd_loss, norm_loss, srrl_loss
 
 _PAIRS = ("cnn-wide", "cnn-vit", "vit-fine")
 DISTILLERS = {
@@ -22,6 +22,28 @@ DISTILLERS = {
         "refuses": dict.fromkeys(_PAIRS, "none that kd can read"),
         "pair": None,  # it reads both classifiers
     },
+    "simkd": {
+        "kind": "feature",
+        "whole_batch": True,  # of its batch norm
+        "defaults": {"weight": 1, "factor": 2, "activation": "relu"},
+        "wrong": [{"factor": 0}, {"activation": "gelu"}],
+        "refuses": {
+            "cnn-vit": "reads a class token",
+            "cnn-wide": "made without the model",
+            "vit-fine": "made without",
+        },
+        "pair": None,  # it reads the teacher's layers
+        "task_weight": 0,
+    },
+    "norm": {
+        "kind": "feature",
+        "whole_batch": True,  # of its batch norm
+        "defaults": {"weight": 1, "copies": 8, "classes_weight": 0.5, "logit_scale": 2.5},
+        "wrong": [{"copies": 0}, {"logit_scale": 0}],
+        "refuses": dict.fromkeys(_PAIRS, "none that kd can read"),
+        "pair": None,  # it reads the student's classifier
+        "task_weight": 0,
+    },
 }
 
 
@@ -32,5 +54,6 @@ def _srrl(student, teacher):
 
 LOSSES = {
     "srrl": (_srrl, {"element"}),
+    "norm": (norm_loss, {"element", "samples", "channels", "agree", "positive"}),
     "cat-kd": (cat_kd_loss, {"element", "samples", "channels", "agree", "positive"}),
 }

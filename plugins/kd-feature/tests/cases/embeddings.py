@@ -91,7 +91,12 @@ DISTILLERS = {
             "last_hidden_dim": 3072,
             "teacher_stage": "last",
         },
-        "wrong": [{"drop_probability": 1.1}, {"balance": "none"}, {"standardise": "phi-s"}, {"student_stages": ()}],
+        "wrong": [
+            {"drop_probability": 1.1},
+            {"balance": "none"},
+            {"standardise": "phi-s"},
+            {"student_stages": ()},
+        ],
     },
     "attndistill": {
         "kind": "embedding",

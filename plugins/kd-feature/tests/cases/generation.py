@@ -7,6 +7,8 @@ from kd_feature import (
     mgd_loss,
     ofd_loss,
     review_hcl_loss,
+    scalekd_frequency_loss,
+    scalekd_spatial_loss,
     vitkd_generation_loss,
     vitkd_mimic_loss,
 )
@@ -54,12 +56,46 @@ DISTILLERS = {
         "refuses": dict.fromkeys(("cnn-wide", "cnn-vit", "vit-fine"), "kd knows none at the end of stage"),
         "pair": None,  # it reads modules
     },
+    "scalekd": {
+        "kind": "feature",
+        "whole_batch": True,  # of its batch norm
+        "defaults": {
+            "weight": 1,
+            "spatial_weight": 0.08,
+            "frequency_weight": 0.06,
+            "stages": (4,),
+            "heads": None,
+            "softmax_scale": 5,
+        },
+        "wrong": [{"heads": 0}, {"softmax_scale": 0}],
+    },
+    "diffkd": {
+        "kind": "feature",
+        "whole_batch": True,  # of its batch norm
+        "defaults": {"weight": 1, "stages": (4,), "steps": 5, "latent_channels": 1024},
+        "wrong": [{"steps": 0}, {"latent_channels": 0}],
+        "reads_logits": True,
+    },
+    "semckd": {
+        "kind": "feature",
+        "whole_batch": True,
+        "defaults": {"weight": 400, "stages": _ALL, "batch_size": 64, "softness": 1},
+        "wrong": [{"batch_size": 0}, {"softness": 0}],
+    },
 }
 
 
 def _ofd(student, teacher):
     margin = torch.linspace(-2, -0.1, student.shape[1], device=student.device, dtype=torch.float64)
     return ofd_loss(student, teacher, margin)
+
+
+def _spatial(student, teacher):
+    return 1e-3 * scalekd_spatial_loss(student, teacher)
+
+
+def _frequency(student, teacher):
+    return 1e-3 * scalekd_frequency_loss(student, teacher)
 
 
 def _vitkd_generation(student, teacher):
@@ -76,5 +112,7 @@ LOSSES = {
     "mgd": (mgd_loss, {"element", "samples", "channels", "agree", "positive"}),
     "vitkd, mimic": (vitkd_mimic_loss, {"element", "samples", "channels", "agree", "positive"}),
     "vitkd, generation": (_vitkd_generation, {"element", "samples", "channels", "agree", "positive"}),
+    "scalekd, spatial": (_spatial, {"element", "samples", "channels", "positive"}),
+    "scalekd, frequency": (_frequency, {"element", "samples", "channels", "shift", "positive"}),
     "ofd": (_ofd, {"element", "samples", "positive"}),
 }

@@ -1,0 +1,155 @@
+"""NORM: the student's last map is expanded to several copies of the teacher's, in layers that stay in the student."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kd_feature.classifiers import classifier_of, classify, is_mean, pools_last_map
+from kd_feature.heads import conv_norm
+from kd_feature.stages import teacher_of
+from kdcore import Problem, Requires, UserError
+from kdcore.ops import at_least_float32, prepare_features, target_of
+
+if TYPE_CHECKING:
+    from kd_feature.options.classifiers import NORMOptions
+    from kdcore import Batch, ModelOutput, Progress, Setup
+
+_EPS = 1e-7  # from the authors' code, of the norm of the logits
+
+
+def norm_loss(student_map: Tensor, teacher_map: Tensor) -> Tensor:
+    """N times the mean squared difference of N copies of the teacher's map to the student's.
+
+    `student_map` is `[B, N C, H, W]`, `teacher_map` `[B, C, H, W]`. The gradient goes to the student only. The result
+    is float32 if the maps have a narrower type, otherwise it has the type of the student's map.
+
+    Source: Liu et al., "NORM: Knowledge Distillation via N-to-One Representation Matching", ICLR 2023, equation 4, with
+    the factor of the authors' code.
+
+    Raises:
+        ValueError: the shapes or types do not fit.
+    """
+    copies, rest = divmod(student_map.shape[1], teacher_map.shape[1])
+    ours, theirs = ((one.shape[0], *one.shape[2:]) for one in (student_map, teacher_map))
+    if rest or not copies or ours != theirs:
+        raise ValueError(
+            f"student_map has shape {list(student_map.shape)}, teacher_map {list(teacher_map.shape)}; this loss "
+            "compares element by element N copies of the teacher's channels on one grid"
+        )
+    student, teacher = prepare_features(student_map, teacher_map, dims=4)
+    apart = student.reshape(len(student), copies, *teacher.shape[1:]) - teacher.unsqueeze(1)
+    return copies * apart.square().mean()
+
+
+class Expansion(nn.Module):
+    """A 1x1 convolution with batch norm to N times the teacher's channels, and one back, which is added to the map."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.expand = conv_norm(channels, width)
+        self.contract = conv_norm(width, channels)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """`[B, C, H, W]` -> the expanded map, and the map with the residual, `[B, C, H, W]`."""
+        expanded = self.expand(features)
+        return expanded, features + self.contract(expanded)
+
+
+class Expanded(nn.Module):
+    """The student with the expansion in front of the mean over the places: `[B, C, H, W]` to logits `[B, K]`."""
+
+    def __init__(self, model: nn.Module, extract: Any, expansion: nn.Module) -> None:
+        super().__init__()
+        self.model, self.expansion, self.extract = model, expansion, extract
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The logits."""
+        features = self.extract(self.model, images, (4,)).features[4].map
+        _, new = self.expansion(features)
+        model: Any = self.model
+        return classify(model.get_classifier(), new.mean(dim=(2, 3)))
+
+
+class NORM(nn.Module):
+    """The distiller `norm`, with the loss terms `norm` and `classes`.
+
+    The expansion has batch norm, so it sees the whole batch, and stays in the student. kd's task loss reads the student
+    without it, so its weight is 0 by default, and the term `classes` takes its place: the cross-entropy of normalised
+    logits. A larger map of the teacher is reduced by its maxima, a larger one of the student averaged.
+
+    Raises:
+        ValueError: there is no teacher.
+        UserError: the student's classifier does not read the means of its last map.
+    """
+
+    def __init__(self, options: NORMOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        ours, theirs = setup.student.stage(4), teacher_of(setup).stage(4)
+        classifier = classifier_of(setup.student, "norm")
+        pooled = pools_last_map(setup.student)
+        if pooled is False:
+            raise UserError(_refusal(setup.student.name))
+        self.unchecked = None if pooled else setup.student.name  # then the first step finds out
+        self.expansion = Expansion(ours.channels, options.copies * theirs.channels)
+        self.kept = (setup.student.extract, classifier)  # in a tuple, because they are not the distiller's
+        self.requires = Requires(
+            student_stages=(4,),
+            teacher_stages=(4,),
+            student_embedding=not pooled,
+            whole_batch=True,
+            target=True,
+            teacher_logits=False,
+        )
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Return the loss terms, weighted.
+
+        Raises:
+            UserError: in the first step, if the student's classifier does not read the means of the last map.
+        """
+        options = self.options
+        if self.unchecked is not None:
+            name, self.unchecked = self.unchecked, None
+            embedding = student.embedding
+            if embedding is None or not bool(is_mean(student.features[4].map, embedding)):
+                raise UserError(_refusal(name))
+        theirs = teacher.features[4].map
+        expanded, new = self.expansion(student.features[4].map)
+        target = target_of(batch, "norm")
+        logits = at_least_float32(classify(self.kept[1], new.mean(dim=(2, 3))))
+        scaled = F.layer_norm(logits, logits.shape[1:], eps=_EPS) * options.logit_scale
+        if target.is_floating_point():
+            target = target.to(scaled.dtype)
+        return {
+            "norm": options.weight * norm_loss(*_on_one_grid(expanded, theirs)),
+            "classes": options.weight * options.classes_weight * F.cross_entropy(scaled, target),
+        }
+
+    def student(self, model: nn.Module) -> nn.Module:
+        """The student with the expansion."""
+        return Expanded(model, self.kept[0], self.expansion)
+
+
+def _on_one_grid(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
+    grid = (min(ours.shape[2], theirs.shape[2]), min(ours.shape[3], theirs.shape[3]))
+    if theirs.shape[2:] != torch.Size(grid):
+        theirs = F.adaptive_max_pool2d(theirs.detach(), grid)
+    if ours.shape[2:] != torch.Size(grid):
+        ours = F.adaptive_avg_pool2d(ours, grid)
+    return ours, theirs
+
+
+def _refusal(name: str) -> Problem:
+    return Problem(
+        "distiller",
+        f"norm adds layers before the mean over the places of the last map, and the classifier of {name} does not "
+        "read this mean",
+        hint="use a student such as timm's ResNet, MobileNet or RegNet, or another distiller",
+    )

@@ -1,0 +1,142 @@
+"""ScaleKD: queries at the teacher's places read the student's map, and match direction and detail of the teacher's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kd_feature.heads import unit
+from kd_feature.stages import maps, needed, shapes, stage_pairs
+from kdcore.ops import check_same_shape, prepare_features
+
+if TYPE_CHECKING:
+    from kd_feature.options.generation import ScaleKDOptions
+    from kdcore import Batch, ModelOutput, Progress, Setup, StageInfo
+
+
+def scalekd_spatial_loss(student_map: Tensor, teacher_map: Tensor) -> Tensor:
+    """The squared difference of the directions of both maps at each place, summed; the mean over the samples.
+
+    Both maps are `[B, C, H, W]` with the same shape. The gradient goes to the student only. The result is float32 if
+    the maps have a narrower type, otherwise it has the type of the student's map.
+
+    Source: Fan et al., "ScaleKD: Strong Vision Transformers Could Be Excellent Teachers", NeurIPS 2024, and the
+    authors' `fmdv2.py`.
+
+    Raises:
+        ValueError: the shapes or types do not fit.
+    """
+    check_same_shape(student_map, teacher_map)
+    student, teacher = prepare_features(student_map, teacher_map, dims=4)
+    return _apart(student, teacher)
+
+
+def scalekd_frequency_loss(student_map: Tensor, teacher_map: Tensor) -> Tensor:
+    """The same without the mean of each channel over its places: what the authors do in the frequency domain.
+
+    They set the constant part of a discrete cosine transform to 0 and transform back, which subtracts the mean.
+
+    Both maps are `[B, C, H, W]` with the same shape. The gradient goes to the student only. The result is float32 if
+    the maps have a narrower type, otherwise it has the type of the student's map.
+
+    Source: Fan et al., NeurIPS 2024, and the authors' `fmdv2.py`.
+
+    Raises:
+        ValueError: the shapes or types do not fit.
+    """
+    check_same_shape(student_map, teacher_map)
+    student, teacher = prepare_features(student_map, teacher_map, dims=4)
+    student, teacher = (one - one.mean(dim=(2, 3), keepdim=True) for one in (student, teacher))
+    return _apart(student, teacher)
+
+
+def _apart(student: Tensor, teacher: Tensor) -> Tensor:
+    apart = unit(student, dim=1) - unit(teacher, dim=1)
+    return apart.square().sum() / student.shape[0]
+
+
+class AttentionProjector(nn.Module):
+    """Trained queries, one for each place of the teacher, attend to the student's map: to the teacher's shape."""
+
+    def __init__(self, student: StageInfo, teacher: StageInfo, heads: int, softmax_scale: float) -> None:
+        super().__init__()
+        channels, width = student.channels, teacher.channels
+        self.grid, self.heads, self.softmax_scale = teacher.grid, heads, softmax_scale
+        self.of_student = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU()
+        )
+        self.position = nn.Parameter(torch.empty(1, channels, *student.grid))
+        nn.init.trunc_normal_(self.position, std=0.02)
+        self.query = nn.Embedding(teacher.grid[0] * teacher.grid[1], width)
+        self.of_query = nn.Sequential(nn.Conv2d(width, width, 1), nn.ReLU())
+        self.q = nn.Linear(width, width)
+        self.k, self.v = nn.Linear(channels, width), nn.Linear(channels, width)
+        self.out = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+        self.feed_forward = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`[B, C, H, W]` of the student -> `[B, C', H', W']` of the teacher's shape."""
+        tokens = (self.of_student(features) + self.position).flatten(2).mT
+        places = self.query.weight.mT.reshape(1, -1, *self.grid)
+        queries = self.of_query(places).flatten(2).mT.expand(len(features), -1, -1)
+        q, k, v = (
+            layer(given).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for layer, given in ((self.q, queries), (self.k, tokens), (self.v, tokens))
+        )
+        scale = self.softmax_scale * q.shape[3] ** -0.5
+        read = F.scaled_dot_product_attention(q, k, v, scale=scale).transpose(1, 2).flatten(2)
+        read = self.norm(self.out(read))
+        read = read + self.feed_forward(read)
+        projected: Tensor = read.mT.reshape(len(features), -1, *self.grid)
+        return projected
+
+
+class ScaleKD(nn.Module):
+    """The distiller `scalekd`, with the loss terms `spatial` and `frequency`, each through a projector of its own.
+
+    The projectors have batch norm, so they see the whole batch. The authors' third part, which runs a projected map
+    through the teacher's last stage, is not part of it.
+
+    Raises:
+        ValueError: there is no teacher, or the attention heads do not divide its channels.
+        UserError: a model has no such stage.
+    """
+
+    def __init__(self, options: ScaleKDOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        self.pairs = stage_pairs(options.stages)
+        self.requires = needed(self.pairs, whole_batch=True)
+        self.spatial, self.frequency = nn.ModuleList(), nn.ModuleList()
+        for of_student, of_teacher in shapes(self.pairs, setup):
+            heads = options.heads or _heads(of_teacher.channels)
+            if of_teacher.channels % heads:
+                raise ValueError(
+                    f"'heads' is {heads}; it must divide the {of_teacher.channels} channels of the teacher's stage"
+                )
+            for projectors in (self.spatial, self.frequency):
+                projectors.append(AttentionProjector(of_student, of_teacher, heads, options.softmax_scale))
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Return the loss terms, weighted."""
+        options = self.options
+        spatial, frequency = [], []
+        pairs = zip(self.spatial, self.frequency, maps(self.pairs, student, teacher), strict=True)
+        for first, second, (ours, theirs) in pairs:
+            spatial.append(scalekd_spatial_loss(first(ours), theirs))
+            frequency.append(scalekd_frequency_loss(second(ours), theirs))
+        return {
+            "spatial": options.weight * options.spatial_weight * torch.stack(spatial).sum(),
+            "frequency": options.weight * options.frequency_weight * torch.stack(frequency).sum(),
+        }
+
+
+def _heads(channels: int) -> int:
+    """Attention heads of 64 channels, as in the authors' runs with Swin-L; fewer if they do not divide the channels."""
+    return next(heads for heads in range(max(channels // 64, 1), 0, -1) if channels % heads == 0)

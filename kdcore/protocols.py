@@ -48,6 +48,8 @@ class Requires:
             stops at the deepest stage that is read, and its logits are None.
         distillation_logits: it reads the logits of the student's second classifier; a student without one is refused.
         several_teachers: it reads all teachers of the run: its `forward` gets a dict of their outputs by name.
+        student_pass: it calls `student.student_pass` for another pass of the student.
+        student_momentum: decay of a moving average of the student, for `student.student_pass(images, ema=True)`.
     """
 
     teacher: bool = True
@@ -63,6 +65,8 @@ class Requires:
     teacher_logits: bool = True
     distillation_logits: bool = False
     several_teachers: bool = False
+    student_pass: bool = False
+    student_momentum: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "student_stages", _stages("student_stages", self.student_stages))
@@ -77,6 +81,10 @@ class Requires:
         if not isinstance(self.views, int):
             object.__setattr__(self, "views", tuple(self.views))
         _check_views(self.views)
+        if self.student_momentum is not None:
+            if not 0 <= self.student_momentum < 1:
+                raise ValueError(f"student_momentum is {self.student_momentum}; it must be from 0 to below 1")
+            object.__setattr__(self, "student_pass", True)
         if self.partner not in (None, "class"):
             raise ValueError(f"partner is {self.partner!r}; it must be 'class' or None")
         if not self.teacher and (self.teacher_stages or self.teacher_embedding):
@@ -112,6 +120,8 @@ class Requires:
             whole_batch=self.whole_batch or other.whole_batch,
             views=_views_of_both(self.views, other.views),
             partner=self.partner or other.partner,
+            student_pass=self.student_pass or other.student_pass,
+            student_momentum=_momentum_of_both(self.student_momentum, other.student_momentum),
             target=self.target or other.target,
             teacher_logits=(self.teacher and self.teacher_logits) or (other.teacher and other.teacher_logits),
             distillation_logits=self.distillation_logits or other.distillation_logits,
@@ -136,6 +146,12 @@ def _check_views(views: Views) -> None:
             raise ValueError(
                 f"views has {view!r}; a recipe is 'weak', 'strong' or a dict of changes of data.augment"
             )
+
+
+def _momentum_of_both(one: float | None, other: float | None) -> float | None:
+    if one is not None and other is not None and one != other:
+        raise ValueError(f"the averages of the student with the decays {one} and {other} cannot both be kept")
+    return other if one is None else one
 
 
 def _views_of_both(one: Views, other: Views) -> Views:
@@ -340,6 +356,9 @@ class ModelOutput:
         distillation_logits: `[B, K]` of a student's second classifier in training, if a distiller requires it. The
             `logits` are then those of the first classifier; in evaluation they are the mean of both.
         partner: the student's output for another sample of the class, without gradient, if a distiller requires it.
+        student_pass: of the student, if a distiller requires it: `student_pass(images, mask=None, *, mask_token=None,
+            ema=False)` gives the output of another pass for `[B, C, H, W]`. `mask`, bool `[B, N]`, replaces patches of
+            a transformer by `mask_token` `[D]` or zeros. `ema=True`: of the moving average, without gradient.
     """
 
     logits: Tensor | None
@@ -348,6 +367,7 @@ class ModelOutput:
     views: tuple[ModelOutput, ...] = ()
     distillation_logits: Tensor | None = None
     partner: ModelOutput | None = None
+    student_pass: Callable[..., ModelOutput] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

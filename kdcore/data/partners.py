@@ -1,4 +1,4 @@
-"""For each sample another one of its class, drawn anew in each epoch."""
+"""For each sample another one of its class, drawn again in each epoch."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
@@ -17,6 +18,7 @@ from kdcore.distill.gather import WholeBatch
 from kdcore.distill.missing_progress import AssumedProgress, warn_missing_progress
 from kdcore.distill.passes import Extract, pass_of_views, tensors_of, whole_logits, with_partner
 from kdcore.distill.seeds import derive
+from kdcore.distill.student_pass import StudentPass
 from kdcore.distill.targets import TargetCheck, check_index
 from kdcore.distill.teachers import Seen, Teachers, logits_by_name
 from kdcore.distill.terms import checked_terms
@@ -144,6 +146,10 @@ class Distillation(nn.Module):
             raise UserError(Problem("distiller", str(error), hint=hint)) from error
         if self.requires.distillation_logits:
             set_distilled_training(learner.model)
+        self._student_pass = None
+        if self.requires.student_pass:
+            self._student_pass = StudentPass(learner.model, learner.adapter, self.requires)
+            self.average = self._student_pass.average  # part of the state, and not trained
         self._extract_student: Extract = Extractor(
             learner.model, learner.adapter, self.requires.student_stages, self.requires.student_embedding
         )
@@ -255,6 +261,10 @@ class Distillation(nn.Module):
         self._check_partner(images, partner)
         student = pass_of_views(self._extract_student, images)
         student = with_partner(student, self._extract_student, partner)
+        if self._student_pass is not None:
+            if self.training and torch.is_grad_enabled():
+                self._student_pass.follow()
+            student = replace(student, student_pass=self._student_pass)
         logits = self._check_outputs(student, taught, len(images))
         task_loss = self._task_loss(student, target)
         batch = Batch(images if images.dim() == 4 else images[:, 0], target, index)

@@ -43,6 +43,8 @@ class WholeBatch:
             embedding=requires.student_embedding,
             second=requires.distillation_logits,
         )
+        if requires.student_pass:
+            learner = replace(learner, student_pass=student.student_pass)
         if requires.partner is not None and student.partner is not None:
             stages, embedding = requires.student_stages, requires.student_embedding
             learner = replace(learner, partner=self._output(student.partner, stages, embedding=embedding))

@@ -107,7 +107,7 @@ class Dot(torch.optim.Optimizer):
         weight_decay: added to the task's gradient; for a parameter that only the distillers reach, to theirs.
 
     Attributes:
-        separate: tells a run to compute both gradients.
+        separate: whether a run computes both gradients for it.
 
     Raises:
         ValueError: a number is out of range.

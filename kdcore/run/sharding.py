@@ -151,6 +151,9 @@ def problems(spec: RunSpec, distillation: Distillation) -> Iterator[Problem]:
             "a distiller runs layers of a model apart from the others, which sharded weights do not allow"
         )
         yield Problem("train.fsdp", message, spec.train.fsdp, "null")
+    if distillation.requires.student_pass:
+        message = "a distiller runs the student a second time, which sharded weights do not allow"
+        yield Problem("train.fsdp", message, spec.train.fsdp, "null")
     modules = [("student", distillation.student), ("distiller", distillation.distillers)]
     if spec.train.fsdp == "student+teacher":
         modules += [("teacher", teacher) for teacher in distillation.teachers.values()]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kd_classic.logits import divergences
-from kd_classic.views import logits_of_views
+from kd_classic.read import read_views
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import check_positive, prepare_logits
 
@@ -68,7 +68,7 @@ class CRLD(nn.Module):
     def __init__(self, options: CRLDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(views=("weak", "strong"))
+        self.requires = Requires(views=("weak", "strong"), target=options.correct is not None)
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
@@ -76,7 +76,7 @@ class CRLD(nn.Module):
         """Return the loss term, weighted."""
         options = self.options
         loss = crld_loss(
-            *logits_of_views(student, teacher),
+            *read_views(options, student, teacher, batch, "crld"),
             temperature=options.temperature,
             within_weight=options.within_weight,
             cross_weight=options.cross_weight,

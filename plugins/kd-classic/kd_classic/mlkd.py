@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kd_classic.logits import divergences
-from kd_classic.views import logits_of_views
+from kd_classic.read import read_views
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import check_positive, full_precision, prepare_logits
 
@@ -151,7 +151,9 @@ class MLKD(nn.Module):
     def __init__(self, options: MLKDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(views=("weak", "strong"), whole_batch=True)
+        self.requires = Requires(
+            views=("weak", "strong"), whole_batch=True, target=options.correct is not None
+        )
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
@@ -159,7 +161,7 @@ class MLKD(nn.Module):
         """Return the loss term, weighted."""
         options = self.options
         loss = mlkd_loss(
-            *logits_of_views(student, teacher),
+            *read_views(options, student, teacher, batch, "mlkd"),
             temperature=options.temperature,
             released=options.version == "released",
         )

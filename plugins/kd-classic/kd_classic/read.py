@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from kd_classic.corrections import CORRECTIONS
 from kd_classic.standardize import standardize_logits
+from kd_classic.views import logits_of_views
 from kdcore.ops import logits_of, target_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from kd_classic.options.shared import CorrectOptions
     from kdcore import Batch, DistillerOptions, ModelOutput
 
 
@@ -26,12 +28,34 @@ def read_logits(
         ValueError: a model gives no logits, or the correction needs a target and the batch has none.
     """
     student_logits, teacher_logits = logits_of(student, teacher)
-    correct: str | None = getattr(options, "correct", None)
-    if correct is not None:
-        teacher_logits = CORRECTIONS[correct](teacher_logits, target_of(batch, distiller))
+    teacher_logits = _corrected(options, teacher_logits, batch, distiller)
     if getattr(options, "standardize", False):
         student_logits, teacher_logits = (
             standardize_logits(student_logits),
             standardize_logits(teacher_logits),
         )
     return student_logits, teacher_logits
+
+
+def read_views(
+    options: CorrectOptions, student: ModelOutput, teacher: ModelOutput, batch: Batch, distiller: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The logits of both models for the first view, and for the second, after `correct` of the options.
+
+    Raises:
+        ValueError: a model gives no logits, or the correction needs a target and the batch has none.
+    """
+    weak_student, weak_teacher, strong_student, strong_teacher = logits_of_views(student, teacher)
+    return (
+        weak_student,
+        _corrected(options, weak_teacher, batch, distiller),
+        strong_student,
+        _corrected(options, strong_teacher, batch, distiller),
+    )
+
+
+def _corrected(options: DistillerOptions, teacher_logits: Tensor, batch: Batch, distiller: str) -> Tensor:
+    correct: str | None = getattr(options, "correct", None)
+    if correct is None:
+        return teacher_logits
+    return CORRECTIONS[correct](teacher_logits, target_of(batch, distiller))

@@ -94,7 +94,7 @@ class TfKD(nn.Module):
         options = self.options
         if student.logits is None:
             raise ValueError("tfkd reads the student's logits, and the student gives none")
-        loss = (tfkd_reg_loss if options.released else softened_reg_loss)(
+        loss = (tfkd_reg_loss if options.version == "released" else softened_reg_loss)(
             student.logits,
             target_of(batch, "tfkd"),
             temperature=options.temperature,

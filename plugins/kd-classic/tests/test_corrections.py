@@ -105,10 +105,11 @@ def terms(pair, draw):
 
     def call(name, teacher=None, student=None, **options):
         given = draw(4, 5, dtype=torch.float32)
-        outputs = [
-            ModelOutput(given[place] if other is None else other, embedding=torch.ones(4, 6).tril())
-            for place, other in enumerate((student, teacher))
-        ]
+        outputs = []
+        for place, other in enumerate((student, teacher)):
+            logits = given[place] if other is None else other
+            views = (ModelOutput(logits), ModelOutput(1.5 * logits))
+            outputs.append(ModelOutput(logits, embedding=torch.ones(4, 6).tril(), views=views))
         torch.manual_seed(1)
         distiller = _find(ENTRIES[name].target)(_find(ENTRIES[name].options)(**options), pair)
         if options.get("correct"):
@@ -143,9 +144,20 @@ def test_both_together(terms, draw):
 
 def test_the_methods_that_make_sense_have_the_options():
     assert {"kd", "dkd", "dist", "ctkd", "abkd", "eakd", "tekap", "ldrld"} <= set(_having("standardize"))
-    assert {"nkd", "ttm", "wttm", "wsld", "bkd", "normkd", "luminet", "skd", "wkd", "dhkd"} <= set(
-        _having("correct")
-    )
+    assert {
+        "nkd",
+        "ttm",
+        "wttm",
+        "wsld",
+        "bkd",
+        "normkd",
+        "luminet",
+        "skd",
+        "wkd",
+        "dhkd",
+        "mlkd",
+        "crld",
+    } <= set(_having("correct"))
     # it leaves out what a wrong teacher ranks above the target
     assert "rld" not in _having("correct")
 

@@ -89,8 +89,8 @@ def test_logits_that_do_not_fit():
 
 def test_the_distiller_needs_no_teacher(setup, step, draw):
     student, teacher, target = draw(4, 5)
-    for released, loss in ((True, tfkd_reg_loss), (False, softened_reg_loss)):
-        distiller = TfKD(TfKDOptions(weight=3.0, released=released), setup)
+    for version, loss in (("released", tfkd_reg_loss), ("paper", softened_reg_loss)):
+        distiller = TfKD(TfKDOptions(weight=3.0, version=version), setup)
         assert distiller.requires == Requires(teacher=False, target=True)
         terms = step(distiller, student, teacher, target)
         torch.testing.assert_close(terms, {"tfkd": 3 * loss(student, target, **R18)})

@@ -7,7 +7,6 @@ from typing import Literal
 from pydantic import Field
 
 from kd_classic.options.shared import CorrectOptions, LogitOptions
-from kdcore import DistillerOptions
 
 
 class DISTOptions(LogitOptions):
@@ -57,7 +56,7 @@ class SKDOptions(CorrectOptions):
     )
 
 
-class MLKDOptions(DistillerOptions):
+class MLKDOptions(CorrectOptions):
     """MLKD (Jin et al., CVPR 2023), defaults of the authors' CIFAR-100 configuration.
 
     The authors add 0.1 of the task loss of each of the two views; the task weight 0.2 of their mean is the same.
@@ -80,7 +79,7 @@ class MLKDOptions(DistillerOptions):
     )
 
 
-class CRLDOptions(DistillerOptions):
+class CRLDOptions(CorrectOptions):
     """CRLD (Zhang et al., ACM MM 2024), defaults of DeepKD's port.
 
     Each of the two views has a task loss of weight 1; the task weight 2 of their mean is the same.

@@ -73,8 +73,8 @@ class TfKDOptions(DistillerOptions):
         lt=1,
         description="The virtual teacher's probability of the target, before it is softened.",
     )
-    released: bool = Field(
-        default=True,
-        description="Soften the virtual teacher's probabilities and divide by the number of classes, as the authors' "
-        "code does. false: soften their logarithms, and take the mean over the batch.",
+    version: Literal["released", "paper"] = Field(
+        default="released",
+        description="released: soften the virtual teacher's probabilities and divide by the number of classes, as the "
+        "authors' code does. paper: soften their logarithms, and take the mean over the batch.",
     )

@@ -7,13 +7,14 @@ from kd_classic import crld_loss, dist_loss, mlkd_batch_loss, mlkd_class_loss, m
 DISTILLERS = {
     "mlkd": {
         "task_weight": 0.2,
-        "defaults": {"weight": 0.9, "temperature": 4.0, "version": "released"},
+        "defaults": {"weight": 0.9, "correct": None, "temperature": 4.0, "version": "released"},
         "wrong": [{"version": "meant"}],
     },
     "crld": {
         "task_weight": 2.0,
         "defaults": {
             "weight": 1.0,
+            "correct": None,
             "temperature": 4.0,
             "within_weight": 2.0,
             "cross_weight": 0.5,

@@ -25,7 +25,7 @@ DISTILLERS = {
     },
     "tfkd": {
         "task_weight": 0.9,
-        "defaults": {"weight": 10.0, "temperature": 20.0, "correct_probability": 0.99, "released": True},
+        "defaults": {"weight": 10.0, "temperature": 20.0, "correct_probability": 0.99, "version": "released"},
         "wrong": [{"correct_probability": 1}, {"correct_probability": 0}],
     },
 }

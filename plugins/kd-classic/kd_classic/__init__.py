@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from kd_classic.abkd import ABKD as ABKD
     from kd_classic.abkd import abkd_loss as abkd_loss
+    from kd_classic.average import Average as Average
     from kd_classic.average import average_kd_loss as average_kd_loss
     from kd_classic.bkd import BKD as BKD
     from kd_classic.bkd import bkd_loss as bkd_loss
+    from kd_classic.camkd import CAMKD as CAMKD
     from kd_classic.camkd import camkd_loss as camkd_loss
     from kd_classic.corrections import sort_kd_loss as sort_kd_loss
     from kd_classic.corrections import sort_logits as sort_logits
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from kd_classic.dml import dml_loss as dml_loss
     from kd_classic.eakd import EAKD as EAKD
     from kd_classic.eakd import ea_kd_loss as ea_kd_loss
+    from kd_classic.ebkd import EBKD as EBKD
     from kd_classic.ebkd import ebkd_loss as ebkd_loss
     from kd_classic.kd import KD as KD
     from kd_classic.kd import kd_loss as kd_loss
@@ -82,9 +85,9 @@ if TYPE_CHECKING:
 # What each module has for others.
 _NAMES: Final = {
     "abkd": "ABKD abkd_loss",
-    "average": "average_kd_loss",
+    "average": "Average average_kd_loss",
     "bkd": "BKD bkd_loss",
-    "camkd": "camkd_loss",
+    "camkd": "CAMKD camkd_loss",
     "corrections": "sort_kd_loss sort_logits swap_kd_loss swap_logits",
     "crld": "CRLD crld_loss",
     "cskd": "CSKD cskd_loss",
@@ -95,7 +98,7 @@ _NAMES: Final = {
     "dkd": "DKD dkd_loss",
     "dml": "dml_loss",
     "eakd": "EAKD ea_kd_loss",
-    "ebkd": "ebkd_loss",
+    "ebkd": "EBKD ebkd_loss",
     "kd": "KD kd_loss",
     "ldrld": "LDRLD ldrld_loss",
     "luminet": "LumiNet luminet_loss",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kd_classic.several_teachers import divergences_of_each, prepare_several
+from torch import Tensor, nn
+
+from kd_classic.several_teachers import divergences_of_each, logits_of_all, prepare_several
+from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from kd_classic.options.networks import AverageOptions
 
 
 def average_kd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
@@ -23,3 +26,19 @@ def average_kd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperatu
     """
     student, teachers = prepare_several(student_logits, teacher_logits)
     return divergences_of_each(student, teachers, temperature).mean()
+
+
+class Average(nn.Module):
+    """The distiller `average`, with the loss term `average`: all teachers of the run count equally."""
+
+    def __init__(self, options: AverageOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        self.requires = Requires(several_teachers=True)
+
+    def forward(
+        self, student: ModelOutput, teacher: dict[str, ModelOutput], batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Return the loss term, weighted."""
+        loss = average_kd_loss(*logits_of_all(student, teacher), temperature=self.options.temperature)
+        return {"average": self.options.weight * loss}

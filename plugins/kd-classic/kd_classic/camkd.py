@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd_classic.several_teachers import divergences_of_each, prepare_several
-from kdcore.ops import class_index
+from kd_classic.several_teachers import divergences_of_each, logits_of_all, prepare_several, require_several
+from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+from kdcore.ops import class_index, target_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from kd_classic.options.networks import CAMKDOptions
 
 
 def camkd_loss(
@@ -44,3 +46,30 @@ def camkd_loss(
     weights = (1 - F.softmax(wrong, dim=0)) / (count - 1)
     loss = (weights * divergences_of_each(student, teachers, temperature)).mean()
     return loss * count if normalize else loss
+
+
+class CAMKD(nn.Module):
+    """The distiller `camkd`, with the loss term `camkd`.
+
+    Raises:
+        ValueError: the run has one teacher only.
+    """
+
+    def __init__(self, options: CAMKDOptions, setup: Setup) -> None:
+        super().__init__()
+        require_several(setup, "camkd")
+        self.options = options
+        self.requires = Requires(several_teachers=True, target=True)
+
+    def forward(
+        self, student: ModelOutput, teacher: dict[str, ModelOutput], batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Return the loss term, weighted."""
+        options = self.options
+        loss = camkd_loss(
+            *logits_of_all(student, teacher),
+            target_of(batch, "camkd"),
+            temperature=options.temperature,
+            normalize=options.normalize,
+        )
+        return {"camkd": options.weight * loss}

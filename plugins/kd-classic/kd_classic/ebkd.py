@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd_classic.several_teachers import divergences_of_each, prepare_several
+from kd_classic.several_teachers import divergences_of_each, logits_of_all, prepare_several, require_several
+from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+
+if TYPE_CHECKING:
+    from kd_classic.options.networks import EBKDOptions
 
 
 def ebkd_loss(
@@ -40,3 +46,27 @@ def _entropy(logits: Tensor) -> Tensor:
     """Of the softmax of each sample: `[B, K]` to `[B]`."""
     logs = F.log_softmax(logits, dim=1)
     return -(logs.exp() * logs).sum(1)
+
+
+class EBKD(nn.Module):
+    """The distiller `ebkd`, with the loss term `ebkd`.
+
+    Raises:
+        ValueError: the run has one teacher only.
+    """
+
+    def __init__(self, options: EBKDOptions, setup: Setup) -> None:
+        super().__init__()
+        require_several(setup, "ebkd")
+        self.options = options
+        self.requires = Requires(several_teachers=True)
+
+    def forward(
+        self, student: ModelOutput, teacher: dict[str, ModelOutput], batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Return the loss term, weighted."""
+        options = self.options
+        loss = ebkd_loss(
+            *logits_of_all(student, teacher), temperature=options.temperature, normalize=options.normalize
+        )
+        return {"ebkd": options.weight * loss}

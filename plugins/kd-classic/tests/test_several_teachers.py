@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 import torch
-from kd_classic import average_kd_loss, camkd_loss, ebkd_loss, kd_loss
-from kd_dev.testing.values import numbers
+from kd_classic import CAMKD, EBKD, Average, average_kd_loss, camkd_loss, ebkd_loss, kd_loss
+from kd_classic.options.networks import AverageOptions, CAMKDOptions, EBKDOptions
+from kd_dev.testing.values import model_of_shapes, numbers, setup_of
+
+from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 
 shapes = pytest.mark.parametrize(("teachers", "samples", "classes"), [(2, 1, 3), (3, 5, 7), (2, 3, 1000)])
 
@@ -123,3 +127,40 @@ def test_one_teacher_is_refused_where_weights_are_relative(name):
     student, theirs, target = logits(1, 4, 6)
     with pytest.raises(ValueError, match="there is one teacher"):
         LOSSES[name](student, theirs, target)
+
+
+def setup_for(teachers: int) -> Setup:
+    models = {f"teacher-{number}": model_of_shapes("large") for number in range(teachers)}
+    return dataclasses.replace(setup_of(model_of_shapes("small"), None), teachers=models)
+
+
+@pytest.mark.parametrize(
+    ("made", "function", "labels"),
+    [
+        (Average(AverageOptions(weight=2.0), setup_for(3)), LOSSES["average"], False),
+        (EBKD(EBKDOptions(weight=2.0), setup_for(3)), LOSSES["ebkd"], False),
+        (CAMKD(CAMKDOptions(weight=2.0), setup_for(3)), LOSSES["camkd"], True),
+    ],
+)
+def test_the_distillers_read_all_teachers(made, function, labels):
+    student, theirs, target = logits(3, 4, 6)
+    assert made.requires == Requires(several_teachers=True, target=labels)
+    outputs = {name: ModelOutput(one) for name, one in zip("abc", theirs, strict=True)}
+    batch = Batch(torch.zeros(4, 3, 2, 2), target)
+    (term,) = made(ModelOutput(student), outputs, batch, Progress(0.0, 0, 10, 1)).values()
+    torch.testing.assert_close(term, 2 * function(student, theirs, target))
+
+
+def test_the_authors_factors_are_options():
+    student, theirs, target = logits(3, 4, 6)
+    outputs = {name: ModelOutput(one) for name, one in zip("abc", theirs, strict=True)}
+    batch = Batch(torch.zeros(4, 3, 2, 2), target)
+    made = CAMKD(CAMKDOptions(normalize=True), setup_for(3))
+    term = made(ModelOutput(student), outputs, batch, Progress(0.0, 0, 10, 1))["camkd"]
+    torch.testing.assert_close(term, 3 * LOSSES["camkd"](student, theirs, target))
+
+
+@pytest.mark.parametrize(("kind", "options"), [(EBKD, EBKDOptions()), (CAMKD, CAMKDOptions())])
+def test_the_distillers_that_weigh_teachers_refuse_one(kind, options):
+    with pytest.raises(ValueError, match="the run has 1"):
+        kind(options, setup_for(1))

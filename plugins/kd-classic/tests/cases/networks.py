@@ -5,7 +5,19 @@ from __future__ import annotations
 import torch
 from kd_classic import camkd_loss, ebkd_loss
 
-DISTILLERS = {}
+DISTILLERS = {
+    "average": {"task_weight": 1.0, "defaults": {"weight": 1.0, "temperature": 4.0}, "wrong": []},
+    "ebkd": {
+        "task_weight": 1.0,
+        "defaults": {"weight": 1.0, "temperature": 4.0, "normalize": False},
+        "wrong": [{"normalize": "maybe"}],
+    },
+    "camkd": {
+        "task_weight": 1.0,
+        "defaults": {"weight": 1.0, "temperature": 4.0, "normalize": False},
+        "wrong": [{"normalize": "maybe"}],
+    },
+}
 
 
 def _two(teacher):

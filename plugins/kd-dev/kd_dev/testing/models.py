@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import torch
 from torch import nn
@@ -15,27 +15,38 @@ from kdcore.inspect import find_adapter
 from kdcore.plugin import get_plugins
 
 Family = Literal["conv", "vit", "distilled"]
-Role = Literal["student", "teacher"]
+Role = Literal["student", "teacher", "second"]
 
 SIDE: Final = 32  # image size in pixels
 CLASSES: Final = 5
 TRAIN_SIZE: Final = 40  # samples in the training set of the batches
 _SEED: Final = 1797
+_ROLES: Final = get_args(Role)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The families of student and teacher (no teacher: None), the number of classes, and whether there are labels."""
+    """The families of student and teacher (no teacher: None), the number of classes, and whether there are labels.
+
+    `teachers` is the number of teachers of this family, 1 or 2.
+    """
 
     student: Family = "conv"
     teacher: Family | None = "conv"
     classes: int = CLASSES
     labelled: bool = True
+    teachers: int = 1
 
     def __str__(self) -> str:
         names = {"conv": "a convolutional", "vit": "a transformer", "distilled": "a distilled transformer"}
         teacher = "no" if self.teacher is None else names[self.teacher]
-        return f"{names[self.student]} student with {teacher} teacher"
+        more = " and another one" if self.two_teachers else ""
+        return f"{names[self.student]} student with {teacher} teacher{more}"
+
+    @property
+    def two_teachers(self) -> bool:
+        """Whether there are two teachers, which a distiller gets by name."""
+        return self.teacher is not None and self.teachers == 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,35 +65,40 @@ class PairModels:
     """A pair's models, and the setup for building a distiller."""
 
     student: nn.Module
-    teacher: nn.Module | None
+    teachers: dict[str, nn.Module]
     setup: Setup
 
-    def known(self) -> tuple[KnownModel, KnownModel | None]:
-        """Student and teacher for a `Distillation`."""
+    def known(self) -> tuple[KnownModel, dict[str, KnownModel] | KnownModel | None]:
+        """Student and teachers for a `Distillation`."""
         student = KnownModel(model=self.student, known=self.setup.student)
-        if self.teacher is None or self.setup.teacher is None:
-            return student, None
-        return student, KnownModel(model=self.teacher, known=self.setup.teacher)
+        teachers = {
+            name: KnownModel(model=model, known=self.setup.teachers[name])
+            for name, model in self.teachers.items()
+        }
+        return student, teachers if len(teachers) > 1 else next(iter(teachers.values()), None)
 
 
 def build_models(pair: Pair, dtype: torch.dtype = torch.float32, device: str = "cpu") -> PairModels:
     """Copies of the models: the same weights each time, the student in training mode."""
     student = _placed(pair.student, "student", pair.classes, dtype, device).train()
-    teacher = None
-    if pair.teacher is not None:
-        teacher = _placed(pair.teacher, "teacher", pair.classes, dtype, device)
-        teacher.requires_grad_(False).eval()
+    teachers: dict[str, nn.Module] = {}
+    infos: dict[str, ModelInfo] = {}
+    roles: tuple[Role, ...] = ("teacher", "second") if pair.two_teachers else ("teacher",)
+    for role in roles if pair.teacher is not None else ():
+        assert pair.teacher is not None
+        teacher = _placed(pair.teacher, role, pair.classes, dtype, device)
+        teachers[role] = teacher.requires_grad_(False).eval()
+        infos[role] = _info(teacher, pair.teacher, role, pair.classes)
     setup = Setup(
         student=_info(student, pair.student, "student", pair.classes),
-        teacher=None
-        if teacher is None or pair.teacher is None
-        else _info(teacher, pair.teacher, "teacher", pair.classes),
+        teacher=next(iter(infos.values())) if len(infos) == 1 else None,
         num_classes=pair.classes,
         train_size=TRAIN_SIZE,
         train_labels=train_labels(pair.classes) if pair.labelled else None,
         generator=torch.Generator(),
+        teachers=infos,
     )
-    return PairModels(student, teacher, setup)
+    return PairModels(student, teachers, setup)
 
 
 @cache
@@ -132,8 +148,8 @@ def _prototype(family: Family, role: Role, classes: int) -> nn.Module:
     import timm  # slow
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED + (role == "teacher"))
-        wide = role == "teacher"
+        torch.manual_seed(_SEED + _ROLES.index(role))
+        wide = role != "student"
         # group norm instead of timm's batch norm: a student that does not relate samples shows which distillers do
         model: nn.Module = (
             timm.create_model(

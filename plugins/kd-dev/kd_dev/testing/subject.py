@@ -33,6 +33,8 @@ PAIRS: Final = (
     Pair("vit", "conv"),
     Pair("distilled", "conv"),
     Pair("distilled", "vit"),
+    Pair(teachers=2),
+    Pair("vit", "vit", teachers=2),
 )
 
 
@@ -215,7 +217,7 @@ class _Frame:
 
     @property
     def _all(self) -> list[nn.Module]:
-        return [model for model in (self.models.student, self.models.teacher) if model is not None]
+        return [self.models.student, *self.models.teachers.values()]
 
     def rig(
         self,

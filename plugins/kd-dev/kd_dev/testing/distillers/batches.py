@@ -101,7 +101,8 @@ def no_index(subject: DistillerSubject) -> None:
 def other_family(subject: DistillerSubject) -> None:
     subject.require_terms()
     refused = []
-    for pair in (Pair("conv", "vit"), Pair("vit", "conv")):
+    teachers = subject.home.teachers
+    for pair in (Pair("conv", "vit", teachers=teachers), Pair("vit", "conv", teachers=teachers)):
         try:
             rig = subject.rig(pair)
         except SetupRefused as error:

@@ -105,8 +105,9 @@ def no_gradient_to_teacher(subject: DistillerSubject) -> None:
 def owns_its_parameters(subject: DistillerSubject) -> None:
     rig = subject.rig()
     own = {id(parameter): name for name, parameter in rig.distiller.named_parameters()}
-    for owner, model in (("student", rig.distillation.student), ("teacher", rig.distillation.teacher)):
-        for name, parameter in () if model is None else model.named_parameters():
+    owners = [("student", rig.distillation.student), *rig.distillation.teachers.items()]
+    for owner, model in owners:
+        for name, parameter in model.named_parameters():
             if id(parameter) in own:
                 raise Violation(f"its parameter {own[id(parameter)]!r} is the {owner}'s {name!r}")
 
@@ -121,8 +122,7 @@ def owns_its_parameters(subject: DistillerSubject) -> None:
 def tensors_are_buffers(subject: DistillerSubject) -> None:
     rig = subject.rig()
     backward(rig.step())
-    teacher = rig.distillation.teacher
-    models = [model for model in (rig.distillation.student, teacher) if model is not None]
+    models = [rig.distillation.student, *rig.distillation.teachers.values()]
     others = {id(module) for model in models for module in model.modules()}
     theirs = {id(parameter) for model in models for parameter in model.parameters()}
     for path, module in rig.distiller.named_modules():

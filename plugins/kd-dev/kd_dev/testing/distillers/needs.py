@@ -10,7 +10,7 @@ from torch import nn
 
 from kd_dev.testing.check import Violation, rule, skip
 from kd_dev.testing.models import setup_of
-from kd_dev.testing.rig import SetupRefused
+from kd_dev.testing.rig import SetupRefused, of_teachers
 from kdcore import ModelOutput
 
 if TYPE_CHECKING:
@@ -104,12 +104,7 @@ def _with_watched_logits(seen: Seen, read: set[str]) -> Seen:
         given = {field.name: getattr(output, field.name) for field in fields(output)}
         return Watched(**{**given, "views": tuple(watched(view) for view in output.views)})
 
-    taught: Any = seen.teacher
-    if isinstance(taught, Mapping):
-        taught = {name: watched(output) for name, output in taught.items()}
-    elif taught is not None:
-        taught = watched(taught)
-    found = replace(seen, student=watched(seen.student), teacher=taught)
+    found = replace(seen, student=watched(seen.student), teacher=of_teachers(seen.teacher, watched))
     read.discard("logits")  # of making it
     return found
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 HERE: Final = Path(__file__).parent
 COMMAND: Final = "uv run python docs/generate.py"
-HAND_WRITTEN: Final = frozenset({"schemes.md"})  # pages in docs/methods of more than one method
+HAND_WRITTEN: Final = frozenset({"dot.md", "schemes.md"})  # pages in docs/methods of what is no distiller
 FIRST_PARTY: Final = frozenset(path.parent.name for path in HERE.parent.glob("plugins/*/pyproject.toml"))
 _NOTE: Final = f"<!-- Written by `{COMMAND}`. Do not edit. -->\n"
 _RULES: Final = f"<!-- The rules from here on are written by `{COMMAND}`. Do not edit them. -->\n"

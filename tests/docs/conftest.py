@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "docs" / "methods" / "dot.md",
     ROOT / "docs" / "methods" / "schemes.md",
     *sorted((ROOT / "docs" / "plugins").glob("*.md")),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -68,6 +68,22 @@ class TextHeadOptions(Options):
         if self.pretrained and self.checkpoint is not None:
             raise ValueError("'pretrained' and 'checkpoint' exclude each other: give one of them")
         return self
+
+
+class OutputsOptions(Options):
+    """Of a table of outputs."""
+
+    path: SpecFile = Field(
+        description="The table (.npz, .csv or .parquet), relative to the spec: a row for each image, by the name of "
+        "its file relative to the data's root."
+    )
+    values: Literal["logits", "probabilities"] | None = Field(
+        default=None,
+        description="What the numbers in the columns of a .csv or .parquet are; null: the table says it.",
+    )
+    classes: tuple[str, ...] | None = Field(
+        default=None, description="The names of its classes in their order; null: the table's, or unknown."
+    )
 
 
 class OnnxOptions(Options):

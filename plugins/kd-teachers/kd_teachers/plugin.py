@@ -30,6 +30,12 @@ def kd_models() -> list[ModelEntry]:
             options="kd_teachers.options:TextHeadOptions",
         ),
         ModelEntry(
+            name="outputs",
+            summary="A teacher that is a table: the logits or probabilities of each image, computed elsewhere.",
+            target="kd_teachers.outputs.model:build",
+            options="kd_teachers.options:OutputsOptions",
+        ),
+        ModelEntry(
             name="onnx",
             summary="A teacher from an ONNX file; onnxruntime computes it on the CPU, and it is never trained.",
             target="kd_teachers.onnx_model:build",
@@ -54,6 +60,12 @@ def kd_feature_adapters() -> list[AdapterEntry]:
             summary="timm's image encoders with class embeddings: the encoder's stages.",
             target="kd_teachers.text_head:TextHeadAdapter",
             models=("kd_teachers.text_head:TextHeadModel",),
+        ),
+        AdapterEntry(
+            name="outputs",
+            summary="Tables of outputs: the logits of the data's images.",
+            target="kd_teachers.outputs.model:OutputsAdapter",
+            models=("kd_teachers.outputs.model:OutputsModel",),
         ),
         AdapterEntry(
             name="onnx",

@@ -10,12 +10,14 @@ from torch import nn
 
 from kdcore.data.inputs import InputConfig, resolve_input
 from kdcore.distill.adapted_model import AdaptedModel
+from kdcore.distill.finetuning import with_finetuning_spec
 from kdcore.distill.seeds import derive
 from kdcore.distill.teacher_classes import DataClasses, with_classes_of_data
 from kdcore.distill.teacher_images import TeacherImages
 from kdcore.features import find_adapter
 from kdcore.models import BuiltModel, build_model
 from kdcore.models.digest import weights_digest
+from kdcore.models.other_classes import OtherClasses
 
 if TYPE_CHECKING:
     from kdcore.plugins import Plugins
@@ -248,6 +250,9 @@ class Builder:
                 draw=draw,
             )
 
-        return with_classes_of_data(
-            member.spec, build, self.classes, self.spec.data.channels, self.plugins, member.where
-        )
+        try:
+            return with_classes_of_data(
+                member.spec, build, self.classes, self.spec.data.channels, self.plugins, member.where
+            )
+        except OtherClasses as error:
+            raise with_finetuning_spec(error, self.spec, plan.model, member.name) from error

@@ -37,6 +37,10 @@ class ChosenSource(Source):
         """The name of the sample in the whole source."""
         return self._source.name(int(self._positions[index]))
 
+    def key(self, index: int) -> str:
+        """The key of the sample in the whole source."""
+        return self._source.key(int(self._positions[index]))
+
 
 def at_most(source: Source, most: int | None) -> Source:
     """The source itself, or `most` of its samples: balanced over classes if they are known, otherwise evenly spaced.

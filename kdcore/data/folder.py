@@ -25,12 +25,15 @@ class FolderSource(Source):
 
     fixed = True
 
-    def __init__(self, files: list[str], labels: list[int], classes: tuple[str, ...] | None) -> None:
+    def __init__(
+        self, files: list[str], labels: list[int], classes: tuple[str, ...] | None, root: Path
+    ) -> None:
         self.classes = classes
         self.num_classes = None if classes is None else len(classes)
         self.labels = torch.tensor(labels, dtype=torch.int64)
         self.labelled = classes is not None
         self._files = Names(files)
+        self._root = str(root)
         self._targets = np.array(labels, dtype=np.int64)  # a copy: a tensor's memory may be moved
 
     def __len__(self) -> int:
@@ -60,6 +63,10 @@ class FolderSource(Source):
     def name(self, index: int) -> str:
         """The path of the sample's file."""
         return self._files[index]
+
+    def key(self, index: int) -> str:
+        """The path of the sample's file, relative to the data's root."""
+        return self._files[index][len(self._root) + 1 :].replace(os.sep, "/")
 
 
 def _linked(path: Path, error: OSError) -> OSError:
@@ -91,13 +98,15 @@ def open_folder(root: Path, split: str, *, where: str) -> FolderSource:
     if not folders:
         if not images:
             raise _no_images(folder, left, where, split)
-        source = FolderSource([str(folder / name) for name in images], [-1] * len(images), None)
+        source = FolderSource([str(folder / name) for name in images], [-1] * len(images), None, root)
     else:
         if empty := [name for name, files in found.items() if not files]:
             raise _empty_classes(folder, empty, left, where, split)
         left.beside = images
         labels = [label for label, files in enumerate(found.values()) for _ in files]
-        source = FolderSource([file for files in found.values() for file in files], labels, tuple(folders))
+        source = FolderSource(
+            [file for files in found.values() for file in files], labels, tuple(folders), root
+        )
     source.split, source.notes = split, left.notes(str(folder))
     return source
 

@@ -76,6 +76,10 @@ class Source:
         """The name of this sample in messages: its file if it has one."""
         return f"sample {index}"
 
+    def key(self, index: int) -> str:
+        """By which a table finds this sample: its file relative to the data's root, with '/', or else SPLIT/NUMBER."""
+        return f"{self.split}/{index}" if self.split else str(index)
+
     def files(self) -> Files | None:
         """Sizes and times of the samples' files; None if samples are not files."""
         return None

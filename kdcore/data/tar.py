@@ -109,6 +109,10 @@ class TarSource(Source):
         """The archive, and the sample's path in it."""
         return f"{self._title}:{self._names[index]}"
 
+    def key(self, index: int) -> str:
+        """The sample's path in the archive."""
+        return self._names[index]
+
     def _descriptor(self) -> int:
         if self._opened is None:
             self._opened = os.open(self._tar, os.O_RDONLY)

@@ -52,6 +52,11 @@ class OutputsModel(nn.Module):
         rows = self._table.rows
         return None if rows is None else torch.tensor([rows.get(name, -1) for name in names], device="cpu")
 
+    def sample_names(self, rows: Sequence[int]) -> list[str]:
+        """The names of some rows."""
+        names = None if self._table.rows is None else list(self._table.rows)
+        return [f"row {row}" if names is None else names[row] for row in rows]
+
     def sample_logits(self, rows: Tensor) -> Tensor:
         """The logits `[B, K]` of some rows, float32 on the CPU."""
         logits = self._table.logits(rows.numpy())

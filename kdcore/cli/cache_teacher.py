@@ -23,6 +23,14 @@ def cache_teacher(
         Path | None,
         typer.Option(help="Folder of the run directories, instead of the spec's.", show_default=False),
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz",
+            help="Also write the logits to a table, with the names of the images.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Fill the teacher cache of SPEC ahead of its runs.
@@ -33,7 +41,7 @@ def cache_teacher(
     from kdcore.run.settle import is_main_process
 
     with stdout_for_the_result():
-        result = fill(spec, overrides=overrides or (), output=output)
+        result = fill(spec, overrides=overrides or (), output=output, table=table)
     if not is_main_process():
         return
     if as_json:

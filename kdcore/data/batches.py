@@ -100,6 +100,10 @@ class EvalData:
         """The name of a sample in messages."""
         return f"sample {position}"
 
+    def positions(self) -> Tensor | None:
+        """The positions in the split of this process's images, in their order; None for a stream."""
+        return None
+
 
 def check_skip(epoch: int, skip: int, batches_per_epoch: int) -> None:
     """Raise ValueError if an epoch has fewer than `skip` batches."""

@@ -37,7 +37,7 @@ class ChosenSource(Source):
         """The name of the sample in the whole source."""
         return self._source.name(int(self._positions[index]))
 
-    def key(self, index: int) -> str:
+    def key(self, index: int) -> str | None:
         """The key of the sample in the whole source."""
         return self._source.key(int(self._positions[index]))
 

@@ -40,7 +40,9 @@ class IndexedEvalData(EvalData):
         samples: KeyedSamples,
         loader: DataLoader[object],
         arrival: Arrival,
+        mine: range,
     ) -> None:
+        self._mine = mine
         self.size: int = size
         self.total: int = total
         self.labelled = labelled
@@ -62,6 +64,10 @@ class IndexedEvalData(EvalData):
     def name(self, position: int) -> str:
         """The name of a sample in messages."""
         return self._samples.name(position)
+
+    def positions(self) -> Tensor:
+        """See `EvalData`."""
+        return torch.tensor([self._samples.source_index(position) for position in self._mine])
 
 
 class WithoutLabels(EvalData):
@@ -86,6 +92,10 @@ class WithoutLabels(EvalData):
     def name(self, position: int) -> str:
         """The name of a sample in messages."""
         return self._data.name(position)
+
+    def positions(self) -> Tensor | None:
+        """See `EvalData`."""
+        return self._data.positions()
 
 
 def eval_batch_size(batch_size: int) -> int:
@@ -138,4 +148,4 @@ def build_eval_data(
     loader = make_loader(
         samples, workers=workers, device_type=arrival.device.type, batch_sampler=keys, persistent_workers=True
     )
-    return IndexedEvalData(last - first, total, source.labelled, samples, loader, arrival)
+    return IndexedEvalData(last - first, total, source.labelled, samples, loader, arrival, range(first, last))

@@ -76,9 +76,9 @@ class Source:
         """The name of this sample in messages: its file if it has one."""
         return f"sample {index}"
 
-    def key(self, index: int) -> str:
-        """By which a table finds this sample: its file relative to the data's root, with '/', or else SPLIT/NUMBER."""
-        return f"{self.split}/{index}" if self.split else str(index)
+    def key(self, index: int) -> str | None:
+        """The sample's file relative to the data's root, with '/'; None if it is not a file."""
+        return None
 
     def files(self) -> Files | None:
         """Sizes and times of the samples' files; None if samples are not files."""

@@ -13,6 +13,7 @@ from kdcore.distill.teacher_classes import DataClasses
 from kdcore.errors import KdError, Problem, UserError
 from kdcore.features import find_adapter
 from kdcore.inspect.opened_model import OpenedModel
+from kdcore.models.by_sample import AnswersBySample
 from kdcore.ops import mean_logits
 from kdcore.spec.load import LoadedSpec, load_spec
 
@@ -70,7 +71,11 @@ def open_teacher(
         if not member.spec.classifier:
             continue
         try:
-            found[member.name] = _build(directory, spec, member, student, plugins, device)
+            opened = _build(directory, spec, member, student, plugins, device)
+            if isinstance(opened.model, AnswersBySample):
+                message = "it is a table of outputs, which has none for these images"
+                return FoundTeacher(missing=f"teacher '{member.name}': {message}" if several else message)
+            found[member.name] = opened
         except KdError as error:
             return FoundTeacher(missing=f"teacher '{member.name}': {error}" if several else str(error))
     if not found:

@@ -17,12 +17,14 @@ from kdcore.run.caller_state import own_surroundings
 from kdcore.run.choose_display import choose_display
 from kdcore.run.context import RunContext
 from kdcore.run.display import Display, SilentDisplay
+from kdcore.run.export_table import check_export, export_table
 from kdcore.run.failures import explained
 from kdcore.run.preflight import check
 from kdcore.run.prepare import Process, prepare
 from kdcore.run.run import run_teacher
 from kdcore.run.settle import is_main_process, settled
 from kdcore.run.signals import stop_requests
+from kdcore.teacher_cache.table import check_table_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,6 +67,7 @@ def cache_teacher(
     *,
     overrides: Sequence[str] = (),
     output: Path | None = None,
+    table: Path | None = None,
     quiet: bool = False,
 ) -> CacheResult:
     """Compute the teacher's outputs for every augmentation of every training sample, as set in `teacher_cache`.
@@ -77,6 +80,7 @@ def cache_teacher(
         spec: as for `run`.
         overrides: `key.path=value`, as for `--set`; only if `spec` is a file.
         output: folder for the run directories instead of the spec's.
+        table: an `.npz` file to write the logits to, with the names of the images; also those of the evaluation images.
         quiet: show nothing.
 
     Raises:
@@ -91,6 +95,9 @@ def cache_teacher(
         raise UserError(
             Problem("teacher_cache", "the spec does not set it, so there is no cache to fill", hint=hint)
         )
+    if table is not None:
+        check_table_path(table)
+        check_export(loaded.spec)
     display = SilentDisplay() if quiet else choose_display(is_main_process())
     for line in check(loaded, plugins).lines():
         display.note(line)
@@ -99,7 +106,7 @@ def cache_teacher(
         for below in loaded.teachers.values():
             run_teacher(RunContext(loaded=below, plugins=plugins, display=display, stop=stop))
         try:
-            caches, computed = _fill(loaded, plugins, display, stop)
+            caches, computed = _fill(loaded, plugins, display, stop, table)
         except Exception as error:
             failure = explained(error, loaded.directory)
             if failure is error:
@@ -122,7 +129,7 @@ def _total(caches: Mapping[str, TeacherCache]) -> int:
 
 
 def _fill(
-    loaded: LoadedSpec, plugins: Plugins, display: Display, stop: StopRequest
+    loaded: LoadedSpec, plugins: Plugins, display: Display, stop: StopRequest, table: Path | None
 ) -> tuple[dict[str, TeacherCache], int]:
     accelerator = make_accelerator(loaded.spec)
     rank, world = accelerator.process_index, accelerator.num_processes
@@ -175,4 +182,8 @@ def _fill(
         for cache in caches.values():
             cache.close()
     accelerator.wait_for_everyone()
+    if table is not None and accelerator.is_main_process:
+        (cache,) = caches.values()
+        count = export_table(table, loaded.spec, prepared, splits, cache, accelerator)
+        display.note(f"table    {count:,} rows in {table}")
     return caches, computed

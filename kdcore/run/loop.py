@@ -25,6 +25,7 @@ from kdcore.run.separate import SeparateGradients
 from kdcore.run.sharding import make_whole, shard
 from kdcore.run.skipped_images import Skipped
 from kdcore.run.state import RunState
+from kdcore.run.table_teacher import InOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     from kdcore.data.mix import Mixer
     from kdcore.distill.frozen_teacher import FrozenTeacher
     from kdcore.distill.teacher_images import TeacherImages
-    from kdcore.run.cached_teacher import CachedTeacher
     from kdcore.run.context import RunContext
     from kdcore.run.prepare import Prepared
+    from kdcore.run.table_teacher import GivesOutputs
     from kdcore.run.trackers import Trackers
 
 
@@ -60,7 +61,7 @@ class Training:
         accelerator: Accelerator,
         *,
         mixer: Mixer | None = None,
-        cached_teachers: Mapping[str, CachedTeacher] | None = None,
+        cached_teachers: Mapping[str, GivesOutputs] | None = None,
         trackers: Trackers | None = None,
     ) -> None:
         spec = context.loaded.spec
@@ -69,6 +70,7 @@ class Training:
         self.shipped = prepared.distillation.shipped
         self.teacher_images = {name: one.images for name, one in prepared.models.teachers.items()}
         self.train_data, self.eval_data, self.ema = prepared.train, prepared.eval, prepared.ema
+        self.tables = prepared.tables
         self.mixer, self.cached_teachers, self.trackers = mixer, cached_teachers, trackers
         self.skipped = None
         if spec.data.skip_broken:
@@ -144,7 +146,13 @@ class Training:
         measured = []
         for name, teacher in self.distillation.frozen_teachers.items():
             if teacher.info.has_logits and name not in self.state.teacher_scores:
-                found = self._evaluate(teacher.model, self.teacher_images[name], teacher)
+                table = self.tables.get(name)
+                if table is not None and table.evaluation is None:
+                    continue  # it does not know these images
+                if table is None:
+                    found = self._evaluate(teacher.model, self.teacher_images[name], teacher)
+                else:
+                    found = self._evaluate(InOrder.of(table, self.eval_data), None, teacher)
                 if found.not_finite:
                     raise UserError(_not_finite(name, found, len(self.teacher_images)))
                 self.state.teacher_scores[name] = found.as_dict()

@@ -5,7 +5,7 @@ splits -> models -> (averaged student) -> distillation -> training and evaluatio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -15,6 +15,7 @@ from torch import nn
 from kdcore.data import build_eval_data, build_train_data
 from kdcore.data.evaluate import WithoutLabels, eval_batch_size
 from kdcore.data.train import TrainingSet, training_set
+from kdcore.data.transforms import train_transform
 from kdcore.distill.adapted_model import AdaptedModel
 from kdcore.distill.classes import check_classes
 from kdcore.distill.distillation import Distillation
@@ -23,11 +24,15 @@ from kdcore.distill.recompute import checkpoint_blocks
 from kdcore.distill.sync_norm import synchronised
 from kdcore.distill.teacher_classes import DataClasses
 from kdcore.errors import Problem, UserError
+from kdcore.models.by_sample import AnswersBySample
 from kdcore.protocols import PreparesFromTeacher
 from kdcore.run.shipped import averaged_with_head, check_shipped
+from kdcore.run.table_teacher import TableRows, check_tables, find_rows
 from kdcore.run.views import view_recipes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kdcore.data import EvalData, TrainData
     from kdcore.distill.splits import Splits
     from kdcore.plugins import Plugins
@@ -60,6 +65,7 @@ class Prepared:
         warnings: one line each, for the user.
         train_split: the training split's name on disk.
         eval_split: the evaluation split's name on disk; None if there is none.
+        tables: the rows of each teacher that is a table of outputs, by the teacher's name.
     """
 
     models: RunModels
@@ -70,6 +76,7 @@ class Prepared:
     warnings: tuple[str, ...]
     train_split: str
     eval_split: str | None
+    tables: Mapping[str, TableRows]
 
 
 def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Process) -> Prepared:
@@ -96,15 +103,24 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     if process.device.type not in ("cpu", "meta"):
         distillation.trust_targets()  # labels were compared with the classes when they were read
     _check_needs(distillation, splits, spec)
+    tables = _tables(spec, splits, models, chosen, distillation)
+    table_notes = [note for table in tables.values() for note in table.notes]
     return Prepared(
         models=models,
         distillation=distillation,
         train=_train_data(spec, splits, models, chosen, distillation, process),
         eval=_eval_data(spec, splits, models, process),
         ema=ema,
-        warnings=(*_notes(splits), *class_warnings, *_warnings(loaded, models), *_unread(distillation)),
+        warnings=(
+            *_notes(splits),
+            *class_warnings,
+            *_warnings(loaded, models),
+            *_unread(distillation),
+            *table_notes,
+        ),
         train_split=splits.train.split,
         eval_split=None if spec.data.eval_split is None else splits.eval.split,
+        tables=tables,
     )
 
 
@@ -201,6 +217,29 @@ def _eval_data(spec: RunSpec, splits: Splits, models: RunModels, process: Proces
         device=process.device,
     )
     return WithoutLabels(evaluation) if spec.data.eval_split is None else evaluation
+
+
+def _tables(
+    spec: RunSpec, splits: Splits, models: RunModels, chosen: TrainingSet, distillation: Distillation
+) -> dict[str, TableRows]:
+    """The rows of the teachers that are tables of outputs."""
+    members = [
+        member for member in spec.members if isinstance(models.teachers[member.name].module, AnswersBySample)
+    ]
+    if not members:
+        return {}
+    places = {member.name: f"{member.where}.options.path" for member in members}
+    check_tables(spec, distillation.requires, list(places.values()), stream=splits.train.stream)
+    found = {}
+    changed = bool(train_transform(spec.data, models.input).draws)
+    for name, where in places.items():
+        table = cast("AnswersBySample", models.teachers[name].module)
+        rows = find_rows(table, splits, chosen.positions, spec.data, where)
+        told = (
+            f"{where}: the table has one row for each file: the augmented images get the outputs of the whole one",
+        )
+        found[name] = replace(rows, notes=rows.notes + (told if changed else ()))
+    return found
 
 
 def _notes(splits: Splits) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from kdcore.run.prepare import Prepared, Process, prepare
 from kdcore.run.result import RunResult
 from kdcore.run.resume import resume
 from kdcore.run.summary import summarise
+from kdcore.run.table_teacher import table_teachers
 from kdcore.run.teacher_pass import prepare_distillers
 from kdcore.run.trackers import Trackers
 from kdcore.rundir.directory import EMA
@@ -25,10 +26,12 @@ from kdcore.spec.load import resolved_dict
 from kdcore.text import byte_size, has_top_5
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from accelerate import Accelerator
 
-    from kdcore.run.cached_teacher import CachedTeacher
     from kdcore.run.context import RunContext
+    from kdcore.run.table_teacher import GivesOutputs
 
 _PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -134,7 +137,9 @@ class Session:
 
     def _cached_teachers(
         self, accelerator: Accelerator, prepared: Prepared, splits: Splits
-    ) -> dict[str, CachedTeacher] | None:
+    ) -> Mapping[str, GivesOutputs] | None:
+        if prepared.tables:
+            return table_teachers(prepared.distillation, prepared.tables, accelerator)
         if self.spec.teacher_cache is None:
             return None
         from kdcore.run.cached_teacher import CachedTeacher, open_caches
@@ -153,7 +158,7 @@ class Session:
         accelerator: Accelerator,
         prepared: Prepared,
         num_classes: int,
-        cached: dict[str, CachedTeacher] | None,
+        cached: Mapping[str, GivesOutputs] | None,
     ) -> Training:
         data = self.spec.data
         mixer = None

@@ -19,7 +19,7 @@ class AnswersBySample(Protocol):
         ...
 
     def find_samples(self, names: Sequence[str]) -> Tensor | None:
-        """The row of each name `[N]`, int64, -1 where there is none; None: row n is that of sample n."""
+        """The row of each name `[N]`, int64, -1 if the table lacks it; None: row n is that of sample n."""
         ...
 
     def sample_names(self, rows: Sequence[int]) -> list[str]:

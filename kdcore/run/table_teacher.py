@@ -211,7 +211,7 @@ def check_tables(spec: RunSpec, requires: Requires, places: Sequence[str], *, st
 
 
 def _rows(model: AnswersBySample, keys: Sequence[str], split: str) -> Tensor | None:
-    """The row of each training sample, -1 where there is none; None: the rows have no names.
+    """The row of each training sample, -1 if the table lacks it; None: the rows have no names.
 
     If the table has no key, those relative to the split's folder are tried.
     """

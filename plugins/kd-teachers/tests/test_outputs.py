@@ -116,7 +116,7 @@ def test_a_csv_has_a_column_for_each_class(tmp_path, opened, wrong):
     assert "set options.values" in wrong(path)
     numbered = write_csv(tmp_path / "n.csv", ["name", *map(str, range(K))], rows)
     assert opened(numbered, values="logits").class_names is None
-    assert "value that is no number" in wrong(
+    assert "value that is not a number" in wrong(
         write_csv(tmp_path / "x.csv", ["name", "a", "b"], [["1", "x", "2"]])
     )
     assert "line 2 has 2 values" in wrong(write_csv(tmp_path / "y.csv", ["name", "a", "b"], [["1", "2"]]))

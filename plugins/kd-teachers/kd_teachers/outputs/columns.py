@@ -25,7 +25,7 @@ def read_csv(path: Path, classes: tuple[str, ...] | None) -> dict[str, Array]:
     """The arrays in a CSV file with a line of headings; see `arrays_of`.
 
     Raises:
-        BadTable: a line has another number of values, or a value is no number.
+        BadTable: a line has another number of values, or a value is not a number.
         OSError, UnicodeError, csv.Error: the file cannot be read.
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -43,7 +43,7 @@ def read_csv(path: Path, classes: tuple[str, ...] | None) -> dict[str, Array]:
             try:
                 numbers.append(np.array(rest, dtype=np.float32))
             except ValueError as error:
-                raise BadTable(f"line {lines.line_num} has a value that is no number") from error
+                raise BadTable(f"line {lines.line_num} has a value that is not a number") from error
     found: dict[str, Any] = {heads[index]: column for index, column in zip(texts, columns, strict=True)}
     others = [head for index, head in enumerate(heads) if index not in texts]
     stacked = np.stack(numbers) if numbers else np.empty((0, len(others)), np.float32)

@@ -48,7 +48,7 @@ class OutputsModel(nn.Module):
         return len(self._table)
 
     def find_samples(self, names: Sequence[str]) -> Tensor | None:
-        """The row of each name `[N]`, -1 where there is none; None: the rows have no names, only numbers."""
+        """The row of each name `[N]`, -1 if the table lacks it; None: the rows have no names, only numbers."""
         rows = self._table.rows
         return None if rows is None else torch.tensor([rows.get(name, -1) for name in names], device="cpu")
 

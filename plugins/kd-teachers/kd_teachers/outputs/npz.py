@@ -19,7 +19,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """The arrays by name; an uncompressed one is a read-only map of the file, so processes share its memory.
 
     Raises:
-        OSError, ValueError, zipfile.BadZipFile: it is no such file, or it holds Python objects.
+        OSError, ValueError, zipfile.BadZipFile: it is not such a file, or it holds Python objects.
     """
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     with zipfile.ZipFile(path) as archive, path.open("rb") as raw:

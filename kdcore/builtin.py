@@ -109,12 +109,18 @@ def kd_feature_adapters() -> list[AdapterEntry]:
 
 @hookimpl
 def kd_models() -> list[ModelEntry]:
-    """What a run leaves behind whose distiller has a head that belongs to the student."""
+    """Models that are not made from a name alone."""
     return [
         ModelEntry(
             name="student-with-heads",
             summary="The student of a run together with its distiller's head; the run's folder names it.",
             target="kdcore.distill.with_heads:with_heads",
+        ),
+        ModelEntry(
+            name="module",
+            summary="A module object that a Python program gives to kdcore.run; a spec alone cannot make it.",
+            target="kdcore.models.given:build",
+            options="kdcore.models.given_options:GivenOptions",
         )
     ]
 

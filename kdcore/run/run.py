@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdcore.errors import Interrupted, UserError
+from kdcore.errors import Interrupted, Problem, UserError
 from kdcore.plugins import Plugins, get_plugins
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.choose_display import choose_display
@@ -18,8 +20,9 @@ from kdcore.run.failures import explained
 from kdcore.run.settle import is_main_process, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
+
+    from torch import nn
 
     from kdcore.run.result import RunResult
     from kdcore.spec.load import LoadedSpec
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 def run(
     spec: RunSpec | LoadedSpec | Mapping[str, Any] | str | Path,
     *,
+    student: nn.Module | None = None,
+    teacher: nn.Module | Mapping[str, nn.Module] | None = None,
     overrides: Sequence[str] = (),
     output: Path | None = None,
     existing: Existing = "auto",
@@ -41,6 +46,10 @@ def run(
     Args:
         spec: a file, or a spec made in Python: a `RunSpec`, or a dict with the content of a file. Relative paths of
             such a spec are relative to the current directory.
+        student: a module in place of the model that the spec names; only for a file or a dict. A copy is trained, whose
+            weights are in the run directory at the end, for `load_state_dict`. `spec.json` records the module's class
+            and the digest of its weights. It has to be given again to continue the run; `kd eval` cannot open it.
+        teacher: likewise, or several by name.
         overrides: `key.path=value`, as for `--set`; only for a file or a dict.
         output: folder for the run directories instead of the spec's, also for the teacher's run.
         existing: what to do with a run directory that already exists.
@@ -55,6 +64,29 @@ def run(
         RunFailed: the run could not continue.
         Interrupted: the run was asked to stop, and wrote a checkpoint.
     """
+    if student is None and teacher is None:
+        return _settled_run(spec, overrides, output, existing, until, accept_changes, quiet)
+    if not isinstance(spec, Mapping | str | Path):
+        message = "modules are given beside a spec's file or a dict"
+        raise UserError(
+            Problem("student" if student is not None else "teacher", message, type(spec).__name__)
+        )
+    from kdcore.models.given import given_modules
+
+    with given_modules(student, teacher) as changes:
+        given = (*changes, *overrides)
+        return _settled_run(spec, given, output, existing, until, accept_changes, quiet)
+
+
+def _settled_run(
+    spec: RunSpec | LoadedSpec | Mapping[str, Any] | str | Path,
+    overrides: Sequence[str],
+    output: Path | None,
+    existing: Existing,
+    until: int | None,
+    accept_changes: bool,
+    quiet: bool,
+) -> RunResult:
     plugins = get_plugins()
     spec = settled(spec, overrides, output, plugins)
     display = SilentDisplay() if quiet else choose_display(is_main_process())

@@ -203,7 +203,7 @@ def check_tables(spec: RunSpec, requires: Requires, places: Sequence[str], *, st
         problems.append(
             Problem(places[0], "the samples of a stream have no names, by which a table finds them")
         )
-    if requires.views > 1:
+    if requires.num_views > 1:
         message = "a distiller sees several views of each image, and a table has one row for all of them"
         problems.append(Problem(places[0], message, hint="use a live teacher"))
     if problems:

@@ -49,7 +49,7 @@ def run(
         student: a module in place of the model that the spec names; only for a file or a dict. A copy is trained, whose
             weights are in the run directory at the end, for `load_state_dict`. `spec.json` records the module's class
             and the digest of its weights. It has to be given again to continue the run; `kd eval` cannot open it.
-        teacher: likewise, or several by name.
+        teacher: the same for the teacher, or several by name.
         overrides: `key.path=value`, as for `--set`; only for a file or a dict.
         output: folder for the run directories instead of the spec's, also for the teacher's run.
         existing: what to do with a run directory that already exists.
@@ -67,7 +67,7 @@ def run(
     if student is None and teacher is None:
         return _settled_run(spec, overrides, output, existing, until, accept_changes, quiet)
     if not isinstance(spec, Mapping | str | Path):
-        message = "modules are given beside a spec's file or a dict"
+        message = "modules need a spec that is a file or a dict"
         raise UserError(
             Problem("student" if student is not None else "teacher", message, type(spec).__name__)
         )

@@ -97,7 +97,7 @@ def test_several_teachers_have_names(spec):
 
 
 def test_what_cannot_be_given_is_refused(spec):
-    with pytest.raises(UserError, match="beside a spec's file or a dict"):
+    with pytest.raises(UserError, match="a spec that is a file or a dict"):
         kdcore.run(load_spec(spec), student=Net(0), quiet=True)
     with pytest.raises(UserError, match="cannot have this name"):
         kdcore.run(spec, teacher={"student": Net(0)}, quiet=True)

@@ -10,7 +10,14 @@ from kd_feature.directions import unit
 from kd_feature.queues import Queue, queue_size, soft_cross_entropy
 from kd_feature.stages import teacher_of
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
-from kdcore.ops import at_least_float32, check_positive, embeddings_of, full_precision, prepare_features
+from kdcore.ops import (
+    at_least_float32,
+    check_positive,
+    embeddings_of,
+    full_precision,
+    gather,
+    prepare_features,
+)
 
 if TYPE_CHECKING:
     from kd_feature.options.contrastive import CompRessOptions
@@ -69,7 +76,12 @@ class CompRess(nn.Module):
         self.student_queue = Queue(size, setup.student.embedding_dim, "uniform")
         self.teacher_queue = Queue(size, teacher_of(setup).embedding_dim, "uniform")
         self.requires = Requires(
-            student_embedding=True, teacher_embedding=True, whole_batch=True, teacher_logits=False
+            student_embedding=True,
+            teacher_embedding=True,
+            whole_batch=True,
+            teacher_logits=False,
+            student_pass=options.momentum is not None,
+            student_momentum=options.momentum,
         )
 
     def forward(
@@ -79,6 +91,18 @@ class CompRess(nn.Module):
         options, pair = self.options, embeddings_of(student, teacher)
         ours, theirs = self.student_queue, self.teacher_queue
         loss = compress_loss(*pair, ours.rows, theirs.rows, options.temperature)
-        for queue, embedding in zip((ours, theirs), pair, strict=True):
+        for queue, embedding in zip((ours, theirs), (self._key(student, batch), pair[1]), strict=True):
             queue.push(unit(at_least_float32(embedding.detach())))
         return {"compress": options.weight * loss}
+
+    def _key(self, student: ModelOutput, batch: Batch) -> Tensor:
+        """What goes into the student's queue: its own embedding, or that of its moving average."""
+        found = student
+        if self.options.momentum is not None:
+            if student.student_pass is None:
+                raise ValueError("compress with momentum runs an average of the student, and there is none")
+            found = student.student_pass(batch.images, ema=True)
+        if found.embedding is None:
+            raise ValueError("compress reads the student's embedding, and it is missing")
+        # the second pass is that of this process's images
+        return found.embedding if found is student else gather(found.embedding)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -62,3 +63,23 @@ def test_each_model_has_a_queue_of_its_own_that_the_batch_enters_afterwards(make
 def test_queues_of_other_samples_are_refused(draw):
     with pytest.raises(ValueError, match="6 rows, teacher_queue 7"):
         compress_loss(draw(4, 3), draw(4, 5), draw(6, 3), draw(7, 5))
+
+
+def test_the_average_of_the_student_fills_its_queue(make_setup, output, step):
+    setup = make_setup()
+    distiller = CompRess(CompRessOptions(queue=6, momentum=0.999), setup)
+    assert distiller.requires.student_pass
+    assert distiller.requires.student_momentum == 0.999
+    student, teacher = output(setup.student, ()), output(setup.teacher, (), seed=1)
+    average = output(setup.student, (), seed=2)
+    before = distiller.student_queue.rows.clone(), distiller.teacher_queue.rows.clone()
+
+    def again(images, *, ema):
+        assert ema
+        return average
+
+    term = step(distiller, replace(student, student_pass=again), teacher)["compress"]
+    torch.testing.assert_close(term, compress_loss(student.embedding, teacher.embedding, *before))
+    torch.testing.assert_close(distiller.student_queue.rows[:4], F.normalize(average.embedding, dim=1))
+    with pytest.raises(ValueError, match="average of the student"):
+        step(distiller, student, teacher)

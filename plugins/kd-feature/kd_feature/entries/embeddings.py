@@ -100,8 +100,8 @@ ENTRIES: tuple[DistillerEntry, ...] = (
             year=2025,
             url="https://arxiv.org/abs/2407.10366",
         ),
-        needs=("teacher", "features"),
-        formula="mean (head(s_class) - t_class)^2 + mean (head(s_all) - t_all)^2",
+        needs=("teacher", "features", "second-pass"),
+        formula="mean (head(s_class) - t_class)^2 + mean (head(s_all) - t_all)^2 + mean (head(s'_hidden) - t_hidden)^2",
     ),
     DistillerEntry(
         name="cospress",

@@ -72,6 +72,13 @@ class CompRessOptions(DistillerOptions):
     weight: float = Field(default=1.0, ge=0, description="Factor of the loss term.")
     queue: int = Field(default=128_000, ge=1, description=QUEUE)
     temperature: float = Field(default=0.04, gt=0, description="Divides the similarities of both models.")
+    momentum: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Fill the student's queue from a moving average of the student with this decay, 0.999 for the "
+        "authors' models: one more pass in each step. By default from the student itself.",
+    )
 
 
 class QueueRelationOptions(DistillerOptions):

@@ -128,6 +128,12 @@ class ProteusOptions(DistillerOptions):
         ge=0,
         description="Factor of the term of all tokens; 0 leaves it out, as the authors do for CLIP teachers.",
     )
+    patch_weight: float | None = Field(
+        default=None,
+        ge=0,
+        description="Factor of the term of masked patches, which needs a second pass of the student for half of the "
+        "images; 0 leaves it out. By default 1 for a student that works on patches, such as ViT, otherwise 0.",
+    )
     student_stage: LastStage = Field(default="last", description=STAGE_OF_STUDENT)
     teacher_stage: LastStage = Field(default="last", description=STAGE_OF_TEACHER)
 

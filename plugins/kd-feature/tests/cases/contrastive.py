@@ -39,8 +39,8 @@ DISTILLERS = {
     "compress": {
         "kind": "contrastive",
         "whole_batch": True,
-        "defaults": {"weight": 1, "queue": 128_000, "temperature": 0.04},
-        "wrong": [{"queue": 0}, {"temperature": 0}],
+        "defaults": {"weight": 1, "queue": 128_000, "temperature": 0.04, "momentum": None},
+        "wrong": [{"queue": 0}, {"temperature": 0}, {"momentum": 1.0}],
     },
     "queue-relation": {
         "kind": "contrastive",

@@ -64,7 +64,7 @@ DISTILLERS = {
     "proteus": {
         "kind": "embedding",
         "whole_batch": False,
-        "defaults": {"weight": 1, "token_weight": 1, "feature_weight": 1, **_STAGES},
+        "defaults": {"weight": 1, "token_weight": 1, "feature_weight": 1, "patch_weight": None, **_STAGES},
         "wrong": [{"token_weight": -1}, {"feature_weight": -1}],
     },
     "cospress": {

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd_classic.logits import divergence_among, divergences
+from kd_classic.logits import divergence_without, divergences
 from kd_classic.read import read_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import check_positive, prepare_logits
@@ -68,8 +68,8 @@ def ldrld_terms(
     if count == 2:  # the set of all top classes is a pair too, and has its weight
         together = together * weights[0]
     relations = (pairs @ weights * temperature**2 + together).mean() / (len(weights) + 1)
-    others = torch.ones_like(student, dtype=torch.bool).scatter(1, chosen, False)
-    remaining = divergence_among(student, teacher, others, temperature)
+    on_top = torch.zeros_like(student, dtype=torch.bool).scatter(1, chosen, True)
+    remaining = divergence_without(student, teacher, on_top, temperature)
     return relations, remaining
 
 

@@ -32,18 +32,21 @@ def divergences(student: Tensor, teacher: Tensor, temperature: float | Tensor) -
     return F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(-1) * temperature**2
 
 
-def among(logits: Tensor, chosen: Tensor, temperature: float) -> Tensor:
-    """Log-probabilities `[B, K]` of the chosen classes (a mask `[B, K]`) among themselves, for logits/T.
+def without(logits: Tensor, left_out: Tensor, temperature: float) -> Tensor:
+    """Log-probabilities `[B, K]` of the classes that are not left out (a mask `[B, K]`) among themselves, for logits/T.
 
-    Those of the other classes are a finite number of about -1e38, so that probability * log-probability is 0 and not
-    NaN. In a row without any chosen class all values are equal: the divergence of two such rows is 0, and they get no
-    gradient.
+    Those of the classes that are left out are a finite number of about -1e38, so that probability * log-probability is
+    0 and not NaN. In a row without any class left all values are equal: the divergence of two such rows is 0, and they
+    get no gradient.
     """
-    softened = (logits / temperature).masked_fill_(~chosen, torch.finfo(logits.dtype).min / 2)
+    softened = (logits / temperature).masked_fill_(left_out, torch.finfo(logits.dtype).min / 2)
     return F.log_softmax(softened, dim=1)
 
 
-def divergence_among(student: Tensor, teacher: Tensor, chosen: Tensor, temperature: float) -> Tensor:
-    """T^2 * KL(softmax(t/T) || softmax(s/T)) over the chosen classes (a mask `[B, K]`), the mean over the samples."""
-    log_student, log_teacher = among(student, chosen, temperature), among(teacher, chosen, temperature)
+def divergence_without(student: Tensor, teacher: Tensor, left_out: Tensor, temperature: float) -> Tensor:
+    """The mean of T^2 * KL(softmax(t/T) || softmax(s/T)) over the classes that are not left out (a mask `[B, K]`)."""
+    log_student, log_teacher = (
+        without(student, left_out, temperature),
+        without(teacher, left_out, temperature),
+    )
     return F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True) * temperature**2

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd_classic.logits import at_class, divergence_among, without_class
+from kd_classic.logits import at_class, divergence_without
 from kd_classic.read import read_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import check_positive, class_index, prepare_logits, target_of
@@ -64,17 +64,17 @@ def rld_terms(
     student, teacher = prepare_logits(student_logits, teacher_logits)
     index = class_index(target, student)
     log_teacher = _one_against_rest(teacher, teacher.argmax(dim=1), alpha_temperature)
-    below = teacher < at_class(teacher, index).unsqueeze(1)
-    correlation = divergence_among(student, teacher, below, temperature)
     log_student = _one_against_rest(student, index, alpha_temperature)
     confidence = F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+    left_out = teacher >= at_class(teacher, index).unsqueeze(1)
+    correlation = divergence_without(student, teacher, left_out, temperature)
     return confidence * alpha_temperature**2, correlation
 
 
 def _one_against_rest(logits: Tensor, index: Tensor, temperature: float) -> Tensor:
     """Log-probabilities `[B, 2]` of one class per sample and of all others together."""
     # log(1 - p) as a sum over the others: 1 - p itself is 0 in floating point if the model is certain
-    rest = (without_class(logits, index) / temperature).logsumexp(dim=1)
+    rest = (logits / temperature).scatter_(1, index.unsqueeze(1), -torch.inf).logsumexp(dim=1)
     return F.log_softmax(torch.stack([at_class(logits, index) / temperature, rest], dim=1), dim=1)
 
 

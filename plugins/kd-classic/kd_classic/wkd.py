@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kd_classic.class_costs import cka_costs, classifier_costs
-from kd_classic.logits import among, at_class
+from kd_classic.logits import at_class, without
 from kd_classic.read import read_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import (
@@ -98,21 +98,21 @@ def wkd_terms(
     index = class_index(target, student)
     score = at_class(F.softmax(teacher, dim=1), index)
     target_term = -(score * at_class(F.log_softmax(student, dim=1), index)).mean()
-    others = torch.ones_like(student, dtype=torch.bool).scatter(1, index.unsqueeze(1), False)
-    p, q = (among(logits, others, temperature).exp() for logits in (student, teacher))
+    own = torch.zeros_like(student, dtype=torch.bool).scatter(1, index.unsqueeze(1), True)
+    p, q = (without(logits, own, temperature).exp() for logits in (student, teacher))
     with full_precision(student.device):
         distance = _transport(
-            p, q, others, F.relu(cost.detach().to(student.dtype)) + _EPS, regularization, iterations
+            p, q, own, F.relu(cost.detach().to(student.dtype)) + _EPS, regularization, iterations
         )
     return target_term, distance.mean()
 
 
 def _transport(
-    p: Tensor, q: Tensor, others: Tensor, cost: Tensor, regularization: float, iterations: int
+    p: Tensor, q: Tensor, own: Tensor, cost: Tensor, regularization: float, iterations: int
 ) -> Tensor:
-    """The price `[B]` of moving p to q, both `[B, K]` and 0 outside the mask `others`."""
+    """The price `[B]` of moving p to q, both `[B, K]` and 0 in the mask `own`."""
     kernel = (-cost / regularization).exp()
-    u = others.to(p.dtype) / (p.shape[1] - 1)
+    u = (~own).to(p.dtype) / (p.shape[1] - 1)
     v = u
     for _ in range(iterations):
         v = q / (u @ kernel + _EPS)

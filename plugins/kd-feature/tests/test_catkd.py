@@ -62,13 +62,13 @@ def test_the_maps_are_those_of_both_classifiers_without_bias():
     term = distiller(student, teacher, None, None)["catkd"]
     cams = [
         torch.einsum("kc,bchw->bkhw", model.get_classifier().weight, output.features[4].map)
-        for model, output in ((models.student, student), (models.teacher, teacher))
+        for model, output in ((models.student, student), (models.teachers["teacher"], teacher))
     ]
     torch.testing.assert_close(term, 2 * cat_kd_loss(*cams))
     term.backward()
     weight = models.student.get_classifier().weight
     assert weight.grad.abs().sum() > 0  # the student's classifier is live
-    assert models.teacher.get_classifier().weight.grad is None
+    assert models.teachers["teacher"].get_classifier().weight.grad is None
     assert not list(distiller.parameters())
 
 

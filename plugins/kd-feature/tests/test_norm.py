@@ -84,7 +84,7 @@ def test_a_larger_map_of_the_teacher_is_reduced_by_its_maxima():
 def test_what_is_saved_has_the_expansion():
     models = build_models(Pair())
     distillation = Distillation(
-        models.student, models.teacher, "norm", num_classes=5, image_size=32, copies=2
+        models.student, models.teachers["teacher"], "norm", num_classes=5, image_size=32, copies=2
     )
     assert distillation.task_weight == 0
     (distiller,) = distillation.distillers

@@ -81,7 +81,7 @@ def test_the_deepest_stage_counts_most_and_margins_come_from_the_teacher(draw):
     distiller = OFD(OFDOptions(weight=2.0), models.setup).eval()
     paths = tuple(f"layer{n}.0.act2:in" for n in STAGES)
     assert distiller.requires.student_stages == distiller.requires.teacher_stages == paths
-    norm = models.teacher.layer3[0].bn2
+    norm = models.teachers["teacher"].layer3[0].bn2
     torch.testing.assert_close(distiller.margin2, ofd_margin(norm.weight, norm.bias))
     assert "margin2" in distiller.state_dict()
     grids = ((8, 8), (4, 4), (2, 2), (1, 1))

@@ -37,19 +37,15 @@ def test_the_larger_map_is_averaged_down(grid, other):
 def test_what_is_saved_predicts_with_the_teachers_classifier():
     models = build_models(Pair())
     distillation = Distillation(
-        models.student, models.teacher, "simkd", num_classes=5, image_size=32, factor=4
+        models.student, models.teachers["teacher"], "simkd", num_classes=5, image_size=32, factor=4
     )
     assert distillation.task_weight == 0
-    (distiller,) = (
-        distillation.distillers.values()
-        if hasattr(distillation.distillers, "values")
-        else (*distillation.distillers,)
-    )
+    (distiller,) = distillation.distillers
     images = torch.randn(2, 3, 32, 32)
     shipped = distillation.shipped.eval()
     with torch.no_grad():
         last = models.student.eval().forward_features(images)
-        expected = models.teacher.forward_head(distiller.projector.eval()(last))
+        expected = models.teachers["teacher"].forward_head(distiller.projector.eval()(last))
         torch.testing.assert_close(shipped(images), expected)
 
 

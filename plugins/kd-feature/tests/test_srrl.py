@@ -53,7 +53,7 @@ def test_the_head_is_the_authors():
 def _step(distiller, models):
     images = torch.randn(4, 3, 32, 32)
     outputs = []
-    for model in (models.student, models.teacher):
+    for model in (models.student, models.teachers["teacher"]):
         with torch.no_grad():
             last = model.forward_features(images)
             embedding = model.forward_head(last, pre_logits=True)
@@ -71,7 +71,7 @@ def test_the_students_features_go_through_the_teachers_classifier(teacher, on_ma
     term, (student, taught) = _step(distiller, models)
     ours = student.features[4].map if on_map else student.embedding[:, :, None, None]
     crossed = F.relu(distiller.connector(ours)).mean((2, 3))
-    head = models.teacher.get_classifier()
+    head = models.teachers["teacher"].get_classifier()
     expected = F.mse_loss(crossed, taught.embedding) + 3 * F.mse_loss(head(crossed), taught.logits)
     torch.testing.assert_close(term, 2 * expected)
     term.backward()

@@ -86,7 +86,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         paper=Paper(
             title="Knowledge Diffusion for Distillation", year=2023, url="https://arxiv.org/abs/2305.15712"
         ),
-        formula="mean (denoised(s) - latent(t))^2 + KL of the logits likewise + errors of the noise and of the latent",
+        formula="mean (denoised(s) - latent(t))^2 + KL of the denoised logits + errors of the noise and of the latent",
     ),
     DistillerEntry(
         name="semckd",

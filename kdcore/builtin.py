@@ -75,6 +75,10 @@ _RECIPES: Final = (
         "imagenet-450",
         "ImageNet for mobile students: 450 epochs of RMSprop, RandAugment, EMA and dropout, whole batch 768.",
     ),
+    (
+        "pretrain-100",
+        "Pretraining without labels from a teacher: 100 epochs of AdamW, strong augmentation, mixup of the images.",
+    ),
 )
 """Name, which is that of the file, and summary."""
 

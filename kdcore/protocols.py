@@ -50,6 +50,8 @@ class Requires:
         several_teachers: it reads all teachers of the run: its `forward` gets a dict of their outputs by name.
         student_pass: it calls `student.student_pass` for another pass of the student.
         student_momentum: decay of a moving average of the student, for `student.student_pass(images, ema=True)`.
+        student_logits: it reads the student's logits, so a student without a classifier is refused; None: yes, unless
+            it reads a teacher without its logits.
     """
 
     teacher: bool = True
@@ -67,6 +69,7 @@ class Requires:
     several_teachers: bool = False
     student_pass: bool = False
     student_momentum: float | None = None
+    student_logits: bool | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "student_stages", _stages("student_stages", self.student_stages))
@@ -94,6 +97,13 @@ class Requires:
     def num_views(self) -> int:
         """The number of views, whichever way they are given."""
         return self.views if isinstance(self.views, int) else len(self.views)
+
+    @property
+    def reads_student_logits(self) -> bool:
+        """Whether it reads the student's logits: `student_logits`, or what None stands for."""
+        if self.student_logits is None:
+            return self.teacher_logits or not self.teacher
+        return self.student_logits
 
     def of_member(self, name: str | None) -> Requires:
         """The same, with the stages of one teacher; None: without those that are given by teacher."""
@@ -126,6 +136,7 @@ class Requires:
             teacher_logits=(self.teacher and self.teacher_logits) or (other.teacher and other.teacher_logits),
             distillation_logits=self.distillation_logits or other.distillation_logits,
             several_teachers=self.several_teachers or other.several_teachers,
+            student_logits=self.reads_student_logits or other.reads_student_logits,
         )
 
 
@@ -316,7 +327,7 @@ class Setup:
     Attributes:
         student: the student.
         teacher: the teacher that it reads; None if the run has none, or if it has several and the spec names none.
-        num_classes: K.
+        num_classes: K; 0 if neither the data nor a model has classes.
         train_size: samples in the training set, N.
         train_labels: the class index of every training sample `[N]`, or None if they are not known.
         generator: for random numbers while a distiller is built.

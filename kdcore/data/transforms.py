@@ -68,7 +68,8 @@ def train_transform(
         fixed.append(_shorter_side(size, input.interpolation))
     if crop == "none":
         fixed.append(tv.CenterCrop(size))
-    if not apart and crop != "resized" and augment.auto_augment is None and augment.color_jitter == 0:
+    colours = augment.color_jitter > 0 or augment.hue > 0 or augment.grayscale > 0
+    if not apart and crop != "resized" and augment.auto_augment is None and not colours:
         return ArraySteps(
             fixed,
             normalise,
@@ -97,14 +98,25 @@ def train_transform(
     if augment.auto_augment is not None:
         steps.append(_auto_augment(augment.auto_augment, input))
         draws |= PYTHON | NUMPY
-    if augment.color_jitter > 0:
-        steps.append(tv.ColorJitter(*(augment.color_jitter,) * 3))
+    if colours:
+        steps += _colours(augment)
         draws |= TORCH
     return PilSteps(fixed, steps, draws, normalise, erase)
 
 
 def _same(images: Tensor) -> Tensor:
     return images
+
+
+def _colours(augment: AugmentSpec) -> list[Any]:
+    steps: list[Any] = []
+    if augment.color_jitter > 0 or augment.hue > 0:
+        jitter = tv.ColorJitter(*(augment.color_jitter,) * 3, augment.hue)
+        certain = augment.jitter_probability == 1
+        steps.append(jitter if certain else tv.RandomApply([jitter], augment.jitter_probability))
+    if augment.grayscale > 0:
+        steps.append(tv.RandomGrayscale(augment.grayscale))
+    return steps
 
 
 def eval_transform(data: DataSpec, input: InputConfig) -> Steps:

@@ -27,7 +27,7 @@ class AdaptedModel:
         adapter: its feature adapter; None: found by the model's class.
         images: for a teacher: turns the images of the student into those of the teacher; None: they are the same.
         image_size: (height, width) of the images that it takes; None: that of the `Distillation`.
-        classifier: False for a teacher that is an encoder: what it returns is not taken for logits.
+        classifier: False for an encoder: what it returns is not taken for logits.
     """
 
     model: nn.Module
@@ -68,6 +68,11 @@ def completed(
         adapter=model.adapter or find_adapter(model.model, None, plugins, where),
         image_size=model.image_size or image_size,
     )
+
+
+def gives_logits(model: AdaptedModel) -> bool:
+    """Whether a model has a classifier: False if that is said of it, or if timm built it with `num_classes=0`."""
+    return model.classifier and getattr(model.model, "num_classes", None) != 0
 
 
 def model_name(model: nn.Module) -> str:

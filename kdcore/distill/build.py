@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,15 @@ class BuiltDistillers:
 
 
 class _ReadsLogitsError(UserError):
-    """The distiller reads the teacher's logits, and the teacher is an encoder."""
+    """The distiller reads the logits of a model that is an encoder.
+
+    Attributes:
+        role: `student` or `teacher`.
+    """
+
+    def __init__(self, problem: Problem, role: str) -> None:
+        super().__init__(problem)
+        self.role = role
 
 
 DistillerLike = str | Mapping[str, Any] | nn.Module | ResolvedDistiller
@@ -100,7 +109,7 @@ def build_distillers(
             except _ReadsLogitsError as error:
                 (problem,) = error.problems
                 works = listed(_working(own, plugins, seed))
-                raise UserError(replace(problem, allowed=f"with this teacher work: {works}")) from error
+                raise UserError(replace(problem, allowed=f"with this {error.role} work: {works}")) from error
         name = _unique(name, built)
         built[name], teachers[name] = module, choice
         if schedule is not None:
@@ -108,7 +117,9 @@ def build_distillers(
         weights.append(weight)
     _check_one_student(built)
     instances = all(_instance(item) is not None for item in items)  # all of them have the same weight
-    weight = resolve_task_weight(task_weight, weights[:1] if instances else weights)
+    weight = resolve_task_weight(
+        task_weight, weights[:1] if instances else weights, classifier=setup.student.has_logits
+    )
     return BuiltDistillers(modules=built, schedules=schedules, teachers=teachers, task_weight=weight)
 
 
@@ -193,7 +204,9 @@ def build_distiller(
     Raises:
         UserError: it cannot work with these models or without what is missing, or it is not a distiller.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # a head for classes, and there are none: what reads them is refused below
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)
         torch.default_generator.manual_seed(derive(seed, "heads", number))
         try:
             module = factory(options, setup)
@@ -247,7 +260,14 @@ def _check(module: nn.Module, name: str, setup: Setup, where: str, choice: str |
         raise UserError(_needs_teacher(name, setup, where))
     for teacher, info in read.items():
         if requires.teacher_logits and not info.has_logits:
-            raise _ReadsLogitsError(_reads_logits(name, teacher if len(setup.teachers) > 1 else None))
+            problem = _reads_logits(name, teacher if len(setup.teachers) > 1 else None)
+            raise _ReadsLogitsError(problem, "teacher")
+    if not setup.student.has_logits:
+        if requires.reads_student_logits:
+            raise _ReadsLogitsError(_of_student(f"distiller '{name}' reads the student's logits"), "student")
+        if callable(getattr(type(module), "student", None)):
+            what = f"distiller '{name}' has a head that becomes the student's classifier"
+            raise _ReadsLogitsError(_of_student(what), "student")
     problems = list(_unavailable(requires, setup, name))
     if problems:
         raise UserError(problems)
@@ -285,6 +305,15 @@ def _reads_logits(name: str, teacher: str | None) -> Problem:
         f"distiller '{name}' reads the teacher's logits, and {which} has no classifier",
         value=False,
         hint="use another distiller, or a teacher with a classifier for the classes of the data",
+    )
+
+
+def _of_student(what: str) -> Problem:
+    return Problem(
+        "student.classifier",
+        f"{what}, and this student has no classifier",
+        value=False,
+        hint="use another distiller, or a student with a classifier",
     )
 
 

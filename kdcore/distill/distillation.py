@@ -12,11 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdcore.distill.adapted_model import AdaptedModel, completed
+from kdcore.distill.adapted_model import AdaptedModel, completed, gives_logits
 from kdcore.distill.build import BuiltDistillers, DistillerLike, build_distillers
 from kdcore.distill.gather import WholeBatch
 from kdcore.distill.missing_progress import AssumedProgress, warn_missing_progress
-from kdcore.distill.passes import Extract, pass_of_views, tensors_of, whole_logits, with_partner
+from kdcore.distill.passes import (
+    Extract,
+    pass_of_views,
+    tensors_of,
+    whole_logits,
+    with_partner,
+    without_logits,
+)
 from kdcore.distill.seeds import derive
 from kdcore.distill.student_pass import StudentPass
 from kdcore.distill.targets import TargetCheck, check_index
@@ -44,7 +51,7 @@ class DistillationOutput(NamedTuple):
         loss: the task loss plus all terms, a scalar to call `backward` on.
         task_loss: the weighted loss against the ground truth, a scalar.
         terms: the distillers' loss terms by name, weighted scalars.
-        logits: the student's `[B, K]`.
+        logits: the student's `[B, K]`; None for a student without a classifier.
         teacher_logits: the teacher's `[B, K]`; None if there is not exactly one, or if no distiller reads them.
         logits_of_teachers: the logits of each teacher that gave them, by name.
     """
@@ -52,7 +59,7 @@ class DistillationOutput(NamedTuple):
     loss: Tensor
     task_loss: Tensor
     terms: dict[str, Tensor]
-    logits: Tensor
+    logits: Tensor | None
     teacher_logits: Tensor | None
     logits_of_teachers: dict[str, Tensor]
 
@@ -64,14 +71,15 @@ class Distillation(nn.Module):
     in eval mode. They are not trained, and are not part of its state.
 
     Args:
-        student: the model to train; an `AdaptedModel` also gives its feature adapter.
+        student: the model to train; an `AdaptedModel` also gives its feature adapter. An encoder, built with
+            `num_classes=0`, has no classifier: it learns its embedding from distillers that read no logits of it.
         teacher: the model to learn from, several by name, or None for distillers that need none; an `AdaptedModel` also
             gives its feature adapter and its own images.
         distillers: a distiller's name, an instance, or a list of them. Names are looked up among the installed
             plugins; options of a single name are given as keyword arguments, in a list as
             `{"name": ..., "alpha": ...}`. With several teachers, `"teacher"` names the one that a distiller reads, or
             is `"mean"`; an instance is then given as `{"distiller": instance, "teacher": ...}`.
-        num_classes: K.
+        num_classes: K; for a student without a classifier None if nothing has classes.
         image_size: side of the images in pixels, or (height, width).
         train_size: samples in the training set, for distillers with a memory bank.
         train_labels: class index of every training sample `[N]`, for distillers that need it.
@@ -92,7 +100,7 @@ class Distillation(nn.Module):
         teacher: nn.Module | AdaptedModel | Mapping[str, nn.Module | AdaptedModel] | None,
         distillers: DistillerLike | Sequence[DistillerLike],
         *,
-        num_classes: int,
+        num_classes: int | None = None,
         image_size: int | tuple[int, int],
         train_size: int = 0,
         train_labels: Tensor | None = None,
@@ -107,7 +115,9 @@ class Distillation(nn.Module):
         size = (image_size, image_size) if isinstance(image_size, int) else image_size
         plugins = get_plugins()
         learner = completed(student, size, plugins, "student")
-        self.student = learner.model
+        self.student, self._classifier = learner.model, gives_logits(learner)
+        classes = _classes(num_classes, self._classifier)
+        learner = replace(learner, classifier=self._classifier)
         given = teacher if isinstance(teacher, Mapping) else {} if teacher is None else {ONLY: teacher}
         self._teachers = Teachers(
             {name: completed(one, size, plugins, "teacher") for name, one in given.items()}, in_chans
@@ -117,7 +127,7 @@ class Distillation(nn.Module):
             student=self.student_info,
             teacher=None,
             teachers=self._teachers.infos,
-            num_classes=num_classes,
+            num_classes=classes,
             train_size=train_size,
             train_labels=train_labels,
             generator=torch.Generator().manual_seed(derive(seed, "distiller")),
@@ -125,9 +135,9 @@ class Distillation(nn.Module):
         built = build_distillers(distillers, options, setup, plugins, task_weight, seed)
         self.task_weight, self._schedules = built.task_weight, built.schedules
         self._add_distillers(built, learner)
-        self._check_target = TargetCheck(num_classes)
+        self._check_target = TargetCheck(classes)
         self._train_size = train_size
-        self.num_classes = num_classes
+        self.num_classes = classes
         self.label_smoothing, self.task_views = label_smoothing, task_views
 
     def _add_distillers(self, built: BuiltDistillers, learner: AdaptedModel) -> None:
@@ -140,7 +150,7 @@ class Distillation(nn.Module):
         needs = {name: cast("Distiller", module).requires for name, module in built.modules.items()}
         together = [requires.of_member(None) for requires in needs.values()]
         try:
-            self.requires = reduce(Requires.union, together, Requires(teacher=False))
+            self.requires = reduce(Requires.union, together, Requires(teacher=False, student_logits=False))
         except ValueError as error:
             hint = "use one of the distillers, or give the views' augmentation with a number of views"
             raise UserError(Problem("distiller", str(error), hint=hint)) from error
@@ -267,6 +277,8 @@ class Distillation(nn.Module):
             student = replace(student, student_pass=self._student_pass)
         logits = self._check_outputs(student, taught, len(images))
         task_loss = self._task_loss(student, target)
+        if not self._classifier:
+            student, logits = without_logits(student), None
         batch = Batch(images if images.dim() == 4 else images[:, 0], target, index)
         terms = self._terms(student, taught, batch, progress)
         loss = task_loss
@@ -337,10 +349,17 @@ class Distillation(nn.Module):
         one = len(found) == 1
         return f"distiller{'' if one else 's'} {' and '.join(found)} need{'s' if one else ''}"
 
-    def _check_outputs(self, student: ModelOutput, taught: Mapping[str, ModelOutput], batch: int) -> Tensor:
-        """Check the shapes of both outputs; returns the student's logits."""
+    def _check_outputs(
+        self, student: ModelOutput, taught: Mapping[str, ModelOutput], batch: int
+    ) -> Tensor | None:
+        """Check the shapes of both outputs; returns the student's logits, or an encoder's embedding."""
         logits = whole_logits(student)
-        if logits.dim() != 2 or logits.shape[1] != self.num_classes:
+        if not self._classifier and logits.dim() != 2:
+            raise ValueError(
+                f"the student has no classifier and gives an output of the shape {list(logits.shape)}; it must give "
+                "its embedding [B, D]"
+            )
+        if self._classifier and (logits.dim() != 2 or logits.shape[1] != self.num_classes):
             raise ValueError(
                 f"the student gives logits of the shape {list(logits.shape)}, and num_classes is "
                 f"{self.num_classes}: the shape must be [{batch}, {self.num_classes}]"
@@ -358,7 +377,7 @@ class Distillation(nn.Module):
 
     def _task_loss(self, student: ModelOutput, target: Tensor | None) -> Tensor:
         if target is None or self.task_weight == 0:
-            # keeps the classifier in the graph, because DDP waits for a gradient of every parameter
+            # keeps the classifier, or an encoder's head, in the graph: DDP waits for a gradient of every parameter
             return 0.0 * whole_logits(student).float().mean()
         outputs = student.views or (student,)
         losses = [
@@ -402,3 +421,15 @@ class Distillation(nn.Module):
         for teacher in self.teachers.values():
             teacher._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+
+def _classes(num_classes: int | None, classifier: bool) -> int:
+    if num_classes is None and classifier:
+        raise UserError(
+            Problem(
+                "num_classes",
+                "it is missing, and the student has a classifier",
+                allowed="the number of classes",
+            )
+        )
+    return num_classes or 0

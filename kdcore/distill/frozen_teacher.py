@@ -67,6 +67,23 @@ class FrozenTeacher:
         if extractor.has_maps and not requires.teacher_logits:
             self._maps = extractor.maps
 
+    def embedding_pass(self) -> Callable[[Tensor], Tensor]:
+        """A function that gives the embedding `[B, D]` of images of the teacher's own size and normalisation.
+
+        Raises:
+            UserError: no adapter knows the embedding of this model.
+        """
+        assert self._given.adapter is not None
+        _ = self.info.embedding_dim  # raises if there is none
+        extract = Extractor(self.model, self._given.adapter, (), True)
+
+        def embed(images: Tensor) -> Tensor:
+            embedding = extract(images).embedding
+            assert embedding is not None
+            return embedding
+
+        return embed
+
     @property
     def is_read(self) -> bool:
         """Whether a distiller reads it."""

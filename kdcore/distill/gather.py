@@ -41,6 +41,7 @@ class WholeBatch:
             student,
             requires.student_stages,
             embedding=requires.student_embedding,
+            logits=requires.reads_student_logits,
             second=requires.distillation_logits,
         )
         if requires.student_pass:

@@ -35,11 +35,13 @@ class PlacedModel:
         built: the model, and what building it found out.
         module: the same model on the device, in the memory order of the spec.
         adapter: its feature adapter.
+        classifier: whether it gives logits; an encoder does not.
     """
 
     built: BuiltModel
     module: nn.Module
     adapter: FeatureAdapter
+    classifier: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +51,10 @@ class PlacedTeacher(PlacedModel):
     Attributes:
         images: turns the student's images into the teacher's; None if they are the same.
         weights: digest of its weights as they were loaded, before they are folded; None on the meta device.
-        classifier: whether it gives logits; an encoder does not.
     """
 
     images: TeacherImages | None
     weights: str | None
-    classifier: bool = True
 
     @property
     def adapted(self) -> AdaptedModel:
@@ -111,7 +111,9 @@ def build_models(
     """
     spec = loaded.spec
     builder = Builder(spec, classes, plugins, meta=device.type == "meta")
-    student = builder.build(spec.student, "student", spec.data.image_size)
+    classifier = spec.student.classifier
+    own = None if classifier else 0
+    student = builder.build(spec.student, "student", spec.data.image_size, num_classes=own)
     taken = resolve_input(spec.data, student.input)
     teachers = {
         member.name: _placed_teacher(
@@ -121,7 +123,8 @@ def build_models(
     }
     module = place(student.model, device, channels_last=spec.train.channels_last)
     adapter = find_adapter(module, spec.student.adapter, plugins, "student.adapter")
-    return RunModels(PlacedModel(built=student, module=module, adapter=adapter), teachers, taken)
+    learner = PlacedModel(built=student, module=module, adapter=adapter, classifier=classifier)
+    return RunModels(learner, teachers, taken)
 
 
 def _placed_teacher(

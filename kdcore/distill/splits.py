@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Splits:
-    """The images to train on and those to evaluate on; K, and the classes' names if they are known."""
+    """The images of a run.
+
+    Attributes:
+        train: to train on.
+        eval: to evaluate on.
+        num_classes: K; 0 if no class is known, which only a student without a classifier allows.
+        classes: the classes' names if they are known.
+    """
 
     train: Source
     eval: Source
@@ -66,16 +73,11 @@ def open_splits(
         of_teacher = len(mapped)  # the mapping names the classes of unlabelled images
         names = names or tuple(mapped)
     num_classes = found or data.num_classes or of_teacher
-    if num_classes is None:
-        raise UserError(
-            Problem(
-                "data.num_classes",
-                f"the number of classes of {data.dataset} is not known",
-                hint="set data.num_classes",
-            )
-        )
-    if num_classes < 2:
-        raise UserError(Problem("data.dataset", f"{data.dataset} has only one class; a classifier needs two"))
+    classifiers = [member.where for member in spec.members if member.spec.classifier]
+    if spec.student.classifier:
+        classifiers.insert(0, "student")
+    if classifiers:
+        _check_number(num_classes, data.dataset, classifiers[0])
     if not train.labelled and spec.task.weight != 0:
         which = f"the images of split '{train.split}'" if train.split else "the training images"
         raise UserError(
@@ -86,7 +88,21 @@ def open_splits(
                 hint="set it to 0, or give the images in a folder per class",
             )
         )
-    return Splits(train, evaluation, num_classes, names)
+    return Splits(train, evaluation, num_classes or 0, names)
+
+
+def _check_number(num_classes: int | None, dataset: str, who: str) -> None:
+    if num_classes is None:
+        more = "" if who == "student" else f", or {who}.classifier to false"
+        raise UserError(
+            Problem(
+                "data.num_classes",
+                f"the number of classes of {dataset} is not known",
+                hint=f"set data.num_classes{more}",
+            )
+        )
+    if num_classes < 2:
+        raise UserError(Problem("data.dataset", f"{dataset} has only one class; a classifier needs two"))
 
 
 def _classes_of_teachers(
@@ -107,4 +123,4 @@ def _recorded_classes(member: Member, below: LoadedSpec | None) -> int | None:
     if directory is None and member.spec.checkpoint is not None:
         directory = Path(member.spec.checkpoint)
     config = None if directory is None else load_config(directory)
-    return None if config is None else config.num_classes
+    return None if config is None else config.num_classes or None  # 0: the run's student is an encoder

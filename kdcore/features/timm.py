@@ -222,6 +222,11 @@ def _head_and_embedding(net: Any, final: Any) -> tuple[Tensor, Tensor]:
     if is_encoder_only(net):
         pooled = _pooled(net, final)
         return pooled, pooled
+    if isinstance(net.get_classifier() if hasattr(net, "get_classifier") else None, nn.Identity):
+        # an encoder: what it gives is the embedding, and the head runs once
+        given = _head(net, final)
+        if given.dim() == 2:
+            return given, given
     weight = _classifier_weight(net)
     vector = None
     if weight is None:

@@ -8,10 +8,11 @@ from kdcore.data.special_targets import has_label
 from kdcore.distill.build import build_distiller
 from kdcore.distill.models import teacher_view
 from kdcore.features import Extractor, find_adapter, model_info
+from kdcore.inspect.encoder_measures import Embedded, EncoderEvaluation, measure_embeddings
 from kdcore.inspect.images import evaluation_images
 from kdcore.inspect.metrics import Metrics, load_metrics
 from kdcore.inspect.names import SPEC_SUFFIXES, find_dataset, find_model
-from kdcore.inspect.open_run import read_spec
+from kdcore.inspect.open_run import ENCODER, read_spec
 from kdcore.inspect.predictions import autocast, predict
 from kdcore.inspect.run_path import find_run
 from kdcore.inspect.run_students import RunStudent, open_run_student
@@ -24,7 +25,7 @@ from kdcore.models.model_call import find_model_call
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.existing import finished_run, spec_changes
 from kdcore.rundir.statefile import read_state, write_state
-from kdcore.rundir.summary import teachers_of
+from kdcore.rundir.summary import ENCODER_MEASURES, teachers_of
 from kdcore.spec.difference import same_results
 from kdcore.spec.load import LoadedSpec, below_of, load_spec, resolved_dict
 from kdcore.spec.models import DataSpec, ModelSource, ModelSpec
@@ -35,9 +36,13 @@ from kdcore.spec.values import read_values
 NAMES: Final[dict[str, tuple[str, ...]]]
 
 __all__ = [
+    "ENCODER",
+    "ENCODER_MEASURES",
     "SPEC_SUFFIXES",
     "BuiltModel",
     "DataSpec",
+    "Embedded",
+    "EncoderEvaluation",
     "EvalData",
     "Extractor",
     "LoadedSpec",
@@ -69,6 +74,7 @@ __all__ = [
     "load_config",
     "load_metrics",
     "load_spec",
+    "measure_embeddings",
     "model_info",
     "open_run_student",
     "open_split",

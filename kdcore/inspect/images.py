@@ -64,7 +64,7 @@ def evaluation_data(
         spec.data.model_copy(update={"eval_samples": None, "in_memory": False}),  # they are read once
         taken,
         batch_size=eval_batch_size(spec.train.batch_size),
-        num_classes=num_classes,
+        num_classes=num_classes or None,  # an encoder knows none
         device=device,
     )
     return WithoutLabels(batches) if spec.data.eval_split is None else batches

@@ -14,6 +14,7 @@ from kdcore.data.special_targets import has_label
 from kdcore.entries import MetricEntry
 from kdcore.errors import Problem, UserError
 from kdcore.plugins.importing import PluginError, guarded
+from kdcore.rundir.summary import ENCODER_MEASURES
 from kdcore.spec.metrics import find_metrics
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 OWN: Final = frozenset(
     ("top1", "top5", "agreement", "best_top1", "best_agreement", "best_epoch", "model", "parameters", "ema")
-)
+) | frozenset(ENCODER_MEASURES)
 """What an evaluation or a summary calls its own values: a metric with such a name is listed as `plugin/name`."""
 
 Values = dict[str, float | None]

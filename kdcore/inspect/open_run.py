@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 from pydantic import ValidationError
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from kdcore.inspect.students import OpenedStudent
     from kdcore.plugins import Plugins
     from kdcore.spec.models import DataSpec
+
+
+ENCODER: Final = "the student is an encoder: it has no classifier, and so no predictions"
+"""Why a run has no predictions."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +62,9 @@ class OpenedRun:
 
         Raises:
             RunFailed: an image cannot be read.
+            UserError: the student is an encoder.
         """
+        self._check_predicts()
         limit = self.most if self.images.chosen.stream else None  # the other images are chosen already
         try:
             return self.predict(embeddings=True, limit=limit)
@@ -72,7 +78,9 @@ class OpenedRun:
 
         Raises:
             RunFailed: an image cannot be read.
+            UserError: the student is an encoder.
         """
+        self._check_predicts()
         teacher = self.teacher.model
         found = predict(
             [self.student] if teacher is None else [self.student, teacher],
@@ -84,6 +92,10 @@ class OpenedRun:
             limit=limit,
         )
         return found[0], found[1] if len(found) > 1 else None
+
+    def _check_predicts(self) -> None:
+        if self.student.is_encoder:
+            raise UserError(Problem("student", ENCODER, self.student.name))
 
     def image(self, position: int) -> Image.Image | None:
         """The image at a position of the data, before any transform; None from a stream."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -18,6 +18,7 @@ from kdcore.inspect.students import Which, open_student
 from kdcore.plugins import get_plugins
 from kdcore.rundir.checkpoints import Checkpoints
 from kdcore.rundir.directory import SPEC
+from kdcore.rundir.summary import ENCODER_MEASURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from kdcore.rundir.directory import RunDirectory
     from kdcore.spec.models import RunSpec
 
-_FEW = 1024  # images for which loader processes would not pay
+_SCORES: Final = ("top1", "top5", "agreement", *ENCODER_MEASURES)
+_FEW: Final = 1024  # images for which loader processes would not pay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,8 @@ class RunStudent:
         weights: which of the run's weights it has: the last ones, their average, or those of the best epoch.
         epoch: after which epoch they were taken.
         opened: the network, its input and its classes.
-        scores: what the run measured with these weights, in percent: top1, top5, agreement.
+        scores: what the run measured with these weights, in percent: top1, top5, agreement, or the measures of an
+            encoder.
         finished: whether the run is finished.
         plugins: where names of the spec are looked up.
     """
@@ -70,8 +73,16 @@ class RunStudent:
 
     @property
     def num_classes(self) -> int:
-        """K."""
+        """K; 0 for an encoder."""
         return self.opened.num_classes
+
+    @property
+    def output(self) -> tuple[str, int]:
+        """What it gives, and of which size: `logits` of K classes, or the `embedding` of an encoder."""
+        if not self.opened.is_encoder:
+            return "logits", self.num_classes
+        with torch.no_grad():
+            return "embedding", int(self.model(self.example(1)).shape[1])
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -166,7 +177,7 @@ def open_run_student(
         weights=weights,
         opened=opened,
         epoch=about["epoch"],
-        scores={name: about[name] for name in ("top1", "top5", "agreement") if about.get(name) is not None},
+        scores={name: about[name] for name in _SCORES if about.get(name) is not None},
         finished=finished,
         plugins=plugins,
     )

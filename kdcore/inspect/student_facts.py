@@ -29,6 +29,7 @@ def about_student(
         made_with: further distributions and their versions.
     """
     data = student.spec.data
+    name, size = student.output
     return {
         "format": 1,
         "target": target,
@@ -43,7 +44,7 @@ def about_student(
         },
         "classes": None if student.class_names is None else list(student.class_names),
         "input": _preprocessing(student.input, student.in_chans),
-        "output": {"name": "logits", "shape": ["batch", student.num_classes]},
+        "output": {"name": name, "shape": ["batch", size]},
         # only the name of a path: its place on this machine is private
         "results": {"dataset": dataset_name(data.dataset), "split": student.eval_split, **student.scores},
         "made_with": {

@@ -35,16 +35,21 @@ class OpenedStudent(OpenedModel):
     """A run's student.
 
     Attributes:
-        num_classes: K.
+        num_classes: K; 0 for an encoder.
         classes: the names of the classes; None: not known.
     """
 
     num_classes: int
     classes: tuple[str, ...] | None
 
+    @property
+    def is_encoder(self) -> bool:
+        """Whether it has no classifier: it gives an embedding, and no predictions."""
+        return self.num_classes == 0
+
     def with_class_names(self, names: tuple[str, ...] | None) -> OpenedStudent:
         """The same student; it gets these names if its own are not known."""
-        return replace(self, classes=self.classes or names)
+        return self if self.is_encoder else replace(self, classes=self.classes or names)
 
 
 def open_student(directory: RunDirectory, spec: RunSpec, which: Which, plugins: Plugins) -> OpenedStudent:
@@ -106,9 +111,11 @@ def _untrained(spec: RunSpec, shipped_as: dict[str, Any] | None, plugins: Plugin
     student = spec.student
     if shipped_as is not None:
         student = ModelSpec(model=shipped_as["name"], options=shipped_as["options"])
+    classes = splits.classes if spec.student.classifier else None
+    num_classes = splits.num_classes if spec.student.classifier else 0
     built = build_model(
         student,
-        num_classes=splits.num_classes,
+        num_classes=num_classes,
         in_chans=spec.data.channels,
         image_size=spec.data.image_size,
         plugins=plugins,
@@ -118,8 +125,8 @@ def _untrained(spec: RunSpec, shipped_as: dict[str, Any] | None, plugins: Plugin
     return _Network(
         model=built.model,
         input=built.input,
-        num_classes=splits.num_classes,
-        classes=splits.classes,
+        num_classes=num_classes,
+        classes=classes,
         with_heads=shipped_as is not None,
     )
 

@@ -43,6 +43,7 @@ class BuiltModel:
         parameters: the number of its parameters; folding a teacher's batch norms does not change it.
         class_names: the classes that its weights know, in their order, or None.
         description: what a plugin's model says about itself, or None.
+        new_classifier: whether its weights are those of an encoder, to which a classifier was added.
     """
 
     model: nn.Module
@@ -56,6 +57,7 @@ class BuiltModel:
     parameters: int
     class_names: tuple[str, ...] | None = None
     description: ModelDescription | None = None
+    new_classifier: bool = False
 
 
 def build_model(
@@ -106,7 +108,8 @@ def build_model(
     architecture = find_architecture(complete.model, plugins, where)
     found = _read_weights(complete, config, frame)
     made = construct(architecture, complete, found, frame)
-    warnings = made.warnings + (_load_weights(made, found, frame) if found.tensors else ())
+    grown = config is not None and config.num_classes == 0 and num_classes > 0 and not keep_classifier
+    warnings = made.warnings + (_load_weights(made, found, frame, grown) if found.tensors else ())
     tag = None
     if complete.pretrained and isinstance(architecture, TimmArchitecture):
         tag = architecture.config.tag
@@ -124,6 +127,7 @@ def build_model(
         sum(parameter.numel() for parameter in made.model.parameters()),
         _class_names(made, found, config, num_classes),
         made.description,
+        grown,
     )
 
 
@@ -133,7 +137,7 @@ def _pair(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
 
 def _complete(spec: ModelSource, config: StudentConfig | None, where: str) -> ModelSpec:
     """The spec with what the run directory says about its model."""
-    fields = {name: getattr(spec, name) for name in ModelSpec.model_fields}
+    fields = {name: getattr(spec, name) for name in ModelSource.model_fields}
     if config is None:
         if spec.model is None:
             hint = "only a run directory as 'checkpoint' knows its model"
@@ -161,7 +165,9 @@ def _read_weights(spec: ModelSpec, config: StudentConfig | None, frame: Frame) -
     return read_checkpoint(file, f"{frame.where}.checkpoint", shapes_only=frame.device.type == "meta")
 
 
-def _load_weights(made: Constructed, found: FoundWeights, frame: Frame) -> tuple[str, ...]:
+def _load_weights(
+    made: Constructed, found: FoundWeights, frame: Frame, known_encoder: bool
+) -> tuple[str, ...]:
     """Load the checkpoint into the model; the warnings about it."""
     warnings = found.warnings + fit_weights(
         made.model,
@@ -169,6 +175,7 @@ def _load_weights(made: Constructed, found: FoundWeights, frame: Frame) -> tuple
         num_classes=frame.num_classes,
         keep_classifier=frame.keep_classifier,
         where=f"{frame.where}.checkpoint",
+        known_encoder=known_encoder,
     )
     if made.size is not None:
         warnings += size_note(found.tensors, made.model, made.size, made.trained, frame.where)

@@ -24,6 +24,7 @@ def fit_weights(
     num_classes: int,
     keep_classifier: bool,
     where: str,
+    known_encoder: bool = False,
 ) -> tuple[str, ...]:
     """Load weights into a model whole, and return warnings.
 
@@ -39,6 +40,7 @@ def fit_weights(
         keep_classifier: True: a classifier for another number of classes is an error; False: the model's own then
             stays at its initial values.
         where: the checkpoint's place in the spec.
+        known_encoder: the weights are known to have no classifier, so nothing has to be said of a new one.
 
     Raises:
         UserError: keys are missing, unexpected or of another shape, or the classifier does not fit.
@@ -50,6 +52,10 @@ def fit_weights(
     if _mismatch(model, weights, skip=heads).any:
         weights = _filtered(model, weights, where)
     warnings: tuple[str, ...] = ()
+    if heads and not keep_classifier and not any(name in weights for name in heads):
+        weights = {**weights, **{name: model.state_dict()[name] for name in heads}}  # an encoder's weights
+        if not known_encoder:
+            warnings = (f"{where}: the weights have no classifier: it starts from its initial values",)
     known = _known_classes(model, weights, heads)
     if known is not None and known != num_classes:
         if keep_classifier:

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from kdcore.rundir.summary import ENCODER_MEASURES
 from kdcore.terminal import raw
 from kdcore.text import clock, message, printable
 
@@ -187,7 +188,7 @@ def describe(record: dict[str, Any]) -> str:
     parts = [_losses(record)]
     for name in ("train", "eval", "ema"):
         scores = record.get(name) or {}
-        shown = [key for key in scores if key != "top5" and scores[key] is not None]
+        shown = [key for key in scores if key != "top5" and isinstance(scores[key], int | float)]
         parts += [f"{name} {key} {_score(key, scores[key])}" for key in shown]
     parts.append(f"{record['images_per_second']:,.0f} images/s")
     return "  ".join(parts)
@@ -195,7 +196,7 @@ def describe(record: dict[str, Any]) -> str:
 
 def _score(name: str, value: float) -> str:
     """Percentages with two digits; metrics of plugins, whose size is not known, with four significant ones."""
-    return f"{value:.2f}" if name in ("top1", "agreement") else f"{value:.4g}"
+    return f"{value:.2f}" if name in ("top1", "agreement", *ENCODER_MEASURES) else f"{value:.4g}"
 
 
 def _losses(means: dict[str, Any]) -> str:

@@ -45,6 +45,11 @@ class Evaluation:
     agreements: dict[str, float] = field(default_factory=dict)
     metrics: Values = field(default_factory=dict)
 
+    @property
+    def ranking(self) -> dict[str, float | None]:
+        """The scores that choose the best epoch: the first that was measured decides."""
+        return {"top1": self.top1, "agreement": self.agreement}
+
     def as_dict(self) -> dict[str, Any]:
         """The percentages that were measured, and the metrics of plugins, by name."""
         values = {

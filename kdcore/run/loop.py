@@ -18,6 +18,7 @@ from kdcore.inspect.metrics import load_metrics
 from kdcore.ops import Dot
 from kdcore.protocols import Progress
 from kdcore.run.evaluate import Evaluation, evaluate
+from kdcore.run.evaluate_encoder import Embedder, EncoderEvaluator
 from kdcore.run.meter import Meter
 from kdcore.run.optimizer import build_optimizer, build_scheduler
 from kdcore.run.saving import Saver, Stateful
@@ -26,6 +27,7 @@ from kdcore.run.sharding import make_whole, shard
 from kdcore.run.skipped_images import Skipped
 from kdcore.run.state import RunState
 from kdcore.run.table_teacher import InOrder
+from kdcore.spec.train_spec import scaled_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from kdcore.data.mix import Mixer
     from kdcore.distill.frozen_teacher import FrozenTeacher
     from kdcore.distill.teacher_images import TeacherImages
+    from kdcore.inspect.encoder_measures import EncoderEvaluation
     from kdcore.run.context import RunContext
     from kdcore.run.prepare import Prepared
     from kdcore.run.table_teacher import GivesOutputs
@@ -71,6 +74,15 @@ class Training:
         self.teacher_images = {name: one.images for name, one in prepared.models.teachers.items()}
         self.train_data, self.eval_data, self.ema = prepared.train, prepared.eval, prepared.ema
         self.tables = prepared.tables
+        self.encoders = None
+        if not spec.student.classifier:
+            self.encoders = EncoderEvaluator(
+                accelerator=accelerator,
+                queries=prepared.eval,
+                gallery=prepared.gallery,
+                num_classes=prepared.distillation.num_classes,
+                advance=self._stop_evaluation,
+            )
         self.mixer, self.cached_teachers, self.trackers = mixer, cached_teachers, trackers
         self.skipped = None
         if spec.data.skip_broken:
@@ -79,7 +91,7 @@ class Training:
         self.steps_per_epoch = -(-self.train_data.batches_per_epoch // spec.train.accumulate)
         self._recomputed = list(self.student.buffers()) if spec.train.grad_checkpointing else []
         self.shards = shard(spec, prepared, accelerator)
-        optimizer = build_optimizer(spec.optimizer, self.distillation)
+        optimizer = build_optimizer(scaled_optimizer(spec.optimizer, spec.train), self.distillation)
         self.scheduler = build_scheduler(
             spec.scheduler, optimizer, epochs=spec.train.epochs, steps_per_epoch=self.steps_per_epoch
         )
@@ -100,7 +112,8 @@ class Training:
             skipped=self.skipped,
             accelerator=accelerator,
         )
-        self.metrics = load_metrics(spec.metrics, context.plugins, context.display.warn)
+        names = spec.metrics if spec.student.classifier else ()  # they read probabilities
+        self.metrics = load_metrics(names, context.plugins, context.display.warn)
         self.shipped_as = shipped_model(context.loaded, prepared.distillation, prepared.models)
         self.saver = Saver(context.directory.checkpoints, self.state, parts, self._agree, self.shipped_as)
 
@@ -142,10 +155,17 @@ class Training:
             make_whole(model, self.accelerator.is_main_process)
 
     def measure_teachers(self) -> list[str]:
-        """Measure each teacher's accuracy on the evaluation images, once per run; the names of those measured now."""
+        """Measure each teacher on the evaluation images, once per run; the names of those measured now.
+
+        For a student without a classifier, their embeddings are measured as the student's is.
+        """
         measured = []
         for name, teacher in self.distillation.frozen_teachers.items():
-            if teacher.info.has_logits and name not in self.state.teacher_scores:
+            if self.encoders is not None:
+                if name not in self.state.teacher_scores:
+                    self._measure_embedding(name, teacher)
+                    measured.append(name)
+            elif teacher.info.has_logits and name not in self.state.teacher_scores:
                 table = self.tables.get(name)
                 if table is not None and table.evaluation is None:
                     continue  # it does not know these images
@@ -154,11 +174,45 @@ class Training:
                 else:
                     found = self._evaluate(InOrder.of(table, self.eval_data), None, teacher)
                 if found.not_finite:
-                    raise UserError(_not_finite(name, found, len(self.teacher_images)))
+                    what = f"its logits are NaN or infinite for {found.not_finite:,} of the evaluation images"
+                    raise UserError(_not_finite(name, what, len(self.teacher_images)))
                 self.state.teacher_scores[name] = found.as_dict()
                 self.state.teacher_predictions[name] = found.predictions
                 measured.append(name)
         return measured
+
+    def _measure_embedding(self, name: str, teacher: FrozenTeacher) -> None:
+        state = self.state
+        try:
+            call = teacher.embedding_pass()
+        except UserError:  # it gives only feature maps, or logits
+            state.teacher_scores[name] = {}
+            return
+        embedder = Embedder(
+            model=teacher.model,
+            call=call,
+            transform=self.teacher_images[name],
+            memory_format=teacher.memory_format,
+            precision=teacher.autocast(self.accelerator.device),
+            shards=self.shards,
+        )
+        try:
+            found = self._evaluate_encoder(embedder, probe=True)
+        except ValueError as error:
+            raise UserError(_not_finite(name, str(error), len(self.teacher_images))) from error
+        state.teacher_scores[name] = found.as_dict()
+        if found.predictions is not None:
+            state.teacher_predictions[name] = found.predictions
+
+    def _evaluate_encoder(
+        self, embedder: Embedder, teachers: Mapping[str, Tensor] | None = None, *, probe: bool
+    ) -> EncoderEvaluation:
+        assert self.encoders is not None
+        try:
+            return self.encoders(embedder, teachers=teachers, probe=probe)
+        except _Stopped:
+            self.saver.save()
+            self._interrupt()
 
     # -- an epoch --------------------------------------------------------------------------------------------
 
@@ -240,7 +294,7 @@ class Training:
                     loss.backward()
                 else:
                     self.accelerator.backward(loss)
-        self.meter.add(output, target, state.step)
+        self.meter.add(output, target, state.step, len(images))
 
     def take_step(self) -> None:
         """One optimizer step with the gradients that the batches accumulated."""
@@ -283,8 +337,8 @@ class Training:
         images = self.train_data.batches_per_epoch * self.train_data.batch_size
         # all processes evaluate and save the same model
         share_running_statistics([self.shipped] if self.ema is None else [self.shipped, self.ema.module])
-        found = self._evaluate(self.shipped)
-        averaged = None if self.ema is None else self._evaluate(self.ema.module)
+        found = self._evaluate_student(self.shipped)
+        averaged = None if self.ema is None else self._evaluate_student(self.ema.module)
         # do not stop from here on: the epoch counts once its record is written
         state.epoch, state.batch = state.epoch + 1, 0
         record: dict[str, Any] = {
@@ -306,7 +360,7 @@ class Training:
         state.records.append(record)
         if self.skipped is not None:
             self.skipped.settle()
-        self._schedule(state.epoch, found.top1)
+        self._schedule(state.epoch, next(iter(found.ranking.values())))
         if state.better(found):
             self.saver.save_best()
         self.saver.save()
@@ -319,6 +373,14 @@ class Training:
         (stop,) = self._agree(self.context.stop.signal is not None)
         if stop and state.epoch < self.spec.train.epochs:
             self._interrupt()
+
+    def _evaluate_student(self, model: torch.nn.Module) -> Evaluation | EncoderEvaluation:
+        if self.encoders is None:
+            return self._evaluate(model)
+        memory_format = torch.channels_last if self.spec.train.channels_last else torch.contiguous_format
+        embedder = Embedder(model=model, memory_format=memory_format, shards=self.shards)
+        last = self.state.epoch + 1 == self.spec.train.epochs
+        return self._evaluate_encoder(embedder, self.state.teacher_predictions, probe=last)
 
     def _evaluate(
         self,
@@ -387,8 +449,7 @@ class Training:
         )
 
 
-def _not_finite(name: str, found: Evaluation, teachers: int) -> Problem:
-    message = f"its logits are NaN or infinite for {found.not_finite:,} of the evaluation images"
+def _not_finite(name: str, message: str, teachers: int) -> Problem:
     hint = (
         "its weights are finite: try teacher.precision 'fp32', its own normalisation "
         "(data.mean, data.std), or another checkpoint"

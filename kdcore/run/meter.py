@@ -35,19 +35,23 @@ class Meter:
         self._bad: Tensor | None = None  # first step at which each loss value was not finite, or -1
         self._teachers_bad: dict[str, Tensor] = {}  # the same for each teacher's logits
 
-    def add(self, output: DistillationOutput, target: Tensor | None, step: int) -> None:
-        """Add one batch of this process: means weighted by its size, accuracy against the (most probable) class."""
+    def add(self, output: DistillationOutput, target: Tensor | None, step: int, size: int) -> None:
+        """Add one batch of this process, of `size` images.
+
+        Means are weighted by its size; the accuracy is against the (most probable) class.
+        """
         terms = {_TERM + name: value for name, value in output.terms.items()}
         losses = {"loss": output.loss, "task_loss": output.task_loss, **terms}
         with torch.no_grad():
-            size = output.logits.shape[0]
             sums, bad = self._room(losses)
             none = torch.zeros((), device=self._device)  # a term that is absent now adds nothing to the loss
             values = torch.stack([losses.get(name, none).detach().float() for name in self._names])
             self._bad = torch.where((bad < 0) & ~values.isfinite(), step, bad)
             for name, logits in output.logits_of_teachers.items():
                 self._look_at_teacher(name, logits, step)
-            self._sums = sums + torch.cat([values.double() * size, _hits(output.logits, target)])
+            self._sums = sums + torch.cat(
+                [values.double() * size, _hits(output.logits, target, size, sums.device)]
+            )
 
     def _look_at_teacher(self, name: str, logits: Tensor, step: int) -> None:
         bad = self._teachers_bad.get(name)
@@ -128,10 +132,10 @@ class Meter:
             self._sums = torch.zeros_like(self._sums)
 
 
-def _hits(logits: Tensor, target: Tensor | None) -> Tensor:
+def _hits(logits: Tensor | None, target: Tensor | None, size: int, device: torch.device) -> Tensor:
     # filled, not copied from the host: a copy would wait for the GPU in each step
-    images = torch.full((), logits.shape[0], dtype=torch.float64, device=logits.device)
-    if target is None:
+    images = torch.full((), size, dtype=torch.float64, device=device)
+    if logits is None or target is None:
         none = torch.zeros_like(images)
         return torch.stack([none, none, none, images])
     classes = target if target.dim() == 1 else target.argmax(dim=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
 
@@ -23,15 +23,27 @@ from kdcore.run.separate import separate_problems
 from kdcore.run.sharding import problems as sharding_problems
 from kdcore.run.summary import count
 from kdcore.spec.trackers import missing_libraries
+from kdcore.spec.train_spec import scaled_optimizer
 
 if TYPE_CHECKING:
     from kdcore.plugins import Plugins
     from kdcore.spec.load import LoadedSpec
 
 
+_CLASSIFIER: Final = {
+    "trained": "",
+    "new": "; a new classifier on the encoder of student.checkpoint",
+    "none": "; an encoder, without a classifier",
+}
+
+
 @dataclass(frozen=True)
 class Preflight:
-    """What a check found: data, models and sizes of a run."""
+    """What a check found: data, models and sizes of a run.
+
+    `classifier` says of the student's: it is trained on from its weights or initial values, it is new on an encoder's
+    weights, or there is none.
+    """
 
     student: str
     student_parameters: int
@@ -43,6 +55,7 @@ class Preflight:
     image_size: tuple[int, int]
     warnings: tuple[str, ...] = field(default=())
     teacher_cache: str | None = None
+    classifier: Literal["trained", "new", "none"] = "trained"
     train_split: str = ""
     eval_split: str | None = None
 
@@ -63,12 +76,15 @@ class Preflight:
         """Lines to show."""
         side = "x".join(map(str, self.image_size))
         size = "a stream of" if self.train_size is None else f"{self.train_size:,}"
-        text = [f"data     {size} images of {side}, {self.num_classes} classes{self._splits()}"]
+        classes = f"{self.num_classes} classes" if self.num_classes else "no classes"
+        text = [f"data     {size} images of {side}, {classes}{self._splits()}"]
         for name, (model, parameters) in self.teachers.items():
             label = f"'{name}': " if len(self.teachers) > 1 else ""
             text.append(f"teacher  {label}{model}, {parameters:,} parameters")
         heads = f", {self.head_parameters:,} more in the distillers' heads" if self.head_parameters else ""
-        text.append(f"student  {self.student}, {self.student_parameters:,} parameters{heads}")
+        text.append(
+            f"student  {self.student}, {self.student_parameters:,} parameters{heads}{_CLASSIFIER[self.classifier]}"
+        )
         return text if self.teacher_cache is None else [*text, f"cache    {self.teacher_cache}"]
 
     def _splits(self) -> str:
@@ -137,8 +153,10 @@ def _check_training(loaded: LoadedSpec, prepared: Prepared) -> tuple[str, ...]:
     problems += sharding_problems(spec, prepared.distillation)
     problems += separate_problems(spec)
     try:
-        optimizer = build_optimizer(spec.optimizer, prepared.distillation)
-        trial = try_optimizer(spec.optimizer, prepared.distillation.parameters())
+        optimizer = build_optimizer(scaled_optimizer(spec.optimizer, spec.train), prepared.distillation)
+        trial = try_optimizer(
+            scaled_optimizer(spec.optimizer, spec.train), prepared.distillation.parameters()
+        )
         problems, warnings = problems + list(trial.problems), trial.warnings
         steps = -(-prepared.train.batches_per_epoch // spec.train.accumulate)
         epochs = spec.train.epochs
@@ -169,7 +187,15 @@ def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tup
         teacher_cache=cache,
         train_split=prepared.train_split,
         eval_split=prepared.eval_split,
+        classifier=_classifier(prepared),
     )
+
+
+def _classifier(prepared: Prepared) -> Literal["trained", "new", "none"]:
+    student = prepared.models.student
+    if not student.classifier:
+        return "none"
+    return "new" if student.built.new_classifier else "trained"
 
 
 def _under(place: str, problem: Problem) -> Problem:

@@ -13,6 +13,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from kdcore.data import build_eval_data, build_train_data
+from kdcore.data.chosen_samples import ChosenSource, at_most
 from kdcore.data.evaluate import WithoutLabels, eval_batch_size
 from kdcore.data.train import TrainingSet, training_set
 from kdcore.data.transforms import train_transform
@@ -33,11 +34,11 @@ from kdcore.run.views import view_recipes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kdcore.data import EvalData, TrainData
+    from kdcore.data import EvalData, Source, TrainData
     from kdcore.distill.splits import Splits
     from kdcore.plugins import Plugins
     from kdcore.spec.load import LoadedSpec
-    from kdcore.spec.models import RunSpec
+    from kdcore.spec.models import DataSpec, RunSpec
 
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -61,6 +62,8 @@ class Prepared:
         distillation: the module that is trained.
         train: the training images of this process.
         eval: the evaluation images of this process.
+        gallery: for a student without a classifier, the labelled training images of this process, prepared as for
+            evaluation; None if there are none, or the evaluation images have no labels.
         ema: the averaged student, or None.
         warnings: one line each, for the user.
         train_split: the training split's name on disk.
@@ -72,6 +75,7 @@ class Prepared:
     distillation: Distillation
     train: TrainData
     eval: EvalData
+    gallery: EvalData | None
     ema: ModelEmaV3 | None
     warnings: tuple[str, ...]
     train_split: str
@@ -110,6 +114,7 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
         distillation=distillation,
         train=_train_data(spec, splits, models, chosen, distillation, process),
         eval=_eval_data(spec, splits, models, process),
+        gallery=_gallery(spec, splits, models, chosen, process),
         ema=ema,
         warnings=(
             *_notes(splits),
@@ -155,7 +160,7 @@ def _distillation(
 ) -> Distillation:
     spec = loaded.spec
     return Distillation(
-        AdaptedModel(model=student, adapter=models.student.adapter),
+        AdaptedModel(model=student, adapter=models.student.adapter, classifier=models.student.classifier),
         {name: teacher.adapted for name, teacher in models.teachers.items()},
         loaded.distillers,
         num_classes=num_classes,
@@ -206,9 +211,28 @@ def _train_data(
 
 
 def _eval_data(spec: RunSpec, splits: Splits, models: RunModels, process: Process) -> EvalData:
-    evaluation = build_eval_data(
-        splits.eval,
-        spec.data,
+    evaluation = _for_evaluation(spec, splits.eval, spec.data, splits, models, process)
+    return WithoutLabels(evaluation) if spec.data.eval_split is None else evaluation
+
+
+def _gallery(
+    spec: RunSpec, splits: Splits, models: RunModels, chosen: TrainingSet, process: Process
+) -> EvalData | None:
+    """The training images that answer for those of the evaluation, if both have labels."""
+    train, labelled = splits.train, splits.train.labelled and splits.eval.labelled
+    if spec.student.classifier or spec.data.eval_split is None or not labelled or train.stream:
+        return None
+    source = train if chosen.positions is None else ChosenSource(train, chosen.positions)
+    data = spec.data.model_copy(update={"eval_samples": None})
+    return _for_evaluation(spec, at_most(source, spec.data.gallery_samples), data, splits, models, process)
+
+
+def _for_evaluation(
+    spec: RunSpec, source: Source, data: DataSpec, splits: Splits, models: RunModels, process: Process
+) -> EvalData:
+    return build_eval_data(
+        source,
+        data,
         models.input,
         batch_size=eval_batch_size(spec.train.batch_size),
         rank=process.rank,
@@ -216,7 +240,6 @@ def _eval_data(spec: RunSpec, splits: Splits, models: RunModels, process: Proces
         num_classes=splits.num_classes,
         device=process.device,
     )
-    return WithoutLabels(evaluation) if spec.data.eval_split is None else evaluation
 
 
 def _tables(

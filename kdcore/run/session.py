@@ -177,6 +177,8 @@ class Session:
         several = len(self.spec.members) > 1
         for name in training.measure_teachers():
             scores = training.state.teacher_scores[name]
+            if training.encoders is not None:
+                self._show_encoder(f" '{name}'" if several else "", scores)
             if scores.get("top1") is None:
                 continue
             top1 = scores["top1"]
@@ -189,17 +191,23 @@ class Session:
                     f"teacher{which}: its top-1 of {top1:.2f} % is close to chance ({chance:.2f} %)"
                 )
 
+    def _show_encoder(self, which: str, scores: dict[str, Any]) -> None:
+        parts = [f"k-NN top-1 {scores['knn_top1']:.2f} %"] if "knn_top1" in scores else []
+        parts += [f"linear probe {scores['probe_top1']:.2f} %"] if "probe_top1" in scores else []
+        if parts:
+            self.display.note(f"teacher {which} {', '.join(parts)} on the evaluation images")
+
     def _save_students(
         self, prepared: Prepared, splits: Splits, training: Training, summary: dict[str, Any]
     ) -> None:
         save = {
             "model_name": training.shipped_as.name,
-            "num_classes": splits.num_classes,
+            "num_classes": splits.num_classes if self.spec.student.classifier else 0,
             "input": prepared.models.input,
             "options": training.shipped_as.options,
             "small_input": training.shipped_as.small_input,
             "head_of": training.shipped_as.distiller,
-            "class_names": splits.classes,
+            "class_names": splits.classes if self.spec.student.classifier else None,
             "metrics": summary["student"],
         }
         save_student(training.shipped, self.directory.student, **save)

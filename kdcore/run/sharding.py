@@ -81,10 +81,12 @@ class Shards:
             self._roots[frozen.model] = root
             frozen.wrap(partial(_called_by, root))
 
-    def caller(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
-        """A function that calls `model`: the student, its average, or the teacher."""
+    def caller(
+        self, model: nn.Module, call: Callable[[Tensor], Tensor] | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        """A function that calls `model`: the student, its average, a teacher; or `call`, which reads its weights."""
         root = self._roots.get(model)
-        return model if root is None else partial(root, call=model)
+        return call or model if root is None else partial(root, call=call or model)
 
     def in_step(self, data: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor | None]]:
         """The batches of this process; after the last, the idle image and None while another process has more.

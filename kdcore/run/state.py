@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from kdcore.inspect.encoder_measures import EncoderEvaluation
     from kdcore.run.changes import Changes
     from kdcore.run.evaluate import Evaluation
     from kdcore.run.fingerprint import Fingerprint
@@ -24,7 +25,8 @@ class RunState:
         records: a record per epoch, as in `metrics.jsonl`.
         best: scores and number of the best epoch so far.
         teacher_scores: each teacher's accuracy on the evaluation images, by name; empty until measured.
-        teacher_predictions: their predictions `[N]` for them.
+        teacher_predictions: their predictions `[N]` for them; for a student without a classifier the nearest neighbours
+            `[N, k]` of the images.
         seconds: wall time of earlier processes.
         epoch_seconds: training time of the current epoch, without evaluation.
         fingerprint: the inputs of the run; known in the main process.
@@ -79,11 +81,14 @@ class RunState:
         if changes.teacher:
             self.teacher_scores, self.teacher_predictions = {}, {}
 
-    def better(self, found: Evaluation) -> bool:
-        """Store an epoch's evaluation if it is the best so far: by top-1, or by agreement if no image is labelled."""
-        name = "agreement" if found.top1 is None else "top1"
-        score = getattr(found, name)
-        if score is None or (self.best[name] is not None and score <= self.best[name]):
+    def better(self, found: Evaluation | EncoderEvaluation) -> bool:
+        """Store an epoch's evaluation if it is the best so far.
+
+        By top-1, or by agreement if no image is labelled; for an encoder by k-NN top-1 or the agreement of neighbours.
+        """
+        scores = found.ranking
+        name, score = next(((name, one) for name, one in scores.items() if one is not None), ("", None))
+        if score is None or (self.best.get(name) is not None and score <= self.best[name]):
             return False
-        self.best = {"top1": found.top1, "agreement": found.agreement, "epoch": self.epoch}
+        self.best = {**scores, "epoch": self.epoch}
         return True

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from kdcore.rundir.summary import ENCODER_MEASURES
+
 if TYPE_CHECKING:
     from kdcore.run.loop import Training
     from kdcore.run.prepare import Prepared
@@ -55,7 +57,13 @@ def summarise(training: Training, prepared: Prepared, status: str, error: str | 
 def _student(training: Training, prepared: Prepared) -> dict[str, Any]:
     state = training.state
     last: dict[str, Any] = state.records[-1] if state.records else {}
-    names = ("top1", "top5", "agreement", *training.metrics.names)
+    names = (
+        "top1",
+        "top5",
+        "agreement",
+        *_measures(training, tuple(ENCODER_MEASURES)),
+        *training.metrics.names,
+    )
     student = {
         "model": prepared.models.student.built.name,
         **{name: last.get("eval", {}).get(name) for name in names},
@@ -67,20 +75,28 @@ def _student(training: Training, prepared: Prepared) -> dict[str, Any]:
 
 def _teachers(training: Training, prepared: Prepared) -> dict[str, Any] | list[dict[str, Any]] | None:
     """As in the spec: an object, a list of objects with a name each, or None."""
-    found = []
+    found, own = [], _measures(training, ("knn_top1", "probe_top1"))
     for name, placed in prepared.models.teachers.items():
         scores = training.state.teacher_scores.get(name, {})
         found.append(
             {
                 "name": name,
                 "model": placed.built.name,
-                **{measure: scores.get(measure) for measure in ("top1", "top5", *training.metrics.names)},
+                **{
+                    measure: scores.get(measure)
+                    for measure in ("top1", "top5", *own, *training.metrics.names)
+                },
                 "parameters": placed.built.parameters,
             }
         )
     if len(found) == 1:
         return {key: value for key, value in found[0].items() if key != "name"}
     return found or None
+
+
+def _measures(training: Training, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The measures of encoders that a run has: those with a student without a classifier."""
+    return () if training.encoders is None else names
 
 
 def count(module: torch.nn.Module) -> int:

@@ -1,8 +1,15 @@
-"""What `summary.json` says of a run's teachers."""
+"""What `summary.json` says of a run's teachers, and how an encoder is measured."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+ENCODER_MEASURES: Final = {
+    "knn_top1": "k-NN top-1",
+    "neighbour_agreement": "shared neighbours",
+    "probe_top1": "linear probe top-1",
+}
+"""The measures of a model without a classifier, in percent, and what people call them."""
 
 
 def teachers_of(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:

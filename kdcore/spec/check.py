@@ -27,6 +27,7 @@ from kdcore.spec.paths import absolute, file_in_the_way, kind_of, missing
 from kdcore.spec.resolve import SCHEDULE, TEACHER, resolve_distiller, resolve_options, resolve_task_weight
 from kdcore.spec.schedule import distiller_schedule_problems, schedule_problems
 from kdcore.spec.trackers import check_trackers
+from kdcore.spec.train_spec import scaled_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -194,6 +195,8 @@ class Checker:
 
     def _together(self) -> Iterator[Problem]:
         spec = self.spec
+        if not spec.student.classifier:
+            yield from _beside_encoder(spec)
         if spec.teacher_cache is not None:
             yield from _beside_cache(spec)
         if spec.train.fsdp == "student+teacher" and not spec.teacher:
@@ -204,9 +207,10 @@ class Checker:
                 message = f"data.{name} pairs the images of a batch, which needs an even number of them"
                 yield Problem("train.batch_size", message, spec.train.batch_size)
                 break
-        lowest, rate = spec.scheduler.min_lr, spec.optimizer.lr
+        lowest, rate = spec.scheduler.min_lr, scaled_optimizer(spec.optimizer, spec.train).lr
         if lowest > rate and spec.scheduler.name != "none" and not self.wrong("optimizer.lr"):
-            message = f"the lowest learning rate is above optimizer.lr = {rate:g}"
+            scaled = "" if spec.optimizer.lr_batch_size is None else " for this batch size"
+            message = f"the lowest learning rate is above optimizer.lr = {rate:g}{scaled}"
             yield Problem("scheduler.min_lr", message, lowest, f"a number from 0 to {rate:g}")
         if not self.wrong("train.epochs"):
             yield from schedule_problems(spec.scheduler, spec.train.epochs)
@@ -228,7 +232,11 @@ class Checker:
             return
         own = [item.provided.entry.task_weight for item in self.distillers]
         try:
-            weight = resolve_task_weight(self.spec.task.weight, own if complete else [1.0] * count)
+            weight = resolve_task_weight(
+                self.spec.task.weight,
+                own if complete else [1.0] * count,
+                classifier=self.spec.student.classifier,
+            )
         except UserError as error:
             self._add([] if self.wrong("distiller") else error.problems)
             return
@@ -240,8 +248,28 @@ class Checker:
             item.provided.entry.kind == "baseline" or item.options.weight == 0 for item in self.distillers
         ]
         if weight == 0 and all(silent):
-            message = "with it nothing is left to learn from: the distillers give no loss term of their own"
-            self._add([Problem("task.weight", message, weight, "a number above 0")])
+            self._add([self._nothing_to_learn(weight)])
+
+    def _nothing_to_learn(self, weight: float) -> Problem:
+        if not self.spec.student.classifier:
+            message = (
+                "a student without a classifier learns from the distiller alone, and this one gives no loss"
+            )
+            name = self.spec.distiller[0].name
+            return Problem("distiller", message, name, hint="use one that reads features or embeddings")
+        message = "with it nothing is left to learn from: the distillers give no loss term of their own"
+        return Problem("task.weight", message, weight, "a number above 0")
+
+
+def _beside_encoder(spec: RunSpec) -> Iterator[Problem]:
+    """What does not go together with a student without a classifier."""
+    message = "the student has no classifier, so it has no {}"
+    if spec.task.label_smoothing > 0:
+        problem = message.format("task loss")
+        yield Problem("task.label_smoothing", problem, spec.task.label_smoothing, "0", hint="leave it out")
+    if spec.metrics:
+        problem = message.format("probabilities, which metrics read")
+        yield Problem("metrics", problem, list(spec.metrics), "null, []", hint="leave it out")
 
 
 def _beside_cache(spec: RunSpec) -> Iterator[Problem]:

@@ -22,7 +22,14 @@ class AugmentSpec(Section):
     ratio: tuple[Float, Float] = Field((3 / 4, 4 / 3), description="Range of its aspect ratio.")
     hflip: Float = Field(0.5, ge=0, le=1, description="Probability of a horizontal flip.")
     vflip: Float = Field(0.0, ge=0, le=1, description="Probability of a vertical flip.")
-    color_jitter: Float = Field(0.0, ge=0, description="Strength of colour jitter; 0 is off.")
+    color_jitter: Float = Field(
+        0.0, ge=0, description="Strength of the jitter of brightness, contrast and saturation; 0 is off."
+    )
+    hue: Float = Field(0.0, ge=0, le=0.5, description="Strength of the jitter of the hue; 0 is off.")
+    jitter_probability: Float = Field(
+        1.0, ge=0, le=1, description="Probability of the colour jitter and of the jitter of the hue."
+    )
+    grayscale: Float = Field(0.0, ge=0, le=1, description="Probability that an image becomes grey.")
     auto_augment: Text | None = Field(
         None, description="timm's AutoAugment, RandAugment or AugMix string, such as 'rand-m9-mstd0.5'."
     )
@@ -61,6 +68,12 @@ class DataSpec(Section):
     )
     eval_samples: Int | None = Field(
         None, ge=1, description="Evaluate on this number of samples, drawn in the same way; null: on all."
+    )
+    gallery_samples: Int | None = Field(
+        50_000,
+        ge=2,
+        description="For a student without a classifier: the largest number of labelled training images among which "
+        "those of the evaluation look for their nearest neighbours, and which train the linear probe; null: all.",
     )
     num_classes: Int | None = Field(
         None,

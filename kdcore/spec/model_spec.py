@@ -46,6 +46,11 @@ class ModelSpec(ModelSource):
     model: Text = Field(
         description="A timm model, such as 'resnet18' or 'vit_tiny_patch16_224', or a plugin's model."
     )
+    classifier: Bool = Field(
+        True,
+        description="False: the student is an encoder. It learns an embedding from the teacher alone, without labels; "
+        "labels, if the images have any, only measure it.",
+    )
 
 
 class TeacherSpec(ModelSource):

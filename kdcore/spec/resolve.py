@@ -115,16 +115,23 @@ def default_arguments(
     return {} if options is None else arguments(options)
 
 
-def resolve_task_weight(weight: float | None, own: Sequence[float]) -> float:
+def resolve_task_weight(weight: float | None, own: Sequence[float], *, classifier: bool = True) -> float:
     """The factor of the task loss; if none is given, that of the only distiller.
 
     Args:
         weight: `task.weight` of the spec.
         own: the task weight of each distiller.
+        classifier: whether the student has a classifier; without one there is no task loss, and the weight is 0.
 
     Raises:
-        UserError: none is given, and there are several distillers.
+        UserError: none is given, and there are several distillers; or the student has no classifier, and it is above 0.
     """
+    if not classifier:
+        if weight:
+            message = "the student has no classifier, so there is no task loss"
+            hint = "leave it out, or set student.classifier to true"
+            raise UserError(Problem("task.weight", message, weight, "0", hint=hint))
+        return 0.0
     if weight is None and len(own) > 1:
         message = "with several distillers the spec has to give the weight of the task loss"
         raise UserError(Problem("task.weight", message, allowed="a number, 0 or more", hint="1.0 is usual"))

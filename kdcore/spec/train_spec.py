@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -68,6 +69,17 @@ class OptimizerSpec(Section):
         "for the task's gradient and a larger one for the distillers'.",
     )
     lr: Float = Field(0.05, gt=0, description="Learning rate.")
+    lr_batch_size: Int | None = Field(
+        None,
+        ge=1,
+        description="The batch size that 'lr' is for: with another one (train.batch_size times train.accumulate) the "
+        "learning rate changes as 'lr_scaling' says; null: 'lr' is for any.",
+    )
+    lr_scaling: Literal["sqrt", "linear"] = Field(
+        "sqrt",
+        description="How the learning rate grows with the batch size, if lr_batch_size is given: with its square root, "
+        "or in proportion.",
+    )
     momentum: Float = Field(0.9, ge=0, lt=1, description="Momentum, for the optimizers that have one.")
     weight_decay: Float = Field(5e-4, ge=0, description="Weight decay.")
     filter_bias_and_bn: Bool = Field(
@@ -133,3 +145,12 @@ class CheckpointSpec(Section):
         json_schema_extra=SAME_RESULTS,
         description="Longest time between two checkpoints, in minutes.",
     )
+
+
+def scaled_optimizer(optimizer: OptimizerSpec, train: TrainSpec) -> OptimizerSpec:
+    """The optimizer with the learning rate for the batch size of a run."""
+    if optimizer.lr_batch_size is None:
+        return optimizer
+    ratio = train.batch_size * train.accumulate / optimizer.lr_batch_size
+    rate = optimizer.lr * (math.sqrt(ratio) if optimizer.lr_scaling == "sqrt" else ratio)
+    return optimizer.model_copy(update={"lr": rate, "lr_batch_size": None})

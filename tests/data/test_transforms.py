@@ -113,6 +113,8 @@ def test_resized_crop_follows_scale(make_data, make_picture):
     "augment",
     [
         {"color_jitter": 0.4},
+        {"color_jitter": 0.4, "hue": 0.1, "jitter_probability": 0.8},
+        {"color_jitter": 0.4, "grayscale": 0.5},
         {"random_erasing": 1.0},
         *({"auto_augment": policy} for policy in ("original", "3a", "rand-m9-mstd0.5", "augmix-m5-w2-d2")),
     ],
@@ -125,6 +127,22 @@ def test_augmentations_are_functions_of_the_seed(make_data, make_picture, channe
     found = [applied(transform, image, key) for key in range(12)]
     assert all(torch.equal(applied(transform, image, key), found[key]) for key in range(12))
     assert len({tensor.numpy().tobytes() for tensor in found}) > 4
+
+
+def test_grey_and_jittered_images_come_with_their_probability(make_data, make_picture):
+    image, config = make_picture(0, (16, 16)), InputConfig(16, (0.0,), (1.0,))
+    plain = applied(train_transform(make_data(augment=PLAIN), config), image)
+
+    def found(**augment):
+        transform = train_transform(make_data(augment=PLAIN | augment), config)
+        return [applied(transform, image, key) for key in range(40)]
+
+    grey = [bool((one == one[:1]).all()) for one in found(grayscale=0.3)]
+    assert 4 <= sum(grey) <= 20
+    assert all(torch.equal(one, plain) for one in found(hue=0.2, jitter_probability=0.0))
+    same = [torch.equal(one, plain) for one in found(hue=0.2, color_jitter=0.2, jitter_probability=0.5)]
+    assert 10 <= sum(same) <= 30
+    assert not any(torch.equal(one, plain) for one in found(hue=0.4))
 
 
 def test_random_erasing_leaves_the_mean(make_data):

@@ -5,6 +5,7 @@ import torch
 from timm.optim import list_optimizers
 from torch import nn
 
+import kdcore
 from kdcore.errors import UserError
 from kdcore.run.optimizer import build_optimizer, build_scheduler
 from kdcore.run.optimizer_trial import try_optimizer
@@ -12,7 +13,8 @@ from kdcore.run.schedule_trial import try_schedule
 from kdcore.run.sharding import spread_optimizer
 from kdcore.rundir.checkpoints import Checkpoints
 from kdcore.spec import installed
-from kdcore.spec.models import OptimizerSpec, SchedulerSpec
+from kdcore.spec.models import OptimizerSpec, SchedulerSpec, TrainSpec
+from kdcore.spec.train_spec import scaled_optimizer
 
 STEPS = 7  # lookahead does its own part in each sixth step
 NAMES = [
@@ -317,3 +319,30 @@ def test_the_trial_says_where_a_schedule_fails():
     scheduler._get_lr = lambda epoch: [0.1 / (3 - epoch)] * len(optimizer.param_groups)
     with pytest.raises(UserError, match="fails in epoch 4: float division by zero"):
         try_schedule(SchedulerSpec(name="cosine"), scheduler, optimizer, EPOCHS, PER_EPOCH)
+
+
+@pytest.mark.parametrize(
+    ("batch", "given", "wanted"),
+    [
+        (384, {"lr_batch_size": 1536}, 5e-4 * 0.5),
+        (6144, {"lr_batch_size": 1536}, 5e-4 * 2),
+        (384, {"lr_batch_size": 1536, "lr_scaling": "linear"}, 5e-4 * 0.25),
+        (384, {"lr_scaling": "linear"}, 5e-4),
+        (1536, {"lr_batch_size": 1536}, 5e-4),
+    ],
+)
+def test_the_learning_rate_for_a_batch_size(batch, given, wanted):
+    train = TrainSpec(batch_size=batch // 2, accumulate=2)
+    assert scaled_optimizer(OptimizerSpec(lr=5e-4, **given), train).lr == pytest.approx(wanted)
+
+
+def test_a_run_is_trained_with_the_learning_rate_for_its_batch(spec_file):
+    path = spec_file(
+        optimizer={"lr": 0.02, "lr_batch_size": 8, "lr_scaling": "linear"},
+        scheduler={"name": "none"},
+        train={"epochs": 1, "batch_size": 8, "accumulate": 2},
+    )
+    (record,) = kdcore.run(path, quiet=True).metrics
+    assert record["lr"] == pytest.approx(0.04)
+    with pytest.raises(UserError, match=r"above optimizer.lr = 0\.01 for this batch size"):
+        kdcore.validate(spec_file(optimizer={"lr": 0.02, "lr_batch_size": 64}, scheduler={"min_lr": 0.015}))

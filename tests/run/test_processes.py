@@ -93,6 +93,14 @@ def test_two_gradients_over_two_processes(spec_file, tmp_path):
     _assert_same(alone.directory, _train_together(path, tmp_path / "two"))
 
 
+def test_two_processes_train_the_encoder_that_one_trains(spec_file, tmp_path):
+    encoders = {"teacher": {**RESNET, "classifier": False}, "student": {**VIT, "classifier": False}}
+    path = spec_file("vit", **{**SPEC, **encoders, "distiller": ["rkd", "fitnet"], "task": {"weight": 0.0}})
+    alone = run(path, quiet=True)
+    assert alone.summary["student"]["knn_top1"] > 0
+    _assert_same(alone.directory, _train_together(path, tmp_path / "two"))
+
+
 def test_weights_spread_over_processes(spec_file, tmp_path):
     path = spec_file("vit", **SPEC)
     alone = run(path, quiet=True)

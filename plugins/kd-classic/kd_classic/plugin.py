@@ -49,4 +49,14 @@ def kd_recipes() -> list[RecipeEntry]:
             path="kd_classic:recipes/imagenet-600-vanilla.toml",
             paper=_VANILLA_KD,
         ),
+        RecipeEntry(
+            name="imagenet-1200-matching",
+            summary="Function matching: 1200 epochs of AdamW, one crop and strong mixup for both models, no labels.",
+            path="kd_classic:recipes/imagenet-1200-matching.toml",
+            paper=Paper(
+                title="Knowledge Distillation: A Good Teacher Is Patient and Consistent",
+                year=2022,
+                url="https://arxiv.org/abs/2106.05237",
+            ),
+        ),
     ]

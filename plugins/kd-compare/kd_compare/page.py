@@ -24,6 +24,7 @@ def page(result: ComparisonResult) -> str:
             "head": head(result),
             "rows": [(row, cells(result, row), row.label == best(result)) for row in result.ranked()],
             "caption": caption(result),
+            "encoders": result.metric in ("knn_top1", "neighbour_agreement"),
             "plots": [plot for plot in plots if plot is not None],
             "failures": result.failures(),
         },

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from kd_report.charts import Curve, DotRow, dot_plot, line_chart
 
+from kd_compare.result import BESIDE, METRICS
+
 if TYPE_CHECKING:
     from markupsafe import Markup
 
@@ -32,7 +34,8 @@ def scores_plot(result: ComparisonResult) -> Markup | None:
         )
         if row.label == result.baseline:
             base = row.score
-    measure = "top-1 %" if result.metric == "top1" else "agreement with the teacher %"
+    of_teacher = " with the teacher" if result.metric in BESIDE.values() else ""
+    measure = f"{METRICS[result.metric]}{of_teacher} %"
     title = f"{measure}: mean, standard deviation, seeds"
     return dot_plot(rows, label=title, reference=base) if rows else None
 
@@ -73,7 +76,7 @@ def curves_plot(result: ComparisonResult) -> Markup | None:
                 else f"hsl({number * 137 % 360} 65% 50%)",  # 137 degrees: neighbours differ
             )
         )
-    measure = "top-1 %" if result.metric == "top1" else "agreement %"
+    measure = f"{METRICS[result.metric]} %"
     title = f"{measure} after each epoch, mean over the seeds"
     return (
         line_chart(curves, label=title, x_label="epoch", y_label=title, names_inside=True) if curves else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kd_compare.statistics import CONFIDENCE, INTERVAL, Gain, deviation, mean, paired_gain
 from kdcore import __version__
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from kd_compare.planned_run import PlannedRun
 
 Status = Literal["waiting", "running", "paused", "finished", "failed", "dropped"]
-Metric = Literal["top1", "agreement"]
+Metric = Literal["top1", "knn_top1", "agreement", "neighbour_agreement"]
+METRICS: Final[dict[Metric, str]] = {
+    "top1": "top-1",
+    "knn_top1": "k-NN top-1",
+    "agreement": "agreement",
+    "neighbour_agreement": "shared neighbours",
+}
+"""What methods may be ranked by, and what people call it: the first that a run has measured."""
+BESIDE: Final[dict[Metric, Metric]] = {"top1": "agreement", "knn_top1": "neighbour_agreement"}
+"""The second column of a table: what is shown with the metric."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class RunRow:
         status: what has become of it.
         epochs: how many it was trained for.
         top1: of the student after its last epoch, in percent; so are `top5` and `agreement` with the teacher.
+        knn_top1: of a student without a classifier; so is `neighbour_agreement`.
         images_per_second: trained, mean over its epochs.
         wall_seconds: training and evaluation, over all its processes in time.
         error: why it failed.
@@ -45,6 +55,8 @@ class RunRow:
     top1: float | None = None
     top5: float | None = None
     agreement: float | None = None
+    knn_top1: float | None = None
+    neighbour_agreement: float | None = None
     images_per_second: float | None = None
     wall_seconds: float | None = None
     error: str | None = None
@@ -63,7 +75,7 @@ class MethodRow:
         score: mean of the metric, in percent.
         std: the sample's standard deviation of it.
         gain: over the baseline; None for the baseline, or if there is no baseline.
-        top1, top5, agreement: means, in percent.
+        top1, top5, agreement, knn_top1, neighbour_agreement: means, in percent.
         images_per_second: mean.
         extra_parameters: trained parameters of the distiller's own heads.
         wall_seconds: mean of a run.
@@ -82,6 +94,8 @@ class MethodRow:
     top1: float | None = None
     top5: float | None = None
     agreement: float | None = None
+    knn_top1: float | None = None
+    neighbour_agreement: float | None = None
     images_per_second: float | None = None
     extra_parameters: int | None = None
     wall_seconds: float | None = None
@@ -96,7 +110,8 @@ class ComparisonResult:
     Attributes:
         directory: the comparison's folder.
         status: `finished` if every run is finished or dropped.
-        metric: what methods are ranked by: top-1, or without labels the agreement with the teacher.
+        metric: what methods are ranked by: top-1, or without labels the agreement with the teacher; of students without
+            a classifier k-NN top-1, or the neighbours shared with the teacher.
         methods: in the order that was asked for.
         runs: of every method and seed.
         curves: of each method, the mean over its runs of the metric after each epoch.
@@ -177,11 +192,9 @@ def gather(
         seconds: wall time of this call.
     """
     found = [_Found(run, *statuses.get(run.name, ("waiting", None))) for run in plan.runs]
-    metric: Metric = "top1"
-    if not any(one.row.top1 is not None for one in found) and any(
-        one.row.agreement is not None for one in found
-    ):
-        metric = "agreement"
+    metric: Metric = next(
+        (name for name in METRICS if any(getattr(one.row, name) is not None for one in found)), "top1"
+    )
     scores = {label: _scores(found, label, metric) for label in plan.labels}
     rows = []
     for label in plan.labels:
@@ -235,6 +248,8 @@ class _Found:
             top1=last.get("top1"),
             top5=last.get("top5") if has_top_5(classes) else None,
             agreement=last.get("agreement"),
+            knn_top1=last.get("knn_top1"),
+            neighbour_agreement=last.get("neighbour_agreement"),
             images_per_second=mean([record["images_per_second"] for record in self.records]),
             wall_seconds=self.summary.get("wall_seconds"),
             error=error,
@@ -281,7 +296,7 @@ def _method(
         score=mean(list(scores.values())),
         std=deviation(list(scores.values())),
         gain=None if base is None else paired_gain(scores, base),
-        **{name: average(name) if done else None for name in ("top1", "top5", "agreement")},
+        **{name: average(name) if done else None for name in (*METRICS, "top5")},
         images_per_second=average("images_per_second"),
         extra_parameters=extra[0] if extra else None,
         wall_seconds=average("wall_seconds"),
@@ -295,9 +310,8 @@ def score_at(records: Sequence[dict[str, Any]], epoch: int, metric: Metric | Non
     for record in records:
         if record["epoch"] == epoch:
             scores = record.get("eval") or {}
-            value = scores.get(metric) if metric else scores.get("top1", scores.get("agreement"))
-            if value is None and metric is None:
-                value = scores.get("agreement")
+            names = METRICS if metric is None else (metric,)
+            value = next((scores[name] for name in names if scores.get(name) is not None), None)
             return None if value is None else float(value)
     return None
 

@@ -7,6 +7,7 @@ import io
 import re
 from typing import TYPE_CHECKING, Final
 
+from kd_compare.result import BESIDE, METRICS
 from kd_compare.statistics import INTERVAL
 from kdcore.plugin import clock, columns, csv_cell, latex, markdown, printable
 
@@ -23,7 +24,13 @@ HEAD: Final = (
     "time of a run",
     "runs",
 )
-_LESS: Final = ("time of a run", "extra parameters", "images/s", "agreement %")  # the first goes first
+_LESS: Final = (  # the first goes first
+    "time of a run",
+    "extra parameters",
+    "images/s",
+    "agreement %",
+    "shared neighbours %",
+)
 _NONE: Final = "n/a"
 _PLAIN: Final = {  # columns of the CSV, and the fields of a row that they show
     "method": "label",
@@ -32,19 +39,17 @@ _PLAIN: Final = {  # columns of the CSV, and the fields of a row that they show
         for name in ("distiller", "status", "runs", "finished", "score", "std", "top1", "top5", "agreement")
     },
     **{name: name for name in ("images_per_second", "extra_parameters", "wall_seconds", "dropped_after")},
+    **{name: name for name in ("knn_top1", "neighbour_agreement")},
 }
 _ONE_SEED: Final = " (one seed: no interval)"  # not in LaTeX: its columns are narrow, its caption says so
 
 
 def head(result: ComparisonResult) -> tuple[str, ...]:
     """The columns' names."""
-    score = "top-1 %" if result.metric == "top1" else "agreement %"
     gain = f"gain over {result.baseline}" if result.baseline else "gain"
-    names = ["method", score, gain, *HEAD[3:]]
-    if result.metric == "agreement":
-        names.remove("agreement %")
-        names.insert(1, score)
-    return tuple(dict.fromkeys(names))
+    beside = BESIDE.get(result.metric)
+    named = [] if beside is None else [f"{METRICS[beside]} %"]
+    return ("method", f"{METRICS[result.metric]} %", gain, *named, *HEAD[4:])
 
 
 def cells(result: ComparisonResult, row: MethodRow) -> list[str]:
@@ -53,7 +58,7 @@ def cells(result: ComparisonResult, row: MethodRow) -> list[str]:
         row.label,
         score(row),
         gain(result, row),
-        *([] if result.metric == "agreement" else [number(row.agreement)]),
+        *([number(getattr(row, BESIDE[result.metric]))] if result.metric in BESIDE else []),
         number(row.images_per_second, 0),
         _NONE if row.extra_parameters is None else f"{row.extra_parameters:,}",
         _NONE if row.wall_seconds is None else clock(row.wall_seconds),
@@ -140,7 +145,8 @@ def to_markdown(result: ComparisonResult) -> str:
 
 def to_latex(result: ComparisonResult) -> str:
     """A booktabs table with the best score in bold."""
-    scored = "Top-1 (\\%)" if result.metric == "top1" else "Agreement (\\%)"
+    name = METRICS[result.metric]
+    scored = f"{name[0].upper() if name != 'k-NN top-1' else 'k'}{name[1:]} (\\%)"
     gained = f"Gain over {latex(result.baseline)}" if result.baseline else "Gain"
     lines = [
         "% \\usepackage{booktabs}",

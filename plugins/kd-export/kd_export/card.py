@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kdcore import DistillerEntry, KdError
-from kdcore.inspect import teachers_of
+from kdcore.inspect import ENCODER_MEASURES, teachers_of
 from kdcore.plugin import dataset_name, has_top_5, markdown, markdown_code
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from kdcore.inspect import RunStudent
     from kdcore.plugin import Plugins
 
-TAGS = ("image-classification", "timm", "knowledge-distillation")
+TAGS = ("timm", "knowledge-distillation")
+_TASK = "image-classification"
+_ENCODER_TASK = "image-feature-extraction"
 _WEIGHTS = {
     "last": "after the last epoch",
     "ema": "the running average of all steps",
@@ -30,7 +32,7 @@ def model_card(
 ) -> dict[str, Any]:
     """What timm's `generate_readme` makes the card of."""
     return {
-        "tags": list(TAGS),
+        "tags": [_TASK if student.num_classes else _ENCODER_TASK, *TAGS],
         "license": license or "unknown",
         "description": _description(student),
         "details": dict(_details(student)),
@@ -43,12 +45,10 @@ def _description(student: RunStudent) -> str:
     spec = student.spec
     data = markdown_code(dataset_name(spec.data.dataset))
     if not spec.teacher:
-        return (
-            f"A {markdown(student.name)} for image classification, trained on {data} without a teacher by kd."
-        )
+        return f"A {markdown(student.name)} {_what(student)}, trained on {data} without a teacher by kd."
     names = " + ".join(distiller.name for distiller in spec.distiller)
     return (
-        f"A {markdown(student.name)} for image classification, trained on {data} with the help of {_taught(student)} "
+        f"A {markdown(student.name)} {_what(student)}, trained on {data} with the help of {_taught(student)} "
         f"by the distiller {markdown_code(names)} of kd."
     )
 
@@ -56,14 +56,14 @@ def _description(student: RunStudent) -> str:
 def _details(student: RunStudent) -> Iterator[tuple[str, Any]]:
     spec, data = student.spec, student.spec.data
     height, width = student.input.image_size
-    yield "Model Type", "Image classification"
+    yield "Model Type", "Image classification" if student.num_classes else "Image feature encoder"
     yield (
         "Student",
         {
             "model": _named(student.name, spec.student.options, spec.student.small_input),
             "parameters": f"{student.parameters:,}",
             "input": f"{height} x {width}, {'grey' if data.channels == 1 else 'RGB'}",
-            "classes": student.num_classes,
+            **({"classes": student.num_classes} if student.num_classes else {"embedding": student.output[1]}),
             "weights": f"{_WEIGHTS[student.weights]} ({student.epoch})",
         },
     )
@@ -108,9 +108,11 @@ def _results(student: RunStudent) -> str:
         else "the training images"
     )
     columns = {"top1": "top-1", "top5": "top-5", "agreement": "agrees with the teacher"}
+    if student.num_classes == 0:
+        columns = dict(ENCODER_MEASURES)
     known = any(scores.get("top5") is not None for *_, scores in rows)
     if not known or not has_top_5(student.num_classes):
-        del columns["top5"]
+        columns.pop("top5", None)
     heads = ["model", "parameters", *columns.values()]
     lines = [f"On {of}, in percent:", "", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for name, parameters, scores in rows:
@@ -145,7 +147,7 @@ def _usage(student: RunStudent, recipe: BuildRecipe, repository: str) -> str:
             "`timm.create_model` refuses it, and these lines build it.",
             "",
         ]
-    code = [*build, f"logits = model(torch.zeros(1, {shape}))  # prepared as config.json says"]
+    code = [*build, f"{student.output[0]} = model(torch.zeros(1, {shape}))  # prepared as config.json says"]
     return "\n".join([*note, "```python", *code, "```"])
 
 
@@ -176,3 +178,7 @@ def _named(name: str, options: Mapping[str, Any], small_input: bool) -> str:
 
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
+
+
+def _what(student: RunStudent) -> str:
+    return "for image classification" if student.num_classes else "without a classifier, an image encoder"

@@ -33,9 +33,9 @@ class ExportCheck:
     Attributes:
         images: how many were compared.
         split: of which split.
-        largest_difference: between two logits.
+        largest_difference: between two logits, or numbers of an embedding.
         largest_logit: of the student, in absolute value.
-        same_top1: images on which both have the same first class.
+        same_top1: images on which both have the same first class; None for an encoder.
         top1: percent of labelled images that the export gets right; None without labels.
         student_top1: the same for the student.
         labelled: how many have a label.
@@ -45,7 +45,7 @@ class ExportCheck:
     split: str
     largest_difference: float
     largest_logit: float
-    same_top1: int
+    same_top1: int | None
     top1: float | None
     student_top1: float | None
     labelled: int
@@ -79,7 +79,7 @@ def check(
         RunFailed: the export cannot be used, gives other shapes or no numbers, or there are no images.
     """
     exported = _loaded(folder, label)
-    found = _Comparison()
+    found = _Comparison(encoder=student.num_classes == 0)
     for batch, target in _first_alone(data):
         if limit is not None:
             batch, target = batch[: limit - found.images], target[: limit - found.images]
@@ -106,24 +106,31 @@ def require_same(found: ExportCheck, label: str) -> None:
     """Raises RunFailed if an export whose logits have to be the student's gives other ones."""
     if found.largest_difference <= _TOLERANCE * max(1.0, found.largest_logit):
         return
+    what = "embeddings" if found.same_top1 is None else "logits"
+    same = ""
+    if found.same_top1 is not None:
+        same = f", and the first class is the same on {found.same_top1} of {found.images} images"
     raise RunFailed(
-        f"{label} gives other logits than the student: they differ by up to {found.largest_difference:.2g}, "
-        f"and the first class is the same on {found.same_top1} of {found.images} images. Nothing was left behind"
+        f"{label} gives other {what} than the student: they differ by up to {found.largest_difference:.2g}{same}. "
+        "Nothing was left behind"
     )
 
 
 class _Comparison:
     """Sums over batches."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, encoder: bool) -> None:
+        self.encoder = encoder
         self.images = self.same = self.right = self.student_right = self.labelled = 0
         self.difference = self.largest = 0.0
 
     def add(self, logits: Tensor, wanted: Tensor, target: Tensor) -> None:
         self.difference = max(self.difference, (logits - wanted).abs().max().item())
         self.largest = max(self.largest, wanted.abs().max().item())
-        first, student_first, known = logits.argmax(1), wanted.argmax(1), has_label(target)
         self.images += len(wanted)
+        if self.encoder:
+            return
+        first, student_first, known = logits.argmax(1), wanted.argmax(1), has_label(target)
         self.same += int((first == student_first).sum())
         self.right += int((first == target)[known].sum())
         self.student_right += int((student_first == target)[known].sum())
@@ -135,7 +142,7 @@ class _Comparison:
             split=split,
             largest_difference=self.difference,
             largest_logit=self.largest,
-            same_top1=self.same,
+            same_top1=None if self.encoder else self.same,
             top1=100 * self.right / self.labelled if self.labelled else None,
             student_top1=100 * self.student_right / self.labelled if self.labelled else None,
             labelled=self.labelled,

@@ -91,9 +91,12 @@ def describe(result: ExportResult) -> list[str]:
     found = result.check
     if found is None:
         return [*lines, "not checked"]
+    what, same = "embeddings", ""
+    if found.same_top1 is not None:
+        what, same = "logits", f"the first class is the same on {found.same_top1:,}, "
     lines.append(
-        f"checked on {found.images:,} images of split '{found.split}': the first class is the same on "
-        f"{found.same_top1:,}, logits differ by up to {found.largest_difference:.2g} (of {found.largest_logit:.3g})"
+        f"checked on {found.images:,} images of split '{found.split}': {same}{what} differ by up to "
+        f"{found.largest_difference:.2g} (of {found.largest_logit:.3g})"
     )
     if found.top1 is not None and found.student_top1 is not None:
         lines.append(f"top-1 {found.top1:.2f} %, the run's student {found.student_top1:.2f} %")

@@ -37,6 +37,7 @@ def write_script(folder: Path, student: RunStudent, exporter: Exporter, written:
         run=student.run.name,
         model=student.name,
         num_classes=student.num_classes,
+        output=student.output,
         shape=", ".join(map(str, (student.in_chans, *student.input.image_size))),
         format=f"{exporter.name}, 8 bits" if exporter.int8 else exporter.name,
         summary=exporter.provided.entry.summary,

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 FILE: Final = "model.onnx"
 INPUT: Final = "images"
-OUTPUT: Final = "logits"
 _LOAD: Final = f"""
 session = onnxruntime.InferenceSession(folder / "{FILE}", providers=["CPUExecutionProvider"])
-return lambda images: session.run(["{OUTPUT}"], {{"{INPUT}": images}})[0]
+return lambda images: session.run(None, {{"{INPUT}": images}})[0]
 """
 
 
@@ -37,7 +36,11 @@ def write_onnx(
     path = folder / FILE
     with quietly("onnx"):
         program = torch.onnx.export(
-            exported_program(student), input_names=[INPUT], output_names=[OUTPUT], dynamo=True, verbose=False
+            exported_program(student),
+            input_names=[INPUT],
+            output_names=[student.output[0]],
+            dynamo=True,
+            verbose=False,
         )
         assert program is not None
         program.save(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kd_report.eval.named_teacher import StudentSide, named_teacher
-from kd_report.eval.opened import Opened, OpenedImages, Setting, check_classes, with_flags
+from kd_report.eval.opened import Opened, OpenedImages, Setting, check_classes, check_predicts, with_flags
 from kd_report.eval.problem_places import reported_at_flags
 from kdcore import FoundTeacher, OpenedModel, Problem, UserError
 from kdcore.inspect import (
@@ -43,6 +43,7 @@ def open_model(request: EvalRequest, name: str | None, device: torch.device, plu
     with reported_at_flags(request):
         source = open_split(data, data.eval_split or "", plugins=plugins, where="data.eval_split")
     num_classes, built = _build(request, name, source, data, plugins)
+    check_predicts(num_classes, built.name)
     names = built.class_names
     if built.pretrained_tag is not None:
         names = names or pretrained_names(getattr(built.model, "pretrained_cfg", {}), source.classes)

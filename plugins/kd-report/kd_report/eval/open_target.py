@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kd_report.eval.named_teacher import StudentSide, named_teacher
 from kd_report.eval.open_model import open_model
-from kd_report.eval.opened import Opened, OpenedImages, Setting, check_classes, with_flags
+from kd_report.eval.opened import Opened, OpenedImages, Setting, check_classes, check_predicts, with_flags
 from kd_report.eval.problem_places import reported_at_flags
 from kdcore import FoundTeacher, ModelEntry, Problem, UserError, open_run
 from kdcore.inspect import find_run, load_config, read_checkpoint, read_spec
@@ -99,6 +99,7 @@ def _open_run(request: EvalRequest, device: torch.device, plugins: Plugins) -> O
             plugins=plugins,
         )
     student, source, teacher = run.student, run.images.chosen, run.teacher
+    check_predicts(student.num_classes, student.name)
     check_classes(source, student.num_classes, student.classes, request.images)
     warnings = source.notes
     if isinstance(request.teacher, str):

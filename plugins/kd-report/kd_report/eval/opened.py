@@ -91,6 +91,17 @@ def with_flags(data: DataSpec, images: ImageChoice) -> DataSpec:
     return data.model_copy(update=changes)
 
 
+def check_predicts(num_classes: int, name: str) -> None:
+    """Raises UserError for a model without a classifier."""
+    if num_classes == 0:
+        message = "this model is an encoder: it has no classifier, and so no predictions to measure"
+        hint = (
+            "its run's summary.json has its k-NN and linear-probe accuracy; a run with it as 'student.checkpoint' "
+            "trains a classifier on it"
+        )
+        raise UserError(Problem("TARGET", message, name, hint=hint))
+
+
 def check_classes(
     source: Source, num_classes: int, classes: tuple[str, ...] | None, images: ImageChoice
 ) -> None:

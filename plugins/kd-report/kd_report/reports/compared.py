@@ -154,7 +154,9 @@ def _curves(runs: Sequence[Facts], labels: Sequence[str]) -> ReportSection | Non
     figures = []
     for title, part, name, unit in (
         ("Top-1 on the evaluation images", "eval", "top1", "%"),
+        ("k-NN top-1 on the evaluation images", "eval", "knn_top1", "%"),
         ("Agreement with the teacher", "eval", "agreement", "%"),
+        ("Neighbours shared with the teacher", "eval", "neighbour_agreement", "%"),
         ("Top-1 on the training images", "train", "top1", "%"),
     ):
         found = []

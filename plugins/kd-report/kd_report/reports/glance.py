@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from kd_report.reports.facts import Facts
     from kd_report.reports.gap import Gap
 
+_SCORES: Final = {
+    "top1": "Student, top-1",
+    "knn_top1": "Student, k-NN top-1",
+    "agreement": "Agreement with the teacher",
+    "neighbour_agreement": "Neighbours shared with the teacher",
+}
+"""What can be the student's score, the first that was measured, and its label."""
 _MOST: Final = 6  # tiles that stand in one row
 
 
@@ -45,7 +52,7 @@ def tiles(facts: Facts, gap: Gap | None) -> list[Tile]:
     """The result in numbers; what was not measured has no tile."""
     score = _score(facts)
     found = [] if score is None else [score]
-    found += [*_teachers(facts), *_gap(gap), *_size(facts)]
+    found += [*_teachers(facts), *_encoder(facts), *_gap(gap), *_size(facts)]
     student = facts.student
     if student.get("agreement") is not None and student.get("top1") is not None:
         found.append(Tile("Agreement", percent(student["agreement"]), "of images: the teacher's first class"))
@@ -61,15 +68,15 @@ def tiles(facts: Facts, gap: Gap | None) -> list[Tile]:
 
 def _score(facts: Facts) -> Tile | None:
     student = facts.student
-    name = "top1" if student.get("top1") is not None else "agreement"
-    if student.get(name) is None:
+    name = next((name for name in _SCORES if student.get(name) is not None), None)
+    if name is None:
         return None
     sub = str(student.get("model"))
     best, epoch = student.get(f"best_{name}"), student.get("best_epoch")
     if best is not None and best > student[name]:
         sub += f"; best {percent(best)} after epoch {epoch}"
     return Tile(
-        "Student, top-1" if name == "top1" else "Agreement with the teacher",
+        _SCORES[name],
         percent(student[name]),
         sub,
         "student",
@@ -78,10 +85,24 @@ def _score(facts: Facts) -> Tile | None:
 
 def _teachers(facts: Facts) -> list[Tile]:
     return [
-        Tile(f"{label.capitalize()}, top-1", percent(about["top1"]), str(about["model"]), "teacher")
+        Tile(f"{label.capitalize()}, {what}", percent(about[name]), str(about["model"]), "teacher")
         for label, about in facts.teachers.items()
-        if about.get("top1") is not None
+        for name, what in (("top1", "top-1"), ("knn_top1", "k-NN top-1"))
+        if about.get(name) is not None
     ]
+
+
+def _encoder(facts: Facts) -> list[Tile]:
+    """The other measures of a student without a classifier."""
+    student, shown = facts.student, []
+    if student.get("probe_top1") is not None:
+        theirs = facts.teacher.get("probe_top1")
+        sub = "top-1" if theirs is None else f"top-1; the teacher {percent(theirs)}"
+        shown.append(Tile("Linear probe", percent(student["probe_top1"]), sub))
+    if student.get("neighbour_agreement") is not None and student.get("knn_top1") is not None:
+        sub = "of the nearest images: the teacher's too"
+        shown.append(Tile("Neighbours", percent(student["neighbour_agreement"]), sub))
+    return shown
 
 
 def _gap(gap: Gap | None) -> list[Tile]:

@@ -18,7 +18,7 @@ from kd_report.reports.maps import can_tsne
 from kd_report.reports.result import ReportResult
 from kd_report.sections.training import training_section
 from kdcore import KdError, Problem, RunDirectory, UserError, __version__, open_run
-from kdcore.inspect import own_surroundings
+from kdcore.inspect import ENCODER, own_surroundings
 from kdcore.plugin import get_plugins, write_text
 
 if TYPE_CHECKING:
@@ -67,6 +67,14 @@ def _of_one(directory: RunDirectory, output: Path | None, images: int | None) ->
     return write_report(directory, opened, plugins=plugins, output=output, notes=notes)
 
 
+def _with_predictions(opened: OpenedRun | None, notes: list[str]) -> OpenedRun | None:
+    """The opened run; None if its student is an encoder, whose measures are in the run's files."""
+    if opened is None or not opened.student.is_encoder:
+        return opened
+    notes.append(f"Nothing on images: {ENCODER}.")
+    return None
+
+
 def most_images(spec: dict[str, Any]) -> int:
     """How many images the report of a run looks at."""
     said = spec.get("report")
@@ -90,6 +98,7 @@ def write_report(
     notes = list(notes or ())
     facts = told.Facts.read(directory)
     findings = None
+    opened = _with_predictions(opened, notes)
     if opened is not None:
         findings = _look(opened, notes, tsne)
     drawn: tuple[Path, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kd_report.charts import Curve, figure, line_chart, numbers
 from kd_report.reports.facts import Facts
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from kdcore import OpenedRun
+
+
+_TITLES: Final = {
+    "top1": "Top-1 on the evaluation images",
+    "knn_top1": "k-NN top-1 on the evaluation images",
+    "agreement": "Agreement with the teacher",
+    "neighbour_agreement": "Neighbours shared with the teacher",
+}
+"""What the student may be measured by, the first that was, and the title of its curve."""
 
 
 def training(run: OpenedRun) -> ReportSection | None:
@@ -42,15 +51,16 @@ def training_section(facts: Facts) -> ReportSection | None:
 
 def _accuracy(facts: Facts) -> list[Markup]:
     records = facts.records
-    labelled = any((record.get("eval") or {}).get("top1") is not None for record in records)
-    name = "top1" if labelled else "agreement"
+    measured = {key for record in records for key in record.get("eval") or {}}
+    name = next((one for one in _TITLES if one in measured), "agreement")
+    labelled = name in ("top1", "knn_top1")
     lines = [Curve("student", _points(records, "eval", name), "student")]
     if facts.spec.get("train", {}).get("ema"):
         lines.append(Curve("student, averaged", _points(records, "ema", name), "ema"))
     training_top1 = _points(records, "train", "top1")
     if labelled and any(y is not None for _, y in training_top1):
         lines.append(Curve("student on training images", training_top1, "faint"))
-    levels = {label: about.get("top1") for label, about in facts.teachers.items()}
+    levels = {label: about.get(name) for label, about in facts.teachers.items()}
     if labelled:
         lines += [
             Curve(label, [], "teacher level", level) for label, level in levels.items() if level is not None
@@ -58,7 +68,7 @@ def _accuracy(facts: Facts) -> list[Markup]:
     lines = [line for line in lines if line.values]
     if not lines:
         return []
-    title = "Top-1 on the evaluation images" if labelled else "Agreement with the teacher"
+    title = _TITLES[name]
     rows = [
         (record["epoch"], *(dict(line.points).get(record["epoch"], line.level) for line in lines))
         for record in records

@@ -1,1 +1,1 @@
-"""Models from elsewhere as teachers and students of kd: transformers, torchvision, ONNX."""
+"""Models from elsewhere as teachers and students of kd: transformers, torchvision, ONNX, class embeddings, tables."""

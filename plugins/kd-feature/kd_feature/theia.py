@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
     from kd_feature.options.embeddings import TheiaOptions
 
+    Outputs = ModelOutput | dict[str, ModelOutput]
+
 _COSINE, _SMOOTH_L1 = 0.9, 0.1
+_ONLY = ""  # the name of a teacher that is the only one here
 
 
 def theia_loss(student_tokens: Tensor, teacher_tokens: Tensor) -> Tensor:
@@ -71,9 +75,10 @@ class TheiaHead(nn.Module):
 
 
 class Theia(nn.Module):
-    """The distiller `theia`, with the loss term `theia`, on the tokens of a map.
+    """The distiller `theia`, with the loss term `theia`: the mean over the teachers of `theia_loss`.
 
-    The teacher's tokens are standardised for each channel, with statistics of the training set that are buffers.
+    Each teacher has a head of the student. The teachers' tokens are standardised for each channel, with statistics of
+    the training set that are buffers.
 
     Raises:
         ValueError: there is no teacher.
@@ -83,44 +88,56 @@ class Theia(nn.Module):
     def __init__(self, options: TheiaOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        teacher = teacher_of(setup)
-        self.stages = (
-            resolved(options.student_stage, setup.student),
-            resolved(options.teacher_stage, teacher),
-        )
-        target = teacher.stage(self.stages[1])
-        self.head = TheiaHead(setup.student.stage(self.stages[0]).channels, target.channels, target.grid)
-        self.target = Standardise(target.channels) if options.standardise else nn.Identity()
+        # a spec with several teachers, of which the distiller names none, gives no single one
+        several = setup.teacher is None and bool(setup.teachers)
+        teachers = setup.teachers if several else {_ONLY: teacher_of(setup)}
+        self.student_stage = resolved(options.student_stage, setup.student)
+        self.teacher_stages = {name: resolved(options.teacher_stage, one) for name, one in teachers.items()}
+        channels = setup.student.stage(self.student_stage).channels
+        self.heads, self.targets = nn.ModuleList(), nn.ModuleList()
+        for name, one in teachers.items():
+            target = one.stage(self.teacher_stages[name])
+            self.heads.append(TheiaHead(channels, target.channels, target.grid))
+            self.targets.append(Standardise(target.channels) if options.standardise else nn.Identity())
+        stages = {name: (stage,) for name, stage in self.teacher_stages.items()}
         self.requires = Requires(
-            student_stages=self.stages[:1], teacher_stages=self.stages[1:], teacher_logits=False
+            student_stages=(self.student_stage,),
+            teacher_stages=stages if several else stages[_ONLY],
+            teacher_logits=False,
+            several_teachers=several,
         )
         if options.standardise:
             self.__class__ = StandardisedTheia  # only this one asks for a pass over the training set
 
     def forward(
-        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+        self, student: ModelOutput, teacher: Outputs, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         """Return the loss term, weighted."""
-        of_student, of_teacher = (
-            output.features[stage].map for output, stage in zip((student, teacher), self.stages, strict=True)
-        )
-        height, width = of_teacher.shape[2:]
-        with full_precision(of_student.device):
-            tokens = self.head(on_grid(at_least_float32(of_student), (height, width)))
-            target = self.target(patches(of_teacher.detach()))
-        return {"theia": self.options.weight * theia_loss(tokens, target)}
+        features = at_least_float32(student.features[self.student_stage].map)
+        losses = []
+        for head, target, seen in zip(self.heads, self.targets, self._maps(teacher), strict=True):
+            with full_precision(features.device):
+                tokens = head(on_grid(features, (seen.shape[2], seen.shape[3])))
+                losses.append(theia_loss(tokens, target(patches(seen.detach()))))
+        return {"theia": self.options.weight * torch.stack(losses).mean()}
+
+    def _maps(self, teacher: Outputs) -> list[Tensor]:
+        """The map of each teacher."""
+        outputs = teacher if isinstance(teacher, dict) else {_ONLY: teacher}
+        return [outputs[name].features[stage].map for name, stage in self.teacher_stages.items()]
 
 
 class StandardisedTheia(Theia):
-    """The same with standardised tokens: it looks at the teacher's outputs before the first step."""
+    """The same with standardised tokens: it looks at the teachers' outputs before the first step."""
 
-    def prepare(self, outputs: Iterable[tuple[ModelOutput, Batch]]) -> None:
-        """Compute the statistics of the teacher's tokens."""
-        moments = None
+    def prepare(self, outputs: Iterable[tuple[Outputs, Batch]]) -> None:
+        """Compute the statistics of the teachers' tokens."""
+        moments: list[Moments] = []
         for teacher, _ in outputs:
-            tokens = patches(teacher.features[self.stages[1]].map)
-            moments = moments or Moments(tokens.shape[-1], tokens.device)
-            moments.add(tokens)
-        if moments is not None:
-            assert isinstance(self.target, Standardise)
-            self.target.fit(moments)
+            every = [patches(one) for one in self._maps(teacher)]
+            moments = moments or [Moments(one.shape[-1], one.device) for one in every]
+            for found, tokens in zip(moments, every, strict=True):
+                found.add(tokens)
+        for target, found in zip(self.targets, moments, strict=bool(moments)):
+            assert isinstance(target, Standardise)
+            target.fit(found)

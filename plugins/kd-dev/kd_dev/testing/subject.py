@@ -217,7 +217,9 @@ class _Frame:
 
     @property
     def _all(self) -> list[nn.Module]:
-        return [self.models.student, *self.models.teachers.values()]
+        average = getattr(self.distillation, "average", None)  # of the student, if the distiller wants one
+        own = [] if average is None else [average]
+        return [self.models.student, *own, *self.models.teachers.values()]
 
     def rig(
         self,

@@ -311,6 +311,16 @@ class OfClass(Good):
         return F.mse_loss(self.head(self.options.scale * student.logits), student.partner.logits)
 
 
+class FollowsItself(Good):
+    """A good one: the student's logits follow those of its moving average."""
+
+    requires = Requires(teacher=False, student_momentum=0.9)
+
+    def compare(self, student: Any, teacher: Any, batch: Any, progress: Any) -> Tensor:
+        mean = student.student_pass(batch.images.flip(-1), ema=True)
+        return F.mse_loss(self.head(self.options.scale * student.logits), mean.logits)
+
+
 class SecondHead(Good):
     """A good one: the second classifier of a distilled student follows the teacher."""
 

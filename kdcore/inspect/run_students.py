@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kdcore.inspect.students import OpenedStudent
     from kdcore.plugins import Plugins
     from kdcore.rundir.directory import RunDirectory
-    from kdcore.spec.models import RunSpec
+    from kdcore.spec.models import ModelSpec, RunSpec
 
 _SCORES: Final = ("top1", "top5", "agreement", *ENCODER_MEASURES)
 _FEW: Final = 1024  # images for which loader processes would not pay
@@ -98,6 +98,11 @@ class RunStudent:
     def in_chans(self) -> int:
         """Channels of its images."""
         return self.spec.data.channels
+
+    @property
+    def network(self) -> ModelSpec:
+        """The model as a spec would name it: the student's section of the spec, or with the head of a distiller."""
+        return self.opened.network
 
     @property
     def parameters(self) -> int:

@@ -37,10 +37,13 @@ class OpenedStudent(OpenedModel):
     Attributes:
         num_classes: K; 0 for an encoder.
         classes: the names of the classes; None: not known.
+        network: the model as a spec would name it: the student's section of the run's spec, or the student with the
+            head of a distiller.
     """
 
     num_classes: int
     classes: tuple[str, ...] | None
+    network: ModelSpec
 
     @property
     def is_encoder(self) -> bool:
@@ -78,6 +81,7 @@ def open_student(directory: RunDirectory, spec: RunSpec, which: Which, plugins: 
         adapter=find_adapter(found.model, found.adapter(spec), plugins, "student.adapter"),
         num_classes=found.num_classes,
         classes=found.classes,
+        network=found.with_heads or spec.student,
     )
 
 
@@ -87,11 +91,11 @@ class _Network:
     input: InputConfig
     num_classes: int
     classes: tuple[str, ...] | None
-    with_heads: bool
+    with_heads: ModelSpec | None
 
     def adapter(self, spec: RunSpec) -> str | None:
         """The adapter that the spec names; with the head of a distiller it is another model."""
-        return None if self.with_heads else spec.student.adapter
+        return spec.student.adapter if self.with_heads is None else None
 
 
 def _from_folder(folder: Path, plugins: Plugins) -> _Network:
@@ -102,7 +106,7 @@ def _from_folder(folder: Path, plugins: Plugins) -> _Network:
         input=loaded.input,
         num_classes=config.num_classes,
         classes=config.class_names,
-        with_heads=config.spec.model == WITH_HEADS,
+        with_heads=config.spec if config.spec.model == WITH_HEADS else None,
     )
 
 
@@ -127,7 +131,7 @@ def _untrained(spec: RunSpec, shipped_as: dict[str, Any] | None, plugins: Plugin
         input=built.input,
         num_classes=num_classes,
         classes=classes,
-        with_heads=shipped_as is not None,
+        with_heads=None if shipped_as is None else student,
     )
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 import kdcore
 from kdcore import Distillation
+from kdcore.inspect import open_run_student
 
 PLUGIN = """
     from kdcore import DistillerEntry, hookimpl
@@ -117,6 +118,11 @@ def test_the_head_is_evaluated_averaged_saved_resumed_and_opened(spec_file, join
     own = kdcore.load_student(folder).model
     assert same(dict(own.state_dict()), student)
     assert whole.summary["student"]["parameters"] == sum(value.numel() for value in own.parameters())
+    recipe = pytest.importorskip("kd_export.recipe").recipe_of(open_run_student(whole.directory))
+    assert recipe.needs == ("kdcore", "kd-joined")
+    made: dict = {}
+    exec("\n".join([*recipe.imports, *recipe.lines]), made)  # what load.py of an export does
+    made["model"].load_state_dict(student)
     with pytest.raises(RuntimeError, match="needs_kdcore"):
         timm.create_model(f"local-dir:{folder}", pretrained=True)
 

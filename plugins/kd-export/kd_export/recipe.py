@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import timm
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 from kdcore.inspect import find_model_call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from kdcore.inspect import RunStudent
 
@@ -39,7 +39,7 @@ class BuildRecipe:
 def recipe_of(student: RunStudent) -> BuildRecipe:
     """How to build the student's network again."""
     call = find_model_call(
-        student.spec.student,
+        student.network,
         num_classes=student.num_classes,
         in_chans=student.in_chans,
         image_size=student.input.image_size,
@@ -54,7 +54,7 @@ def recipe_of(student: RunStudent) -> BuildRecipe:
         return BuildRecipe(
             (f"from {call.module} import {call.function}",),
             (f"model = {call.function}({arguments})",),
-            (call.distribution,),
+            (call.distribution, *_plugin_of_head(student.network.options)),
             timm=False,
             changed=False,
         )
@@ -64,6 +64,13 @@ def recipe_of(student: RunStudent) -> BuildRecipe:
     imports = ("import timm", "import torch") if changes else ("import timm",)
     lines = (f"model = timm.create_model({arguments})", *changes)
     return BuildRecipe(imports, lines, ("timm",), timm=True, changed=bool(changes))
+
+
+def _plugin_of_head(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The plugin of the distiller whose head the student has, if it has one."""
+    distiller = options.get("distiller")
+    name = distiller.get("name", "") if isinstance(distiller, dict) else ""
+    return (name.partition("/")[0],) if "/" in name else ()
 
 
 def _changes(plain: nn.Module, model: nn.Module) -> Iterator[str]:

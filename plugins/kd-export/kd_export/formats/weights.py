@@ -41,7 +41,7 @@ def write_timm(student: RunStudent, folder: Path, about: dict[str, Any]) -> Expo
     recipe = recipe_of(student)
     if not recipe.timm:
         owner = ", ".join(recipe.needs)
-        message = f"timm cannot build {student.name}, which is a model of plugin {owner}"
+        message = f"timm cannot build {student.network.model}, which is a model of plugin {owner}"
         others = ", ".join(
             each.entry.name for each in student.plugins.all(ExporterEntry) if each.entry.name != "timm"
         )
@@ -63,15 +63,15 @@ def write_timm(student: RunStudent, folder: Path, about: dict[str, Any]) -> Expo
 
 def save_timm(student: RunStudent, folder: Path, about: dict[str, Any]) -> None:
     """`config.json` and `model.safetensors`."""
-    spec = student.spec.student
+    network = student.network
     save_student(
         student.model,
         folder / "timm",
-        model_name=student.name,
+        model_name=network.model,
         num_classes=student.num_classes,
         input=student.input,
-        options=spec.options,
-        small_input=spec.small_input,
+        options=network.options,
+        small_input=network.small_input,
         class_names=student.class_names,
         metrics=about["results"],
     )

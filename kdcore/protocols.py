@@ -47,6 +47,7 @@ class Requires:
         teacher_logits: it reads the teacher's logits. If no distiller of a run reads them or the embedding, the teacher
             stops at the deepest stage that is read, and its logits are None.
         distillation_logits: it reads the logits of the student's second classifier; a student without one is refused.
+        teacher_learns: it needs a teacher that learns, whose outputs then have a gradient. Other distillers get them without.
         several_teachers: it reads all teachers of the run: its `forward` gets a dict of their outputs by name.
         student_pass: it calls `student.student_pass` for another pass of the student.
         student_momentum: decay of a moving average of the student, for `student.student_pass(images, ema=True)`.
@@ -70,6 +71,7 @@ class Requires:
     student_pass: bool = False
     student_momentum: float | None = None
     student_logits: bool | None = None
+    teacher_learns: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "student_stages", _stages("student_stages", self.student_stages))
@@ -137,6 +139,7 @@ class Requires:
             distillation_logits=self.distillation_logits or other.distillation_logits,
             several_teachers=self.several_teachers or other.several_teachers,
             student_logits=self.reads_student_logits or other.reads_student_logits,
+            teacher_learns=self.teacher_learns or other.teacher_learns,
         )
 
 
@@ -205,7 +208,10 @@ class ModelInfo:
             trained.
         has_logits: whether it gives logits; an encoder does not.
         tails: the rests of the model that `tail` has returned, by stage.
+        learns: for a teacher: whether it is trained together with the student.
     """
+
+    learns: bool = False
 
     def __init__(
         self,

@@ -28,6 +28,7 @@ class AdaptedModel:
         images: for a teacher: turns the images of the student into those of the teacher; None: they are the same.
         image_size: (height, width) of the images that it takes; None: that of the `Distillation`.
         classifier: False for an encoder: what it returns is not taken for logits.
+        learns: for a teacher: it is trained together with the student.
     """
 
     model: nn.Module
@@ -35,6 +36,7 @@ class AdaptedModel:
     images: Callable[[Tensor], Tensor] | None = None
     image_size: tuple[int, int] | None = None
     classifier: bool = True
+    learns: bool = False
 
     def info(self, in_chans: int) -> ModelInfo:
         """What distillers may know of it; only of a model that `completed` returned."""

@@ -258,6 +258,16 @@ def _check(module: nn.Module, name: str, setup: Setup, where: str, choice: str |
     read = _read(requires, setup)
     if requires.teacher and not read:
         raise UserError(_needs_teacher(name, setup, where))
+    still = [teacher for teacher, info in read.items() if not info.learns]
+    if requires.teacher_learns and still:
+        which = "its teacher is" if len(setup.teachers) == 1 else f"these teachers are: {listed(still)}"
+        raise UserError(
+            Problem(
+                "teacher",
+                f"distiller '{name}' trains student and teacher together, and {which} frozen",
+                hint='add "learns": true to the teacher',
+            )
+        )
     for teacher, info in read.items():
         if requires.teacher_logits and not info.has_logits:
             problem = _reads_logits(name, teacher if len(setup.teachers) > 1 else None)

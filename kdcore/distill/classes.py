@@ -24,7 +24,7 @@ def check_classes(loaded: LoadedSpec, models: RunModels, classes: tuple[str, ...
     """
     student = models.student.built
     for member in loaded.spec.members:
-        if member.spec.classifier:
+        if member.spec.classifier and member.spec.of is None:
             _check_teacher(member, models.teachers[member.name].built, classes)
     differs = difference(student.class_names, classes, "student's checkpoint")
     if differs is None or student.random_weights or len(student.class_names or ()) != len(classes or ()):

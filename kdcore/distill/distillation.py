@@ -68,7 +68,7 @@ class Distillation(nn.Module):
     """A student that learns from teachers, for any training loop; the engine trains this same module.
 
     Its parameters are the student's and those of the distillers' heads. Teachers move with it between devices and stay
-    in eval mode. They are not trained, and are not part of its state.
+    in eval mode. They are not trained, and are not part of its state, except for those that learn.
 
     Args:
         student: the model to train; an `AdaptedModel` also gives its feature adapter. An encoder, built with
@@ -122,6 +122,8 @@ class Distillation(nn.Module):
         self._teachers = Teachers(
             {name: completed(one, size, plugins, "teacher") for name, one in given.items()}, in_chans
         )
+        # those that learn are trained, saved and distributed with the student
+        self.learners = nn.ModuleList(one.model for one in self.frozen_teachers.values() if one.learns)
         self.student_info = learner.info(in_chans)
         setup = Setup(
             student=self.student_info,
@@ -280,7 +282,7 @@ class Distillation(nn.Module):
         if not self._classifier:
             student, logits = without_logits(student), None
         batch = Batch(images if images.dim() == 4 else images[:, 0], target, index)
-        terms = self._terms(student, taught, batch, progress)
+        terms = {**self._terms(student, taught, batch, progress), **self._tasks_of_teachers(taught, target)}
         loss = task_loss
         for term in terms.values():
             loss = loss + term
@@ -387,6 +389,16 @@ class Distillation(nn.Module):
         stacked = torch.stack(losses)
         return self.task_weight * (stacked.sum() if self.task_views == "sum" else stacked.mean())
 
+    def _tasks_of_teachers(
+        self, taught: Mapping[str, ModelOutput], target: Tensor | None
+    ) -> dict[str, Tensor]:
+        """The task loss of each teacher that learns, as the term `NAME.task`."""
+        return {
+            f"{name}.task": self._task_loss(taught[name], target)
+            for name, teacher in self.frozen_teachers.items()
+            if teacher.learns
+        }
+
     def _terms(
         self,
         student: ModelOutput,
@@ -418,8 +430,9 @@ class Distillation(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Distillation:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for teacher in self.teachers.values():
-            teacher._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for teacher in self.frozen_teachers.values():
+            if not teacher.learns:
+                teacher.model._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
 

@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 class FrozenTeacher:
     """A teacher in eval mode without gradients, and the passes that the distillers need.
 
-    It is not a module: the teacher's parameters and state are not those of the `Distillation`.
+    It is not a module: the teacher's parameters and state are not those of the `Distillation`. A teacher that learns is
+    a submodule of the `Distillation` too; it is in the student's mode, and its passes have gradients.
 
     Args:
         given: the teacher, completed.
         in_chans: channels of the images.
 
     Attributes:
+        learns: whether it is trained together with the student.
         model: the teacher.
         info: what distillers may know of it.
         memory_format: order of the images in memory.
@@ -42,8 +44,10 @@ class FrozenTeacher:
     """
 
     def __init__(self, given: AdaptedModel, in_chans: int) -> None:
-        self.model = given.model.requires_grad_(False).eval()
+        self.learns = given.learns
+        self.model = given.model if given.learns else given.model.requires_grad_(False).eval()
         self.info = given.info(in_chans)
+        self.info.learns = given.learns
         self.memory_format = torch.preserve_format
         self.stops_early = True
         self.requires = Requires(teacher=False)
@@ -57,14 +61,14 @@ class FrozenTeacher:
     def read(self, requires: Requires) -> None:
         """Prepare the passes for what the distillers read of this teacher; none if they do not read it."""
         self.requires = requires
-        if not requires.teacher:
+        if not requires.teacher and not self.learns:
             return
         assert self._given.adapter is not None
         assert not isinstance(requires.teacher_stages, Mapping)
         self.stages = requires.teacher_stages
         extractor = Extractor(self.model, self._given.adapter, self.stages, requires.teacher_embedding)
         self._whole = extractor
-        if extractor.has_maps and not requires.teacher_logits:
+        if extractor.has_maps and not requires.teacher_logits and not self.learns:
             self._maps = extractor.maps
 
     def embedding_pass(self) -> Callable[[Tensor], Tensor]:
@@ -102,7 +106,7 @@ class FrozenTeacher:
         extract = self._maps if self._maps is not None and self.stops_early and not whole else self._whole
         if extract is None:
             raise ValueError("no distiller reads the teacher")
-        with torch.no_grad(), self.autocast(images.device):
+        with contextlib.nullcontext() if self.learns else torch.no_grad(), self.autocast(images.device):
             if self._given.images is not None:
                 flat = self._given.images(images.flatten(0, -4))
                 images = flat.reshape(*images.shape[:-3], *flat.shape[-3:])

@@ -51,10 +51,14 @@ class PlacedTeacher(PlacedModel):
     Attributes:
         images: turns the student's images into the teacher's; None if they are the same.
         weights: digest of its weights as they were loaded, before they are folded; None on the meta device.
+        learns: whether it is trained together with the student.
+        of_student: it is the student's own average.
     """
 
     images: TeacherImages | None
     weights: str | None
+    learns: bool = False
+    of_student: bool = False
 
     @property
     def adapted(self) -> AdaptedModel:
@@ -66,6 +70,7 @@ class PlacedTeacher(PlacedModel):
             images=self.images,
             image_size=size,
             classifier=self.classifier,
+            learns=self.learns,
         )
 
 
@@ -115,16 +120,35 @@ def build_models(
     own = None if classifier else 0
     student = builder.build(spec.student, "student", spec.data.image_size, num_classes=own)
     taken = resolve_input(spec.data, student.input)
-    teachers = {
-        member.name: _placed_teacher(
-            builder, member, plan_teacher(member, loaded.teachers.get(member.name), taken), taken, device
-        )
-        for member in spec.members
-    }
     module = place(student.model, device, channels_last=spec.train.channels_last)
     adapter = find_adapter(module, spec.student.adapter, plugins, "student.adapter")
     learner = PlacedModel(built=student, module=module, adapter=adapter, classifier=classifier)
+    teachers = {}
+    for member in spec.members:
+        if member.spec.of is None:
+            plan = plan_teacher(member, loaded.teachers.get(member.name), taken)
+            teachers[member.name] = _placed_teacher(builder, member, plan, taken, device)
+        else:  # the run puts the average in the place of the student, see `with_average`
+            teachers[member.name] = PlacedTeacher(
+                built=student,
+                module=module,
+                adapter=adapter,
+                images=None,
+                weights=None,
+                classifier=classifier,
+                of_student=True,
+            )
     return RunModels(learner, teachers, taken)
+
+
+def with_average(models: RunModels, average: nn.Module | None) -> RunModels:
+    """The models with the student's average as those teachers that are it; None: as they are."""
+    if average is None:
+        return models
+    teachers = {
+        name: replace(one, module=average) if one.of_student else one for name, one in models.teachers.items()
+    }
+    return replace(models, teachers=teachers)
 
 
 def _placed_teacher(
@@ -141,6 +165,7 @@ def _placed_teacher(
         images=teacher_view(student_input, built, device),
         weights=weights,
         classifier=plan.classifier,
+        learns=member.spec.learns,
     )
 
 

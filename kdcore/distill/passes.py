@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from kdcore.protocols import ModelOutput
+from kdcore.protocols import FeatureMap, ModelOutput
 
 Extract = Callable[[Tensor], ModelOutput]
 """A pass of a model: images `[B, C, H, W]` to its output."""
@@ -42,6 +42,23 @@ def whole_logits(output: ModelOutput) -> Tensor:
 def without_logits(output: ModelOutput) -> ModelOutput:
     """The output of an encoder, without what its adapter gives as logits."""
     return replace(output, logits=None, views=tuple(without_logits(view) for view in output.views))
+
+
+def detached(output: ModelOutput) -> ModelOutput:
+    """The output without gradients."""
+
+    def cut(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor.detach()
+
+    return replace(
+        output,
+        logits=cut(output.logits),
+        features={
+            stage: FeatureMap(one.map.detach(), cut(one.prefix)) for stage, one in output.features.items()
+        },
+        embedding=cut(output.embedding),
+        views=tuple(detached(view) for view in output.views),
+    )
 
 
 def tensors_of(output: ModelOutput) -> Iterator[Tensor]:

@@ -7,6 +7,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from kdcore.distill.frozen_teacher import FrozenTeacher
+from kdcore.distill.passes import detached
 from kdcore.errors import Problem, UserError, listed, nearest
 from kdcore.ops import mean_logits
 from kdcore.protocols import ModelInfo, ModelOutput, Requires
@@ -67,7 +68,12 @@ class Teachers:
         }
 
     def seen(self, distiller: str, requires: Requires, outputs: Mapping[str, ModelOutput]) -> Seen:
-        """What one distiller gets of the outputs of all teachers."""
+        """What one distiller gets of the outputs of all teachers, without gradients unless it asks for them."""
+        if not requires.teacher_learns:
+            outputs = {
+                name: detached(output) if self.frozen[name].learns else output
+                for name, output in outputs.items()
+            }
         if requires.several_teachers:
             return dict(outputs)
         choice = self._choices.get(distiller)

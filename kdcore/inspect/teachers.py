@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from kdcore.features import find_adapter
 from kdcore.inspect.opened_model import OpenedModel
 from kdcore.models.by_sample import AnswersBySample
 from kdcore.ops import mean_logits
+from kdcore.rundir.directory import TEACHERS
 from kdcore.spec.load import LoadedSpec, load_spec
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ def open_teacher(
     for member in spec.members:
         if not member.spec.classifier:
             continue
+        if member.spec.of is not None:
+            if len(spec.members) == 1:
+                return FoundTeacher(missing="the teacher is the student's own average")
+            continue
         try:
             opened = _build(directory, spec, member, student, plugins, device)
             if isinstance(opened.model, AnswersBySample):
@@ -100,7 +105,9 @@ def _build(
     device: torch.device,
 ) -> OpenedModel:
     below = None
-    if member.spec.run is not None:
+    if member.spec.learns:
+        member = _as_saved(directory, member)
+    elif member.spec.run is not None:
         outputs = (None, Path(spec.output), directory.path.parent)
         below = _finished_run(Path(member.spec.run), outputs, plugins, f"{member.where}.run")
     plan = plan_teacher(member, below, student.input)
@@ -113,6 +120,20 @@ def _build(
         adapter=find_adapter(built.model, member.spec.adapter, plugins, f"{member.where}.adapter"),
         input=built.input,
     )
+
+
+def _as_saved(directory: RunDirectory, member: Member) -> Member:
+    """A teacher that learned, with the weights that the run left.
+
+    Raises:
+        UserError: the run did not end, so there are none.
+    """
+    folder = directory.path / TEACHERS / member.name
+    if not folder.is_dir():
+        message = "it learns in this run, and its weights are saved at the end"
+        raise UserError(Problem(str(folder), message))
+    given = {"checkpoint": str(folder), "run": None, "pretrained": False}
+    return replace(member, spec=member.spec.model_copy(update=given))
 
 
 def _finished_run(spec: Path, outputs: tuple[Path | None, ...], plugins: Plugins, where: str) -> LoadedSpec:

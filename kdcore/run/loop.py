@@ -161,6 +161,8 @@ class Training:
         """
         measured = []
         for name, teacher in self.distillation.frozen_teachers.items():
+            if teacher.learns or self._is_average(teacher):
+                continue  # measured after each epoch
             if self.encoders is not None:
                 if name not in self.state.teacher_scores:
                     self._measure_embedding(name, teacher)
@@ -176,8 +178,7 @@ class Training:
                 if found.not_finite:
                     what = f"its logits are NaN or infinite for {found.not_finite:,} of the evaluation images"
                     raise UserError(_not_finite(name, what, len(self.teacher_images)))
-                self.state.teacher_scores[name] = found.as_dict()
-                self.state.teacher_predictions[name] = found.predictions
+                self._keep_teacher(name, found)
                 measured.append(name)
         return measured
 
@@ -213,6 +214,24 @@ class Training:
         except _Stopped:
             self.saver.save()
             self._interrupt()
+
+    def _is_average(self, teacher: FrozenTeacher) -> bool:
+        """Whether a teacher is the student's own average, which is measured anyway."""
+        return self.ema is not None and teacher.model is self.ema.module
+
+    def _keep_teacher(self, name: str, found: Evaluation) -> None:
+        self.state.teacher_scores[name] = found.as_dict()
+        self.state.teacher_predictions[name] = found.predictions
+
+    def _measure_learners(self) -> dict[str, Any]:
+        """The results of the teachers that learn after an epoch, by name."""
+        measured = {}
+        for name, teacher in self.distillation.frozen_teachers.items():
+            if teacher.learns:
+                found = self._evaluate(teacher.model, self.teacher_images[name], teacher)
+                self._keep_teacher(name, found)
+                measured[name] = found.as_dict()
+        return measured
 
     # -- an epoch --------------------------------------------------------------------------------------------
 
@@ -336,7 +355,9 @@ class Training:
         means = self.meter.read(self._reduce)
         images = self.train_data.batches_per_epoch * self.train_data.batch_size
         # all processes evaluate and save the same model
-        share_running_statistics([self.shipped] if self.ema is None else [self.shipped, self.ema.module])
+        averaged_models = [] if self.ema is None else [self.ema.module]
+        share_running_statistics([self.shipped, *averaged_models, *self.distillation.learners])
+        teachers = self._measure_learners()
         found = self._evaluate_student(self.shipped)
         averaged = None if self.ema is None else self._evaluate_student(self.ema.module)
         # do not stop from here on: the epoch counts once its record is written
@@ -357,6 +378,8 @@ class Training:
         }
         if averaged is not None:
             record["ema"] = averaged.as_dict()
+        if teachers:
+            record["teachers"] = teachers
         state.records.append(record)
         if self.skipped is not None:
             self.skipped.settle()

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 
 def build_optimizer(spec: OptimizerSpec, distillation: Distillation) -> torch.optim.Optimizer:
-    """The optimizer over the student's and the distillers' parameters.
+    """The optimizer over the parameters of the student, the distillers, and the teachers that learn.
 
     Raises:
         UserError: the optimizer does not take one of its options.
     """
     groups = _student_groups(spec, distillation.student) + _head_groups(spec, distillation.distillers)
+    for learner in distillation.learners:
+        groups += _student_groups(spec, learner)
     with warnings.catch_warnings():
         # the check before the run has already reported it
         warnings.filterwarnings("ignore", ".*opt_einsum", UserWarning)

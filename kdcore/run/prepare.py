@@ -5,6 +5,7 @@ splits -> models -> (averaged student) -> distillation -> training and evaluatio
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -20,7 +21,7 @@ from kdcore.data.transforms import train_transform
 from kdcore.distill.adapted_model import AdaptedModel
 from kdcore.distill.classes import check_classes
 from kdcore.distill.distillation import Distillation
-from kdcore.distill.models import RunModels, build_models, teacher_channels_last
+from kdcore.distill.models import RunModels, build_models, teacher_channels_last, with_average
 from kdcore.distill.recompute import checkpoint_blocks
 from kdcore.distill.sync_norm import synchronised
 from kdcore.distill.teacher_classes import DataClasses
@@ -94,6 +95,9 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     _check_trainable(models)
     class_warnings = check_classes(loaded, models, splits.classes)
     ema = _averaged(models, spec, process)
+    if any(teacher.of_student for teacher in models.teachers.values()):
+        average = copy.deepcopy(models.student.module) if ema is None else ema.module
+        models = with_average(models, average)
     student = _student(models, spec, process)
     chosen = training_set(splits.train, spec.data, seed=spec.seed, num_classes=splits.num_classes)
     distillation = _distillation(loaded, models, student, chosen, splits.num_classes)
@@ -101,6 +105,8 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     if _norms_are_shared(spec, process):
         heads = synchronised(distillation.distillers, process.device)
         distillation.distillers = cast("nn.ModuleList", heads)
+        for learner in distillation.learners:
+            synchronised(learner, process.device)
     if process.device.type == "meta":  # the check before each run
         check_shipped(distillation, models, spec)
     ema = averaged_with_head(distillation, ema, spec)
@@ -181,7 +187,8 @@ def _set_teachers(distillation: Distillation, spec: RunSpec, process: Process) -
         teacher, given = distillation.frozen_teachers[member.name], member.spec
         dtype = None if given.precision is None else _DTYPES[given.precision]
         teacher.set(precision=dtype, channels_last=teacher_channels_last(spec, given))
-        if given.fold and process.device.type != "meta":
+        changes = given.learns or given.of is not None
+        if given.fold and not changes and process.device.type != "meta":
             teacher.fold()
 
 
@@ -273,9 +280,11 @@ def _notes(splits: Splits) -> tuple[str, ...]:
 def _warnings(loaded: LoadedSpec, models: RunModels) -> tuple[str, ...]:
     warnings = models.student.built.warnings
     for member in loaded.spec.members:
+        if member.spec.of is not None:
+            continue
         teacher = models.teachers[member.name].built
         warnings += teacher.warnings
-        if teacher.random_weights and member.name not in loaded.teachers:
+        if not member.spec.learns and teacher.random_weights and member.name not in loaded.teachers:
             warnings += (f"{member.where}: its weights are random: set 'pretrained', 'checkpoint' or 'run'",)
     return warnings
 

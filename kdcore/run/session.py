@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from kdcore.run.summary import summarise
 from kdcore.run.table_teacher import table_teachers
 from kdcore.run.teacher_pass import prepare_distillers
 from kdcore.run.trackers import Trackers
-from kdcore.rundir.directory import EMA
+from kdcore.rundir.directory import EMA, TEACHERS
 from kdcore.spec.load import resolved_dict
 from kdcore.text import byte_size, has_top_5
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from accelerate import Accelerator
 
+    from kdcore.distill.models import PlacedTeacher
     from kdcore.run.context import RunContext
     from kdcore.run.table_teacher import GivesOutputs
 
@@ -213,3 +215,24 @@ class Session:
         save_student(training.shipped, self.directory.student, **save)
         if training.ema is not None:
             save_student(training.ema.module, self.directory.path / EMA, **save)
+        for name, placed in prepared.models.teachers.items():
+            if placed.learns:
+                self._save_teacher(name, placed, splits, training)
+
+    def _save_teacher(self, name: str, placed: PlacedTeacher, splits: Splits, training: Training) -> None:
+        """Save a teacher that learned, like the student."""
+        images = placed.built.input
+        if placed.built.random_weights:  # it has no normalisation of its own
+            assert self.prepared is not None
+            images = replace(self.prepared.models.input, image_size=images.image_size)
+        save_student(
+            placed.module,
+            self.directory.path / TEACHERS / name,
+            model_name=placed.built.name,
+            num_classes=splits.num_classes,
+            input=images,
+            options=placed.built.options,
+            small_input=placed.built.small_input,
+            class_names=splits.classes,
+            metrics=training.state.teacher_scores.get(name, {}),
+        )

@@ -78,6 +78,8 @@ def _teachers(training: Training, prepared: Prepared) -> dict[str, Any] | list[d
     found, own = [], _measures(training, ("knn_top1", "probe_top1"))
     for name, placed in prepared.models.teachers.items():
         scores = training.state.teacher_scores.get(name, {})
+        if placed.of_student and training.state.records:
+            scores = training.state.records[-1].get("ema", {})
         found.append(
             {
                 "name": name,
@@ -87,6 +89,8 @@ def _teachers(training: Training, prepared: Prepared) -> dict[str, Any] | list[d
                     for measure in ("top1", "top5", *own, *training.metrics.names)
                 },
                 "parameters": placed.built.parameters,
+                **({"learns": True} if placed.learns else {}),
+                **({"of": "student-ema"} if placed.of_student else {}),
             }
         )
     if len(found) == 1:

@@ -68,5 +68,6 @@ RECORD: Final[Shape] = {
         name: {"top1": NUMBER, "top5": NUMBER, "agreement": NUMBER, "agreements": {"*": NUMBER}}
         for name in ("train", "eval", "ema")
     },
+    "teachers": {"*": {"top1": NUMBER, "top5": NUMBER}},
 }
 ENVIRONMENT: Final[Shape] = {"packages": dict, "device": dict, "processes": int, "git": (dict, str)}

@@ -195,6 +195,7 @@ class Checker:
 
     def _together(self) -> Iterator[Problem]:
         spec = self.spec
+        yield from _beside_learning(spec)
         if not spec.student.classifier:
             yield from _beside_encoder(spec)
         if spec.teacher_cache is not None:
@@ -270,6 +271,28 @@ def _beside_encoder(spec: RunSpec) -> Iterator[Problem]:
     if spec.metrics:
         problem = message.format("probabilities, which metrics read")
         yield Problem("metrics", problem, list(spec.metrics), "null, []", hint="leave it out")
+
+
+def _beside_learning(spec: RunSpec) -> Iterator[Problem]:
+    """What a teacher that changes during the run does not go with."""
+    for member in spec.members:
+        if member.spec.of is not None and spec.train.ema is None:
+            message = "the teacher is the student's average, and there is none"
+            yield Problem(f"{member.where}.of", message, member.spec.of, hint='set "train": {"ema": 0.999}')
+        if not member.spec.learns and member.spec.of is None:
+            continue
+        why = "learns" if member.spec.learns else "of"
+        if spec.teacher_cache is not None:
+            message = f"teacher '{member.name}' changes during the run, so its outputs cannot be kept"
+            yield Problem("teacher_cache", message, hint="leave teacher_cache out")
+        if spec.train.fsdp is not None:
+            message = "the weights of a teacher that changes during the run cannot be sharded"
+            yield Problem(
+                f"{member.where}.{why}", message, getattr(member.spec, why), hint="leave train.fsdp out"
+            )
+        if member.spec.learns and spec.task.weight == 0:
+            message = "a teacher that learns needs the task loss"
+            yield Problem("task.weight", message, spec.task.weight, "a number above 0")
 
 
 def _beside_cache(spec: RunSpec) -> Iterator[Problem]:

@@ -80,6 +80,14 @@ class TeacherSpec(ModelSource):
         "object from each class of the data to the teacher's class or its index. The other classes are left out. null: "
         "both have the same classes in the same order.",
     )
+    learns: Bool = Field(
+        False,
+        description="True: the teacher is trained together with the student, with a task loss of its own (mutual "
+        "learning). It is evaluated, saved and resumed like the student.",
+    )
+    of: Literal["student-ema"] | None = Field(
+        None, description="'student-ema': the teacher is the student's own average, see 'train.ema'."
+    )
     image_size: Int | None = Field(
         None,
         ge=8,
@@ -106,6 +114,30 @@ class TeacherSpec(ModelSource):
             raise ValueError(
                 "'classes' chooses logits, and with 'classifier' false there are none: leave one out"
             )
+        if self.of is not None:
+            others = (
+                "model",
+                "pretrained",
+                "checkpoint",
+                "run",
+                "options",
+                "small_input",
+                "adapter",
+                "learns",
+            )
+            given = [name for name in (*others, "image_size", "classes") if getattr(self, name)]
+            if given:
+                raise ValueError(f"'of' excludes {', '.join(map(repr, given))}: the model is the student's")
+            return self
+        if self.learns:
+            given = [
+                name for name in ("classes", "precision", "channels_last", "compile") if getattr(self, name)
+            ]
+            if given or not self.classifier:
+                what = ", ".join(map(repr, given)) or "'classifier': false"
+                raise ValueError(
+                    f"'learns' excludes {what}: it is trained like the student, on the same classes"
+                )
         if self.model is None and self.run is None and self.checkpoint is None:
             raise ValueError(
                 "'model' is missing (only with 'run', or a run directory as 'checkpoint', it can be left out)"

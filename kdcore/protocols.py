@@ -47,7 +47,7 @@ class Requires:
         teacher_logits: it reads the teacher's logits. If no distiller of a run reads them or the embedding, the teacher
             stops at the deepest stage that is read, and its logits are None.
         distillation_logits: it reads the logits of the student's second classifier; a student without one is refused.
-        teacher_learns: it needs a teacher that learns, whose outputs then have a gradient. Other distillers get them without.
+        teacher_learns: it needs a teacher that learns, and gets its outputs with a gradient.
         several_teachers: it reads all teachers of the run: its `forward` gets a dict of their outputs by name.
         student_pass: it calls `student.student_pass` for another pass of the student.
         student_momentum: decay of a moving average of the student, for `student.student_pass(images, ema=True)`.

@@ -40,8 +40,8 @@ def make_stand_ins(spec, folder):
     known = {item.entry.name for item in get_plugins().all(DatasetEntry)}
     if dataset not in known and not re.match(r"(torch|hfds|hfids|tfds|wds)/", dataset):
         stand_in(folder / dataset, folder=not dataset.endswith((".tar", ".gz")))
-    for role in ("student", "teacher"):
-        model = spec.get(role) or {}
+    teachers = spec.get("teacher") or []
+    for model in (spec.get("student") or {}, *(teachers if isinstance(teachers, list) else [teachers])):
         if "checkpoint" in model:
             stand_in(folder / model["checkpoint"], folder="." not in Path(model["checkpoint"]).name)
         run = folder / model.get("run", ".")

@@ -104,7 +104,8 @@ def frequency(student: Tensor, teacher: Tensor) -> Tensor:
         frequencies = table @ maps @ table.T
         constant = torch.zeros_like(frequencies)
         constant[:, :, 0, 0] = 1
-        return table.T @ (frequencies * (1 - constant)) @ table
+        restored: Tensor = table.T @ (frequencies * (1 - constant)) @ table
+        return restored
 
     return spatial(without(student), without(teacher))
 

@@ -35,11 +35,16 @@ class Meter:
         self._bad: Tensor | None = None  # first step at which each loss value was not finite, or -1
         self._teachers_bad: dict[str, Tensor] = {}  # the same for each teacher's logits
 
-    def add(self, output: DistillationOutput, target: Tensor | None, step: int, size: int) -> None:
-        """Add one batch of this process, of `size` images.
+    def add(
+        self, output: DistillationOutput, target: Tensor | None, step: int, size: int | None = None
+    ) -> None:
+        """Add one batch of this process: means weighted by its size, accuracy against the (most probable) class.
 
-        Means are weighted by its size; the accuracy is against the (most probable) class.
+        `size` is the number of images; None: that of the logits, which an encoder does not give.
         """
+        if size is None:
+            assert output.logits is not None
+            size = len(output.logits)
         terms = {_TERM + name: value for name, value in output.terms.items()}
         losses = {"loss": output.loss, "task_loss": output.task_loss, **terms}
         with torch.no_grad():

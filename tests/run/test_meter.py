@@ -13,7 +13,7 @@ from kdcore.run.meter import Meter
 def _output(loss: float, term: float, logits: list[list[float]]) -> DistillationOutput:
     task = torch.tensor(loss - term)
     return DistillationOutput(
-        torch.tensor(loss), task, {"kd": torch.tensor(term)}, torch.tensor(logits), None
+        torch.tensor(loss), task, {"kd": torch.tensor(term)}, torch.tensor(logits), None, {}
     )
 
 
@@ -52,7 +52,7 @@ def test_the_guilty_term_its_first_step_and_the_last_checkpoint_are_named(bad: f
     meter.add(_output(2.0, 1.0, [[0.0, 1.0]]), torch.tensor([1]), step=7)
     meter.check(None)
     broken = DistillationOutput(
-        torch.tensor(bad), torch.tensor(1.0), {"kd": torch.tensor(bad)}, torch.tensor([[0.0, 1.0]]), None
+        torch.tensor(bad), torch.tensor(1.0), {"kd": torch.tensor(bad)}, torch.tensor([[0.0, 1.0]]), None, {}
     )
     meter.add(broken, torch.tensor([1]), step=8)
     meter.add(broken, torch.tensor([1]), step=9)
@@ -72,7 +72,7 @@ def test_the_guilty_term_its_first_step_and_the_last_checkpoint_are_named(bad: f
 def test_the_distiller_of_the_guilty_term_is_named(distillers: tuple[str, ...], term: str, words: str):
     meter = Meter(torch.device("cpu"), distillers)
     bad = torch.tensor(float("nan"))
-    output = DistillationOutput(bad, torch.tensor(1.0), {term: bad}, torch.tensor([[0.0, 1.0]]), None)
+    output = DistillationOutput(bad, torch.tensor(1.0), {term: bad}, torch.tensor([[0.0, 1.0]]), None, {})
     meter.add(output, torch.tensor([1]), step=8)
     with pytest.raises(RunFailed, match=words):
         meter.check(None)
@@ -90,7 +90,7 @@ def test_a_state_goes_on_where_it_was():
 def test_a_term_may_be_called_loss():
     meter = Meter(torch.device("cpu"))
     terms = {"loss": torch.tensor(1.0), "task_loss": torch.tensor(math.inf)}
-    output = DistillationOutput(torch.tensor(4.0), torch.tensor(2.0), terms, torch.tensor([[0.0, 1.0]]), None)
+    output = DistillationOutput(torch.tensor(4.0), torch.tensor(2.0), terms, torch.tensor([[0.0, 1.0]]), None, {})
     meter.add(output, None, step=0)
     means = meter.read()
     assert (means["loss"], means["task_loss"]) == (4.0, 2.0)
@@ -102,7 +102,7 @@ def test_terms_may_come_and_go():
     for step, terms in enumerate([{"a": 1.0}, {"a": 3.0, "b": 8.0}, {"b": 4.0}, {}]):
         values = {name: torch.tensor(value) for name, value in terms.items()}
         total = torch.tensor(sum(terms.values()))
-        output = DistillationOutput(total, torch.tensor(0.0), values, torch.tensor([[0.0, 1.0]]), None)
+        output = DistillationOutput(total, torch.tensor(0.0), values, torch.tensor([[0.0, 1.0]]), None, {})
         meter.add(output, torch.tensor([1]), step=step)
     means = meter.read()
     assert means["terms"] == {"a": 1.0, "b": 3.0}
@@ -127,7 +127,7 @@ def test_a_teacher_that_is_not_finite_is_named():
     for step, logit in enumerate([1.0, math.nan, 1.0]):
         output = DistillationOutput(
             torch.tensor(logit), torch.tensor(1.0), {"kd": torch.tensor(logit)},
-            torch.zeros(1, 2), torch.tensor([[logit, 0.0]]),
+            torch.zeros(1, 2), None, {"teacher": torch.tensor([[logit, 0.0]])},
         )  # fmt: skip
         meter.add(output, torch.tensor([1]), step=step)
     with pytest.raises(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from kd_feature.stages import teacher_of
@@ -22,6 +20,8 @@ from kdcore.ops import (
 
 if TYPE_CHECKING:
     from kd_feature.options.embeddings import PADOptions
+
+_LARGEST = 80.0  # of log variances
 
 
 def pad_loss(
@@ -44,9 +44,9 @@ def pad_loss(
     student, teacher = prepare_features(student_embedding, teacher_embedding, dims=2)
     log_variance = log_variance.to(student.dtype)
     with full_precision(student.device):
-        # in log space: exp(v) may be infinite, and its gradient then is not a number
-        log_total = torch.logaddexp(log_variance, log_variance.new_tensor(math.log(eps)))
-        return ((student - teacher).square() * (-log_total).exp() + log_variance).mean()
+        # beyond the limit the quotient is 0 for any difference, and exp(v) would become infinite
+        variance = log_variance.clamp(max=_LARGEST).exp()
+        return ((student - teacher).square() / (variance + eps) + log_variance).mean()
 
 
 class PAD(nn.Module):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kd_classic.dist import dist_loss as dist_loss
     from kd_classic.dkd import DKD as DKD
     from kd_classic.dkd import dkd_loss as dkd_loss
+    from kd_classic.dml import DML as DML
     from kd_classic.dml import dml_loss as dml_loss
     from kd_classic.eakd import EAKD as EAKD
     from kd_classic.eakd import ea_kd_loss as ea_kd_loss
@@ -96,7 +97,7 @@ _NAMES: Final = {
     "dhkd": "DHKD dhkd_loss",
     "dist": "DIST dist_loss",
     "dkd": "DKD dkd_loss",
-    "dml": "dml_loss",
+    "dml": "DML dml_loss",
     "eakd": "EAKD ea_kd_loss",
     "ebkd": "EBKD ebkd_loss",
     "kd": "KD kd_loss",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch import Tensor, nn
+
 from kd_classic.logits import divergences
-from kdcore.ops import prepare_logits
+from kdcore import Batch, ModelOutput, Progress, Requires, Setup
+from kdcore.ops import logits_of, prepare_logits
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from kd_classic.options.networks import DMLOptions
 
 
 def dml_loss(student_logits: Tensor, peer_logits: Tensor) -> Tensor:
@@ -26,3 +29,20 @@ def dml_loss(student_logits: Tensor, peer_logits: Tensor) -> Tensor:
         ValueError: the logits' shapes or types do not fit.
     """
     return divergences(*prepare_logits(student_logits, peer_logits), 1.0).mean()
+
+
+class DML(nn.Module):
+    """The distiller `dml`: its terms `student` and `teacher` are the losses of the two networks."""
+
+    def __init__(self, options: DMLOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        self.requires = Requires(teacher_learns=True)
+
+    def forward(
+        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Return both loss terms, weighted."""
+        ours, theirs = logits_of(student, teacher)
+        weight = self.options.weight
+        return {"student": weight * dml_loss(ours, theirs), "teacher": weight * dml_loss(theirs, ours)}

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from kd_classic import CSKD, cskd_loss, dml_loss
+from kd_classic import CSKD, DML, cskd_loss, dml_loss
+from kd_classic.options.networks import DMLOptions
 from kd_classic.options.teacher_free import CSKDOptions
 from kd_dev.testing.values import numbers, terms_of
 
@@ -46,3 +47,19 @@ def test_the_distiller_reads_the_partner(setup):
     torch.testing.assert_close(terms_of(distiller, student, own), {"cskd": expected})
     with pytest.raises(ValueError, match="for its partner"):
         terms_of(distiller, own, own)
+
+
+def test_dml_teaches_both_networks_and_each_from_its_own_term_only(setup):
+    own, peer = numbers(4, 5).requires_grad_(), numbers(4, 5, seed=1).requires_grad_()
+    distiller = DML(DMLOptions(weight=0.5), setup)
+    assert distiller.requires == Requires(teacher_learns=True)
+    terms = terms_of(distiller, own, peer)
+    torch.testing.assert_close(
+        terms, {"student": 0.5 * dml_loss(own, peer), "teacher": 0.5 * dml_loss(peer, own)}
+    )
+    gradients = torch.autograd.grad(terms["student"], (own, peer), allow_unused=True)
+    assert gradients[0].abs().sum() > 0
+    assert gradients[1] is None
+    gradients = torch.autograd.grad(terms["teacher"], (own, peer), allow_unused=True)
+    assert gradients[0] is None
+    assert gradients[1].abs().sum() > 0

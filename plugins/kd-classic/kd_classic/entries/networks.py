@@ -6,6 +6,16 @@ from kdcore import DistillerEntry, Paper
 
 ENTRIES: tuple[DistillerEntry, ...] = (
     DistillerEntry(
+        name="dml",
+        kind="mutual",
+        summary="Student and teacher learn together, each from the labels and from the other's predictions.",
+        target="kd_classic.dml:DML",
+        options="kd_classic.options.networks:DMLOptions",
+        needs=("teacher", "learning-teacher", "logits"),
+        paper=Paper(title="Deep Mutual Learning", year=2018, url="https://arxiv.org/abs/1706.00384"),
+        formula="KL(softmax(t) || softmax(s)) for the student, KL(softmax(s) || softmax(t)) for the teacher",
+    ),
+    DistillerEntry(
         name="average",
         kind="logit",
         summary="The mean of KD over several teachers.",

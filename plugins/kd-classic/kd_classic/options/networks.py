@@ -15,6 +15,12 @@ class AverageOptions(DistillerOptions):
     temperature: float = Field(default=4.0, gt=0, description=_TEMPERATURE)
 
 
+class DMLOptions(DistillerOptions):
+    """DML (Zhang et al., CVPR 2018) of two networks, defaults of the authors' code."""
+
+    weight: float = Field(default=1.0, ge=0, description="Factor of the terms of both networks.")
+
+
 class EBKDOptions(DistillerOptions):
     """EBKD (Kwon et al., ICASSP 2020), defaults of CA-MKD's authors' code, which has it as a baseline."""
 

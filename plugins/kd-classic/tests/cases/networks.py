@@ -6,6 +6,7 @@ import torch
 from kd_classic import camkd_loss, ebkd_loss
 
 DISTILLERS = {
+    "dml": {"task_weight": 1.0, "defaults": {"weight": 1.0}, "wrong": [{"temperature": 2.0}]},
     "average": {"task_weight": 1.0, "defaults": {"weight": 1.0, "temperature": 4.0}, "wrong": []},
     "ebkd": {
         "task_weight": 1.0,

@@ -28,7 +28,7 @@ _ROLES: Final = get_args(Role)
 class Pair:
     """The families of student and teacher (no teacher: None), the number of classes, and whether there are labels.
 
-    `teachers` is the number of teachers of this family, 1 or 2.
+    `teachers` is the number of teachers of this family, 1 or 2; `learns`: they are trained with the student.
     """
 
     student: Family = "conv"
@@ -36,11 +36,12 @@ class Pair:
     classes: int = CLASSES
     labelled: bool = True
     teachers: int = 1
+    learns: bool = False
 
     def __str__(self) -> str:
         names = {"conv": "a convolutional", "vit": "a transformer", "distilled": "a distilled transformer"}
         teacher = "no" if self.teacher is None else names[self.teacher]
-        more = " and another one" if self.two_teachers else ""
+        more = " and another one" if self.two_teachers else " that learns" if self.learns else ""
         return f"{names[self.student]} student with {teacher} teacher{more}"
 
     @property
@@ -72,7 +73,9 @@ class PairModels:
         """Student and teachers for a `Distillation`."""
         student = KnownModel(model=self.student, known=self.setup.student)
         teachers = {
-            name: KnownModel(model=model, known=self.setup.teachers[name])
+            name: KnownModel(
+                model=model, known=self.setup.teachers[name], learns=self.setup.teachers[name].learns
+            )
             for name, model in self.teachers.items()
         }
         return student, teachers if len(teachers) > 1 else next(iter(teachers.values()), None)
@@ -87,8 +90,9 @@ def build_models(pair: Pair, dtype: torch.dtype = torch.float32, device: str = "
     for role in roles if pair.teacher is not None else ():
         assert pair.teacher is not None
         teacher = _placed(pair.teacher, role, pair.classes, dtype, device)
-        teachers[role] = teacher.requires_grad_(False).eval()
+        teachers[role] = teacher.train() if pair.learns else teacher.requires_grad_(False).eval()
         infos[role] = _info(teacher, pair.teacher, role, pair.classes)
+        infos[role].learns = pair.learns
     setup = Setup(
         student=_info(student, pair.student, "student", pair.classes),
         teacher=next(iter(infos.values())) if len(infos) == 1 else None,

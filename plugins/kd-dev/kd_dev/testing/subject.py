@@ -35,6 +35,8 @@ PAIRS: Final = (
     Pair("distilled", "vit"),
     Pair(teachers=2),
     Pair("vit", "vit", teachers=2),
+    Pair(learns=True),
+    Pair("vit", "vit", learns=True),
 )
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from kd_dev.testing.check import Violation, rule, skip
-from kd_dev.testing.models import Pair
 from kd_dev.testing.rig import SetupRefused, may_refuse, require_finite_step
 
 if TYPE_CHECKING:
@@ -101,8 +100,8 @@ def no_index(subject: DistillerSubject) -> None:
 def other_family(subject: DistillerSubject) -> None:
     subject.require_terms()
     refused = []
-    teachers = subject.home.teachers
-    for pair in (Pair("conv", "vit", teachers=teachers), Pair("vit", "conv", teachers=teachers)):
+    home = subject.home
+    for pair in (replace(home, student="conv", teacher="vit"), replace(home, student="vit", teacher="conv")):
         try:
             rig = subject.rig(pair)
         except SetupRefused as error:

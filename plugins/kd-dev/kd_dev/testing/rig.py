@@ -98,8 +98,11 @@ class Rig:
             self.distiller.prepare([(seen, Batch(whole, target, self.index))])
 
     def step(self, progress: Progress = MIDDLE, **changes: Any) -> dict[str, Tensor]:
-        """The loss terms of one step; see `output`."""
-        return self.output(progress, **changes).terms
+        """The loss terms of one step, without the task loss of a teacher that learns; see `output`."""
+        terms = self.output(progress, **changes).terms
+        return {
+            name: term for name, term in terms.items() if not (self.pair.learns and name.endswith(".task"))
+        }
 
     def output(
         self, progress: Progress = MIDDLE, rows: slice = slice(None), **changes: Any

@@ -90,7 +90,9 @@ def test_a_state_goes_on_where_it_was():
 def test_a_term_may_be_called_loss():
     meter = Meter(torch.device("cpu"))
     terms = {"loss": torch.tensor(1.0), "task_loss": torch.tensor(math.inf)}
-    output = DistillationOutput(torch.tensor(4.0), torch.tensor(2.0), terms, torch.tensor([[0.0, 1.0]]), None, {})
+    output = DistillationOutput(
+        torch.tensor(4.0), torch.tensor(2.0), terms, torch.tensor([[0.0, 1.0]]), None, {}
+    )
     meter.add(output, None, step=0)
     means = meter.read()
     assert (means["loss"], means["task_loss"]) == (4.0, 2.0)

@@ -261,3 +261,21 @@ def test_the_report_says_why_it_has_no_figures_on_images(spec):
         evaluate(result.directory)
     with pytest.raises(UserError, match="this model is an encoder"):
         evaluate(result.directory / "student", data="digits")
+
+
+def test_its_export_gives_the_embedding(spec, tmp_path):
+    export = pytest.importorskip("kd_export").export
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    result = kdcore.run(spec(train={"epochs": 1}), quiet=True)
+    made = export(result.directory, to="onnx", samples=4)
+    assert made.check is not None
+    assert made.check.same_top1 is None
+    session = onnxruntime.InferenceSession(made.path / "model.onnx")
+    assert [one.name for one in session.get_outputs()] == ["embedding"]
+    images = torch.randn(2, 3, 16, 16)
+    (embedding,) = session.run(None, {"images": images.numpy()})
+    student = kdcore.open_run(result.directory).student.model
+    torch.testing.assert_close(torch.from_numpy(embedding), student(images), rtol=1e-4, atol=1e-4)
+    about = json.loads((made.path / "kd.json").read_text())
+    assert about["output"] == {"name": "embedding", "shape": ["batch", 16]}

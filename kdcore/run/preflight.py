@@ -26,6 +26,7 @@ from kdcore.spec.trackers import missing_libraries
 from kdcore.spec.train_spec import scaled_optimizer
 
 if TYPE_CHECKING:
+    from kdcore.distill.distillation import Distillation
     from kdcore.plugins import Plugins
     from kdcore.spec.load import LoadedSpec
 
@@ -56,6 +57,7 @@ class Preflight:
     warnings: tuple[str, ...] = field(default=())
     teacher_cache: str | None = None
     classifier: Literal["trained", "new", "none"] = "trained"
+    heads: dict[str, int] = field(default_factory=dict)  # parameters of each distiller that has any
     train_split: str = ""
     eval_split: str | None = None
 
@@ -81,11 +83,16 @@ class Preflight:
         for name, (model, parameters) in self.teachers.items():
             label = f"'{name}': " if len(self.teachers) > 1 else ""
             text.append(f"teacher  {label}{model}, {parameters:,} parameters")
-        heads = f", {self.head_parameters:,} more in the distillers' heads" if self.head_parameters else ""
-        text.append(
-            f"student  {self.student}, {self.student_parameters:,} parameters{heads}{_CLASSIFIER[self.classifier]}"
-        )
+        student = f"{self.student}, {self.student_parameters:,} parameters"
+        text.append(f"student  {student}{self._heads()}{_CLASSIFIER[self.classifier]}")
         return text if self.teacher_cache is None else [*text, f"cache    {self.teacher_cache}"]
+
+    def _heads(self) -> str:
+        if not self.head_parameters:
+            return ""
+        each = ", ".join(f"{name} {number:,}" for name, number in self.heads.items())
+        parts = f" ({each})" if len(self.heads) > 1 else ""
+        return f", {self.head_parameters:,} more in the distillers' heads{parts}"
 
     def _splits(self) -> str:
         named = {"trained on": self.train_split, "evaluated on": self.eval_split}
@@ -174,11 +181,19 @@ def _check_training(loaded: LoadedSpec, prepared: Prepared) -> tuple[str, ...]:
 
 def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tuple[str, ...]) -> Preflight:
     teachers = {name: placed.built for name, placed in prepared.models.teachers.items()}
+    heads, of_student = _heads_of(prepared.distillation), count(prepared.models.student.built.model)
+    warnings += tuple(
+        f"distiller: the heads of '{name}' have {number:,} parameters, more than the student ({of_student:,}); they "
+        "take memory and time in training"
+        for name, number in heads.items()
+        if number > of_student
+    )
     return Preflight(
         student=prepared.models.student.built.name,
-        student_parameters=count(prepared.models.student.built.model),
+        student_parameters=of_student,
         teachers={name: (built.name, count(built.model)) for name, built in teachers.items()},
-        head_parameters=count(prepared.distillation.distillers),
+        head_parameters=sum(heads.values()),
+        heads=heads,
         num_classes=splits.num_classes,
         train_size=None if splits.train.stream else prepared.train.size,
         eval_size=prepared.eval.total,
@@ -189,6 +204,12 @@ def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tup
         eval_split=prepared.eval_split,
         classifier=_classifier(prepared),
     )
+
+
+def _heads_of(distillation: Distillation) -> dict[str, int]:
+    """How many parameters each distiller has that has any."""
+    counts = zip(distillation.names, map(count, distillation.distillers), strict=True)
+    return {name: number for name, number in counts if number}
 
 
 def _classifier(prepared: Prepared) -> Literal["trained", "new", "none"]:

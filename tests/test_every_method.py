@@ -75,7 +75,9 @@ def test_it_trains_two_epochs(item, beside, tmp_path, monkeypatch):
 
 def test_heads_are_counted_for_each_distiller():
     ofa = next(item.entry for item in ITEMS if item.entry.name == "ofa")
-    found = validate(spec_of(ofa, beside=True))
+    spec = spec_of(ofa, beside=True)
+    spec["distiller"][0]["width"] = 4000
+    found = validate(spec)
     assert set(found.heads) == {"ofa", "fitnet"}
     assert found.head_parameters == sum(found.heads.values())
     assert f"more in the distillers' heads (ofa {found.heads['ofa']:,}, fitnet" in "\n".join(found.lines())

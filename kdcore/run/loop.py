@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,12 +13,10 @@ from kdcore.distill.recompute import unchanged
 from kdcore.distill.seeds import derive, seed_device
 from kdcore.distill.sync_norm import share_running_statistics
 from kdcore.distill.with_heads import shipped_model
-from kdcore.errors import Interrupted, Problem, UserError
-from kdcore.inspect.metrics import load_metrics
+from kdcore.errors import Interrupted
 from kdcore.ops import Dot
 from kdcore.protocols import Progress
-from kdcore.run.evaluate import Evaluation, evaluate
-from kdcore.run.evaluate_encoder import Embedder, EncoderEvaluator
+from kdcore.run.measures import Measures, Stopped
 from kdcore.run.meter import Meter
 from kdcore.run.optimizer import build_optimizer, build_scheduler
 from kdcore.run.saving import Saver, Stateful
@@ -26,27 +24,21 @@ from kdcore.run.separate import SeparateGradients
 from kdcore.run.sharding import make_whole, shard
 from kdcore.run.skipped_images import Skipped
 from kdcore.run.state import RunState
-from kdcore.run.table_teacher import InOrder
 from kdcore.spec.train_spec import scaled_optimizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from accelerate import Accelerator
 
     from kdcore.data import RawBatch
     from kdcore.data.mix import Mixer
-    from kdcore.distill.frozen_teacher import FrozenTeacher
-    from kdcore.distill.teacher_images import TeacherImages
-    from kdcore.inspect.encoder_measures import EncoderEvaluation
     from kdcore.run.context import RunContext
     from kdcore.run.prepare import Prepared
     from kdcore.run.table_teacher import GivesOutputs
     from kdcore.run.trackers import Trackers
 
-
-class _Stopped(Exception):
-    """A request to stop ended an evaluation."""
+Measured = TypeVar("Measured")
 
 
 class Training:
@@ -71,18 +63,7 @@ class Training:
         self.spec, self.context, self.accelerator = spec, context, accelerator
         self.distillation, self.student = prepared.distillation, prepared.distillation.student
         self.shipped = prepared.distillation.shipped
-        self.teacher_images = {name: one.images for name, one in prepared.models.teachers.items()}
-        self.train_data, self.eval_data, self.ema = prepared.train, prepared.eval, prepared.ema
-        self.tables = prepared.tables
-        self.encoders = None
-        if not spec.student.classifier:
-            self.encoders = EncoderEvaluator(
-                accelerator=accelerator,
-                queries=prepared.eval,
-                gallery=prepared.gallery,
-                num_classes=prepared.distillation.num_classes,
-                advance=self._stop_evaluation,
-            )
+        self.train_data, self.ema = prepared.train, prepared.ema
         self.mixer, self.cached_teachers, self.trackers = mixer, cached_teachers, trackers
         self.skipped = None
         if spec.data.skip_broken:
@@ -112,8 +93,7 @@ class Training:
             skipped=self.skipped,
             accelerator=accelerator,
         )
-        names = spec.metrics if spec.student.classifier else ()  # they read probabilities
-        self.metrics = load_metrics(names, context.plugins, context.display.warn)
+        self.measures = Measures(context, prepared, accelerator, self.state, self.shards)
         self.shipped_as = shipped_model(context.loaded, prepared.distillation, prepared.models)
         self.saver = Saver(context.directory.checkpoints, self.state, parts, self._agree, self.shipped_as)
 
@@ -155,83 +135,16 @@ class Training:
             make_whole(model, self.accelerator.is_main_process)
 
     def measure_teachers(self) -> list[str]:
-        """Measure each teacher on the evaluation images, once per run; the names of those measured now.
+        """Measure each teacher on the evaluation images, once per run; the names of those measured now."""
+        return self._measured(self.measures.teachers)
 
-        For a student without a classifier, their embeddings are measured as the student's is.
-        """
-        measured = []
-        for name, teacher in self.distillation.frozen_teachers.items():
-            if teacher.learns or self._is_average(teacher):
-                continue  # measured after each epoch
-            if self.encoders is not None:
-                if name not in self.state.teacher_scores:
-                    self._measure_embedding(name, teacher)
-                    measured.append(name)
-            elif teacher.info.has_logits and name not in self.state.teacher_scores:
-                table = self.tables.get(name)
-                if table is not None and table.evaluation is None:
-                    continue  # it does not know these images
-                if table is None:
-                    found = self._evaluate(teacher.model, self.teacher_images[name], teacher)
-                else:
-                    found = self._evaluate(InOrder.of(table, self.eval_data), None, teacher)
-                if found.not_finite:
-                    what = f"its logits are NaN or infinite for {found.not_finite:,} of the evaluation images"
-                    raise UserError(_not_finite(name, what, len(self.teacher_images)))
-                self._keep_teacher(name, found)
-                measured.append(name)
-        return measured
-
-    def _measure_embedding(self, name: str, teacher: FrozenTeacher) -> None:
-        state = self.state
+    def _measured(self, measure: Callable[[], Measured]) -> Measured:
+        """What `measure` returns; a request to stop ends it, and the next process measures again."""
         try:
-            call = teacher.embedding_pass()
-        except UserError:  # it gives only feature maps, or logits
-            state.teacher_scores[name] = {}
-            return
-        embedder = Embedder(
-            model=teacher.model,
-            call=call,
-            transform=self.teacher_images[name],
-            memory_format=teacher.memory_format,
-            precision=teacher.autocast(self.accelerator.device),
-            shards=self.shards,
-        )
-        try:
-            found = self._evaluate_encoder(embedder, probe=True)
-        except ValueError as error:
-            raise UserError(_not_finite(name, str(error), len(self.teacher_images))) from error
-        state.teacher_scores[name] = found.as_dict()
-        if found.predictions is not None:
-            state.teacher_predictions[name] = found.predictions
-
-    def _evaluate_encoder(
-        self, embedder: Embedder, teachers: Mapping[str, Tensor] | None = None, *, probe: bool
-    ) -> EncoderEvaluation:
-        assert self.encoders is not None
-        try:
-            return self.encoders(embedder, teachers=teachers, probe=probe)
-        except _Stopped:
+            return measure()
+        except Stopped:
             self.saver.save()
             self._interrupt()
-
-    def _is_average(self, teacher: FrozenTeacher) -> bool:
-        """Whether a teacher is the student's own average, which is measured anyway."""
-        return self.ema is not None and teacher.model is self.ema.module
-
-    def _keep_teacher(self, name: str, found: Evaluation) -> None:
-        self.state.teacher_scores[name] = found.as_dict()
-        self.state.teacher_predictions[name] = found.predictions
-
-    def _measure_learners(self) -> dict[str, Any]:
-        """The results of the teachers that learn after an epoch, by name."""
-        measured = {}
-        for name, teacher in self.distillation.frozen_teachers.items():
-            if teacher.learns:
-                found = self._evaluate(teacher.model, self.teacher_images[name], teacher)
-                self._keep_teacher(name, found)
-                measured[name] = found.as_dict()
-        return measured
 
     # -- an epoch --------------------------------------------------------------------------------------------
 
@@ -357,9 +270,12 @@ class Training:
         # all processes evaluate and save the same model
         averaged_models = [] if self.ema is None else [self.ema.module]
         share_running_statistics([self.shipped, *averaged_models, *self.distillation.learners])
-        teachers = self._measure_learners()
-        found = self._evaluate_student(self.shipped)
-        averaged = None if self.ema is None else self._evaluate_student(self.ema.module)
+        teachers = self._measured(self.measures.learners)
+        found = self._measured(lambda: self.measures.student(self.shipped))
+        averaged = None
+        if self.ema is not None:
+            average = self.ema.module
+            averaged = self._measured(lambda: self.measures.student(average))
         # do not stop from here on: the epoch counts once its record is written
         state.epoch, state.batch = state.epoch + 1, 0
         record: dict[str, Any] = {
@@ -397,43 +313,6 @@ class Training:
         if stop and state.epoch < self.spec.train.epochs:
             self._interrupt()
 
-    def _evaluate_student(self, model: torch.nn.Module) -> Evaluation | EncoderEvaluation:
-        if self.encoders is None:
-            return self._evaluate(model)
-        memory_format = torch.channels_last if self.spec.train.channels_last else torch.contiguous_format
-        embedder = Embedder(model=model, memory_format=memory_format, shards=self.shards)
-        last = self.state.epoch + 1 == self.spec.train.epochs
-        return self._evaluate_encoder(embedder, self.state.teacher_predictions, probe=last)
-
-    def _evaluate(
-        self,
-        model: torch.nn.Module,
-        transform: TeacherImages | None = None,
-        teacher: FrozenTeacher | None = None,
-    ) -> Evaluation:
-        """Evaluate; a request to stop ends it between two batches, and the next process evaluates again."""
-        memory_format = torch.channels_last if self.spec.train.channels_last else torch.contiguous_format
-        precision: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
-        if teacher is not None:
-            memory_format = teacher.memory_format
-            precision = teacher.autocast(self.accelerator.device)
-        try:
-            return evaluate(
-                model,
-                self.eval_data,
-                self.accelerator,
-                transform=transform,
-                teacher_predictions=self.state.teacher_predictions if teacher is None else None,
-                memory_format=memory_format,
-                precision=precision,
-                advance=self._stop_evaluation,
-                shards=self.shards,
-                metrics=self.metrics,
-            )
-        except _Stopped:
-            self.saver.save()
-            self._interrupt()
-
     def stop_between_batches(self) -> None:
         """Before the first step: stop if the run was asked to; nothing is saved yet.
 
@@ -447,11 +326,6 @@ class Training:
             )
             message = f"stopped by {name} before the first step; the same command begins again"
             raise Interrupted(message, self.context.stop.exit_code)
-
-    def _stop_evaluation(self) -> None:
-        # several processes would have to agree at each batch: they stop at the end of the epoch
-        if self.context.stop.signal is not None and self.accelerator.num_processes == 1:
-            raise _Stopped
 
     def _schedule(self, epoch: int, metric: float | None = None) -> None:
         if self.scheduler is None:
@@ -470,11 +344,3 @@ class Training:
             "the same command continues from it",
             self.context.stop.exit_code,
         )
-
-
-def _not_finite(name: str, message: str, teachers: int) -> Problem:
-    hint = (
-        "its weights are finite: try teacher.precision 'fp32', its own normalisation "
-        "(data.mean, data.std), or another checkpoint"
-    )
-    return Problem("teacher" if teachers == 1 else f"teacher '{name}'", message, hint=hint)

@@ -179,7 +179,7 @@ class Session:
         several = len(self.spec.members) > 1
         for name in training.measure_teachers():
             scores = training.state.teacher_scores[name]
-            if training.encoders is not None:
+            if training.measures.encoders is not None:
                 self._show_encoder(f" '{name}'" if several else "", scores)
             if scores.get("top1") is None:
                 continue

@@ -62,7 +62,7 @@ def _student(training: Training, prepared: Prepared) -> dict[str, Any]:
         "top5",
         "agreement",
         *_measures(training, tuple(ENCODER_MEASURES)),
-        *training.metrics.names,
+        *training.measures.metrics.names,
     )
     student = {
         "model": prepared.models.student.built.name,
@@ -86,7 +86,7 @@ def _teachers(training: Training, prepared: Prepared) -> dict[str, Any] | list[d
                 "model": placed.built.name,
                 **{
                     measure: scores.get(measure)
-                    for measure in ("top1", "top5", *own, *training.metrics.names)
+                    for measure in ("top1", "top5", *own, *training.measures.metrics.names)
                 },
                 "parameters": placed.built.parameters,
                 **({"learns": True} if placed.learns else {}),
@@ -100,7 +100,7 @@ def _teachers(training: Training, prepared: Prepared) -> dict[str, Any] | list[d
 
 def _measures(training: Training, names: tuple[str, ...]) -> tuple[str, ...]:
     """The measures of encoders that a run has: those with a student without a classifier."""
-    return () if training.encoders is None else names
+    return () if training.measures.encoders is None else names
 
 
 def count(module: torch.nn.Module) -> int:

@@ -1,0 +1,202 @@
+"""What a run measures on the evaluation images: its teachers, and the student after each epoch."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from kdcore.errors import Problem, UserError
+from kdcore.inspect.metrics import load_metrics
+from kdcore.run.evaluate import Evaluation, evaluate
+from kdcore.run.evaluate_encoder import Embedder, EncoderEvaluator
+from kdcore.run.table_teacher import InOrder
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch import nn
+
+    from kdcore.distill.frozen_teacher import FrozenTeacher
+    from kdcore.distill.teacher_images import TeacherImages
+    from kdcore.inspect.encoder_measures import EncoderEvaluation
+    from kdcore.run.context import RunContext
+    from kdcore.run.prepare import Prepared
+    from kdcore.run.sharding import Shards
+    from kdcore.run.state import RunState
+
+
+class Stopped(Exception):
+    """A request to stop ended an evaluation."""
+
+
+class Measures:
+    """The measurements of a run.
+
+    Args:
+        context: the run.
+        prepared: its models and data.
+        accelerator: device, precision and the other processes.
+        state: where the results of the teachers are kept.
+        shards: the sharded models, if the weights are distributed over the processes.
+
+    Attributes:
+        metrics: those of plugins.
+        encoders: measures embeddings, for a student without a classifier; None for a classifier.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        prepared: Prepared,
+        accelerator: Accelerator,
+        state: RunState,
+        shards: Shards | None,
+    ) -> None:
+        spec = context.loaded.spec
+        self._spec, self._context, self._accelerator = spec, context, accelerator
+        self._state, self._shards = state, shards
+        self._teachers, self._data = prepared.distillation.frozen_teachers, prepared.eval
+        self._average = None if prepared.ema is None else prepared.ema.module
+        self._images = {name: one.images for name, one in prepared.models.teachers.items()}
+        self._tables = prepared.tables
+        self.encoders = None
+        if not spec.student.classifier:
+            self.encoders = EncoderEvaluator(
+                accelerator=accelerator,
+                queries=prepared.eval,
+                gallery=prepared.gallery,
+                num_classes=prepared.distillation.num_classes,
+                advance=self._look_for_stop,
+            )
+        names = spec.metrics if spec.student.classifier else ()  # they read probabilities
+        self.metrics = load_metrics(names, context.plugins, context.display.warn)
+
+    def teachers(self) -> list[str]:
+        """Measure each teacher, once per run; the names of those measured now.
+
+        For a student without a classifier, their embeddings are measured as the student's is. Teachers that learn, and
+        the student's average, are measured after each epoch.
+
+        Raises:
+            Stopped: the run was asked to stop.
+            UserError: the logits of a teacher are NaN or infinite.
+        """
+        measured = []
+        for name, teacher in self._teachers.items():
+            if teacher.learns or teacher.model is self._average or name in self._state.teacher_scores:
+                continue
+            if self.encoders is not None:
+                self._measure_embedding(name, teacher)
+                measured.append(name)
+            elif teacher.info.has_logits and self._measure_logits(name, teacher):
+                measured.append(name)
+        return measured
+
+    def learners(self) -> dict[str, Any]:
+        """The results of the teachers that learn after an epoch, by name.
+
+        Raises:
+            Stopped: the run was asked to stop.
+        """
+        measured = {}
+        for name, teacher in self._teachers.items():
+            if teacher.learns:
+                found = self._evaluate(teacher.model, self._images[name], teacher)
+                self._keep(name, found)
+                measured[name] = found.as_dict()
+        return measured
+
+    def student(self, model: nn.Module) -> Evaluation | EncoderEvaluation:
+        """The results of the student, or of its average, after an epoch.
+
+        Raises:
+            Stopped: the run was asked to stop.
+        """
+        if self.encoders is None:
+            return self._evaluate(model)
+        embedder = Embedder(model=model, memory_format=self._memory_format, shards=self._shards)
+        last = self._state.epoch + 1 == self._spec.train.epochs
+        return self.encoders(embedder, teachers=self._state.teacher_predictions, probe=last)
+
+    def _measure_logits(self, name: str, teacher: FrozenTeacher) -> bool:
+        table = self._tables.get(name)
+        if table is not None and table.evaluation is None:
+            return False  # it does not know these images
+        if table is None:
+            found = self._evaluate(teacher.model, self._images[name], teacher)
+        else:
+            found = self._evaluate(InOrder.of(table, self._data), None, teacher)
+        if found.not_finite:
+            what = f"its logits are NaN or infinite for {found.not_finite:,} of the evaluation images"
+            raise UserError(_not_finite(name, what, len(self._images)))
+        self._keep(name, found)
+        return True
+
+    def _measure_embedding(self, name: str, teacher: FrozenTeacher) -> None:
+        assert self.encoders is not None
+        try:
+            call = teacher.embedding_pass()
+        except UserError:  # it gives only feature maps, or logits
+            self._state.teacher_scores[name] = {}
+            return
+        embedder = Embedder(
+            model=teacher.model,
+            call=call,
+            transform=self._images[name],
+            memory_format=teacher.memory_format,
+            precision=teacher.autocast(self._accelerator.device),
+            shards=self._shards,
+        )
+        try:
+            found = self.encoders(embedder, probe=True)
+        except ValueError as error:
+            raise UserError(_not_finite(name, str(error), len(self._images))) from error
+        self._state.teacher_scores[name] = found.as_dict()
+        if found.predictions is not None:
+            self._state.teacher_predictions[name] = found.predictions
+
+    def _keep(self, name: str, found: Evaluation) -> None:
+        self._state.teacher_scores[name] = found.as_dict()
+        self._state.teacher_predictions[name] = found.predictions
+
+    def _evaluate(
+        self,
+        model: nn.Module,
+        transform: TeacherImages | None = None,
+        teacher: FrozenTeacher | None = None,
+    ) -> Evaluation:
+        memory_format = self._memory_format
+        precision: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+        if teacher is not None:
+            memory_format = teacher.memory_format
+            precision = teacher.autocast(self._accelerator.device)
+        return evaluate(
+            model,
+            self._data,
+            self._accelerator,
+            transform=transform,
+            teacher_predictions=self._state.teacher_predictions if teacher is None else None,
+            memory_format=memory_format,
+            precision=precision,
+            advance=self._look_for_stop,
+            shards=self._shards,
+            metrics=self.metrics,
+        )
+
+    @property
+    def _memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self._spec.train.channels_last else torch.contiguous_format
+
+    def _look_for_stop(self) -> None:
+        # several processes would have to agree at each batch: they stop at the end of the epoch
+        if self._context.stop.signal is not None and self._accelerator.num_processes == 1:
+            raise Stopped
+
+
+def _not_finite(name: str, message: str, teachers: int) -> Problem:
+    hint = (
+        "its weights are finite: try teacher.precision 'fp32', its own normalisation "
+        "(data.mean, data.std), or another checkpoint"
+    )
+    return Problem("teacher" if teachers == 1 else f"teacher '{name}'", message, hint=hint)

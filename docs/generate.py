@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 HERE: Final = Path(__file__).parent
 COMMAND: Final = "uv run python docs/generate.py"
-HAND_WRITTEN: Final = frozenset({"dot.md", "schemes.md"})  # pages in docs/methods of what is no distiller
+HAND_WRITTEN: Final = frozenset({"dot.md", "schemes.md"})  # pages in docs/methods that are not of a distiller
 FIRST_PARTY: Final = frozenset(path.parent.name for path in HERE.parent.glob("plugins/*/pyproject.toml"))
 _NOTE: Final = f"<!-- Written by `{COMMAND}`. Do not edit. -->\n"
 _RULES: Final = f"<!-- The rules from here on are written by `{COMMAND}`. Do not edit them. -->\n"
@@ -263,17 +263,23 @@ def _sections(schema: Schema) -> Iterator[tuple[str, list[list[str]]]]:
             inner.append((where, section))
             anchor = where.replace(".", "")
             optional = ", or null" if "anyOf" in about else ""
-            default = "required" if name in node.get("required", ()) else "`null`" if optional else ""
+            empty = optional or "type" in about
+            default = "required" if name in node.get("required", ()) else "`null`" if empty else ""
             meaning = (
                 about.get("description") or section["description"]
             )  # pydantic leaves out what is the same
-            rows.append([f"[`{where}`](#{anchor})", f"an object{optional}", default, meaning])
+            allowed = about.get("x-words", f"an object{optional}")
+            rows.append([f"[`{where}`](#{anchor})", allowed, default, meaning])
         waiting = inner + waiting
         yield path or "The whole", rows
 
 
 def _section(root: Schema, about: Schema) -> Schema | None:
     """The section that a field holds, or None if it holds a value."""
+    if about.get("type") == "array" and "$ref" in about.get("items", {}):
+        several: Schema = root["$defs"][about["items"]["$ref"].rpartition("/")[2]]
+        # one teacher stands without a list; distillers take keys of their own
+        return several if several.get("additionalProperties") is False else None
     for branch in about.get("anyOf", [about]):
         if "$ref" in branch and "x-words" not in about:
             found: Schema = root["$defs"][branch["$ref"].rpartition("/")[2]]

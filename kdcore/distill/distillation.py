@@ -27,7 +27,7 @@ from kdcore.distill.passes import (
 from kdcore.distill.seeds import derive
 from kdcore.distill.student_pass import StudentPass
 from kdcore.distill.targets import TargetCheck, check_index
-from kdcore.distill.teachers import Seen, Teachers, logits_by_name
+from kdcore.distill.teachers import Teachers, logits_by_name
 from kdcore.distill.terms import checked_terms
 from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.features import Extractor, set_distilled_training
@@ -234,7 +234,9 @@ class Distillation(nn.Module):
         """What the distillers read of each teacher, for images as the student sees them."""
         return self._teachers.compute(images, whole=whole)
 
-    def seen_by(self, distiller: str, outputs: Mapping[str, ModelOutput]) -> Seen:
+    def seen_by(
+        self, distiller: str, outputs: Mapping[str, ModelOutput]
+    ) -> ModelOutput | dict[str, ModelOutput] | None:
         """What the distiller of this name gets of the outputs of all teachers."""
         module = self.distillers[self._names.index(distiller)]
         return self._teachers.seen(distiller, cast("Distiller", module).requires, outputs)

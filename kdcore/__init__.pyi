@@ -23,6 +23,7 @@ from kdcore.data.inputs import InputConfig
 from kdcore.description import ModelDescription
 from kdcore.distill.adapted_model import AdaptedModel
 from kdcore.distill.distillation import Distillation, DistillationOutput
+from kdcore.distill.teacher_passes import TeacherPasses
 from kdcore.entries import (
     AdapterEntry,
     CommandEntry,
@@ -76,6 +77,7 @@ from kdcore.run.preflight import Preflight
 from kdcore.run.result import RunResult
 from kdcore.run.run import run
 from kdcore.rundir.directory import RunDirectory
+from kdcore.spec.members import Member
 from kdcore.spec.models import RunSpec
 from kdcore.spec.recipes import Recipe
 from kdcore.teacher_cache.listing import CacheCheck, CacheInfo
@@ -119,6 +121,7 @@ __all__ = [
     "LauncherEntry",
     "ListedModel",
     "LoadedStudent",
+    "Member",
     "MetricEntry",
     "ModelDescription",
     "ModelEntry",
@@ -155,6 +158,7 @@ __all__ = [
     "StageInfo",
     "StudentConfig",
     "Suits",
+    "TeacherPasses",
     "TimmAdapter",
     "UserError",
     "__version__",

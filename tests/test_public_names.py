@@ -16,6 +16,7 @@ import kdcore
 FOREIGN = {
     "AbstractContextManager",
     "Any",
+    "Callable",
     "Image",
     "Iterator",
     "Literal",

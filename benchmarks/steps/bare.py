@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def bare_loop(workload: Workload, fast: bool = False) -> Step:
     """KD with nothing around it; `fast`: in bf16, channels-last and compiled."""
-    teacher: Any = workload.frozen_teacher()
+    teacher: Any = workload.teacher_passes()
     student: Any = workload.model(workload.student).train()
     step_of = optimizer(student)
     if fast:

@@ -87,7 +87,7 @@ def hints(workload: Workload) -> Case:
     with contextlib.ExitStack() as stack:
         steps["fitnet at stage 2"] = _kd(stack, workload, **fitnet)
         whole = begin(stack, workload, **fitnet)
-        whole.training.distillation.frozen_teachers["teacher"].stops_early = False
+        whole.training.distillation.teacher_passes["teacher"].stops_early = False
         steps["fitnet at stage 2, whole teacher"] = whole.step()
         close = stack.pop_all().close
     return Case(f"hints: {workload.name}", "student alone", steps, workload.batch, close=close)

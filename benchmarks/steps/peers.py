@@ -31,7 +31,7 @@ def timm_task(workload: Workload) -> Step:
 
     student = workload.model(workload.student)
     student.pretrained_cfg = _normalised(student)
-    teacher = workload.frozen_teacher()
+    teacher = workload.teacher_passes()
     teacher.pretrained_cfg = _normalised(teacher)
     task = LogitDistillationTask(
         student,
@@ -75,7 +75,7 @@ def torchdistill_box(workload: Workload) -> Step | None:
     kd = {"key": "KDLoss", "kwargs": {**whole, "temperature": TEMPERATURE, "alpha": TASK_WEIGHT}}
     weighted = {"key": "WeightedSumLoss", "kwargs": {"sub_terms": {"kd": {"criterion": kd, "weight": 1.0}}}}
     box = DistillationBox(
-        workload.frozen_teacher(),
+        workload.teacher_passes(),
         workload.model(workload.student).train(),
         {},
         {

@@ -56,7 +56,7 @@ class Workload:
         )
         return built.model.to(device())
 
-    def frozen_teacher(self) -> nn.Module:
+    def teacher_passes(self) -> nn.Module:
         """The teacher as every contender has it: in eval mode, without gradients."""
         return self.model(self.teacher).eval().requires_grad_(False)
 

@@ -39,7 +39,7 @@ from kdcore.spec.members import ONLY
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kdcore.distill.frozen_teacher import FrozenTeacher
+    from kdcore.distill.teacher_passes import TeacherPasses
 
 _START = Progress(epoch=0.0, step=0, total_steps=1, total_epochs=1)
 
@@ -123,7 +123,7 @@ class Distillation(nn.Module):
             {name: completed(one, size, plugins, "teacher") for name, one in given.items()}, in_chans
         )
         # those that learn are trained, saved and distributed with the student
-        self.learners = nn.ModuleList(one.model for one in self.frozen_teachers.values() if one.learns)
+        self.learners = nn.ModuleList(one.model for one in self.teacher_passes.values() if one.learns)
         self.student_info = learner.info(in_chans)
         setup = Setup(
             student=self.student_info,
@@ -219,12 +219,12 @@ class Distillation(nn.Module):
     @property
     def teachers(self) -> dict[str, nn.Module]:
         """All teachers by name; the only one is called `teacher`."""
-        return {name: teacher.model for name, teacher in self.frozen_teachers.items()}
+        return {name: teacher.model for name, teacher in self.teacher_passes.items()}
 
     @property
-    def frozen_teachers(self) -> dict[str, FrozenTeacher]:
+    def teacher_passes(self) -> dict[str, TeacherPasses]:
         """The teachers by name, with what distillers read of each of them and how it is computed."""
-        return self._teachers.frozen
+        return self._teachers.passes
 
     def compile_student(self) -> None:
         """Compile the student's forward pass with `torch.compile`; names in the state stay."""
@@ -289,7 +289,7 @@ class Distillation(nn.Module):
         for term in terms.values():
             loss = loss + term
         of_teachers = logits_by_name(taught)
-        only = next(iter(of_teachers.values()), None) if len(self.frozen_teachers) == 1 else None
+        only = next(iter(of_teachers.values()), None) if len(self.teacher_passes) == 1 else None
         return DistillationOutput(loss, task_loss, terms, logits, only, of_teachers)
 
     def _taught(
@@ -298,13 +298,13 @@ class Distillation(nn.Module):
         """The outputs of the teachers: those that are known, or computed."""
         if known is None:
             return self.forward_teachers(images)
-        names = list(self.frozen_teachers)
+        names = list(self.teacher_passes)
         if isinstance(known, ModelOutput):
             if len(names) > 1:
                 raise ValueError(f"teacher_output must have an output for each teacher: {', '.join(names)}")
             return dict.fromkeys(names, known)
         missing = [
-            name for name, teacher in self.frozen_teachers.items() if teacher.is_read and name not in known
+            name for name, teacher in self.teacher_passes.items() if teacher.is_read and name not in known
         ]
         if missing:
             raise ValueError(f"teacher_output has no output of {', '.join(missing)}")
@@ -397,7 +397,7 @@ class Distillation(nn.Module):
         """The task loss of each teacher that learns, as the term `NAME.task`."""
         return {
             f"{name}.task": self._task_loss(taught[name], target)
-            for name, teacher in self.frozen_teachers.items()
+            for name, teacher in self.teacher_passes.items()
             if teacher.learns
         }
 
@@ -432,7 +432,7 @@ class Distillation(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Distillation:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for teacher in self.frozen_teachers.values():
+        for teacher in self.teacher_passes.values():
             if not teacher.learns:
                 teacher.model._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self

@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from kdcore.distill.frozen_teacher import FrozenTeacher
 from kdcore.distill.passes import detached
+from kdcore.distill.teacher_passes import TeacherPasses
 from kdcore.errors import Problem, UserError, listed, nearest
 from kdcore.ops import mean_logits
 from kdcore.protocols import ModelInfo, ModelOutput, Requires
@@ -33,17 +33,17 @@ class Teachers:
         in_chans: channels of the images.
 
     Attributes:
-        frozen: the teachers by name.
+        passes: the teachers by name.
     """
 
     def __init__(self, given: Mapping[str, AdaptedModel], in_chans: int) -> None:
-        self.frozen = {name: FrozenTeacher(model, in_chans) for name, model in given.items()}
+        self.passes = {name: TeacherPasses(model, in_chans) for name, model in given.items()}
         self._choices: dict[str, str | None] = {}
 
     @property
     def infos(self) -> dict[str, ModelInfo]:
         """What distillers may know of each teacher."""
-        return {name: teacher.info for name, teacher in self.frozen.items()}
+        return {name: teacher.info for name, teacher in self.passes.items()}
 
     def read(self, needs: Mapping[str, Requires], choices: Mapping[str, str | None]) -> None:
         """Prepare the passes of each teacher for the distillers that read it.
@@ -53,7 +53,7 @@ class Teachers:
             choices: the teacher that each distiller chose.
         """
         self._choices = dict(choices)
-        for name, teacher in self.frozen.items():
+        for name, teacher in self.passes.items():
             wanted = [
                 requires.of_member(name)
                 for distiller, requires in needs.items()
@@ -64,14 +64,14 @@ class Teachers:
     def compute(self, images: Tensor, *, whole: bool = False) -> dict[str, ModelOutput]:
         """The outputs of all teachers that a distiller reads, for images as the student sees them."""
         return {
-            name: teacher.compute(images, whole) for name, teacher in self.frozen.items() if teacher.is_read
+            name: teacher.compute(images, whole) for name, teacher in self.passes.items() if teacher.is_read
         }
 
     def seen(self, distiller: str, requires: Requires, outputs: Mapping[str, ModelOutput]) -> Seen:
         """What one distiller gets of the outputs of all teachers, without gradients unless it asks for them."""
         if not requires.teacher_learns:
             outputs = {
-                name: detached(output) if self.frozen[name].learns else output
+                name: detached(output) if self.passes[name].learns else output
                 for name, output in outputs.items()
             }
         if requires.several_teachers:
@@ -80,7 +80,7 @@ class Teachers:
         if choice == MEAN:
             return mean_output(list(outputs.values()))
         if choice is None:
-            choice = next(iter(self.frozen), None)
+            choice = next(iter(self.passes), None)
         return None if choice is None else outputs.get(choice)
 
 

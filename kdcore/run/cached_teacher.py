@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from kdcore.data.train import IndexedTrainData
     from kdcore.distill.distillation import Distillation
-    from kdcore.distill.frozen_teacher import FrozenTeacher
     from kdcore.distill.splits import Splits
+    from kdcore.distill.teacher_passes import TeacherPasses
     from kdcore.run.prepare import Prepared
     from kdcore.spec.load import LoadedSpec
     from kdcore.spec.members import Member
@@ -39,7 +39,7 @@ class CachedTeacher:
     whether the cache was filled before, and a resumed run is bit-equal to one that was not killed.
     """
 
-    def __init__(self, cache: TeacherCache, teacher: FrozenTeacher, accelerator: Accelerator) -> None:
+    def __init__(self, cache: TeacherCache, teacher: TeacherPasses, accelerator: Accelerator) -> None:
         self.cache = cache
         self._teacher = teacher
         self._accelerator = accelerator
@@ -67,7 +67,7 @@ def cache_folder(loaded: LoadedSpec) -> Path:
     return Path(settings.folder) if settings.folder else loaded.directory.path / OWN_FOLDER
 
 
-def rows_of(distillation: Distillation, teacher: FrozenTeacher) -> Rows:
+def rows_of(distillation: Distillation, teacher: TeacherPasses) -> Rows:
     """What the run's distillers read of a teacher's outputs."""
     info = teacher.info
     return Rows(
@@ -108,7 +108,7 @@ def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
     if problem is not None:
         raise UserError(Problem("teacher_cache", problem, hint="remove teacher_cache from the spec"))
     samples, folder, size = prepared.train.size or 0, cache_folder(loaded), 0
-    for teacher in distillation.frozen_teachers.values():
+    for teacher in distillation.teacher_passes.values():
         if teacher.is_read:
             rows = rows_of(distillation, teacher)
             _check_top_k(rows, settings.top_k)
@@ -142,7 +142,7 @@ def open_caches(
     assert settings is not None
     caches = dict[str, TeacherCache]()
     for member in loaded.spec.members:
-        teacher = prepared.distillation.frozen_teachers[member.name]
+        teacher = prepared.distillation.teacher_passes[member.name]
         if teacher.is_read:
             cache = caches[member.name] = TeacherCache.open(
                 cache_folder(loaded),

@@ -85,7 +85,7 @@ def export_table(
 
 def _evaluated(prepared: Prepared, accelerator: Accelerator) -> tuple[Tensor, list[Tensor]]:
     """The positions of the evaluation images that can be read, and the teacher's logits for them, batch by batch."""
-    (teacher,) = prepared.distillation.frozen_teachers.values()
+    (teacher,) = prepared.distillation.teacher_passes.values()
     positions = prepared.eval.positions()
     assert positions is not None
     read: list[Tensor] = []

@@ -142,7 +142,7 @@ def _fill(
         caches = open_caches(loaded, prepared, display.warn)
     for cache in caches.values():
         display.note(f"cache    {cache.path}: {cache.rows_filled:,} of {cache.rows_total:,} rows filled")
-    frozen = prepared.distillation.eval().frozen_teachers
+    frozen = prepared.distillation.eval().teacher_passes
     if loaded.spec.train.compile:
         for one in frozen.values():
             one.compile()

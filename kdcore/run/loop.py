@@ -104,7 +104,7 @@ class Training:
             self.distillation.compile_student()
         for member in spec.members:
             if spec.train.compile if member.spec.compile is None else member.spec.compile:
-                self.distillation.frozen_teachers[member.name].compile()
+                self.distillation.teacher_passes[member.name].compile()
         if self.shards is None:
             return self.accelerator.prepare_model(self.distillation)
         # accelerate sets its precision, but must not wrap it in DDP

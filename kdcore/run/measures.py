@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import nn
 
-    from kdcore.distill.frozen_teacher import FrozenTeacher
     from kdcore.distill.teacher_images import TeacherImages
+    from kdcore.distill.teacher_passes import TeacherPasses
     from kdcore.inspect.encoder_measures import EncoderEvaluation
     from kdcore.run.context import RunContext
     from kdcore.run.prepare import Prepared
@@ -56,7 +56,7 @@ class Measures:
         spec = context.loaded.spec
         self._spec, self._context, self._accelerator = spec, context, accelerator
         self._state, self._shards = state, shards
-        self._teachers, self._data = prepared.distillation.frozen_teachers, prepared.eval
+        self._teachers, self._data = prepared.distillation.teacher_passes, prepared.eval
         self._average = None if prepared.ema is None else prepared.ema.module
         self._images = {name: one.images for name, one in prepared.models.teachers.items()}
         self._tables = prepared.tables
@@ -119,7 +119,7 @@ class Measures:
         last = self._state.epoch + 1 == self._spec.train.epochs
         return self.encoders(embedder, teachers=self._state.teacher_predictions, probe=last)
 
-    def _measure_logits(self, name: str, teacher: FrozenTeacher) -> bool:
+    def _measure_logits(self, name: str, teacher: TeacherPasses) -> bool:
         table = self._tables.get(name)
         if table is not None and table.evaluation is None:
             return False  # it does not know these images
@@ -133,7 +133,7 @@ class Measures:
         self._keep(name, found)
         return True
 
-    def _measure_embedding(self, name: str, teacher: FrozenTeacher) -> None:
+    def _measure_embedding(self, name: str, teacher: TeacherPasses) -> None:
         assert self.encoders is not None
         try:
             call = teacher.embedding_pass()
@@ -164,7 +164,7 @@ class Measures:
         self,
         model: nn.Module,
         transform: TeacherImages | None = None,
-        teacher: FrozenTeacher | None = None,
+        teacher: TeacherPasses | None = None,
     ) -> Evaluation:
         memory_format = self._memory_format
         precision: contextlib.AbstractContextManager[object] = contextlib.nullcontext()

@@ -184,7 +184,7 @@ def _distillation(
 def _set_teachers(distillation: Distillation, spec: RunSpec, process: Process) -> None:
     """Set each teacher's precision and memory layout, and fold its norms."""
     for member in spec.members:
-        teacher, given = distillation.frozen_teachers[member.name], member.spec
+        teacher, given = distillation.teacher_passes[member.name], member.spec
         dtype = None if given.precision is None else _DTYPES[given.precision]
         teacher.set(precision=dtype, channels_last=teacher_channels_last(spec, given))
         changes = given.learns or given.of is not None
@@ -291,7 +291,7 @@ def _warnings(loaded: LoadedSpec, models: RunModels) -> tuple[str, ...]:
 
 def _unread(distillation: Distillation) -> tuple[str, ...]:
     """A warning for each of several teachers that no distiller reads."""
-    teachers = distillation.frozen_teachers
+    teachers = distillation.teacher_passes
     if len(teachers) < 2:
         return ()
     return tuple(

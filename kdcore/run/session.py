@@ -152,7 +152,7 @@ class Session:
             of = f" of teacher '{name}'" if len(caches) > 1 else ""
             rows = f"{cache.rows_filled:,} of {cache.rows_total:,} rows{of} filled"
             self.display.note(f"cache    {cache.path}: {rows}")
-        teachers = prepared.distillation.frozen_teachers
+        teachers = prepared.distillation.teacher_passes
         return {name: CachedTeacher(cache, teachers[name], accelerator) for name, cache in caches.items()}
 
     def _training(

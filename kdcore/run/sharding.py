@@ -75,7 +75,7 @@ class Shards:
         if ema is not None:
             ema.foreach = False  # one call cannot take sharded weights and whole buffers
             self._roots[ema.module] = _sharded(ema.module, ema.module, mesh)
-        for frozen in distillation.frozen_teachers.values() if teacher else ():
+        for frozen in distillation.teacher_passes.values() if teacher else ():
             # a distiller may call the teacher's classifier directly
             root = _sharded(frozen.model, frozen.model, mesh, whole=frozen.info.classifier)
             self._roots[frozen.model] = root
@@ -147,7 +147,7 @@ def problems(spec: RunSpec, distillation: Distillation) -> Iterator[Problem]:
     """Reasons why a run's weights cannot be sharded."""
     if spec.train.fsdp is None:
         return
-    teachers = distillation.frozen_teachers.values()
+    teachers = distillation.teacher_passes.values()
     if any(info.tails for info in (distillation.student_info, *(teacher.info for teacher in teachers))):
         message = (
             "a distiller runs layers of a model apart from the others, which sharded weights do not allow"

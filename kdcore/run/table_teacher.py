@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from kdcore.data.sampler import Positions
     from kdcore.data.source import Source
     from kdcore.distill.distillation import Distillation
-    from kdcore.distill.frozen_teacher import FrozenTeacher
     from kdcore.distill.splits import Splits
+    from kdcore.distill.teacher_passes import TeacherPasses
     from kdcore.models.by_sample import AnswersBySample
     from kdcore.protocols import Requires
     from kdcore.spec.models import DataSpec, RunSpec
@@ -106,7 +106,7 @@ class InOrder(nn.Module):
 class LiveTeacher:
     """Another teacher of the same run, which computes in each step as it would without tables."""
 
-    def __init__(self, teacher: FrozenTeacher, accelerator: Accelerator) -> None:
+    def __init__(self, teacher: TeacherPasses, accelerator: Accelerator) -> None:
         self._teacher, self._accelerator = teacher, accelerator
 
     def __call__(self, epoch: int, images: Tensor, index: Tensor) -> ModelOutput:
@@ -120,7 +120,7 @@ def table_teachers(
 ) -> dict[str, GivesOutputs]:
     """What gives the outputs of each teacher of a run, some of which are tables."""
     given: dict[str, GivesOutputs] = {}
-    for name, teacher in distillation.frozen_teachers.items():
+    for name, teacher in distillation.teacher_passes.items():
         table = tables.get(name)
         if teacher.is_read and table is not None:
             given[name] = TableTeacher(table.model, table.train, accelerator.device)

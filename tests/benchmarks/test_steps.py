@@ -44,7 +44,7 @@ def test_contenders_train_alike(students):
         states[name] = state_after(step, student)
     run = kd.KdRun.begin(TINY, teacher={"model": "test_resnet", "fold": False})
     torch.manual_seed(1)
-    teacher = TINY.frozen_teacher()
+    teacher = TINY.teacher_passes()
     run.training.distillation.teacher.load_state_dict(teacher.state_dict())
     run.training.student.load_state_dict(TINY.model("test_resnet").state_dict())
     states["kd"] = state_after(run.step(), run.training.student)

@@ -583,7 +583,7 @@ def test_a_teacher_whose_logits_nobody_reads_stops_at_the_stage_that_is_read():
     assert not {"layer3", "layer4", "fc"} & set(ran)
     assert reads.shapes == [None]
     assert out.teacher_logits is None
-    whole = distillation.frozen_teachers["teacher"].compute(torch.randn(2, 3, 64, 64), whole=True)
+    whole = distillation.teacher_passes["teacher"].compute(torch.randn(2, 3, 64, 64), whole=True)
     assert whole.logits.shape == (2, 3)
 
 
@@ -601,11 +601,11 @@ def test_a_teacher_has_a_precision_of_its_own():
         student, teacher, Difference(student_stages=(), teacher_stages=(4,)), num_classes=3, image_size=64
     )
     images = torch.randn(2, 3, 64, 64)
-    distillation.frozen_teachers["teacher"].set(precision=torch.bfloat16, channels_last=True)
-    assert distillation.frozen_teachers["teacher"].compute(images).features[4].map.dtype == torch.bfloat16
-    distillation.frozen_teachers["teacher"].set(precision=torch.float32, channels_last=False)
+    distillation.teacher_passes["teacher"].set(precision=torch.bfloat16, channels_last=True)
+    assert distillation.teacher_passes["teacher"].compute(images).features[4].map.dtype == torch.bfloat16
+    distillation.teacher_passes["teacher"].set(precision=torch.float32, channels_last=False)
     with torch.autocast("cpu", dtype=torch.bfloat16):  # of the student
-        output = distillation.frozen_teachers["teacher"].compute(images)
+        output = distillation.teacher_passes["teacher"].compute(images)
     assert output.features[4].map.dtype == torch.float32
 
 
@@ -623,20 +623,20 @@ def test_a_teacher_may_have_its_own_adapter_and_image_size():
     distiller = Difference(student_stages=(), teacher_stages=(4,))
     distillation = Distillation(student, given, distiller, num_classes=3, image_size=64)
     assert distillation.teacher is teacher
-    assert distillation.frozen_teachers["teacher"].info is not None
-    assert distillation.frozen_teachers["teacher"].info.stage(4).grid == (3, 2)
-    output = distillation.frozen_teachers["teacher"].compute(torch.randn(2, 3, 64, 64))
+    assert distillation.teacher_passes["teacher"].info is not None
+    assert distillation.teacher_passes["teacher"].info.stage(4).grid == (3, 2)
+    output = distillation.teacher_passes["teacher"].compute(torch.randn(2, 3, 64, 64))
     assert output.features[4].map.shape[2:] == (3, 2)
 
 
 def test_a_teacher_that_may_not_stop_early_computes_all():
     distillation, ran = stage_two(ReadsStageTwo(teacher_logits=False))
-    distillation.frozen_teachers["teacher"].stops_early = False
-    distillation.frozen_teachers["teacher"].compute(torch.randn(2, 3, 64, 64))
+    distillation.teacher_passes["teacher"].stops_early = False
+    distillation.teacher_passes["teacher"].compute(torch.randn(2, 3, 64, 64))
     assert "fc" in ran
 
 
 def test_without_a_teacher_there_are_no_teachers(pair: tuple[Net, Net]):
     distillation = Distillation(pair[0], None, "vanilla", num_classes=3, image_size=8)
     assert distillation.teacher is None
-    assert distillation.teachers == distillation.frozen_teachers == {}
+    assert distillation.teachers == distillation.teacher_passes == {}

@@ -68,7 +68,7 @@ def test_each_distiller_reads_the_teacher_that_it_names(student: Net, nets: dict
     torch.testing.assert_close(other.seen[0].logits, nets["c"](images))
     # nobody reads b
     assert set(out.logits_of_teachers) == {"a", "c"}
-    assert not distillation.frozen_teachers["b"].is_read
+    assert not distillation.teacher_passes["b"].is_read
     assert out.teacher_logits is None
 
 
@@ -104,7 +104,11 @@ def test_a_whole_batch_gets_of_each_teacher_what_it_requires(
     student: Net, nets: dict[str, Net], images: Tensor
 ):
     distiller = Reads(
-        several_teachers=True, whole_batch=True, teacher_logits=False, teacher_stages={"b": ("conv",)}
+        several_teachers=True,
+        whole_batch=True,
+        student_logits=True,
+        teacher_logits=False,
+        teacher_stages={"b": ("conv",)},
     )
     other = {"distiller": Reads(teacher_stages=("conv",)), "teacher": "a"}
     built(student, nets, [distiller, other])(images, target)

@@ -179,7 +179,7 @@ def test_after_folding_the_teachers_norms_the_rest_is_still_the_same(case):
     distillation = Distillation(
         student, copy.deepcopy(teacher), through, num_classes=5, image_size=32, task_weight=0.0
     )
-    frozen = distillation.frozen_teachers["teacher"]
+    frozen = distillation.teacher_passes["teacher"]
     through.tails = (frozen.info.tail(1), frozen.info.tail(4))
     assert distillation(images).terms["apart"] == 0
     assert frozen.fold() > 0

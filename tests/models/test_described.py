@@ -213,4 +213,4 @@ def test_a_teacher_without_parameters_is_not_folded():
             return self.fc(images.mean((2, 3)))
 
     distillation = Distillation(Student(), Fixed(), "vanilla", num_classes=4, image_size=8)
-    assert distillation.frozen_teachers["teacher"].fold() == 0
+    assert distillation.teacher_passes["teacher"].fold() == 0

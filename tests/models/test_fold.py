@@ -134,9 +134,9 @@ def test_what_a_distiller_reads_of_the_teacher_stays():
     student = timm.create_model("test_resnet", num_classes=10)
     distillation = Distillation(student, teacher, Reads(), num_classes=10, image_size=32)
     images = torch.randn(2, 3, 32, 32)
-    before, there = distillation.frozen_teachers["teacher"].compute(images), norms(teacher)
-    assert distillation.frozen_teachers["teacher"].fold() == there - 1
-    after = distillation.frozen_teachers["teacher"].compute(images)
+    before, there = distillation.teacher_passes["teacher"].compute(images), norms(teacher)
+    assert distillation.teacher_passes["teacher"].fold() == there - 1
+    after = distillation.teacher_passes["teacher"].compute(images)
     assert near(after.logits, before.logits)
     for stage, feature in before.features.items():
         assert near(after.features[stage].map, feature.map)

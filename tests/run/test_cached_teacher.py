@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from kdcore import UserError, run
-from kdcore.distill.frozen_teacher import FrozenTeacher
+from kdcore.distill.teacher_passes import TeacherPasses
 from kdcore.errors import Interrupted
 from kdcore.run.fill_cache import cache_teacher
 from kdcore.run.signals import StopRequest
@@ -44,13 +44,13 @@ def _distance(one: Path, other: Path) -> float:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the batches that the teacher is asked for."""
     sizes: list[int] = []
-    forward = FrozenTeacher.compute
+    forward = TeacherPasses.compute
 
-    def counted(self: FrozenTeacher, images: torch.Tensor, whole: bool = False) -> Any:
+    def counted(self: TeacherPasses, images: torch.Tensor, whole: bool = False) -> Any:
         sizes.append(len(images))
         return forward(self, images, whole)
 
-    monkeypatch.setattr(FrozenTeacher, "compute", counted)
+    monkeypatch.setattr(TeacherPasses, "compute", counted)
     return sizes
 
 

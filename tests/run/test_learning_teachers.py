@@ -127,7 +127,7 @@ def test_other_distillers_get_no_gradient_to_it(nets):
     assert all(parameter.grad is None for parameter in nets[1].parameters())
 
 
-def test_a_frozen_teacher_is_refused(nets):
+def test_a_teacher_passes_is_refused(nets):
     with pytest.raises(
         UserError, match="'both' trains student and teacher together, and its teacher is frozen"
     ):

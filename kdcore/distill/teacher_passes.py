@@ -1,4 +1,4 @@
-"""The teacher of a distillation: never trained, and computed only as far as the distillers read."""
+"""A teacher of a distillation, computed only as far as the distillers read."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from kdcore.protocols import ModelOutput, Stage
 
 
-class FrozenTeacher:
-    """A teacher in eval mode without gradients, and the passes that the distillers need.
+class TeacherPasses:
+    """A teacher, and the passes of it that the distillers need.
 
-    It is not a module: the teacher's parameters and state are not those of the `Distillation`. A teacher that learns is
-    a submodule of the `Distillation` too; it is in the student's mode, and its passes have gradients.
+    A frozen teacher is in eval mode, and its passes have no gradients. It is not a module: its parameters and state are
+    not those of the `Distillation`. A teacher that learns is a submodule of the `Distillation` too; it is in the
+    student's mode, and its passes have gradients.
 
     Args:
         given: the teacher, completed.

@@ -72,7 +72,8 @@ def _assert_same(one: Path, other: Path, atol: float = 1e-5) -> None:
     for record, found in zip(*curves, strict=True):
         assert found["terms"] == pytest.approx(record["terms"], abs=1e-4, rel=1e-5)
         assert found["eval"] == record["eval"]
-    names = ["student", *(["student-ema"] if (one / "student-ema").exists() else [])]
+    learned = [f"teachers/{folder.name}" for folder in (one / "teachers").glob("*")]
+    names = ["student", *(["student-ema"] if (one / "student-ema").exists() else []), *learned]
     for name in names:
         first, second = (load_file(folder / name / "model.safetensors") for folder in (one, other))
         assert first.keys() == second.keys()
@@ -81,7 +82,12 @@ def _assert_same(one: Path, other: Path, atol: float = 1e-5) -> None:
 
 
 def test_two_processes_train_what_one_trains(spec_file, tmp_path):
-    path = spec_file("vit", **SPEC)
+    teachers = [{"name": "still", **RESNET}, {"name": "peer", **VIT, "learns": True}]
+    still = [
+        {**({"name": one} if isinstance(one, str) else one), "teacher": "still"} for one in SPEC["distiller"]
+    ]
+    distillers = [*still, {"name": "dml", "teacher": "peer"}, "average"]
+    path = spec_file("vit", **{**SPEC, "teacher": teachers, "distiller": distillers})
     alone = run(path, quiet=True)
     _assert_same(alone.directory, _train_together(path, tmp_path / "two"))
 

@@ -6,7 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import nn
@@ -55,6 +55,7 @@ class _ReadsLogitsError(UserError):
         self.role = role
 
 
+_MOST: Final = 200  # distillers in a message: all of them
 DistillerLike = str | Mapping[str, Any] | nn.Module | ResolvedDistiller
 
 
@@ -108,7 +109,7 @@ def build_distillers(
                 module = _build(resolved, own, plugins, where, seed, number)
             except _ReadsLogitsError as error:
                 (problem,) = error.problems
-                works = listed(_working(own, plugins, seed))
+                works = listed(_working(own, plugins, seed), _MOST)
                 raise UserError(replace(problem, allowed=f"with this {error.role} work: {works}")) from error
         name = _unique(name, built)
         built[name], teachers[name] = module, choice

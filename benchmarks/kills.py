@@ -62,6 +62,7 @@ class Phase:
 def watch(phase: Phase) -> None:
     """Let a run of this process say what it is at."""
     from kdcore.run.loop import Training
+    from kdcore.run.measures import Measures
     from kdcore.rundir.checkpoints import Checkpoints
 
     def told(function: Callable[..., Any], number: int) -> Callable[..., Any]:
@@ -77,7 +78,7 @@ def watch(phase: Phase) -> None:
     for owner, name, number in (
         (Training, "_forward_backward", 1),
         (Training, "take_step", 1),
-        (Training, "_evaluate", 2),
+        (Measures, "_evaluate", 2),
         (Checkpoints, "_write", 3),
     ):
         setattr(owner, name, told(getattr(owner, name), number))

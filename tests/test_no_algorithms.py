@@ -25,7 +25,18 @@ PACKAGES = {
     tomllib.loads(file.read_text())["project"]["name"] for file in (ROOT / "plugins").glob("*/pyproject.toml")
 }
 OTHERS = [item for item in get_plugins().all(DistillerEntry) if item.plugin.distribution in PACKAGES]
-NAMES = {item.entry.name for item in OTHERS}
+# names that are ordinary words of the core, in every place: they say nothing about the algorithm of that name
+ORDINARY = {
+    "average": "what an exponential moving average is",
+    "cosine": "a schedule, and a similarity",
+    "cwd": "the current working directory",
+    "dense": "opposite of sparse",
+    "nd": "the end of 2nd",
+    "norm": "a normalisation layer",
+    "pad": "a way to crop",
+    "seed": "of random numbers",
+}
+NAMES = {item.entry.name for item in OTHERS} - ORDINARY.keys()
 MODULES = {item.entry.target.partition(".")[0] for item in OTHERS}
 # names that are words too: as a word of a text, or a part of an identifier, they mean something else
 WORDS = {
@@ -103,6 +114,7 @@ def test_the_names_are_those_of_the_packages():
     assert {"kd", "dkd", "fitnet", "at", "dist", "crd", "ofa"} <= NAMES
     assert "vanilla" not in NAMES  # the core's own baseline
     assert WORDS.keys() <= NAMES
+    assert ORDINARY.keys() <= {item.entry.name for item in OTHERS}
 
 
 @pytest.mark.parametrize("file", [file for file in files() if file not in GENERATED])

@@ -41,7 +41,7 @@ class WholeBatch:
             student,
             requires.student_stages,
             embedding=requires.student_embedding,
-            logits=requires.reads_student_logits,
+            logits=requires.student_logits is not False,
             second=requires.distillation_logits,
         )
         if requires.student_pass:

@@ -48,7 +48,7 @@ def distillation():
 def made(name, **options):
     module = distillation()
     spec = OptimizerSpec(name=name, lr=0.01, **options)
-    parts = SimpleNamespace(student=module["student"], distillers=module["distillers"])
+    parts = SimpleNamespace(student=module["student"], distillers=module["distillers"], learners=[])
     return module, build_optimizer(spec, parts)
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from kdcore import Interrupted, RunFailed, RunSpec, UserError, open_run, run
-from kdcore.run import loop
+from kdcore.run import loop, measures
 from kdcore.run.saving import Saver
 from kdcore.rundir.directory import RunDirectory
 
@@ -256,7 +256,7 @@ def test_a_run_that_is_stopped_while_it_evaluates_goes_on_to_the_same_end(
 ):
     changes: dict[str, Any] = {"teacher": TEACHER, "distiller": KD, "train": {"ema": 0.9}}
     straight = run(spec_file("straight", **changes), quiet=True)
-    evaluate, calls = loop.evaluate, []
+    evaluate, calls = measures.evaluate, []
 
     def stopping(*arguments: Any, **options: Any) -> Any:
         calls.append(1)
@@ -265,7 +265,7 @@ def test_a_run_that_is_stopped_while_it_evaluates_goes_on_to_the_same_end(
         return evaluate(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "evaluate", stopping)
+        patch.setattr(measures, "evaluate", stopping)
         with pytest.raises(Interrupted):
             run(spec_file("stopped", **changes), quiet=True)
     assert len(calls) == evaluation

@@ -115,7 +115,7 @@ class ComparisonResult:
         methods: in the order that was asked for.
         runs: of every method and seed.
         curves: of each method, the mean over its runs of the metric after each epoch.
-        teachers: model, parameters and top-1 of each teacher, from a run; by a label, `teacher` for the only one.
+        teacher: model, parameters and top-1, from a run; a list if there are several, each with its name.
         student: model and parameters.
         epochs: of a whole run.
         epochs_trained: over all runs; `epochs_planned` if none were dropped.
@@ -132,7 +132,7 @@ class ComparisonResult:
     methods: tuple[MethodRow, ...]
     runs: tuple[RunRow, ...]
     curves: dict[str, list[float]]
-    teachers: dict[str, dict[str, Any]]
+    teacher: dict[str, Any] | list[dict[str, Any]] | None
     student: dict[str, Any] | None
     budget: dict[str, Any] | None
     epochs: int
@@ -141,6 +141,11 @@ class ComparisonResult:
     launcher: str
     jobs: int
     seconds: float
+
+    @property
+    def teachers(self) -> dict[str, dict[str, Any]]:
+        """Each teacher by a label: `teacher`, or `teacher 'a'` for each of several."""
+        return teachers_of({"teacher": self.teacher})
 
     def ranked(self) -> list[MethodRow]:
         """The best first; then the dropped ones, the last dropped first; then those without a finished run."""
@@ -202,7 +207,7 @@ def gather(
         base = scores[plan.baseline] if plan.baseline is not None and plan.baseline != label else None
         rows.append(_method(label, own, scores[label], base, dropped.get(label), metric))
     known = [one for one in found if one.summary]
-    taught = next((those for one in known if (those := teachers_of(one.summary))), {})
+    taught = next((one.summary["teacher"] for one in known if one.summary.get("teacher")), None)
     student = next((one.summary["student"] for one in known if one.summary.get("student")), None)
     budget = None
     if plan.budget is not None:
@@ -218,7 +223,7 @@ def gather(
         curves={
             label: _curve([one for one in found if one.run.label == label], metric) for label in plan.labels
         },
-        teachers=taught,
+        teacher=taught,
         student=None if student is None else {name: student[name] for name in ("model", "parameters")},
         budget=budget,
         epochs=max(run.loaded.spec.train.epochs for run in plan.runs),

@@ -138,7 +138,7 @@ def test_a_teacher_that_is_there(init, tmp_path):
     (tmp_path / "t.safetensors").write_text("")
     (tmp_path / "specs").mkdir()
     assert init("specs/a.json", "--yes", "--teacher", "t.json").code == 0
-    assert load_spec(tmp_path / "specs" / "a.json").teacher.spec.student.model == "resnet34"
+    assert load_spec(tmp_path / "specs" / "a.json").teachers["teacher"].spec.student.model == "resnet34"
     assert json.loads((tmp_path / "specs" / "a.json").read_text())["teacher"] == {"run": "../t.json"}
     assert init("b.json", "--yes", "--teacher", "t.safetensors", "--teacher-model", "resnet50").code == 0
     assert json.loads((tmp_path / "b.json").read_text())["teacher"] == {

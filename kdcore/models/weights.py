@@ -52,7 +52,7 @@ def fit_weights(
     if _mismatch(model, weights, skip=heads).any:
         weights = _filtered(model, weights, where)
     warnings: tuple[str, ...] = ()
-    if heads and not keep_classifier and not any(name in weights for name in heads):
+    if heads and not keep_classifier and _lacks_only(weights, heads, model):
         weights = {**weights, **{name: model.state_dict()[name] for name in heads}}  # an encoder's weights
         if not known_encoder:
             warnings = (f"{where}: the weights have no classifier: it starts from its initial values",)
@@ -75,6 +75,11 @@ def fit_weights(
         _check_finite(model, weights, where)
         model.load_state_dict(weights, strict=not warnings)
     return warnings
+
+
+def _lacks_only(weights: Mapping[str, Tensor], heads: tuple[str, ...], model: nn.Module) -> bool:
+    """True if the weights have no classifier and nothing that may be one by another name."""
+    return not any(name in weights for name in heads) and weights.keys() <= model.state_dict().keys()
 
 
 def without_classifier(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

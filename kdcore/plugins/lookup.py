@@ -25,6 +25,7 @@ class Index(Generic[EntryT]):
 
     def __init__(self, role: Role, kind: type[EntryT], infos: Sequence[PluginInfo], disabling: str) -> None:
         self._role = role.name
+        self._plural = role.plural.replace(" ", "-")
         self._kind = kind
         self._known = known_names(role)
         self._infos = infos
@@ -106,13 +107,15 @@ class Index(Generic[EntryT]):
             value=ref,
             nearest=near,
             allowed=listed(names),
-            hint="\n    ".join(self._hints(near, near in names)) or None,
+            hint="\n    ".join(self._hints(near, names)) or None,
         )
 
-    def _hints(self, near: str | None, installed: bool) -> list[str]:
+    def _hints(self, near: str | None, names: set[str]) -> list[str]:
         hints = []
         explained = None
-        if near is not None and not installed:
+        if near is None and listed(names) != listed(names, len(names)):
+            hints.append(f"kd list-{self._plural} lists all names")
+        if near is not None and near not in names:
             explained = self._known[near]
             problem = self._first_party(near, explained, "")
             hints.append(f"{problem.message} ({problem.hint})")

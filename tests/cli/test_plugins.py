@@ -33,7 +33,7 @@ def test_the_table(kd, three):
     assert lines["kd-cat"].split() == ["kd-cat", "kd-cat", "1.0", "disabled"]
     assert lines["kd-owl"].split()[3:5] == ["broken", "ZeroDivisionError:"]
     assert "loaded    1 distiller, 1 adapter, 1 dataset, " in lines["kdcore"]
-    assert lines["kdcore"].endswith(" commands, 8 recipes")
+    assert lines["kdcore"].endswith(" commands, 9 recipes")
 
 
 def test_as_json(kd, three):

@@ -82,7 +82,7 @@ def test_options_of_models_are_those_of_both(load):
 
 
 def test_a_distiller_takes_what_the_recipe_has_for_it(load):
-    assert options(load()) == [{"weight": 1.0, "gamma": 3.5, "temperature": 3.0}]
+    assert options(load()) == [{"weight": 1.0, "correct": None, "gamma": 3.5, "temperature": 3.0}]
     (found,) = options(load({"distiller": {"name": "kd-classic/nkd", "gamma": 2}}))
     assert (found["gamma"], found["temperature"]) == (2, 3.0)
     assert options(load({"distiller": "sp"})) == options(load({"recipe": None, "distiller": "sp"}))

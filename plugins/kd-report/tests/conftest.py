@@ -154,7 +154,9 @@ def make_opened() -> MakeOpened:
             **{
                 "directory": run,
                 "student": SimpleNamespace(
-                    num_classes=classes, classes=names or tuple(f"class number {k}" for k in range(classes))
+                    num_classes=classes,
+                    classes=names or tuple(f"class number {k}" for k in range(classes)),
+                    is_encoder=False,
                 ),
                 "teacher": SimpleNamespace(missing=missing),
                 "images": SimpleNamespace(whole=whole or source, chosen=source),

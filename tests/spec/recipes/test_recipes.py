@@ -90,10 +90,15 @@ def test_the_values_of_the_papers():
     assert parts["kd-classic/dkd"].spec == {}
 
 
-def test_the_mobile_recipe_differs_in_its_learning_rate_alone():
+def test_the_mobile_recipe_differs_in_its_learning_rate_and_where_authors_tune_for_these_students():
     tables, mobile = RECIPES["cifar-240"], RECIPES["cifar-240-mobile"]
     assert layered(mobile.spec, {"optimizer": {"lr": 0.05}}) == tables.spec
-    assert mobile.distillers == tables.distillers
+    tuned = {"kd-classic/wkd": {"gamma": 200.0, "temperature": 6.0, "decay_from_epoch": 150}}
+    differing = {
+        name: part for name, part in mobile.distillers.items() if part != tables.distillers.get(name)
+    }
+    assert {name: part.options for name, part in differing.items()} == tuned
+    assert mobile.distillers.keys() == tables.distillers.keys()
 
 
 def test_an_unknown_name():

@@ -124,7 +124,7 @@ def kd_models() -> list[ModelEntry]:
             name="module",
             summary="A module object that a Python program gives to kdcore.run; a spec alone cannot make it.",
             target="kdcore.models.given:build",
-            options="kdcore.models.given_options:GivenOptions",
+            options="kdcore.spec.given_options:GivenOptions",
         ),
     ]
 

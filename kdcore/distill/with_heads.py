@@ -90,8 +90,8 @@ def with_heads(
     num_classes: int,
     in_chans: int,
     *,
-    student: Mapping[str, Any],
-    distiller: Mapping[str, Any],
+    student: Mapping[str, Any] | None = None,
+    distiller: Mapping[str, Any] | None = None,
     teacher: Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """The student with the head of a distiller, with initial weights: those of its folder replace all of them.
@@ -104,8 +104,14 @@ def with_heads(
         teacher: the same of the teacher that it learned from, and `classifier`; None: it had none.
 
     Raises:
-        UserError: the distiller's plugin is missing, or it has no head for the student.
+        UserError: student or distiller is missing, the distiller's plugin is missing, or it has no head for the
+            student.
     """
+    if student is None or distiller is None:
+        missing = "student" if student is None else "distiller"
+        message = "this model is built from the options that a run writes, and one is missing"
+        hint = "name the folder of a finished student as the checkpoint of this model"
+        raise UserError(Problem(f"options.{missing}", message, hint=hint))
     plugins, device = get_plugins(), torch.get_default_device()
     size = _size(student["image_size"])
     learner = _adapted(student, num_classes, in_chans, plugins, device)

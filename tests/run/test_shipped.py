@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 import kdcore
 from kdcore import Distillation
+from kdcore.distill.with_heads import with_heads
 from kdcore.inspect import open_run_student
 
 PLUGIN = """
@@ -143,6 +144,11 @@ def test_such_a_student_teaches_and_is_trained_on(spec_file, joined):
     fixed = [name for name in after if name.startswith("tail")]
     assert all(torch.equal(before[name], after[name]) for name in fixed)
     assert not torch.equal(before["head.0.weight"], after["head.0.weight"])
+
+
+def test_it_cannot_be_made_from_its_name_alone():
+    with pytest.raises(kdcore.UserError, match=r"(?s)options\.student: .*as the checkpoint of this model"):
+        with_heads(num_classes=3, in_chans=3)
 
 
 @pytest.mark.parametrize(

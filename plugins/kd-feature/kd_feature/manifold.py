@@ -48,9 +48,16 @@ def manifold_sample_loss(student_tokens: Tensor, teacher_tokens: Tensor) -> Tens
 def manifold_random_loss(student_tokens: Tensor, teacher_tokens: Tensor, index: Tensor) -> Tensor:
     """The same between some tokens of all samples, which the index `[K]` chooses among the B * N: over `[K, K]`.
 
-    Args, result, source and errors are those of `manifold_patch_loss`.
+    Args, result and source are those of `manifold_patch_loss`.
+
+    Raises:
+        ValueError: the shapes or types do not fit, or the index has no tokens.
     """
     check_tokens(student_tokens, teacher_tokens)
+    if not index.numel():
+        raise ValueError(
+            "the index has no tokens, so there is nothing to compare; give the places of one or more"
+        )
     student, teacher = prepare_features(student_tokens, teacher_tokens, dims=3)
     with full_precision(student.device):
         # the other tokens are not computed with

@@ -132,3 +132,8 @@ def test_the_random_tokens_are_the_same_on_every_process_and_after_a_resume(make
 def test_tokens_of_unequal_numbers_are_refused(draw):
     with pytest.raises(ValueError, match="equal B and N"):
         manifold_patch_loss(draw(2, 3, 4), draw(2, 5, 4))
+
+
+def test_an_index_without_tokens_is_refused(draw):
+    with pytest.raises(ValueError, match="the index has no tokens"):
+        manifold_random_loss(draw(2, 3, 4), draw(2, 3, 4), torch.empty(0, dtype=torch.long))

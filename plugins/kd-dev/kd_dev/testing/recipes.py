@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from kdcore import Recipe
 
 _STUDENT: Final = "resnet18"
+_ALONE: Final = "vanilla"
+_USUAL: Final = frozenset({"teacher", "features", "embeddings", "whole-batch"})
+_WITH_CLASSES: Final = _USUAL | {"logits", "classifier", "labels"}
 
 
 class RecipeSubject(DeclaredSubject[RecipeEntry]):
@@ -75,13 +78,14 @@ def file(subject: RecipeSubject) -> None:
 
 @rule(
     "recipe",
-    summary="A spec that starts from it is valid.",
+    summary="A spec that starts from it is valid, with a distiller that it is for: `vanilla`, or one that learns "
+    "without the task loss if the recipe leaves this out.",
     why="Its values go into the spec of a user, who cannot correct them.",
     fix="Write fields of the run spec only, with values that `kd validate` accepts.",
 )
 def spec_is_valid(subject: RecipeSubject) -> None:
-    subject.recipe()
-    problems = subject.problems("vanilla")
+    name = _distiller_for(subject.recipe())
+    problems = subject.problems(name, teacher=name != _ALONE)
     if problems:
         raise Violation("; ".join(problems))
 
@@ -105,6 +109,33 @@ def distillers(subject: RecipeSubject) -> None:
     faults = [f"{name}: {problem}" for name in known for problem in subject.problems(name, teacher=True)]
     if faults:
         raise Violation("; ".join(faults))
+
+
+def _distiller_for(recipe: Recipe) -> str:
+    """A distiller with which something is left to learn from.
+
+    Raises:
+        unittest.SkipTest: the recipe is for other distillers than those that are installed.
+    """
+    encoder = _value(recipe, "student", "classifier") is False
+    if not encoder and _value(recipe, "task", "weight") != 0:
+        return _ALONE
+    usable = _USUAL if encoder else _WITH_CLASSES
+    found = {
+        item.qualified
+        for item in get_plugins().all(DistillerEntry)
+        if item.entry.kind != "baseline"
+        and item.entry.needs is not None
+        and usable.issuperset(item.entry.needs)
+    }
+    if not found:
+        skip(f"it leaves out the task loss, and no installed distiller needs only {listed(sorted(usable))}")
+    return min(found & recipe.distillers.keys() or found)  # it is made for those that it names
+
+
+def _value(recipe: Recipe, section: str, name: str) -> object:
+    values = recipe.spec.get(section)
+    return values.get(name) if isinstance(values, dict) else None
 
 
 RULES: Final[tuple[Rule[RecipeSubject], ...]] = (file, spec_is_valid, distillers)

@@ -111,7 +111,7 @@ def test_an_adapter_may_know_neither_stages_nor_embedding(look):
 
     found = look(adapter_checks(PlainAdapter, models=[(NoFeatures, 8)]))
     assert found.failed == {}
-    assert set(found.skipped) == {"declaration", "stages_announced", "one_stage_alone", "embedding"}
+    assert set(found.skipped) == {"declaration", "stages_announced", "one_stage_alone", "embedding", "tail"}
 
 
 class Untraceable(nn.Sequential):

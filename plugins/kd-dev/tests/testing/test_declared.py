@@ -109,6 +109,7 @@ def test_a_broken_rule_is_found_and_no_other(kind, id, look):
         ("metric", "good", set()),
         ("recipe", "good", set()),
         ("recipe", "plain", {"distillers"}),
+        ("recipe", "no-task", set()),
         ("report section", "good", set()),
         ("report section", "silent", {"self_contained", "run_unchanged", "deterministic"}),
     ],

@@ -90,7 +90,8 @@ def _tokens(loss):
 
 def _random(s, t):
     s, t = s.flatten(2).mT, t.flatten(2).mT
-    return manifold_random_loss(s, t, torch.arange(s.shape[0] * s.shape[1], device=s.device)[1:4])
+    places = torch.arange(s.shape[0] * s.shape[1], device=s.device)
+    return manifold_random_loss(s, t, places.roll(-1)[:3])  # 1, 2, 3; of one place alone 0
 
 
 _RELATION = {"samples", "rotation", "agree", "positive"}

@@ -204,10 +204,9 @@ def without_memory(subject: AdapterSubject) -> None:
     "layout first.",
 )
 def tail(subject: AdapterSubject) -> None:
-    adapter = subject.adapter()
+    model, images, adapter = subject.model().requires_grad_(False), subject.images(), subject.adapter()
     if not isinstance(adapter, GivesTail):
         skip("it has no method 'tail'")
-    model, images = subject.model().requires_grad_(False), subject.images()
     whole = adapter.forward(model, images, subject.numbers, False)
     for stage in subject.numbers:
         given = mapped(whole, lambda value: value.detach().clone().requires_grad_()).features[stage]

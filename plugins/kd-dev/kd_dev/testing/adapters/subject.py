@@ -217,10 +217,12 @@ def _numbers(announced: Sequence[StageInfo]) -> tuple[Stage, ...]:
 
 
 def _enliven(model: nn.Module) -> None:
-    """Change initial values and settings that would hide errors: branches that start at zero, and dropout."""
+    """Change initial values and settings that would hide errors: layers that start at zero, and dropout."""
     for parameter in model.parameters():
         if parameter.dim() <= 1:
             nn.init.normal_(parameter, 1.0, 0.1)
+        elif not parameter.any():  # a classifier of zeros gives the same logits for all maps, and no gradient
+            nn.init.normal_(parameter, 0.0, 0.1)
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = _DROP

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from kd_dev.testing.check import Violation, rule, skip
 from kd_dev.testing.rig import (
     backward,
-    logits_in,
     of_teachers,
     require_equal,
     require_finite,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from kd_dev.testing.rig import Seen
     from kd_dev.testing.subject import DistillerSubject
+    from kdcore import ModelOutput
 
 
 @rule(
@@ -95,12 +95,10 @@ def large_logits(subject: DistillerSubject) -> None:
     now: dict[str, Any] = {}
 
     def enlarge(seen: Seen) -> Seen:
-        student, teacher = _extreme(now["name"], logits_in(seen.student), now["largest"])
+        student, teacher = _extreme(now["name"], _any_logits(seen), now["largest"])
         now["logits"] = student.requires_grad_()
-        taught = of_teachers(seen.teacher, lambda output: replace(output, logits=teacher))
-        second = None if seen.student.distillation_logits is None else student
-        learner = replace(seen.student, logits=student, distillation_logits=second)
-        return replace(seen, student=learner, teacher=taught)
+        taught = of_teachers(seen.teacher, lambda output: _with_logits(output, teacher))
+        return replace(seen, student=_with_logits(seen.student, student), teacher=taught)
 
     rig.hand_over(enlarge)
     for largest, autocast in ((1e4, False), (1e3, True)):
@@ -115,6 +113,26 @@ def large_logits(subject: DistillerSubject) -> None:
             require_finite_step(rig, terms, when)
             grad = now["logits"].grad
             require_finite({} if grad is None else {"logits": grad}, f"{when} the gradient of the student's")
+
+
+def _any_logits(seen: Seen) -> Tensor:
+    """The logits of the student, or those of a teacher if the distiller gets only these."""
+    given = seen.teacher
+    taught = list(given.values()) if isinstance(given, dict) else [] if given is None else [given]
+    both = ((output.logits, output.distillation_logits) for output in (seen.student, *taught))
+    found = [logits for pair in both for logits in pair if logits is not None]
+    if not found:
+        skip("it does not read the logits")
+    return found[0]
+
+
+def _with_logits(output: ModelOutput, logits: Tensor) -> ModelOutput:
+    """The output with these in place of the logits that it has; what the distiller does not get stays absent."""
+    return replace(
+        output,
+        logits=None if output.logits is None else logits,
+        distillation_logits=None if output.distillation_logits is None else logits,
+    )
 
 
 def _extreme(name: str, like: Tensor, largest: float) -> tuple[Tensor, Tensor]:

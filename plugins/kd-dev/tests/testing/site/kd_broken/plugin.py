@@ -175,5 +175,5 @@ def kd_launchers() -> list[LauncherEntry]:
 
 @hookimpl
 def kd_recipes() -> list[RecipeEntry]:
-    names = ["good", "plain", "absent", "misspelt", "wrong-value", "wrong-options"]
+    names = ["good", "plain", "no-task", "absent", "misspelt", "wrong-value", "wrong-options"]
     return [RecipeEntry(f"toy-{name}", SUMMARY, f"kd_broken:recipes/{name}.toml") for name in names]

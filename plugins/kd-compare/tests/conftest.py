@@ -47,7 +47,7 @@ def _result(scores: dict[str, list[float]], **changes: Any) -> ComparisonResult:
         "methods": tuple(rows),
         "runs": tuple(runs),
         "curves": {label: [20.0, 30.0, mean(values) or 0.0] for label, values in scores.items()},
-        "teachers": {"teacher": {"model": "big", "parameters": 10**6, "top1": 90.0}},
+        "teacher": {"model": "big", "parameters": 10**6, "top1": 90.0},
         "student": {"model": "small", "parameters": 10**5},
         "budget": None,
         "epochs": 3,

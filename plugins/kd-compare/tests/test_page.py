@@ -71,7 +71,7 @@ def test_nothing_finished_is_a_page_too(make_result):
         replace(row, score=None, std=None, gain=None, wall_seconds=None, finished=0) for row in result.methods
     )
     runs = tuple(replace(run, status="waiting", top1=None) for run in result.runs)
-    bare = replace(result, methods=rows, runs=runs, curves={}, teachers={}, student=None)
+    bare = replace(result, methods=rows, runs=runs, curves={}, teacher=None, student=None)
     reader = _Reader()
     reader.feed(page(bare))
     assert reader.tags.count("svg") == 0

@@ -110,6 +110,10 @@ def separate_problems(spec: RunSpec) -> Iterator[Problem]:
     if spec.train.fsdp is not None:
         message = "'dot' needs the gradients of two losses apart, which sharded weights do not give"
         yield Problem("train.fsdp", message, spec.train.fsdp, "null")
+    for member in spec.members:
+        if member.spec.learns:
+            message = "'dot' has two gradients for one task, and a teacher that learns has a task of its own"
+            yield Problem(f"{member.where}.learns", message, value=True, allowed="false")
     if spec.train.compile:
         message = "'dot' goes through the student's graph twice, which a compiled one does not allow"
         yield Problem("train.compile", message, value=True, allowed="false")

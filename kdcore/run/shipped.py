@@ -32,6 +32,12 @@ def check_shipped(distillation: Distillation, models: RunModels, spec: RunSpec) 
         message = f"distiller '{name}' has a head that belongs to the student, and it is outside of the sharded model"
         raise UserError(Problem("train.fsdp", message, spec.train.fsdp, "null"))
 
+    if any(teacher.of_student for teacher in models.teachers.values()):
+        message = (
+            f"distiller '{name}' has a head that belongs to the student, whose average cannot be the teacher"
+        )
+        raise UserError(Problem("teacher.of", message, hint="use another teacher"))
+
     def look(twin: nn.Module, images: Tensor) -> object:
         logits = twin(images)
         shape = getattr(logits, "shape", None)

@@ -204,8 +204,15 @@ def test_a_run_with_the_average_as_teacher_goes_on_to_the_bit(spec_file, tmp_pat
         ({"teacher": PEER, "task": {"weight": 0}}, "task.weight", "needs the task loss"),
         ({"teacher": PEER, "teacher_cache": {"augmentations": 1}}, "teacher_cache", "changes during the run"),
         ({"teacher": PEER, "train": {"fsdp": "student"}}, "teacher.learns", "cannot be sharded"),
+        ({"teacher": PEER, "optimizer": {"name": "dot"}}, "teacher.learns", "has a task of its own"),
     ],
 )
 def test_what_it_does_not_go_with(spec_file, change, where, message):
     pytest.importorskip("kd_classic")
     assert message in problems(spec_file(**{"distiller": "kd", **change}))[where]
+
+
+def test_an_average_of_a_student_with_a_head_is_no_teacher(spec_file):
+    pytest.importorskip("kd_feature")
+    path = spec_file(teacher={"of": "student-ema"}, distiller="simkd", train={"ema": 0.9}, task={"weight": 0})
+    assert "whose average cannot be the teacher" in problems(path)["teacher.of"]

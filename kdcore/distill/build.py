@@ -141,8 +141,13 @@ def _instance(item: DistillerLike) -> _Instance | None:
     return None
 
 
+def has_head_of_student(distiller: nn.Module) -> bool:
+    """Whether a distiller has a head that belongs to the student: its class has the method `student`."""
+    return callable(getattr(type(distiller), "student", None))
+
+
 def _check_one_student(built: Mapping[str, nn.Module]) -> None:
-    several = [name for name, one in built.items() if callable(getattr(type(one), "student", None))]
+    several = [name for name, one in built.items() if has_head_of_student(one)]
     if len(several) > 1:
         who = listed(f"'{name}'" for name in several)
         message = (
@@ -276,7 +281,7 @@ def _check(module: nn.Module, name: str, setup: Setup, where: str, choice: str |
     if not setup.student.has_logits:
         if requires.reads_student_logits:
             raise _ReadsLogitsError(_of_student(f"distiller '{name}' reads the student's logits"), "student")
-        if callable(getattr(type(module), "student", None)):
+        if has_head_of_student(module):
             what = f"distiller '{name}' has a head that becomes the student's classifier"
             raise _ReadsLogitsError(_of_student(what), "student")
     problems = list(_unavailable(requires, setup, name))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdcore.distill.adapted_model import AdaptedModel, completed, gives_logits
-from kdcore.distill.build import BuiltDistillers, DistillerLike, build_distillers
+from kdcore.distill.build import BuiltDistillers, DistillerLike, build_distillers, has_head_of_student
 from kdcore.distill.gather import WholeBatch
 from kdcore.distill.missing_progress import AssumedProgress, warn_missing_progress
 from kdcore.distill.passes import (
@@ -175,12 +175,8 @@ class Distillation(nn.Module):
     @property
     def changes_student(self) -> int | None:
         """The number of the distiller whose head belongs to the student, in their order; None: there is none."""
-        found = [
-            number
-            for number, one in enumerate(self.distillers)
-            if callable(getattr(type(one), "student", None))
-        ]
-        return found[0] if found else None
+        found = (number for number, one in enumerate(self.distillers) if has_head_of_student(one))
+        return next(found, None)
 
     @property
     def shipped(self) -> nn.Module:

@@ -199,9 +199,7 @@ def plan_teacher(member: Member, below: LoadedSpec | None, student: InputConfig)
 
 def teacher_view(student: InputConfig, teacher: BuiltModel, device: torch.device) -> TeacherImages | None:
     """The module that turns the student's images into the teacher's; None if they are the same."""
-    # a teacher with random weights has no normalisation of its own
-    own = replace(student, image_size=teacher.input.image_size) if teacher.random_weights else teacher.input
-    converter = TeacherImages(student, own)
+    converter = TeacherImages(student, teacher.input_beside(student))
     return None if converter.identity else converter.to(device)
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from kdcore.distill.passes import detached
 from kdcore.distill.teacher_passes import TeacherPasses
-from kdcore.errors import Problem, UserError, listed, nearest
+from kdcore.errors import Problem, UserError, listed
 from kdcore.ops import mean_logits
 from kdcore.protocols import ModelInfo, ModelOutput, Requires
-from kdcore.spec.members import MEAN
+from kdcore.spec.members import MEAN, unknown_teacher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,16 +108,7 @@ def setup_for(choice: str | None, setup: Setup, where: str) -> Setup:
             raise UserError(Problem(f"{where}.teacher", message, MEAN))
         return replace(setup, teacher=_info_of_mean(teachers))
     if choice not in teachers:
-        known = [*teachers, MEAN] if len(teachers) > 1 else list(teachers)
-        raise UserError(
-            Problem(
-                f"{where}.teacher",
-                "no teacher has this name",
-                choice,
-                allowed=listed(known),
-                nearest=nearest(choice, known),
-            )
-        )
+        raise UserError(unknown_teacher(choice, list(teachers), f"{where}.teacher"))
     return replace(setup, teacher=teachers[choice])
 
 

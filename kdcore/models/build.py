@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,10 @@ class BuiltModel:
     class_names: tuple[str, ...] | None = None
     description: ModelDescription | None = None
     new_classifier: bool = False
+
+    def input_beside(self, student: InputConfig) -> InputConfig:
+        """What it takes as the teacher of a student: a model with random weights has no normalisation of its own."""
+        return replace(student, image_size=self.input.image_size) if self.random_weights else self.input
 
 
 def build_model(

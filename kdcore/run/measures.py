@@ -152,13 +152,12 @@ class Measures:
             found = self.encoders(embedder, probe=True)
         except ValueError as error:
             raise UserError(_not_finite(name, str(error), len(self._images))) from error
+        self._keep(name, found)
+
+    def _keep(self, name: str, found: Evaluation | EncoderEvaluation) -> None:
         self._state.teacher_scores[name] = found.as_dict()
         if found.predictions is not None:
             self._state.teacher_predictions[name] = found.predictions
-
-    def _keep(self, name: str, found: Evaluation) -> None:
-        self._state.teacher_scores[name] = found.as_dict()
-        self._state.teacher_predictions[name] = found.predictions
 
     def _evaluate(
         self,

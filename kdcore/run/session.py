@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from accelerate import Accelerator
 
-    from kdcore.distill.models import PlacedTeacher
     from kdcore.run.context import RunContext
     from kdcore.run.table_teacher import GivesOutputs
 
@@ -178,14 +176,13 @@ class Session:
     def _show_teachers(self, training: Training, num_classes: int) -> None:
         several = len(self.spec.members) > 1
         for name in training.measure_teachers():
-            scores = training.state.teacher_scores[name]
+            scores, which = training.state.teacher_scores[name], f" '{name}'" if several else ""
             if training.measures.encoders is not None:
-                self._show_encoder(f" '{name}'" if several else "", scores)
+                self._show_encoder(which, scores)
             if scores.get("top1") is None:
                 continue
             top1 = scores["top1"]
             more = f", top-5 {scores['top5']:.2f} %" if has_top_5(num_classes) else ""
-            which = f" '{name}'" if several else ""
             self.display.note(f"teacher {which} top-1 {top1:.2f} %{more} on the evaluation images")
             chance = 100 / num_classes
             if top1 < chance + 0.1 * (100 - chance):
@@ -217,22 +214,15 @@ class Session:
             save_student(training.ema.module, self.directory.path / EMA, **save)
         for name, placed in prepared.models.teachers.items():
             if placed.learns:
-                self._save_teacher(name, placed, splits, training)
-
-    def _save_teacher(self, name: str, placed: PlacedTeacher, splits: Splits, training: Training) -> None:
-        """Save a teacher that learned, like the student."""
-        images = placed.built.input
-        if placed.built.random_weights:  # it has no normalisation of its own
-            assert self.prepared is not None
-            images = replace(self.prepared.models.input, image_size=images.image_size)
-        save_student(
-            placed.module,
-            self.directory.path / TEACHERS / name,
-            model_name=placed.built.name,
-            num_classes=splits.num_classes,
-            input=images,
-            options=placed.built.options,
-            small_input=placed.built.small_input,
-            class_names=splits.classes,
-            metrics=training.state.teacher_scores.get(name, {}),
-        )
+                built = placed.built
+                save_student(
+                    placed.module,
+                    self.directory.path / TEACHERS / name,
+                    model_name=built.name,
+                    num_classes=splits.num_classes,
+                    input=built.input_beside(prepared.models.input),
+                    options=built.options,
+                    small_input=built.small_input,
+                    class_names=splits.classes,
+                    metrics=training.state.teacher_scores.get(name, {}),
+                )

@@ -114,7 +114,12 @@ def teacher_problems(chosen: str | None, where: str, teachers: Sequence[Member])
     elif chosen == MEAN:
         yield Problem(place, "there is only one teacher", chosen, hint="leave it out")
     else:
-        known = [*names, MEAN] if len(names) > 1 else names
-        yield Problem(
-            place, "no teacher has this name", chosen, allowed=listed(known), nearest=nearest(chosen, known)
-        )
+        yield unknown_teacher(chosen, names, place)
+
+
+def unknown_teacher(chosen: str, names: Sequence[str], where: str) -> Problem:
+    """A name that none of the teachers has, with those that can be chosen."""
+    known = [*names, MEAN] if len(names) > 1 else names
+    return Problem(
+        where, "no teacher has this name", chosen, allowed=listed(known), nearest=nearest(chosen, known)
+    )

@@ -73,8 +73,7 @@ def identify(
     Raises:
         RunFailed: an image cannot be read.
     """
-    # an untrained teacher has the student's normalisation; see `prepare`
-    own = taken if teacher.random_weights else teacher.input
+    own = teacher.input_beside(taken)
     return Identity(
         {
             "teacher": {
@@ -83,7 +82,7 @@ def identify(
                 "small_input": teacher.small_input,
                 "weights": weights,
                 "folded": given.fold,
-                "image_size": list(teacher.input.image_size),
+                "image_size": list(own.image_size),
                 "mean": list(own.mean),
                 "std": list(own.std),
             },

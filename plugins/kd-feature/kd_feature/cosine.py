@@ -11,7 +11,7 @@ from kd_feature.adaptors import adaptor
 from kd_feature.directions import cosines
 from kd_feature.phi_s import Moments, PhiS
 from kd_feature.stages import teacher_of
-from kd_feature.tokens import on_grid, patches, resolved
+from kd_feature.tokens import on_grid, patches, resolved_pair
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup, Stage
 from kdcore.ops import at_least_float32, check_same_shape, full_precision, prepare_features
 
@@ -77,9 +77,7 @@ class Cosine(nn.Module):
         if with_summary:
             dims["summary"] = (setup.student.embedding_dim, teacher.embedding_dim)
         if options.spatial_weight > 0:
-            ours = resolved(options.student_stage, setup.student)
-            theirs = resolved(options.teacher_stage, teacher)
-            self.stages = (ours, theirs)
+            self.stages = ours, theirs = resolved_pair(options.student_stage, options.teacher_stage, setup)
             dims["spatial"] = (setup.student.stage(ours).channels, teacher.stage(theirs).channels)
         for name, (inputs, outputs) in dims.items():
             self.heads[name] = adaptor(options.head, inputs, outputs, options.hidden_dim or outputs)

@@ -12,7 +12,7 @@ from kd_feature.directions import cosines, unit
 from kd_feature.gradient_in_forward import parts, with_gradient
 from kd_feature.projections import normed_linear
 from kd_feature.stages import teacher_of
-from kd_feature.tokens import all_tokens, check_tokens, resolved
+from kd_feature.tokens import all_tokens, check_tokens, resolved_pair
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import at_least_float32, check_positive, full_precision, gather, prepare_features
 
@@ -127,10 +127,7 @@ class CosPress(nn.Module):
         super().__init__()
         self.options = options
         teacher = teacher_of(setup)
-        self.stages = (
-            resolved(options.student_stage, setup.student),
-            resolved(options.teacher_stage, teacher),
-        )
+        self.stages = resolved_pair(options.student_stage, options.teacher_stage, setup)
         dims = (teacher.stage(self.stages[1]).channels, setup.student.stage(self.stages[0]).channels)
         self.teacher_head = normed_linear(*dims)
         # only the class tokens of all processes are needed, so they are gathered here

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kd_feature.fitnet import hint_loss
 from kd_feature.projections import normed_linear
 from kd_feature.stages import teacher_of
-from kd_feature.tokens import all_tokens, class_token, on_grid, patches, resolved
+from kd_feature.tokens import all_tokens, class_token, on_grid, patches, resolved_pair
 from kdcore import (
     Batch,
     FeatureMap,
@@ -62,10 +62,7 @@ class Proteus(nn.Module):
         super().__init__()
         self.options = options
         teacher = teacher_of(setup)
-        self.stages = (
-            resolved(options.student_stage, setup.student),
-            resolved(options.teacher_stage, teacher),
-        )
+        self.stages = resolved_pair(options.student_stage, options.teacher_stage, setup)
         own = setup.student.stage(self.stages[0])
         patches_in = _patches(setup.student, own)
         patch_weight = options.patch_weight

@@ -14,7 +14,7 @@ from kd_feature.projections import small_linear
 from kd_feature.queue_relation import automatic_size, lightly_global_loss
 from kd_feature.queues import Queue
 from kd_feature.stages import teacher_of
-from kd_feature.tokens import check_tokens, on_grid, patches, resolved
+from kd_feature.tokens import check_tokens, on_grid, patches, resolved_pair
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import (
     at_least_float32,
@@ -90,10 +90,7 @@ class TokenRelation(nn.Module):
         super().__init__()
         self.options = options
         teacher = teacher_of(setup)
-        self.stages = (
-            resolved(options.student_stage, setup.student),
-            resolved(options.teacher_stage, teacher),
-        )
+        self.stages = resolved_pair(options.student_stage, options.teacher_stage, setup)
         dim = teacher.embedding_dim
         self.global_projection = small_linear(setup.student.embedding_dim, dim)
         channels = (setup.student.stage(self.stages[0]).channels, teacher.stage(self.stages[1]).channels)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
+from kd_feature.stages import teacher_of
 from kdcore import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from kdcore import FeatureMap, ModelInfo, Stage, StageInfo
+    from kdcore import FeatureMap, ModelInfo, Setup, Stage, StageInfo
 
 LAST = "last"
 """In options: the output of the last norm of a transformer, otherwise stage 4."""
@@ -77,3 +78,12 @@ def resolved(stage: Stage, model: ModelInfo) -> Stage:
     except UserError:
         return 4
     return "norm" if len(found.grid) == 2 and found.grid == model.stage(4).grid else 4
+
+
+def resolved_pair(of_student: Stage, of_teacher: Stage, setup: Setup) -> tuple[Stage, Stage]:
+    """The stages that options name for the student and for the teacher.
+
+    Raises:
+        ValueError: there is no teacher.
+    """
+    return resolved(of_student, setup.student), resolved(of_teacher, teacher_of(setup))

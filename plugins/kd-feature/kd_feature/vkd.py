@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from kd_feature.stages import teacher_of
-from kd_feature.tokens import resolved
+from kd_feature.tokens import resolved_pair
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import at_least_float32, check_same_shape, embeddings_of, full_precision, prepare_features
 
@@ -109,8 +109,7 @@ class VkD(nn.Module):
             self.stages = None
             self.requires = Requires(student_embedding=True, teacher_embedding=True, teacher_logits=False)
         else:
-            ours = resolved(options.student_stage, setup.student)
-            theirs = resolved(options.teacher_stage, teacher)
+            ours, theirs = resolved_pair(options.student_stage, options.teacher_stage, setup)
             dims = (setup.student.stage(ours).channels, teacher.stage(theirs).channels)
             self.stages = (ours, theirs)
             self.requires = Requires(student_stages=(ours,), teacher_stages=(theirs,), teacher_logits=False)

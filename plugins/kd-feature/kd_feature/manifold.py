@@ -56,7 +56,7 @@ def manifold_random_loss(student_tokens: Tensor, teacher_tokens: Tensor, index: 
     check_tokens(student_tokens, teacher_tokens)
     if not index.numel():
         raise ValueError(
-            "the index has no tokens, so there is nothing to compare; give the places of one or more"
+            "the index has no tokens, so there is nothing to compare; give the places of at least one"
         )
     student, teacher = prepare_features(student_tokens, teacher_tokens, dims=3)
     with full_precision(student.device):

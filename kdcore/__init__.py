@@ -78,6 +78,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "StageInfo",
         ),
         "kdcore.report_section": ("ReportSection",),
+        "kdcore.stop_training": ("StopTraining",),
         "kdcore.version": ("PLUGIN_API",),
     },
     "results": {

@@ -80,6 +80,7 @@ from kdcore.rundir.directory import RunDirectory
 from kdcore.spec.members import Member
 from kdcore.spec.models import RunSpec
 from kdcore.spec.recipes import Recipe
+from kdcore.stop_training import StopTraining
 from kdcore.teacher_cache.listing import CacheCheck, CacheInfo
 from kdcore.version import PLUGIN_API, __version__
 
@@ -156,6 +157,7 @@ __all__ = [
     "SpecFolder",
     "Stage",
     "StageInfo",
+    "StopTraining",
     "StudentConfig",
     "Suits",
     "TeacherPasses",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         SectionEntry,
     )
     from kdcore.rundir.directory import RunDirectory
+    from kdcore.stop_training import StopTraining
 
 hookspec = pluggy.HookspecMarker("kdcore")
 hookimpl = pluggy.HookimplMarker("kdcore")
@@ -81,8 +82,11 @@ def kd_run_started(run: RunDirectory) -> None:
 
 
 @hookspec
-def kd_epoch_ended(run: RunDirectory, metrics: dict[str, Any]) -> None:
-    """An epoch was trained and evaluated; `metrics` is its line of `metrics.jsonl`."""
+def kd_epoch_ended(run: RunDirectory, metrics: dict[str, Any]) -> StopTraining | None:
+    """An epoch was trained and evaluated; `metrics` is its line of `metrics.jsonl`.
+
+    A plugin that returns a `StopTraining` ends the training after this epoch.
+    """
 
 
 @hookspec

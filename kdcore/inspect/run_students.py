@@ -175,7 +175,9 @@ def open_run_student(
         )
     spec = read_spec(directory)
     opened = open_student(directory, spec, weights, plugins)
-    about = _about(directory, weights)
+    if weights == "last" and spec.train.keep == "best":
+        weights = "best"  # the student of a finished run is the one of its best epoch
+    about = _about(directory, weights, own=finished and weights == spec.train.keep)
     return RunStudent(
         run=directory,
         spec=spec,
@@ -188,9 +190,12 @@ def open_run_student(
     )
 
 
-def _about(directory: RunDirectory, weights: Which) -> dict[str, Any]:
-    """The epoch, and what was measured after it."""
+def _about(directory: RunDirectory, weights: Which, *, own: bool) -> dict[str, Any]:
+    """The epoch, and what was measured after it; `own`: of the student that the run itself kept."""
     records = directory.metrics()
+    if own:
+        student: dict[str, Any] = (directory.summary() or {}).get("student") or {}
+        return {"epoch": len(records), **student}
     if weights == "best":
         epoch = Checkpoints(directory.checkpoints).about_best()["epoch"]
         records = [record for record in records if record["epoch"] == epoch]

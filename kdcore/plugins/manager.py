@@ -20,6 +20,7 @@ from kdcore.plugins.records import Candidate, EntryT, PluginInfo, Provided, Stat
 from kdcore.plugins.registry import Registry, check_api
 from kdcore.plugins.roles import HOOKS, ROLES
 from kdcore.plugins.targets import load_options, load_target
+from kdcore.stop_training import StopTraining
 from kdcore.text import message
 from kdcore.version import __version__
 
@@ -156,10 +157,22 @@ class Plugins:
         for _ in self._call("kd_run_started", {"run": run}, warn):
             pass
 
-    def epoch_ended(self, run: RunDirectory, metrics: dict[str, Any], warn: Warn = warn_on_stderr) -> None:
-        """Call every plugin after an epoch was trained and evaluated."""
-        for _ in self._call("kd_epoch_ended", {"run": run, "metrics": metrics}, warn):
-            pass
+    def epoch_ended(
+        self, run: RunDirectory, metrics: dict[str, Any], warn: Warn = warn_on_stderr
+    ) -> str | None:
+        """Call every plugin after an epoch was trained and evaluated.
+
+        Returns:
+            Why the training ends after this epoch, if a plugin asks for it: the first one's reason with its name.
+        """
+        reasons = []
+        for name, returned in self._call("kd_epoch_ended", {"run": run, "metrics": metrics}, warn):
+            if isinstance(returned, StopTraining):
+                reasons.append(f"plugin {name}: {returned.reason}")
+            elif returned is not None:
+                what = f"kd_epoch_ended() returned {type(returned).__name__}"
+                warn(f"plugin {name}: {what}; it may return a StopTraining or None; the run continues")
+        return next(iter(reasons), None)
 
     def run_finished(
         self,

@@ -16,6 +16,7 @@ from kdcore.distill.with_heads import shipped_model
 from kdcore.errors import Interrupted
 from kdcore.ops import Dot
 from kdcore.protocols import Progress
+from kdcore.run.early_stop import patience_over
 from kdcore.run.measures import Measures, Stopped
 from kdcore.run.meter import Meter
 from kdcore.run.optimizer import build_optimizer, build_scheduler
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 
     from kdcore.data import RawBatch
     from kdcore.data.mix import Mixer
+    from kdcore.inspect.encoder_measures import EncoderEvaluation
     from kdcore.run.context import RunContext
+    from kdcore.run.evaluate import Evaluation
     from kdcore.run.prepare import Prepared
     from kdcore.run.table_teacher import GivesOutputs
     from kdcore.run.trackers import Trackers
@@ -123,14 +126,35 @@ class Training:
         self.context.display.begin(epochs, self.state.epoch)
         try:
             self._schedule(self.state.epoch)
-            while self.state.epoch < (epochs if until is None else min(until, epochs)):
+            while not self.complete and (until is None or self.state.epoch < until):
                 self._train_epoch()
                 self._end_epoch()
         finally:
             self.context.display.close()
 
-    def make_whole(self) -> None:
-        """After training, gather all weights of the student and its average in the main process."""
+    @property
+    def complete(self) -> bool:
+        """Whether the training is at its end: after the last epoch, or earlier as `state.ended` says."""
+        return self.state.ended is not None or self.state.epoch >= self.spec.train.epochs
+
+    def finish(self) -> dict[str, Any]:
+        """After training, make the student the one that is kept, whole in the main process.
+
+        Returns:
+            What is known of it: its `epoch`, and what was measured after that.
+        """
+        epoch = self.state.epoch
+        if self.spec.train.keep == "best":
+            epoch = self.saver.load_best()
+        found = self.state.records[epoch - 1]["eval"]
+        if (
+            self.measures.encoders is not None and epoch < self.spec.train.epochs
+        ):  # it has no linear probe yet
+            found = self._measured(lambda: self.measures.student(self.shipped, final=True)).as_dict()
+        self._make_whole()
+        return {"epoch": epoch, **found}
+
+    def _make_whole(self) -> None:
         for model in (self.shipped, *(() if self.ema is None else (self.ema.module,))):
             make_whole(model, self.accelerator.is_main_process)
 
@@ -297,21 +321,33 @@ class Training:
         if teachers:
             record["teachers"] = teachers
         state.records.append(record)
+        asked: str | None = None
         if self.skipped is not None:
             self.skipped.settle()
         self._schedule(state.epoch, next(iter(found.ranking.values())))
         if state.better(found):
             self.saver.save_best()
+        if not self.complete:
+            state.ended = self._patience_over(found)
         self.saver.save()
         self.context.display.epoch_ended(record)
         if self.accelerator.is_main_process:
             self.context.directory.write_metrics(state.records)
             if self.trackers is not None:
                 self.trackers.epoch_ended(state.records)
-            self.context.plugins.epoch_ended(self.context.directory, record)
-        (stop,) = self._agree(self.context.stop.signal is not None)
-        if stop and state.epoch < self.spec.train.epochs:
+            asked = self.context.plugins.epoch_ended(self.context.directory, record)
+        stop, end = self._agree(self.context.stop.signal is not None, asked is not None)
+        if end and not self.complete:
+            state.ended = asked or "a plugin asked for it"  # its text is known in the main process
+            self.saver.save()
+        if stop and not self.complete:
             self._interrupt()
+
+    def _patience_over(self, found: Evaluation | EncoderEvaluation) -> str | None:
+        """Why the training ends after this epoch: `train.patience`; None if it goes on."""
+        measured = [name for name, score in found.ranking.items() if score is not None]
+        scores = [record["eval"].get(name) for record in self.state.records for name in measured[:1]]
+        return patience_over(scores, self.spec.train)
 
     def stop_between_batches(self) -> None:
         """Before the first step: stop if the run was asked to; nothing is saved yet.

@@ -107,8 +107,12 @@ class Measures:
                 measured[name] = found.as_dict()
         return measured
 
-    def student(self, model: nn.Module) -> Evaluation | EncoderEvaluation:
+    def student(self, model: nn.Module, *, final: bool | None = None) -> Evaluation | EncoderEvaluation:
         """The results of the student, or of its average, after an epoch.
+
+        Args:
+            model: the student, or its average.
+            final: whether an encoder is measured by a linear probe too; None: in the last epoch.
 
         Raises:
             Stopped: the run was asked to stop.
@@ -116,8 +120,8 @@ class Measures:
         if self.encoders is None:
             return self._evaluate(model)
         embedder = Embedder(model=model, memory_format=self._memory_format, shards=self._shards)
-        last = self._state.epoch + 1 == self._spec.train.epochs
-        return self.encoders(embedder, teachers=self._state.teacher_predictions, probe=last)
+        probe = self._state.epoch + 1 == self._spec.train.epochs if final is None else final
+        return self.encoders(embedder, teachers=self._state.teacher_predictions, probe=probe)
 
     def _measure_logits(self, name: str, teacher: TeacherPasses) -> bool:
         table = self._tables.get(name)

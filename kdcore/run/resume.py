@@ -42,7 +42,8 @@ def resume(training: Training, context: RunContext) -> None:
 
 def _changes(training: Training, context: RunContext, content: dict[str, Any]) -> Changes | None:
     accelerator, before = training.accelerator, content.get("fingerprint")
-    complete = content["position"]["epoch"] >= training.spec.train.epochs  # only the end is repeated
+    # then only the end is repeated
+    complete = content["position"]["epoch"] >= training.spec.train.epochs or content.get("ended") is not None
     found: list[Changes | None] = [None]
     if accelerator.is_main_process and before is not None and not complete:
         assert training.state.fingerprint is not None

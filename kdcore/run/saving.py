@@ -10,7 +10,8 @@ from kdcore.errors import RunFailed
 from kdcore.run.finite_checks import check_finite
 from kdcore.run.sharding import spread, spread_optimizer, whole
 from kdcore.run.shipped import parts_of
-from kdcore.rundir.checkpoints import Checkpoints
+from kdcore.rundir.checkpoints import BEST, Checkpoints
+from kdcore.rundir.statefile import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +86,22 @@ class Saver:
         student = whole(dict(self._parts.distillation.shipped.state_dict()), main)
         if main:
             self.checkpoints.save_best({"student": student, "shipped_as": self._shipped_as}, self._state.best)
+
+    def load_best(self) -> int:
+        """Restore the student of the best epoch, in all processes; the number of that epoch.
+
+        Raises:
+            RunFailed: its file is damaged or missing.
+        """
+        shipped = self._parts.distillation.shipped
+        try:
+            shipped.load_state_dict(spread(self.checkpoints.load_best()["student"], shipped))
+        except Damaged as error:
+            raise RunFailed(
+                f"the student of the best epoch, {self.checkpoints.folder / BEST}: {error}"
+            ) from error
+        epoch: int = self._state.best["epoch"]
+        return epoch
 
     def check(self) -> None:
         """Check losses, weights and scale on all processes; all of them must call it together.

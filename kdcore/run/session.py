@@ -60,12 +60,15 @@ class Session:
             self.plugins.run_started(self.directory)
         prepare_distillers(training)
         training.fit(self.context.until)
-        if training.state.epoch < self.spec.train.epochs:
+        if not training.complete:
             summary = self.conclude("paused")
             self.display.note(f"paused after epoch {training.state.epoch} of {self.spec.train.epochs}")
             return RunResult(self.directory.path, summary, training.state.records)
-        training.make_whole()
-        summary = self.conclude("finished")
+        if training.state.ended is not None:
+            self.display.note(
+                f"ended after epoch {training.state.epoch} of {self.spec.train.epochs}: {training.state.ended}"
+            )
+        summary = self.conclude("finished", kept=training.finish())
         if training.accelerator.is_main_process:
             prepared = self.prepared
             assert prepared is not None
@@ -122,13 +125,15 @@ class Session:
             self.directory.write_metrics(training.state.records)
         self.trackers.start(self.spec, resolved)
 
-    def conclude(self, status: str, error: str | None = None) -> dict[str, Any]:
+    def conclude(
+        self, status: str, error: str | None = None, kept: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """The summary of the current state; it is written unless the run is finished, when the student comes first."""
         training, prepared = self.training, self.prepared
         self.trackers.close()
         if training is None or prepared is None:
             return {"status": status, **({} if error is None else {"error": error})}
-        summary = summarise(training, prepared, status, error)
+        summary = summarise(training, prepared, status, error, kept)
         if status != "finished" and training.accelerator.is_main_process:
             self.directory.write_summary(summary)
         return summary

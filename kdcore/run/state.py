@@ -31,6 +31,7 @@ class RunState:
         epoch_seconds: training time of the current epoch, without evaluation.
         fingerprint: the inputs of the run; known in the main process.
         accepted: changed inputs that the user accepted, with the step of each.
+        ended: why the training ended before its last epoch; None: it did not.
     """
 
     epoch: int = 0
@@ -44,6 +45,7 @@ class RunState:
     epoch_seconds: float = 0.0
     fingerprint: Fingerprint | None = None
     accepted: list[dict[str, Any]] = field(default_factory=list)
+    ended: str | None = None
 
     def as_dict(self, wall_seconds: float, *, with_teacher: bool) -> dict[str, Any]:
         """The state for a checkpoint.
@@ -62,6 +64,7 @@ class RunState:
             "seconds": {"wall": wall_seconds, "epoch": self.epoch_seconds},
             "fingerprint": self.fingerprint,
             "accepted": self.accepted,
+            "ended": self.ended,
         }
 
     def restore(self, state: dict[str, Any], *, with_teacher: bool) -> None:
@@ -73,7 +76,7 @@ class RunState:
         if with_teacher and measured is not None:
             self.teacher_scores, self.teacher_predictions = measured["scores"], measured["predictions"]
         self.seconds, self.epoch_seconds = state["seconds"]["wall"], state["seconds"]["epoch"]
-        self.accepted = state.get("accepted") or []
+        self.accepted, self.ended = state.get("accepted") or [], state.get("ended")
 
     def accept(self, changes: Changes) -> None:
         """Record changes that the user accepted; if they affect teachers, these are measured again."""

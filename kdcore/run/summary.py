@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from kdcore.run.prepare import Prepared
 
 
-def summarise(training: Training, prepared: Prepared, status: str, error: str | None) -> dict[str, Any]:
+def summarise(
+    training: Training,
+    prepared: Prepared,
+    status: str,
+    error: str | None,
+    kept: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """The summary of a run.
 
     Args:
@@ -23,12 +29,13 @@ def summarise(training: Training, prepared: Prepared, status: str, error: str | 
         prepared: the models and data that it was built from.
         status: `finished`, `paused`, `interrupted` or `failed`.
         error: the reason of a failure, or None.
+        kept: epoch and results of the student that is kept; None: those after the last epoch.
     """
     state = training.state
     rates = [record["images_per_second"] for record in state.records]
     summary: dict[str, Any] = {
         "status": status,
-        "student": _student(training, prepared),
+        "student": _student(training, prepared, kept),
         "distiller": {"parameters": count(training.distillation.distillers)},
         "teacher": _teachers(training, prepared),
         "data": {
@@ -47,6 +54,8 @@ def summarise(training: Training, prepared: Prepared, status: str, error: str | 
     }
     if training.skipped is not None:
         summary["skipped"] = training.skipped.counts()
+    if state.ended is not None:
+        summary["ended_early"] = state.ended
     if state.accepted:
         summary["accepted_changes"] = state.accepted
     if error is not None:
@@ -54,7 +63,7 @@ def summarise(training: Training, prepared: Prepared, status: str, error: str | 
     return summary
 
 
-def _student(training: Training, prepared: Prepared) -> dict[str, Any]:
+def _student(training: Training, prepared: Prepared, kept: dict[str, Any] | None) -> dict[str, Any]:
     state = training.state
     last: dict[str, Any] = state.records[-1] if state.records else {}
     names = (
@@ -66,7 +75,8 @@ def _student(training: Training, prepared: Prepared) -> dict[str, Any]:
     )
     student = {
         "model": prepared.models.student.built.name,
-        **{name: last.get("eval", {}).get(name) for name in names},
+        **{name: (kept or last.get("eval", {})).get(name) for name in names},
+        "epoch": state.epoch if kept is None else kept["epoch"],
         **{f"best_{name}": value for name, value in state.best.items()},
         "parameters": count(training.shipped),
     }

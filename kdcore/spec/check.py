@@ -196,6 +196,7 @@ class Checker:
     def _together(self) -> Iterator[Problem]:
         spec = self.spec
         yield from _beside_learning(spec)
+        yield from _beside_no_evaluation(spec)
         if not spec.student.classifier:
             yield from _beside_encoder(spec)
         if spec.teacher_cache is not None:
@@ -260,6 +261,23 @@ class Checker:
             return Problem("distiller", message, name, hint="use one that reads features or embeddings")
         message = "with it nothing is left to learn from: the distillers give no loss term of their own"
         return Problem("task.weight", message, weight, "a number above 0")
+
+
+def _beside_no_evaluation(spec: RunSpec) -> Iterator[Problem]:
+    """What needs a score after each epoch."""
+    train = spec.train
+    if train.min_delta > 0 and train.patience is None:
+        message = "it says what a better score is for train.patience, which is null"
+        yield Problem("train.min_delta", message, train.min_delta, hint='set "train": {"patience": 10}')
+    if spec.data.eval_split is not None:
+        return
+    message = "it needs evaluation images, and data.eval_split is null"
+    if train.patience is not None:
+        yield Problem(
+            "train.patience", message, train.patience, "null", hint="name a split in data.eval_split"
+        )
+    if train.keep == "best":
+        yield Problem("train.keep", message, train.keep, "last", hint="name a split in data.eval_split")
 
 
 def _beside_encoder(spec: RunSpec) -> Iterator[Problem]:

@@ -41,6 +41,22 @@ class TrainSpec(Section):
         lt=1,
         description="Decay of an averaged copy of the student, evaluated next to it; null: no average.",
     )
+    patience: Int | None = Field(
+        None,
+        ge=1,
+        description="End the training after this number of epochs in a row without a better score on the evaluation "
+        "images; null: train all epochs.",
+    )
+    min_delta: Float = Field(
+        0.0,
+        ge=0,
+        description="For patience: a score is better if it grows by more than this, in percentage points.",
+    )
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="Which weights become the student at the end: those after the last epoch, or those of the epoch "
+        "with the best score on the evaluation images.",
+    )
     compile: Bool = Field(False, description="Compile student and teacher with torch.compile.")
     channels_last: Bool = Field(False, description="Keep images and weights in channels-last order.")
     grad_checkpointing: Bool = Field(

@@ -244,6 +244,8 @@ class _Found:
         self.summary: dict[str, Any] = run.directory.summary() or {}
         classes = (self.summary.get("data") or {}).get("num_classes")
         last: dict[str, Any] = (self.records[-1].get("eval") or {}) if self.records else {}
+        if status == "finished":  # of the student that the run kept
+            last = self.summary.get("student") or last
         self.row = RunRow(
             method=run.label,
             seed=run.seed,

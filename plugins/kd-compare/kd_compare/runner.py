@@ -210,11 +210,13 @@ class Runner:
         self._save("running")
 
     def _score(self, label: str, epoch: int) -> float | None:
-        scores = [
-            score_at(run.directory.metrics(), epoch)
-            for run in self.plan.of(label)
-            if self._statuses[run.name][0] != "failed"
-        ]
+        scores = []
+        for run in self.plan.of(label):
+            status, records = self._statuses[run.name][0], run.directory.metrics()
+            if status != "failed":
+                # a run that ended early has its last score from then on
+                at = min(epoch, len(records)) if status == "finished" else epoch
+                scores.append(score_at(records, at))
         return mean([score for score in scores if score is not None])
 
     def _drop(self, label: str, epoch: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kd_dev.testing.check import Violation, rule, skip
 from kd_dev.testing.plugin import PluginSubject
 from kd_dev.testing.tiny_run import contents, difference, tiny_run
-from kdcore import RunDirectory
+from kdcore import RunDirectory, StopTraining
 from kdcore.plugin import cause, import_named
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ _OWN: Final = (
     "student",
     "student-ema",
 )
+_RETURNED: Final[dict[str, tuple[type, ...]]] = {
+    "kd_epoch_ended": (StopTraining,),
+    "kd_run_finished": (str, bool),
+}
 _FAILED: Final = {"status": "failed", "error": "the loss is NaN in step 3"}
 
 
@@ -75,8 +79,9 @@ def raises_nothing(subject: HookSubject) -> None:
 
 @rule(
     "run hook",
-    summary="Its hooks return None; `kd_run_finished` returns text for the user, False to be called again, or None.",
-    why="kd shows the text at the end of the run.",
+    summary="Its hooks return None. `kd_epoch_ended` may return a `StopTraining` instead, and `kd_run_finished` text "
+    "for the user, or False to be called again.",
+    why="A `StopTraining` ends the training, and kd shows the text at the end of the run. kd warns of anything else.",
     fix="Remove other `return` statements.",
 )
 def returns(subject: HookSubject) -> None:
@@ -85,7 +90,7 @@ def returns(subject: HookSubject) -> None:
             returned = hook(**arguments)
         except Exception:
             skip(f"{name}() raises an error: see the check 'raises_nothing'")
-        allowed = returned is None or (name == "kd_run_finished" and isinstance(returned, str | bool))
+        allowed = returned is None or isinstance(returned, _RETURNED.get(name, ()))
         if not allowed:
             raise Violation(f"{name}() returned {type(returned).__name__}")
 

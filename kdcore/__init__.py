@@ -89,6 +89,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.data.inputs": ("InputConfig",),
         "kdcore.distill.distillation": ("DistillationOutput",),
         "kdcore.distill.teacher_passes": ("TeacherPasses",),
+        "kdcore.inspect.image_predictor": ("ImagePredictor", "Outputs", "PredictedBatch"),
         "kdcore.inspect.images": ("EvaluationImages",),
         "kdcore.inspect.open_run": ("OpenedRun",),
         "kdcore.inspect.opened_model": ("OpenedModel",),

@@ -42,6 +42,7 @@ from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
 from kdcore.exported_files import ExportedFiles
 from kdcore.features.timm import TimmAdapter
 from kdcore.hookspecs import hookimpl
+from kdcore.inspect.image_predictor import ImagePredictor, Outputs, PredictedBatch
 from kdcore.inspect.images import EvaluationImages
 from kdcore.inspect.open_run import OpenedRun, open_run
 from kdcore.inspect.opened_model import OpenedModel
@@ -112,6 +113,7 @@ __all__ = [
     "FoundTeacher",
     "GivesMaps",
     "GivesTail",
+    "ImagePredictor",
     "InputConfig",
     "Interrupted",
     "JobEnd",
@@ -133,8 +135,10 @@ __all__ = [
     "OpenedStudent",
     "OptionInfo",
     "Options",
+    "Outputs",
     "Paper",
     "PluginInfo",
+    "PredictedBatch",
     "Predictions",
     "Preflight",
     "PreparesFromTeacher",

@@ -37,7 +37,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.plugins.roles": ("role_of",),
     "kdcore.run.signals": ("StopRequest", "stop_requests"),
     "kdcore.protocols": ("STAGES",),
-    "kdcore.rundir.files": ("finite", "remove_leftovers", "write_json", "write_text"),
+    "kdcore.rundir.files": ("atomic", "finite", "remove_leftovers", "write_json", "write_text"),
     "kdcore.spec.paths": ("kind_of", "missing"),
     "kdcore.terminal": ("raw",),
     "kdcore.text": (

@@ -27,7 +27,7 @@ from kdcore.plugins.records import normalised
 from kdcore.plugins.roles import role_of
 from kdcore.protocols import STAGES
 from kdcore.run.signals import StopRequest, stop_requests
-from kdcore.rundir.files import finite, remove_leftovers, write_json, write_text
+from kdcore.rundir.files import atomic, finite, remove_leftovers, write_json, write_text
 from kdcore.spec.paths import kind_of, missing
 from kdcore.terminal import raw
 from kdcore.text import (
@@ -60,6 +60,7 @@ __all__ = [
     "Plugins",
     "RunPath",
     "StopRequest",
+    "atomic",
     "bold",
     "byte_size",
     "cause",

@@ -12,12 +12,14 @@ from kdcore.lazy_names import lazy_names
 
 NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.data": ("EvalData", "Source", "build_eval_data", "open_split", "resolve_input"),
+    "kdcore.data.image_files": ("images_below_folder",),
     "kdcore.data.modes": ("eight_bits",),
     "kdcore.data.special_targets": ("has_label",),
     "kdcore.distill.build": ("build_distiller",),
     "kdcore.distill.models": ("teacher_view",),
     "kdcore.features": ("Extractor", "find_adapter", "model_info"),
     "kdcore.inspect.encoder_measures": ("Embedded", "EncoderEvaluation", "measure_embeddings"),
+    "kdcore.inspect.image_predictor": ("ImagePredictor", "Outputs", "softmax"),
     "kdcore.inspect.images": ("evaluation_images",),
     "kdcore.inspect.metrics": ("Metrics", "load_metrics"),
     "kdcore.inspect.names": ("SPEC_SUFFIXES", "find_dataset", "find_model"),

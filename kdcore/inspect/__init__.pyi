@@ -3,12 +3,14 @@
 from typing import Final
 
 from kdcore.data import EvalData, Source, build_eval_data, open_split, resolve_input
+from kdcore.data.image_files import images_below_folder
 from kdcore.data.modes import eight_bits
 from kdcore.data.special_targets import has_label
 from kdcore.distill.build import build_distiller
 from kdcore.distill.models import teacher_view
 from kdcore.features import Extractor, find_adapter, model_info
 from kdcore.inspect.encoder_measures import Embedded, EncoderEvaluation, measure_embeddings
+from kdcore.inspect.image_predictor import ImagePredictor, Outputs, softmax
 from kdcore.inspect.images import evaluation_images
 from kdcore.inspect.metrics import Metrics, load_metrics
 from kdcore.inspect.names import SPEC_SUFFIXES, find_dataset, find_model
@@ -45,10 +47,12 @@ __all__ = [
     "EncoderEvaluation",
     "EvalData",
     "Extractor",
+    "ImagePredictor",
     "LoadedSpec",
     "Metrics",
     "ModelSource",
     "ModelSpec",
+    "Outputs",
     "RunStudent",
     "Source",
     "Which",
@@ -71,6 +75,7 @@ __all__ = [
     "find_run",
     "finished_run",
     "has_label",
+    "images_below_folder",
     "load_config",
     "load_metrics",
     "load_spec",
@@ -92,6 +97,7 @@ __all__ = [
     "resolved_dict",
     "same_results",
     "save_student",
+    "softmax",
     "spec_changes",
     "teacher_view",
     "teachers_of",

@@ -14,6 +14,7 @@ from kdcore.errors import Problem, UserError
 from kdcore.inspect.images import evaluation_data, evaluation_images
 from kdcore.inspect.open_run import read_spec
 from kdcore.inspect.run_path import find_run
+from kdcore.inspect.student_predictor import student_predictor
 from kdcore.inspect.students import Which, open_student
 from kdcore.plugins import get_plugins
 from kdcore.rundir.checkpoints import Checkpoints
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from kdcore.data import EvalData, InputConfig
+    from kdcore.inspect.image_predictor import ImagePredictor
     from kdcore.inspect.students import OpenedStudent
     from kdcore.plugins import Plugins
     from kdcore.rundir.directory import RunDirectory
@@ -113,6 +115,10 @@ class RunStudent:
         """Noise in the shape of its images, `[B, C, H, W]`; always the same."""
         generator = torch.Generator().manual_seed(0)
         return torch.randn(batch, self.in_chans, *self.input.image_size, generator=generator)
+
+    def predictor(self, device: torch.device | str = "cpu") -> ImagePredictor:
+        """The student for images of any place, prepared as the run's evaluation images were."""
+        return student_predictor(self.opened, self.spec, torch.device(device))
 
     def images(self, split: str, samples: int | None) -> EvalData:
         """Images of a split in batches, prepared for it: `samples`, as balanced as labels allow, or all.

@@ -12,6 +12,7 @@ from kdcore.text import has_top_5
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from kdcore.inspect import ImagePredictor
     from kdcore.models import LoadedStudent
 
 
@@ -38,6 +39,16 @@ class RunResult:
         from kdcore.models import load_student
 
         return load_student(self.directory)
+
+    def predictor(self, device: str = "cpu") -> ImagePredictor:
+        """The final student for other images: `predict` and `predict_proba`, in scikit-learn's shapes.
+
+        Raises:
+            UserError: the run is not finished, or the student is no longer there.
+        """
+        from kdcore.inspect import open_run_student
+
+        return open_run_student(self.directory).predictor(device)
 
     def __repr__(self) -> str:
         top1 = (self.summary.get("student") or {}).get("top1")

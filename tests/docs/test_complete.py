@@ -44,7 +44,7 @@ TABLES = {
     "metric": ("MetricEntry",),
     "report-section": ("SectionEntry", "ReportSection"),
     "launcher": ("LauncherEntry", "Launcher", "LaunchSetup", "LaunchJob", "JobEnd"),
-    "hooks": ("RunDirectory",),
+    "hooks": ("RunDirectory", "StopTraining"),
 }
 NOT_FOR_HOOKS = {
     "steps_done",

@@ -1,4 +1,4 @@
-"""A run's student for other tools: exported in their formats, and pushed to the Hugging Face hub."""
+"""A run's student put to use: exported to other tools' formats, predicting for new images, pushed to the hub."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from kd_export.check import ExportCheck as ExportCheck
     from kd_export.export_student import ExportResult as ExportResult
     from kd_export.export_student import export as export
+    from kd_export.prediction.predict import PredictResult as PredictResult
+    from kd_export.prediction.predict import predict as predict
     from kd_export.push_student import PushResult as PushResult
     from kd_export.push_student import push as push
 
 NAMES: Final = {
     "kd_export.check": ("ExportCheck",),
     "kd_export.export_student": ("ExportResult", "export"),
+    "kd_export.prediction.predict": ("PredictResult", "predict"),
     "kd_export.push_student": ("PushResult", "push"),
 }
 """The module that has each name; it is imported when the name is first used, because it imports torch."""

@@ -1,4 +1,4 @@
-"""What kd-export adds to kd: two commands and five formats."""
+"""What kd-export adds to kd: three commands and five formats."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ PLUGIN_API = 1
 
 @hookimpl
 def kd_commands() -> list[CommandEntry]:
-    """`kd export` and `kd push`."""
+    """`kd export`, `kd predict` and `kd push`."""
     return [
         CommandEntry(
             name="export",
             summary="Export the student of RUN for other tools.",
             target="kd_export.export_command:export",
+        ),
+        CommandEntry(
+            name="predict",
+            summary="Predict the classes of new images with the student of RUN.",
+            target="kd_export.predict_command:predict",
         ),
         CommandEntry(
             name="push",

@@ -48,6 +48,7 @@ def write_images(folder):
 def leave_run(folder, student, dataset, *, status="finished", ema=False, data=None):
     """What a run of one epoch leaves in `folder`, its weights being the initial ones."""
     plugins = get_plugins()
+    classes = 10 if student.get("classifier", True) else 0
     spec = RunSpec.model_validate(
         {
             "name": folder.name,
@@ -64,7 +65,7 @@ def leave_run(folder, student, dataset, *, status="finished", ema=False, data=No
             torch.manual_seed(seed)
             built = build_model(
                 spec.student,
-                num_classes=10,
+                num_classes=classes,
                 in_chans=spec.data.channels,
                 image_size=spec.data.image_size,
                 plugins=plugins,
@@ -85,18 +86,18 @@ def leave_run(folder, student, dataset, *, status="finished", ema=False, data=No
         {"student": build(1).model.state_dict()}, {"top1": 50.0, "agreement": None, "epoch": 1}
     )
     if status == "finished":
-        classes = open_split(spec.data, "train", plugins=plugins, where="data.train_split").classes
+        names = open_split(spec.data, "train", plugins=plugins, where="data.train_split").classes
         for name, model in (("student", last.model), ("student-ema", build(2).model if ema else None)):
             if model is not None:
                 save_student(
                     model,
                     folder / name,
                     model_name=spec.student.model,
-                    num_classes=10,
+                    num_classes=classes,
                     input=resolve_input(spec.data, last.input),
                     options=spec.student.options,
                     small_input=spec.student.small_input,
-                    class_names=classes,
+                    class_names=names if classes else None,
                 )
     about = {"model": spec.student.model, **scores} | ({"ema": {"top1": 40.0}} if ema else {})
     run.write_summary({"status": status, "student": about, "teacher": None, "epochs": 1})

@@ -58,7 +58,15 @@ def test_the_extra_is_what_the_formats_require():
 
 
 def test_public_names():
-    assert kd_export.__all__ == ["ExportCheck", "ExportResult", "PushResult", "export", "push"]
+    assert kd_export.__all__ == [
+        "ExportCheck",
+        "ExportResult",
+        "PredictResult",
+        "PushResult",
+        "export",
+        "predict",
+        "push",
+    ]
     assert all(callable(getattr(kd_export, name)) for name in kd_export.__all__)
 
 

@@ -21,6 +21,7 @@ FOREIGN = {
     "Iterator",
     "Literal",
     "Module",
+    "NDArray",
     "None",
     "Path",
     "Self",

@@ -19,7 +19,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.distill.models": ("teacher_view",),
     "kdcore.features": ("Extractor", "find_adapter", "model_info"),
     "kdcore.inspect.encoder_measures": ("Embedded", "EncoderEvaluation", "measure_embeddings"),
-    "kdcore.inspect.image_predictor": ("ImagePredictor", "Outputs", "softmax"),
+    "kdcore.inspect.image_predictor": ("softmax",),
     "kdcore.inspect.images": ("evaluation_images",),
     "kdcore.inspect.metrics": ("Metrics", "load_metrics"),
     "kdcore.inspect.names": ("SPEC_SUFFIXES", "find_dataset", "find_model"),

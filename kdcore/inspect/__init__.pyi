@@ -10,7 +10,7 @@ from kdcore.distill.build import build_distiller
 from kdcore.distill.models import teacher_view
 from kdcore.features import Extractor, find_adapter, model_info
 from kdcore.inspect.encoder_measures import Embedded, EncoderEvaluation, measure_embeddings
-from kdcore.inspect.image_predictor import ImagePredictor, Outputs, softmax
+from kdcore.inspect.image_predictor import softmax
 from kdcore.inspect.images import evaluation_images
 from kdcore.inspect.metrics import Metrics, load_metrics
 from kdcore.inspect.names import SPEC_SUFFIXES, find_dataset, find_model
@@ -47,12 +47,10 @@ __all__ = [
     "EncoderEvaluation",
     "EvalData",
     "Extractor",
-    "ImagePredictor",
     "LoadedSpec",
     "Metrics",
     "ModelSource",
     "ModelSpec",
-    "Outputs",
     "RunStudent",
     "Source",
     "Which",

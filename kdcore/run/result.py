@@ -12,7 +12,7 @@ from kdcore.text import has_top_5
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kdcore.inspect import ImagePredictor
+    from kdcore.inspect.image_predictor import ImagePredictor
     from kdcore.models import LoadedStudent
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from kd_export.about import ABOUT
 from kd_export.script import import_script
 from kd_export.written import SCRIPT
-from kdcore import Problem, RunFailed, UserError
-from kdcore.inspect import ImagePredictor, Outputs, open_run_student
+from kdcore import ImagePredictor, Outputs, Problem, RunFailed, UserError
+from kdcore.inspect import open_run_student
 from kdcore.plugin import PluginError, guarded, read_json
 
 if TYPE_CHECKING:

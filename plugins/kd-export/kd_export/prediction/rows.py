@@ -11,8 +11,7 @@ from kdcore.inspect import softmax
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from kdcore import PredictedBatch
-    from kdcore.inspect import ImagePredictor
+    from kdcore import ImagePredictor, PredictedBatch
 
 Row = dict[str, Any]
 """Path, class, probability, and what else was asked for, by column."""

@@ -67,6 +67,7 @@ class Training:
         self.distillation, self.student = prepared.distillation, prepared.distillation.student
         self.shipped = prepared.distillation.shipped
         self.train_data, self.ema = prepared.train, prepared.ema
+        self.teacher_averages = prepared.teacher_averages
         self.mixer, self.cached_teachers, self.trackers = mixer, cached_teachers, trackers
         self.skipped = None
         if spec.data.skip_broken:
@@ -92,6 +93,7 @@ class Training:
             optimizer=self.optimizer,
             scheduler=self.scheduler,
             ema=self.ema,
+            teacher_averages=self.teacher_averages,
             meter=self.meter,
             skipped=self.skipped,
             accelerator=accelerator,
@@ -265,6 +267,8 @@ class Training:
             self.scheduler.step_update(self.state.step)
         if self.ema is not None:
             self.ema.update(self.shipped, step=self.state.step)
+        for name, average in self.teacher_averages.items():
+            average.update(self.distillation.teachers[name], step=self.state.step)
 
     def _pause(self, mark: float) -> None:
         """Between two steps of an epoch: write a checkpoint if one is due, and stop if asked to."""
@@ -293,6 +297,7 @@ class Training:
         images = self.train_data.batches_per_epoch * self.train_data.batch_size
         # all processes evaluate and save the same model
         averaged_models = [] if self.ema is None else [self.ema.module]
+        averaged_models += [one.module for one in self.teacher_averages.values()]
         share_running_statistics([self.shipped, *averaged_models, *self.distillation.learners])
         teachers = self._measured(self.measures.learners)
         found = self._measured(lambda: self.measures.student(self.shipped))

@@ -58,6 +58,7 @@ class Measures:
         self._state, self._shards = state, shards
         self._teachers, self._data = prepared.distillation.teacher_passes, prepared.eval
         self._average = None if prepared.ema is None else prepared.ema.module
+        self._averages = prepared.teacher_averages
         self._images = {name: one.images for name, one in prepared.models.teachers.items()}
         self._tables = prepared.tables
         self.encoders = None
@@ -105,6 +106,9 @@ class Measures:
                 found = self._evaluate(teacher.model, self._images[name], teacher)
                 self._keep(name, found)
                 measured[name] = found.as_dict()
+            if name in self._averages:
+                averaged = self._evaluate(self._averages[name].module, self._images[name], teacher)
+                measured[name]["ema"] = averaged.as_dict()
         return measured
 
     def student(self, model: nn.Module, *, final: bool | None = None) -> Evaluation | EncoderEvaluation:

@@ -66,6 +66,7 @@ class Prepared:
         gallery: for a student without a classifier, the labelled training images of this process, prepared as for
             evaluation; None if there are none, or the evaluation images have no labels.
         ema: the averaged student, or None.
+        teacher_averages: with an averaged student, the averages of the teachers that learn, by name.
         warnings: one line each, for the user.
         train_split: the training split's name on disk.
         eval_split: the evaluation split's name on disk; None if there is none.
@@ -78,6 +79,7 @@ class Prepared:
     eval: EvalData
     gallery: EvalData | None
     ema: ModelEmaV3 | None
+    teacher_averages: Mapping[str, ModelEmaV3]
     warnings: tuple[str, ...]
     train_split: str
     eval_split: str | None
@@ -94,7 +96,12 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     models = build_models(loaded, DataClasses(splits.num_classes, splits.classes), plugins, process.device)
     _check_trainable(models)
     class_warnings = check_classes(loaded, models, splits.classes)
-    ema = _averaged(models, spec, process)
+    ema = _averaged(models.student.module, spec, process)
+    averages = {
+        name: average
+        for name, placed in models.teachers.items()
+        if placed.learns and (average := _averaged(placed.module, spec, process)) is not None
+    }
     if any(teacher.of_student for teacher in models.teachers.values()):
         average = copy.deepcopy(models.student.module) if ema is None else ema.module
         models = with_average(models, average)
@@ -122,6 +129,7 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
         eval=_eval_data(spec, splits, models, process),
         gallery=_gallery(spec, splits, models, chosen, process),
         ema=ema,
+        teacher_averages=averages,
         warnings=(
             *_notes(splits),
             *class_warnings,
@@ -142,11 +150,11 @@ def _check_trainable(models: RunModels) -> None:
         raise UserError(Problem("student.model", message, value=student.name))
 
 
-def _averaged(models: RunModels, spec: RunSpec, process: Process) -> ModelEmaV3 | None:
-    """A copy of the student that averages its weights, made before any hook is set."""
+def _averaged(model: nn.Module, spec: RunSpec, process: Process) -> ModelEmaV3 | None:
+    """A copy of a model that averages its weights, made before any hook is set."""
     if spec.train.ema is None or process.device.type == "meta":
         return None
-    return ModelEmaV3(models.student.module, decay=spec.train.ema)
+    return ModelEmaV3(model, decay=spec.train.ema)
 
 
 def _student(models: RunModels, spec: RunSpec, process: Process) -> nn.Module:

@@ -14,7 +14,7 @@ from kdcore.rundir.checkpoints import BEST, Checkpoints
 from kdcore.rundir.statefile import Damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from accelerate import Accelerator
@@ -35,6 +35,7 @@ class Stateful:
     optimizer: Any
     scheduler: Any
     ema: ModelEmaV3 | None
+    teacher_averages: Mapping[str, ModelEmaV3]
     meter: Meter
     skipped: Skipped | None
     accelerator: Accelerator
@@ -133,6 +134,8 @@ class Saver:
             parts.accelerator.scaler.load_state_dict(content["scaler"])
         if parts.ema is not None and content["ema"] is not None:
             parts.ema.module.load_state_dict(spread(content["ema"], parts.ema.module))
+        for name, average in parts.teacher_averages.items():
+            average.module.load_state_dict(content["teacher_averages"][name])
         parts.meter.load_state_dict(content["meter"], parts.accelerator.is_main_process)
         if parts.skipped is not None and content.get("skipped") is not None:
             parts.skipped.load_state_dict(content["skipped"])
@@ -153,6 +156,9 @@ class Saver:
             "plateau": _plateau_state(parts.scheduler),
             "scaler": None if scaler is None else scaler.state_dict(),
             "ema": None if parts.ema is None else dict(parts.ema.module.state_dict()),
+            "teacher_averages": {
+                name: dict(one.module.state_dict()) for name, one in parts.teacher_averages.items()
+            },
             "meter": parts.meter.state_dict(self._sum),
             "skipped": None if parts.skipped is None else parts.skipped.state_dict(),
             "shipped_as": self._shipped_as,

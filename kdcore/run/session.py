@@ -21,7 +21,7 @@ from kdcore.run.summary import summarise
 from kdcore.run.table_teacher import table_teachers
 from kdcore.run.teacher_pass import prepare_distillers
 from kdcore.run.trackers import Trackers
-from kdcore.rundir.directory import EMA, TEACHERS
+from kdcore.rundir.directory import EMA, TEACHER_AVERAGES, TEACHERS
 from kdcore.spec.load import resolved_dict
 from kdcore.text import byte_size, has_top_5
 
@@ -220,14 +220,16 @@ class Session:
         for name, placed in prepared.models.teachers.items():
             if placed.learns:
                 built = placed.built
-                save_student(
-                    placed.module,
-                    self.directory.path / TEACHERS / name,
-                    model_name=built.name,
-                    num_classes=splits.num_classes,
-                    input=built.input_beside(prepared.models.input),
-                    options=built.options,
-                    small_input=built.small_input,
-                    class_names=splits.classes,
-                    metrics=training.state.teacher_scores.get(name, {}),
-                )
+                save = {
+                    "model_name": built.name,
+                    "num_classes": splits.num_classes,
+                    "input": built.input_beside(prepared.models.input),
+                    "options": built.options,
+                    "small_input": built.small_input,
+                    "class_names": splits.classes,
+                    "metrics": training.state.teacher_scores.get(name, {}),
+                }
+                save_student(placed.module, self.directory.path / TEACHERS / name, **save)
+                if name in training.teacher_averages:
+                    averaged = training.teacher_averages[name].module
+                    save_student(averaged, self.directory.path / TEACHER_AVERAGES / name, **save)

@@ -100,12 +100,20 @@ def _teachers(training: Training, prepared: Prepared) -> dict[str, Any] | list[d
                 },
                 "parameters": placed.built.parameters,
                 **({"learns": True} if placed.learns else {}),
+                **_averaged(training, name),
                 **({"of": "student-ema"} if placed.of_student else {}),
             }
         )
     if len(found) == 1:
         return {key: value for key, value in found[0].items() if key != "name"}
     return found or None
+
+
+def _averaged(training: Training, name: str) -> dict[str, Any]:
+    """What the average of a teacher that learns reached, under `ema`."""
+    if name not in training.teacher_averages or not training.state.records:
+        return {}
+    return {"ema": training.state.records[-1]["teachers"][name]["ema"]}
 
 
 def _measures(training: Training, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ END = ".end.json"
 EXPORTS = "export"
 EMA = "student-ema"
 TEACHERS = "teachers"  # those that learned in the run, a folder for each
+TEACHER_AVERAGES = "teachers-ema"  # their averages, with train.ema
 _TRACKERS = ("tensorboard", "wandb", "dvclive", "swanlab")
 
 
@@ -180,7 +181,7 @@ class RunDirectory:
 
         A teacher cache is kept: it is found by its content, and filling it takes time.
         """
-        for name in ("checkpoints", "student", EMA, TEACHERS, FIGURES, EXPORTS, *_TRACKERS):
+        for name in ("checkpoints", "student", EMA, TEACHERS, TEACHER_AVERAGES, FIGURES, EXPORTS, *_TRACKERS):
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in (SUMMARY, END, METRICS, ENVIRONMENT, "trackers.json", REPORT, SPEC):
             (self.path / name).unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 import kdcore
-from kdcore import AdaptedModel, Distillation, Requires, UserError, open_run, run
+from kdcore import AdaptedModel, Distillation, Requires, UserError, load_student, open_run, run
 
 PEER = {"model": "resnet10t", "options": {"channels": [8, 8, 8, 16]}, "learns": True}
 ENTRY = """
@@ -140,7 +140,7 @@ def test_two_peers_resumed_to_the_bit(spec_file, tmp_path):
     whole = run(path, output=tmp_path / "whole", quiet=True)
     run(path, output=tmp_path / "parts", until=1, quiet=True)
     parts = run(path, output=tmp_path / "parts", quiet=True)
-    for folder in ("student", "student-ema", "teachers/teacher"):
+    for folder in ("student", "student-ema", "teachers/teacher", "teachers-ema/teacher"):
         assert same(whole.directory / folder, parts.directory / folder)
     first = timm.create_model("resnet10t", channels=(8, 8, 8, 16), num_classes=10).state_dict()
     assert weights(whole.directory / "teachers" / "teacher").keys() == first.keys()
@@ -150,6 +150,20 @@ def test_two_peers_resumed_to_the_bit(spec_file, tmp_path):
         assert record["eval"]["agreement"] is not None
     assert whole.summary["teacher"]["top1"] == pytest.approx(records[-1]["teachers"]["teacher"]["top1"])
     assert whole.summary["teacher"]["learns"] is True
+    assert not same(whole.directory / "teachers" / "teacher", whole.directory / "teachers-ema" / "teacher")
+    averaged = records[-1]["teachers"]["teacher"]["ema"]
+    assert whole.summary["teacher"]["ema"] == averaged
+    assert load_student(whole.directory / "teachers-ema" / "teacher").config.num_classes == 10
+
+
+@pytest.mark.usefixtures("mutual")
+def test_the_average_of_a_peer_follows_its_weights(spec_file):
+    # timm's average begins as a copy after the first step
+    size = {"train_samples": 20, "eval_samples": 20}
+    train = {"epochs": 1, "batch_size": 20, "ema": 0.75}
+    done = run(spec_file(teacher=PEER, distiller="mutual", train=train, data=size), quiet=True)
+    assert done.summary["steps"] == 1
+    assert same(done.directory / "teachers" / "teacher", done.directory / "teachers-ema" / "teacher")
 
 
 @pytest.mark.usefixtures("mutual")

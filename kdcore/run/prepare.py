@@ -98,9 +98,9 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     class_warnings = check_classes(loaded, models, splits.classes)
     ema = _averaged(models.student.module, spec, process)
     averages = {
-        name: average
+        name: one
         for name, placed in models.teachers.items()
-        if placed.learns and (average := _averaged(placed.module, spec, process)) is not None
+        if placed.learns and (one := _averaged(placed.module, spec, process)) is not None
     }
     if any(teacher.of_student for teacher in models.teachers.values()):
         average = copy.deepcopy(models.student.module) if ema is None else ema.module

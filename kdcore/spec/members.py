@@ -81,6 +81,8 @@ def _named(teachers: tuple[TeacherSpec, ...]) -> tuple[TeacherSpec, ...]:
             continue
         if not _NAME.fullmatch(name):
             raise ValueError(f"the name '{name}' must be letters, digits, '_' and '-'")
+        if name == "student":
+            raise ValueError("the name 'student' stands for the student: choose another one")
         if name == MEAN:
             raise ValueError(f"the name '{MEAN}' stands for the mean of all teachers: choose another one")
         if name in names:

@@ -169,6 +169,7 @@ def test_the_teachers_of_a_list_are_trained_first(spec_file, tmp_path):
             "teacher",
             "two teachers have the name 'a'",
         ),
+        ({"teacher": [{"name": "student", **SMALL}, TEACHERS[1]]}, "teacher", "stands for the student"),
         ({"teacher": [{"name": "mean", **SMALL}, TEACHERS[1]]}, "teacher", "stands for the mean"),
         ({"teacher": [{"name": "a/b", **SMALL}, TEACHERS[1]]}, "teacher", "must be letters, digits"),
         ({"teacher": []}, "teacher", "too short"),

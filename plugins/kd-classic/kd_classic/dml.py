@@ -1,9 +1,11 @@
-"""DML: two networks that learn together, each from the labels and from the other's predictions."""
+"""DML: networks that learn together, each from the labels and from the others' predictions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from kd_classic.logits import divergences
@@ -32,17 +34,34 @@ def dml_loss(student_logits: Tensor, peer_logits: Tensor) -> Tensor:
 
 
 class DML(nn.Module):
-    """The distiller `dml`: its terms `student` and `teacher` are the losses of the two networks."""
+    """The distiller `dml`: one term for each network, `student` and `teacher`, or the names of several peers.
+
+    With several peers, each network follows all others: the sum of their losses (the authors' code) or the mean (the
+    paper, equation 8).
+    """
 
     def __init__(self, options: DMLOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(teacher_learns=True)
+        several = setup.teacher is None and len(setup.teachers) > 1
+        self.requires = Requires(teacher_learns=True, several_teachers=several)
 
     def forward(
-        self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
+        self,
+        student: ModelOutput,
+        teacher: ModelOutput | Mapping[str, ModelOutput],
+        batch: Batch,
+        progress: Progress,
     ) -> dict[str, Tensor]:
-        """Return both loss terms, weighted."""
-        ours, theirs = logits_of(student, teacher)
+        """Return a loss term for each network, weighted."""
+        peers = teacher if isinstance(teacher, Mapping) else {"teacher": teacher}
+        logits = {"student": student, **peers}
+        known = {name: logits_of(student, output)[1] for name, output in logits.items()}
         weight = self.options.weight
-        return {"student": weight * dml_loss(ours, theirs), "teacher": weight * dml_loss(theirs, ours)}
+        if self.options.peers == "mean":
+            weight /= len(peers)
+        return {
+            name: weight
+            * torch.stack([dml_loss(own, other) for key, other in known.items() if key != name]).sum()
+            for name, own in known.items()
+        }

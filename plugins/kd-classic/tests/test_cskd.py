@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from kd_classic import CSKD, DML, cskd_loss, dml_loss
@@ -47,6 +49,25 @@ def test_the_distiller_reads_the_partner(setup):
     torch.testing.assert_close(terms_of(distiller, student, own), {"cskd": expected})
     with pytest.raises(ValueError, match="for its partner"):
         terms_of(distiller, own, own)
+
+
+@pytest.mark.parametrize(("peers", "expected"), [("sum", 1.0), ("mean", 0.5)])
+def test_dml_of_three_networks(setup, peers, expected):
+    own, one, two = (numbers(4, 5, seed=seed).requires_grad_() for seed in range(3))
+    infos = {"one": setup.teacher, "two": setup.teacher}
+    distiller = DML(DMLOptions(peers=peers), replace(setup, teacher=None, teachers=infos))
+    assert distiller.requires == Requires(teacher_learns=True, several_teachers=True)
+    terms = terms_of(distiller, ModelOutput(own), {"one": ModelOutput(one), "two": ModelOutput(two)})
+    networks = {"student": own, "one": one, "two": two}
+    for name in networks:
+        logs = {key: value.detach().double().log_softmax(1) for key, value in networks.items()}
+        slow = sum(
+            (logs[key].exp() * (logs[key] - logs[name])).sum(1).mean() for key in networks if key != name
+        )
+        torch.testing.assert_close(terms[name].double(), expected * slow)
+        gradients = torch.autograd.grad(terms[name], list(networks.values()), allow_unused=True)
+        assert [gradient is not None for gradient in gradients] == [key == name for key in networks]
+    assert set(terms) == set(networks)
 
 
 def test_dml_teaches_both_networks_and_each_from_its_own_term_only(setup):

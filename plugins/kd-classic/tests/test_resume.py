@@ -11,7 +11,7 @@ from kdcore import run
 
 
 def spec(folder: str) -> dict[str, Any]:
-    """CTKD has a learned temperature, PS-KD a table of predictions, and DML a second network that is trained."""
+    """CTKD has a learned temperature, PS-KD a table of predictions, and DML two more networks that are trained."""
     tiny = {"model": "resnet10t", "options": {"channels": [4, 4, 8, 8], "stem_width": 4}}
     return {
         "name": "state",
@@ -23,9 +23,9 @@ def spec(folder: str) -> dict[str, Any]:
             "eval_samples": 10,
             "workers": 0,
         },
-        "teacher": {**tiny, "learns": True},
+        "teacher": [{"name": name, **tiny, "learns": True} for name in ("one", "two")],
         "student": tiny,
-        "distiller": ["ctkd", "pskd", "dml"],
+        "distiller": [{"name": "ctkd", "teacher": "one"}, "pskd", "dml"],
         "task": {"weight": 1.0},
         "train": {"epochs": 3, "batch_size": 10},
     }

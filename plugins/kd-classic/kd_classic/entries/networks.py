@@ -8,7 +8,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
     DistillerEntry(
         name="dml",
         kind="mutual",
-        summary="Student and teacher learn together, each from the labels and from the other's predictions.",
+        summary="Student and peers learn together, each from the labels and from the others' predictions.",
         target="kd_classic.dml:DML",
         options="kd_classic.options.networks:DMLOptions",
         needs=("teacher", "learning-teacher", "logits"),

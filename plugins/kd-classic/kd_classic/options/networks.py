@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from kdcore import DistillerOptions
@@ -16,9 +18,14 @@ class AverageOptions(DistillerOptions):
 
 
 class DMLOptions(DistillerOptions):
-    """DML (Zhang et al., CVPR 2018) of two networks, defaults of the authors' code."""
+    """DML (Zhang et al., CVPR 2018), defaults of the authors' code."""
 
-    weight: float = Field(default=1.0, ge=0, description="Factor of the terms of both networks.")
+    weight: float = Field(default=1.0, ge=0, description="Factor of the terms of all networks.")
+    peers: Literal["sum", "mean"] = Field(
+        default="sum",
+        description="With several peers: each network's loss is the sum over the others (the code) or the mean (the "
+        "paper).",
+    )
 
 
 class EBKDOptions(DistillerOptions):

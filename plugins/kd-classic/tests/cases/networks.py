@@ -6,7 +6,11 @@ import torch
 from kd_classic import camkd_loss, ebkd_loss
 
 DISTILLERS = {
-    "dml": {"task_weight": 1.0, "defaults": {"weight": 1.0}, "wrong": [{"temperature": 2.0}]},
+    "dml": {
+        "task_weight": 1.0,
+        "defaults": {"weight": 1.0, "peers": "sum"},
+        "wrong": [{"temperature": 2.0}, {"peers": "max"}],
+    },
     "average": {"task_weight": 1.0, "defaults": {"weight": 1.0, "temperature": 4.0}, "wrong": []},
     "ebkd": {
         "task_weight": 1.0,

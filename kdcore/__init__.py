@@ -36,6 +36,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.run.run": ("run",),
         "kdcore.rundir.directory": ("RunDirectory",),
         "kdcore.spec.models": ("RunSpec",),
+        "kdcore.tasks": ("TaskLoss",),
         "kdcore.version": ("__version__",),
     },
     "authors of plugins": {

@@ -82,6 +82,7 @@ from kdcore.spec.members import Member
 from kdcore.spec.models import RunSpec
 from kdcore.spec.recipes import Recipe
 from kdcore.stop_training import StopTraining
+from kdcore.tasks import TaskLoss
 from kdcore.teacher_cache.listing import CacheCheck, CacheInfo
 from kdcore.version import PLUGIN_API, __version__
 
@@ -164,6 +165,7 @@ __all__ = [
     "StopTraining",
     "StudentConfig",
     "Suits",
+    "TaskLoss",
     "TeacherPasses",
     "TimmAdapter",
     "UserError",

@@ -9,7 +9,6 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdcore.distill.adapted_model import AdaptedModel, completed, gives_logits
@@ -35,6 +34,7 @@ from kdcore.plugins import get_plugins
 from kdcore.plugins.owner import owned
 from kdcore.protocols import Batch, Distiller, ModelOutput, Progress, Requires, Setup
 from kdcore.spec.members import ONLY
+from kdcore.tasks import TaskLoss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,6 +85,7 @@ class Distillation(nn.Module):
         train_labels: class index of every training sample `[N]`, for distillers that need it.
         task_weight: factor of the task loss; None: the distiller's own. Required for several names.
         label_smoothing: of the task loss.
+        task_loss: the loss against the ground truth, in place of cross-entropy with that smoothing.
         task_views: the mean or the sum of the task losses of several views.
         in_chans: channels of the images.
         seed: of the random numbers that distillers draw while they are built.
@@ -106,6 +107,7 @@ class Distillation(nn.Module):
         train_labels: Tensor | None = None,
         task_weight: float | None = None,
         label_smoothing: float = 0.0,
+        task_loss: TaskLoss | None = None,
         task_views: Literal["mean", "sum"] = "mean",
         in_chans: int = 3,
         seed: int = 0,
@@ -140,7 +142,10 @@ class Distillation(nn.Module):
         self._check_target = TargetCheck(classes)
         self._train_size = train_size
         self.num_classes = classes
-        self.label_smoothing, self.task_views = label_smoothing, task_views
+        if task_loss is not None and label_smoothing > 0:
+            raise ValueError("task_loss has a label_smoothing of its own: give it there")
+        self.task_loss = task_loss or TaskLoss(label_smoothing=label_smoothing)
+        self.task_views = task_views
 
     def _add_distillers(self, built: BuiltDistillers, learner: AdaptedModel) -> None:
         """Keep the distillers, and prepare the passes of all models for what they read."""
@@ -380,10 +385,7 @@ class Distillation(nn.Module):
             # keeps the classifier, or an encoder's head, in the graph: DDP waits for a gradient of every parameter
             return 0.0 * whole_logits(student).float().mean()
         outputs = student.views or (student,)
-        losses = [
-            F.cross_entropy(whole_logits(out), target, label_smoothing=self.label_smoothing)
-            for out in outputs
-        ]
+        losses = [self.task_loss(whole_logits(out), target) for out in outputs]
         stacked = torch.stack(losses)
         return self.task_weight * (stacked.sum() if self.task_views == "sum" else stacked.mean())
 

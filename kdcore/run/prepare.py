@@ -31,6 +31,7 @@ from kdcore.protocols import PreparesFromTeacher
 from kdcore.run.shipped import averaged_with_head, check_shipped
 from kdcore.run.table_teacher import TableRows, check_tables, find_rows
 from kdcore.run.views import view_recipes
+from kdcore.tasks import TaskLoss, class_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,7 +108,7 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
         models = with_average(models, average)
     student = _student(models, spec, process)
     chosen = training_set(splits.train, spec.data, seed=spec.seed, num_classes=splits.num_classes)
-    distillation = _distillation(loaded, models, student, chosen, splits.num_classes)
+    distillation = _distillation(loaded, models, student, chosen, splits)
     _set_teachers(distillation, spec, process)
     if _norms_are_shared(spec, process):
         heads = synchronised(distillation.distillers, process.device)
@@ -170,9 +171,13 @@ def _norms_are_shared(spec: RunSpec, process: Process) -> bool:
 
 
 def _distillation(
-    loaded: LoadedSpec, models: RunModels, student: nn.Module, chosen: TrainingSet, num_classes: int
+    loaded: LoadedSpec,
+    models: RunModels,
+    student: nn.Module,
+    chosen: TrainingSet,
+    splits: Splits,
 ) -> Distillation:
-    spec = loaded.spec
+    spec, num_classes, classes = loaded.spec, splits.num_classes, splits.classes
     return Distillation(
         AdaptedModel(model=student, adapter=models.student.adapter, classifier=models.student.classifier),
         {name: teacher.adapted for name, teacher in models.teachers.items()},
@@ -182,10 +187,27 @@ def _distillation(
         train_size=chosen.size,
         train_labels=chosen.labels,
         task_weight=spec.task.weight,
-        label_smoothing=spec.task.label_smoothing,
+        task_loss=_task_loss(spec, chosen, classes, num_classes),
         task_views=spec.task.views,
         in_chans=spec.data.channels,
         seed=spec.seed,
+    )
+
+
+def _task_loss(
+    spec: RunSpec, chosen: TrainingSet, classes: tuple[str, ...] | None, num_classes: int
+) -> TaskLoss:
+    task, weights = spec.task, None
+    if task.class_weights is not None:
+        weights = class_weights(
+            task.class_weights, num_classes=num_classes, classes=classes, labels=chosen.labels
+        )
+    return TaskLoss(
+        kind=task.loss,
+        label_smoothing=task.label_smoothing,
+        class_weights=weights,
+        threshold=task.bce_threshold,
+        gamma=task.focal_gamma,
     )
 
 

@@ -27,7 +27,7 @@ from kdcore.spec.paths import absolute, file_in_the_way, kind_of, missing
 from kdcore.spec.resolve import SCHEDULE, TEACHER, resolve_distiller, resolve_options, resolve_task_weight
 from kdcore.spec.schedule import distiller_schedule_problems, schedule_problems
 from kdcore.spec.trackers import check_trackers
-from kdcore.spec.train_spec import scaled_optimizer
+from kdcore.spec.train_spec import TaskSpec, scaled_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -197,6 +197,7 @@ class Checker:
         spec = self.spec
         yield from _beside_learning(spec)
         yield from _beside_no_evaluation(spec)
+        yield from _of_task_loss(spec)
         if not spec.student.classifier:
             yield from _beside_encoder(spec)
         if spec.teacher_cache is not None:
@@ -263,6 +264,17 @@ class Checker:
         return Problem("task.weight", message, weight, "a number above 0")
 
 
+def _of_task_loss(spec: RunSpec) -> Iterator[Problem]:
+    """Options of another task loss than the one that is chosen."""
+    task = spec.task
+    if task.bce_threshold is not None and task.loss != "bce":
+        message = f"this is an option of 'bce', and task.loss is '{task.loss}'"
+        yield Problem("task.bce_threshold", message, task.bce_threshold, "null", hint='set "loss": "bce"')
+    if task.focal_gamma != TaskSpec().focal_gamma and task.loss != "focal":
+        message = f"this is an option of 'focal', and task.loss is '{task.loss}'"
+        yield Problem("task.focal_gamma", message, task.focal_gamma, "2.0", hint='set "loss": "focal"')
+
+
 def _beside_no_evaluation(spec: RunSpec) -> Iterator[Problem]:
     """What needs a score after each epoch."""
     train = spec.train
@@ -283,9 +295,13 @@ def _beside_no_evaluation(spec: RunSpec) -> Iterator[Problem]:
 def _beside_encoder(spec: RunSpec) -> Iterator[Problem]:
     """What does not go together with a student without a classifier."""
     message = "the student has no classifier, so it has no {}"
-    if spec.task.label_smoothing > 0:
-        problem = message.format("task loss")
-        yield Problem("task.label_smoothing", problem, spec.task.label_smoothing, "0", hint="leave it out")
+    plain = TaskSpec()
+    for name in ("label_smoothing", "loss", "class_weights"):
+        value = getattr(spec.task, name)
+        if value != getattr(plain, name):
+            where, usual = f"task.{name}", getattr(plain, name)
+            allowed = "null" if usual is None else f"{usual:g}" if isinstance(usual, float) else usual
+            yield Problem(where, message.format("task loss"), value, allowed, hint="leave it out")
     if spec.metrics:
         problem = message.format("probabilities, which metrics read")
         yield Problem("metrics", problem, list(spec.metrics), "null, []", hint="leave it out")

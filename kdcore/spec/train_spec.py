@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from kdcore.spec.fields import SAME_RESULTS, Bool, Float, Int, Section, Text
+
+Weight = Annotated[Float, Field(ge=0)]
 
 
 class TaskSpec(Section):
@@ -18,6 +20,24 @@ class TaskSpec(Section):
         None, ge=0, description="Factor of the task loss; null: the distiller's own. 0 needs no labels."
     )
     label_smoothing: Float = Field(0.0, ge=0, lt=1, description="Label smoothing of the task loss.")
+    loss: Literal["cross-entropy", "bce", "focal"] = Field(
+        "cross-entropy",
+        description="'cross-entropy'; 'bce': binary cross-entropy of each class, as in the recipes A1 to A3 of timm; "
+        "'focal': cross-entropy with less weight on images that are already right.",
+    )
+    class_weights: Literal["balanced"] | tuple[Weight, ...] | dict[str, Weight] | None = Field(
+        None,
+        description="Factors of the classes in the task loss: a list, or numbers by class name (1 for the others); "
+        "'balanced': in inverse proportion to the number of their training images.",
+    )
+    bce_threshold: Float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="For 'bce': a target above it counts as 1, any other as 0, such as 0.2 for mixed images; null: "
+        "targets as they are.",
+    )
+    focal_gamma: Float = Field(2.0, ge=0, description="For 'focal': the power of 1 - p; 0 is cross-entropy.")
     views: Literal["mean", "sum"] = Field(
         "mean", description="Of the task losses of several views of an image: their mean, or their sum."
     )

@@ -7,6 +7,7 @@ import pytest
 from kdcore.errors import UserError
 from kdcore.spec.load import load_spec, resolve, resolved_dict
 from kdcore.spec.models import RunSpec
+from kdcore.spec.train_spec import TaskSpec
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_options_are_filled_in(load, good):
         "name": "kd-toys/toy", "weight": 1.0, "alpha": 2.0, "mode": "soft", "sizes": [5, 6], "flag": False,
         "scale": "auto", "inner": {"depth": 2}, "stages": [1, 2],
     }  # fmt: skip
-    assert resolved_dict(loaded)["task"] == {"weight": 0.25, "label_smoothing": 0.0, "views": "mean"}
+    assert resolved_dict(loaded)["task"] == TaskSpec(weight=0.25).model_dump()
 
 
 @pytest.mark.parametrize(

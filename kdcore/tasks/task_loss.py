@@ -1,0 +1,87 @@
+"""The loss against the ground truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LossKind = Literal["cross-entropy", "bce", "focal"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TaskLoss:
+    """A loss of logits `[B, K]` and targets: class indices `[B]`, or probabilities `[B, K]`.
+
+    - `cross-entropy`: the mean over the batch; with class weights, the mean of indices is weighted too, as torch does.
+    - `bce`: binary cross-entropy of each class against the (smoothed) target, the mean over batch and classes. Source:
+      Wightman et al., "ResNet strikes back", 2021, and timm's `BinaryCrossEntropy`.
+    - `focal`: cross-entropy times (1 - p)^gamma, p the probability of the target's class, the mean over the batch.
+      Source: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, equation 5.
+
+    Attributes:
+        kind: which of them.
+        label_smoothing: the part of the target that is spread evenly over all classes.
+        class_weights: a factor for each class `[K]`; None: 1.
+        threshold: for `bce`: a target above it counts as 1, any other as 0; None: targets as they are.
+        gamma: of `focal`.
+    """
+
+    kind: LossKind = "cross-entropy"
+    label_smoothing: float = 0.0
+    class_weights: Tensor | None = None
+    threshold: float | None = None
+    gamma: float = 2.0
+
+    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss, a scalar; computed in float32 inside autocast."""
+        losses: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
+            "cross-entropy": self._cross_entropy,
+            "bce": self._bce,
+            "focal": self._focal,
+        }
+        weights = None
+        if self.class_weights is not None:
+            weights = self.class_weights.to(logits.device, torch.float32)
+        return losses[self.kind](logits, target, weights)
+
+    def _cross_entropy(self, logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
+        # autocast computes it in float32; the weights have to have the type of the logits
+        if weights is not None:
+            weights = weights.to(
+                torch.float32 if torch.is_autocast_enabled(logits.device.type) else logits.dtype
+            )
+        return F.cross_entropy(logits, target, weights, label_smoothing=self.label_smoothing)
+
+    def _bce(self, logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
+        wide = _wide(logits)
+        wanted = self._smoothed(target, wide)
+        if self.threshold is not None:
+            wanted = (wanted > self.threshold).to(wide.dtype)
+        return F.binary_cross_entropy_with_logits(wide, wanted, weights)
+
+    def _focal(self, logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
+        logs = _wide(logits).log_softmax(dim=1)
+        wanted = self._smoothed(target, logs)
+        # 1 - p from the logarithm: exact where p is close to 1
+        others = -torch.expm1(logs)
+        losses = wanted * others.clamp_min(torch.finfo(logs.dtype).tiny) ** self.gamma * -logs
+        return (losses if weights is None else losses * weights).sum(dim=1).mean()
+
+    def _smoothed(self, target: Tensor, logits: Tensor) -> Tensor:
+        """The target as `[B, K]`, smoothed."""
+        if target.dim() == 1:
+            target = F.one_hot(target, logits.shape[1])
+        even = self.label_smoothing / logits.shape[1]
+        return target.to(logits.dtype) * (1 - self.label_smoothing) + even
+
+
+def _wide(logits: Tensor) -> Tensor:
+    """Float32, or a wider type that the logits have."""
+    return logits if logits.dtype == torch.float64 else logits.float()

@@ -44,11 +44,15 @@ def complete(directory: RunDirectory, plugins: Plugins, display: Display) -> boo
         directory.step_done(_PLUGIN + plugin)
 
     called = {step.removeprefix(_PLUGIN) for step in before if step.startswith(_PLUGIN)}
-    plugins.run_finished(directory, summary, skip=called, done=done)
+    loaded = [info for info in plugins.infos if info.status == "loaded"]
+    # those that do nothing here are recorded in one write
+    idle = {info.name for info in loaded if "kd_run_finished" not in info.hooks}
+    plugins.run_finished(directory, summary, skip=called | idle, done=done)
     if NOTIFY not in before:
         try:
             notify(directory, summary)
         except RunFailed as error:
             display.warn(f"{error}; the run is finished")
-        directory.step_done(NOTIFY)
+    if NOTIFY not in before or not idle <= called:
+        directory.step_done(NOTIFY, *(_PLUGIN + name for name in idle))
     return directory.steps_done() != before

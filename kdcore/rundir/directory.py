@@ -163,9 +163,9 @@ class RunDirectory:
         except (OSError, ValueError):
             return frozenset()
 
-    def step_done(self, name: str) -> None:
-        """Record that a step of the run's end is complete, so that no later call repeats it."""
-        write_json(self.path / END, {"done": sorted({*self.steps_done(), name})})
+    def step_done(self, *names: str) -> None:
+        """Record that steps of the run's end are complete, so that no later call repeats them."""
+        write_json(self.path / END, {"done": sorted({*self.steps_done(), *names})})
 
     def write_metrics(self, records: Sequence[dict[str, Any]]) -> None:
         """Replace `metrics.jsonl`: one record per line."""

@@ -1,0 +1,50 @@
+"""One short run: trained, refused before training, or failed."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+from distiller_pairs.specs import spec_of
+from kdcore import UserError, run
+
+if TYPE_CHECKING:
+    from distiller_pairs.specs import Pair
+    from kdcore import DistillerEntry
+
+Record = dict[str, Any]
+
+
+def train(entry: DistillerEntry, pair: Pair) -> Record:
+    """The record of one distiller on one pair.
+
+    - `status`: `trained`, `refused` (with an error of the user's input, so before training) or `failed`
+    - `reason`: of the two last ones
+    - `losses`: the loss of each epoch; `heads`: parameters of the distiller; `seconds`
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            done = run({**spec_of(entry, pair), "output": folder}, quiet=True)
+        except UserError as error:
+            return {"status": "refused", "reason": _line(error.problems[0].message)}
+        except Exception as error:
+            return {"status": "failed", "reason": f"{type(error).__name__}: {_line(str(error))}"}
+    losses = [record["loss"] for record in done.metrics]
+    terms = done.metrics[-1]["terms"]
+    if not all(map(math.isfinite, [*losses, *terms.values()])):
+        return {"status": "failed", "reason": f"not finite: {terms}"}
+    if entry.kind != "baseline" and not any(terms.values()):
+        return {"status": "failed", "reason": f"all its terms are 0: {terms}"}
+    return {
+        "status": "trained",
+        "losses": [round(loss, 4) for loss in losses],
+        "heads": done.summary["distiller"]["parameters"],
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else ""

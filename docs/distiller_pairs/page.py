@@ -18,7 +18,8 @@ _TEXT: Final = """\
 # Which methods accept which pair
 
 Every distiller with its default options was trained on five pairs of teacher and student: {epochs} epochs of {train}
-digits at {side} px, batch size {batch}, models without pretrained weights. That shows what runs, not what a method is worth.
+digits at {side} px, batch size {batch}, models without pretrained weights. That shows what runs, not what a method is
+worth.
 
 ✓: it trained, and all losses were finite. no: kd refused the pair before training; the reasons are below. A cell with
 *heads* shows how many parameters the method adds.

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from kdcore.data.folder import open_folder
 from kdcore.data.registered import WrappedSource
+from kdcore.data.table import open_table
 from kdcore.data.tar import open_tar
 from kdcore.data.timm_source import open_timm
 from kdcore.errors import KdError, Problem, UserError, listed
 from kdcore.plugins.importing import cause
-from kdcore.spec.datasets import ImageFiles, TimmDataset, resolve_dataset
+from kdcore.spec.datasets import ImageFiles, ImageTable, TimmDataset, resolve_dataset
 from kdcore.spec.resolve import arguments, resolve_options
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def open_split(data: DataSpec, split: str, *, plugins: Plugins, where: str) -> Source:
-    """One split of the spec's dataset: registered, a folder or tar of images, or known to timm's factory.
+    """One split of the spec's dataset: registered, a folder, tar or table of images, or known to timm's factory.
 
     `where` is the split's place in the spec, such as `data.train_split`; problems with the dataset are reported at
     `data.dataset`.
@@ -74,6 +75,8 @@ def _open(data: DataSpec, split: str, plugins: Plugins, where: str, dataset_wher
         if found.is_folder:
             return open_folder(found.path, split, where=where)
         return open_tar(found.path, split, where=where, dataset_where=dataset_where)
+    if isinstance(found, ImageTable):
+        return open_table(found.path, data, split, where=where)
     return _open_registered(found, data, split, plugins, where, dataset_where)
 
 

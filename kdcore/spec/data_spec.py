@@ -48,12 +48,13 @@ class DataSpec(Section):
 
     dataset: Text = Field(
         "digits",
-        description="A registered name (kd list-datasets), a folder or tar of images, or a name of timm's dataset "
-        "factory ('torch/cifar100', 'hfds/...', 'wds/...').",
+        description="A registered name (kd list-datasets), a folder, tar or table of images, or a name of timm's "
+        "dataset factory ('torch/cifar100', 'hfds/...', 'wds/...').",
     )
     root: Text | None = Field(None, description="Folder where the dataset is, or to which it is downloaded.")
     options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of a plugin's dataset (kd show NAME)."
+        default_factory=dict,
+        description="Options of a plugin's dataset (kd show NAME), or of a table: its columns.",
     )
     train_split: str = Field("train", description="Name of the split to train on.")
     eval_split: str | None = Field(

@@ -1,4 +1,4 @@
-"""From the name of a dataset to what it means: a plugin's dataset, one of timm's factory, or images in a folder or tar.
+"""From the name of a dataset to what it means: a plugin's, one of timm's factory, or a folder, tar or table of images.
 
 Checking a spec and opening its data both ask here, so that they agree.
 """
@@ -16,7 +16,8 @@ from kdcore.errors import Problem, UserError, nearest
 from kdcore.plugins import Provided
 from kdcore.spec.option_paths import located
 from kdcore.spec.paths import absolute, kind_of, missing
-from kdcore.spec.resolve import resolve_options
+from kdcore.spec.resolve import resolve_options, validated
+from kdcore.spec.table_options import TableOptions
 from kdcore.spec.timm_datasets import KINDS, check_name
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 WHERE: Final = "data.dataset"
 TARS: Final = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tbz")
+TABLES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
 _OTHER_ARCHIVES: Final = (".zip", ".gz", ".xz", ".bz2", ".zst", ".7z", ".rar")
 
 
@@ -43,13 +45,20 @@ class ImageFiles:
     is_folder: bool
 
 
+@dataclass(frozen=True)
+class ImageTable:
+    """A table with a row for each image."""
+
+    path: Path
+
+
 def resolve_dataset(
     data: DataSpec, base: Path, plugins: Plugins, where: str = WHERE
-) -> Provided[DatasetEntry] | TimmDataset | ImageFiles:
+) -> Provided[DatasetEntry] | TimmDataset | ImageFiles | ImageTable:
     """What `data.dataset` means; a relative path is looked for in `base`, then in `data.root`.
 
     Raises:
-        UserError: there is no such dataset, folder or tar.
+        UserError: there is no such dataset, folder, tar or table.
     """
     name = data.dataset
     if name in {known for item in plugins.all(DatasetEntry) for known in (item.entry.name, item.qualified)}:
@@ -66,9 +75,11 @@ def resolve_dataset(
         kind = kind_of(path)
         if kind == "folder" or (kind == "file" and path.lower().endswith(TARS)):
             return ImageFiles(Path(path), kind == "folder")
+        if kind == "file" and path.lower().endswith(TABLES):
+            return ImageTable(Path(path))
         if kind == "file":
             message = f"kd cannot read images from the file {path}"
-            allowed = f"a folder, or a file that ends in {', '.join(TARS)}"
+            allowed = f"a folder, or a file that ends in {', '.join((*TARS, *TABLES))}"
             raise UserError(Problem(where, message, name, allowed))
     raise UserError(_unknown(name, paths, plugins, where))
 
@@ -79,7 +90,7 @@ def check_dataset(data: DataSpec, base: Path, plugins: Plugins) -> tuple[str, li
         found = resolve_dataset(data, base, plugins)
     except UserError as error:
         return data.dataset, list(error.problems)
-    if isinstance(found, ImageFiles):
+    if isinstance(found, ImageFiles | ImageTable):
         return str(found.path), []
     if isinstance(found, Provided):
         known = found.entry.num_classes
@@ -94,7 +105,9 @@ def dataset_options(data: DataSpec, base: Path, plugins: Plugins) -> tuple[dict[
     try:
         provided = plugins.find(DatasetEntry, data.dataset, WHERE)
     except UserError:  # it is not a plugin's, or another check reports it
-        message = "only datasets of plugins have options, and this is not one of them"
+        if data.dataset.lower().endswith(TABLES):
+            return _table_options(data)
+        message = "only tables and datasets of plugins have options, and this is not one of them"
         return data.options, [Problem("data.options", message, data.options)] if data.options else []
     try:
         options = resolve_options(provided, data.options, plugins, "data.options")
@@ -107,11 +120,19 @@ def dataset_options(data: DataSpec, base: Path, plugins: Plugins) -> tuple[dict[
     return data.options, [Problem(f"data.options.{key}", message, data.options[key]) for key in data.options]
 
 
+def _table_options(data: DataSpec) -> tuple[dict[str, Any], list[Problem]]:
+    try:
+        options = validated(TableOptions, data.options, "a table of images", "data.options")
+    except UserError as error:
+        return data.options, list(error.problems)
+    return options.model_dump(mode="json"), []
+
+
 def _unknown(name: str, paths: list[str], plugins: Plugins, where: str) -> Problem:
     looks_like_path = (
         name.startswith((".", "~"))
         or os.path.isabs(name)  # noqa: PTH117  # pathlib and the rest of this package read it alike
-        or name.lower().endswith((*TARS, *_OTHER_ARCHIVES))
+        or name.lower().endswith((*TARS, *TABLES, *_OTHER_ARCHIVES))
     )
     prefix = name.partition("/")[0]
     plugin_names = {info.name for info in plugins.infos} | {info.distribution for info in plugins.infos}
@@ -126,18 +147,20 @@ def _unknown(name: str, paths: list[str], plugins: Plugins, where: str) -> Probl
             near = problem.nearest or missing(where, name, paths[0], "").nearest
             allowed = problem.allowed
             if allowed is not None:
-                allowed = f"{allowed}; a folder or tar of images; {_prefixes()}"
-            hints = [hint for hint in (problem.hint, f"there is no folder or tar {looked} either") if hint]
+                allowed = f"{allowed}; a folder, tar or table of images; {_prefixes()}"
+            hints = [
+                hint for hint in (problem.hint, f"there is no folder, tar or table {looked} either") if hint
+            ]
             return dataclasses.replace(problem, nearest=near, allowed=allowed, hint="\n    ".join(hints))
-    problem = missing(where, name, paths[0], "folder or tar")
+    problem = missing(where, name, paths[0], "folder, tar or table")
     near_prefix = nearest(prefix, KINDS) if "/" in name else None
     near = problem.nearest or (f"{near_prefix}/{name.partition('/')[2]}" if near_prefix else None)
-    message = f"there is no folder or tar {looked}"
+    message = f"there is no folder, tar or table {looked}"
     return dataclasses.replace(
         problem,
         message=message,
         nearest=near,
-        allowed=f"a folder, a tar, a registered name, or {_prefixes()}",
+        allowed=f"a folder, a tar, a table, a registered name, or {_prefixes()}",
     )
 
 

@@ -51,9 +51,9 @@ def test_a_registered_name_is_not_a_folder(plugins, tmp_path):
 @pytest.mark.parametrize(
     ("name", "near", "words"),
     [
-        ("digit", "digits", "there is no folder or tar"),
+        ("digit", "digits", "there is no folder, tar or table"),
         ("cat", "cats", "there is no dataset"),
-        ("./cat", "cats", "there is no folder or tar"),
+        ("./cat", "cats", "there is no folder, tar or table"),
         ("no/such", None, "does not exist"),
         ("photo.tar", "photos.tar", "there is no folder"),
         ("torhc/cifar10", "torch/cifar10", "there is no folder"),

@@ -1,0 +1,156 @@
+"""A table of images: a row for each, with its file, its class and its split."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from kdcore.data.folder import FolderSource
+from kdcore.data.layout import choose_split
+from kdcore.data.table_rows import read_rows
+from kdcore.errors import Problem, UserError, listed, nearest
+from kdcore.spec.resolve import validated
+from kdcore.spec.table_options import TableOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kdcore.data.table_rows import Rows
+    from kdcore.spec.models import DataSpec
+
+PATHS: Final = ("path", "file", "filename", "file_name", "image")
+LABELS: Final = ("label", "class")
+SPLITS: Final = ("split",)
+_NAMED: Final = 3  # missing files in a message
+
+
+class TableSource(FolderSource):
+    """The images of one split of a table."""
+
+    def key(self, index: int) -> str:
+        """The path of the sample's file, relative to the table's folder or to `data.root`."""
+        return os.path.relpath(self._files[index], self._root).replace(os.sep, "/")
+
+
+def open_table(path: Path, data: DataSpec, split: str, *, where: str) -> TableSource:
+    """The images of a split, in the order of the rows.
+
+    Paths are relative to the table's folder, or to `data.root`. The classes are those of the whole table, so that they
+    are the same for all splits.
+
+    Raises:
+        UserError: the table cannot be read, lacks a column or the split, names files that are not there, or some rows
+            of the split have a class and others do not.
+    """
+    section = where.rpartition(".")[0] or where
+    place = f"{section}.dataset"
+    options = validated(TableOptions, data.options, "a table of images", f"{section}.options")
+    columns, rows = read_rows(path, options, place)
+    path_column = _column(options.path, PATHS, columns, f"{section}.options.path", path)
+    if path_column is None:
+        message = f"{path} has no column of files; its columns are {listed(columns)}"
+        hint = 'name it: "options": {"path": COLUMN}'
+        raise UserError(Problem(place, message, allowed=" or ".join(PATHS), hint=hint))
+    label_column = _column(options.label, LABELS, columns, f"{section}.options.label", path)
+    split_column = _column(options.split, SPLITS, columns, f"{section}.options.split", path)
+    classes = (
+        None if label_column is None else _classes(rows, label_column, options, f"{section}.options.classes")
+    )
+    chosen, name = _of_split(rows, split_column, split, path, where)
+    root = Path(data.root) if data.root is not None else path.parent
+    files, labels = _samples(chosen, path_column, label_column, classes, path, place)
+    absolute = [os.path.join(root, file) for file in files]  # noqa: PTH118  # a million times
+    labelled = classes is not None and bool(labels) and labels[0] >= 0
+    source = TableSource(absolute, labels, classes if labelled else None, root)
+    source.split = name
+    source.notes = _missing(absolute, data, path, place)
+    return source
+
+
+def _column(
+    given: str | None, usual: Sequence[str], columns: Sequence[str], where: str, path: Path
+) -> str | None:
+    """The column that is given, or the first of the usual ones, in any case of letters; None if there is none."""
+    if given is not None:
+        if given not in columns:
+            message = f"{path} has no column of this name"
+            raise UserError(Problem(where, message, given, listed(columns), nearest=nearest(given, columns)))
+        return given
+    lower = {column.lower(): column for column in columns}
+    return next((lower[name] for name in usual if name in lower), None)
+
+
+def _classes(rows: Rows, column: str, options: TableOptions, where: str) -> tuple[str, ...] | None:
+    """The classes in their order; None if no row has one."""
+    found = {row[column] for row in rows} - {""}
+    if options.classes is None:
+        whole = all(name.lstrip("-").isdecimal() for name in found)
+        return tuple(sorted(found, key=int) if whole else sorted(found)) or None
+    unknown = sorted(found - set(options.classes))
+    if unknown:
+        message = f"the table also has {listed(unknown)}"
+        near = nearest(unknown[0], options.classes)
+        raise UserError(Problem(where, message, list(options.classes), nearest=near))
+    return options.classes
+
+
+def _of_split(rows: Rows, column: str | None, split: str, path: Path, where: str) -> tuple[Rows, str]:
+    """The rows of a split, and its name in the table."""
+    if not split:
+        return rows, ""
+    if column is None:
+        message = f"{path} has no column 'split', so all its rows are one split"
+        hint = 'for that, "train_split": "" and "eval_split": null; or add the column'
+        raise UserError(Problem(where, message, split, '""', hint=hint))
+    names = dict.fromkeys(row[column] for row in rows if row[column])
+    name = choose_split(split, list(names), False, place=str(path), where=where)
+    return [row for row in rows if row[column] == name], name
+
+
+def _samples(
+    rows: Rows,
+    path_column: str,
+    label_column: str | None,
+    classes: tuple[str, ...] | None,
+    path: Path,
+    where: str,
+) -> tuple[list[str], list[int]]:
+    """The file and the class of each row; a row that is there twice counts once."""
+    index = {name: number for number, name in enumerate(classes or ())}
+    labels: dict[str, int] = {}
+    for row in rows:
+        file, name = row[path_column], "" if label_column is None else row[label_column]
+        if not file:
+            raise UserError(Problem(where, f"{path} has rows without a file in its column '{path_column}'"))
+        label = index.get(name, -1)
+        if labels.setdefault(file, label) != label:
+            raise UserError(Problem(where, f"{path} has {file} twice, with different classes"))
+    without = [file for file, label in labels.items() if label < 0]
+    if classes is not None and without and len(without) < len(labels):
+        message = (
+            f"{path}: {len(without):,} of {len(labels):,} rows have no class, such as {without[0]}; kd takes images "
+            "that all have one, or of which none has"
+        )
+        hint = "fill in their classes, leave these rows out, or give all images without: no column of classes"
+        raise UserError(Problem(where, message, hint=hint))
+    return list(labels), list(labels.values())
+
+
+def _missing(files: Sequence[str], data: DataSpec, path: Path, where: str) -> tuple[str, ...]:
+    """A note on files that are not there.
+
+    Raises:
+        UserError: there are some, and `data.skip_broken` is not set.
+    """
+    missing = [file for file in files if not os.path.exists(file)]  # noqa: PTH110  # a million times
+    if not missing:
+        return ()
+    named = ", ".join(missing[:_NAMED]) + (
+        f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
+    )
+    message = f"{path}: {len(missing):,} of {len(files):,} files are not there: {named}"
+    if data.skip_broken and len(missing) < len(files):
+        return (message,)
+    hint = "paths are relative to the table's folder, or to data.root; data.skip_broken: true leaves them out"
+    raise UserError(Problem(where, message, hint=hint))

@@ -1,0 +1,147 @@
+"""The rows of a table of images: CSV, TSV, JSON lines or Parquet, as texts by column."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from kdcore.data.layout import is_image
+from kdcore.errors import Problem, UserError, listed
+from kdcore.plugins.pip_hint import pip_install
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kdcore.spec.table_options import TableOptions
+
+Rows = list[dict[str, str]]
+"""A text for each column; a missing value is empty."""
+_DELIMITERS: Final = (",", ";", "\t", "|")
+_MARKS: Final = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def read_rows(path: Path, options: TableOptions, where: str) -> tuple[list[str], Rows]:
+    """The columns of a table, and its rows.
+
+    A CSV file without a line of headings has the columns `path` and, if there is one more, `label`.
+
+    Raises:
+        UserError: the file cannot be read, or is not a table.
+    """
+    kind = path.suffix.lower()
+    try:
+        if kind == ".parquet":
+            return _parquet(path, where)
+        text = _text(path, options, where)
+        return _jsonl(text, path, where) if kind == ".jsonl" else _csv(text, path, options, where)
+    except OSError as error:
+        raise UserError(Problem(where, f"{path} cannot be read: {error.strerror or error}")) from error
+
+
+def _text(path: Path, options: TableOptions, where: str) -> str:
+    data = path.read_bytes()
+    found = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
+    encoding = options.encoding or found
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        message = f"{path} is not {encoding}: byte {data[error.start]:#04x} in line {line}"
+        hint = 'name its encoding, such as "cp1252" for files of Excel on Windows'
+        raise UserError(Problem("data.options.encoding", message, options.encoding, hint=hint)) from error
+
+
+def _csv(text: str, path: Path, options: TableOptions, where: str) -> tuple[list[str], Rows]:
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = options.delimiter or (
+        "\t" if path.suffix.lower() == ".tsv" else max(_DELIMITERS, key=first.count)
+    )
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    columns: list[str] | None = None
+    rows: Rows = []
+    try:
+        for cells in lines:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if columns is None:
+                columns = _headings(cells, path, where)
+                if columns != [cell.strip() for cell in cells]:  # the first line is an image already
+                    rows.append(dict(zip(columns, _stripped(cells), strict=True)))
+                continue
+            if len(cells) != len(columns):
+                message = f"{path}: line {lines.line_num} has {len(cells)} values, and there are {len(columns)} columns"
+                hint = "name the 'delimiter' in data.options, or put values that contain it in quotes"
+                raise UserError(Problem(where, message, hint=hint))
+            rows.append(dict(zip(columns, _stripped(cells), strict=True)))
+    except csv.Error as error:
+        raise UserError(Problem(where, f"{path}: line {lines.line_num} is not CSV: {error}")) from error
+    return columns or [], rows
+
+
+def _headings(cells: list[str], path: Path, where: str) -> list[str]:
+    """The names of the columns: the first line, unless that has an image."""
+    names = _stripped(cells)
+    images = [index for index, name in enumerate(names) if is_image(name)]
+    if not images:
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise UserError(Problem(where, f"{path} has columns of the same name: {listed(twice)}"))
+        return names
+    if len(images) > 1 or len(names) > 2:
+        message = f"{path} has no line of headings, and its {len(names)} columns cannot be distinguished"
+        raise UserError(Problem(where, message, hint="add a first line such as path,label,split"))
+    return ["path" if index == images[0] else "label" for index in range(len(names))]
+
+
+def _stripped(cells: list[str]) -> list[str]:
+    return [cell.strip() for cell in cells]
+
+
+def _jsonl(text: str, path: Path, where: str) -> tuple[list[str], Rows]:
+    columns: dict[str, None] = {}
+    rows: Rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UserError(Problem(where, f"{path}: line {number} is not JSON: {error}")) from error
+        if not isinstance(found, dict):
+            raise UserError(
+                Problem(where, f'{path}: line {number} is not an object, such as {{"path": ...}}')
+            )
+        rows.append({key: _as_text(value) for key, value in found.items()})
+        columns |= dict.fromkeys(found)
+    names = list(columns)
+    return names, [{name: row.get(name, "") for name in names} for row in rows]
+
+
+def _parquet(path: Path, where: str) -> tuple[list[str], Rows]:
+    try:
+        parquet = import_module("pyarrow.parquet")
+    except ImportError as error:
+        hint = pip_install("pyarrow>=20")
+        raise UserError(Problem(where, "Parquet needs pyarrow, which is missing", hint=hint)) from error
+    try:
+        table = parquet.read_table(path)
+    except Exception as error:  # pyarrow's own errors
+        if not type(error).__module__.startswith("pyarrow"):
+            raise
+        raise UserError(Problem(where, f"{path} is not a Parquet file: {error}")) from error
+    rows = [{key: _as_text(value) for key, value in row.items()} for row in table.to_pylist()]
+    return list(table.column_names), rows
+
+
+def _as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if (
+        isinstance(value, float) and value.is_integer()
+    ):  # in a column with missing values, whole numbers are floats
+        return str(int(value))
+    return str(value).strip()

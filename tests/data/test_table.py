@@ -1,0 +1,189 @@
+"""Tables of images: what is found in them, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kdcore import UserError, run, validate
+from kdcore.data import open_split
+from kdcore.plugins import get_plugins
+from kdcore.spec.models import DataSpec
+
+
+@pytest.fixture
+def table(tmp_path, make_picture):
+    """Writes a table beside six images: `table(text, name=..., encoding=...)`; gives its path."""
+    for number in range(6):
+        path = tmp_path / "bilder" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        make_picture(number).save(path)
+
+    def write(text, name="table.csv", encoding="utf-8"):
+        (tmp_path / name).write_bytes(text.encode(encoding))
+        return tmp_path / name
+
+    return write
+
+
+def opened(path, split="", **data):
+    spec = DataSpec(dataset=str(path), **data)
+    return open_split(spec, split, plugins=get_plugins(), where="data.train_split")
+
+
+def facts(source):
+    names = [Path(source.name(index)).name for index in range(len(source))]
+    return names, source.labels.tolist(), source.classes
+
+
+def problem(path, split="", **data):
+    with pytest.raises(UserError) as caught:
+        opened(path, split, **data)
+    (found,) = caught.value.problems
+    return found
+
+
+ROWS = "path,label,split\nbilder/0.png,cat,train\nbilder/1.png,dog,train\nbilder/2.png,cat,val\n"
+
+
+def test_a_plain_table(table, make_picture):
+    source = opened(table(ROWS), "train")
+    assert facts(source) == (["0.png", "1.png"], [0, 1], ("cat", "dog"))
+    assert source[1][0].tobytes() == make_picture(1).tobytes()
+    assert (source.labelled, source.num_classes, source.split, source.notes) == (True, 2, "train", ())
+    assert source.key(1) == "bilder/1.png"
+    # of the whole table, so that both splits have the same classes; 'test' finds 'val'
+    assert facts(opened(table(ROWS), "test")) == (["2.png"], [0], ("cat", "dog"))
+    assert opened(table(ROWS), "test").split == "val"
+    assert len(opened(table(ROWS), "")) == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_delimiters_and_marks_of_encodings_are_found(table, delimiter, encoding):
+    text = ROWS.replace(",", delimiter).replace("dog", "Mäuse").replace("\n", "\r\n")
+    assert facts(opened(table(text, encoding=encoding), "train"))[2] == ("Mäuse", "cat")
+
+
+def test_another_encoding_has_to_be_named(table):
+    path = table(ROWS.replace("dog", "Mäuse").replace(",", ";"), encoding="cp1252")
+    found = problem(path, "train")
+    assert found.where == "data.options.encoding"
+    assert "is not utf-8: byte 0xe4 in line 3" in found.message
+    assert "cp1252" in found.hint
+    assert facts(opened(path, "train", options={"encoding": "cp1252"}))[2] == ("Mäuse", "cat")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("bilder/0.png,b\nbilder/1.png,a\n", ([1, 0], ("a", "b"))),
+        ("b;bilder/0.png\na;bilder/1.png\n", ([1, 0], ("a", "b"))),
+        ("bilder/0.png\nbilder/1.png\n", ([-1, -1], None)),
+    ],
+)
+def test_a_table_without_headings(table, text, expected):
+    assert facts(opened(table(text)))[1:] == expected
+
+
+def test_json_lines(table):
+    lines = [{"image": "bilder/0.png", "class": 2}, {"image": "bilder/1.png", "class": 10, "more": None}]
+    path = table("\n".join(map(json.dumps, lines)), "table.jsonl")
+    assert facts(opened(path))[1:] == ([0, 1], ("2", "10"))
+
+
+def test_parquet(tmp_path, table):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow")
+    table("")
+    columns = {"file": ["bilder/0.png", "bilder/1.png"], "label": [1.0, 0.0], "split": ["train", "train"]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    assert facts(opened(tmp_path / "t.parquet", "train"))[1:] == ([1, 0], ("0", "1"))
+
+
+def test_other_columns_other_root_and_an_order_of_classes(table, tmp_path):
+    path = table("n,what,part\n0.png,low,A\n1.png,high,A\n")
+    options = {"path": "n", "label": "what", "split": "part", "classes": ["low", "high"]}
+    source = opened(path, "A", root=str(tmp_path / "bilder"), options=options)
+    assert facts(source) == (["0.png", "1.png"], [0, 1], ("low", "high"))
+
+
+def test_a_row_that_is_there_twice_counts_once(table):
+    assert facts(opened(table("path,label\nbilder/0.png,a\nbilder/0.png,a\nbilder/1.png,b\n")))[1] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "data", "where", "message"),
+    [
+        ("a,b\nx,y\n", {}, "data.dataset", "has no column of files; its columns are a, b"),
+        (ROWS, {"options": {"path": "pfad"}}, "data.options.path", "has no column of this name"),
+        (ROWS, {"options": {"paht": "x"}}, "data.options.paht", "has no key 'paht'"),
+        (ROWS, {"options": {"encoding": "utf-9"}}, "data.options.encoding", "Python knows no encoding"),
+        (ROWS, {"options": {"classes": ["cat", "fish"]}}, "data.options.classes", "the table also has dog"),
+        (ROWS + "x,y\n", {}, "data.dataset", "line 5 has 2 values, and there are 3 columns"),
+        ("path,path\na,b\n", {}, "data.dataset", "columns of the same name: path"),
+        ("a.png,b.png\n", {}, "data.dataset", "cannot be distinguished"),
+        ('path,label\n"a.png,x\n', {}, "data.dataset", "is not CSV"),
+        ("path,label\n,x\n", {}, "data.dataset", "rows without a file in its column 'path'"),
+        ("path,label\nbilder/0.png,a\nbilder/0.png,b\n", {}, "data.dataset", "twice, with different classes"),
+        ("path,label\nbilder/0.png,a\nbilder/1.png,\n", {}, "data.dataset", "1 of 2 rows have no class"),
+    ],
+)
+def test_what_is_wrong_with_a_table(table, text, data, where, message):
+    found = problem(table(text), **data)
+    assert (found.where, message in found.message) == (where, True), found
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("[1]\n", "line 1 is not an object"), ("{\n", "line 1 is not JSON")]
+)
+def test_wrong_json_lines(table, text, message):
+    assert message in problem(table(text, "t.jsonl")).message
+
+
+def test_a_split_that_is_not_there(table):
+    assert "fold1" in str(problem(table(ROWS), "fold1"))
+    found = problem(table("path,label\nbilder/0.png,a\n"), "train")
+    assert (found.where, "has no column 'split'" in found.message) == ("data.train_split", True)
+
+
+def test_missing_files_are_counted_and_named_before_training(table):
+    rows = "".join(f"bilder/{number}.png,{'ab'[number % 2]}\n" for number in range(10))
+    path = table(f"path,label\n{rows}")
+    found = problem(path)
+    assert "4 of 10 files are not there: " in found.message
+    assert found.message.count(".png") == 3
+    assert "and 1 more" in found.message
+    (note,) = opened(path, skip_broken=True).notes
+    assert "4 of 10 files are not there" in note
+
+
+def test_a_run_on_a_table_with_umlauts_and_missing_files(table, tmp_path):
+    lines = ["datei;klasse;split"]
+    lines += [f"bilder/{number}.png;{'Ähre' if number % 2 else 'Öl'};train" for number in range(8)]
+    lines += [f"bilder/{number}.png;{'Ähre' if number % 2 else 'Öl'};val" for number in (4, 5)]
+    path = table("\n".join(lines), encoding="cp1252")
+    spec = {
+        "name": "table",
+        "output": str(tmp_path / "runs"),
+        "data": {
+            "dataset": path.name,
+            "options": {"path": "datei", "label": "klasse", "encoding": "cp1252"},
+            "image_size": 16,
+            "workers": 0,
+            "skip_broken": True,
+        },
+        "student": {"model": "test_resnet"},
+        "distiller": "vanilla",
+        "train": {"epochs": 1, "batch_size": 4},
+    }
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    lines = "\n".join([*validate(tmp_path / "spec.json").lines(), *validate(tmp_path / "spec.json").warnings])
+    assert "2 of 8 files are not there" in lines
+    done = run(tmp_path / "spec.json", quiet=True)
+    assert done.summary["data"]["num_classes"] == 2
+    assert done.summary["data"]["eval_split"] == "val"
+    assert done.summary["skipped"]["train"] == 2
+    assert done.student().config.class_names == ("Ähre", "Öl")

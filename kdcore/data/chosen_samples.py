@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from kdcore.data.source import Source, checked_index
+from kdcore.data.source import Files, Source, checked_index
 from kdcore.data.subset import balanced_draw
 
 if TYPE_CHECKING:
@@ -40,6 +40,17 @@ class ChosenSource(Source):
     def key(self, index: int) -> str | None:
         """The key of the sample in the whole source."""
         return self._source.key(int(self._positions[index]))
+
+    def files(self) -> Files | None:
+        """Sizes and times of these samples' files."""
+        found = self._source.files()
+        if found is None:
+            return None
+        return Files(found.sizes[np.asarray(self._positions, dtype=np.int64)], found.modified)
+
+    def content(self, index: int) -> bytes:
+        """The content of the sample in the whole source."""
+        return self._source.content(int(self._positions[index]))
 
 
 def at_most(source: Source, most: int | None) -> Source:

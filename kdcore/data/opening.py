@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdcore.data.folder import open_folder
+from kdcore.data.held_out import held_out
 from kdcore.data.registered import WrappedSource
 from kdcore.data.table import open_table
 from kdcore.data.tar import open_tar
 from kdcore.data.timm_source import open_timm
 from kdcore.errors import KdError, Problem, UserError, listed
 from kdcore.plugins.importing import cause
+from kdcore.spec.data_spec import HELD_OUT
 from kdcore.spec.datasets import ImageFiles, ImageTable, TimmDataset, resolve_dataset
 from kdcore.spec.resolve import arguments, resolve_options
 
@@ -33,6 +35,12 @@ def open_split(data: DataSpec, split: str, *, plugins: Plugins, where: str) -> S
         UserError: no such dataset or split, it cannot be opened, or K is not what `data.num_classes` says.
         RunFailed: a compressed archive cannot be unpacked.
     """
+    if data.eval_fraction is not None and split in (HELD_OUT, data.train_split):
+        whole = data.model_copy(update={"eval_fraction": None})
+        source = open_split(whole, data.train_split, plugins=plugins, where="data.train_split")
+        train, evaluation = held_out(source, data.eval_fraction)
+        evaluation.split = HELD_OUT
+        return evaluation if split == HELD_OUT else train
     section = where.rpartition(".")[0] or where
     dataset_where = f"{section}.dataset"
     source = _open(data, split, plugins, where, dataset_where)

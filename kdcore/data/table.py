@@ -101,7 +101,7 @@ def _of_split(rows: Rows, column: str | None, split: str, path: Path, where: str
         return rows, ""
     if column is None:
         message = f"{path} has no column 'split', so all its rows are one split"
-        hint = 'for that, "train_split": "" and "eval_split": null; or add the column'
+        hint = 'for that, "train_split": "" and "eval_fraction": 0.1; or add the column'
         raise UserError(Problem(where, message, split, '""', hint=hint))
     names = dict.fromkeys(row[column] for row in rows if row[column])
     name = choose_split(split, list(names), False, place=str(path), where=where)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kdcore.entries import AdapterEntry, ModelEntry
 from kdcore.errors import Problem, UserError
 from kdcore.spec.augment import auto_augment_problem
+from kdcore.spec.data_spec import HELD_OUT
 from kdcore.spec.datasets import check_dataset, dataset_options
 from kdcore.spec.limits import too_large
 from kdcore.spec.members import teacher_problems
@@ -281,6 +282,9 @@ def _beside_no_evaluation(spec: RunSpec) -> Iterator[Problem]:
     if train.min_delta > 0 and train.patience is None:
         message = "it says what a better score is for train.patience, which is null"
         yield Problem("train.min_delta", message, train.min_delta, hint='set "train": {"patience": 10}')
+    if spec.data.eval_fraction is not None and spec.data.eval_split != HELD_OUT:
+        message = "with data.eval_fraction the evaluation images are a part of the training split"
+        yield Problem("data.eval_split", message, spec.data.eval_split, hint="leave one of the two out")
     if spec.data.eval_split is not None:
         return
     message = "it needs evaluation images, and data.eval_split is null"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from kdcore.spec.fields import SAME_RESULTS, Bool, Float, Int, PerChannel, Section, Text, no_bool
+
+HELD_OUT: Final = "held-out"
+"""The name of the evaluation images that are a part of the training split."""
 
 
 class AugmentSpec(Section):
@@ -61,6 +64,13 @@ class DataSpec(Section):
         "test",
         description="Name of the split to evaluate on; null: no evaluation, and only agreement with the teacher on the "
         "training images is measured.",
+    )
+    eval_fraction: Float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Evaluate on this part of the training split, which is then not trained on: the same part of "
+        "each class, and the same images for every seed; null: there is an evaluation split.",
     )
     train_samples: Int | None = Field(
         None,
@@ -131,6 +141,13 @@ class DataSpec(Section):
     )
     mixup: Float = Field(0.0, ge=0, description="Mixup alpha (Zhang et al. 2018); 0 is off.")
     cutmix: Float = Field(0.0, ge=0, description="CutMix alpha (Yun et al. 2019); 0 is off.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _held_out(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("eval_fraction") is not None:
+            return {"eval_split": HELD_OUT, **values}
+        return values
 
     @field_validator("std")
     @classmethod

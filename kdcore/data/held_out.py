@@ -1,0 +1,54 @@
+"""`data.eval_fraction`: evaluation images that are drawn from the training split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from kdcore.data.chosen_samples import ChosenSource
+from kdcore.data.keyed_randomness import SUBSET, keyed_numbers
+from kdcore.data.subset import known_labels
+from kdcore.errors import Problem, UserError
+
+if TYPE_CHECKING:
+    from kdcore.data.sampler import Positions
+    from kdcore.data.source import Source
+
+WHERE: Final = "data.eval_fraction"
+_SEED: Final = 1  # not the run's: runs with different seeds are evaluated on the same images
+
+
+def held_out(source: Source, fraction: float) -> tuple[Source, Source]:
+    """The training images without those that are held out, and these; both in the source's order.
+
+    Raises:
+        UserError: the split is a stream, or too small for this fraction.
+    """
+    if source.stream:
+        message = "a stream has no part that can be held out: its samples have no index"
+        raise UserError(Problem(WHERE, message, fraction, "null"))
+    chosen = draw(known_labels(source).numpy(), fraction)
+    if not chosen.any() or chosen.all():
+        which = "none" if not chosen.any() else "all"
+        message = f"of {len(source)} training images {which} would be held out"
+        raise UserError(Problem(WHERE, message, fraction, hint="change the fraction"))
+    parts = [ChosenSource(source, np.flatnonzero(one)) for one in (~chosen, chosen)]
+    parts[1].notes = ()  # the training split has reported them
+    return parts[0], parts[1]
+
+
+def draw(labels: Positions, fraction: float) -> Positions:
+    """Which of the samples are held out, booleans `[N]`: of each class this fraction, rounded, with labels `[N]`.
+
+    A class of two samples or more keeps one and gives one.
+    """
+    numbers = keyed_numbers(len(labels), SUBSET, _SEED)
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        count = int(np.floor(fraction * len(own) + 0.5))
+        if len(own) > 1:
+            count = min(max(count, 1), len(own) - 1)
+        chosen[own[np.argsort(numbers[own], kind="stable")[:count]]] = True
+    return chosen

@@ -1,0 +1,103 @@
+"""Evaluation images that are a part of the training split."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from kdcore import UserError, open_run, run, validate
+from kdcore.data import open_split
+from kdcore.data.held_out import draw
+from kdcore.plugins import get_plugins
+from kdcore.spec.models import DataSpec
+
+
+@pytest.mark.parametrize(
+    ("counts", "fraction", "expected"),
+    [
+        ((100, 10, 4), 0.1, (10, 1, 1)),  # a class of few samples gives one
+        ((100, 10, 4), 0.25, (25, 3, 1)),
+        ((2, 1, 3), 0.9, (1, 1, 2)),  # and keeps one
+        ((1, 1, 1), 0.4, (0, 0, 0)),
+    ],
+)
+def test_of_each_class_the_same_part(counts, fraction, expected):
+    labels = np.repeat(np.arange(3), counts)
+    np.random.default_rng(0).shuffle(labels)
+    chosen = draw(labels, fraction)
+    assert tuple(np.bincount(labels[chosen], minlength=3)) == expected
+
+
+def test_the_draw_does_not_follow_the_order_of_the_files():
+    chosen = draw(np.zeros(1000, dtype=np.int64), 0.1)
+    assert chosen.sum() == 100
+    assert 20 < chosen[:500].sum() < 80
+
+
+def opened(folder, split, **data):
+    spec = DataSpec(dataset=str(folder), **data)
+    return open_split(spec, split, plugins=get_plugins(), where="data.train_split")
+
+
+def test_both_parts_are_the_whole_split(image_folder):
+    whole = opened(image_folder, "train")
+    parts = [opened(image_folder, split, eval_fraction=0.3) for split in ("train", "held-out")]
+    names = [[part.name(index) for index in range(len(part))] for part in parts]
+    assert sorted([*names[0], *names[1]]) == sorted(whole.name(index) for index in range(len(whole)))
+    assert [len(part) for part in parts] == [9, 3]
+    assert [part.split for part in parts] == ["train", "held-out"]
+    assert [part.classes for part in parts] == [whole.classes] * 2
+    assert parts[1].files().sizes.tolist() == [len(parts[1].content(index)) for index in range(3)]
+
+
+def test_a_run_is_evaluated_on_what_it_did_not_train_on(image_folder, tmp_path):
+    spec = {
+        "name": "held",
+        "output": str(tmp_path / "runs"),
+        "data": {"dataset": str(image_folder), "eval_fraction": 0.3, "image_size": 16, "workers": 0},
+        "student": {"model": "test_resnet"},
+        "distiller": "vanilla",
+        "train": {"epochs": 1, "batch_size": 3},
+        "report": False,
+    }
+    first = run(spec, quiet=True)
+    about = first.summary["data"]
+    assert (about["train_size"], about["eval_size"], about["eval_split"]) == (9, 3, "held-out")
+    opened = open_run(first.directory)
+    assert len(opened.images.whole) == 3
+    resolved = json.loads((first.directory / "spec.json").read_text())
+    assert (resolved["data"]["eval_fraction"], resolved["data"]["eval_split"]) == (0.3, "held-out")
+    again = run({**resolved, "name": "again", "seed": 7}, quiet=True)
+    theirs = open_run(again.directory).images.whole
+    assert [theirs.name(one) for one in range(3)] == [opened.images.whole.name(one) for one in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("data", "where", "message"),
+    [
+        ({"eval_fraction": 0.3, "eval_split": "val"}, "data.eval_split", "a part of the training split"),
+        ({"eval_fraction": 0.3, "eval_split": None}, "data.eval_split", "a part of the training split"),
+        ({"eval_fraction": 1.0}, "data.eval_fraction", "below 1"),
+        ({"eval_fraction": True}, "data.eval_fraction", ""),
+    ],
+)
+def test_wrong_fractions(image_folder, data, where, message):
+    spec = {
+        "data": {"dataset": str(image_folder), **data},
+        "student": {"model": "test_resnet"},
+        "distiller": "vanilla",
+    }
+    with pytest.raises(UserError) as caught:
+        validate(spec)
+    assert caught.value.problems[0].where == where
+    assert message in str(caught.value.problems[0])
+
+
+def test_a_split_that_is_too_small(tmp_path, make_picture):
+    for name in ("a", "b"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        make_picture(0).save(tmp_path / "train" / name / "0.png")
+    with pytest.raises(UserError, match="of 2 training images none would be held out"):
+        opened(tmp_path, "held-out", eval_fraction=0.3)

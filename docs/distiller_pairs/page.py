@@ -37,7 +37,7 @@ Made with {versions}. [pairs.json](pairs.json) has the losses and the reason of 
 
 {totals}
 
-## Why a pair is refused
+## Why a pair is refused, and what is unusual
 
 {reasons}
 """
@@ -56,7 +56,7 @@ def page(data: Mapping[str, Any]) -> str:
         versions=", ".join(f"{name} {version}" for name, version in data["versions"].items()),
         table="\n".join(_table(runs, titles)),
         totals="\n".join(_totals(runs, titles)),
-        reasons="\n".join(_reasons(runs, titles)) or "None was refused.",
+        reasons="\n".join(_reasons(runs, titles)) or "None.",
     )
 
 
@@ -88,7 +88,7 @@ def _reasons(runs: Mapping[str, Mapping[str, Any]], titles: list[str]) -> Iterat
         pairs: dict[str, list[str]] = defaultdict(list)
         for title in titles:
             record = runs[method].get(title, {})
-            if "reason" in record:
-                pairs[record["reason"]].append(title)
+            if "reason" in record or "note" in record:
+                pairs[record.get("reason") or f"{record['note']} (it trained)"].append(title)
         for reason, which in pairs.items():
             yield f"- `{method}`, {'; '.join(which)}: {reason}"

@@ -33,7 +33,10 @@ def init(
         typer.Option(help="A model; a checkpoint, run directory or spec; or none.", show_default=False),
     ] = None,
     teacher_weights: Annotated[
-        str | None, typer.Option(help="pretrained, train or finetune.", show_default=False)
+        str | None,
+        typer.Option(
+            help="pretrained, train or finetune; of a file of weights: given or finetune.", show_default=False
+        ),
     ] = None,
     teacher_model: Annotated[
         str | None, typer.Option(help="The model of a teacher's file of weights.", show_default=False)

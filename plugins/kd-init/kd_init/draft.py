@@ -21,6 +21,11 @@ WEIGHTS: Final = {
     "train": "from scratch, by a spec of its own",
     "finetune": "from timm's weights, by a spec of its own",
 }
+OF_FILE: Final = {
+    "given": "as they are; the data must have their classes",
+    "finetune": "from that file, by a spec of its own: for data with other classes",
+}
+"""What can be done with a teacher's file of weights."""
 _FINETUNE: Final = "cifar-224-finetune"
 _QUICK_EPOCHS: Final = 30
 
@@ -33,8 +38,8 @@ class Wish:
         dataset: as `data.dataset`.
         student: a model.
         teacher: a model; None if `weights` has it, or for no teacher.
-        weights: of the teacher: a key of `WEIGHTS`, or the path of a checkpoint, a run directory or a spec; None for
-            no teacher.
+        weights: of the teacher: a key of `WEIGHTS` or `OF_FILE`, or the path of a checkpoint, a run directory or a
+            spec; None for no teacher.
         distiller: its name.
         recipe: None for the spec's defaults.
         image_size: side of the student's input.
@@ -43,6 +48,7 @@ class Wish:
         epochs: instead of the recipe's.
         teacher_recipe: of a teacher that is trained from scratch.
         options: of the distiller.
+        start: the file of weights from which a teacher is fine-tuned; None: timm's.
     """
 
     dataset: str
@@ -57,6 +63,7 @@ class Wish:
     epochs: int | None = None
     teacher_recipe: str | None = None
     options: tuple[KnownOption, ...] = ()
+    start: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +165,10 @@ def _teachers_own(wish: Wish) -> Iterator[DraftLine]:
     small = not finetune and wish.image_size <= SMALL and family_of(wish.teacher).small_input
     yield from _student(wish.teacher, small_input=small)
     if finetune:
-        yield DraftLine(("student", "pretrained"), True, "starts from timm's weights (downloads them)")
+        if wish.start is None:
+            yield DraftLine(("student", "pretrained"), True, "starts from timm's weights (downloads them)")
+        else:
+            what = "starts from this file, with a new classifier if the classes are others"
+            yield DraftLine(("student", "checkpoint"), wish.start, what)
     yield DraftLine(("distiller", "name"), BASELINE, "no teacher: plain training")
     yield from _training(wish)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from kd_init.draft import WEIGHTS, Wish
+from kd_init.draft import OF_FILE, WEIGHTS, Wish
 from kd_init.families import ModelFamily, family_of
 from kd_init.images import has_splits, image_side
 from kd_init.suggest import QUICK, SMALL, Suggestion, general_recipe, known_options
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 NONE: Final = "none"
 _SMALLEST: Final = 8
+
+
+class _Teacher(NamedTuple):
+    """A teacher's model, its weights as `Wish` has them, and the file from which it is fine-tuned."""
+
+    model: str | None
+    weights: str | None
+    start: str | None = None
 
 
 class Ask(Protocol):
@@ -55,7 +63,7 @@ class Interview:
         student = self._model(
             "--student", "student", Suggestion("resnet10t" if quick else "resnet18", "small")
         )
-        teacher, weights = self._teacher(dataset, side)
+        teacher, weights, start = self._teacher(dataset, side)
         family = family_of(student)
         suited = suggested_distillers(
             family, None if weights is None else self._family(teacher, family), self.plugins
@@ -78,6 +86,7 @@ class Interview:
             small_input=self._small_input(size, family),
             splits=path is None or has_splits(path) is not False,
             epochs=epochs,
+            start=start,
         )
 
     def _dataset(self) -> tuple[str, Path | None]:
@@ -89,21 +98,25 @@ class Interview:
     def _model(self, flag: str, role: str, default: Suggestion) -> str:
         return self.ask(flag, f"{role}: a timm model, or a plugin's", default, find_model)
 
-    def _teacher(self, dataset: str, side: int | None) -> tuple[str | None, str | None]:
+    def _teacher(self, dataset: str, side: int | None) -> _Teacher:
         default = Suggestion("resnet34", "a larger one of the same family")
         question = f"teacher: a model; or a checkpoint, run directory or spec; or {NONE}"
         answer = self.ask("--teacher", question, default, self._is_teacher)
         if answer == NONE:
-            return None, None
+            return _Teacher(None, None)
         if _is_path(answer):
             if kind_of(answer) == "folder" or Path(answer).suffix.lower() in SPEC_SUFFIXES:
-                return None, self._from_folder(answer)
-            return self._model("--teacher-model", "model of that checkpoint", default), self._from_folder(
-                answer
-            )
+                return _Teacher(None, self._from_folder(answer))
+            model = self._model("--teacher-model", "model of that checkpoint", default)
+            texts = "; ".join(f"{name} ({what})" for name, what in OF_FILE.items())
+            given = Suggestion("given", "the weights are for these classes")
+            use = self.ask("--teacher-weights", f"its weights: {texts}", given, _are_of_file)
+            file = self._from_folder(answer)
+            return _Teacher(model, "finetune", file) if use == "finetune" else _Teacher(model, file)
         texts = "; ".join(f"{name} ({what})" for name, what in WEIGHTS.items())
         weights = suggested_weights(dataset, side, family_of(answer))
-        return answer, self.ask("--teacher-weights", f"its weights: {texts}", weights, _are_weights)
+        use = self.ask("--teacher-weights", f"its weights: {texts}", weights, _are_weights)
+        return _Teacher(answer, use)
 
     def _recipe(self, suggested: Suggestion | None) -> str | None:
         def check(answer: str) -> None:
@@ -157,6 +170,10 @@ def _is_path(answer: str) -> bool:
 def _is_size(answer: str) -> None:
     if not answer.isdecimal() or int(answer) < _SMALLEST:
         _raise([Problem("image size", "not an image size", answer, f"whole numbers from {_SMALLEST}")])
+
+
+def _are_of_file(answer: str) -> None:
+    _is_one_of(answer, tuple(OF_FILE), "weights")
 
 
 def _are_weights(answer: str) -> None:

@@ -147,6 +147,19 @@ def test_a_teacher_that_is_there(init, tmp_path):
     }
 
 
+def test_a_file_of_weights_with_other_classes_is_finetuned(init, tmp_path):
+    (tmp_path / "t.safetensors").write_text("")
+    (tmp_path / "specs").mkdir()
+    flags = ("--yes", "--teacher", "t.safetensors", "--teacher-model", "resnet50", "--teacher-weights")
+    assert init("specs/a.json", *flags, "finetune").code == 0
+    assert json.loads((tmp_path / "specs" / "a.json").read_text())["teacher"] == {"run": "a-teacher.json"}
+    teacher = json.loads((tmp_path / "specs" / "a-teacher.json").read_text())
+    assert teacher["student"] == {"model": "resnet50", "checkpoint": "../t.safetensors"}
+    assert teacher["data"]["image_size"] == 224
+    done = init("b.json", *flags, "train")
+    assert (done.code, "given, finetune" in done.err) == (2, True)
+
+
 def test_a_folder_of_images(init, tmp_path):
     folder = tmp_path / "photos" / "cat"
     folder.mkdir(parents=True)

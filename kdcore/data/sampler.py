@@ -14,12 +14,40 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Key = tuple[int, int]  # epoch, position in the training set
+_REPEAT = 1 << 40  # added to the epoch of a key for each time that the epoch had the sample before
 Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def epoch_order(seed: int, epoch: int, size: int) -> Positions:
     """The order of an epoch: a permutation of `size` positions."""
     return np.argsort(keyed_numbers(size, ORDER, seed, epoch), kind="stable")
+
+
+def balanced_order(labels: Positions, seed: int, epoch: int) -> tuple[Positions, Positions]:
+    """An epoch of N draws in which all classes are equally frequent, from labels `[N]`.
+
+    It goes in rounds: each takes one sample of every class, with the classes in random order. A class takes its samples
+    in a random order, and again in another one when it has no more. So the class counts differ by at most one, and the
+    samples of a class too.
+
+    Returns:
+        The positions `[N]`, and how often each was drawn before in this epoch `[N]`.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+    rounds = -(-len(labels) // len(classes))
+    drawn = np.empty((rounds, len(classes)), dtype=np.int64)
+    before = np.empty_like(drawn)
+    for column, own in enumerate(members):
+        cycles = -(-rounds // len(own))
+        parts = [
+            own[np.argsort(keyed_numbers(len(own), ORDER, seed, epoch, column, cycle), kind="stable")]
+            for cycle in range(cycles)
+        ]
+        drawn[:, column] = np.concatenate(parts)[:rounds]
+        before[:, column] = np.repeat(np.arange(cycles), len(own))[:rounds]
+    mixed = np.argsort(keyed_numbers(drawn.size, ORDER, seed, epoch, -1).reshape(drawn.shape), axis=1)
+    return tuple(np.take_along_axis(one, mixed, axis=1).ravel()[: len(labels)] for one in (drawn, before))  # type: ignore[return-value]
 
 
 def whole_batches(size: int, batch_size: int, world: int) -> tuple[int, int]:
@@ -52,16 +80,25 @@ class EpochBatches(Sampler[list[Key]]):
 
     Process r of `world` has the r-th of equal, contiguous parts of each batch. `epoch` and `skip` (batches
     left out at the start) may be set between two passes, for the next pass. With `augmentations`, each sample has only
-    this number of variants: the keys have the epoch modulo that.
+    this number of variants: the keys have the epoch modulo that. With `balanced`, the class of each sample, all classes
+    are equally frequent; a sample that an epoch has several times is augmented differently each time.
     """
 
     def __init__(
-        self, seed: int, size: int, batch_size: int, rank: int, world: int, augmentations: int | None = None
+        self,
+        seed: int,
+        size: int,
+        batch_size: int,
+        rank: int,
+        world: int,
+        augmentations: int | None = None,
+        balanced: Positions | None = None,
     ) -> None:
         self.batches, self.whole = whole_batches(size, batch_size, world)
         self.epoch = 0
         self.skip = 0
         self._seed, self._size, self._augmentations = seed, size, augmentations
+        self._balanced = balanced
         self._part = self.whole // world
         self._start = rank * self._part
 
@@ -70,8 +107,20 @@ class EpochBatches(Sampler[list[Key]]):
 
     def __iter__(self) -> Iterator[list[Key]]:
         epoch = self.epoch
-        order = epoch_order(self._seed, epoch, self._size)
+        before: Positions | None = None
+        if self._balanced is None:
+            order = epoch_order(self._seed, epoch, self._size)
+        else:
+            order, before = balanced_order(self._balanced, self._seed, epoch)
         augmentation = epoch if self._augmentations is None else epoch % self._augmentations
         for batch in range(self.skip, self.batches):
             start = batch * self.whole + self._start
-            yield [(augmentation, int(position)) for position in order[start : start + self._part]]
+            positions = order[start : start + self._part].tolist()
+            if before is None or self._augmentations is not None:
+                yield [(augmentation, position) for position in positions]
+                continue
+            repeats = before[start : start + self._part].tolist()
+            yield [
+                (augmentation + _REPEAT * count, position)
+                for count, position in zip(repeats, positions, strict=True)
+            ]

@@ -161,13 +161,17 @@ def build_train_data(
     if source.stream and data.in_memory:
         message = "the images of a stream cannot be kept in memory"
         raise UserError(Problem("data.in_memory", message, value=True))
+    if source.stream and data.sampling == "balanced":
+        message = "the classes of a stream are not known before they are read"
+        raise UserError(Problem("data.sampling", message, data.sampling, "shuffled"))
     if source.stream:
         stream: StreamSource = source  # type: ignore[assignment]  # the only ones there are
         return StreamTrainData(stream, steps, batch_size, seed, count, num_classes, rank, world, arrival)
     broken: Literal["replace", "fail"] = "replace" if data.skip_broken else "fail"
     partners = Partners(_labels(chosen), seed) if partner else None
     samples = KeyedSamples(source, chosen.positions, steps, seed, count, num_classes, broken, partners)
-    sampler = EpochBatches(seed, len(samples), batch_size, rank, world, augmentations)
+    balanced = _classes(chosen, source) if data.sampling == "balanced" else None
+    sampler = EpochBatches(seed, len(samples), batch_size, rank, world, augmentations, balanced)
     if torch.device(device).type != "meta":  # a check reads no images
         samples.memory = remember(samples, data.in_memory, world)
     workers = worker_count(data.workers, samples, world, arrival.device.type)
@@ -186,6 +190,21 @@ def build_train_data(
     built.labels = chosen.labels
     built.labelled = source.labelled
     return built
+
+
+def _classes(chosen: TrainingSet, source: Source) -> Positions:
+    """The class of each training image.
+
+    Raises:
+        UserError: they are not known before the images are read, or the images have none.
+    """
+    if chosen.labels is None or not source.labelled:
+        message = "the classes of the training images are not known before they are read"
+        if chosen.labels is not None:
+            message = "the training images have no classes"
+        raise UserError(Problem("data.sampling", message, "balanced", "shuffled"))
+    found: Positions = chosen.labels.numpy()
+    return found
 
 
 def _labels(chosen: TrainingSet) -> Tensor:

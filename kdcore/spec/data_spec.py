@@ -77,6 +77,11 @@ class DataSpec(Section):
         ge=1,
         description="Train on this number of samples, drawn with the seed and balanced over the classes; null: on all.",
     )
+    sampling: Literal["shuffled", "balanced"] = Field(
+        "shuffled",
+        description="'shuffled': each epoch has every image once; 'balanced': all classes are equally frequent, so "
+        "that images of rare classes come several times.",
+    )
     eval_samples: Int | None = Field(
         None, ge=1, description="Evaluate on this number of samples, drawn in the same way; null: on all."
     )

@@ -6,7 +6,7 @@ import copy
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from kdcore.protocols import FeatureMap, ModelOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from kdcore.protocols import Stage
 
 Layout = Literal["channels first", "channels last", "tokens"]
 Head = Callable[[nn.Module, Any, bool], ModelOutput]
@@ -76,13 +78,22 @@ class Tail(nn.Module):
         last: path of the last module before the cut, such as `layer2` or `blocks.5`.
         head: from the model's final features to its output.
         prefix_tokens: the number of class and register tokens of a transformer.
+        later: the path of the last module of each later stage.
 
     Raises:
         ValueError: the model cannot be cut there.
     """
 
-    def __init__(self, model: nn.Module, last: str, head: Head, prefix_tokens: int = 0) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        last: str,
+        head: Head,
+        prefix_tokens: int = 0,
+        later: Mapping[int, str] | None = None,
+    ) -> None:
         super().__init__()
+        self._later = dict(later or {})
         chain = _chain_of(model)
         if chain is None:
             raise ValueError(f"the layers of {type(model).__name__} cannot be run from a stage on")
@@ -92,19 +103,39 @@ class Tail(nn.Module):
         self.layers = _without_beginning(model, chain, last)
         self.train(model.training)
 
-    def forward(self, feature: FeatureMap | Tensor, embedding: bool = False) -> ModelOutput:
+    def forward(
+        self, feature: FeatureMap | Tensor, embedding: bool = False, stages: Sequence[int] = ()
+    ) -> ModelOutput:
         """The logits for a feature map of the stage, `[B, C, H, W]`; with `embedding`, also the embedding.
 
-        The gradient reaches the map; the parameters of a frozen model get none.
+        `stages` are later stages, whose maps are in `features`. The gradient reaches the map; the parameters of a
+        frozen model get none.
 
         Raises:
-            ValueError: the model has class or register tokens, and `feature` has none.
+            ValueError: the model has class or register tokens, and `feature` has none; or a stage is not a later one.
         """
         whole = self._of()
         if whole is not None and not self._frozen:
             self.layers.training = whole.training  # for dropout that the model itself calls
         layers: Any = self.layers
-        return self._head(self.layers, layers.forward_features(self._input(feature)), embedding)
+        wrong = [stage for stage in stages if stage not in self._later]
+        if wrong:
+            raise ValueError(
+                f"stage {wrong[0]} is not among the later ones, {', '.join(map(str, self._later))}"
+            )
+        found: dict[Stage, Tensor] = {}
+        handles = [
+            self.layers.get_submodule(self._later[stage]).register_forward_hook(_kept(found, stage))
+            for stage in stages
+        ]
+        try:
+            output = self._head(self.layers, layers.forward_features(self._input(feature)), embedding)
+        finally:
+            for handle in handles:
+                handle.remove()
+        grid = (feature.map if isinstance(feature, FeatureMap) else feature).shape[2:]
+        maps = {stage: self._as_map(value, grid) for stage, value in found.items()}
+        return replace(output, features=maps) if maps else output
 
     def train(self, mode: bool = True) -> Tail:
         """Set the mode; that of a frozen model does not change."""
@@ -116,6 +147,15 @@ class Tail(nn.Module):
         if model is not None:
             self.layers = _without_beginning(model, self._chain, self._last)
             self.train(model.training)
+
+    def _as_map(self, value: Tensor, grid: torch.Size) -> FeatureMap:
+        """An output between two of the chain's modules as a feature map."""
+        if self._chain.layout == "channels first":
+            return FeatureMap(value)
+        if self._chain.layout == "channels last":
+            return FeatureMap(value.permute(0, 3, 1, 2))
+        tokens = value[:, self._prefix :].mT.reshape(len(value), -1, *grid)
+        return FeatureMap(tokens, value[:, : self._prefix] if self._prefix else None)
 
     def _input(self, feature: FeatureMap | Tensor) -> Tensor:
         given = feature if isinstance(feature, FeatureMap) else FeatureMap(feature)
@@ -131,6 +171,15 @@ class Tail(nn.Module):
                 "give a FeatureMap with its prefix"
             )
         return tokens if given.prefix is None else torch.cat([given.prefix, tokens], dim=1)
+
+
+def _kept(found: dict[Stage, Tensor], stage: Stage) -> Callable[..., None]:
+    """A hook that keeps an output; a copy, because a later operation may change it in place."""
+
+    def hook(module: nn.Module, given: object, output: Tensor) -> None:
+        found[stage] = output.clone()
+
+    return hook
 
 
 def _chain_of(model: nn.Module) -> _Chain | None:

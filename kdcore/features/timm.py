@@ -118,7 +118,8 @@ class TimmAdapter:
             )
         prefix = int(getattr(model, "num_prefix_tokens", 0) or 0)
         try:
-            return Tail(model, self.last_module(model, stage), _end, prefix)
+            later = {number: self.last_module(model, number) for number in range(stage + 1, 5)}
+            return Tail(model, self.last_module(model, stage), _end, prefix, later)
         except ValueError as error:
             raise UserError(
                 Problem("", f"there is no rest of the model from stage {stage} on: {error}")

@@ -123,7 +123,8 @@ class ModelInfo:
     def tail(self, stage: Stage) -> nn.Module:
         """The rest of the model from a stage (1..4) on: a `FeatureMap` or `[B, C, H, W]` to a `ModelOutput`.
 
-        `tail(feature).logits` are `[B, K]`, and `tail(feature, embedding=True)` gives the embedding too. The gradient
+        `tail(feature).logits` are `[B, K]`, `tail(feature, embedding=True)` gives the embedding too, and
+        `tail(feature, stages=(4,))` the maps of later stages in `features`. The gradient
         reaches the feature map. The teacher's tail stays in evaluation mode, and its parameters are frozen; the
         student's has the live parameters. Do not store it as a submodule of a distiller; keep it in a tuple.
 

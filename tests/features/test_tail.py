@@ -82,6 +82,13 @@ def test_the_rest_gives_the_logits_of_a_whole_pass(case):
             assert torch.equal(output.embedding, whole.embedding), stage
             assert torch.equal(given, feature.map), "the map is not changed in place"
             inputs = [given] if prefix is None else [given, prefix]
+            later = [number for number in whole.features if number > stage]
+            maps = adapter().tail(model, stage)(FeatureMap(given, prefix), stages=later).features
+            assert list(maps) == later
+            for number in later:
+                assert torch.equal(maps[number].map, whole.features[number].map), (stage, number)
+                own = whole.features[number].prefix
+                assert own is None or torch.equal(maps[number].prefix, own)
             gradients = torch.autograd.grad(output.logits.square().sum(), inputs)
             assert any(gradient.any() for gradient in gradients)
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -94,6 +101,14 @@ def test_other_classes_are_refused_with_a_reason(name):
     info = model_info("net", model, TimmAdapter(), (224, 224), 3)
     with pytest.raises(UserError, match=r"net: .*no rest of the model from stage 3 on: the layers of"):
         info.tail(3)
+
+
+def test_only_later_stages_have_maps():
+    model, _ = build("ResNet")
+    tail = TimmAdapter().tail(model, 3)
+    with pytest.raises(ValueError, match="stage 2 is not among the later ones, 4"):
+        tail(torch.zeros(1, 256, 2, 2), stages=(2,))
+    assert not any(one._forward_hooks for one in model.modules())
 
 
 def test_a_path_and_a_model_without_stages_are_refused():

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kd_feature.heads import unit
-from kd_feature.stages import maps, needed, shapes, stage_pairs
+from kd_feature.stages import StagePair, maps, needed, shapes, stage_pairs, teacher_of
 from kdcore.ops import check_same_shape, prepare_features
+
+_THIRD, _LAST = StagePair(3, 3), StagePair(4, 4)
 
 if TYPE_CHECKING:
     from kd_feature.options.generation import ScaleKDOptions
@@ -78,10 +80,14 @@ class AttentionProjector(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.feed_forward = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """`[B, C, H, W]` of the student -> `[B, C', H', W']` of the teacher's shape."""
+    def forward(self, features: Tensor, places: Tensor | None = None) -> Tensor:
+        """`[B, C, H, W]` of the student -> `[B, C', H', W']` of the teacher's shape.
+
+        `places`, `[B, C', H', W']`, are the queries instead of the trained ones.
+        """
         tokens = (self.of_student(features) + self.position).flatten(2).mT
-        places = self.query.weight.mT.reshape(1, -1, *self.grid)
+        if places is None:
+            places = self.query.weight.mT.reshape(1, -1, *self.grid)
         queries = self.of_query(places).flatten(2).mT.expand(len(features), -1, -1)
         q, k, v = (
             layer(given).unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -98,12 +104,14 @@ class AttentionProjector(nn.Module):
 class ScaleKD(nn.Module):
     """The distiller `scalekd`, with the loss terms `spatial` and `frequency`, each through a projector of its own.
 
-    The projectors have batch norm, so they see the whole batch. The authors' third part, which runs a projected map
-    through the teacher's last stage, is not part of it.
+    The projectors have batch norm, so they see the whole batch. With `through_teacher`, two more projectors bring the
+    student's stage 3 to the teacher's; the teacher's last stage, which is frozen, makes maps of them that have to match
+    its stage 4 (terms `through_spatial`, `through_frequency`), and these maps are the queries of stage 4.
 
     Raises:
-        ValueError: there is no teacher, or the attention heads do not divide its channels.
-        UserError: a model has no such stage.
+        ValueError: there is no teacher, the attention heads do not divide its channels, or with `through_teacher` the
+            teacher has class tokens or 'stages' lacks stage 4.
+        UserError: a model has no such stage, or its last stage cannot be run alone.
     """
 
     def __init__(self, options: ScaleKDOptions, setup: Setup) -> None:
@@ -112,28 +120,63 @@ class ScaleKD(nn.Module):
         self.pairs = stage_pairs(options.stages)
         self.requires = needed(self.pairs, whole_batch=True)
         self.spatial, self.frequency = nn.ModuleList(), nn.ModuleList()
-        for of_student, of_teacher in shapes(self.pairs, setup):
-            heads = options.heads or _heads(of_teacher.channels)
-            if of_teacher.channels % heads:
-                raise ValueError(
-                    f"'heads' is {heads}; it must divide the {of_teacher.channels} channels of the teacher's stage"
-                )
+        for pair in shapes(self.pairs, setup):
             for projectors in (self.spatial, self.frequency):
-                projectors.append(AttentionProjector(of_student, of_teacher, heads, options.softmax_scale))
+                projectors.append(self._projector(*pair))
+        self.third: nn.ModuleList | None = None
+        self.kept: tuple[nn.Module, ...] = ()  # in a tuple, because it is not trained
+        if options.through_teacher:
+            self._through(setup)
+
+    def _projector(self, of_student: StageInfo, of_teacher: StageInfo) -> AttentionProjector:
+        heads = self.options.heads or _heads(of_teacher.channels)
+        if of_teacher.channels % heads:
+            raise ValueError(
+                f"'heads' is {heads}; it must divide the {of_teacher.channels} channels of the teacher's stage"
+            )
+        return AttentionProjector(of_student, of_teacher, heads, self.options.softmax_scale)
+
+    def _through(self, setup: Setup) -> None:
+        """The projectors of stage 3, and the teacher's last stage."""
+        teacher = teacher_of(setup)
+        if _LAST not in self.pairs:
+            raise ValueError("'through_teacher' needs stage 4 of both models among 'stages'")
+        if teacher.stage(3).prefix_tokens:
+            raise ValueError(
+                f"'through_teacher' gives a map to the last stage of {teacher.name}, which reads a class token, too"
+            )
+        self.kept = (teacher.tail(3),)
+        third = next(iter(shapes((_THIRD,), setup)))
+        self.third = nn.ModuleList(self._projector(*third) for _ in range(2))
+        self.requires = needed((*self.pairs, *(() if _THIRD in self.pairs else (_THIRD,))), whole_batch=True)
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
     ) -> dict[str, Tensor]:
         """Return the loss terms, weighted."""
         options = self.options
-        spatial, frequency = [], []
-        pairs = zip(self.spatial, self.frequency, maps(self.pairs, student, teacher), strict=True)
-        for first, second, (ours, theirs) in pairs:
-            spatial.append(scalekd_spatial_loss(first(ours), theirs))
-            frequency.append(scalekd_frequency_loss(second(ours), theirs))
+        of_spatial, of_frequency = (
+            options.weight * options.spatial_weight,
+            options.weight * options.frequency_weight,
+        )
+        spatial, frequency, terms = [], [], dict[str, Tensor]()
+        queries: tuple[Tensor | None, Tensor | None] = (None, None)
+        if self.third is not None:
+            target = teacher.features[4].map
+            ours = student.features[3].map
+            first, second = (self.kept[0](one(ours), stages=(4,)).features[4].map for one in self.third)
+            queries = (first, second)
+            terms["through_spatial"] = of_spatial * scalekd_spatial_loss(first, target)
+            terms["through_frequency"] = of_frequency * scalekd_frequency_loss(second, target)
+        given = zip(self.pairs, self.spatial, self.frequency, maps(self.pairs, student, teacher), strict=True)
+        for pair, one, other, (ours, theirs) in given:
+            places = queries if pair == _LAST else (None, None)
+            spatial.append(scalekd_spatial_loss(one(ours, places[0]), theirs))
+            frequency.append(scalekd_frequency_loss(other(ours, places[1]), theirs))
         return {
-            "spatial": options.weight * options.spatial_weight * torch.stack(spatial).sum(),
-            "frequency": options.weight * options.frequency_weight * torch.stack(frequency).sum(),
+            "spatial": of_spatial * torch.stack(spatial).sum(),
+            "frequency": of_frequency * torch.stack(frequency).sum(),
+            **terms,
         }
 
 

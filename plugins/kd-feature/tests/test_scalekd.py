@@ -3,12 +3,13 @@ from __future__ import annotations
 import math
 
 import pytest
+import timm
 import torch
 from kd_feature import ScaleKD, scalekd_frequency_loss, scalekd_spatial_loss
 from kd_feature.options.generation import ScaleKDOptions
 from kd_feature.scalekd import AttentionProjector, _heads
 
-from kdcore import StageInfo
+from kdcore import Distillation, StageInfo, UserError
 
 
 def spatial(oracle, student, teacher):
@@ -99,3 +100,45 @@ def test_heads(make_setup):
     assert [_heads(channels) for channels in (768, 1536, 14, 100, 200)] == [12, 24, 1, 1, 2]
     with pytest.raises(ValueError, match="'heads' is 3; it must divide the 14 channels"):
         ScaleKD(ScaleKDOptions(heads=3), make_setup())
+
+
+def test_a_map_of_stage_3_through_the_teachers_last_stage():
+    torch.manual_seed(0)
+    student = timm.create_model("resnet10t", channels=(4, 4, 8, 8), num_classes=3)
+    teacher = timm.create_model("test_convnext", num_classes=3)
+    options = {"name": "scalekd", "through_teacher": True, "spatial_weight": 3.0, "frequency_weight": 5.0}
+    built = Distillation(student, teacher, [options], num_classes=3, image_size=64, task_weight=1.0).eval()
+    images = torch.randn(2, 3, 64, 64)
+    out = built(images, torch.tensor([0, 1]))
+    distiller = built.distillers[0]
+    with torch.no_grad():
+        ours = student.forward_intermediates(images, indices=[3, 4], intermediates_only=True)
+        theirs = teacher.forward_intermediates(images, indices=[3], intermediates_only=True)[0]
+        first, second = (teacher.stages[3](one(ours[0])) for one in distiller.third)
+        expected = {
+            "spatial": 3 * scalekd_spatial_loss(distiller.spatial[0](ours[1], first), theirs),
+            "frequency": 5 * scalekd_frequency_loss(distiller.frequency[0](ours[1], second), theirs),
+            "through_spatial": 3 * scalekd_spatial_loss(first, theirs),
+            "through_frequency": 5 * scalekd_frequency_loss(second, theirs),
+        }
+    torch.testing.assert_close({name: term.detach() for name, term in out.terms.items()}, expected)
+    out.terms["through_spatial"].backward()
+    assert student.layer3[0].downsample[1].weight.grad.abs().sum() > 0
+    assert student.layer4[0].conv1.weight.grad is None
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+@pytest.mark.parametrize(
+    ("teacher", "more", "message"),
+    [
+        ("test_vit", {}, "reads a class token"),
+        ("test_convnext", {"stages": [3]}, "needs stage 4 of both models"),
+        ("test_nfnet", {}, "no rest of the model from stage 3 on"),
+    ],
+)
+def test_teachers_whose_last_stage_cannot_be_used(teacher, more, message):
+    student = timm.create_model("test_resnet", num_classes=3)
+    options = {"name": "scalekd", "through_teacher": True, **more}
+    sizes = {"num_classes": 3, "image_size": 160, "task_weight": 1.0}
+    with pytest.raises(UserError, match=message):
+        Distillation(student, timm.create_model(teacher, num_classes=3), [options], **sizes)

@@ -93,7 +93,7 @@ class OFDOptions(DistillerOptions):
 
 
 class ScaleKDOptions(DistillerOptions):
-    """ScaleKD (Fan et al., NeurIPS 2024), without the pass through the teacher's last stage."""
+    """ScaleKD (Fan et al., NeurIPS 2024), by default without the pass through the teacher's last stage."""
 
     spatial_weight: float = Field(default=0.08, ge=0, description="Factor of the term `spatial`, a sum.")
     frequency_weight: float = Field(default=0.06, ge=0, description="Factor of the term `frequency`, a sum.")
@@ -105,6 +105,11 @@ class ScaleKDOptions(DistillerOptions):
     )
     softmax_scale: float = Field(
         default=5.0, gt=0, description="Factor of the products of queries and keys before the softmax."
+    )
+    through_teacher: bool = Field(
+        default=False,
+        description="Also project the student's stage 3 to the teacher's, run it through the teacher's last stage, and "
+        "match the result with the teacher's stage 4; it then gives the queries of stage 4 (the authors' setting).",
     )
 
 

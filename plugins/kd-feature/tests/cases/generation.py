@@ -66,6 +66,7 @@ DISTILLERS = {
             "stages": (4,),
             "heads": None,
             "softmax_scale": 5,
+            "through_teacher": False,
         },
         "wrong": [{"heads": 0}, {"softmax_scale": 0}],
     },

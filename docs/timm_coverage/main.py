@@ -11,6 +11,8 @@ import sys
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from fnmatch import fnmatch
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 import timm
 import torch
 
-from timm_coverage.numbers import check_numbers, representatives
+from timm_coverage.numbers import check_missing_numbers, check_numbers, representatives
 from timm_coverage.page import page
 from timm_coverage.paths import check_paths
-from timm_coverage.shapes import check_shapes
+from timm_coverage.shapes import check_missing, check_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +51,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--paths", action="store_true", help="only try every module path of these classes as a stage"
     )
+    parser.add_argument(
+        "--missing",
+        metavar="PART,...",
+        help="only complete records that lack these parts: embedding, hints, numbers (the hints of the classes)",
+    )
     given = parser.parse_args(arguments)
     target, now = given.output / "coverage.json", versions()
     data = load(target)
@@ -56,7 +63,13 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"there is no {target}; run it without --page")
     if given.paths:
         return try_paths(representatives(data["models"]), given.jobs)
-    if not given.page:
+    if given.missing:
+        if data.get("versions") != now:
+            parser.error(f"{target} is not of these versions: {now}; run it without --missing first")
+        part = given.output / "missing.part"
+        data = complete(data, given.missing.split(","), given.jobs, part, given.models or "*")
+        write(target, data)
+    elif not given.page:
         names = timm.list_models(given.models or "")
         if not names:
             parser.error(f"timm has no model that matches '{given.models}'")
@@ -102,6 +115,38 @@ def run(data: Data, names: Sequence[str], jobs: int, part: Path) -> Data:
         **data,
         "models": {name: models[name] for name in sorted(models)},
         "classes": {models[name]["class"]: numbers[name] for name in smallest if name in numbers},
+    }
+
+
+def complete(data: Data, parts: Sequence[str], jobs: int, part: Path, pattern: str) -> Data:
+    """The data with these parts added to the records that lack them."""
+    keys = {"embedding": ("embedding", "as_teacher"), "hints": ("hints",)}
+
+    def lacks(record: Data) -> bool:
+        wanted = [
+            keys[name] for name in parts if name in keys and not ("excluded" in record and name == "hints")
+        ]
+        return any(not any(key in record for key in choices) for choices in wanted)
+
+    known = data["models"]
+    names = [name for name, record in known.items() if fnmatch(name, pattern) and lacks(record)]
+    numbers = {one["model"]: one for one in data["classes"].values()}
+    classes = [
+        name
+        for name in representatives(known)
+        if "numbers" in parts and fnmatch(name, pattern) and "hints" not in numbers.get(name, {"hints": 0})
+    ]
+    done = _resume(part, {"versions": data["versions"], "parts": list(parts)})
+    shapes = partial(check_missing, parts=[name for name in parts if name in keys])
+    _complete("models", shapes, names, jobs, done["models"], part)
+    _complete("classes", check_missing_numbers, classes, jobs, done["classes"], part)
+    part.unlink()
+    return {
+        **data,
+        "models": {name: {**record, **done["models"].get(name, {})} for name, record in known.items()},
+        "classes": {
+            cls: {**one, **done["classes"].get(one["model"], {})} for cls, one in data["classes"].items()
+        },
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from timm_coverage.pair import (
+    HINTS,
     METHODS,
     TEACHERS,
     Smaller,
@@ -17,6 +18,7 @@ from timm_coverage.pair import (
     image_size,
     images_for,
     step,
+    try_each,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def check_numbers(name: str) -> Record:
     - `eval_equal`, `train_equal`: logits bit-equal to `model(images)`, in training mode with dropout under one seed
     - `finite`: all losses and gradients
     - `failures`: {method: {teacher: reason}}, without those that work
+    - `hints`: of the further methods, {method: reason} of those that `refused` the pair, or `failed`
     - `unreached`: parameters without a gradient from the loss of all methods
     - `lost`: parameters with a gradient from the model's logits, and without from that loss
     """
@@ -86,6 +89,7 @@ def check_numbers(name: str) -> Record:
         found += [value] if value else []
         for method, why in failures.items():
             record.setdefault("failures", {}).setdefault(method, {})[teacher_name] = why
+    record["hints"] = _hints(student, size, images)
     for key in ("eval_equal", "train_equal", "finite"):
         record[key] = bool(found) and all(one[key] for one in found)
     reached = set.intersection(*(one["reached"] for one in found)) if found else set()
@@ -96,6 +100,47 @@ def check_numbers(name: str) -> Record:
         if names:
             record[key] = sorted(names)
     return record
+
+
+def check_missing_numbers(name: str) -> Record:
+    """Only the part `hints` of the record of one model."""
+    smaller = SMALLER.get(name)
+    torch.manual_seed(0)
+    student, _ = _create(name, smaller.options if smaller else {})
+    perturb(student)
+    size = (smaller.side, smaller.side) if smaller else image_size(student)
+    return {"hints": _hints(student, size, images_for(size, "cpu"))}
+
+
+def _hints(student: nn.Module, size: tuple[int, int], images: Tensor) -> dict[str, dict[str, str]]:
+    """Why the further methods refused this student, or failed with numbers: those that work are in neither."""
+    refused: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    for teacher_name, methods in HINTS.items():
+        found = try_each(methods, partial(_finite, student, teacher_name, size, images))
+        refused |= found[0]
+        failed |= found[1]
+    student.zero_grad(set_to_none=True)
+    return {"refused": refused, "failed": failed}
+
+
+def _finite(
+    student: nn.Module, teacher_name: str, size: tuple[int, int], images: Tensor, methods: Sequence[str]
+) -> None:
+    """One step in training mode; an error if a loss or a gradient is not finite."""
+    module = distillation(student, teacher_name, methods, size, "cpu")
+    module.train()
+    out = step(module, images)
+    module.zero_grad(set_to_none=True)
+    out.loss.backward()  # type: ignore[no-untyped-call]
+    wrong = [name for name, value in out.terms.items() if not value.isfinite()]
+    wrong += [
+        name
+        for name, parameter in module.named_parameters()
+        if parameter.grad is not None and not parameter.grad.isfinite().all()
+    ][:3]
+    if wrong:
+        raise ValueError(f"not finite: {', '.join(wrong)}")
 
 
 def _create(name: str, options: Mapping[str, Any]) -> tuple[nn.Module, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
+from timm_coverage.hints_page import hints_part
 from timm_coverage.numbers import DROP_PATH_RATE, DROP_RATE
 from timm_coverage.pair import BATCH, EMBEDDING_METHODS, ENCODER, METHODS, STUDENT, TEACHERS
 
@@ -57,7 +58,7 @@ smallest one. Otherwise it shows how many models work. The column *embedding dis
 about shapes only; it is empty if no model of the class was tried.
 
 {table}
-
+{hints}
 ## Exceptions
 
 {exceptions}
@@ -88,6 +89,7 @@ def page(data: Mapping[str, Any]) -> str:
         shapes="\n".join(_shape_totals(tried)),
         numbers="\n".join(_number_totals(data["classes"])),
         table="\n".join(_classes(tried, data["classes"])),
+        hints=hints_part(tried, data["classes"]),
         exceptions="\n".join(_exceptions(models, data["classes"])),
     )
 

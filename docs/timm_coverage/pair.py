@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -24,11 +25,21 @@ EMBEDDING_METHODS: Final = (
     "rkd",
     "cosine",
 )  # what an encoder teaches: relations, and a head for its embedding
+# further methods, each with the teacher for whose kind it was made
+HINTS: Final[dict[str, tuple[str, ...]]] = {
+    "resnet18": (
+        *("reviewkd", "mgd", "srrl", "ickd", "cwd", "pkd", "srd", "ofd", "catkd"),
+        *("vkd", "itrd", "rrd", "dcd", "queue-relation", "cosine"),
+    ),
+    "deit_tiny_patch16_224": ("vitkd", "manifold", "token-relation", "dense"),
+}
 STUDENT: Final = "resnet18"  # of encoders that are tried as teachers
 NUM_CLASSES: Final = 10
 BATCH: Final = 3  # the fewest of which RKD has an angle
+_PLACE: Final = re.compile(r"distiller\[(\d+)\]")
+_NAMED: Final = re.compile(r"distiller '([\w-]+)'")
 _TRAIN_SIZE: Final = 100
-_OPTIONS: Final[dict[str, dict[str, Any]]] = {"crd": {"negatives": 10}}
+_OPTIONS: Final[dict[str, dict[str, Any]]] = {"crd": {"negatives": 10}, "rrd": {"queue": 50}}
 
 
 class Smaller(NamedTuple):
@@ -161,6 +172,54 @@ def attempt(methods: Sequence[str], run: Callable[[Sequence[str]], Any]) -> Outc
         if not failures:  # each alone works, all together do not
             return Outcome(None, dict.fromkeys(methods, f"together: {reason(error)}"))
         return Outcome(run(working) if working else None, failures)
+
+
+def try_each(
+    methods: Sequence[str], run: Callable[[Sequence[str]], Any]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """`run` with all methods, without those that refuse this pair.
+
+    A refusal names its place in the list of distillers, so the others are tried together again.
+
+    Returns:
+        Why methods refused the pair, and why others failed; those that work are in neither.
+    """
+    left, refused = list(methods), dict[str, str]()
+    while left:
+        try:
+            run(left)
+        except UserError as error:
+            refusing = [left[0]] if len(left) == 1 else _refusing(error, left)
+            if not refusing:
+                return refused, dict.fromkeys(left, reason(error))
+            refused |= dict.fromkeys(refusing, reason(error))
+            left = [name for name in left if name not in refusing]
+        except Exception:
+            return refused, _alone(left, run)
+        else:
+            break
+    return refused, {}
+
+
+def _refusing(error: UserError, methods: Sequence[str]) -> list[str]:
+    """The methods that an error is about: it names the place in the list of distillers, or the distiller."""
+    found = []
+    for problem in error.problems:
+        place = _PLACE.match(problem.where)
+        name = methods[int(place[1])] if place else next(iter(_NAMED.findall(problem.message)), "")
+        found += [name] if name in methods else []
+    return found
+
+
+def _alone(methods: Sequence[str], run: Callable[[Sequence[str]], Any]) -> dict[str, str]:
+    """Why each of the methods fails alone."""
+    failed: dict[str, str] = {}
+    for name in methods:
+        try:
+            run([name])
+        except Exception as error:
+            failed[name] = reason(error)
+    return failed or dict.fromkeys(methods, "together with others: it fails")
 
 
 def reason(error: Exception) -> str:

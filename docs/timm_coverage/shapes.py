@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from timm_coverage.pair import (
     EMBEDDING_METHODS,
     ENCODER,
+    HINTS,
     METHODS,
     STUDENT,
     TEACHER_SIZE,
@@ -22,6 +23,7 @@ from timm_coverage.pair import (
     image_size,
     images_for,
     step,
+    try_each,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def check_shapes(name: str) -> Record:
     - `failures`: {method: {teacher: reason}}, without those that work
     - `unreached`: parameters to which the loss of all methods has no path
     - `lost`: those of them to which the model's logits have one
+    - `hints`: of the further methods, {method: reason} of those that `refused` the pair before training, or `failed`
     - `embedding`: true, or why an encoder does not teach it
     - `as_teacher`: of an encoder: true, or why it does not teach
     """
@@ -74,12 +77,44 @@ def check_shapes(name: str) -> Record:
         record["as_teacher"] = _as_teacher(student, size, device)
         return {"excluded": _only_reason(record), **record}
     record["embedding"] = _from_encoder(student, size, device)
+    record["hints"] = _hints(student, size, device)
     if unreached:
         record["unreached"] = sorted(unreached)
         lost = unreached - out_of_reach(student, student(images).sum())
         if lost:
             record["lost"] = sorted(lost)
     return record
+
+
+def check_missing(name: str, parts: Sequence[str]) -> Record:
+    """Only these parts of the record of one model: `embedding` (of an encoder `as_teacher`), `hints`."""
+    smaller = next((found for pattern, found in ON_CPU.items() if fnmatch(name, pattern)), None)
+    device, options = ("cpu", smaller.options) if smaller else ("meta", {})
+    student = create(name, device, **options)
+    size = (smaller.side, smaller.side) if smaller else image_size(student)
+    if not hasattr(student, "get_classifier"):
+        return {"as_teacher": _as_teacher(student, size, device)} if "embedding" in parts else {}
+    found: Record = {}
+    if "embedding" in parts:
+        found["embedding"] = _from_encoder(student, size, device)
+    if "hints" in parts:
+        found["hints"] = _hints(student, size, device)
+    return found
+
+
+def _hints(student: nn.Module, size: tuple[int, int], device: str) -> dict[str, dict[str, str]]:
+    """Why the further methods refused this student, or failed: those that work are in neither."""
+    refused: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    for teacher_name, methods in HINTS.items():
+
+        def run(names: Sequence[str], teacher_name: str = teacher_name) -> None:
+            step(distillation(student, teacher_name, names, size, device), images_for(size, device))
+
+        found = try_each(methods, run)
+        refused |= found[0]
+        failed |= found[1]
+    return {"refused": refused, "failed": failed}
 
 
 def _from_encoder(student: nn.Module, size: tuple[int, int], device: str) -> Worked:

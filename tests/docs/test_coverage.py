@@ -63,9 +63,12 @@ def test_every_classifier_works_with_every_method(data):
 
 
 @pytest.mark.parametrize("name", [*CLASSIFIERS, *TRAPS])
-def test_shapes(coverage, name):
+def test_shapes(coverage, name, monkeypatch):
+    if name in TRAPS:  # their traps are in the adapters, which all methods share
+        monkeypatch.setattr(coverage.shapes, "HINTS", {})
     record = coverage.shapes.check_shapes(name)
     assert {"failures", "lost", "excluded"}.isdisjoint(record), record
+    assert record["hints"]["failed"] == {}
 
 
 @pytest.mark.parametrize("name", dict.fromkeys((*CLASSIFIERS, *IN_PLACE)))
@@ -82,10 +85,13 @@ def test_a_path_that_is_wrong_is_found(coverage, monkeypatch):
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_numbers(coverage, name):
+def test_numbers(coverage, name, monkeypatch):
+    if name not in CLASSIFIERS[:3:2]:  # a convolutional one and a transformer are enough
+        monkeypatch.setattr(coverage.numbers, "HINTS", {})
     record = coverage.numbers.check_numbers(name)
     assert {"failures", "lost", "unreached"}.isdisjoint(record), record
     assert (record["eval_equal"], record["train_equal"], record["finite"]) == (True,) * 3
+    assert record["hints"]["failed"] == {}
 
 
 def test_what_fails_is_named(coverage, data):
@@ -157,3 +163,51 @@ def test_an_interrupted_run_goes_on(coverage, tmp_path, monkeypatch, capsys):
     assert "models 1/1" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         coverage.main.main([*arguments, "--models", "no-such-model"])
+
+
+def test_a_method_that_refuses_is_told_from_one_that_fails(coverage):
+    from kdcore import Problem, UserError
+
+    def run(methods):
+        if "catkd" in methods:
+            raise UserError(Problem("student", "not linear (distiller 'catkd' needs it)"))
+        if "mgd" in methods:
+            place = f"distiller[{methods.index('mgd')}]" if len(methods) > 1 else "distiller"
+            raise UserError(Problem(place, "no map"))
+        if "srd" in methods:
+            raise ValueError("a shape")
+
+    refused, failed = coverage.pair.try_each(["cwd", "catkd", "mgd", "srd"], run)
+    assert refused == {"catkd": "not linear (distiller 'catkd' needs it)", "mgd": "no map"}
+    assert failed == {"srd": "ValueError: a shape"}
+    assert coverage.pair.try_each(["mgd"], run) == ({"mgd": "no map"}, {})
+    assert coverage.pair.try_each(["cwd"], run) == ({}, {})
+
+
+def test_only_missing_parts_are_tried(coverage, data, tmp_path, monkeypatch):
+    names = ("test_resnet", "test_vit", "gemma4_vit_167m_enc")
+    small = {**data, "models": {name: data["models"][name] for name in names}}
+    small["classes"] = {cls: one for cls, one in data["classes"].items() if one["model"] in small["models"]}
+    for name in ("test_resnet", "test_vit"):
+        small["models"][name] = {key: value for key, value in small["models"][name].items() if key != "hints"}
+    small["models"]["test_vit"]["hints"] = {"refused": {}, "failed": {}}
+    small["versions"] = coverage.main.versions()
+    coverage.main.write(tmp_path / "coverage.json", small)
+    tried = []
+
+    def check(name, parts):
+        tried.append((name, parts))
+        return {"hints": {"refused": {"mgd": f"{name} has 3 maps"}, "failed": {}}}
+
+    monkeypatch.setattr(coverage.main, "check_missing", check)
+    assert coverage.main.main(["--jobs", "1", "--output", str(tmp_path), "--missing", "hints"]) == 0
+    assert tried == [("test_resnet", ["hints"])]
+    found = json.loads((tmp_path / "coverage.json").read_text())
+    assert found["models"]["test_resnet"]["hints"]["refused"] == {"mgd": "test_resnet has 3 maps"}
+    assert found["models"]["test_resnet"]["parameters"] == data["models"]["test_resnet"]["parameters"]
+    page = (tmp_path / "coverage.md").read_text()
+    assert "| `mgd` | `resnet18` | 1 | 1 | 0 |" in page
+    assert "- `mgd`, 1 models: the student has N maps" in page
+    with pytest.raises(SystemExit):
+        (tmp_path / "coverage.json").write_text(json.dumps({**found, "versions": {}}))
+        coverage.main.main(["--output", str(tmp_path), "--missing", "hints"])

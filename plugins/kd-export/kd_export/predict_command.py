@@ -74,7 +74,7 @@ def predict(
     force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Predict the class of each of IMAGES with the student of RUN.
+    """Predict the classes of new images with the student of RUN.
 
     Images that cannot be read are listed, and left out of the table. An export runs its own load.py.
     """

@@ -77,8 +77,9 @@ BLOCKED = {
 
 
 @pytest.fixture(autouse=True)
-def installed(broken):
-    """The plugin."""
+def installed(broken, tmp_path, monkeypatch):
+    """The plugin, in a folder where its mistakes leave nothing behind."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("kind", BREAKS)

@@ -48,7 +48,7 @@ def open_predictor(target: str | Path, weights: Which, device: str) -> Opened:
         if weights != "last":
             message = "an export has one set of weights"
             raise UserError(
-                Problem(f"--{weights}", message, hint=f"leave it out, or 'kd export --{weights}'")
+                Problem(f"--{weights}", message, hint=f"leave it out, or export with --{weights}")
             )
         if device != "cpu":
             message = "an export runs as its load.py says, on the CPU"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 COMMAND: Final = "uv run python docs/pairs.py"
-_SIGNS: Final = {"trained": "✓", "refused": "no", "failed": "failed"}
+_SIGNS: Final = {"trained": "✓", "refused": "no", "too large": "too large,", "failed": "failed"}
 _TEXT: Final = """\
 <!-- Written by `{command}`. Do not edit. -->
 
@@ -75,8 +75,8 @@ def _cell(record: Mapping[str, Any] | None) -> str:
 
 
 def _totals(runs: Mapping[str, Mapping[str, Any]], titles: list[str]) -> Iterator[str]:
-    yield "| pair | trained | refused | failed |"
-    yield "| --- | --- | --- | --- |"
+    yield f"| pair | {' | '.join(_SIGNS)} |"
+    yield f"|{' --- |' * (len(_SIGNS) + 1)}"
     for title in titles:
         found = [records[title]["status"] for records in runs.values() if title in records]
         yield f"| {title} | {' | '.join(str(found.count(status)) for status in _SIGNS)} |"

@@ -5,30 +5,36 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from distiller_pairs.specs import spec_of
-from kdcore import UserError, run
+from kdcore import UserError, run, validate
 
 if TYPE_CHECKING:
     from distiller_pairs.specs import Pair
     from kdcore import DistillerEntry
 
 Record = dict[str, Any]
+LARGEST: Final = 400_000_000  # parameters of heads: with AdamW's state, they take 16 bytes each
 
 
 def train(entry: DistillerEntry, pair: Pair) -> Record:
     """The record of one distiller on one pair.
 
-    - `status`: `trained`, `refused` (with an error of the user's input, so before training) or `failed`
-    - `reason`: of the two last ones
+    - `status`: `trained`, `refused` (with an error of the user's input, so before training), `too large` or `failed`
+    - `reason`: of all but the first
     - `note`: what is unusual about a run that trained
     - `losses`: the loss of each epoch; `heads`: parameters of the distiller; `seconds`
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
+        spec = {**spec_of(entry, pair), "output": folder}
         try:
-            done = run({**spec_of(entry, pair), "output": folder}, quiet=True)
+            heads = validate(spec).head_parameters
+            if heads > LARGEST:
+                reason = f"its heads have {heads:,} parameters, and this table trains at most {LARGEST:,}"
+                return {"status": "too large", "reason": reason, "heads": heads}
+            done = run(spec, quiet=True)
         except UserError as error:
             return {"status": "refused", "reason": _line(error.problems[0].message)}
         except Exception as error:

@@ -42,7 +42,7 @@ def test_every_distiller_was_tried_on_every_pair_and_none_failed(pairs, data):
     titles = {pair.title for pair in pairs.specs.PAIRS}
     for name, records in data["runs"].items():
         assert set(records) == titles, name
-        assert {record["status"] for record in records.values()} <= {"trained", "refused"}, name
+        assert {record["status"] for record in records.values()} <= {"trained", "refused", "too large"}, name
 
 
 def entry(name):

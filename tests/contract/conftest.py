@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import os
 import subprocess
@@ -232,3 +233,18 @@ def write() -> Callable[..., Path]:
         return path
 
     return spec
+
+
+@pytest.fixture(scope="session")
+def check_signature() -> Callable[[str, str], None]:
+    """Compare `name(parameters)` with what a package offers under that name: order, kinds and defaults."""
+
+    def check(package: str, expected: str) -> None:
+        module, name = importlib.import_module(package), expected.strip().partition("(")[0]
+        assert name in module.__all__
+        found = inspect.signature(getattr(module, name))
+        plain = [one.replace(annotation=inspect.Parameter.empty) for one in found.parameters.values()]
+        bare = found.replace(parameters=plain, return_annotation=inspect.Signature.empty)
+        assert f"{name}{bare}" == expected.strip()
+
+    return check

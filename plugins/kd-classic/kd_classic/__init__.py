@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from kd_classic.mlkd import mlkd_batch_loss as mlkd_batch_loss
     from kd_classic.mlkd import mlkd_class_loss as mlkd_class_loss
     from kd_classic.mlkd import mlkd_loss as mlkd_loss
+    from kd_classic.mlkd import mlkd_paper_loss as mlkd_paper_loss
     from kd_classic.nkd import NKD as NKD
     from kd_classic.nkd import nkd_loss as nkd_loss
     from kd_classic.normkd import NormKD as NormKD
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from kd_classic.ttm import wttm_loss as wttm_loss
     from kd_classic.uskd import USKD as USKD
     from kd_classic.uskd import uskd_loss as uskd_loss
+    from kd_classic.uskd import uskd_probability_loss as uskd_probability_loss
     from kd_classic.wkd import WKD as WKD
     from kd_classic.wkd import wkd_logit_loss as wkd_logit_loss
     from kd_classic.wsld import WSLD as WSLD
@@ -103,7 +105,7 @@ _NAMES: Final = {
     "kd": "KD kd_loss",
     "ldrld": "LDRLD ldrld_loss",
     "luminet": "LumiNet luminet_loss",
-    "mlkd": "MLKD mlkd_batch_loss mlkd_class_loss mlkd_loss",
+    "mlkd": "MLKD mlkd_batch_loss mlkd_class_loss mlkd_loss mlkd_paper_loss",
     "nkd": "NKD nkd_loss",
     "normkd": "NormKD normkd_loss",
     "pskd": "PSKD pskd_loss",
@@ -114,7 +116,7 @@ _NAMES: Final = {
     "tekap": "TeKAP tekap_loss",
     "tfkd": "TfKD tfkd_reg_loss",
     "ttm": "TTM WTTM ttm_loss wttm_loss",
-    "uskd": "USKD uskd_loss",
+    "uskd": "USKD uskd_loss uskd_probability_loss",
     "wkd": "WKD wkd_logit_loss",
     "wsld": "WSLD wsld_loss",
 }

@@ -17,17 +17,12 @@ if TYPE_CHECKING:
 
 
 def camkd_loss(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
-    target: Tensor,
-    *,
-    temperature: float,
-    normalize: bool = False,
+    student_logits: Tensor, teacher_logits: Tensor, target: Tensor, *, temperature: float
 ) -> Tensor:
     """The mean over teachers and samples of w_m * D_m, w = (1 - softmax over teachers of CE(t_m, y)) / (M - 1).
 
     D is T^2 * KL(softmax(t/T) || softmax(s/T)). The weights of a sample have the sum 1, and the mean over the teachers,
-    as in the authors' code, divides by M once more. With `normalize` it does not.
+    as in the authors' code, divides by M once more.
 
     The student's logits are `[B, K]`, those of the teachers `[M, B, K]`. The target is class indices `[B]`, or
     probabilities `[B, K]`, whose most probable class is used. The gradient goes to the student only. The result is
@@ -44,8 +39,7 @@ def camkd_loss(
     count = len(teachers)
     wrong = torch.stack([F.cross_entropy(one, index, reduction="none") for one in teachers])
     weights = (1 - F.softmax(wrong, dim=0)) / (count - 1)
-    loss = (weights * divergences_of_each(student, teachers, temperature)).mean()
-    return loss * count if normalize else loss
+    return (weights * divergences_of_each(student, teachers, temperature)).mean()
 
 
 class CAMKD(nn.Module):
@@ -67,9 +61,8 @@ class CAMKD(nn.Module):
         """Return the loss term, weighted."""
         options = self.options
         loss = camkd_loss(
-            *logits_of_all(student, teacher),
-            target_of(batch, "camkd"),
-            temperature=options.temperature,
-            normalize=options.normalize,
+            *logits_of_all(student, teacher), target_of(batch, "camkd"), temperature=options.temperature
         )
-        return {"camkd": options.weight * loss}
+        # the weights of a sample have the sum 1, and the loss is divided by the number of teachers
+        factor = len(teacher) if options.normalize else 1
+        return {"camkd": options.weight * factor * loss}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kd_classic.kd import kd_loss
 from kd_classic.logits import divergences
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import check_positive, prepare_logits
@@ -14,16 +15,11 @@ from kdcore.ops import check_positive, prepare_logits
 if TYPE_CHECKING:
     from kd_classic.options.tokens import DeiTHardOptions, DeiTSoftOptions
 
-Reduction = Literal["elements", "batchmean"]
 
+def deit_soft_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
+    """The loss T^2 * KL(softmax(t/T) || softmax(d/T)) / K on the logits d of the distillation token.
 
-def deit_soft_loss(
-    student_logits: Tensor, teacher_logits: Tensor, *, temperature: float, reduction: Reduction = "elements"
-) -> Tensor:
-    """The loss T^2 * KL(softmax(t/T) || softmax(d/T)) on the logits d of the distillation token.
-
-    With `elements`, as in the authors' code, it is the mean over all B * K elements: K times smaller than KD. With
-    `batchmean` it is the mean over the samples, as in timm.
+    As in the authors' code it is the mean over all B * K elements: K times smaller than `kd_loss`, which is timm's.
 
     Both logits are `[B, K]`. The gradient goes to the student only. The result is float32 if the logits have a
     narrower type, otherwise it has the type of the student's logits.
@@ -36,8 +32,7 @@ def deit_soft_loss(
     """
     check_positive("temperature", temperature)
     student, teacher = prepare_logits(student_logits, teacher_logits)
-    loss = divergences(student, teacher, temperature).mean()
-    return loss / student.shape[1] if reduction == "elements" else loss
+    return divergences(student, teacher, temperature).mean() / student.shape[1]
 
 
 def deit_hard_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
@@ -69,9 +64,8 @@ class DeiTSoft(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the loss term, weighted."""
         options = self.options
-        loss = deit_soft_loss(
-            *_logits_of(student, teacher), temperature=options.temperature, reduction=options.reduction
-        )
+        loss_of = deit_soft_loss if options.reduction == "elements" else kd_loss
+        loss = loss_of(*_logits_of(student, teacher), temperature=options.temperature)
         return {"deit": options.weight * loss}
 
 

@@ -15,13 +15,11 @@ if TYPE_CHECKING:
     from kd_classic.options.networks import EBKDOptions
 
 
-def ebkd_loss(
-    student_logits: Tensor, teacher_logits: Tensor, *, temperature: float, normalize: bool = False
-) -> Tensor:
+def ebkd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
     """The mean over teachers and samples of (1 - H_m / sum of H) * D_m, with H the entropy of a teacher's softmax.
 
     D is T^2 * KL(softmax(t/T) || softmax(s/T)); the entropies are those without temperature. The weights of M teachers
-    have the sum M - 1, and the mean divides by M, so together they are (M - 1)/M. With `normalize` they are 1.
+    have the sum M - 1, and the mean divides by M, so together they are (M - 1)/M.
     If all teachers are certain of a sample, all count equally.
 
     The student's logits are `[B, K]`, those of the teachers `[M, B, K]`. The gradient goes to the student only. The
@@ -37,8 +35,6 @@ def ebkd_loss(
     # the smallest normal number only decides where all entropies are 0
     entropies = torch.stack([_entropy(one) for one in teachers]) + torch.finfo(student.dtype).tiny
     weights = 1 - entropies / entropies.sum(0)
-    if normalize:
-        weights = weights * (len(teachers) / (len(teachers) - 1))
     return (weights * divergences_of_each(student, teachers, temperature)).mean()
 
 
@@ -66,7 +62,7 @@ class EBKD(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the loss term, weighted."""
         options = self.options
-        loss = ebkd_loss(
-            *logits_of_all(student, teacher), temperature=options.temperature, normalize=options.normalize
-        )
-        return {"ebkd": options.weight * loss}
+        loss = ebkd_loss(*logits_of_all(student, teacher), temperature=options.temperature)
+        # the weights of a sample have the sum M - 1, and the loss is divided by M
+        factor = len(teacher) / (len(teacher) - 1) if options.normalize else 1
+        return {"ebkd": options.weight * factor * loss}

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from kd_classic.options.relations import MLKDOptions
 
 
+Pair = tuple[Tensor, Tensor]  # the logits of student and teacher
+
 _STRONG: Final = (3.0, 5.0)
 _MORE: Final = (2.0, 6.0)
 
@@ -55,14 +57,13 @@ def mlkd_loss(
     teacher_logits_strong: Tensor,
     *,
     temperature: float,
-    released: bool = True,
 ) -> Tensor:
     """The three levels over the temperatures T, 2, 3, 5 and 6, on a weak and a strong view of the same images.
 
     As released: the predictions of the strong view are matched at T, 3 and 5 only; at 2 and 6 those of the weak view
     are matched a second time; the relations are those of the weak view. The masks of unsure samples and classes act as
-    their share of the batch and of the classes (one half), which multiplies the weak view's terms. With `released`
-    False the masks choose samples and classes of the weak view, and all terms of the strong view are the strong view's.
+    their share of the batch and of the classes (one half), which multiplies the weak view's terms. What was meant is
+    `mlkd_paper_loss`.
 
     A sample is unsure if the teacher's largest probability for its weak view is at most the median of the batch; a
     class, if the sum of its probabilities is at most the median of the classes.
@@ -76,26 +77,8 @@ def mlkd_loss(
         ValueError: shapes or types do not fit, or the temperature is not above 0.
     """
     check_positive("temperature", temperature)
-    weak = prepare_logits(student_logits, teacher_logits)
-    strong_student, strong_teacher = prepare_logits(student_logits_strong, teacher_logits_strong)
-    strong = strong_student.to(weak[0].dtype), strong_teacher.to(weak[0].dtype)
-    if weak[0].shape != strong[0].shape:
-        raise ValueError(
-            f"the logits of both views have shapes {list(weak[0].shape)} and {list(strong[0].shape)}"
-        )
-    probabilities = F.softmax(weak[1], dim=1)
-    samples, classes = _unsure(probabilities.amax(dim=1)), _unsure(probabilities.sum(dim=0))
-    if released:
-        return _released(weak, strong, temperature, samples.mean(), classes.mean())
-    return _meant(weak, strong, temperature, samples, classes)
-
-
-Pair = tuple[Tensor, Tensor]  # the logits of student and teacher
-
-
-def _released(
-    weak: Pair, strong: Pair, temperature: float, share_of_samples: Tensor, share_of_classes: Tensor
-) -> Tensor:
+    weak, strong = _views(student_logits, teacher_logits, student_logits_strong, teacher_logits_strong)
+    share_of_samples, share_of_classes = (mask.mean() for mask in _unsure(weak[1]))
     loss = weak[0].new_zeros(())
     for t in (temperature, *_STRONG, *_MORE):
         of_samples = divergences(*weak, t).mean() + _between_samples(*weak, t).mean()
@@ -107,7 +90,24 @@ def _released(
     return loss
 
 
-def _meant(weak: Pair, strong: Pair, temperature: float, samples: Tensor, classes: Tensor) -> Tensor:
+def mlkd_paper_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    student_logits_strong: Tensor,
+    teacher_logits_strong: Tensor,
+    *,
+    temperature: float,
+) -> Tensor:
+    """The same as the paper describes it: all three levels of both views, at all five temperatures.
+
+    The masks choose samples and classes of the weak view. Otherwise as `mlkd_loss`.
+
+    Raises:
+        ValueError: shapes or types do not fit, or the temperature is not above 0.
+    """
+    check_positive("temperature", temperature)
+    weak, strong = _views(student_logits, teacher_logits, student_logits_strong, teacher_logits_strong)
+    samples, classes = _unsure(weak[1])
     loss = weak[0].new_zeros(())
     for t in (temperature, *_STRONG, *_MORE):
         for pair, of_samples, of_classes in ((weak, samples, classes), (strong, None, None)):
@@ -118,9 +118,25 @@ def _meant(weak: Pair, strong: Pair, temperature: float, samples: Tensor, classe
     return loss
 
 
-def _unsure(sureness: Tensor) -> Tensor:
-    """1 where the value is at most the median, otherwise 0."""
-    return (sureness <= sureness.median()).to(sureness.dtype)
+def _views(
+    student: Tensor, teacher: Tensor, student_strong: Tensor, teacher_strong: Tensor
+) -> tuple[Pair, Pair]:
+    """Both views in the precision of the loss."""
+    weak = prepare_logits(student, teacher)
+    strong = prepare_logits(student_strong, teacher_strong)
+    if weak[0].shape != strong[0].shape:
+        raise ValueError(
+            f"the logits of both views have shapes {list(weak[0].shape)} and {list(strong[0].shape)}"
+        )
+    return weak, (strong[0].to(weak[0].dtype), strong[1].to(weak[0].dtype))
+
+
+def _unsure(teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """1 for the samples `[B]` and classes `[K]` of which the teacher is at most as sure as the median, otherwise 0."""
+    probabilities = F.softmax(teacher, dim=1)
+    sureness = probabilities.amax(dim=1), probabilities.sum(dim=0)
+    samples, classes = ((one <= one.median()).to(one.dtype) for one in sureness)
+    return samples, classes
 
 
 def _between_samples(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -160,9 +176,7 @@ class MLKD(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the loss term, weighted."""
         options = self.options
-        loss = mlkd_loss(
-            *read_views(options, student, teacher, batch, "mlkd"),
-            temperature=options.temperature,
-            released=options.version == "released",
-        )
+        loss_of = mlkd_loss if options.version == "released" else mlkd_paper_loss
+        views = read_views(options, student, teacher, batch, "mlkd")
+        loss = loss_of(*views, temperature=options.temperature)
         return {"mlkd": options.weight * loss}

@@ -34,7 +34,6 @@ def uskd_loss(
     alpha: float,
     beta: float,
     mu: float,
-    released: bool = True,
 ) -> Tensor:
     """The loss alpha * target term + beta * non-target term + mu * cross-entropy of the weak head.
 
@@ -43,8 +42,8 @@ def uskd_loss(
     themselves, against Zipf's law 1/rank, renormalised without y. The ranks come from both heads. The weak head learns
     the labels with a smoothing of 0.1.
 
-    In the authors' code the ranks add a probability of the weak head to a *log*-probability of the student. With
-    `released` False both are probabilities, as the formula's symmetry suggests.
+    In the authors' code the ranks add a probability of the weak head to a *log*-probability of the student. In
+    `uskd_probability_loss` both are probabilities.
 
     Both logits are `[B, K]`; the weak ones are those of a linear head on a feature map in the middle of the student.
     The target is class indices `[B]`, or probabilities `[B, K]`, whose most probable class is used. The gradient goes
@@ -57,6 +56,28 @@ def uskd_loss(
     Raises:
         ValueError: shapes or types do not fit.
     """
+    of_target, of_others, of_weak = _terms(student_logits, weak_logits, target, log_ranks=True)
+    return alpha * of_target + beta * of_others + mu * of_weak
+
+
+def uskd_probability_loss(
+    student_logits: Tensor, weak_logits: Tensor, target: Tensor, *, alpha: float, beta: float, mu: float
+) -> Tensor:
+    """The same with the classes ranked by probabilities of both heads, as the formula's symmetry suggests.
+
+    Otherwise as `uskd_loss`.
+
+    Raises:
+        ValueError: shapes or types do not fit.
+    """
+    of_target, of_others, of_weak = _terms(student_logits, weak_logits, target, log_ranks=False)
+    return alpha * of_target + beta * of_others + mu * of_weak
+
+
+def _terms(
+    student_logits: Tensor, weak_logits: Tensor, target: Tensor, *, log_ranks: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The three terms; the student's part of the ranks is its log-probabilities or its probabilities."""
     student, _ = prepare_logits(student_logits, weak_logits)
     weak = weak_logits.to(student.dtype)
     index = class_index(target, student)
@@ -64,14 +85,16 @@ def uskd_loss(
     confidence = at_class(log_student, index)
     of_target = -(_target_labels(confidence.detach()) * confidence).mean()
 
-    law = _zipf(_scores(log_student.detach(), weak.detach(), index, released=released))
+    own = log_student.detach() if log_ranks else log_student.detach().exp()
+    of_head = F.softmax(weak.detach(), dim=1)
+    law = _zipf(_without_target(of_head, index) + _without_target(own, index))
     others = without_class(law, index)
     others = others / others.sum(1, keepdim=True)
     log_others = F.log_softmax(without_class(student, index), dim=1)
     of_others = -(others * log_others).sum(1).mean()
 
     of_weak = F.cross_entropy(weak, index, label_smoothing=_SMOOTHING)
-    return alpha * of_target + beta * of_others + mu * of_weak
+    return of_target, of_others, of_weak
 
 
 def _target_labels(confidence: Tensor) -> Tensor:
@@ -79,13 +102,6 @@ def _target_labels(confidence: Tensor) -> Tensor:
     squares = (2 * confidence).exp()
     count = squares.new_full((), len(squares))
     return squares + 1 - sum_over_processes(squares.sum()) / sum_over_processes(count)
-
-
-def _scores(log_student: Tensor, weak: Tensor, index: Tensor, *, released: bool) -> Tensor:
-    """What the classes are ranked by, `[B, K]`."""
-    own = log_student if released else log_student.exp()
-    weak = F.softmax(weak, dim=1)
-    return _without_target(weak, index) + _without_target(own, index)
 
 
 def _without_target(values: Tensor, index: Tensor) -> Tensor:
@@ -122,13 +138,13 @@ class USKD(nn.Module):
         pooled = at_least_float32(student.features[options.stage].map).mean((2, 3))
         with full_precision(pooled.device):
             weak = self.head(pooled)
-        loss = uskd_loss(
+        loss_of = uskd_loss if options.ranking == "released" else uskd_probability_loss
+        loss = loss_of(
             student.logits,
             weak,
             target_of(batch, "uskd"),
             alpha=options.alpha,
             beta=options.beta,
             mu=options.mu,
-            released=options.ranking == "released",
         )
         return {"uskd": options.weight * loss}

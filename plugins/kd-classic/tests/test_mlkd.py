@@ -4,7 +4,14 @@ import statistics
 
 import pytest
 import torch
-from kd_classic import MLKD, kd_loss, mlkd_batch_loss, mlkd_class_loss, mlkd_loss
+from kd_classic import (
+    MLKD,
+    kd_loss,
+    mlkd_batch_loss,
+    mlkd_class_loss,
+    mlkd_loss,
+    mlkd_paper_loss,
+)
 from kd_classic.options.relations import MLKDOptions
 from kd_dev.testing.values import numbers, terms_of
 
@@ -67,6 +74,7 @@ def slow_mlkd(oracle, weak: Slow, strong: Slow, temperature: float, *, released:
     return total
 
 
+both_versions = pytest.mark.parametrize("loss_of", [mlkd_loss, mlkd_paper_loss])
 shapes = pytest.mark.parametrize(("samples", "classes"), [(1, 3), (5, 2), (6, 6), (3, 8), (9, 4)])
 
 
@@ -82,22 +90,20 @@ def test_the_relations_equal_the_papers_formulas(oracle, draw, samples, classes,
 
 
 @shapes
-@pytest.mark.parametrize("released", [True, False])
-def test_the_sum_is_the_released_one_or_the_papers(oracle, samples, classes, released):
+@both_versions
+def test_the_sum_is_the_released_one_or_the_papers(oracle, samples, classes, loss_of):
     logits = [numbers(samples, classes, seed=seed, scale=2.0) for seed in range(4)]
     slow = [Slow(oracle, logits[i].tolist(), logits[i + 1].tolist()) for i in (0, 2)]
-    expected = slow_mlkd(oracle, *slow, 4.0, released=released)
-    loss = mlkd_loss(*logits, temperature=4.0, released=released)
+    expected = slow_mlkd(oracle, *slow, 4.0, released=loss_of is mlkd_loss)
+    loss = loss_of(*logits, temperature=4.0)
     assert loss.item() == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("released", [True, False])
-def test_the_gradient_is_that_of_the_formula_for_both_views(released):
+@both_versions
+def test_the_gradient_is_that_of_the_formula_for_both_views(loss_of):
     s, t, s_strong, t_strong = (numbers(2, 3, seed=seed) for seed in range(4))
     both = (s.requires_grad_(), s_strong.requires_grad_())
-    assert torch.autograd.gradcheck(
-        lambda a, b: mlkd_loss(a, t, b, t_strong, temperature=4.0, released=released), both
-    )
+    assert torch.autograd.gradcheck(lambda a, b: loss_of(a, t, b, t_strong, temperature=4.0), both)
 
 
 @pytest.mark.parametrize("loss", [mlkd_batch_loss, mlkd_class_loss])
@@ -161,7 +167,8 @@ def test_the_distiller_reads_both_views(setup, version):
     )
     distiller = MLKD(MLKDOptions(weight=0.5, temperature=2.0, version=version), setup)
     assert distiller.requires == Requires(views=("weak", "strong"), whole_batch=True)
-    expected = mlkd_loss(weak, t_weak, strong, t_strong, temperature=2.0, released=version == "released")
+    loss_of = mlkd_loss if version == "released" else mlkd_paper_loss
+    expected = loss_of(weak, t_weak, strong, t_strong, temperature=2.0)
     torch.testing.assert_close(terms_of(distiller, student, teacher), {"mlkd": 0.5 * expected})
     with pytest.raises(ValueError, match="two views of each image"):
         terms_of(distiller, weak, t_weak)

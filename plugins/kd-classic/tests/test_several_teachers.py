@@ -35,8 +35,7 @@ def test_the_average_is_the_mean_over_the_teachers(oracle, teachers, samples, cl
 
 
 @shapes
-@pytest.mark.parametrize("normalize", [False, True])
-def test_ebkd_equals_the_authors_formula(oracle, teachers, samples, classes, normalize):
+def test_ebkd_equals_the_authors_formula(oracle, teachers, samples, classes):
     student, theirs, _ = logits(teachers, samples, classes)
     apart = divergences(oracle, student, theirs, 4.0)
     total = 0.0
@@ -44,14 +43,12 @@ def test_ebkd_equals_the_authors_formula(oracle, teachers, samples, classes, nor
         soft = [oracle.softmax(rows[b]) for rows in theirs.tolist()]
         entropies = [-sum(p * math.log(p) for p in row) for row in soft]
         total += sum((1 - entropies[m] / sum(entropies)) * apart[m][b] for m in range(teachers))
-    expected = total / samples / (teachers - 1 if normalize else teachers)
-    loss = ebkd_loss(student, theirs, temperature=4.0, normalize=normalize)
-    assert loss.item() == pytest.approx(expected, rel=1e-9)
+    expected = total / samples / teachers
+    assert ebkd_loss(student, theirs, temperature=4.0).item() == pytest.approx(expected, rel=1e-9)
 
 
 @shapes
-@pytest.mark.parametrize("normalize", [False, True])
-def test_camkd_equals_the_authors_formula(oracle, teachers, samples, classes, normalize):
+def test_camkd_equals_the_authors_formula(oracle, teachers, samples, classes):
     student, theirs, target = logits(teachers, samples, classes)
     apart = divergences(oracle, student, theirs, 4.0)
     total = 0.0
@@ -60,9 +57,8 @@ def test_camkd_equals_the_authors_formula(oracle, teachers, samples, classes, no
         weights = [(1 - p) / (teachers - 1) for p in oracle.softmax(wrong)]
         assert sum(weights) == pytest.approx(1)
         total += sum(w * row[b] for w, row in zip(weights, apart, strict=True))
-    expected = total / samples / (1 if normalize else teachers)
-    loss = camkd_loss(student, theirs, target, temperature=4.0, normalize=normalize)
-    assert loss.item() == pytest.approx(expected, rel=1e-9)
+    expected = total / samples / teachers
+    assert camkd_loss(student, theirs, target, temperature=4.0).item() == pytest.approx(expected, rel=1e-9)
 
 
 LOSSES = {
@@ -96,7 +92,6 @@ def test_with_equal_teachers_all_are_kd_up_to_the_authors_factors():
     torch.testing.assert_close(average_kd_loss(student, three, temperature=4.0), plain)
     torch.testing.assert_close(ebkd_loss(student, three, temperature=4.0), plain * 2 / 3)
     torch.testing.assert_close(camkd_loss(student, three, target, temperature=4.0), plain / 3)
-    torch.testing.assert_close(camkd_loss(student, three, target, temperature=4.0, normalize=True), plain)
 
 
 def test_a_teacher_that_is_wrong_counts_for_nothing_in_camkd():
@@ -104,7 +99,7 @@ def test_a_teacher_that_is_wrong_counts_for_nothing_in_camkd():
     theirs[1] = 0.0
     theirs[1, torch.arange(4), (target + 1) % 6] = 1e3
     only = kd_loss(student, theirs[0], temperature=4.0)
-    torch.testing.assert_close(camkd_loss(student, theirs, target, temperature=4.0, normalize=True), only)
+    torch.testing.assert_close(2 * camkd_loss(student, theirs, target, temperature=4.0), only)
 
 
 def test_teachers_that_are_certain_count_equally_in_ebkd():
@@ -151,13 +146,16 @@ def test_the_distillers_read_all_teachers(made, function, labels):
     torch.testing.assert_close(term, 2 * function(student, theirs, target))
 
 
-def test_the_authors_factors_are_options():
-    student, theirs, target = logits(3, 4, 6)
-    outputs = {name: ModelOutput(one) for name, one in zip("abc", theirs, strict=True)}
+@pytest.mark.parametrize(
+    "made",
+    [CAMKD(CAMKDOptions(normalize=True), setup_for(3)), EBKD(EBKDOptions(normalize=True), setup_for(3))],
+)
+def test_with_normalize_the_weights_of_equal_teachers_have_the_sum_one(made):
+    student, theirs, target = logits(1, 4, 6)
+    outputs = {name: ModelOutput(theirs[0]) for name in "abc"}
     batch = Batch(torch.zeros(4, 3, 2, 2), target)
-    made = CAMKD(CAMKDOptions(normalize=True), setup_for(3))
-    term = made(ModelOutput(student), outputs, batch, Progress(0.0, 0, 10, 1))["camkd"]
-    torch.testing.assert_close(term, 3 * LOSSES["camkd"](student, theirs, target))
+    (term,) = made(ModelOutput(student), outputs, batch, Progress(0.0, 0, 10, 1)).values()
+    torch.testing.assert_close(term, kd_loss(student, theirs[0], temperature=4.0))
 
 
 @pytest.mark.parametrize(("kind", "options"), [(EBKD, EBKDOptions()), (CAMKD, CAMKDOptions())])

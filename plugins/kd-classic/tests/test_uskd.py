@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from kd_classic import USKD, uskd_loss
+from kd_classic import USKD, uskd_loss, uskd_probability_loss
 from kd_classic.options.teacher_free import USKDOptions
 from kd_dev.testing.values import model_of_shapes, numbers, output_of, setup_of, terms_of
 
@@ -34,13 +34,14 @@ def slow(oracle, student, weak, target, *, alpha, beta, mu, released=True):
     return total / len(student)
 
 
-@pytest.mark.parametrize("released", [True, False])
+@pytest.mark.parametrize("loss_of", [uskd_loss, uskd_probability_loss])
 @pytest.mark.parametrize("options", [AUTHORS, {"alpha": 0.1, "beta": 2.0, "mu": 1.5}])
 @pytest.mark.parametrize(("samples", "classes"), [(1, 3), (3, 2), (6, 7), (3, 500)])
-def test_equals_the_formula(oracle, draw, samples, classes, options, released):
+def test_equals_the_formula(oracle, draw, samples, classes, options, loss_of):
+    released = loss_of is uskd_loss
     student, weak, target = draw(samples, classes)
     expected = slow(oracle, student.tolist(), weak.tolist(), target.tolist(), **options, released=released)
-    loss = uskd_loss(student, weak, target, **options, released=released)
+    loss = loss_of(student, weak, target, **options)
     assert loss.item() == pytest.approx(expected, rel=1e-9)
 
 
@@ -48,7 +49,7 @@ def test_the_ranks_of_the_released_code_are_not_those_of_probabilities(draw):
     student, weak, target = draw(6, 20)
     only = {"alpha": 0.0, "beta": 1.0, "mu": 0.0}
     released = uskd_loss(student, weak, target, **only)
-    assert released.item() != uskd_loss(student, weak, target, **only, released=False).item()
+    assert released.item() != uskd_probability_loss(student, weak, target, **only).item()
 
 
 def test_the_gradient_is_that_of_the_formula_for_both_heads(draw):
@@ -97,7 +98,8 @@ def test_the_distiller_has_a_linear_head_on_a_pooled_map(ranking):
     target = torch.arange(4)
     term = terms_of(distiller, student, numbers(4, 5), target=target)["uskd"]
     weak = distiller.head(student.features[3].map.mean((2, 3)))
-    expected = 2 * uskd_loss(student.logits, weak, target, **AUTHORS, released=ranking == "released")
+    loss_of = uskd_loss if ranking == "released" else uskd_probability_loss
+    expected = 2 * loss_of(student.logits, weak, target, **AUTHORS)
     torch.testing.assert_close(term, expected)
     term.backward()
     assert student.features[3].map.grad.abs().sum() > 0

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from kdcore import Batch, ModelOutput, Progress, Setup
 
 
-def at_loss(student_features: Tensor, teacher_features: Tensor, *, power: float = 2.0) -> Tensor:
+def at_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
     """The mean squared difference of both attention maps, over samples and positions.
 
-    The attention of a position is the mean over the channels of |value|^power. A sample's attention map is that of
+    The attention of a position is the mean over the channels of the squared values. A sample's attention map is that of
     all positions, divided by its L2 norm.
 
     Both features are maps `[B, C, H, W]`; only B has to be equal. The larger grid is first averaged down to the other
@@ -33,6 +33,11 @@ def at_loss(student_features: Tensor, teacher_features: Tensor, *, power: float 
     Raises:
         ValueError: the shapes or types do not fit.
     """
+    return _difference(student_features, teacher_features, 2.0)
+
+
+def _difference(student_features: Tensor, teacher_features: Tensor, power: float) -> Tensor:
+    """`at_loss` with the attention |value|^power."""
     student, teacher = on_one_grid(*prepare_features(student_features, teacher_features, dims=4))
     return F.mse_loss(_attention(student, power), _attention(teacher, power))
 
@@ -45,7 +50,10 @@ def _attention(features: Tensor, power: float) -> Tensor:
 
 
 class AT(nn.Module):
-    """The distiller `at`, with the loss term `at`: `at_loss` summed over the stages."""
+    """The distiller `at`, with the loss term `at`: `at_loss` summed over the stages.
+
+    Its option `power` is 2 in the function.
+    """
 
     def __init__(self, options: ATOptions, setup: Setup) -> None:
         super().__init__()
@@ -58,5 +66,5 @@ class AT(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the loss term, weighted."""
         options = self.options
-        losses = [at_loss(*pair, power=options.power) for pair in maps(self.pairs, student, teacher)]
+        losses = [_difference(*pair, options.power) for pair in maps(self.pairs, student, teacher)]
         return {"at": options.weight * torch.stack(losses).sum()}

@@ -17,24 +17,17 @@ def camkd_feature_loss(
     teacher_maps: Tensor,
     crossed_logits: Tensor,
     target: Tensor,
-    *,
-    detach_weights: bool = True,
-    normalize: bool = False,
 ) -> Tensor:
     """The mean over teachers and samples of w_m * MSE_m, w = (1 - softmax over teachers of CE(crossed_m, y)) / (M - 1).
 
     A teacher counts more if its classifier predicts the class from the student's map. The weights of a sample have the
-    sum 1, and the mean over the teachers, as in the authors' code, divides by M once more; with `normalize` it does
-    not. In their training the weights carry a gradient to the student's map, through the teacher's classifier: that is
-    `detach_weights` False.
+    sum 1, and the mean over the teachers, as in the authors' code, divides by M once more. The weights are constants.
 
     Args:
         student_maps: the student's map after the translation for each teacher, `[M, B, C, H, W]`.
         teacher_maps: `[M, B, C, H, W]`; they get no gradient.
         crossed_logits: of each teacher's classifier for the student's translated map, `[M, B, K]`.
         target: class indices `[B]`, or probabilities `[B, K]`, whose most probable class is used.
-        detach_weights: whether the weights are constants.
-        normalize: do not divide by M a second time.
 
     Returns:
         A scalar: float32 if the maps have a narrower type, otherwise of the type of the student's maps.
@@ -47,16 +40,17 @@ def camkd_feature_loss(
     """
     _check(student_maps, teacher_maps, crossed_logits)
     student = at_least_float32(student_maps)
-    crossed = at_least_float32(crossed_logits.detach() if detach_weights else crossed_logits).to(
-        student.dtype
-    )
-    count, samples, _ = crossed.shape
-    index = class_index(target, crossed[0])
-    wrong = F.cross_entropy(crossed.flatten(0, 1), index.repeat(count), reduction="none")
-    weights = (1 - F.softmax(wrong.view(count, samples), dim=0)) / (count - 1)
+    weights = teacher_weights(at_least_float32(crossed_logits.detach()).to(student.dtype), target)
     apart = F.mse_loss(student, teacher_maps.detach().to(student.dtype), reduction="none").flatten(2).mean(2)
-    loss = (weights * apart).mean()
-    return loss * count if normalize else loss
+    return (weights * apart).mean()
+
+
+def teacher_weights(crossed_logits: Tensor, target: Tensor) -> Tensor:
+    """The weight of each teacher and sample, `[M, B]`, from logits `[M, B, K]`; those of a sample have the sum 1."""
+    count, samples, _ = crossed_logits.shape
+    index = class_index(target, crossed_logits[0])
+    wrong = F.cross_entropy(crossed_logits.flatten(0, 1), index.repeat(count), reduction="none")
+    return (1 - F.softmax(wrong.view(count, samples), dim=0)) / (count - 1)
 
 
 def _check(student: Tensor, teacher: Tensor, crossed: Tensor) -> None:

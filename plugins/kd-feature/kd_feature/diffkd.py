@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd_feature.diffusion import FeatureDiffusion
+from kd_feature.diffusion import Autoencoder, FeatureDiffusion
 from kd_feature.heads import resized
 from kd_feature.stages import maps, needed, shapes, stage_pairs
 from kdcore.ops import logits_of, prepare_features, prepare_logits
@@ -34,11 +34,13 @@ class DiffKD(nn.Module):
         self.options = options
         self.pairs = stage_pairs(options.stages)
         self.requires = needed(self.pairs, whole_batch=True, teacher_logits=True)
+        both, latent = shapes(self.pairs, setup), options.latent_channels
+        self.autoencoders = nn.ModuleList(
+            [] if latent is None else [Autoencoder(t.channels, latent) for _, t in both]
+        )
         self.of_maps = nn.ModuleList(
-            FeatureDiffusion(
-                s.channels, t.channels, 3, options.steps, latent_channels=options.latent_channels
-            )
-            for s, t in shapes(self.pairs, setup)
+            FeatureDiffusion(s.channels, t.channels if latent is None else latent, 3, options.steps)
+            for s, t in both
         )
         classes = setup.num_classes
         self.of_logits = FeatureDiffusion(classes, classes, 1, options.steps)
@@ -48,15 +50,17 @@ class DiffKD(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the loss terms, weighted."""
         features, noises, errors = [], [], []
-        for diffusion, (ours, theirs) in zip(self.of_maps, maps(self.pairs, student, teacher), strict=True):
-            theirs = theirs.detach()
-            ours = resized(ours, (theirs.shape[2], theirs.shape[3]))
-            refined, target, noise, error = diffusion(ours, theirs)
+        for number, (ours, theirs) in enumerate(maps(self.pairs, student, teacher)):
+            ours, theirs = resized(ours, (theirs.shape[2], theirs.shape[3])), theirs.detach()
+            error = theirs.new_zeros(())
+            if self.autoencoders:
+                theirs, error = self.autoencoders[number](theirs)
+            refined, target, noise = self.of_maps[number](ours, theirs)
             features.append(F.mse_loss(*prepare_features(refined, target)))
             noises.append(noise)
-            errors.append(torch.zeros_like(noise) if error is None else error)
+            errors.append(error)
         logits, theirs = (one[:, :, None, None] for one in logits_of(student, teacher))
-        refined, target, noise, _ = self.of_logits(logits, theirs.detach().to(logits.dtype))
+        refined, target, noise = self.of_logits(logits, theirs.to(logits.dtype))
         mine, taught = prepare_logits(refined.flatten(1), target.flatten(1))
         divergence = F.kl_div(
             F.log_softmax(mine, 1), F.log_softmax(taught, 1), reduction="batchmean", log_target=True

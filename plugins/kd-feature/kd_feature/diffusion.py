@@ -12,14 +12,13 @@ _BETAS = (1e-4, 0.02)  # the first and the last variance, with equal distances b
 
 
 class FeatureDiffusion(nn.Module):
-    """From the student's map to the teacher's: projected, mixed with noise by a learnt part, and denoised.
+    """From the student's map to the teacher's, or its latent: projected, mixed with noise by a learnt part, denoised.
 
     Args:
         student_channels: C of the student's map.
-        teacher_channels: C of the teacher's map.
+        teacher_channels: C of the teacher's map, or of its latent.
         kernel_size: 3 for maps; 1 for logits as maps of 1x1.
         steps: steps of the denoising: the second half of twice as many.
-        latent_channels: channels of an autoencoder of the teacher's map; None: without it.
 
     Raises:
         ValueError: the kernel is not 1 or 3.
@@ -33,18 +32,11 @@ class FeatureDiffusion(nn.Module):
         teacher_channels: int,
         kernel_size: int,
         steps: int = 5,
-        *,
-        latent_channels: int | None = None,
     ) -> None:
         super().__init__()
         if kernel_size not in (1, 3):
             raise ValueError(f"kernel_size is {kernel_size}; it must be 1 or 3")
-        width = teacher_channels if latent_channels is None else latent_channels
-        self.encoder: nn.Module | None = None
-        self.decoder: nn.Module | None = None
-        if latent_channels is not None:
-            self.encoder = nn.Sequential(nn.Conv2d(teacher_channels, width, 1), nn.BatchNorm2d(width))
-            self.decoder = nn.Conv2d(width, teacher_channels, 1)
+        width = teacher_channels
         self.project = nn.Conv2d(student_channels, width, 1)
         self.times = nn.Embedding(_ROWS, width)
         self.predict = _noise_model(width, kernel_size)
@@ -54,21 +46,13 @@ class FeatureDiffusion(nn.Module):
         self.register_buffer("kept", kept, persistent=False)
         self.schedule = _schedule(steps)
 
-    def forward(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Both maps `[B, C, H, W]` on one grid -> refined, target, and the two losses of its own.
-
-        The refined map of the student and the target have the latent's channels. The losses are those of the
-        prediction of noise, and of the autoencoder (None without it). The target is detached.
-        """
-        latent, error = teacher, None
-        if self.encoder is not None and self.decoder is not None:
-            latent = self.encoder(teacher)
-            error = _mse(self.decoder(latent), teacher)
-        target = latent.detach()
-        return self.refine(student), target, self.noise_loss(target), error
+    def forward(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Both maps `[B, C, H, W]` on one grid -> the student's refined map, the teacher's detached, the noise loss."""
+        target = teacher.detach()
+        return self.refine(student), target, self.noise_loss(target)
 
     def refine(self, student: Tensor) -> Tensor:
-        """`[B, C, H, W]` of the student -> the same without noise, with the latent's channels."""
+        """`[B, C, H, W]` of the student -> the same without noise, with the teacher's channels."""
         x = self.project(student)
         part = self.part(x).softmax(dim=1)[:, 0].view(-1, 1, 1, 1)
         x = part * x + (1 - part) * _noise_like(x)
@@ -93,6 +77,20 @@ class FeatureDiffusion(nn.Module):
         kept = self.kept[times].view(-1, 1, 1, 1).to(target.dtype)
         noisy = kept.sqrt() * target + (1 - kept).sqrt() * noise
         return _mse(self.noise_of(noisy, times), noise)
+
+
+class Autoencoder(nn.Module):
+    """The teacher's map to a latent with other channels, and back."""
+
+    def __init__(self, channels: int, latent_channels: int) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(channels, latent_channels, 1), nn.BatchNorm2d(latent_channels))
+        self.decoder = nn.Conv2d(latent_channels, channels, 1)
+
+    def forward(self, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        """`[B, C, H, W]` -> its latent, and the mean squared error of what is made of it again."""
+        latent: Tensor = self.encoder(teacher)
+        return latent, _mse(self.decoder(latent), teacher)
 
 
 class _Residual(nn.Module):

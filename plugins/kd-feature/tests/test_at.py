@@ -17,13 +17,10 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("student_shape", "teacher_shape"), SHAPES)
-@pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
-def test_equals_the_papers_formula(oracle, draw, student_shape, teacher_shape, power):
+def test_equals_the_papers_formula(oracle, draw, student_shape, teacher_shape):
     student, teacher = draw(*student_shape), draw(*teacher_shape, seed=1)
-    expected = oracle.at(student.tolist(), teacher.tolist(), power)
-    assert at_loss(student, teacher, power=power).item() == pytest.approx(expected, rel=1e-9, abs=1e-15)
-    if power == 2:
-        assert at_loss(student, teacher).item() == pytest.approx(expected, rel=1e-9, abs=1e-15)
+    expected = oracle.at(student.tolist(), teacher.tolist(), 2.0)
+    assert at_loss(student, teacher).item() == pytest.approx(expected, rel=1e-9, abs=1e-15)
 
 
 def test_a_value_worked_out_by_hand():
@@ -70,9 +67,10 @@ def test_the_distiller_adds_up_its_stages(make_setup, output, step, pair):
     torch.testing.assert_close(terms["at"], 7 * expected)
 
 
-def test_the_distillers_options(make_setup, output, step):
+@pytest.mark.parametrize("power", [1.0, 3.0, 4.0])
+def test_the_distillers_options(oracle, make_setup, output, step, power):
     setup = make_setup()
-    distiller = AT(ATOptions(weight=1.0, stages=((1, 2),), power=4), setup)
+    distiller = AT(ATOptions(weight=1.0, stages=((1, 2),), power=power), setup)
     student, teacher = output(setup.student, (1,)), output(setup.teacher, (2,), seed=1)
-    expected = at_loss(student.features[1].map, teacher.features[2].map, power=4)
-    torch.testing.assert_close(step(distiller, student, teacher)["at"], expected)
+    expected = oracle.at(student.features[1].map.tolist(), teacher.features[2].map.tolist(), power)
+    assert step(distiller, student, teacher)["at"].item() == pytest.approx(expected, rel=1e-5)

@@ -16,9 +16,8 @@ def given(teachers: int = 3) -> list[torch.Tensor]:
     return [numbers(*maps), numbers(*maps, seed=1), numbers(teachers, 4, 3, seed=2, scale=2.0)]
 
 
-@pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("teachers", [2, 3])
-def test_equals_the_authors_formula(teachers, normalize):
+def test_equals_the_authors_formula(teachers):
     student, theirs, crossed = given(teachers)
     total = 0.0
     for b, y in enumerate(TARGET.tolist()):
@@ -28,9 +27,8 @@ def test_equals_the_authors_formula(teachers, normalize):
             pairs = zip(student[m, b].flatten().tolist(), theirs[m, b].flatten().tolist(), strict=True)
             apart = sum((x - z) ** 2 for x, z in pairs) / 30
             total += (1 - shares[m]) / (teachers - 1) * apart
-    expected = total / 4 / (1 if normalize else teachers)
-    loss = camkd_feature_loss(student, theirs, crossed, TARGET, normalize=normalize)
-    assert loss.item() == pytest.approx(expected, rel=1e-9)
+    loss = camkd_feature_loss(student, theirs, crossed, TARGET)
+    assert loss.item() == pytest.approx(total / 4 / teachers, rel=1e-9)
 
 
 def test_the_gradient_is_that_of_the_formula_and_the_students_only():
@@ -42,14 +40,6 @@ def test_the_gradient_is_that_of_the_formula_and_the_students_only():
     camkd_feature_loss(student, theirs, crossed, TARGET).backward()
     assert theirs.grad is None
     assert crossed.grad is None
-
-
-def test_as_in_the_authors_training_the_weights_can_carry_a_gradient():
-    student, theirs, crossed = given(2)
-    crossed.requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda c: camkd_feature_loss(student, theirs, c, TARGET, detach_weights=False), (crossed,)
-    )
 
 
 def test_half_precision_is_worked_on_in_float32_and_large_logits_are_finite():

@@ -3,15 +3,17 @@ from __future__ import annotations
 import pytest
 import torch
 from kd_feature import DiffKD, FeatureDiffusion
+from kd_feature.diffusion import Autoencoder
 from kd_feature.options.generation import DiffKDOptions
 from torch.nn import functional as F
 
 
 def test_as_many_parameters_as_the_authors_modules():
     with torch.device("meta"):
-        maps = FeatureDiffusion(512, 512, 3, latent_channels=1024)
+        maps = FeatureDiffusion(512, 1024, 3)
         logits = FeatureDiffusion(1000, 1000, 1)
-    assert sum(p.numel() for one in (maps, logits) for p in one.parameters()) == 30_967_420
+        modules = maps, logits, Autoencoder(512, 1024)
+    assert sum(p.numel() for one in modules for p in one.parameters()) == 30_967_420
 
 
 def test_the_noise_has_a_thousand_steps():
@@ -65,22 +67,24 @@ def test_the_noise_loss_written_out(draw):
 
 def test_the_autoencoder_learns_from_its_error_only(draw):
     torch.manual_seed(0)
-    diffusion = FeatureDiffusion(2, 4, 3, latent_channels=6)
-    refined, target, noise, error = diffusion(draw(2, 2, 2, 2).float(), draw(2, 4, 2, 2, seed=1).float())
+    diffusion, autoencoder = FeatureDiffusion(2, 6, 3), Autoencoder(4, 6)
+    latent, error = autoencoder(draw(2, 4, 2, 2, seed=1).float())
+    refined, target, noise = diffusion(draw(2, 2, 2, 2).float(), latent)
     assert refined.shape == target.shape == (2, 6, 2, 2)
     assert not target.requires_grad
     (F.mse_loss(refined, target) + noise).backward()
-    assert all(p.grad is None for p in diffusion.encoder.parameters())
+    assert all(p.grad is None for p in autoencoder.parameters())
     error.backward()
-    assert all(p.grad is not None for p in diffusion.encoder.parameters())
+    assert all(p.grad is not None for p in autoencoder.parameters())
     with pytest.raises(ValueError, match="kernel_size is 2"):
         FeatureDiffusion(2, 4, 2)
 
 
+@pytest.mark.parametrize("latent", [8, None])
 @pytest.mark.parametrize("pair", [("cnn", "wide"), ("cnn", "vit")], ids="-".join)
-def test_the_terms(make_setup, output, step, pair):
+def test_the_terms(make_setup, output, step, pair, latent):
     setup = make_setup(*pair)
-    distiller = DiffKD(DiffKDOptions(weight=2.0, latent_channels=8), setup).train()
+    distiller = DiffKD(DiffKDOptions(weight=2.0, latent_channels=latent), setup).train()
     student, teacher = output(setup.student, (4,), grad=True), output(setup.teacher, (4,), seed=1)
     torch.manual_seed(3)
     terms = step(distiller, student, teacher)
@@ -88,12 +92,13 @@ def test_the_terms(make_setup, output, step, pair):
     torch.manual_seed(3)
     theirs = teacher.features[4].map
     ours = F.interpolate(student.features[4].map, theirs.shape[2:], mode="bilinear")
-    refined, target, noise, error = distiller.of_maps[0](ours, theirs)
+    error = torch.zeros(())
+    if latent is not None:
+        theirs, error = distiller.autoencoders[0](theirs)
+    refined, target, noise = distiller.of_maps[0](ours, theirs)
     torch.testing.assert_close(terms["features"], 2 * F.mse_loss(refined, target))
     torch.testing.assert_close(terms["reconstruction"], 2 * error)
-    mine, taught, more, _ = distiller.of_logits(
-        student.logits[..., None, None], teacher.logits[..., None, None]
-    )
+    mine, taught, more = distiller.of_logits(student.logits[..., None, None], teacher.logits[..., None, None])
     p, q = taught.flatten(1).softmax(1), mine.flatten(1).softmax(1)
     torch.testing.assert_close(terms["logits"], 2 * (p * (p / q).log()).sum(1).mean())
     torch.testing.assert_close(terms["noise"], 2 * (noise + more))

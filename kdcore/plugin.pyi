@@ -28,6 +28,7 @@ from kdcore.plugins.roles import role_of
 from kdcore.protocols import STAGES
 from kdcore.run.signals import StopRequest, stop_requests
 from kdcore.rundir.files import atomic, finite, remove_leftovers, write_json, write_text
+from kdcore.spec.image_size import read_image_size, sides, size_text
 from kdcore.spec.paths import kind_of, missing
 from kdcore.terminal import raw
 from kdcore.text import (
@@ -95,6 +96,7 @@ __all__ = [
     "print_problems",
     "printable",
     "raw",
+    "read_image_size",
     "read_json",
     "remove_leftovers",
     "role_of",
@@ -102,6 +104,8 @@ __all__ = [
     "say_all",
     "short_count",
     "shown",
+    "sides",
+    "size_text",
     "stdout_for_the_result",
     "stop_requests",
     "table",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kdcore.spec.image_size import sides
+
 if TYPE_CHECKING:
     from kdcore.spec.models import DataSpec
 
@@ -76,7 +78,7 @@ def resolve_input(data: DataSpec, model: InputConfig) -> InputConfig:
 
     Resolving twice changes nothing. The resulting `mean` and `std` have `data.channels` numbers.
     """
-    size = model.image_size if data.image_size is None else (data.image_size, data.image_size)
+    size = model.image_size if data.image_size is None else sides(data.image_size)
     crop_pct = data.crop_pct
     if crop_pct is None:
         crop_pct = 1.0 if max(size) <= SMALL else model.crop_pct

@@ -95,14 +95,14 @@ class TeacherPlan:
 
     Attributes:
         model: its section of the spec.
-        size: side of its input; None: the size that its weights record.
-        fallback: side of its input if they record none.
+        size: side or (height, width) of its input; None: the size that its weights record.
+        fallback: the same, if they record none.
         classifier: whether it has a classifier for the classes of the data.
     """
 
     model: ModelSource
-    size: int | None
-    fallback: int | None = None
+    size: int | tuple[int, int] | None
+    fallback: tuple[int, int] | None = None
     classifier: bool = True
 
 
@@ -181,7 +181,7 @@ def plan_teacher(member: Member, below: LoadedSpec | None, student: InputConfig)
     if below is None:
         # Pretrained weights and run directories record their size, and so do files whose shapes depend on it.
         # Other teachers get the student's images.
-        fallback = None if teacher.pretrained else student.image_size[0]
+        fallback = None if teacher.pretrained else student.image_size
         return TeacherPlan(teacher, teacher.image_size, fallback, teacher.classifier)
     trained, directory = below.spec, below.directory
     known_of_it = {
@@ -234,8 +234,8 @@ class Builder:
         self,
         model: ModelSource,
         role: str,
-        size: int | None,
-        fallback: int | None = None,
+        size: int | tuple[int, int] | None,
+        fallback: tuple[int, int] | None = None,
         *,
         num_classes: int | None = None,
         teacher: bool = False,
@@ -248,7 +248,7 @@ class Builder:
                 model,
                 num_classes=self.classes.count if num_classes is None else num_classes,
                 in_chans=self.spec.data.channels,
-                image_size=None if size is None else (size, size),
+                image_size=size,
                 plugins=self.plugins,
                 where=role,
                 device="meta" if self.meta else "cpu",

@@ -12,6 +12,22 @@ if TYPE_CHECKING:
     from kdcore.data.inputs import InputConfig
 
 
+_STRETCHED = 1.02  # ratio of the two shapes from which images are visibly distorted
+
+
+def stretched(student: InputConfig, teacher: InputConfig, where: str) -> tuple[str, ...]:
+    """A warning where the teacher's input has another shape than the student's: its images are distorted."""
+    (height, width), (rows, columns) = student.image_size, teacher.image_size
+    ratio = (height * columns) / (width * rows)
+    if max(ratio, 1 / ratio) < _STRETCHED:
+        return ()
+    fitting = [rows, max(round(rows * width / height), 8)]
+    return (
+        f"{where}: its input is {rows}x{columns}, the student's {height}x{width}: the images are stretched for it. "
+        f"{where}.image_size {fitting} keeps their shape, if the model takes it",
+    )
+
+
 class TeacherImages(nn.Module):
     """Turns images that are normalised for the student, `[B, C, H, W]`, into images as the teacher was trained on."""
 

@@ -19,6 +19,7 @@ from kdcore.models.containers import FoundWeights
 from kdcore.models.student_config import StudentConfig, config_of
 from kdcore.models.trained_size import size_note
 from kdcore.models.weights import fit_weights
+from kdcore.spec.image_size import sides
 from kdcore.spec.models import ModelSource, ModelSpec
 
 if TYPE_CHECKING:
@@ -102,8 +103,9 @@ def build_model(
         RunFailed: pretrained weights cannot be downloaded.
     """
     config = config_of(spec.checkpoint, spec.model)
-    size = _pair(image_size) or (None if config is None else config.input.image_size)
-    fallback = _pair(fallback_size)
+    given = None if image_size is None else sides(image_size)
+    size = given or (None if config is None else config.input.image_size)
+    fallback = None if fallback_size is None else sides(fallback_size)
     frame = Frame(
         num_classes, in_chans, size, fallback, torch.device(device), load_weights, keep_classifier, where
     )
@@ -133,10 +135,6 @@ def build_model(
         made.description,
         grown,
     )
-
-
-def _pair(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    return (size, size) if isinstance(size, int) else size
 
 
 def _complete(spec: ModelSource, config: StudentConfig | None, where: str) -> ModelSpec:

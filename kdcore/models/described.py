@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from kdcore.data.inputs import InputConfig, per_channel
 from kdcore.errors import Problem, UserError
 from kdcore.models.other_classes import FROZEN, OTHER_CLASSES, OtherClasses
+from kdcore.spec.image_size import size_text
 
 if TYPE_CHECKING:
     from kdcore.description import ModelDescription
@@ -45,7 +46,9 @@ def check_described(
     if description.fixed_size and own is not None and wanted != own:
         place = "data.image_size" if where == "student" else f"{where}.image_size"
         message = f"the model takes images of {own[0]}x{own[1]} pixels only"
-        raise UserError(Problem(place, message, value=wanted[0], hint="leave it out, or choose this size"))
+        raise UserError(
+            Problem(place, message, value=size_text(wanted), hint="leave it out, or choose this size")
+        )
     warnings = tuple(f"{where}.{description.place}: {line}" for line in description.warnings)
     known = description.num_classes
     if known is not None and num_classes not in (0, known):

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from kdcore.models.key_names import renamed
+from kdcore.models.position_grids import POSITIONS, size_option
 from kdcore.models.weights import classifier_keys
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class TrainedSize:
         own = model.state_dict()
         for name, value in renamed(self._weights, own, self._where).items():
             last = name.rpartition(".")[2]
-            if not re.fullmatch(r"(absolute_)?pos(ition|itional)?_embed(ding|dings)?", last):
+            if not POSITIONS.fullmatch(last):
                 continue
             mine = next((own[key] for key in own if key.rpartition(".")[2] == "pos_embed"), None)
             if mine is None or mine.dim() != 3 or value.dim() not in (2, 3):
@@ -111,7 +112,7 @@ def size_note(
     changed = resized(weights, model, f"{where}.checkpoint")
     if not changed and (trained is None or trained == size):
         return ()
-    option = {"teacher": "teacher.image_size", "student": "data.image_size"}.get(where, "--image-size")
+    option = size_option(where)
     here = f"{size[0]}x{size[1]}"
     more = f" ({changed[0]}{', ...' if len(changed) > 1 else ''})" if changed else ""
     if trained is None or trained == size:

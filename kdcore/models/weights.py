@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kdcore.errors import Problem, UserError
 from kdcore.models.key_names import renamed
 from kdcore.models.other_classes import OTHER_CLASSES, OtherClasses
+from kdcore.models.position_grids import size_option, unknown_grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -186,6 +187,10 @@ def _filtered(model: nn.Module, weights: dict[str, Tensor], where: str) -> dict[
     try:
         return dict(translate(dict(weights), model))
     except Exception as error:  # it expects the weights of this architecture, and these may be any
+        if (patches := unknown_grid(model, weights)) is not None:
+            message = f"its position embeddings are for {patches} patches, which is not a square, and cannot be resized"
+            hint = f"set {size_option(where.rpartition('.')[0])} to the [height, width] of its training"
+            raise UserError(Problem(where, message, hint=hint)) from error
         raise UserError(
             Problem(
                 where, f"these are not weights of {type(model).__name__} ({type(error).__name__}: {error})"

@@ -25,6 +25,7 @@ from kdcore.distill.models import RunModels, build_models, teacher_channels_last
 from kdcore.distill.recompute import checkpoint_blocks
 from kdcore.distill.sync_norm import synchronised
 from kdcore.distill.teacher_classes import DataClasses
+from kdcore.distill.teacher_images import stretched
 from kdcore.errors import Problem, UserError
 from kdcore.models.by_sample import AnswersBySample
 from kdcore.protocols import PreparesFromTeacher
@@ -313,7 +314,7 @@ def _warnings(loaded: LoadedSpec, models: RunModels) -> tuple[str, ...]:
         if member.spec.of is not None:
             continue
         teacher = models.teachers[member.name].built
-        warnings += teacher.warnings
+        warnings += teacher.warnings + stretched(models.input, teacher.input, member.where)
         if not member.spec.learns and teacher.random_weights and member.name not in loaded.teachers:
             warnings += (f"{member.where}: its weights are random: set 'pretrained', 'checkpoint' or 'run'",)
     return warnings

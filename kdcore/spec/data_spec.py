@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from kdcore.spec.fields import SAME_RESULTS, Bool, Float, Int, PerChannel, Section, Text, no_bool
+from kdcore.spec.image_size import ImageSize  # noqa: TC001  # pydantic reads it
 
 HELD_OUT: Final = "held-out"
 """The name of the evaluation images that are a part of the training split."""
@@ -96,8 +97,9 @@ class DataSpec(Section):
         ge=2,
         description="The number of classes, if the dataset does not give it (streams, unlabelled images).",
     )
-    image_size: Int | None = Field(
-        None, ge=8, description="Side of the student's input in pixels; null: the student's own."
+    image_size: ImageSize | None = Field(
+        None,
+        description="Side of the student's input in pixels, or [height, width]; null: the student's own.",
     )
     channels: Annotated[Literal[1, 3], BeforeValidator(no_bool)] = Field(
         3, description="3: images are converted to RGB; 1: to grey."

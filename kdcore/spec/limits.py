@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kdcore.errors import Problem
+from kdcore.spec.image_size import sides
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,13 +33,14 @@ def too_large(spec: RunSpec) -> Iterator[Problem]:
         value: object = spec
         for name in where.split("."):
             value = getattr(value, name, None)
-        if isinstance(value, int | float) and value > most:
+        largest = max(value) if isinstance(value, tuple) else value
+        if isinstance(largest, int | float) and largest > most:
             yield _above(where, value, most)
     for member in spec.members:
         size, most = member.spec.image_size, _MOST["data.image_size"]
-        if size is not None and size > most:
+        if size is not None and max(sides(size)) > most:
             yield _above(f"{member.where}.image_size", size, most)
 
 
-def _above(where: str, value: float, most: int) -> Problem:
+def _above(where: str, value: object, most: int) -> Problem:
     return Problem(where, "this number is too large", value=value, allowed=f"up to {most:,}")

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from kdcore.spec.fields import Bool, Int, Section, Text
+from kdcore.spec.image_size import ImageSize  # noqa: TC001  # pydantic reads it
 
 
 class ModelSource(Section):
@@ -88,11 +89,10 @@ class TeacherSpec(ModelSource):
     of: Literal["student-ema"] | None = Field(
         None, description="'student-ema': the teacher is the student's own average, see 'train.ema'."
     )
-    image_size: Int | None = Field(
+    image_size: ImageSize | None = Field(
         None,
-        ge=8,
-        description="Side of the teacher's input; null: the size it was trained with, if that is known, "
-        "otherwise the student's.",
+        description="Side of the teacher's input in pixels, or [height, width]; null: the size it was trained "
+        "with, if that is known, otherwise the student's.",
     )
     precision: Literal["fp32", "bf16", "fp16"] | None = Field(
         None, description="Number format of its forward pass; null: the format of 'train'."

@@ -76,7 +76,7 @@ WRONG = [
     Wrong("option out of range", dkd(temperature=0), "distiller.temperature", ("above 0",)),
     Wrong("range the wrong way round", {"data": {"augment": {"ratio": [2, 1]}}}, "data.augment.ratio",
           ("smaller first",)),
-    Wrong("tiny images", {"data": {"image_size": 4}}, "data.image_size", ("8 or more",)),
+    Wrong("tiny images", {"data": {"image_size": 4}}, "data.image_size", ("8 pixels or more",)),
     Wrong("two means", {"data": {"mean": [0.5, 0.5]}}, "data.mean", ("3, or 1",)),
     Wrong("milestones that fall", {"scheduler": {"decay_milestones": [20, 10]}}, "scheduler.decay_milestones",
           ("rising",)),

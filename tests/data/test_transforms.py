@@ -75,6 +75,20 @@ def test_evaluation_crops_the_middle(make_data):
     assert float(middle.min()) == 1.0  # 80 of 100 pixels: nothing but the square
 
 
+def test_height_and_width(make_data):
+    """An image of the input's shape stays whole; of another one, what does not fit is cut off at both ends."""
+    wide = InputConfig((48, 96), (0.0,), (1.0,), "nearest")
+    pixels = np.arange(48 * 96).reshape(48, 96).astype(np.uint8)
+    for data in (make_data(), make_data(image_size=[48, 96])):
+        assert (eval_transform(data, wide)(Image.fromarray(pixels))[0] * 255 == torch.tensor(pixels)).all()
+    square = np.zeros((96, 96), dtype=np.uint8)
+    square[24:72] = 255  # the 48 rows in the middle
+    assert float(eval_transform(make_data(), wide)(Image.fromarray(square)).min()) == 1.0
+    for crop in ("none", "pad", "resized"):
+        steps = train_transform(make_data(augment={"crop": crop}), wide)
+        assert applied(steps, Image.fromarray(square), 0).shape == (3, 48, 96)
+
+
 def test_crop_pad_moves_and_fills_with_black(make_data, make_picture):
     config = InputConfig(10, (0.0,), (1.0,))
     image = make_picture(0, (10, 10))

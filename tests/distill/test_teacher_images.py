@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from kdcore.data import InputConfig
-from kdcore.distill.teacher_images import TeacherImages
+from kdcore.distill.teacher_images import TeacherImages, stretched
 
 IMAGENET = InputConfig((32, 32), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALVES = InputConfig((32, 32), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -43,3 +43,16 @@ def test_one_channel():
 
 def test_its_numbers_are_in_no_state():
     assert TeacherImages(IMAGENET, HALVES).state_dict() == {}
+
+
+def test_nothing_is_said_about_inputs_of_one_shape():
+    for size in ((32, 32), (224, 224), (100, 101)):
+        assert stretched(IMAGENET, InputConfig(size, HALVES.mean, HALVES.std), "teacher") == ()
+
+
+def test_a_stretched_input_is_a_warning_with_the_size_that_keeps_the_shape():
+    wide = InputConfig((48, 96), HALVES.mean, HALVES.std)
+    square = InputConfig((224, 224), HALVES.mean, HALVES.std)
+    (line,) = stretched(wide, square, "teacher[1]")
+    assert line.startswith("teacher[1]: its input is 224x224, the student's 48x96: the images are stretched")
+    assert "teacher[1].image_size [224, 448] keeps their shape" in line

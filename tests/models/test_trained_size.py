@@ -4,6 +4,9 @@ import pytest
 import timm
 import torch
 
+from kdcore import UserError
+from kdcore.models.position_grids import size_option
+
 TINY_VIT = {"depth": 1, "embed_dim": 24, "num_heads": 3}
 TINY_SWIN = {"depths": [1, 1, 1, 1], "embed_dim": 12, "num_heads": [1, 2, 2, 2]}
 FAMILIES = [
@@ -75,3 +78,18 @@ def test_the_same_size_says_nothing(tmp_path, build):
     checkpoint = saved(tmp_path, "vit_tiny_patch16_224", TINY_VIT, 64)
     built = build("vit_tiny_patch16_224", image_size=64, options=TINY_VIT, checkpoint=checkpoint)
     assert not [line for line in built.warnings if "resized" in line]
+
+
+def test_weights_of_another_shape_of_input_say_what_to_set(tmp_path, build):
+    checkpoint = saved(tmp_path, "vit_tiny_patch16_224", TINY_VIT, (48, 96))
+    given = {"teacher": True, "options": TINY_VIT, "checkpoint": checkpoint, "fallback_size": 32}
+    with pytest.raises(UserError, match="for 18 patches, which is not a square") as caught:
+        build("vit_tiny_patch16_224", image_size=None, **given)
+    assert "set teacher.image_size to the [height, width] of its training" in str(caught.value)
+    assert build("vit_tiny_patch16_224", image_size=(48, 96), **given).input.image_size == (48, 96)
+
+
+def test_the_option_for_the_size_of_each_model():
+    assert size_option("student") == "data.image_size"
+    assert size_option("teacher[1]") == "teacher[1].image_size"
+    assert size_option("model") == "--image-size"

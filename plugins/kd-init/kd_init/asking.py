@@ -29,7 +29,7 @@ def init(
     teacher_model: str | None = None,
     distiller: str | None = None,
     recipe: str | None = None,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     small_input: bool | None = None,
     epochs: int | None = None,
     models: bool = True,
@@ -52,7 +52,7 @@ def init(
         "teacher_model": teacher_model,
         "distiller": distiller,
         "recipe": recipe,
-        "image_size": image_size,
+        "image_size": "x".join(map(str, image_size)) if isinstance(image_size, tuple | list) else image_size,
         "small_input": None if small_input is None else ("yes" if small_input else "no"),
     }
     answers = {name: str(value) for name, value in given.items() if value is not None}

@@ -47,7 +47,11 @@ def init(
     ] = None,
     image_size: Annotated[
         str | None,
-        typer.Option(metavar="PIXELS", help="Side of the student's input.", show_default=False),
+        typer.Option(
+            metavar="PIXELS",
+            help="Side of the student's input, or height and width such as 48x96.",
+            show_default=False,
+        ),
     ] = None,
     small_input: Annotated[
         str | None,

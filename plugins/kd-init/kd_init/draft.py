@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kd_init.families import family_of
 from kd_init.suggest import BASELINE, LARGE, SMALL
 from kdcore.inspect import SPEC_SUFFIXES
-from kdcore.plugin import kind_of
+from kdcore.plugin import kind_of, sides
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ class Wish:
             spec; None for no teacher.
         distiller: its name.
         recipe: None for the spec's defaults.
-        image_size: side of the student's input.
+        image_size: side of the student's input in pixels, or (height, width).
         small_input: the student's variant for small images.
         splits: whether the data has a split for training.
         epochs: instead of the recipe's.
@@ -57,7 +57,7 @@ class Wish:
     weights: str | None
     distiller: str
     recipe: str | None
-    image_size: int
+    image_size: int | tuple[int, int]
     small_input: bool
     splits: bool = True
     epochs: int | None = None
@@ -106,7 +106,7 @@ def _recipe(name: str | None) -> Iterator[DraftLine]:
         yield DraftLine(("recipe",), name, f"how a paper trains; values here override it: kd show {name}")
 
 
-def _data(wish: Wish, size: int) -> Iterator[DraftLine]:
+def _data(wish: Wish, size: int | tuple[int, int]) -> Iterator[DraftLine]:
     yield DraftLine(
         ("data", "dataset"), wish.dataset, "a name (kd list-datasets), a folder or a tar of images"
     )
@@ -117,7 +117,10 @@ def _data(wish: Wish, size: int) -> Iterator[DraftLine]:
         yield DraftLine(
             ("data", "eval_split"), "", "... the same images are evaluated: other images are better"
         )
-    yield DraftLine(("data", "image_size"), size, "side of the student's input in pixels")
+    if isinstance(size, int):
+        yield DraftLine(("data", "image_size"), size, "side of the student's input in pixels")
+    else:
+        yield DraftLine(("data", "image_size"), list(size), "height and width of the student's input")
 
 
 def _teacher(wish: Wish, teacher_file: str) -> Iterator[DraftLine]:
@@ -162,7 +165,7 @@ def _teachers_own(wish: Wish) -> Iterator[DraftLine]:
     recipe = _FINETUNE if finetune and wish.recipe is not None else wish.teacher_recipe
     yield from _recipe(recipe)
     yield from _data(wish, LARGE if finetune else wish.image_size)
-    small = not finetune and wish.image_size <= SMALL and family_of(wish.teacher).small_input
+    small = not finetune and max(sides(wish.image_size)) <= SMALL and family_of(wish.teacher).small_input
     yield from _student(wish.teacher, small_input=small)
     if finetune:
         if wish.start is None:

@@ -17,7 +17,7 @@ from kd_init.suggest import recipe as suggested_recipe
 from kd_init.suggest import teacher_weights as suggested_weights
 from kdcore import DistillerEntry, Problem, UserError
 from kdcore.inspect import SPEC_SUFFIXES, find_dataset, find_model, find_recipe
-from kdcore.plugin import kind_of, missing, nearest
+from kdcore.plugin import kind_of, missing, nearest, read_image_size, sides
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from kdcore.plugin import Plugins
 
 NONE: Final = "none"
-_SMALLEST: Final = 8
 
 
 class _Teacher(NamedTuple):
@@ -69,9 +68,11 @@ class Interview:
             family, None if weights is None else self._family(teacher, family), self.plugins
         )
         distiller = self.ask("--distiller", _question("distiller", suited), suited[0], self._is_distiller)
-        size = int(self.ask("--image-size", "image size in pixels", suggested_size(side, family), _is_size))
+        question = "image size in pixels, or height and width such as 48x96"
+        size = _size(self.ask("--image-size", question, suggested_size(side, family), _size))
+        largest = max(sides(size))
         recipe = self._recipe(
-            suggested_recipe(side, size, family, self.plugins, quick=quick, distiller=distiller)
+            suggested_recipe(side, largest, family, self.plugins, quick=quick, distiller=distiller)
         )
         return Wish(
             dataset=dataset,
@@ -83,7 +84,7 @@ class Interview:
             teacher_recipe=None if recipe is None else general_recipe(recipe, self.plugins),
             options=known_options(distiller, teacher, student, recipe, self.plugins),
             image_size=size,
-            small_input=self._small_input(size, family),
+            small_input=self._small_input(largest, family),
             splits=path is None or has_splits(path) is not False,
             epochs=epochs,
             start=start,
@@ -167,9 +168,8 @@ def _is_path(answer: str) -> bool:
     )
 
 
-def _is_size(answer: str) -> None:
-    if not answer.isdecimal() or int(answer) < _SMALLEST:
-        _raise([Problem("image size", "not an image size", answer, f"whole numbers from {_SMALLEST}")])
+def _size(answer: str) -> int | tuple[int, int]:
+    return read_image_size(answer, "image size")
 
 
 def _are_of_file(answer: str) -> None:

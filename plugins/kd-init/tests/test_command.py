@@ -85,6 +85,7 @@ def test_flags(init, tmp_path):
         ("--recipe", "cifar240", "did you mean 'cifar-240'?"),
         ("--dataset", "digit", "did you mean 'digits'?"),
         ("--image-size", "big", "whole numbers from 8"),
+        ("--image-size", "48x4", "height and width such as 48x96"),
         ("--small-input", "maybe", "allowed: yes, no"),
     ],
 )

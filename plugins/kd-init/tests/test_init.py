@@ -30,7 +30,7 @@ def test_what_is_said_is_taken(alone, tmp_path):
         student="resnet18",
         teacher="none",
         recipe="cifar-240",
-        image_size=48,
+        image_size=(48, 96),
         small_input=False,
         epochs=7,
         models=False,
@@ -40,7 +40,7 @@ def test_what_is_said_is_taken(alone, tmp_path):
     assert made.spec["student"] == {"model": "resnet18"}
     assert (made.spec["recipe"], made.spec["data"]["image_size"], made.spec["train"]["epochs"]) == (
         "cifar-240",
-        48,
+        [48, 96],
         7,
     )
 

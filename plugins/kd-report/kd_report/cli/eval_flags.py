@@ -24,7 +24,12 @@ Options = Annotated[
     typer.Option("--option", metavar="KEY=VALUE", help="An argument of the model; may be repeated."),
 ]
 ImageSize = Annotated[
-    int | None, typer.Option(min=8, help="Side of the model's input, in pixels.", show_default=False)
+    str | None,
+    typer.Option(
+        metavar="PIXELS",
+        help="Side of the model's input, or height and width such as 48x96.",
+        show_default=False,
+    ),
 ]
 Data = Annotated[str | None, typer.Option(help="A dataset, instead of the run's own.", show_default=False)]
 Root = Annotated[Path | None, typer.Option(help="Folder of that dataset.", show_default=False)]

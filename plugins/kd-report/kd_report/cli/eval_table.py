@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kdcore.plugin import byte_size, short_count
+from kdcore.plugin import byte_size, short_count, size_text
 
 if TYPE_CHECKING:
     from kd_report.eval.result import EvalResult, ModelScores
@@ -38,7 +38,7 @@ def rows(result: EvalResult) -> list[tuple[str, ...]]:
         _ratio("parameters", student, teacher, lambda each: each.parameters, lambda n: f"{n:,}"),
         _ratio("multiply-adds (MACs)", student, teacher, lambda each: each.macs, short_count),
         _ratio("weights", student, teacher, lambda each: each.weights_bytes, byte_size),
-        _row("input", student, teacher, lambda each: "x".join(map(str, each.image_size))),
+        _row("input", student, teacher, lambda each: size_text(each.image_size)),
         _gap("top-1", student, teacher, lambda each: each.top1, "%"),
         _gap("top-5", student, teacher, lambda each: each.top5, "%"),
         _gap("ECE", student, teacher, lambda each: each.ece, "%"),

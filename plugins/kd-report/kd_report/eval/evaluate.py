@@ -44,7 +44,7 @@ def evaluate(
     data: str | None = None,
     root: str | Path | None = None,
     split: str | None = None,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     teacher: str | Path | bool = True,
     samples: int | None = None,
     batch_sizes: Sequence[int] = BATCH_SIZES,
@@ -63,7 +63,7 @@ def evaluate(
         data: a dataset as `data.dataset` in a spec; None: the run's own.
         root: the folder of the dataset, as `data.root`.
         split: a split of the dataset; None: the run's evaluation split, or 'test'.
-        image_size: side of the input; not for a run.
+        image_size: side of the input in pixels, or (height, width); not for a run.
         teacher: a run directory or the name of a pretrained model; True: the run's own; False: none.
         samples: the largest number of images, balanced over the classes if these are known.
         batch_sizes: for the speed; empty: the speed is not measured.

@@ -21,7 +21,7 @@ class ModelChoice:
         checkpoint: the weights of the model that the target names.
         small_input: take the variant for small images.
         options: arguments of the model's constructor.
-        image_size: side of the input.
+        image_size: side of the input in pixels, or (height, width).
     """
 
     name: str | None = None
@@ -29,7 +29,7 @@ class ModelChoice:
     checkpoint: str | None = None
     small_input: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
-    image_size: int | None = None
+    image_size: int | tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

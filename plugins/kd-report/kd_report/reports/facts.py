@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from kdcore import DistillerEntry, KdError, RunDirectory
 from kdcore.inspect import teachers_of
-from kdcore.plugin import byte_size, dataset_name, duration
+from kdcore.plugin import byte_size, dataset_name, duration, sides
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kdcore.plugin import Plugins
 
 Rows = list[tuple[str, str]]
@@ -100,7 +102,7 @@ def model_rows(about: dict[str, Any], given: dict[str, Any], classes: bool = Tru
     if given.get("small_input"):
         rows.append(("variant", "for small images"))
     if given.get("image_size"):
-        rows.append(("input", f"{given['image_size']} px"))
+        rows.append(("input", _pixels(given["image_size"])))
     rows += [(name, value_text(value)) for name, value in (given.get("options") or {}).items()]
     return rows
 
@@ -113,6 +115,11 @@ def _source(given: dict[str, Any]) -> str:
     if given.get("pretrained"):
         return "timm's pretrained"
     return "random at the start"
+
+
+def _pixels(size: int | Sequence[int]) -> str:
+    """An image size: height and width."""
+    return "{} × {} px".format(*sides(size))  # noqa: RUF001  # as people write it
 
 
 def data_rows(facts: Facts) -> Rows:
@@ -132,9 +139,9 @@ def data_rows(facts: Facts) -> Rows:
     if sizes.get("num_classes"):
         rows.append(("classes", f"{sizes['num_classes']:,}"))
     if sizes.get("image_size"):
-        rows.append(("input", "{} × {} px".format(*sizes["image_size"])))  # noqa: RUF001  # as people write it
+        rows.append(("input", _pixels(sizes["image_size"])))
     elif data.get("image_size"):
-        rows.append(("input", f"{data['image_size']} px"))
+        rows.append(("input", _pixels(data["image_size"])))
     rows += [(name, value_text(data[name])) for name in ("mixup", "cutmix") if data.get(name)]
     policy = (data.get("augment") or {}).get("auto_augment")
     return [*rows, ("augmentation", policy)] if policy else rows

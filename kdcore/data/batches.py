@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kdcore.data.special_targets import has_label
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,7 +20,7 @@ class RawBatch:
     Attributes:
         images: normalised float32 `[B, C, H, W]`, on the device that the data was built for; `[B, V, C, H, W]` with
             V > 1 views.
-        target: class indices `[B]`, on the CPU, or None if the images are unlabelled.
+        target: class indices `[B]`, on the CPU, -1 without one, or None if no image of the training set has a label.
         index: positions in the training set `[B]`, or None for a stream.
         broken: positions of images that could not be read and were replaced by others.
         partner: for each sample the image of another one of its class, `[B, C, H, W]`, or None.
@@ -36,7 +38,7 @@ class TrainData:
 
     Attributes:
         size: N, after `train_samples`.
-        labels: the class index of each sample `[N]`, or None if unknown without reading the images.
+        labels: the class index of each sample `[N]`, -1 without one, or None if unknown without reading the images.
         batch_size: samples of one whole batch, over all processes.
         batches_per_epoch: number of whole batches; the remaining samples are not used in that epoch.
         labelled: whether batches have a target.
@@ -49,6 +51,11 @@ class TrainData:
     batches_per_epoch: int
     labelled: bool
     stream = False
+
+    @property
+    def labelled_size(self) -> int | None:
+        """The number of samples with a label; None if unknown without reading the images."""
+        return None if self.labels is None else int(has_label(self.labels).sum())
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
         """The batches of an epoch, starting at batch `skip`. Only the newest of several iterators may be used.

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from kdcore.data.keyed_randomness import MIX, keyed_numbers
-from kdcore.data.special_targets import has_label
+from kdcore.data.special_targets import UNLABELLED, has_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +53,8 @@ class Mixer:
             batch: the number of the batch in it.
 
         Returns:
-            The mixed images, and probabilities `[B, K]` in float32: None without target, zeros for
-            images without a class.
+            The mixed images, and probabilities `[B, K]` in float32: None without target, a row of `UNLABELLED` for
+            an image that is mixed of one without a class.
         """
         lam, box = self.draw(images.shape[-2:], epoch, batch)
         partner = mirrored(images)
@@ -66,9 +66,10 @@ class Mixer:
             mixed[..., top:bottom, left:right] = partner[..., top:bottom, left:right]
         if target is None:
             return mixed, None
-        probabilities = self._one_hot(target)
-        other = self._one_hot(mirrored(target))
-        return mixed, probabilities * lam + other * (1 - lam)
+        others = mirrored(target)
+        probabilities = self._one_hot(target) * lam + self._one_hot(others) * (1 - lam)
+        known = has_label(target) & has_label(others)
+        return mixed, torch.where(known.unsqueeze(1), probabilities, UNLABELLED)
 
     def draw(self, size: Sequence[int], epoch: int, batch: int) -> tuple[float, Box | None]:
         """The share `lam` of the image itself, and the box that comes from the other image (None: mixup)."""
@@ -89,8 +90,7 @@ class Mixer:
 
     def _one_hot(self, target: Tensor) -> Tensor:
         rows = torch.zeros(len(target), self._num_classes, device=target.device)
-        known = has_label(target).unsqueeze(1)
-        return rows.scatter_(1, target.clamp(min=0).unsqueeze(1), known.float())
+        return rows.scatter_(1, target.clamp(min=0).unsqueeze(1), 1.0)
 
 
 def mirrored(values: Tensor) -> Tensor:

@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 class Partners:
     """The partner of a sample: a function of (seed, epoch, position). Every other sample of its class is as likely.
 
-    A sample that is alone in its class is its own partner.
+    A sample that is alone in its class, or has no label, is its own partner.
 
     Args:
-        labels: the class index of every training sample `[N]`.
+        labels: the class index of every training sample `[N]`, -1 without one.
         seed: the seed of the run.
     """
 
     def __init__(self, labels: Tensor, seed: int) -> None:
-        classes = labels.numpy()
+        alone = -1 - np.arange(len(labels), dtype=np.int64)  # a class of its own
+        classes = np.where(labels.numpy() < 0, alone, labels.numpy())
         self._order = np.argsort(classes, kind="stable")  # positions by class
         self._place = np.empty(len(classes), np.int64)  # of each position in that order
         self._place[self._order] = np.arange(len(classes))

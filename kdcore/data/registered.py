@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from kdcore.data.source import Source, Unreadable, checked_index, unreadable
+from kdcore.data.special_targets import UNLABELLED
 from kdcore.errors import KdError, RunFailed
 from kdcore.plugins.importing import cause
 
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class WrappedSource(Source):
-    """A map-style dataset of (PIL image, class index) pairs.
+    """A map-style dataset of (PIL image, class index) pairs; -1 or None instead of an index: no label.
 
-    The dataset may have more attributes: `targets` or `labels` (a class index for each sample),
-    `classes` (names), `in_memory`, `fixed`.
+    The dataset may have more attributes: `targets` or `labels` (a class index for each sample), `classes` (names),
+    `in_memory`, `fixed`. It needs the first one if only some samples have a label.
 
     Args:
         dataset: the pairs.
@@ -75,7 +76,7 @@ class WrappedSource(Source):
             raise RunFailed(
                 f"{self.name(index)} is {kind}; a dataset must give pairs of PIL image and class index"
             )
-        return image, -1 if label is None else int(label)
+        return image, UNLABELLED if label is None else int(label)
 
     def name(self, index: int) -> str:
         """The dataset and the number of the sample."""
@@ -87,6 +88,8 @@ def _labels(dataset: Any) -> Tensor | None:
         values = getattr(dataset, attribute, None)
         if values is None:
             continue
+        if isinstance(values, list | tuple):
+            values = [UNLABELLED if value is None else value for value in values]
         try:
             labels = torch.as_tensor(values)  # may share the dataset's memory
         except (TypeError, ValueError, RuntimeError):

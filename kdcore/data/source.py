@@ -47,8 +47,8 @@ class Source:
     Attributes:
         classes: names of the classes in the order of their indices, or None if unknown.
         num_classes: K, or None if unknown.
-        labels: the class index of every sample `[N]` if known without decoding an image, or None.
-        labelled: False if no sample has a class.
+        labels: the class index of every sample `[N]`, -1 without one, if known without decoding an image, or None.
+        labelled: False if no sample has a class; with True, `labels` says which have none. All have one if it is None.
         stream: True if samples can only be read one after another; see `kdcore.data.stream`.
         in_memory: True for a small set that is already decoded, so that loader processes would not help.
         split: the split's name on disk: for a folder its name, whichever synonym found it.

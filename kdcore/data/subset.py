@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from kdcore.data.keyed_randomness import SUBSET, keyed_numbers
-from kdcore.data.special_targets import has_label
+from kdcore.data.special_targets import UNLABELLED, has_label
 from kdcore.errors import Problem, UserError, shown
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def choose_samples(
     """Positions in the source of the samples to use, in the order of the draw; None: all of them.
 
     Raises:
-        UserError: there are too few samples, or the dataset is a stream.
+        UserError: there are too few samples, only some of them have a label, or the dataset is a stream.
         RunFailed: the labels can only be found by reading the images, and one cannot be read.
     """
     if wanted is None:
@@ -51,8 +51,12 @@ def choose_samples(
         kind = "training" if where == "data.train_samples" else "evaluation"
         message = f"there are only {len(source)} {kind} images"
         raise UserError(Problem(where, message, wanted, f"1 to {len(source)}"))
-    labels = known_labels(source).numpy()
-    return balanced_draw(labels, seed)[:wanted]
+    labels = known_labels(source)
+    if some_labels(labels):
+        message = f"{labelled_of(labels)}, and samples are drawn balanced over the classes"
+        hint = "leave it out, and name the images to use in a table"
+        raise UserError(Problem(where, message, wanted, "null", hint=hint))
+    return balanced_draw(labels.numpy(), seed)[:wanted]
 
 
 def known_labels(source: Source) -> torch.Tensor:
@@ -62,14 +66,20 @@ def known_labels(source: Source) -> torch.Tensor:
     return torch.tensor([source[index][1] for index in range(len(source))], dtype=torch.int64)
 
 
+def some_labels(labels: torch.Tensor | None) -> bool:
+    """Whether only some of the labels `[N]` are classes; False if they are not known."""
+    return labels is not None and 0 < int(has_label(labels).sum()) < len(labels)
+
+
+def labelled_of(labels: torch.Tensor | None, kind: str = "training") -> str:
+    """How many of the images have a label, as the start of a message."""
+    assert labels is not None
+    return f"only {int(has_label(labels).sum()):,} of {len(labels):,} {kind} images have a label"
+
+
 def check_labels(labels: torch.Tensor, num_classes: int) -> None:
-    """Raise UserError if a class index is K or more, or only some of the samples have a class."""
-    unlabelled = int((~has_label(labels)).sum())
-    if 0 < unlabelled < len(labels):
-        hint = "Give a class to all of them, or to none."
-        message = f"{unlabelled} of {len(labels)} training images have no class"
-        raise UserError(Problem("data.dataset", message, hint=hint))
-    wrong = labels[labels >= num_classes].unique().tolist()  # type: ignore[no-untyped-call]
+    """Raise UserError if a class index is K or more, or below -1."""
+    wrong = labels[(labels >= num_classes) | (labels < UNLABELLED)].unique().tolist()  # type: ignore[no-untyped-call]
     if wrong:
         message = (
             f"with {num_classes} classes, class indices go to {num_classes - 1}; the data has {shown(wrong)}"

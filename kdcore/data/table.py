@@ -39,9 +39,10 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str) -> TableSo
     Paths are relative to the table's folder, or to `data.root`. The classes are those of the whole table, so that they
     are the same for all splits.
 
+    An empty cell in the column of classes is an image without a label.
+
     Raises:
-        UserError: the table cannot be read, lacks a column or the split, names files that are not there, or some rows
-            of the split have a class and others do not.
+        UserError: the table cannot be read, lacks a column or the split, or names files that are not there.
     """
     section = where.rpartition(".")[0] or where
     place = f"{section}.dataset"
@@ -61,7 +62,7 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str) -> TableSo
     root = Path(data.root) if data.root is not None else path.parent
     files, labels = _samples(chosen, path_column, label_column, classes, path, place)
     absolute = [os.path.join(root, file) for file in files]  # noqa: PTH118  # a million times
-    labelled = classes is not None and bool(labels) and labels[0] >= 0
+    labelled = any(label >= 0 for label in labels)
     source = TableSource(absolute, labels, classes if labelled else None, root)
     source.split = name
     source.notes = _missing(absolute, data, path, place)
@@ -126,14 +127,6 @@ def _samples(
         label = index.get(name, -1)
         if labels.setdefault(file, label) != label:
             raise UserError(Problem(where, f"{path} has {file} twice, with different classes"))
-    without = [file for file, label in labels.items() if label < 0]
-    if classes is not None and without and len(without) < len(labels):
-        message = (
-            f"{path}: {len(without):,} of {len(labels):,} rows have no class, such as {without[0]}; kd takes images "
-            "that all have one, or of which none has"
-        )
-        hint = "fill in their classes, leave these rows out, or give all images without: no column of classes"
-        raise UserError(Problem(where, message, hint=hint))
     return list(labels), list(labels.values())
 
 

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+import math
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -138,7 +139,9 @@ def _parquet(path: Path, where: str) -> tuple[list[str], Rows]:
 
 
 def _as_text(value: Any) -> str:
-    if value is None:
+    if value is None or (
+        isinstance(value, float) and math.isnan(value)
+    ):  # pandas writes NaN for a missing number
         return ""
     if (
         isinstance(value, float) and value.is_integer()

@@ -15,7 +15,7 @@ from kdcore.data.partners import Partners
 from kdcore.data.sampler import EpochBatches
 from kdcore.data.samples import KeyedSamples
 from kdcore.data.stream import StreamTrainData
-from kdcore.data.subset import check_labels, choose_samples
+from kdcore.data.subset import check_labels, choose_samples, labelled_of, some_labels
 from kdcore.data.views import view_transform
 from kdcore.errors import Problem, UserError
 
@@ -99,12 +99,17 @@ class TrainingSet:
     Attributes:
         positions: the chosen positions in the source; None: all of them.
         size: their number; 0 for a stream of unknown length.
-        labels: the class index of each `[N]`, or None.
+        labels: the class index of each `[N]`, -1 without one, or None.
     """
 
     positions: Positions | None
     size: int
     labels: Tensor | None
+
+    @property
+    def some_labels(self) -> bool:
+        """Whether only some of the samples have a label."""
+        return some_labels(self.labels)
 
 
 def training_set(source: Source, data: DataSpec, *, seed: int, num_classes: int) -> TrainingSet:
@@ -202,6 +207,9 @@ def _classes(chosen: TrainingSet, source: Source) -> Positions:
         message = "the classes of the training images are not known before they are read"
         if chosen.labels is not None:
             message = "the training images have no classes"
+        raise UserError(Problem("data.sampling", message, "balanced", "shuffled"))
+    if chosen.some_labels:
+        message = labelled_of(chosen.labels)
         raise UserError(Problem("data.sampling", message, "balanced", "shuffled"))
     found: Positions = chosen.labels.numpy()
     return found

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import torch
 from torch import nn
@@ -66,8 +66,12 @@ def build_distillers(
     plugins: Plugins,
     task_weight: float | None,
     seed: int,
+    *,
+    some_labels: bool = False,
 ) -> BuiltDistillers:
     """Build the distillers.
+
+    With `some_labels`, those that read the labels have to allow samples without one.
 
     Raises:
         UserError: a name or option is wrong, a distiller cannot work with these models or without what is missing.
@@ -117,6 +121,8 @@ def build_distillers(
             schedules[name] = schedule
         weights.append(weight)
     _check_one_student(built)
+    if some_labels:
+        check_some_labels(built, setup, plugins, seed)
     instances = all(_instance(item) is not None for item in items)  # all of them have the same weight
     weight = resolve_task_weight(
         task_weight, weights[:1] if instances else weights, classifier=setup.student.has_logits
@@ -156,6 +162,23 @@ def _check_one_student(built: Mapping[str, nn.Module]) -> None:
         raise UserError(Problem("distiller", message))
 
 
+def check_some_labels(built: Mapping[str, nn.Module], setup: Setup, plugins: Plugins, seed: int) -> None:
+    """Raises UserError if a distiller needs the label of every sample."""
+    needing = [name for name, one in built.items() if _needs_every_label(one)]
+    if needing:
+        who = listed(f"'{name}'" for name in needing)
+        said = f"distillers {who} need" if len(needing) > 1 else f"distiller {who} needs"
+        message = f"{said} the label of every training image, and only some have one"
+        own = setup_for(None, setup, "distiller")
+        works = listed(_working(own, plugins, seed, lambda one: not _needs_every_label(one)), _MOST)
+        raise UserError(Problem("distiller", message, allowed=f"with these images work: {works}"))
+
+
+def _needs_every_label(distiller: nn.Module) -> bool:
+    requires = cast("Distiller", distiller).requires
+    return requires.reads_labels and requires.unlabelled is None
+
+
 def _build(
     resolved: ResolvedDistiller, setup: Setup, plugins: Plugins, where: str, seed: int, number: int
 ) -> nn.Module:
@@ -172,14 +195,20 @@ def _build(
     )
 
 
-def _working(setup: Setup, plugins: Plugins, seed: int) -> Iterator[str]:
-    """The installed distillers that work with these models, each with its default options."""
+def _working(
+    setup: Setup,
+    plugins: Plugins,
+    seed: int,
+    suits: Callable[[nn.Module], bool] = lambda distiller: True,
+) -> Iterator[str]:
+    """The installed distillers that work with these models, and that suit, each with its default options."""
     for item in plugins.all(DistillerEntry):
         if item.entry.kind == "baseline":
             continue
         with contextlib.suppress(Exception):  # whatever makes it unusable here
-            _build(resolve_distiller(item.qualified, {}, plugins, ""), setup, plugins, "", seed, 0)
-            yield item.entry.name
+            resolved = resolve_distiller(item.qualified, {}, plugins, "")
+            if suits(_build(resolved, setup, plugins, "", seed, 0)):
+                yield item.entry.name
 
 
 def build_distiller(

@@ -24,6 +24,7 @@ from kdcore.distill.passes import (
     without_logits,
 )
 from kdcore.distill.seeds import derive
+from kdcore.distill.some_labels import Labelled, only_labelled
 from kdcore.distill.student_pass import StudentPass
 from kdcore.distill.targets import TargetCheck, check_index
 from kdcore.distill.teachers import Teachers, logits_by_name
@@ -82,7 +83,10 @@ class Distillation(nn.Module):
         num_classes: K; for a student without a classifier None if nothing has classes.
         image_size: side of the images in pixels, or (height, width).
         train_size: samples in the training set, for distillers with a memory bank.
-        train_labels: class index of every training sample `[N]`, for distillers that need it.
+        train_labels: class index of every training sample `[N]`, -1 for one without a label, for distillers that need
+            it.
+        some_labels: only some of the samples have a label; the target of the others is -1, or a row of -1. They are
+            left out of the task loss. Distillers that read the target are refused unless they allow it, see `Requires`.
         task_weight: factor of the task loss; None: the distiller's own. Required for several names.
         label_smoothing: of the task loss.
         task_loss: the loss against the ground truth, in place of cross-entropy with that smoothing.
@@ -105,6 +109,7 @@ class Distillation(nn.Module):
         image_size: int | tuple[int, int],
         train_size: int = 0,
         train_labels: Tensor | None = None,
+        some_labels: bool = False,
         task_weight: float | None = None,
         label_smoothing: float = 0.0,
         task_loss: TaskLoss | None = None,
@@ -136,10 +141,13 @@ class Distillation(nn.Module):
             train_labels=train_labels,
             generator=torch.Generator().manual_seed(derive(seed, "distiller")),
         )
-        built = build_distillers(distillers, options, setup, plugins, task_weight, seed)
+        built = build_distillers(
+            distillers, options, setup, plugins, task_weight, seed, some_labels=some_labels
+        )
         self.task_weight, self._schedules = built.task_weight, built.schedules
         self._add_distillers(built, learner)
-        self._check_target = TargetCheck(classes)
+        self._check_target = TargetCheck(classes, some_labels=some_labels)
+        self.some_labels = some_labels
         self._train_size = train_size
         self.num_classes = classes
         if task_loss is not None and label_smoothing > 0:
@@ -256,7 +264,8 @@ class Distillation(nn.Module):
 
         Args:
             images: `[B, C, H, W]`, or `[B, V, C, H, W]` for distillers that see V views.
-            target: class indices `[B]`, probabilities `[B, K]`, or None if no loss reads them.
+            target: class indices `[B]`, probabilities `[B, K]`, or None if no loss reads them; with `some_labels` -1,
+                or a row of -1, for a sample without a label.
             index: positions in the training set `[B]`, for distillers that need them.
             progress: how far the run is, for losses that change; None: the beginning of the run, with a warning if a
                 distiller reads it.
@@ -281,17 +290,21 @@ class Distillation(nn.Module):
                 self._student_pass.follow()
             student = replace(student, student_pass=self._student_pass)
         logits = self._check_outputs(student, taught, len(images))
-        task_loss = self._task_loss(student, target)
+        labelled = Labelled.of(target) if self.some_labels and target is not None else None
+        task_loss = self._task_loss(student, target, labelled)
+        of_teachers = self._tasks_of_teachers(taught, target, labelled)
         if not self._classifier:
             student, logits = without_logits(student), None
-        batch = Batch(images if images.dim() == 4 else images[:, 0], target, index)
-        terms = {**self._terms(student, taught, batch, progress), **self._tasks_of_teachers(taught, target)}
+        mask = None if labelled is None else labelled.mask
+        batch = Batch(images if images.dim() == 4 else images[:, 0], target, index, mask)
+        terms, idle = self._terms(student, taught, batch, progress, labelled)
+        terms |= of_teachers
         loss = task_loss
-        for term in terms.values():
+        for term in (*terms.values(), *idle):
             loss = loss + term
-        of_teachers = logits_by_name(taught)
-        only = next(iter(of_teachers.values()), None) if len(self.teacher_passes) == 1 else None
-        return DistillationOutput(loss, task_loss, terms, logits, only, of_teachers)
+        taught_logits = logits_by_name(taught)
+        only = next(iter(taught_logits.values()), None) if len(self.teacher_passes) == 1 else None
+        return DistillationOutput(loss, task_loss, terms, logits, only, taught_logits)
 
     def _taught(
         self, images: Tensor, known: ModelOutput | Mapping[str, ModelOutput] | None
@@ -380,21 +393,26 @@ class Distillation(nn.Module):
         """No longer check the targets' values: the caller has checked them."""
         self._check_target.values = False
 
-    def _task_loss(self, student: ModelOutput, target: Tensor | None) -> Tensor:
+    def _task_loss(self, student: ModelOutput, target: Tensor | None, labelled: Labelled | None) -> Tensor:
         if target is None or self.task_weight == 0:
             # keeps the classifier, or an encoder's head, in the graph: DDP waits for a gradient of every parameter
             return 0.0 * whole_logits(student).float().mean()
         outputs = student.views or (student,)
-        losses = [self.task_loss(whole_logits(out), target) for out in outputs]
+        losses = [self._task_loss_of(whole_logits(out), target, labelled) for out in outputs]
         stacked = torch.stack(losses)
         return self.task_weight * (stacked.sum() if self.task_views == "sum" else stacked.mean())
 
+    def _task_loss_of(self, logits: Tensor, target: Tensor, labelled: Labelled | None) -> Tensor:
+        if labelled is None:
+            return self.task_loss(logits, target)
+        return labelled.over_processes(self.task_loss.of_labelled(logits, target, labelled.mask))
+
     def _tasks_of_teachers(
-        self, taught: Mapping[str, ModelOutput], target: Tensor | None
+        self, taught: Mapping[str, ModelOutput], target: Tensor | None, labelled: Labelled | None
     ) -> dict[str, Tensor]:
         """The task loss of each teacher that learns, as the term `NAME.task`."""
         return {
-            f"{name}.task": self._task_loss(taught[name], target)
+            f"{name}.task": self._task_loss(taught[name], target, labelled)
             for name, teacher in self.teacher_passes.items()
             if teacher.learns
         }
@@ -405,18 +423,31 @@ class Distillation(nn.Module):
         taught: Mapping[str, ModelOutput],
         batch: Batch,
         progress: Progress | None,
-    ) -> dict[str, Tensor]:
+        labelled: Labelled | None,
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """The loss terms of all distillers, and a zero for each that has none, because no sample has a label."""
         several = len(self.distillers) > 1
         whole = WholeBatch()
         terms: dict[str, Tensor] = {}
+        idle: list[Tensor] = []
         for name, distiller in zip(self._names, self.distillers, strict=True):
             requires = cast("Distiller", distiller).requires
             seen = (student, self._teachers.seen(name, requires, taught), batch)
             if requires.whole_batch:
                 seen = whole.for_distiller(requires, *seen)
+            skips = labelled is not None and requires.skips_unlabelled
+            if skips:
+                assert seen[2].labelled is not None
+                rows = seen[2].labelled.nonzero().flatten()
+                if len(rows) == 0:
+                    idle += [0.0 * one.sum() for one in distiller.parameters() if one.requires_grad]
+                    continue
+                seen = only_labelled(rows, *seen)
             # watching attributes would break a compiled pass
             far = progress or (_START if torch.compiler.is_compiling() else AssumedProgress())
             given = checked_terms(name, distiller(*seen, far), distiller)
+            if labelled is not None and skips and not requires.whole_batch:
+                given = {term: labelled.over_processes(value) for term, value in given.items()}
             schedule = self._schedules.get(name)
             if schedule is not None:
                 factor = schedule.factor(far.epoch, far.total_epochs)
@@ -426,7 +457,7 @@ class Distillation(nn.Module):
                 warn_missing_progress(name, stacklevel=6)  # the caller of this module
             for term, value in given.items():
                 terms[f"{name}.{term}" if several else term] = value
-        return terms
+        return terms, idle
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Distillation:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

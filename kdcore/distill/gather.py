@@ -96,7 +96,9 @@ class WholeBatch:
 
     def _batch(self, batch: Batch) -> Batch:
         # images are not gathered: no loss over samples reads them
-        return Batch(batch.images, self._whole(batch.target), self._whole(batch.index))
+        return Batch(
+            batch.images, self._whole(batch.target), self._whole(batch.index), self._whole(batch.labelled)
+        )
 
     def _whole(self, tensor: Tensor | None) -> Tensor | None:
         if tensor is None or self._alone:

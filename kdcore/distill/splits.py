@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdcore.data import check_same_classes, open_split
+from kdcore.data.subset import labelled_of, some_labels
 from kdcore.errors import Problem, UserError
 from kdcore.models import load_config
 
@@ -52,7 +53,8 @@ def open_splits(
         teacher_classes: K of those runs' data if it is known; otherwise it is read from their run directories.
 
     Raises:
-        UserError: a split is missing, the splits' classes differ, or K is not known.
+        UserError: a split is missing, the splits' classes differ, only some evaluation images have a label, or K is not
+            known.
     """
     data = spec.data
     train = open_split(data, data.train_split, plugins=plugins, where="data.train_split")
@@ -60,6 +62,10 @@ def open_splits(
     if data.eval_split is not None:
         evaluation = open_split(data, data.eval_split, plugins=plugins, where="data.eval_split")
         check_same_classes(train, evaluation, where="data.eval_split")
+        if some_labels(evaluation.labels):
+            message = labelled_of(evaluation.labels, "evaluation")
+            hint = "give all of them a label; images without one can be trained on"
+            raise UserError(Problem("data.eval_split", message, data.eval_split, hint=hint))
     labelled = train if train.labelled else evaluation
     found = labelled.num_classes if labelled.labelled else None
     if found is not None and data.num_classes not in (None, found):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kdcore.data.special_targets import UNLABELLED
+
 _ROUNDING = 1e-3  # of a row's sum; 16-bit numbers get more
 _ROUNDING_16 = 2e-2
 _BELOW_ZERO = -1e-6
@@ -16,10 +18,13 @@ class TargetCheck:
 
     On the CPU, the values are checked in each call. On an accelerator, reading the result would make each step wait: it
     stays on the device, and is read at calls 1, 2, 4, 8, ... and then at every 256th call.
+
+    With `some_labels`, -1 or a row of -1 is right: a sample without a label.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, *, some_labels: bool = False) -> None:
         self.num_classes = num_classes
+        self.some_labels = some_labels
         self.values = True
         self._calls = 0
         self._found: Tensor | None = None
@@ -64,12 +69,13 @@ class TargetCheck:
 
     def _check_values(self, target: Tensor) -> None:
         if target.device.type == "cpu":
-            if bool(_wrong(target, self.num_classes).any()):
-                raise ValueError(_why(target, self.num_classes))
+            if bool(self._wrong(target).any()):
+                raise ValueError(_why(target, self._wrong(target), self.num_classes))
             return
         if target.is_cuda and torch.cuda.is_current_stream_capturing():
             return
-        found = _wrong(target.detach(), self.num_classes).any()
+        rows = self._wrong(target.detach())
+        found = rows.any()
         self._found = found if self._found is None else self._found | found
         self._calls += 1
         if self._calls & (self._calls - 1) != 0 and self._calls % _CALLS != 0:
@@ -77,7 +83,16 @@ class TargetCheck:
         if bool(self._found):
             self._found = None
             now = bool(found)
-            raise ValueError(_why(target, self.num_classes) if now else f"in an earlier batch, {_ALLOWED}")
+            raise ValueError(
+                _why(target, rows, self.num_classes) if now else f"in an earlier batch, {_ALLOWED}"
+            )
+
+    def _wrong(self, target: Tensor) -> Tensor:
+        """Which rows are wrong, `[B]`."""
+        wrong = _wrong(target, self.num_classes)
+        if not self.some_labels:
+            return wrong
+        return wrong & ~(target == UNLABELLED if target.dim() == 1 else (target == UNLABELLED).all(dim=1))
 
 
 def check_index(index: Tensor, batch: int, train_size: int) -> None:
@@ -116,11 +131,11 @@ def _wrong(target: Tensor, classes: int) -> Tensor:
     return ~((off <= (_ROUNDING_16 if sixteen else _ROUNDING)) & (values.amin(1) >= _BELOW_ZERO))
 
 
-def _why(target: Tensor, classes: int) -> str:
-    row = int(_wrong(target, classes).nonzero()[0])
+def _why(target: Tensor, wrong: Tensor, classes: int) -> str:
+    row = int(wrong.nonzero()[0])
     if target.dim() == 1:
         hint = (
-            " (an image without a label cannot be in a batch whose labels are read)"
+            " (an image without a label has -1, which Distillation(some_labels=True) allows)"
             if int(target[row]) < 0
             else ""
         )

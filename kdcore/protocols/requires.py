@@ -26,6 +26,10 @@ class Requires:
             augmentation), `"strong"`, or changes of `data.augment` such as `{"hflip": 0.0}`.
         partner: `"class"`: it reads the student's output for another sample of the same class, `student.partner`.
         target: it reads the ground truth, so images without labels are refused.
+        unlabelled: what it gets if only some samples have a label, and it reads the target or partners. `"skipped"`:
+            the labelled samples of each batch (also in `prepare`), so it must give means over samples, and work with
+            one; it is not called for a batch without any. `"given"`: all samples, and `Batch.labelled`. None: such
+            training sets are refused. What reads neither always gets all samples.
         teacher_logits: it reads the teacher's logits. If no distiller of a run reads them or the embedding, the teacher
             stops at the deepest stage that is read, and its logits are None.
         distillation_logits: it reads the logits of the student's second classifier; a student without one is refused.
@@ -54,6 +58,7 @@ class Requires:
     student_momentum: float | None = None
     student_logits: bool | None = None
     teacher_learns: bool = False
+    unlabelled: Literal["skipped", "given"] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "student_stages", checked_stages("student_stages", self.student_stages))
@@ -72,6 +77,8 @@ class Requires:
             if not 0 <= self.student_momentum < 1:
                 raise ValueError(f"student_momentum is {self.student_momentum}; it must be from 0 to below 1")
             object.__setattr__(self, "student_pass", True)
+        if self.unlabelled not in (None, "skipped", "given"):
+            raise ValueError(f"unlabelled is {self.unlabelled!r}; it must be 'skipped', 'given' or None")
         if self.partner not in (None, "class"):
             raise ValueError(f"partner is {self.partner!r}; it must be 'class' or None")
         if not self.teacher and (self.teacher_stages or self.teacher_embedding):
@@ -81,6 +88,16 @@ class Requires:
     def num_views(self) -> int:
         """The number of views, whichever way they are given."""
         return self.views if isinstance(self.views, int) else len(self.views)
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether what it reads depends on the labels: the target, or partners of a sample's class."""
+        return self.target or self.partner is not None
+
+    @property
+    def skips_unlabelled(self) -> bool:
+        """Whether it gets only the labelled samples of a batch, if some have no label."""
+        return self.reads_labels and self.unlabelled == "skipped"
 
     @property
     def reads_student_logits(self) -> bool:

@@ -23,7 +23,8 @@ class Setup:
         teacher: the teacher that it reads; None if the run has none, or if it has several and the spec names none.
         num_classes: K; 0 if neither the data nor a model has classes.
         train_size: samples in the training set, N.
-        train_labels: the class index of every training sample `[N]`, or None if they are not known.
+        train_labels: the class index of every training sample `[N]`, -1 for one without a label; None if they are not
+            known.
         generator: for random numbers while a distiller is built.
         teachers: all teachers by name; the only one is called `teacher` unless the spec names it.
     """

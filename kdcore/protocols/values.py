@@ -53,13 +53,17 @@ class Batch:
 
     Attributes:
         images: `[B, C, H, W]`, normalised for the student.
-        target: class indices `[B]`, probabilities `[B, K]` (mixup, cutmix), or None if there are no labels.
+        target: class indices `[B]` (-1: no label), probabilities `[B, K]` (mixup, cutmix), or None if there are no
+            labels.
         index: positions in the training set `[B]`, or None if they are not known (streams).
+        labelled: which samples have a label, booleans `[B]`, if some samples of the training set have none; None: all
+            of them have one, or the target is None.
     """
 
     images: Tensor
     target: Tensor | None
     index: Tensor | None = None
+    labelled: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

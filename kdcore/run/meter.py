@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from kdcore.data.special_targets import UNLABELLED, has_label
 from kdcore.errors import RunFailed
 from kdcore.run.finite_checks import ADVICE, last_good
 
@@ -143,7 +144,8 @@ def _hits(logits: Tensor | None, target: Tensor | None, size: int, device: torch
     if logits is None or target is None:
         none = torch.zeros_like(images)
         return torch.stack([none, none, none, images])
-    classes = target if target.dim() == 1 else target.argmax(dim=1)
+    known = has_label(target)
+    classes = torch.where(known, target if target.dim() == 1 else target.argmax(dim=1), UNLABELLED)
     hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == classes.unsqueeze(1)
-    counts = torch.stack([hits[:, 0].sum(), hits.sum(), (classes >= 0).sum()])
+    counts = torch.stack([hits[:, 0].sum(), hits.sum(), known.sum()])
     return torch.cat([counts.double(), images.unsqueeze(0)])

@@ -43,7 +43,8 @@ class Preflight:
     """What a check found: data, models and sizes of a run.
 
     `classifier` says of the student's: it is trained on from its weights or initial values, it is new on an encoder's
-    weights, or there is none.
+    weights, or there is none. `train_labelled` is the number of training images with a label; None: it is not known
+    before they are read.
     """
 
     student: str
@@ -60,6 +61,7 @@ class Preflight:
     heads: dict[str, int] = field(default_factory=dict)  # parameters of each distiller that has any
     train_split: str = ""
     eval_split: str | None = None
+    train_labelled: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -79,7 +81,7 @@ class Preflight:
         side = "x".join(map(str, self.image_size))
         size = "a stream of" if self.train_size is None else f"{self.train_size:,}"
         classes = f"{self.num_classes} classes" if self.num_classes else "no classes"
-        text = [f"data     {size} images of {side}, {classes}{self._splits()}"]
+        text = [f"data     {size} images of {side}{self._labelled()}, {classes}{self._splits()}"]
         for name, (model, parameters) in self.teachers.items():
             label = f"'{name}': " if len(self.teachers) > 1 else ""
             text.append(f"teacher  {label}{model}, {parameters:,} parameters")
@@ -93,6 +95,11 @@ class Preflight:
         each = ", ".join(f"{name} {number:,}" for name, number in self.heads.items())
         parts = f" ({each})" if len(self.heads) > 1 else ""
         return f", {self.head_parameters:,} more in the distillers' heads{parts}"
+
+    def _labelled(self) -> str:
+        if self.train_labelled is None or not 0 < self.train_labelled < (self.train_size or 0):
+            return ""
+        return f", {self.train_labelled:,} of them with a label"
 
     def _splits(self) -> str:
         named = {"trained on": self.train_split, "evaluated on": self.eval_split}
@@ -201,6 +208,7 @@ def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tup
         warnings=prepared.warnings + warnings,
         teacher_cache=cache,
         train_split=prepared.train_split,
+        train_labelled=prepared.train.labelled_size,
         eval_split=prepared.eval_split,
         classifier=_classifier(prepared),
     )

@@ -30,6 +30,7 @@ from kdcore.errors import Problem, UserError
 from kdcore.models.by_sample import AnswersBySample
 from kdcore.protocols import PreparesFromTeacher
 from kdcore.run.shipped import averaged_with_head, check_shipped
+from kdcore.run.some_labels import check_mixing
 from kdcore.run.table_teacher import TableRows, check_tables, find_rows
 from kdcore.run.views import view_recipes
 from kdcore.tasks import TaskLoss, class_weights
@@ -122,6 +123,8 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     if process.device.type not in ("cpu", "meta"):
         distillation.trust_targets()  # labels were compared with the classes when they were read
     _check_needs(distillation, splits, spec)
+    if chosen.some_labels:
+        check_mixing(distillation, spec.data)
     tables = _tables(spec, splits, models, chosen, distillation)
     table_notes = [note for table in tables.values() for note in table.notes]
     return Prepared(
@@ -187,6 +190,7 @@ def _distillation(
         image_size=models.input.image_size,
         train_size=chosen.size,
         train_labels=chosen.labels,
+        some_labels=chosen.some_labels,
         task_weight=spec.task.weight,
         task_loss=_task_loss(spec, chosen, classes, num_classes),
         task_views=spec.task.views,

@@ -41,6 +41,7 @@ def summarise(
         "data": {
             "num_classes": training.distillation.num_classes,
             "train_size": None if prepared.train.stream else prepared.train.size,
+            "train_labelled": prepared.train.labelled_size,
             "eval_size": prepared.eval.total,
             "image_size": list(prepared.models.input.image_size),
             "train_split": prepared.train_split,

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 import torch
 
+from kdcore.data.special_targets import has_label
 from kdcore.distill.gather import WholeBatch
+from kdcore.distill.some_labels import batch_rows, taught_rows
 from kdcore.protocols import Batch, PreparesFromTeacher
 
 if TYPE_CHECKING:
@@ -51,10 +53,22 @@ def _outputs(training: Training, name: str, requires: Requires) -> Iterator[tupl
     whole = count - count % step
     for start in range(0, whole, step):
         mine = range(start + rank * BATCH, start + (rank + 1) * BATCH)
-        yield WholeBatch().of_teacher(requires, *_computed(training, name, mine))
+        yield from _shown(requires, *WholeBatch().of_teacher(requires, *_computed(training, name, mine)))
     if whole < count:
         output, batch = _computed(training, name, range(whole, count))
-        yield WholeBatch(alone=True).of_teacher(requires, output, batch)
+        yield from _shown(requires, *WholeBatch(alone=True).of_teacher(requires, output, batch))
+
+
+def _shown(requires: Requires, taught: Taught, batch: Batch) -> Iterator[tuple[Taught, Batch]]:
+    """What the distiller sees of a batch: all samples, or those with a label, if there are any."""
+    if batch.labelled is None or not requires.skips_unlabelled:
+        yield taught, batch
+        return
+    rows = batch.labelled.nonzero().flatten()
+    if len(rows):
+        seen = taught_rows(taught, rows)
+        assert seen is not None
+        yield seen, batch_rows(batch, rows)
 
 
 def _computed(training: Training, name: str, positions: range) -> tuple[Taught, Batch]:
@@ -72,4 +86,7 @@ def _computed(training: Training, name: str, positions: range) -> tuple[Taught, 
     first = images if images.dim() == 4 else images[:, 0]
     seen = training.distillation.seen_by(name, outputs)
     assert seen is not None
-    return seen, Batch(first, target, raw.index.to(device))
+    labelled = None
+    if target is not None and training.distillation.some_labels:
+        labelled = has_label(target)
+    return seen, Batch(first, target, raw.index.to(device), labelled)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 LossKind = Literal["cross-entropy", "bce", "focal"]
 
@@ -41,30 +38,56 @@ class TaskLoss:
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss, a scalar; computed in float32 inside autocast."""
-        losses: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
-            "cross-entropy": self._cross_entropy,
-            "bce": self._bce,
-            "focal": self._focal,
-        }
-        weights = None
-        if self.class_weights is not None:
-            weights = self.class_weights.to(logits.device, torch.float32)
-        return losses[self.kind](logits, target, weights)
+        if self.kind == "cross-entropy":
+            return self._cross_entropy(logits, target, self._weights(logits), "mean")
+        return self._of_samples(logits, target).mean()
 
-    def _cross_entropy(self, logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
+    def of_labelled(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
+        """The loss of the samples with a label, `labelled` `[B]`, as if the others were not in the batch.
+
+        Without any it is 0, with a gradient of zeros. The targets of the others may have any values. It waits for no
+        device: the batch keeps its size.
+        """
+        mask = labelled if target.dim() == 1 else labelled.unsqueeze(1)
+        known = torch.where(mask, target, 0)
+        losses = self._of_samples(logits, known)
+        parts = labelled.to(losses.dtype)
+        weights = self._weights(logits)
+        if self.kind == "cross-entropy" and weights is not None and target.dim() == 1:
+            parts = parts * weights.to(losses.dtype)[known]  # as torch: the mean of indices is weighted
+        total = parts.sum()
+        return torch.where(labelled, losses, 0.0).sum() / torch.where(total > 0, total, 1.0)
+
+    def _weights(self, logits: Tensor) -> Tensor | None:
+        """The factors of the classes on the device of the logits."""
+        return None if self.class_weights is None else self.class_weights.to(logits.device, torch.float32)
+
+    def _of_samples(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of each sample `[B]`, not yet divided by the weight of its class."""
+        weights = self._weights(logits)
+        if self.kind == "cross-entropy":
+            return self._cross_entropy(logits, target, weights, "none")
+        if self.kind == "bce":
+            return self._bce(logits, target, weights)
+        return self._focal(logits, target, weights)
+
+    def _cross_entropy(
+        self, logits: Tensor, target: Tensor, weights: Tensor | None, reduction: Literal["mean", "none"]
+    ) -> Tensor:
         # autocast computes it in float32; the weights have to have the type of the logits
         if weights is not None:
             weights = weights.to(
                 torch.float32 if torch.is_autocast_enabled(logits.device.type) else logits.dtype
             )
-        return F.cross_entropy(logits, target, weights, label_smoothing=self.label_smoothing)
+        smoothing = self.label_smoothing
+        return F.cross_entropy(logits, target, weights, reduction=reduction, label_smoothing=smoothing)
 
     def _bce(self, logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
         wide = _wide(logits)
         wanted = self._smoothed(target, wide)
         if self.threshold is not None:
             wanted = (wanted > self.threshold).to(wide.dtype)
-        return F.binary_cross_entropy_with_logits(wide, wanted, weights)
+        return F.binary_cross_entropy_with_logits(wide, wanted, weights, reduction="none").mean(dim=1)
 
     def _focal(self, logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
         logs = _wide(logits).log_softmax(dim=1)
@@ -72,7 +95,7 @@ class TaskLoss:
         # 1 - p from the logarithm: exact where p is close to 1
         others = -torch.expm1(logs)
         losses = wanted * others.clamp_min(torch.finfo(logs.dtype).tiny) ** self.gamma * -logs
-        return (losses if weights is None else losses * weights).sum(dim=1).mean()
+        return (losses if weights is None else losses * weights).sum(dim=1)
 
     def _smoothed(self, target: Tensor, logits: Tensor) -> Tensor:
         """The target as `[B, K]`, smoothed."""

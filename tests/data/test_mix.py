@@ -123,7 +123,17 @@ def test_without_labels(batch):
     assert target is None
     assert not torch.equal(mixed, images)
     _, probabilities = mixer(images, torch.full((6,), -1), 0, 0)
-    assert float(probabilities.abs().sum()) == 0.0
+    assert (probabilities == -1).all()
+
+
+def test_an_image_that_is_mixed_of_one_without_a_label_has_none(batch):
+    images, target = batch
+    _, whole = Mixer(1.0, 0.0, 4, seed=0)(images, target, 0, 0)
+    some = target.clone()
+    some[1] = -1  # it is mixed with image 4, and that with it
+    _, probabilities = Mixer(1.0, 0.0, 4, seed=0)(images, some, 0, 0)
+    assert (probabilities[[1, 4]] == -1).all()
+    assert torch.equal(probabilities[[0, 2, 3, 5]], whole[[0, 2, 3, 5]])
 
 
 @pytest.mark.parametrize("alphas", [(0.0, 0.0), (-1.0, 1.0)])

@@ -72,5 +72,13 @@ def test_check_labels():
         UserError, match=r"data\.num_classes: with 3 classes, class indices go to 2; the data has \[3, 9\]"
     ):
         check_labels(torch.tensor([0, 9, 3, 3]), 3)
-    with pytest.raises(UserError, match="1 of 3 training images have no class"):
-        check_labels(torch.tensor([0, -1, 1]), 3)
+    check_labels(torch.tensor([0, -1, 1]), 3)
+    with pytest.raises(UserError, match=r"the data has \[-2\]"):
+        check_labels(torch.tensor([0, -2, 1]), 3)
+
+
+def test_no_balanced_draw_where_only_some_have_a_label(make_pairs):
+    source = WrappedSource(make_pairs(6, labels=[0, None, 1, -1, 0, 1]), "mine", 2)
+    assert source.labels.tolist() == [0, -1, 1, -1, 0, 1]
+    with pytest.raises(UserError, match=r"data\.train_samples: only 4 of 6 training images have a label"):
+        choose_samples(source, 3, seed=0)

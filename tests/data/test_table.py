@@ -128,7 +128,7 @@ def test_a_row_that_is_there_twice_counts_once(table):
         ('path,label\n"a.png,x\n', {}, "data.dataset", "is not CSV"),
         ("path,label\n,x\n", {}, "data.dataset", "rows without a file in its column 'path'"),
         ("path,label\nbilder/0.png,a\nbilder/0.png,b\n", {}, "data.dataset", "twice, with different classes"),
-        ("path,label\nbilder/0.png,a\nbilder/1.png,\n", {}, "data.dataset", "1 of 2 rows have no class"),
+        ("path,label\nbilder/0.png,a\nbilder/0.png,\n", {}, "data.dataset", "twice, with different classes"),
     ],
 )
 def test_what_is_wrong_with_a_table(table, text, data, where, message):
@@ -187,3 +187,35 @@ def test_a_run_on_a_table_with_umlauts_and_missing_files(table, tmp_path):
     assert done.summary["data"]["eval_split"] == "val"
     assert done.summary["skipped"]["train"] == 2
     assert done.student().config.class_names == ("Ähre", "Öl")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("table.csv", "path,label\nbilder/0.png,\nbilder/1.png,cat\nbilder/2.png, \nbilder/3.png,dog\n"),
+        (
+            "table.jsonl",
+            '{"path": "bilder/0.png", "label": null}\n{"path": "bilder/1.png", "label": "cat"}\n'
+            '{"path": "bilder/2.png"}\n{"path": "bilder/3.png", "label": "dog"}\n',
+        ),
+    ],
+)
+def test_an_empty_cell_is_an_image_without_a_label(table, name, text):
+    source = opened(table(text, name))
+    assert facts(source)[1:] == ([-1, 0, -1, 1], ("cat", "dog"))
+    assert (source.labelled, source.num_classes, source[0][1], source[1][1]) == (True, 2, -1, 0)
+
+
+def test_missing_numbers_of_parquet_are_no_classes(tmp_path, table):
+    pandas = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table(ROWS)
+    columns = {"path": ["bilder/0.png", "bilder/1.png", "bilder/2.png"], "label": [3.0, float("nan"), 7.0]}
+    parquet.write_table(pandas.table(columns), tmp_path / "t.parquet")
+    assert facts(opened(tmp_path / "t.parquet"))[1:] == ([0, -1, 1], ("3", "7"))
+
+
+def test_a_split_without_any_label_has_no_classes(table):
+    text = "path,label,split\nbilder/0.png,cat,test\nbilder/1.png,dog,test\nbilder/2.png,,train\n"
+    source = opened(table(text), "train")
+    assert (source.labelled, source.classes, source.labels.tolist()) == (False, None, [-1])

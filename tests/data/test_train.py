@@ -166,6 +166,22 @@ def test_unlabelled_and_unknown_labels(build, make_pairs):
     assert sorted(next(iter(told.epoch(0))).target.tolist())[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [([0, 1, -1], "has no label, and the first one has one"), ([-1, 1, 0], "has a label, and")],
+)
+def test_labels_of_some_images_have_to_be_known_before_they_are_read(build, make_pairs, labels, said):
+    pairs = make_pairs(3)
+    pairs._labels = labels
+    with pytest.raises(RunFailed, match=rf"mine\[\d\] {said}.*needs an attribute 'labels'"):
+        list(build(of=WrappedSource(pairs, "mine", 3), batch_size=3, skip_broken=True).epoch(0))
+    pairs.labels = labels
+    data = build(of=WrappedSource(pairs, "mine", 3), batch_size=3)
+    assert (data.labels.tolist(), data.labelled, data.labelled_size) == (labels, True, 2)
+    (batch,) = data.epoch(0)
+    assert batch.target.tolist() == [labels[index] for index in batch.index.tolist()]
+
+
 def test_errors_of_the_user(build, make_pairs):
     with pytest.raises(UserError, match=r"train\.batch_size"):
         build(batch_size=5, world=2)

@@ -181,9 +181,11 @@ def test_every_kind_of_distiller_is_there(pages):
 
 
 def test_what_is_missing_is_noticed():
-    page = "| `Batch` | |\n|---|---|\n| `images` | a |\n| `target`, `index` | b |\n\n| `other` | |\n"
+    page = (
+        "| `Batch` | |\n|---|---|\n| `images` | a |\n| `target`, `index`, `labelled` | b |\n\n| `other` | |\n"
+    )
     assert rows(page, "Batch") == members(kdcore.Batch)
-    assert rows(page.replace("`index`", ""), "Batch") < members(kdcore.Batch)
+    assert rows(page.replace("`index`, ", ""), "Batch") < members(kdcore.Batch)
     with pytest.raises(AssertionError, match="no table of Setup"):
         rows(page, "Setup")
     assert members(kdcore.ModelInfo) >= {"name", "stages", "stage", "embedding_dim", "classifier"}

@@ -139,3 +139,34 @@ def test_an_own_loop_takes_a_task_loss():
         Distillation(
             student, None, "vanilla", num_classes=4, image_size=8, task_loss=loss, label_smoothing=0.1
         )
+
+
+@pytest.mark.parametrize("kind", ["cross-entropy", "bce", "focal"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weights", [None, [0.5, 2.0, 1.0, 3.0]])
+def test_the_loss_of_the_labelled_is_that_of_a_batch_of_them(logits, mixed, kind, smoothing, weights):
+    given = None if weights is None else torch.tensor(weights)
+    loss = TaskLoss(kind=kind, label_smoothing=smoothing, class_weights=given)
+    labelled = torch.tensor([True, False, True, False, False, True])
+    for target in (TARGET, mixed):
+        hidden = target.clone()
+        hidden[~labelled] = -1
+        own = logits.clone().requires_grad_()
+        found = loss.of_labelled(own, hidden, labelled)
+        torch.testing.assert_close(found, loss(logits[labelled], target[labelled]))
+        found.backward()
+        assert own.grad[~labelled].abs().max() == 0
+        alone = logits[labelled].clone().requires_grad_()
+        loss(alone, target[labelled]).backward()
+        torch.testing.assert_close(own.grad[labelled], alone.grad)
+
+
+@pytest.mark.parametrize("kind", ["cross-entropy", "bce", "focal"])
+def test_a_batch_without_labels_has_the_loss_0(logits, kind):
+    own = logits.requires_grad_()
+    loss = TaskLoss(kind=kind, class_weights=torch.ones(4)).of_labelled(
+        own, torch.full((6,), -1), torch.zeros(6, dtype=torch.bool)
+    )
+    assert loss.item() == 0
+    loss.backward()
+    assert own.grad.abs().max() == 0

@@ -1,0 +1,86 @@
+"""A step's samples of which only some have a label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kdcore.data.special_targets import has_label
+from kdcore.ops.processes import sum_over_processes, world_size
+from kdcore.protocols import Batch, FeatureMap, ModelOutput
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kdcore.distill.teachers import Seen
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Which samples of this process have a label.
+
+    Attributes:
+        mask: booleans `[B]`.
+        factor: their number, divided by the mean number of a process; None with one process.
+    """
+
+    mask: Tensor
+    factor: Tensor | None
+
+    @classmethod
+    def of(cls, target: Tensor) -> Labelled:
+        """The labelled samples of targets `[B]` or `[B, K]`. All processes must call it."""
+        mask = has_label(target)
+        if world_size() == 1:
+            return cls(mask, None)
+        count = mask.sum().float()
+        mean = sum_over_processes(count) / world_size()
+        return cls(mask, count / mean.clamp(min=1 / world_size()))
+
+    def over_processes(self, mean: Tensor) -> Tensor:
+        """A mean over this process's labelled samples, such that the mean over processes is that of the whole batch."""
+        return mean if self.factor is None else mean * self.factor
+
+
+def only_labelled(
+    rows: Tensor, student: ModelOutput, teacher: Seen, batch: Batch
+) -> tuple[ModelOutput, Seen, Batch]:
+    """The arguments of a distiller for the labelled samples alone, whose numbers in the batch are `rows`."""
+    local = batch.images
+    if batch.labelled is not None and len(local) == len(
+        batch.labelled
+    ):  # else the images of one process of several
+        local = local[rows]
+    return _rows_of(student, rows), taught_rows(teacher, rows), replace(batch_rows(batch, rows), images=local)
+
+
+def taught_rows(teacher: Seen, rows: Tensor) -> Seen:
+    """These rows of what a teacher, or each of several, gave."""
+    if teacher is None or isinstance(teacher, ModelOutput):
+        return None if teacher is None else _rows_of(teacher, rows)
+    return {name: _rows_of(one, rows) for name, one in teacher.items()}
+
+
+def batch_rows(batch: Batch, rows: Tensor) -> Batch:
+    """These rows of target and index; the images as they are."""
+    target, index, labelled = (_rows(one, rows) for one in (batch.target, batch.index, batch.labelled))
+    return Batch(batch.images, target, index, labelled)
+
+
+def _rows_of(output: ModelOutput, rows: Tensor) -> ModelOutput:
+    return replace(
+        output,
+        logits=_rows(output.logits, rows),
+        features={
+            stage: FeatureMap(one.map[rows], _rows(one.prefix, rows))
+            for stage, one in output.features.items()
+        },
+        embedding=_rows(output.embedding, rows),
+        views=tuple(_rows_of(view, rows) for view in output.views),
+        distillation_logits=_rows(output.distillation_logits, rows),
+        partner=None if output.partner is None else _rows_of(output.partner, rows),
+    )
+
+
+def _rows(tensor: Tensor | None, rows: Tensor) -> Tensor | None:
+    return None if tensor is None else tensor[rows]

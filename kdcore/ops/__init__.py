@@ -5,6 +5,7 @@ For authors of distillers. Importing this module imports torch, so a plugin's en
 
 from __future__ import annotations
 
+from kdcore.ops.alignment import align_gradients
 from kdcore.ops.arguments import (
     check_positive,
     check_same_shape,
@@ -22,6 +23,7 @@ from kdcore.ops.processes import gather, sum_over_processes, world_size
 __all__ = [
     "BatchNormOverProcesses",
     "Dot",
+    "align_gradients",
     "at_least_float32",
     "check_positive",
     "check_same_shape",

@@ -14,14 +14,13 @@ from kdcore.distill.seeds import derive, seed_device
 from kdcore.distill.sync_norm import share_running_statistics
 from kdcore.distill.with_heads import shipped_model
 from kdcore.errors import Interrupted
-from kdcore.ops import Dot
 from kdcore.protocols import Progress
 from kdcore.run.early_stop import patience_over
 from kdcore.run.measures import Measures, Stopped
 from kdcore.run.meter import Meter
 from kdcore.run.optimizer import build_optimizer, build_scheduler
 from kdcore.run.saving import Saver, Stateful
-from kdcore.run.separate import SeparateGradients
+from kdcore.run.separate import SeparateGradients, wants_both
 from kdcore.run.sharding import make_whole, shard
 from kdcore.run.skipped_images import Skipped
 from kdcore.run.state import RunState
@@ -81,8 +80,10 @@ class Training:
             spec.scheduler, optimizer, epochs=spec.train.epochs, steps_per_epoch=self.steps_per_epoch
         )
         self.separate = None
-        if isinstance(optimizer, Dot):
-            self.separate = SeparateGradients(optimizer, self.distillation.parameters(), accelerator)
+        if wants_both(spec.optimizer):
+            self.separate = SeparateGradients(
+                optimizer, self.distillation.parameters(), accelerator, align=spec.optimizer.align_gradients
+            )
         self.model = self._model()
         # accelerate's optimizer scales the gradients of fp16. For other precisions it only looks for a package that is
         # not installed, in each step.

@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 
 from kdcore.errors import Problem
+from kdcore.ops import Dot, align_gradients
 from kdcore.spec.names import plain_optimizer
 
 if TYPE_CHECKING:
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kdcore.distill.distillation import DistillationOutput
-    from kdcore.ops import Dot
-    from kdcore.spec.models import RunSpec
+    from kdcore.spec.models import OptimizerSpec, RunSpec
 
 Gradients = list["Tensor | None"]
 
@@ -29,13 +29,21 @@ class SeparateGradients:
     DDP's hooks cannot serve two backward passes of one graph, so the gradients are averaged here.
 
     Args:
-        optimizer: the one that takes them.
+        optimizer: `Dot` takes both; any other one takes their sum.
         parameters: what is trained.
         accelerator: the processes and the scale of fp16.
+        align: whether the distillers' gradient loses what opposes the task's.
     """
 
-    def __init__(self, optimizer: Dot, parameters: Iterable[Tensor], accelerator: Accelerator) -> None:
-        self._optimizer, self._accelerator = optimizer, accelerator
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        parameters: Iterable[Tensor],
+        accelerator: Accelerator,
+        *,
+        align: bool = False,
+    ) -> None:
+        self._optimizer, self._accelerator, self._align = optimizer, accelerator, align
         self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self._task: Gradients = self._nothing
         self._distillation: Gradients = self._nothing
@@ -49,11 +57,13 @@ class SeparateGradients:
             self._distillation = self._added(self._distillation, terms, size)
 
     def hand_over(self, clip: float | None) -> None:
-        """Average, unscale and clip the gradients, and give them to the optimizer for its next step.
+        """Average, align, unscale and clip the gradients, and give them to the optimizer for its next step.
 
         Both are clipped by one factor, from the norm of their sum, which is also each parameter's `grad`.
         """
         self._average()
+        if self._align:
+            self._distillation = align_gradients(self._task, self._distillation)
         scaler = self._accelerator.scaler
         for parameter, *both in zip(self._parameters, self._task, self._distillation, strict=True):
             found = [gradient for gradient in both if gradient is not None]
@@ -64,8 +74,12 @@ class SeparateGradients:
             self._multiply(scale.reciprocal())
         if clip is not None:
             sums = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-            self._multiply((clip / (torch.nn.utils.get_total_norm(sums) + 1e-6)).clamp(max=1.0))
-        self._optimizer.take(self._parameters, self._task, self._distillation)
+            factor = (clip / (torch.nn.utils.get_total_norm(sums) + 1e-6)).clamp(max=1.0)
+            self._multiply(factor)
+            for gradient in sums:
+                gradient.mul_(factor)
+        if isinstance(self._optimizer, Dot):
+            self._optimizer.take(self._parameters, self._task, self._distillation)
         self._task, self._distillation = self._nothing, self._nothing
 
     @property
@@ -103,17 +117,30 @@ class SeparateGradients:
                 gradient.mul_(factor)
 
 
+def wants_both(spec: OptimizerSpec) -> bool:
+    """Whether a run computes the task's and the distillers' gradients apart."""
+    return spec.align_gradients or plain_optimizer(spec.name) == "dot"
+
+
 def separate_problems(spec: RunSpec) -> Iterator[Problem]:
     """What a run with two gradients cannot have."""
-    if plain_optimizer(spec.optimizer.name) != "dot":
+    if not wants_both(spec.optimizer):
         return
+    dot = plain_optimizer(spec.optimizer.name) == "dot"
+    user = "'dot'" if dot else "'align_gradients'"
+    if dot and spec.optimizer.align_gradients:
+        message = "'dot' keeps the opposing part of the distillers' gradient apart, in a buffer of its own"
+        hint = "use another optimizer, such as 'sgd', or leave align_gradients out"
+        yield Problem("optimizer.align_gradients", message, value=True, allowed="false", hint=hint)
     if spec.train.fsdp is not None:
-        message = "'dot' needs the gradients of two losses apart, which sharded weights do not give"
+        message = f"{user} needs the gradients of two losses apart, which sharded weights do not give"
         yield Problem("train.fsdp", message, spec.train.fsdp, "null")
     for member in spec.members:
         if member.spec.learns:
-            message = "'dot' has two gradients for one task, and a teacher that learns has a task of its own"
+            message = (
+                f"{user} has two gradients for one task, and a teacher that learns has a task of its own"
+            )
             yield Problem(f"{member.where}.learns", message, value=True, allowed="false")
     if spec.train.compile:
-        message = "'dot' goes through the student's graph twice, which a compiled one does not allow"
+        message = f"{user} goes through the student's graph twice, which a compiled one does not allow"
         yield Problem("train.compile", message, value=True, allowed="false")

@@ -128,6 +128,11 @@ class OptimizerSpec(Section):
         lt=1,
         description="For 'dot': the momentum is lower by this for the task and higher for the distillers; null: 0.075.",
     )
+    align_gradients: Bool = Field(
+        False,
+        description="Leave out the part of the distillers' gradient that opposes the task's, if their product over all "
+        "parameters is below 0. It takes a second backward pass.",
+    )
     layer_decay: Float | None = Field(
         None, gt=0, le=1, description="Factor on the learning rate from layer to layer."
     )

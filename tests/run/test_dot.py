@@ -17,6 +17,7 @@ from kdcore.spec.models import OptimizerSpec
 
 TEACHER = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
 DOT = {"name": "dot", "lr": 0.02, "momentum": 0.9, "delta": 0.09, "weight_decay": 5e-4}
+ALIGNED = {"name": "sgd", "align_gradients": True}
 SPEC = {"teacher": TEACHER, "distiller": "kd", "optimizer": DOT}
 
 
@@ -104,6 +105,55 @@ def test_each_loss_has_its_gradient_over_all_batches_of_a_step(scaled):
                 torch.testing.assert_close(gradient, expected * factor, rtol=1e-4, atol=1e-7)
 
 
+def test_aligned_gradients_are_summed_and_clipped_for_any_optimizer():
+    torch.manual_seed(0)
+    net, batch = Net(), torch.randn(4, 3)
+
+    def losses():
+        shared = net.body(batch).tanh()
+        task, other = net.head(shared).square().mean(), net.other(shared).abs().mean()
+        return task, 0.1 * other - 2 * task  # opposed to the task
+
+    task, term = losses()
+    parameters = [one for one in net.parameters() if one.requires_grad]
+    g, k = (
+        torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True) for loss in (task, term)
+    )
+    reached = [one for one, *both in zip(parameters, g, k, strict=True) if any(x is not None for x in both)]
+    g, k = (
+        torch.cat(
+            [
+                torch.zeros(one.numel()) if found is None else found.reshape(-1)
+                for one, found in zip(parameters, every, strict=True)
+                if any(one is other for other in reached)
+            ]
+        )
+        for every in (g, k)
+    )
+    assert g @ k < 0
+    wanted = g + k - (g @ k) / (g @ g) * g
+    wanted *= 0.01 / wanted.norm()
+    accelerator = SimpleNamespace(scaler=None, num_processes=1, device=torch.device("cpu"))
+    separate = SeparateGradients(torch.optim.SGD(parameters), net.parameters(), accelerator, align=True)
+    task, term = losses()
+    separate.add(SimpleNamespace(task_loss=task, terms={"a": term}, loss=task + term), 1)
+    separate.hand_over(0.01)
+    found = torch.cat([one.grad.reshape(-1) for one in reached])
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-7)
+    assert all(one.grad is None for one in net.idle.parameters())
+
+
+def test_a_run_with_aligned_gradients_goes_another_way(spec_file):
+    found = {}
+    for aligned in (True, False):
+        optimizer = {"name": "sgd", "lr": 0.1, "align_gradients": aligned}
+        # the teacher has random weights, so that what it teaches opposes the labels
+        spec = spec_file(f"aligned-{aligned}", **{**SPEC, "optimizer": optimizer})
+        found[aligned] = weights(kdcore.run(spec, quiet=True))["fc.weight"]
+    assert found[True].isfinite().all()
+    assert not torch.equal(found[True], found[False])
+
+
 def test_it_is_tried_before_a_run():
     shapes = [torch.empty(shape, device="meta") for shape in [(), (4,), (2, 3)]]
     assert try_optimizer(OptimizerSpec(name="dot"), shapes).problems == ()
@@ -117,6 +167,12 @@ def test_it_is_tried_before_a_run():
         ({"optimizer": {**DOT, "options": {"nesterov": True}}}, "'dot' has no such option"),
         ({"optimizer": {**DOT, "options": {"delta": 0.1}}}, "write it as optimizer.delta"),
         ({"optimizer": {**DOT, "name": "lookahead_dot"}}, "timm has no optimizer of this name"),
+        ({"optimizer": {**DOT, "align_gradients": True}}, "use another optimizer, such as 'sgd'"),
+        (
+            {"optimizer": ALIGNED, "train": {"compile": True}},
+            "'align_gradients' goes through the student's graph",
+        ),
+        ({"optimizer": ALIGNED, "train": {"fsdp": "student"}}, "'align_gradients' needs the gradients"),
         ({"train": {"compile": True}}, "goes through the student's graph twice"),
         ({"train": {"fsdp": "student"}}, "the gradients of two losses apart"),
     ],

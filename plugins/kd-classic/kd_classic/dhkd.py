@@ -46,7 +46,7 @@ def dhkd_loss(auxiliary_logits: Tensor, teacher_logits: Tensor, *, temperature: 
 class DHKD(nn.Module):
     """The distiller `dhkd`, with the loss term `dhkd`: a second head on the student's embedding, not shipped with it.
 
-    The authors' gradient alignment, which they use on CIFAR-100 only, is not part of it.
+    The authors' gradient alignment on CIFAR-100 belongs to the optimizer: `optimizer.align_gradients` in a spec.
 
     Raises:
         ValueError: the student has no embedding.

@@ -49,7 +49,7 @@ class CTKDOptions(LogitOptions):
 
 
 class DHKDOptions(CorrectOptions):
-    """DHKD (Yang et al., 2024) without gradient alignment, defaults of the authors' CIFAR-100 code."""
+    """DHKD (Yang et al., 2024), defaults of the authors' CIFAR-100 code."""
 
     weight: float = Field(default=1.0, ge=0, description="Factor of the loss term. ImageNet: 0.1.")
     temperature: float = Field(

@@ -40,9 +40,43 @@ def changes_results(place: str) -> bool:
     return not any(".".join(names[:length]) in neutral_fields() for length in range(1, len(names) + 1))
 
 
+def with_defaults(spec: dict[str, Any]) -> dict[str, Any]:
+    """A resolved spec with defaults for the fields that it lacks, as specs of earlier versions lack new fields."""
+    schema = RunSpec.model_json_schema()
+
+    def model_of(node: dict[str, Any]) -> dict[str, Any] | None:
+        """The schema of the one model that a field may hold, or None."""
+        refs = [branch["$ref"] for branch in (node, *node.get("anyOf", ())) if "$ref" in branch]
+        return schema["$defs"][refs[0].rpartition("/")[2]] if len(refs) == 1 else None
+
+    def completed(value: Any, node: dict[str, Any]) -> Any:
+        if isinstance(value, list) and "items" in node:
+            return [completed(item, node["items"]) for item in value]
+        model = node if "properties" in node else model_of(node)
+        if model is None or not isinstance(value, dict):
+            return value
+        found = dict(value)
+        for name, field in model.get("properties", {}).items():
+            if name in value:
+                found[name] = completed(value[name], field)
+            elif "default" in field:
+                found[name] = field["default"]
+            elif field.get("type") == "object":
+                found[name] = {}
+            elif "$ref" in field:
+                found[name] = completed({}, field)
+        return found
+
+    return completed(spec, schema)
+
+
 def spec_changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Where two resolved specs differ in what changes results: each place, and its two values."""
-    old, new = flat(before, index=None), flat(now, index=None)
+    """Where two resolved specs differ in what changes results: each place, and its two values.
+
+    A field that one of them lacks has its default there: a version of kd with more fields goes on with a run that an
+    earlier version began.
+    """
+    old, new = flat(with_defaults(before), index=None), flat(with_defaults(now), index=None)
     return [
         (place, old.get(place), new.get(place))
         for place in sorted(old.keys() | new.keys())

@@ -69,6 +69,31 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str) -> TableSo
     return source
 
 
+def files_of_table(path: Path, column: str | None, root: Path | None) -> list[str]:
+    """The files that a table of images names, in the order of its rows; its other columns are not read.
+
+    Args:
+        path: the table.
+        column: of the files; None: `path`, `file`, `filename`, `file_name` or `image`.
+        root: the folder that paths are relative to; None: that of the table.
+
+    Raises:
+        UserError: the table cannot be read, has no such column, or a row has no file.
+    """
+    columns, rows = read_rows(path, TableOptions(), "IMAGES")
+    found = _column(column, PATHS, columns, "--column", path)
+    if found is None:
+        message = f"{path} has no column of files; its columns are {listed(columns)}"
+        raise UserError(Problem("IMAGES", message, allowed=" or ".join(PATHS), hint="name it: --column NAME"))
+    empty = [number for number, row in enumerate(rows, 1) if not row[found]]
+    if empty:
+        raise UserError(
+            Problem("IMAGES", f"{path}: image {empty[0]} of {len(rows):,} has no file in '{found}'")
+        )
+    folder = path.parent if root is None else root
+    return [str(folder / row[found]) for row in rows]
+
+
 def _column(
     given: str | None, usual: Sequence[str], columns: Sequence[str], where: str, path: Path
 ) -> str | None:

@@ -6,10 +6,19 @@ from kdcore.data import EvalData, Source, build_eval_data, open_split, resolve_i
 from kdcore.data.image_files import images_below_folder
 from kdcore.data.modes import eight_bits
 from kdcore.data.special_targets import has_label
+from kdcore.data.table import files_of_table
 from kdcore.distill.build import build_distiller
 from kdcore.distill.models import teacher_view
 from kdcore.features import Extractor, find_adapter, model_info
 from kdcore.inspect.encoder_measures import Embedded, EncoderEvaluation, measure_embeddings
+from kdcore.inspect.exports import (
+    EXPORT_ABOUT,
+    EXPORT_SCRIPT,
+    OpenedExport,
+    import_export_script,
+    is_export,
+    open_export,
+)
 from kdcore.inspect.image_predictor import softmax
 from kdcore.inspect.images import evaluation_images
 from kdcore.inspect.metrics import Metrics, load_metrics
@@ -28,6 +37,7 @@ from kdcore.run.caller_state import own_surroundings
 from kdcore.run.existing import finished_run, spec_changes
 from kdcore.rundir.statefile import read_state, write_state
 from kdcore.rundir.summary import ENCODER_MEASURES, teachers_of
+from kdcore.spec.datasets import TABLES
 from kdcore.spec.difference import same_results
 from kdcore.spec.load import LoadedSpec, below_of, load_spec, resolved_dict
 from kdcore.spec.models import DataSpec, ModelSource, ModelSpec
@@ -40,7 +50,10 @@ NAMES: Final[dict[str, tuple[str, ...]]]
 __all__ = [
     "ENCODER",
     "ENCODER_MEASURES",
+    "EXPORT_ABOUT",
+    "EXPORT_SCRIPT",
     "SPEC_SUFFIXES",
+    "TABLES",
     "BuiltModel",
     "DataSpec",
     "Embedded",
@@ -51,6 +64,7 @@ __all__ = [
     "Metrics",
     "ModelSource",
     "ModelSpec",
+    "OpenedExport",
     "RunStudent",
     "Source",
     "Which",
@@ -65,6 +79,7 @@ __all__ = [
     "distiller_part",
     "eight_bits",
     "evaluation_images",
+    "files_of_table",
     "find_adapter",
     "find_dataset",
     "find_model",
@@ -74,11 +89,14 @@ __all__ = [
     "finished_run",
     "has_label",
     "images_below_folder",
+    "import_export_script",
+    "is_export",
     "load_config",
     "load_metrics",
     "load_spec",
     "measure_embeddings",
     "model_info",
+    "open_export",
     "open_run_student",
     "open_split",
     "own_surroundings",

@@ -27,3 +27,9 @@ class OpenedModel(Predictor):
     def parameters(self) -> int:
         """The number of its parameters, trained or frozen."""
         return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def weights_bytes(self) -> int:
+        """The bytes of its parameters and buffers."""
+        held = (*self.model.parameters(), *self.model.buffers())
+        return sum(tensor.numel() * tensor.element_size() for tensor in held)

@@ -72,6 +72,7 @@ def _preprocessing(taken: InputConfig, channels: int) -> dict[str, Any]:
         "resize": cover[0] if cover[0] == cover[1] else cover,
         "interpolation": taken.interpolation,
         "crop": [height, width],
+        "crop_pct": taken.crop_pct,
         "mean": list(taken.mean),
         "std": list(taken.std),
     }

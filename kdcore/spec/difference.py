@@ -67,7 +67,8 @@ def with_defaults(spec: dict[str, Any]) -> dict[str, Any]:
                 found[name] = completed({}, field)
         return found
 
-    return completed(spec, schema)
+    whole: dict[str, Any] = completed(spec, schema)
+    return whole
 
 
 def spec_changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:

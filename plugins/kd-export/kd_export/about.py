@@ -1,15 +1,15 @@
-"""Where an export says what it is: a file next to it, and metadata inside of it."""
+"""What an export says of itself: in a file next to it, and as metadata inside of it."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from kdcore.inspect import EXPORT_ABOUT
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-ABOUT: Final = "kd.json"
-"""The file next to each export."""
 KEY: Final = "kd"
 """Under which the same is kept inside of files that can hold it."""
 
@@ -24,4 +24,4 @@ def as_texts(about: dict[str, Any]) -> dict[str, str]:
 
 def write_about(folder: Path, about: dict[str, Any]) -> None:
     """Write it next to the model."""
-    (folder / ABOUT).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    (folder / EXPORT_ABOUT).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", "utf-8")

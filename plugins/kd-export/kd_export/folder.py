@@ -7,8 +7,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from kd_export.about import ABOUT
 from kdcore import Problem, UserError
+from kdcore.inspect import EXPORT_ABOUT
 from kdcore.plugin import remove_leftovers
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path, *, force: bool, mark: str = ABOUT) -> Iterator[Path]:
+def new_folder(path: Path, *, force: bool, mark: str = EXPORT_ABOUT) -> Iterator[Path]:
     """A folder under a temporary name that takes `path`'s place at the end; on an error nothing is left.
 
     Raises:

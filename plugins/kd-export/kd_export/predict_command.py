@@ -41,7 +41,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="IMAGES...",
-            help="Files, folders with everything below them, or - for paths on standard input.",
+            help="Files, folders with everything below them, tables of files, or - for paths on standard input.",
             show_default=False,
         ),
     ],
@@ -52,6 +52,19 @@ def predict(
             "-o",
             help="Table to write: .csv, .jsonl or .parquet.  [default: CSV on standard output]",
             show_default=False,
+        ),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of the files in a table.  [default: path, file, filename or image]",
+            show_default=False,
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that paths in a table are relative to.  [default: the table's]", show_default=False
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes in a row, the most likely first.")] = 1,
@@ -90,6 +103,8 @@ def predict(
             target,
             images,
             output,
+            column=column,
+            root=root,
             weights=chosen_weights(ema, best),
             top=top,
             probabilities=probabilities,

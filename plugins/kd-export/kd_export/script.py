@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import textwrap
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kd_export.about import ABOUT
-from kd_export.written import SCRIPT, body
+from kd_export.written import body
+from kdcore.inspect import EXPORT_ABOUT, EXPORT_SCRIPT, import_export_script
 from kdcore.plugin import printable
 
 if TYPE_CHECKING:
@@ -44,9 +42,9 @@ def write_script(folder: Path, student: RunStudent, exporter: Exporter, written:
         needs=", ".join((*written.needs, "numpy", "pillow")),
         imports=written.imports,
         body=textwrap.indent(body(written), "    "),
-        about=ABOUT,
+        about=EXPORT_ABOUT,
     )
-    (folder / SCRIPT).write_text(text, "utf-8")
+    (folder / EXPORT_SCRIPT).write_text(text, "utf-8")
 
 
 def _plain(text: str) -> str:
@@ -54,24 +52,9 @@ def _plain(text: str) -> str:
     return printable(text).replace("\\", "/").replace('"', "'")
 
 
-def import_script(folder: Path) -> Any:
-    """The module that an export's script is."""
-    spec = importlib.util.spec_from_file_location("kd_export_load", folder / SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # the folder holds the export and nothing else
-    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = kept
-    return module
-
-
 def run_script(folder: Path) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
     """What `load()` of an export's own script gives: images `[B, C, H, W]` -> logits `[B, K]`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns that TorchScript is deprecated
-        loaded: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = import_script(folder).load()
+        loaded: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = import_export_script(folder).load()
     return loaded

@@ -7,17 +7,14 @@ import json
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from kd_export.about import ABOUT
 from kdcore import ExportedFiles
+from kdcore.inspect import EXPORT_ABOUT, EXPORT_SCRIPT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-SCRIPT: Final = "load.py"
-"""The script that loads an export without kd."""
 
 
 def checked(returned: object, folder: Path, about: Mapping[str, Any]) -> ExportedFiles | str:
@@ -76,7 +73,7 @@ def _wrong_entry(folder: Path) -> str | None:
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
             return f"wrote {name!r} as a link; an export has to be whole in its folder"
-        if name in (ABOUT, SCRIPT):
+        if name in (EXPORT_ABOUT, EXPORT_SCRIPT):
             return f"wrote {name!r}, which kd export writes itself"
     return None
 
@@ -99,7 +96,7 @@ def body(found: ExportedFiles) -> str:
 
 def _wrong_about(added: Mapping[str, Any], about: Mapping[str, Any]) -> str | None:
     if taken := [key for key in added if key in about or key == "check"]:
-        return f"has {taken[0]!r} in 'about', which {ABOUT} has already"
+        return f"has {taken[0]!r} in 'about', which {EXPORT_ABOUT} has already"
     try:
         json.dumps(dict(added), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:

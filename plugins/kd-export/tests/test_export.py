@@ -13,12 +13,12 @@ import timm
 import torch
 from kd_export import check as checking
 from kd_export import export
-from kd_export.script import import_script, run_script
+from kd_export.script import run_script
 from PIL import Image
 
 from kdcore import RunFailed, UserError, load_student
 from kdcore.data.transforms import eval_transform
-from kdcore.inspect import open_run_student, open_split
+from kdcore.inspect import import_export_script, open_run_student, open_split
 from kdcore.plugin import get_plugins, pip_install
 
 LIGHT = ("timm", "torch", "pt2", "torchscript")
@@ -182,7 +182,7 @@ def test_the_script_prepares_images_as_kd_does(make_run, data, mode, size):
         image = image.convert(mode)
     student = open_run_student(run)
     wanted = eval_transform(student.spec.data, student.input)(image)
-    np.testing.assert_array_equal(import_script(path).prepared(image), wanted.numpy())
+    np.testing.assert_array_equal(import_export_script(path).prepared(image), wanted.numpy())
 
 
 def test_which_weights(a_run):

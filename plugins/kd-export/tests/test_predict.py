@@ -354,3 +354,38 @@ def test_an_unusual_name_keeps_its_bytes(a_run, pictures, tmp_path):
     predict(a_run(), [tmp_path / name], tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         assert [row["path"] for row in csv.DictReader(file)] == [str(tmp_path / name)]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_the_files_of_a_table(a_run, pictures, tmp_path, kind):
+    names = [path.relative_to(pictures).as_posix() for path in sorted(pictures.rglob("*.png"))][::-1]
+    table = tmp_path / f"wanted.{kind}"
+    if kind == "csv":
+        table.write_text("photo;label\n" + "".join(f"{name};?\n" for name in [*names, names[0]]))
+    else:
+        table.write_text(
+            "".join(json.dumps({"photo": name, "label": None}) + "\n" for name in [*names, names[0]])
+        )
+    given = {"column": "photo", "root": pictures, "organize": tmp_path / "sorted"}
+    result = predict(a_run(), [table], tmp_path / "out.csv", **given)
+    found = [Path(row["path"]).relative_to(pictures).as_posix() for row in read(tmp_path / "out.csv")]
+    assert found == [*names, names[0]]
+    assert result.images == 13
+    placed = {
+        path.relative_to(tmp_path / "sorted").parts[1:] for path in (tmp_path / "sorted").rglob("*.png")
+    }
+    assert {Path(name).parts for name in names} <= placed
+
+
+def test_a_table_without_a_column_of_files_and_flags_without_a_table(a_run, pictures, tmp_path):
+    run, table = a_run(), tmp_path / "wanted.csv"
+    table.write_text("photo,label\n00.png,1\n,1\n")
+    with pytest.raises(UserError, match="has no column of files; its columns are label, photo"):
+        predict(run, [table], tmp_path / "out.csv")
+    with pytest.raises(UserError, match="image 2 of 2 has no file in 'photo'"):
+        predict(run, [table], tmp_path / "out.csv", column="photo")
+    with pytest.raises(UserError) as caught:
+        predict(run, [table], tmp_path / "out.csv", column="fotos")
+    assert (caught.value.problems[0].where, caught.value.problems[0].nearest) == ("--column", "photo")
+    with pytest.raises(UserError, match="none is given"):
+        predict(run, [pictures], tmp_path / "out.csv", root=tmp_path)

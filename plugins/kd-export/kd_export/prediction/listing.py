@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kdcore import Problem, UserError
-from kdcore.inspect import images_below_folder
+from kdcore.inspect import TABLES, files_of_table, images_below_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,12 +32,24 @@ class Listed:
     notes: tuple[str, ...]
 
 
-def list_images(given: Sequence[str | Path]) -> Listed:
+def list_images(
+    given: Sequence[str | Path], column: str | None = None, root: str | Path | None = None
+) -> Listed:
     """All images of what was given, in that order.
 
+    Args:
+        given: files, folders, tables, or "-".
+        column: the column of files in a table; None: one of the usual names.
+        root: the folder that the paths in a table are relative to; None: that of the table.
+
     Raises:
-        UserError: something does not exist, or there are no images.
+        UserError: something does not exist, a table cannot be read, or there are no images.
     """
+    tables = [one for one in given if Path(one).suffix.lower() in TABLES]
+    for flag, value in (("--column", column), ("--root", root)):
+        if value is not None and not tables:
+            message = f"this is for tables, which end in {' '.join(TABLES)}; none is given"
+            raise UserError(Problem(flag, message, str(value), hint="leave it out"))
     paths: list[str] = []
     below: list[str] = []
     notes: list[str] = []
@@ -57,6 +69,11 @@ def list_images(given: Sequence[str | Path]) -> Listed:
             paths += found
             below += [os.path.relpath(file, path) for file in found]
             notes += left
+        elif path.exists() and one in tables:
+            found = files_of_table(path, column, None if root is None else Path(root))
+            paths += found
+            base = path.parent if root is None else Path(root)
+            below += [_below(file, base) for file in found]
         elif path.exists():
             paths.append(str(one))
             below.append(path.name)
@@ -68,6 +85,11 @@ def list_images(given: Sequence[str | Path]) -> Listed:
         message = "there are no images"
         raise UserError(Problem("IMAGES", message, ", ".join(map(str, given)), hint="\n".join(notes) or None))
     return Listed(tuple(paths), tuple(below), tuple(notes))
+
+
+def _below(file: str, folder: Path) -> str:
+    """The path below a folder, or the name of a file that lies elsewhere."""
+    return os.path.relpath(file, folder) if Path(file).is_relative_to(folder) else Path(file).name
 
 
 def _lines() -> list[str]:

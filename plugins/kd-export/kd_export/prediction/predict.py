@@ -64,6 +64,8 @@ def predict(
     images: Sequence[str | Path],
     output: str | Path | None = None,
     *,
+    column: str | None = None,
+    root: str | Path | None = None,
     weights: Which = "last",
     top: int = 1,
     probabilities: bool = False,
@@ -80,8 +82,11 @@ def predict(
 
     Args:
         target: a run directory, or the folder of an export. An export runs its own `load.py`.
-        images: files, folders (with everything below them), or "-" for paths on standard input.
+        images: files, folders (with everything below them), tables with a column of files, or "-" for paths on
+            standard input.
         output: a `.csv`, `.jsonl` or `.parquet` file; None: CSV to standard output.
+        column: the column of files in a table; None: `path`, `file`, `filename`, `file_name` or `image`.
+        root: the folder that the paths in a table are relative to; None: that of the table.
         weights: which of a run's students.
         top: the number of classes in a row, the most likely first.
         probabilities: add the probability of each class.
@@ -100,7 +105,7 @@ def predict(
     columns = Columns(top, probabilities, embedding).checked(opened.predictor, opened.embeds)
     if organize is not None and columns.top == 0:
         raise UserError(Problem("--organize", "the student is an encoder: it predicts no classes"))
-    listed = list_images(images)
+    listed = list_images(images, column, root)
     path = None if output is None else Path(output)
     with open_writer(path, force=force) as writer:
         organizer = None if organize is None else Organizer(Path(organize))

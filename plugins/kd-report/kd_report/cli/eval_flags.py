@@ -10,7 +10,9 @@ import typer
 Target = Annotated[
     str,
     typer.Argument(
-        metavar="TARGET", help="A run directory, a checkpoint, or a model's name.", show_default=False
+        metavar="TARGET",
+        help="A run directory, a checkpoint, an export, or a model's name.",
+        show_default=False,
     ),
 ]
 Model = Annotated[str | None, typer.Option(help="Model of a checkpoint file.", show_default=False)]

@@ -53,7 +53,8 @@ def evaluate(
     """Measure accuracy, calibration, agreement with the teacher, size and speed.
 
     Args:
-        target: a run directory, a checkpoint file (with `model`), a student's folder, or the name of a model.
+        target: a run directory, a checkpoint file (with `model`), a student's folder, the folder of an export, or the
+            name of a model. An export runs its own `load.py`.
         weights: of a run: those of the last epoch, their average ('ema') or those of the best epoch.
         model: the name of the model, if `target` is a checkpoint file.
         pretrained: timm's weights for the model that `target` names.
@@ -90,6 +91,7 @@ def evaluate(
             dataset=data, root=None if root is None else str(root), split=split, samples=samples
         ),
         teacher=str(teacher) if isinstance(teacher, Path) else teacher,
+        device=None if device is None else str(device),
     )
     plugins = get_plugins()
     return measure_all(request, open_target(request, _device(device), plugins), batch_sizes, plugins)
@@ -218,12 +220,11 @@ def _scores(
 ) -> ModelScores:
     model = each.model
     counted = cost(model, (1, *_shape(each, channels)))
-    held = [*model.parameters(), *model.buffers()]
     return ModelScores(
         name=each.name,
         parameters=each.parameters,
         macs=None if counted is None else counted.macs,
-        weights_bytes=sum(tensor.numel() * tensor.element_size() for tensor in held),
+        weights_bytes=each.weights_bytes,
         image_size=each.input.image_size,
         speed=tuple(speed),
         metrics=metrics,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kdcore.inspect import BuiltModel, Source
     from kdcore.plugin import Plugins
 
-_BATCH = 64
+BATCH = 64
 
 
 def open_model(request: EvalRequest, name: str | None, device: torch.device, plugins: Plugins) -> Opened:
@@ -39,7 +39,7 @@ def open_model(request: EvalRequest, name: str | None, device: torch.device, plu
     Raises:
         UserError: one of them is not available, or they do not fit each other.
     """
-    data = _data(request)
+    data = named_data(request, "Only a run knows its own images")
     with reported_at_flags(request):
         source = open_split(data, data.eval_split or "", plugins=plugins, where="data.eval_split")
     num_classes, built = _build(request, name, source, data, plugins)
@@ -69,7 +69,7 @@ def open_model(request: EvalRequest, name: str | None, device: torch.device, plu
         teacher, warnings = FoundTeacher(model=found), warnings + more
     chosen = evaluation_images(source, data, request.images.samples)
     batches = build_eval_data(
-        chosen, data, student.input, batch_size=_BATCH, num_classes=num_classes, device=device
+        chosen, data, student.input, batch_size=BATCH, num_classes=num_classes, device=device
     )
     return Opened(
         student=student,
@@ -83,11 +83,12 @@ def open_model(request: EvalRequest, name: str | None, device: torch.device, plu
     )
 
 
-def _data(request: EvalRequest) -> DataSpec:
+def named_data(request: EvalRequest, why: str) -> DataSpec:
+    """The dataset of `--data`; `why` it is needed is said where it is missing."""
     images = request.images
     if images.dataset is None:
         hint = "give a registered name, a folder, a tar file, or a dataset of timm such as 'torch/...'"
-        raise UserError(Problem("--data", "which images? Only a run knows its own images", hint=hint))
+        raise UserError(Problem("--data", f"which images? {why}", hint=hint))
     data = DataSpec(
         dataset=images.dataset,
         root=images.root,

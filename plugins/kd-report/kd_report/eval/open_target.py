@@ -1,4 +1,4 @@
-"""The target of `kd eval`, opened: a run, a checkpoint or a model by its name, with images and a teacher."""
+"""The target of `kd eval`, opened: a run, a checkpoint, an export or a model by its name, with images and a teacher."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kd_report.eval.named_teacher import StudentSide, named_teacher
+from kd_report.eval.open_exported import open_exported
 from kd_report.eval.open_model import open_model
-from kd_report.eval.opened import Opened, OpenedImages, Setting, check_classes, check_predicts, with_flags
+from kd_report.eval.opened import (
+    Opened,
+    OpenedImages,
+    Setting,
+    check_classes,
+    check_no_model_flags,
+    check_predicts,
+    with_flags,
+)
 from kd_report.eval.problem_places import reported_at_flags
 from kdcore import FoundTeacher, ModelEntry, Problem, UserError, open_run
-from kdcore.inspect import find_run, load_config, read_checkpoint, read_spec
+from kdcore.inspect import find_run, is_export, load_config, read_checkpoint, read_spec
 from kdcore.plugin import nearest
 
 if TYPE_CHECKING:
@@ -32,8 +41,10 @@ def open_target(request: EvalRequest, device: torch.device, plugins: Plugins) ->
     named = model.name is not None or model.pretrained or model.checkpoint is not None
     if path.is_dir() and load_config(path) is not None and not (path / "spec.json").is_file():
         return open_model(_with_checkpoint(request), None, device, plugins)
+    if is_export(path):
+        return open_exported(request, device, plugins, _open_run)
     if path.is_dir() or (not path.is_file() and not named and _is_path(target, plugins)):
-        _check_flags(request)
+        check_no_model_flags(request, "a run, which knows its model")
         return _open_run(request, device, plugins)
     if path.is_file() and model.checkpoint is None:
         if model.name is None:
@@ -63,26 +74,6 @@ def _is_path(target: str, plugins: Plugins) -> bool:
     if "/" in target or target.startswith("."):
         return True
     return nearest(plain, [*timm.list_models(), *names]) is None
-
-
-def _check_flags(request: EvalRequest) -> None:
-    """A run knows its model: flags for a model are an error."""
-    model = request.model
-    given = {
-        "--model": model.name,
-        "--pretrained": model.pretrained,
-        "--checkpoint": model.checkpoint,
-        "--small-input": model.small_input,
-        "--option": model.options,
-        "--image-size": model.image_size,
-    }
-    problems = [
-        Problem(flag, f"{request.target} is a run, which knows its model", hint="leave it out")
-        for flag, value in given.items()
-        if value
-    ]
-    if problems:
-        raise UserError(problems)
 
 
 def _open_run(request: EvalRequest, device: torch.device, plugins: Plugins) -> Opened:

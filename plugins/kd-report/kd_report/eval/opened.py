@@ -11,7 +11,7 @@ from kdcore.inspect import check_class_names
 if TYPE_CHECKING:
     import torch
 
-    from kd_report.eval.request import ImageChoice
+    from kd_report.eval.request import EvalRequest, ImageChoice
     from kdcore import FoundTeacher, OpenedModel
     from kdcore.inspect import DataSpec, EvalData, Source, Which
 
@@ -100,6 +100,26 @@ def check_predicts(num_classes: int, name: str) -> None:
             "trains a classifier on it"
         )
         raise UserError(Problem("TARGET", message, name, hint=hint))
+
+
+def check_no_model_flags(request: EvalRequest, what: str) -> None:
+    """Raises UserError for flags of a model, given for a target that knows its model."""
+    model = request.model
+    given = {
+        "--model": model.name,
+        "--pretrained": model.pretrained,
+        "--checkpoint": model.checkpoint,
+        "--small-input": model.small_input,
+        "--option": model.options,
+        "--image-size": model.image_size,
+    }
+    problems = [
+        Problem(flag, f"{request.target} is {what}", hint="leave it out")
+        for flag, value in given.items()
+        if value
+    ]
+    if problems:
+        raise UserError(problems)
 
 
 def check_classes(

@@ -54,11 +54,12 @@ class EvalRequest:
     """What to evaluate.
 
     Attributes:
-        target: a run directory, a checkpoint, or a model's name.
+        target: a run directory, a checkpoint, an export, or a model's name.
         weights: which of a run's students.
         model: for a target that is not a run.
         images: which images.
         teacher: a run directory or the name of a pretrained model; True: the run's own; False: none.
+        device: as it was given; None: the best of this machine.
     """
 
     target: str
@@ -66,3 +67,4 @@ class EvalRequest:
     model: ModelChoice = field(default_factory=ModelChoice)
     images: ImageChoice = field(default_factory=ImageChoice)
     teacher: str | bool = True
+    device: str | None = None

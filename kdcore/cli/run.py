@@ -91,16 +91,23 @@ def describe(summary: dict[str, Any]) -> list[str]:
     roles = {**teachers_of(summary), "student": summary.get("student")}
     for role, about in roles.items():
         if isinstance(about, dict):
-            scores = [
-                f"{label} {about[name]:.2f} %"
-                for name, label in (
-                    ("top1", "top-1"),
-                    ("top5", "top-5"),
-                    ("agreement", "agreement with the teacher"),
-                )
-                if about.get(name) is not None and (five or name != "top5")
-            ]
-            lines.append(
-                f"{role:<8} {about['model']}, {about['parameters']:,} parameters  {'  '.join(scores)}"
-            )
+            scores = "  ".join(_scores(about, five))
+            lines.append(f"{role:<8} {about['model']}, {about['parameters']:,} parameters  {scores}")
+    tested = summary.get("test")
+    if isinstance(tested, dict):
+        where = f"'{tested['split']}', {tested['size']:,} images"
+        lines.append(f"test     {where}: student  {'  '.join(_scores(tested['student'], five))}")
     return lines
+
+
+def _scores(about: dict[str, Any], five: bool) -> list[str]:
+    return [
+        f"{label} {about[name]:.2f} %"
+        for name, label in (
+            ("top1", "top-1"),
+            ("top5", "top-5"),
+            ("knn_top1", "k-NN top-1"),
+            ("agreement", "agreement with the teacher"),
+        )
+        if about.get(name) is not None and (five or name != "top5")
+    ]

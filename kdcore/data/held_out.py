@@ -28,10 +28,13 @@ def held_out(source: Source, fraction: float) -> tuple[Source, Source]:
     if source.stream:
         message = "a stream has no part that can be held out: its samples have no index"
         raise UserError(Problem(WHERE, message, fraction, "null"))
-    chosen = draw(known_labels(source).numpy(), fraction)
+    labels = known_labels(source).numpy()
+    chosen = draw(labels, fraction) if source.groups is None else draw_groups(labels, source.groups, fraction)
     if not chosen.any() or chosen.all():
         which = "none" if not chosen.any() else "all"
-        message = f"of {len(source)} training images {which} would be held out"
+        groups = 0 if source.groups is None else len(np.unique(source.groups))
+        of = f" in {groups} group{'s' * (groups > 1)}" if groups else ""
+        message = f"of {len(source)} training images{of} {which} would be held out"
         raise UserError(Problem(WHERE, message, fraction, hint="change the fraction"))
     parts = [ChosenSource(source, np.flatnonzero(one)) for one in (~chosen, chosen)]
     parts[1].notes = ()  # the training split has reported them
@@ -52,3 +55,22 @@ def draw(labels: Positions, fraction: float) -> Positions:
             count = min(max(count, 1), len(own) - 1)
         chosen[own[np.argsort(numbers[own], kind="stable")[:count]]] = True
     return chosen
+
+
+def draw_groups(labels: Positions, groups: Positions, fraction: float) -> Positions:
+    """Which of the samples are held out, booleans `[N]`: whole groups, with labels `[N]` and groups `[N]`.
+
+    In a random order, a group is held out if that brings the numbers of each class closer to the fraction. So the
+    fraction is met as closely as the sizes of the groups allow.
+    """
+    names, group = np.unique(groups, return_inverse=True)
+    classes, label = np.unique(labels, return_inverse=True)
+    counts = np.zeros((len(names), len(classes)), dtype=np.int64)
+    np.add.at(counts, (group, label), 1)
+    missing = fraction * counts.sum(axis=0)
+    taken = np.zeros(len(names), dtype=bool)
+    for number in np.argsort(keyed_numbers(len(names), SUBSET, _SEED), kind="stable"):
+        left = missing - counts[number]
+        if np.abs(left).sum() < np.abs(missing).sum():
+            taken[number], missing = True, left
+    return taken[group]

@@ -53,6 +53,8 @@ class Source:
         in_memory: True for a small set that is already decoded, so that loader processes would not help.
         split: the split's name on disk: for a folder its name, whichever synonym found it.
         notes: information for the user about this split, such as files that are left out; one line each.
+        groups: the group of every sample `[N]`, int64; samples of one group are not divided by `data.eval_fraction`.
+            None: they have no groups.
         fixed: True if a sample is known to be always the same and reading it draws no random numbers.
     """
 
@@ -60,6 +62,7 @@ class Source:
     num_classes: int | None = None
     labels: Tensor | None = None
     labelled: bool = True
+    groups: np.ndarray[Any, np.dtype[np.int64]] | None = None
     stream: bool = False
     in_memory: bool = False
     fixed: bool = False

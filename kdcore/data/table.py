@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from kdcore.data.folder import FolderSource
 from kdcore.data.layout import choose_split
@@ -64,6 +66,10 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str) -> TableSo
     absolute = [os.path.join(root, file) for file in files]  # noqa: PTH118  # a million times
     labelled = any(label >= 0 for label in labels)
     source = TableSource(absolute, labels, classes if labelled else None, root)
+    if options.group is not None:
+        column = _column(options.group, (), columns, f"{section}.options.group", path)
+        values = {row[path_column]: row[str(column)] for row in chosen}
+        source.groups = _groups([values[file] for file in files])
     source.split = name
     source.notes = _missing(absolute, data, path, place)
     return source
@@ -105,6 +111,13 @@ def _column(
         return given
     lower = {column.lower(): column for column in columns}
     return next((lower[name] for name in usual if name in lower), None)
+
+
+def _groups(values: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """A number for each value; a sample without a value is a group of its own."""
+    numbers: dict[str | int, int] = {}
+    found = [numbers.setdefault(value or place, len(numbers)) for place, value in enumerate(values)]
+    return np.array(found, dtype=np.int64)
 
 
 def _classes(rows: Rows, column: str, options: TableOptions, where: str) -> tuple[str, ...] | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kdcore.plugins import Plugins
     from kdcore.spec.load import LoadedSpec
     from kdcore.spec.members import Member
-    from kdcore.spec.models import RunSpec
+    from kdcore.spec.models import DataSpec, RunSpec
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,14 @@ class Splits:
         eval: to evaluate on.
         num_classes: K; 0 if no class is known, which only a student without a classifier allows.
         classes: the classes' names if they are known.
+        test: to test the finished student on, or None.
     """
 
     train: Source
     eval: Source
     num_classes: int
     classes: tuple[str, ...] | None
+    test: Source | None = None
 
 
 def open_splits(
@@ -66,6 +68,7 @@ def open_splits(
             message = labelled_of(evaluation.labels, "evaluation")
             hint = "give all of them a label; images without one can be trained on"
             raise UserError(Problem("data.eval_split", message, data.eval_split, hint=hint))
+    test = _open_test(data, train, evaluation, plugins)
     labelled = train if train.labelled else evaluation
     found = labelled.num_classes if labelled.labelled else None
     if found is not None and data.num_classes not in (None, found):
@@ -94,7 +97,29 @@ def open_splits(
                 hint="set it to 0, or give the images in a folder per class",
             )
         )
-    return Splits(train, evaluation, num_classes or 0, names)
+    return Splits(train, evaluation, num_classes or 0, names, test)
+
+
+def _open_test(data: DataSpec, train: Source, evaluation: Source, plugins: Plugins) -> Source | None:
+    """The split `data.test_split`.
+
+    Raises:
+        UserError: it is missing, is one of the other splits, or has other classes.
+    """
+    if data.test_split is None:
+        return None
+    where = "data.test_split"
+    test = open_split(data, data.test_split, plugins=plugins, where=where)
+    for other, field in ((evaluation, "eval_split"), (train, "train_split")):
+        if test.split == other.split:  # a name may stand for another one: 'test' for 'val'
+            message = f"data.{field} is the same split on disk, '{test.split}'"
+            hint = "name another split in data.eval_split, or set data.eval_fraction"
+            raise UserError(Problem(where, message, data.test_split, hint=hint))
+    check_same_classes(train, test, where=where)
+    if some_labels(test.labels):
+        hint = "give all of them a label; images without one can be trained on"
+        raise UserError(Problem(where, labelled_of(test.labels, "test"), data.test_split, hint=hint))
+    return test
 
 
 def _check_number(num_classes: int | None, dataset: str, who: str) -> None:

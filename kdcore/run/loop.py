@@ -16,6 +16,7 @@ from kdcore.distill.with_heads import shipped_model
 from kdcore.errors import Interrupted
 from kdcore.protocols import Progress
 from kdcore.run.early_stop import patience_over
+from kdcore.run.final_test import measure_test
 from kdcore.run.measures import Measures, Stopped
 from kdcore.run.meter import Meter
 from kdcore.run.optimizer import build_optimizer, build_scheduler
@@ -99,6 +100,8 @@ class Training:
             skipped=self.skipped,
             accelerator=accelerator,
         )
+        self.tested: dict[str, Any] | None = None  # on the test images, at the end
+        self._test = lambda: measure_test(context, prepared, accelerator, self.shards, self.shipped)
         self.measures = Measures(context, prepared, accelerator, self.state, self.shards)
         self.shipped_as = shipped_model(context.loaded, prepared.distillation, prepared.models)
         self.saver = Saver(context.directory.checkpoints, self.state, parts, self._agree, self.shipped_as)
@@ -154,6 +157,7 @@ class Training:
             self.measures.encoders is not None and epoch < self.spec.train.epochs
         ):  # it has no linear probe yet
             found = self._measured(lambda: self.measures.student(self.shipped, final=True)).as_dict()
+        self.tested = self._measured(self._test)
         self._make_whole()
         return {"epoch": epoch, **found}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
@@ -21,6 +21,7 @@ from kdcore.run.prepare import Prepared, Process, prepare
 from kdcore.run.schedule_trial import try_schedule
 from kdcore.run.separate import separate_problems
 from kdcore.run.sharding import problems as sharding_problems
+from kdcore.run.shared_images import shared_image_notes
 from kdcore.run.summary import count
 from kdcore.spec.trackers import missing_libraries
 from kdcore.spec.train_spec import scaled_optimizer
@@ -61,6 +62,7 @@ class Preflight:
     heads: dict[str, int] = field(default_factory=dict)  # parameters of each distiller that has any
     train_split: str = ""
     eval_split: str | None = None
+    test_split: str | None = None
     train_labelled: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -102,13 +104,22 @@ class Preflight:
         return f", {self.train_labelled:,} of them with a label"
 
     def _splits(self) -> str:
-        named = {"trained on": self.train_split, "evaluated on": self.eval_split}
+        named = {
+            "trained on": self.train_split,
+            "evaluated on": self.eval_split,
+            "tested on": self.test_split,
+        }
         described = [f"{what} '{split}'" for what, split in named.items() if split]
         return "".join(f", {text}" for text in described)
 
 
-def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
+def check(loaded: LoadedSpec, plugins: Plugins | None = None, *, compare_splits: bool = True) -> Preflight:
     """Find every error that can be found without training, also in the teacher's own spec.
+
+    Args:
+        loaded: the spec.
+        plugins: where names are looked up.
+        compare_splits: whether to warn about images that are in two splits.
 
     Raises:
         UserError: lists all problems that were found.
@@ -116,7 +127,9 @@ def check(loaded: LoadedSpec, plugins: Plugins | None = None) -> Preflight:
     from kdcore.plugins import get_plugins
 
     with own_surroundings("kdcore.validate"):
-        return _check(loaded, plugins or get_plugins())[0]
+        report, splits = _check(loaded, plugins or get_plugins())
+        notes = shared_image_notes(splits) if compare_splits else ()
+        return replace(report, warnings=report.warnings + notes)
 
 
 def _check(loaded: LoadedSpec, plugins: Plugins) -> tuple[Preflight, Splits]:
@@ -210,6 +223,7 @@ def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tup
         train_split=prepared.train_split,
         train_labelled=prepared.train.labelled_size,
         eval_split=prepared.eval_split,
+        test_split=prepared.test_split,
         classifier=_classifier(prepared),
     )
 

@@ -73,6 +73,8 @@ class Prepared:
         warnings: one line each, for the user.
         train_split: the training split's name on disk.
         eval_split: the evaluation split's name on disk; None if there is none.
+        test: the images of this process for the test of the finished student, or None.
+        test_split: the name of their split on disk, or None.
         tables: the rows of each teacher that is a table of outputs, by the teacher's name.
     """
 
@@ -86,6 +88,8 @@ class Prepared:
     warnings: tuple[str, ...]
     train_split: str
     eval_split: str | None
+    test: EvalData | None
+    test_split: str | None
     tables: Mapping[str, TableRows]
 
 
@@ -144,6 +148,8 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
         ),
         train_split=splits.train.split,
         eval_split=None if spec.data.eval_split is None else splits.eval.split,
+        test=_test_data(spec, splits, models, process),
+        test_split=None if splits.test is None else splits.test.split,
         tables=tables,
     )
 
@@ -257,6 +263,14 @@ def _eval_data(spec: RunSpec, splits: Splits, models: RunModels, process: Proces
     return WithoutLabels(evaluation) if spec.data.eval_split is None else evaluation
 
 
+def _test_data(spec: RunSpec, splits: Splits, models: RunModels, process: Process) -> EvalData | None:
+    """All images of the test split, which are read once."""
+    if splits.test is None:
+        return None
+    data = spec.data.model_copy(update={"eval_samples": None, "in_memory": False})
+    return _for_evaluation(spec, splits.test, data, splits, models, process)
+
+
 def _gallery(
     spec: RunSpec, splits: Splits, models: RunModels, chosen: TrainingSet, process: Process
 ) -> EvalData | None:
@@ -308,8 +322,9 @@ def _tables(
 
 
 def _notes(splits: Splits) -> tuple[str, ...]:
-    """Notes about the images; both splits may be the same one."""
-    return tuple(dict.fromkeys(splits.train.notes + splits.eval.notes))
+    """Notes about the images; two splits may be the same one."""
+    tested = () if splits.test is None else splits.test.notes
+    return tuple(dict.fromkeys(splits.train.notes + splits.eval.notes + tested))
 
 
 def _warnings(loaded: LoadedSpec, models: RunModels) -> tuple[str, ...]:

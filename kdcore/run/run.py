@@ -100,7 +100,7 @@ def _settled_run(
     from kdcore.run.signals import stop_requests
 
     with own_surroundings("kdcore.run"), stop_requests() as stop:
-        for line in check(spec, plugins).lines():
+        for line in check(spec, plugins, compare_splits=False).lines():
             display.note(line)
         context = RunContext(
             loaded=spec,

@@ -17,6 +17,7 @@ from kdcore.run.loop import Training
 from kdcore.run.prepare import Prepared, Process, prepare
 from kdcore.run.result import RunResult
 from kdcore.run.resume import resume
+from kdcore.run.shared_images import shared_image_notes
 from kdcore.run.summary import summarise
 from kdcore.run.table_teacher import table_teachers
 from kdcore.run.teacher_pass import prepare_distillers
@@ -90,6 +91,9 @@ class Session:
         )
         for text in prepared.warnings:
             self.display.warn(text)
+        if accelerator.is_main_process:
+            for text in shared_image_notes(splits):
+                self.display.warn(text)
         kept = {"training": prepared.train.kept_bytes, "evaluation": prepared.eval.kept_bytes}
         if kept_parts := [f"{name} {byte_size(size)}" for name, size in kept.items() if size]:
             self.display.note(f"data     decoded images stay in memory: {', '.join(kept_parts)}")

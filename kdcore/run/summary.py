@@ -46,6 +46,7 @@ def summarise(
             "image_size": list(prepared.models.input.image_size),
             "train_split": prepared.train_split,
             "eval_split": prepared.eval_split,
+            "test_split": prepared.test_split,
         },
         "epochs": state.epoch,
         "steps": state.step,
@@ -53,6 +54,8 @@ def summarise(
         "wall_seconds": training.saver.wall_seconds,
         "peak_memory_bytes": peak_memory(training.accelerator.device),
     }
+    if training.tested is not None:
+        summary["test"] = training.tested
     if training.skipped is not None:
         summary["skipped"] = training.skipped.counts()
     if state.ended is not None:

@@ -25,6 +25,7 @@ SPEC: Final[Shape] = {
         "options": dict,
         "train_split": str,
         "eval_split": str,
+        "test_split": str,
         "augment": dict,
         "train_samples": int,
         "eval_samples": int,
@@ -57,6 +58,7 @@ SUMMARY: Final[Shape] = {
     "ema": _SCORES,
     "teacher": (_SCORES, [{**_SCORES, "name!": str}]),
     "data": {"num_classes": int, "train_size": int, "eval_size": int, "image_size": [int]},
+    "test": {"split": str, "size": int, "student": _SCORES, "ema": _SCORES, "teachers": {"*": _SCORES}},
     "epochs": int,
     **dict.fromkeys(("wall_seconds", "images_per_second", "peak_memory_bytes"), NUMBER),
 }

@@ -285,6 +285,7 @@ def _beside_no_evaluation(spec: RunSpec) -> Iterator[Problem]:
     if spec.data.eval_fraction is not None and spec.data.eval_split != HELD_OUT:
         message = "with data.eval_fraction the evaluation images are a part of the training split"
         yield Problem("data.eval_split", message, spec.data.eval_split, hint="leave one of the two out")
+    yield from _test_split(spec)
     if spec.data.eval_split is not None:
         return
     message = "it needs evaluation images, and data.eval_split is null"
@@ -294,6 +295,21 @@ def _beside_no_evaluation(spec: RunSpec) -> Iterator[Problem]:
         )
     if train.keep == "best":
         yield Problem("train.keep", message, train.keep, "last", hint="name a split in data.eval_split")
+
+
+def _test_split(spec: RunSpec) -> Iterator[Problem]:
+    """A test on images that the run has seen before."""
+    data = spec.data
+    uses = {"eval_split": "evaluated on after each epoch", "train_split": "trained on"}
+    for name, use in uses.items():
+        if data.test_split is not None and data.test_split == getattr(data, name):
+            message = f"these images are {use}: data.{name} names the same split"
+            hint = "name another split for validation in data.eval_split, or set data.eval_fraction"
+            yield Problem("data.test_split", message, data.test_split, hint=hint)
+            break
+    if data.options.get("group") is not None and data.eval_fraction is None:
+        message = "groups are for data.eval_fraction, which is null"
+        yield Problem("data.options.group", message, data.options["group"], hint="set data.eval_fraction")
 
 
 def _beside_encoder(spec: RunSpec) -> Iterator[Problem]:

@@ -73,6 +73,11 @@ class DataSpec(Section):
         description="Evaluate on this part of the training split, which is then not trained on: the same part of "
         "each class, and the same images for every seed; null: there is an evaluation split.",
     )
+    test_split: str | None = Field(
+        None,
+        description="Name of a split that the finished student is tested on, once, at the end of the run; the best "
+        "epoch, patience and schedules do not see it. null: none.",
+    )
     train_samples: Int | None = Field(
         None,
         ge=1,

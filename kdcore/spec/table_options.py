@@ -15,6 +15,11 @@ class TableOptions(Options):
     )
     label: str | None = Field(None, description="The column of the classes. By default 'label' or 'class'.")
     split: str | None = Field(None, description="The column of the splits. By default 'split'.")
+    group: str | None = Field(
+        None,
+        description="A column for data.eval_fraction, such as the patient: images with the same value there are all "
+        "held out, or none of them is.",
+    )
     classes: tuple[str, ...] | None = Field(
         None,
         min_length=2,

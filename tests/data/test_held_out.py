@@ -9,7 +9,7 @@ import pytest
 
 from kdcore import UserError, open_run, run, validate
 from kdcore.data import open_split
-from kdcore.data.held_out import draw
+from kdcore.data.held_out import draw, draw_groups
 from kdcore.plugins import get_plugins
 from kdcore.spec.models import DataSpec
 
@@ -101,3 +101,57 @@ def test_a_split_that_is_too_small(tmp_path, make_picture):
         make_picture(0).save(tmp_path / "train" / name / "0.png")
     with pytest.raises(UserError, match="of 2 training images none would be held out"):
         opened(tmp_path, "held-out", eval_fraction=0.3)
+
+
+def test_groups_are_not_divided():
+    random = np.random.default_rng(0)
+    groups = random.integers(0, 60, 1000)
+    labels = (groups + random.integers(0, 2, 1000)) % 3
+    chosen = draw_groups(labels, groups, 0.2)
+    assert not set(groups[chosen]) & set(groups[~chosen])
+    assert np.bincount(labels[chosen]) / np.bincount(labels) == pytest.approx([0.2] * 3, abs=0.05)
+    assert np.array_equal(chosen, draw_groups(labels, groups, 0.2))
+
+
+def patients(folder, *rows):
+    (folder / "table.csv").write_text("path,label,patient\n" + "\n".join(rows) + "\n")
+    for row in rows:
+        (folder / row.partition(",")[0]).write_bytes(b"")
+    return folder / "table.csv"
+
+
+def test_the_groups_of_a_table(tmp_path):
+    rows = [f"{number}.png,{'ab'[number % 2]},{number // 4 or ''}" for number in range(20)]
+    table = patients(tmp_path, *rows)
+    given = {"eval_fraction": 0.25, "options": {"group": "patient"}}
+    data = DataSpec(dataset=str(table), train_split="", **given)
+    train, evaluation = (
+        open_split(data, split, plugins=get_plugins(), where="data.train_split") for split in ("", "held-out")
+    )
+    numbers = [[int(part.key(index)[:-4]) for index in range(len(part))] for part in (train, evaluation)]
+    assert sorted(numbers[0] + numbers[1]) == list(range(20))
+    # 0 to 3 have no patient: each is a group of its own
+    named = [{number // 4 for number in part if number >= 4} for part in numbers]
+    assert not named[0] & named[1]
+    assert 3 <= len(evaluation) <= 7
+
+
+def test_one_group_cannot_be_divided(tmp_path):
+    table = patients(tmp_path, "1.png,a,x", "2.png,b,x")
+    data = DataSpec(dataset=str(table), train_split="", eval_fraction=0.4, options={"group": "patient"})
+    with pytest.raises(UserError, match="of 2 training images in 1 group none would be held out"):
+        open_split(data, "", plugins=get_plugins(), where="data.train_split")
+
+
+def test_a_column_of_groups_that_is_not_there(tmp_path):
+    table = patients(tmp_path, "1.png,a,x", "2.png,b,y")
+    data = DataSpec(dataset=str(table), train_split="", eval_fraction=0.4, options={"group": "patent"})
+    with pytest.raises(UserError, match="did you mean 'patient'"):
+        open_split(data, "", plugins=get_plugins(), where="data.train_split")
+
+
+def test_groups_without_a_fraction_are_a_mistake(tmp_path):
+    table = patients(tmp_path, "1.png,a,x", "2.png,b,y")
+    data = {"dataset": str(table), "train_split": "", "eval_split": None, "options": {"group": "patient"}}
+    with pytest.raises(UserError, match="groups are for data"):
+        validate({"data": data, "student": {"model": "test_resnet"}, "distiller": "vanilla"})

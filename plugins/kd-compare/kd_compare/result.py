@@ -42,6 +42,7 @@ class RunRow:
         epochs: how many it was trained for.
         top1: of the student after its last epoch, in percent; so are `top5` and `agreement` with the teacher.
         knn_top1: of a student without a classifier; so is `neighbour_agreement`.
+        test_top1: of the finished student on `data.test_split`.
         images_per_second: trained, mean over its epochs.
         wall_seconds: training and evaluation, over all its processes in time.
         error: why it failed.
@@ -57,6 +58,7 @@ class RunRow:
     agreement: float | None = None
     knn_top1: float | None = None
     neighbour_agreement: float | None = None
+    test_top1: float | None = None
     images_per_second: float | None = None
     wall_seconds: float | None = None
     error: str | None = None
@@ -75,7 +77,7 @@ class MethodRow:
         score: mean of the metric, in percent.
         std: the sample's standard deviation of it.
         gain: over the baseline; None for the baseline, or if there is no baseline.
-        top1, top5, agreement, knn_top1, neighbour_agreement: means, in percent.
+        top1, top5, agreement, knn_top1, neighbour_agreement, test_top1: means, in percent.
         images_per_second: mean.
         extra_parameters: trained parameters of the distiller's own heads.
         wall_seconds: mean of a run.
@@ -96,6 +98,7 @@ class MethodRow:
     agreement: float | None = None
     knn_top1: float | None = None
     neighbour_agreement: float | None = None
+    test_top1: float | None = None
     images_per_second: float | None = None
     extra_parameters: int | None = None
     wall_seconds: float | None = None
@@ -257,6 +260,7 @@ class _Found:
             agreement=last.get("agreement"),
             knn_top1=last.get("knn_top1"),
             neighbour_agreement=last.get("neighbour_agreement"),
+            test_top1=((self.summary.get("test") or {}).get("student") or {}).get("top1"),
             images_per_second=mean([record["images_per_second"] for record in self.records]),
             wall_seconds=self.summary.get("wall_seconds"),
             error=error,
@@ -303,7 +307,7 @@ def _method(
         score=mean(list(scores.values())),
         std=deviation(list(scores.values())),
         gain=None if base is None else paired_gain(scores, base),
-        **{name: average(name) if done else None for name in (*METRICS, "top5")},
+        **{name: average(name) if done else None for name in (*METRICS, "top5", "test_top1")},
         images_per_second=average("images_per_second"),
         extra_parameters=extra[0] if extra else None,
         wall_seconds=average("wall_seconds"),

@@ -98,3 +98,12 @@ def test_a_narrow_terminal_has_the_columns_that_matter(make_result):
     assert " ".join(narrow[0].split()) == "method top-1 % gain over vanilla agreement % runs"
     assert narrow[-1] == "No room for time of a run, extra parameters, images/s: see comparison.html."
     assert for_terminal(result, width=len(whole[0])).splitlines() == whole
+
+
+def test_the_test_split_has_a_column_if_there_is_one(make_result):
+    result = make_result(SCORES)
+    assert "test" not in for_terminal(result)
+    tested = replace(result, methods=tuple(replace(row, test_top1=48.125) for row in result.methods))
+    assert "test top-1 %" in for_terminal(tested)
+    assert "| 48.12 |" in to_markdown(tested)
+    assert {row["test_top1"] for row in csv.DictReader(io.StringIO(to_csv(tested)))} == {"48.125"}

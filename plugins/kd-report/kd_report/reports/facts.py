@@ -136,6 +136,9 @@ def data_rows(facts: Facts) -> Rows:
             rows.append((label, "none"))
         else:
             rows.append((label, f"{size:,} images of '{where}'" if size else f"'{where}'"))
+    test = facts.summary.get("test") or {}
+    if test.get("split") is not None and test.get("size"):
+        rows.append(("test", f"{test['size']:,} images of '{test['split']}'"))
     if sizes.get("num_classes"):
         rows.append(("classes", f"{sizes['num_classes']:,}"))
     if sizes.get("image_size"):

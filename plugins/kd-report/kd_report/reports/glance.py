@@ -52,7 +52,7 @@ def tiles(facts: Facts, gap: Gap | None) -> list[Tile]:
     """The result in numbers; what was not measured has no tile."""
     score = _score(facts)
     found = [] if score is None else [score]
-    found += [*_teachers(facts), *_encoder(facts), *_gap(gap), *_size(facts)]
+    found += [*_test(facts), *_teachers(facts), *_encoder(facts), *_gap(gap), *_size(facts)]
     student = facts.student
     if student.get("agreement") is not None and student.get("top1") is not None:
         found.append(Tile("Agreement", percent(student["agreement"]), "of images: the teacher's first class"))
@@ -81,6 +81,18 @@ def _score(facts: Facts) -> Tile | None:
         sub,
         "student",
     )
+
+
+def _test(facts: Facts) -> list[Tile]:
+    """The finished student on the images that chose nothing."""
+    test = facts.summary.get("test") or {}
+    scores = test.get("student") or {}
+    sub = f"{test.get('size') or 0:,} images of '{test.get('split')}', once, at the end"
+    return [
+        Tile(f"Test, {what}", percent(scores[name]), sub, "student")
+        for name, what in (("top1", "top-1"), ("knn_top1", "k-NN top-1"))
+        if scores.get(name) is not None
+    ]
 
 
 def _teachers(facts: Facts) -> list[Tile]:

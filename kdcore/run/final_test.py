@@ -1,0 +1,58 @@
+"""The test of a finished student on `data.test_split`: once, after the student that is kept was chosen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kdcore.run.measures import Measures
+from kdcore.run.state import RunState
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch import nn
+
+    from kdcore.run.context import RunContext
+    from kdcore.run.prepare import Prepared
+    from kdcore.run.sharding import Shards
+
+
+def measure_test(
+    context: RunContext,
+    prepared: Prepared,
+    accelerator: Accelerator,
+    shards: Shards | None,
+    student: nn.Module,
+) -> dict[str, Any] | None:
+    """What student, average and teachers reach on the test images, for the summary; None without a test split.
+
+    Args:
+        context: the run.
+        prepared: its models and data.
+        accelerator: device, precision and the other processes.
+        shards: the sharded models, if the weights are distributed over the processes.
+        student: the student that is kept.
+
+    Raises:
+        Stopped: the run was asked to stop.
+        UserError: the logits of a teacher are NaN or infinite.
+    """
+    if prepared.test is None:
+        return None
+    # a table of outputs may not have these images, and its rows are found for the evaluation images
+    tables = {name: replace(rows, evaluation=None) for name, rows in prepared.tables.items()}
+    on_test = replace(prepared, eval=prepared.test, tables=tables)
+    state = RunState()
+    measures = Measures(context, on_test, accelerator, state, shards)
+    measures.teachers()
+    measures.learners()
+    found: dict[str, Any] = {
+        "split": prepared.test_split,
+        "size": prepared.test.total,
+        "student": measures.student(student, final=True).as_dict(),
+    }
+    if prepared.ema is not None:
+        found["ema"] = measures.student(prepared.ema.module, final=True).as_dict()
+    if state.teacher_scores:
+        found["teachers"] = state.teacher_scores
+    return found

@@ -4,12 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from torchvision.datasets.folder import IMG_EXTENSIONS
-
 from kdcore.errors import Problem, UserError, listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+
+IMAGES: Final = (
+    ".apng",
+    ".avif",
+    ".bmp",
+    ".dib",
+    ".gif",
+    ".j2k",
+    ".jfif",
+    ".jp2",
+    ".jpe",
+    ".jpeg",
+    ".jpg",
+    ".pbm",
+    ".pcx",
+    ".pgm",
+    ".png",
+    ".pnm",
+    ".ppm",
+    ".qoi",
+    ".tga",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
+"""Endings of the formats for still images that Pillow reads by itself, without other programs."""
+ANIMATED: Final = (".apng", ".gif")
+"""Those of them that usually have several frames."""
 
 # Tried in this order: the same name, a synonym, any folder for evaluation.
 _SAME: Final = (
@@ -32,7 +58,7 @@ def is_of_the_system(name: str) -> bool:
 
 def is_image(path: str) -> bool:
     """Whether a path has the ending of an image."""
-    return path.lower().endswith(IMG_EXTENSIONS) and not is_hidden(path.rpartition("/")[2])
+    return path.lower().endswith(IMAGES) and not is_hidden(path.rpartition("/")[2])
 
 
 def find_split(split: str, folders: Collection[str]) -> tuple[str, ...]:

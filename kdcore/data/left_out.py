@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from torchvision.datasets.folder import IMG_EXTENSIONS
+from kdcore.data.layout import ANIMATED, IMAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +26,7 @@ class LeftOut:
         hidden: folders whose names begin with a dot.
         loops: links to a folder that contains them, or to one that is already counted.
         beside: images next to class folders.
+        animated: images that may have several frames, by their ending.
         others: entries that are neither files nor folders; in a tar also links and names that lead out of it.
     """
 
@@ -33,7 +34,13 @@ class LeftOut:
     hidden: list[str] = field(default_factory=list)
     loops: list[str] = field(default_factory=list)
     beside: list[str] = field(default_factory=list)
+    animated: Counter[str] = field(default_factory=Counter)
     others: list[str] = field(default_factory=list)
+
+    def add_image(self, path: str) -> None:
+        """Count an image that may have several frames."""
+        if path.lower().endswith(ANIMATED):
+            self.animated[ending(path)] += 1
 
     def add_file(self, path: str) -> None:
         """Count a file whose ending is not supported."""
@@ -45,7 +52,10 @@ class LeftOut:
         return _counts(Counter({kind: count for (top, kind), count in self.endings.items() if top == folder}))
 
     def notes(self, title: str) -> tuple[str, ...]:
-        """One line or none; `title` is the split's folder."""
+        """A line on what is left out, and one on images of which the first frame is read, each if there is any.
+
+        `title` is the split's folder.
+        """
         parts = []
         if self.endings:
             kinds: Counter[str] = Counter()
@@ -64,10 +74,14 @@ class LeftOut:
         ):
             if names:
                 parts.append(f"{len(names):,} {one if len(names) == 1 else many} ({_named(names)})")
+        frames: tuple[str, ...] = ()
+        if self.animated:
+            files = "1 file" if self.animated.total() == 1 else f"{self.animated.total():,} files"
+            frames = (f"{title}: the first frame is used of {files} ({_counts(self.animated)})",)
         if not parts:
-            return ()
-        read = f"; supported endings: {', '.join(sorted(IMG_EXTENSIONS))}" if self.endings else ""
-        return (f"{title}: left out: {', '.join(parts)}{read}",)
+            return frames
+        read = f"; supported endings: {', '.join(sorted(IMAGES))}" if self.endings else ""
+        return (f"{title}: left out: {', '.join(parts)}{read}", *frames)
 
 
 def ending(name: str) -> str:

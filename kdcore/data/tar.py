@@ -186,6 +186,8 @@ def _notes(found: TarIndex, front: str, path: Path, taken: set[str]) -> tuple[st
     left.beside = [
         name[len(front) :] for name in found.images if name.startswith(front) and name not in taken
     ]
+    for name in taken:
+        left.add_image(name)
     notes = left.notes(f"{path}:{front}".rstrip("/:"))
     if found.behind:
         notes += (

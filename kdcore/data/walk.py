@@ -115,7 +115,9 @@ def _take(entry: os.DirEntry[str], path: str, left: LeftOut) -> bool:
     if not _is_file(entry):
         left.others.append(path)  # reading a pipe would never end
         return False
-    if not image:
+    if image:
+        left.add_image(path)
+    else:
         left.add_file(path)
     return image
 

@@ -46,7 +46,7 @@ def summarise(
             "image_size": list(prepared.models.input.image_size),
             "train_split": prepared.train_split,
             "eval_split": prepared.eval_split,
-            "test_split": prepared.test_split,
+            **({} if prepared.test_split is None else {"test_split": prepared.test_split}),
         },
         "epochs": state.epoch,
         "steps": state.step,

@@ -217,10 +217,10 @@ def test_what_is_left_out_is_counted(tmp_path, make_picture):
     with tarfile.open(path, "w") as archive:
         add(archive, "photos/train/cat/good.png", image)
         for name in (
-            "train/cat/1.gif",
-            "train/cat/x/2.gif",
-            "train/3.avif",
-            "val/cat/4.jfif",
+            "train/cat/1.heic",
+            "train/cat/x/2.heic",
+            "train/3.svg",
+            "val/cat/4.psd",
             "train/cat/README",
         ):
             add(archive, f"photos/{name}", image)
@@ -236,19 +236,19 @@ def test_what_is_left_out_is_counted(tmp_path, make_picture):
     (note,) = source.notes
     assert note.startswith(
         f"{path}:photos/train: left out: "
-        "4 files with unsupported endings (2 .gif, 1 .avif, 1 without ending), "
+        "4 files with unsupported endings (2 .heic, 1 .svg, 1 without ending), "
         "1 image next to the class folders (stray.png), 1 hidden folder (cat/.ipynb_checkpoints), "
-        "1 entry that is not a file (cat/link.png); supported endings: .bmp, .jpeg"
+        "1 entry that is not a file (cat/link.png); supported endings: .apng, .avif"
     )
-    assert "1 .jfif" in opened(path, "val").notes[0]
+    assert "1 .psd" in opened(path, "val").notes[0]
 
 
 def test_only_unread_endings(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         for number in range(3):
-            add(archive, f"train/cat/{number}.gif", b"GIF89a")
+            add(archive, f"train/cat/{number}.heic", b"")
     with pytest.raises(
-        UserError, match=r"(?s)the tar has no images.*It has 3 \.gif, which are not supported"
+        UserError, match=r"(?s)the tar has no images.*It has 3 \.heic, which are not supported"
     ):
         opened(tmp_path / "a.tar", "train")
 

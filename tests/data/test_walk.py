@@ -6,7 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from kdcore.data.folder import open_folder
@@ -103,26 +105,27 @@ def test_the_order_is_that_of_image_folder(root):
 
 def test_endings_that_are_not_read_are_counted(root):
     for number in range(3):
-        (root / "ant" / f"{number}.GIF").write_bytes(b"GIF89a")
+        (root / "ant" / f"{number}.HEIF").write_bytes(b"")
     (root / "bee" / "deep").mkdir()
-    for path in ("bee/deep/x.jfif", "cat/x.avif", "cat/README", "stray.png", "stray.heic", "cat/Thumbs.db"):
+    for path in ("bee/deep/x.svg", "cat/x.psd", "cat/README", "stray.png", "stray.heic", "cat/Thumbs.db"):
         (root / path).write_bytes(b"")
     os.mkfifo(root / "cat" / "pipe.png")
     (root / "cat" / "to the pipe.png").symlink_to("pipe.png")
     assert opened(root).notes == (
         f"{root}: left out: 7 files with unsupported endings "
-        "(3 .gif, 1 .avif, 1 .heic, 1 .jfif, 1 without ending), "
+        "(3 .heif, 1 .heic, 1 .psd, 1 .svg, 1 without ending), "
         "1 image next to the class folders (stray.png), "
         "2 entries that are not files (cat/pipe.png, cat/to the pipe.png); "
-        "supported endings: .bmp, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp",
+        "supported endings: .apng, .avif, .bmp, .dib, .gif, .j2k, .jfif, .jp2, .jpe, .jpeg, .jpg, .pbm, .pcx, .pgm, "
+        ".png, .pnm, .ppm, .qoi, .tga, .tif, .tiff, .webp",
     )
 
 
 def test_a_class_of_unread_endings_only(root):
     for number in range(4):
-        (root / "bee" / f"{number}.png").rename(root / "bee" / f"{number}.gif")
+        (root / "bee" / f"{number}.png").rename(root / "bee" / f"{number}.heic")
     with pytest.raises(
-        UserError, match=r"(?s)without images: bee \(4 \.gif, not supported\).*Convert unsupported files"
+        UserError, match=r"(?s)without images: bee \(4 \.heic, not supported\).*Convert unsupported files"
     ):
         opened(root)
 
@@ -160,3 +163,13 @@ def test_links_to_themselves(root):
     assert "2 files with unsupported endings (2 without ending)" in source.notes[0]
     with pytest.raises(RunFailed, match=r"image 4 cannot be read: .*ant/9\.png: .*symbolic links"):
         source[4]
+
+
+def test_of_animations_the_first_frame_is_read_and_a_note_says_so(root):
+    frames = [Image.new("P", (8, 8), number) for number in (0, 7)]
+    for number in range(2):
+        frames[0].save(root / "cat" / f"{number}.GIF", save_all=True, append_images=frames[1:])
+    source = opened(root)
+    assert source.notes == (f"{root}: the first frame is used of 2 files (2 .gif)",)
+    (first,) = [number for number in range(len(source)) if source.name(number).endswith("0.GIF")]
+    assert np.asarray(source[first][0]).max() == 0

@@ -17,7 +17,19 @@ _SIZES: Final = {
     "torch/mnist": 32,
     "torch/fashion_mnist": 32,
 }
-_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp", ".tif", ".tiff")
+_SUFFIXES: Final = (
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".png",
+    ".ppm",
+    ".bmp",
+    ".webp",
+    ".gif",
+    ".avif",
+    ".tif",
+    ".tiff",
+)
 _TRAINING: Final = ("train", "training")
 _MOST: Final = 10_000  # members of a tar that are looked at
 

@@ -73,6 +73,14 @@ def test_a_killed_comparison_leaves_checkpoints_and_goes_on(base: Path, capsys: 
         assert run.metrics()[: len(before)] == before  # times too: no epoch was trained again
     assert list((folder / "teacher-cache").glob("*/manifest.json"))
 
+    # a forked run, though interrupted, gives what a new process gives
+    alone = [sys.executable, "-m", "kdcore", "run", str(folder / "specs" / "kd-seed0.json"), "--output"]
+    subprocess.run([*alone, base.parent / "alone"], env=environment, capture_output=True, check=True)
+    students = [
+        path / "student" / "model.safetensors" for path in (runs[1].path, base.parent / "alone" / "kd-seed0")
+    ]
+    assert students[0].read_bytes() == students[1].read_bytes()
+
     stamps = [(run.path / "summary.json").stat().st_mtime_ns for run in runs]
     with pytest.raises(SystemExit) as ended:
         main(["compare", str(base), *flags, "--json"])

@@ -2,50 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kdcore import JobEnd
+from kd_compare.fork_client import ForkedRun, ForkServerClient, can_fork
+from kd_compare.run_process import RunProcess
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kd_compare.local_options import LocalOptions
-    from kdcore import LaunchJob, LaunchSetup
+    from kdcore import JobEnd, LaunchJob, LaunchSetup
 
-WORKER: Final = (sys.executable, "-m", "kd_compare.worker")
 _THREADS: Final = "OMP_NUM_THREADS"
 _DEVICES: Final = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass
-class _Process:
+class _Slotted:
     slot: int
-    popen: subprocess.Popen[bytes]
-
-    def ask(self) -> None:
-        """Close its standard input: its worker stops the run then."""
-        if self.popen.stdin is not None:
-            with contextlib.suppress(OSError):
-                self.popen.stdin.close()
+    run: RunProcess | ForkedRun
 
 
 class LocalLauncher:
     """Slots that processes run in; each gets its part of the threads, and one of several GPUs.
 
-    If this process ends, the runs stop and write checkpoints: each holds the other end of a pipe. So no later process
-    can take them over.
+    On Linux the processes are forked from one that has imported torch and timm already. If this process ends, the runs
+    stop and write checkpoints: each holds the other end of a pipe. So no later process can take them over.
     """
 
     def __init__(self, options: LocalOptions, setup: LaunchSetup) -> None:
         self._options = options
+        self._folder = setup.folder
         self._gpus = options.gpus or visible_gpus()
         self._slots = setup.jobs or max(1, len(self._gpus))
-        self._running: dict[str, _Process] = {}
+        self._running: dict[str, _Slotted] = {}
+        self._server: ForkServerClient | None = None
 
     def start(self, job: LaunchJob) -> str | None:
         """Start it in a free slot."""
@@ -53,19 +46,15 @@ class LocalLauncher:
         if not free:
             return None
         slot = min(free)
-        job.log.parent.mkdir(parents=True, exist_ok=True)
-        with job.log.open("ab") as log:
-            popen = subprocess.Popen(  # noqa: S603  # this Python, and arguments of our own
-                [*WORKER, *job.arguments],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                cwd=job.folder,
-                env={**os.environ, **self._environment(slot, job.alone), **job.environment},
-                start_new_session=True,  # a terminal's Ctrl-C is for us, who hand it on once
-            )
-        self._running[job.name] = _Process(slot, popen)
-        return str(popen.pid)
+        environment = {**os.environ, **self._threads(job.alone), **job.environment}
+        server = self._server_for(job, environment)
+        run: RunProcess | ForkedRun
+        if server is None:
+            run = RunProcess(job, {**environment, **self._devices(slot), **job.environment})
+        else:
+            run = server.start(job, {**self._devices(slot), **job.environment})
+        self._running[job.name] = _Slotted(slot, run)
+        return run.handle
 
     def attach(self, job: LaunchJob, handle: str) -> bool:
         """False: a run stops when the process that started it ends."""
@@ -75,27 +64,38 @@ class LocalLauncher:
         """The processes that have ended."""
         found = []
         for name, one in list(self._running.items()):
-            code = one.popen.poll()
-            if code is not None:
-                one.ask()
+            end = one.run.ended()
+            if end is not None:
                 del self._running[name]
-                found.append(JobEnd(name, code))
+                found.append(end)
         return found
 
     def stop(self, names: Sequence[str]) -> None:
         """Ask them through their pipes, which works on every system."""
         for name in names:
             if name in self._running:
-                self._running[name].ask()
+                self._running[name].run.ask()
 
-    def _environment(self, slot: int, alone: bool) -> dict[str, str]:
-        values = {}
+    def _server_for(self, job: LaunchJob, environment: dict[str, str]) -> ForkServerClient | None:
+        """The server that has this environment, started now if it is the first; libraries read theirs when imported."""
+        if not self._options.fork or not can_fork():
+            return None
+        if self._server is None and not (job.alone and self._slots > 1):  # a single job is not worth one
+            self._server = ForkServerClient(environment, self._folder / "fork-server.log")
+        if self._server is None or self._server.gone or self._server.environment != environment:
+            return None
+        return self._server
+
+    def _threads(self, alone: bool) -> dict[str, str]:
         threads = self._options.threads
-        if threads is not None or _THREADS not in os.environ:
-            values[_THREADS] = str(threads or max(1, cores() // (1 if alone else self._slots)))
+        if threads is None and _THREADS in os.environ:
+            return {}
+        return {_THREADS: str(threads or max(1, cores() // (1 if alone else self._slots)))}
+
+    def _devices(self, slot: int) -> dict[str, str]:
         if len(self._gpus) > 1 or self._options.gpus is not None:
-            values[_DEVICES] = self._gpus[slot % len(self._gpus)]
-        return values
+            return {_DEVICES: self._gpus[slot % len(self._gpus)]}
+        return {}
 
 
 def cores() -> int:

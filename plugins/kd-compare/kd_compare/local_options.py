@@ -20,6 +20,11 @@ class LocalOptions(Options):
     threads: int | None = Field(
         None, ge=1, description="Threads of each run. None: the cores divided by the runs at a time."
     )
+    fork: bool = Field(
+        True,
+        description="On Linux, fork the runs from a process that has imported torch and timm, so that each starts at "
+        "once. False, and on other systems: each run is a new Python.",
+    )
 
     @field_validator("gpus", mode="before")
     @classmethod

@@ -13,6 +13,12 @@ import signal
 import threading
 
 
+def run_kd() -> None:
+    """Run `kd` with the arguments in `sys.argv`, as `python -m kdcore` does; closing its stdin asks it to stop."""
+    threading.Thread(target=_watch, daemon=True).start()
+    runpy.run_module("kdcore", run_name="__main__", alter_sys=True)
+
+
 def _watch() -> None:
     while os.read(0, 1):
         pass
@@ -20,5 +26,4 @@ def _watch() -> None:
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_watch, daemon=True).start()
-    runpy.run_module("kdcore", run_name="__main__", alter_sys=True)
+    run_kd()

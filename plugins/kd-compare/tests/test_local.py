@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from kd_compare import local as module
+from kd_compare import run_process
 from kd_compare.local import LocalLauncher
 from kd_compare.local_options import LocalOptions
 
@@ -17,7 +18,7 @@ from kdcore import JobEnd, LaunchJob, LaunchSetup
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Makes a job that is a short program."""
-    monkeypatch.setattr(module, "WORKER", (sys.executable, "-S", "-c"))
+    monkeypatch.setattr(run_process, "WORKER", (sys.executable, "-S", "-c"))
     monkeypatch.setattr(module, "visible_gpus", list)
 
     def job(name: str, code: str, **fields) -> LaunchJob:
@@ -28,7 +29,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 
 def make(jobs: int | None = 2, **options) -> LocalLauncher:
-    return LocalLauncher(LocalOptions(**options), LaunchSetup(Path("unused"), jobs))
+    return LocalLauncher(LocalOptions(fork=False, **options), LaunchSetup(Path("unused"), jobs))
 
 
 def wait(launcher: LocalLauncher, count: int) -> list[JobEnd]:

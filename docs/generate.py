@@ -169,9 +169,9 @@ def datasets(found: Iterable[Provided[DatasetEntry]]) -> str:
             "",
             *_table(["name", "classes", "plugin", "summary"], rows),
             "",
-            "`data.dataset` can also be [a folder or a tar of images](../spec.md#data), or a name of timm's dataset",
-            "factory. A stream has no sample positions. So it does not work with `data.train_samples`, or with a",
-            "distiller that has a memory of the training set.",
+            "`data.dataset` can also be [a folder or an archive of images](../spec.md#data), or a name of timm's",
+            "dataset factory. A stream has no sample positions. So it does not work with `data.train_samples`, or with",
+            "a distiller that has a memory of the training set.",
             "",
             *_table(["name", "needs", "stream"], others),
         ]

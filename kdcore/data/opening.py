@@ -12,10 +12,11 @@ from kdcore.data.registered import WrappedSource
 from kdcore.data.table import open_table
 from kdcore.data.tar import open_tar
 from kdcore.data.timm_source import open_timm
+from kdcore.data.zip_source import open_zip
 from kdcore.errors import KdError, Problem, UserError, listed
 from kdcore.plugins.importing import cause
 from kdcore.spec.data_spec import HELD_OUT
-from kdcore.spec.datasets import ImageFiles, ImageTable, TimmDataset, resolve_dataset
+from kdcore.spec.datasets import ZIP, ImageFiles, ImageTable, TimmDataset, resolve_dataset
 from kdcore.spec.resolve import arguments, resolve_options
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def open_split(data: DataSpec, split: str, *, plugins: Plugins, where: str) -> Source:
-    """One split of the spec's dataset: registered, a folder, tar or table of images, or known to timm's factory.
+    """One split of the spec's dataset: registered, a folder, tar, zip or table of images, or known to timm's factory.
 
     `where` is the split's place in the spec, such as `data.train_split`; problems with the dataset are reported at
     `data.dataset`.
@@ -82,6 +83,8 @@ def _open(data: DataSpec, split: str, plugins: Plugins, where: str, dataset_wher
     if isinstance(found, ImageFiles):
         if found.is_folder:
             return open_folder(found.path, split, where=where)
+        if found.path.suffix.lower() == ZIP:
+            return open_zip(found.path, split, where=where, dataset_where=dataset_where)
         return open_tar(found.path, split, where=where, dataset_where=dataset_where)
     if isinstance(found, ImageTable):
         return open_table(found.path, data, split, where=where)

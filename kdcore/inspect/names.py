@@ -16,7 +16,7 @@ SPEC_SUFFIXES: Final = tuple(PARSERS)
 
 
 def find_dataset(name: str) -> Path | None:
-    """The folder or tar that `data.dataset` means in the current folder; None for a dataset that has a name.
+    """The folder or archive that `data.dataset` means in the current folder; None for a dataset that has a name.
 
     Raises:
         UserError: there is no such dataset.

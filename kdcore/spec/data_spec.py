@@ -52,7 +52,7 @@ class DataSpec(Section):
 
     dataset: Text = Field(
         "digits",
-        description="A registered name (kd list-datasets), a folder, tar or table of images, or a name of timm's "
+        description="A registered name (kd list-datasets), a folder, tar, zip or table of images, or a name of timm's "
         "dataset factory ('torch/cifar100', 'hfds/...', 'wds/...').",
     )
     root: Text | None = Field(None, description="Folder where the dataset is, or to which it is downloaded.")

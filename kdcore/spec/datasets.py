@@ -1,4 +1,4 @@
-"""From the name of a dataset to what it means: a plugin's, one of timm's factory, or a folder, tar or table of images.
+"""From the name of a dataset to what it means: a plugin's, timm's factory's, or a folder, archive or table of images.
 
 Checking a spec and opening its data both ask here, so that they agree.
 """
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 WHERE: Final = "data.dataset"
 TARS: Final = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tbz")
+ZIP: Final = ".zip"
+ARCHIVES: Final = (*TARS, ZIP)
 TABLES: Final = (".csv", ".tsv", ".jsonl", ".parquet")
-_OTHER_ARCHIVES: Final = (".zip", ".gz", ".xz", ".bz2", ".zst", ".7z", ".rar")
+_OTHER_ARCHIVES: Final = (".gz", ".xz", ".bz2", ".zst", ".7z", ".rar")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class TimmDataset:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """A folder or a tar of images."""
+    """A folder, a tar or a zip of images."""
 
     path: Path
     is_folder: bool
@@ -58,7 +60,7 @@ def resolve_dataset(
     """What `data.dataset` means; a relative path is looked for in `base`, then in `data.root`.
 
     Raises:
-        UserError: there is no such dataset, folder, tar or table.
+        UserError: there is no such dataset, folder, archive or table.
     """
     name = data.dataset
     if name in {known for item in plugins.all(DatasetEntry) for known in (item.entry.name, item.qualified)}:
@@ -73,13 +75,13 @@ def resolve_dataset(
     paths = list(dict.fromkeys(paths))
     for path in paths:
         kind = kind_of(path)
-        if kind == "folder" or (kind == "file" and path.lower().endswith(TARS)):
+        if kind == "folder" or (kind == "file" and path.lower().endswith(ARCHIVES)):
             return ImageFiles(Path(path), kind == "folder")
         if kind == "file" and path.lower().endswith(TABLES):
             return ImageTable(Path(path))
         if kind == "file":
             message = f"kd cannot read images from the file {path}"
-            allowed = f"a folder, or a file that ends in {', '.join((*TARS, *TABLES))}"
+            allowed = f"a folder, or a file that ends in {', '.join((*ARCHIVES, *TABLES))}"
             raise UserError(Problem(where, message, name, allowed))
     raise UserError(_unknown(name, paths, plugins, where))
 
@@ -132,7 +134,7 @@ def _unknown(name: str, paths: list[str], plugins: Plugins, where: str) -> Probl
     looks_like_path = (
         name.startswith((".", "~"))
         or os.path.isabs(name)  # noqa: PTH117  # pathlib and the rest of this package read it alike
-        or name.lower().endswith((*TARS, *TABLES, *_OTHER_ARCHIVES))
+        or name.lower().endswith((*ARCHIVES, *TABLES, *_OTHER_ARCHIVES))
     )
     prefix = name.partition("/")[0]
     plugin_names = {info.name for info in plugins.infos} | {info.distribution for info in plugins.infos}
@@ -147,20 +149,22 @@ def _unknown(name: str, paths: list[str], plugins: Plugins, where: str) -> Probl
             near = problem.nearest or missing(where, name, paths[0], "").nearest
             allowed = problem.allowed
             if allowed is not None:
-                allowed = f"{allowed}; a folder, tar or table of images; {_prefixes()}"
+                allowed = f"{allowed}; a folder, archive or table of images; {_prefixes()}"
             hints = [
-                hint for hint in (problem.hint, f"there is no folder, tar or table {looked} either") if hint
+                hint
+                for hint in (problem.hint, f"there is no folder, archive or table {looked} either")
+                if hint
             ]
             return dataclasses.replace(problem, nearest=near, allowed=allowed, hint="\n    ".join(hints))
-    problem = missing(where, name, paths[0], "folder, tar or table")
+    problem = missing(where, name, paths[0], "folder, archive or table")
     near_prefix = nearest(prefix, KINDS) if "/" in name else None
     near = problem.nearest or (f"{near_prefix}/{name.partition('/')[2]}" if near_prefix else None)
-    message = f"there is no folder, tar or table {looked}"
+    message = f"there is no folder, archive or table {looked}"
     return dataclasses.replace(
         problem,
         message=message,
         nearest=near,
-        allowed=f"a folder, a tar, a table, a registered name, or {_prefixes()}",
+        allowed=f"a folder, a tar, a zip, a table, a registered name, or {_prefixes()}",
     )
 
 

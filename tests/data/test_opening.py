@@ -79,7 +79,7 @@ def test_a_registered_name_goes_before_a_folder(
     "dataset", ["/no/such/folder", "./folder", "images.tar", "a/b.tar.gz", "~/nothing-there"]
 )
 def test_missing_paths(dataset, make_data, make_plugins):
-    with pytest.raises(UserError, match=r"data\.dataset: there is no folder, tar or table"):
+    with pytest.raises(UserError, match=r"data\.dataset: there is no folder, archive or table"):
         opened(make_data(dataset=dataset), make_plugins())
 
 

@@ -51,22 +51,22 @@ def test_a_registered_name_is_not_a_folder(plugins, tmp_path):
 @pytest.mark.parametrize(
     ("name", "near", "words"),
     [
-        ("digit", "digits", "there is no folder, tar or table"),
+        ("digit", "digits", "there is no folder, archive or table"),
         ("cat", "cats", "there is no dataset"),
-        ("./cat", "cats", "there is no folder, tar or table"),
+        ("./cat", "cats", "there is no folder, archive or table"),
         ("no/such", None, "does not exist"),
         ("photo.tar", "photos.tar", "there is no folder"),
         ("torhc/cifar10", "torch/cifar10", "there is no folder"),
         ("torch/cifar11", "torch/cifar10", "torch/cifar100"),
         ("kd-toys/picture", "pictures", "has no dataset"),
         ("hfds/", None, "missing after"),
-        ("photos.zip", None, ".tar.gz"),
+        ("photos.7z", None, ".tar.gz"),
         ("~nobody-at-all/x", None, "there is no folder"),
     ],
 )
 def test_unknown_names(plugins, tmp_path, name, near, words):
     (tmp_path / "cats").mkdir()
-    (tmp_path / "photos.zip").write_bytes(b"")
+    (tmp_path / "photos.7z").write_bytes(b"")
     (tmp_path / "photos.tar").write_bytes(b"")
     _, (problem,) = check(plugins, tmp_path, dataset=name)
     assert problem.where == "data.dataset"

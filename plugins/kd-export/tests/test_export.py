@@ -352,7 +352,7 @@ def test_the_data_is_not_needed_without_a_check(make_run, students, tmp_path):
     spec = json.loads((run / "spec.json").read_text())
     spec["data"]["dataset"] = str(tmp_path / "gone")
     (run / "spec.json").write_text(json.dumps(spec))
-    with pytest.raises(UserError, match="there is no folder, tar or table"):
+    with pytest.raises(UserError, match="there is no folder, archive or table"):
         export(run, "torch")
     result = export(run, "torch", samples=0)
     about = json.loads((result.path / "kd.json").read_text())

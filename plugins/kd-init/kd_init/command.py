@@ -23,7 +23,8 @@ def init(
         Path, typer.Argument(metavar="[FILE]", help="The spec to write: .toml, .yaml or .json.")
     ] = Path("spec.toml"),
     dataset: Annotated[
-        str | None, typer.Option(help="A dataset's name, or a folder or tar of images.", show_default=False)
+        str | None,
+        typer.Option(help="A dataset's name, or a folder, tar or zip of images.", show_default=False),
     ] = None,
     student: Annotated[
         str | None, typer.Option(help="A timm model, or a plugin's.", show_default=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tarfile
+import zipfile
 from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -44,26 +45,34 @@ def image_side(dataset: str, path: Path | None) -> int | None:
 
             with file, Image.open(file) as image:
                 return max(image.size)
-    except (OSError, tarfile.TarError):
+    except (OSError, tarfile.TarError, zipfile.BadZipFile):
         pass
     return None
 
 
 def has_splits(path: Path) -> bool | None:
-    """Whether a folder or tar has a split for training; None: unknown."""
+    """Whether a folder or archive has a split for training; None: unknown."""
     try:
         if path.is_dir():
             return any(item.name.lower() in _TRAINING for item in path.iterdir() if item.is_dir())
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return any(_in_training(name) for name in archive.namelist()[:_MOST])
         with tarfile.open(path) as tar:
             for _ in range(_MOST):
                 member = tar.next()
                 if member is None:
                     break
-                if any(part.lower() in _TRAINING for part in member.name.split("/")[:-1]):
+                if _in_training(member.name):
                     return True
-    except (OSError, tarfile.TarError):
+    except (OSError, tarfile.TarError, zipfile.BadZipFile):
         return None
     return False
+
+
+def _in_training(name: str) -> bool:
+    """Whether a member of an archive is in a folder with the name of a split for training."""
+    return any(part.lower() in _TRAINING for part in name.split("/")[:-1])
 
 
 def _hidden(name: str) -> bool:
@@ -78,6 +87,11 @@ def _images(path: Path) -> Iterator[IO[bytes]]:
             for name in sorted(files):
                 if name.lower().endswith(_SUFFIXES) and not _hidden(name):
                     yield open(os.path.join(folder, name), "rb")  # noqa: PTH118, PTH123, SIM115  # os.walk's names
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist()[:_MOST]:
+                if name.lower().endswith(_SUFFIXES) and not any(map(_hidden, name.split("/"))):
+                    yield archive.open(name)
     else:
         with tarfile.open(path) as tar:
             for _ in range(_MOST):

@@ -92,7 +92,9 @@ class Interview:
 
     def _dataset(self) -> tuple[str, Path | None]:
         default = Suggestion(QUICK, "built in, no download")
-        answer = self.ask("--dataset", "dataset: a name, or a folder or tar of images", default, find_dataset)
+        answer = self.ask(
+            "--dataset", "dataset: a name, or a folder, tar or zip of images", default, find_dataset
+        )
         path = find_dataset(answer)
         return (answer, None) if path is None else (self._from_folder(answer), path)
 

@@ -28,6 +28,7 @@ OTHERS = [item for item in get_plugins().all(DistillerEntry) if item.plugin.dist
 # names that are ordinary words of the core, in every place: they say nothing about the algorithm of that name
 ORDINARY = {
     "average": "what an exponential moving average is",
+    "compress": "what archives do",
     "cosine": "a schedule, and a similarity",
     "cwd": "the current working directory",
     "dense": "opposite of sparse",

@@ -15,6 +15,7 @@ from kdcore.distill.sync_norm import share_running_statistics
 from kdcore.distill.with_heads import shipped_model
 from kdcore.errors import Interrupted
 from kdcore.protocols import Progress
+from kdcore.run.agreement import Agreement
 from kdcore.run.early_stop import patience_over
 from kdcore.run.final_test import measure_test
 from kdcore.run.measures import Measures, Stopped
@@ -90,6 +91,7 @@ class Training:
         # not installed, in each step.
         self.optimizer = optimizer if accelerator.scaler is None else accelerator.prepare_optimizer(optimizer)
         self.state = RunState()
+        self.agreement = Agreement(accelerator)
         parts = Stateful(
             distillation=self.distillation,
             optimizer=self.optimizer,
@@ -104,7 +106,9 @@ class Training:
         self._test = lambda: measure_test(context, prepared, accelerator, self.shards, self.shipped)
         self.measures = Measures(context, prepared, accelerator, self.state, self.shards)
         self.shipped_as = shipped_model(context.loaded, prepared.distillation, prepared.models)
-        self.saver = Saver(context.directory.checkpoints, self.state, parts, self._agree, self.shipped_as)
+        self.saver = Saver(
+            context.directory.checkpoints, self.state, parts, self.agreement.now, self.shipped_as
+        )
 
     def _model(self) -> Any:
         """The distillation as the steps call it: compiled, and distributed over the processes."""
@@ -278,7 +282,7 @@ class Training:
     def _pause(self, mark: float) -> None:
         """Between two steps of an epoch: write a checkpoint if one is due, and stop if asked to."""
         due = time.monotonic() - self.saver.saved_at > 60 * self.spec.checkpoint.minutes
-        due, stop = self._agree(due, self.context.stop.signal is not None)
+        due, stop = self.agreement.between_steps(due, self.context.stop.signal is not None)
         if not due and not stop:
             return
         before = self.state.epoch_seconds
@@ -287,13 +291,6 @@ class Training:
         if stop:
             self._interrupt()
         self.state.epoch_seconds = before
-
-    def _agree(self, *flags: bool) -> list[bool]:
-        """Whether any process sets each flag: all processes stop and save at the same step."""
-        if self.accelerator.num_processes == 1:
-            return list(flags)
-        mine = torch.tensor(flags, dtype=torch.int32, device=self.accelerator.device)
-        return [bool(flag) for flag in self.accelerator.reduce(mine, reduction="sum").tolist()]
 
     def _end_epoch(self) -> None:
         state = self.state
@@ -346,7 +343,7 @@ class Training:
             if self.trackers is not None:
                 self.trackers.epoch_ended(state.records)
             asked = self.context.plugins.epoch_ended(self.context.directory, record)
-        stop, end = self._agree(self.context.stop.signal is not None, asked is not None)
+        stop, end = self.agreement.now(self.context.stop.signal is not None, asked is not None)
         if end and not self.complete:
             state.ended = asked or "a plugin asked for it"  # its text is known in the main process
             self.saver.save()
@@ -365,7 +362,7 @@ class Training:
         Raises:
             Interrupted: it was.
         """
-        (stop,) = self._agree(self.context.stop.signal is not None)
+        (stop,) = self.agreement.now(self.context.stop.signal is not None)
         if stop:
             name = (
                 self.context.stop.signal.name if self.context.stop.signal is not None else "another process"

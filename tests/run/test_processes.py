@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +35,12 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _train_together(spec: Path, output: Path) -> Path:
+def _start_together(spec: Path, output: Path) -> list[subprocess.Popen[str]]:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_") or k == "KD_NO_REPORT"}
-    both = [
+    return [
         subprocess.Popen(
             [sys.executable, "-m", "kdcore", "run", str(spec), "--output", str(output)],
             env={
@@ -57,6 +60,10 @@ def _train_together(spec: Path, output: Path) -> Path:
         )
         for rank in range(2)
     ]
+
+
+def _train_together(spec: Path, output: Path) -> Path:
+    both = _start_together(spec, output)
     told = [process.communicate(timeout=180)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     directory = output / spec.stem
@@ -123,6 +130,24 @@ def test_weights_spread_over_processes(spec_file, tmp_path):
     shutil.rmtree(half / "student")
     shutil.rmtree(half / "student-ema")
     _assert_same(alone.directory, run(path, output=half.parent, quiet=True).directory)
+
+
+def test_a_signal_to_one_process_stops_both_after_the_same_step(spec_file, tmp_path):
+    spec = spec_file(
+        **{**SPEC, "teacher": None, "distiller": "vanilla", "train": {"epochs": 10_000, "batch_size": 4}}
+    )
+    both = _start_together(spec, tmp_path / "two")
+    directory = tmp_path / "two" / spec.stem
+    waited = time.monotonic()
+    while not (directory / "metrics.jsonl").exists() and time.monotonic() < waited + 150:
+        time.sleep(0.1)
+    both[1].send_signal(signal.SIGTERM)
+    told = [process.communicate(timeout=100)[0] for process in both]
+    assert [process.returncode for process in both] == [130, 143], told  # the first is stopped by the second
+    steps = [re.search(r"stopped by .* after step (\d+); a checkpoint was written", text) for text in told]
+    assert all(steps), told
+    assert steps[0][1] == steps[1][1]
+    assert (directory / "checkpoints").is_dir()
 
 
 def test_batch_norm_over_processes(spec_file, tmp_path):

@@ -42,7 +42,12 @@ class Skipped:
         reported.update(new)
         names = ", ".join(name(position) for position in new[:_NAMED])
         more = f" and {len(new) - _NAMED} more" if len(new) > _NAMED else ""
-        self._display.warn(f"{len(new)} {kind} images cannot be read and are skipped: {names}{more}")
+        what = (
+            f"{kind} image cannot be read and is"
+            if len(new) == 1
+            else f"{kind} images cannot be read and are"
+        )
+        self._display.warn(f"{len(new):,} {what} skipped: {names}{more}")
 
     def counts(self) -> dict[str, int]:
         """The counts for the summary."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -12,7 +11,7 @@ from kd_feature.classifiers import classifier_of, classify, is_mean, pools_last_
 from kd_feature.heads import conv_norm
 from kd_feature.stages import teacher_of
 from kdcore import Problem, Requires, UserError
-from kdcore.ops import at_least_float32, prepare_features, target_of
+from kdcore.ops import at_least_float32, logits_of, prepare_features, prepare_logits, target_of
 
 if TYPE_CHECKING:
     from kd_feature.options.classifiers import NORMOptions
@@ -50,8 +49,8 @@ class Expansion(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.expand = conv_norm(channels, width)
-        self.contract = conv_norm(width, channels)
+        self.expand = conv_norm(channels, width, from_fan_out=True)
+        self.contract = conv_norm(width, channels, from_fan_out=True)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """`[B, C, H, W]` -> the expanded map, and the map with the residual, `[B, C, H, W]`."""
@@ -59,27 +58,36 @@ class Expansion(nn.Module):
         return expanded, features + self.contract(expanded)
 
 
-class Expanded(nn.Module):
-    """The student with the expansion in front of the mean over the places: `[B, C, H, W]` to logits `[B, K]`."""
+def scaled_norm(logits: Tensor, scale: float) -> Tensor:
+    """Logits `[B, K]` minus their mean over the classes, divided by their deviation, times the scale."""
+    return F.layer_norm(logits, logits.shape[1:], eps=_EPS) * scale
 
-    def __init__(self, model: nn.Module, extract: Any, expansion: nn.Module) -> None:
+
+class Expanded(nn.Module):
+    """The student with the expansion in front of the mean over the places: `[B, C, H, W]` to logits `[B, K]`.
+
+    The logits are normalised, as in training: the probabilities of others would have a size that was never trained.
+    """
+
+    def __init__(self, model: nn.Module, extract: Any, expansion: nn.Module, scale: float) -> None:
         super().__init__()
-        self.model, self.expansion, self.extract = model, expansion, extract
+        self.model, self.expansion, self.extract, self.scale = model, expansion, extract, scale
 
     def forward(self, images: Tensor) -> Tensor:
         """The logits."""
         features = self.extract(self.model, images, (4,)).features[4].map
         _, new = self.expansion(features)
         model: Any = self.model
-        return classify(model.get_classifier(), new.mean(dim=(2, 3)))
+        logits = classify(model.get_classifier(), new.mean(dim=(2, 3)))
+        return scaled_norm(at_least_float32(logits), self.scale)
 
 
 class NORM(nn.Module):
-    """The distiller `norm`, with the loss terms `norm` and `classes`.
+    """The distiller `norm`, with the loss terms `norm` and `classes`, and with a `kd_weight` also `kd`.
 
     The expansion has batch norm, so it sees the whole batch, and stays in the student. kd's task loss reads the student
     without it, so its weight is 0 by default, and the term `classes` takes its place: the cross-entropy of normalised
-    logits. A larger map of the teacher is reduced by its maxima, a larger one of the student averaged.
+    logits. `kd` is the divergence of both models' normalised logits. A larger map is reduced by its maxima.
 
     Raises:
         ValueError: there is no teacher.
@@ -103,7 +111,7 @@ class NORM(nn.Module):
             student_embedding=not pooled,
             whole_batch=True,
             target=True,
-            teacher_logits=False,
+            teacher_logits=options.kd_weight > 0,
         )
 
     def forward(
@@ -124,26 +132,40 @@ class NORM(nn.Module):
         expanded, new = self.expansion(student.features[4].map)
         target = target_of(batch, "norm")
         logits = at_least_float32(classify(self.kept[1], new.mean(dim=(2, 3))))
-        scaled = F.layer_norm(logits, logits.shape[1:], eps=_EPS) * options.logit_scale
+        scaled = scaled_norm(logits, options.logit_scale)
         if target.is_floating_point():
             target = target.to(scaled.dtype)
-        return {
-            "norm": options.weight * norm_loss(*_on_one_grid(expanded, theirs)),
-            "classes": options.weight * options.classes_weight * F.cross_entropy(scaled, target),
+        terms = {
+            "norm": norm_loss(*_on_one_grid(expanded, theirs)),
+            "classes": options.classes_weight * F.cross_entropy(scaled, target),
         }
+        if options.kd_weight:
+            of_teacher = at_least_float32(logits_of(student, teacher)[1].detach())
+            terms["kd"] = options.kd_weight * _divergence(
+                scaled, scaled_norm(of_teacher, options.logit_scale), options.kd_temperature
+            )
+        return {name: options.weight * term for name, term in terms.items()}
 
     def student(self, model: nn.Module) -> nn.Module:
         """The student with the expansion."""
-        return Expanded(model, self.kept[0], self.expansion)
+        return Expanded(model, self.kept[0], self.expansion, self.options.logit_scale)
+
+
+def _divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """The divergence of KD, times temperature^2."""
+    ours, theirs = (
+        F.log_softmax(one / temperature, dim=1) for one in prepare_logits(student_logits, teacher_logits)
+    )
+    return temperature**2 * F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 
 
 def _on_one_grid(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
     grid = (min(ours.shape[2], theirs.shape[2]), min(ours.shape[3], theirs.shape[3]))
-    if theirs.shape[2:] != torch.Size(grid):
-        theirs = F.adaptive_max_pool2d(theirs.detach(), grid)
-    if ours.shape[2:] != torch.Size(grid):
-        ours = F.adaptive_avg_pool2d(ours, grid)
-    return ours, theirs
+    return _maxima(ours, grid), _maxima(theirs.detach(), grid)
+
+
+def _maxima(features: Tensor, grid: tuple[int, int]) -> Tensor:
+    return features if tuple(features.shape[2:]) == grid else F.adaptive_max_pool2d(features, grid)
 
 
 def _refusal(name: str) -> Problem:

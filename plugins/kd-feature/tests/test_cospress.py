@@ -113,8 +113,7 @@ def test_the_terms_for_two_transformers(make_setup, output, step):
         terms["feature"], 1 - cosine(tokens[0].flatten(1), compressed.flatten(1)).mean()
     )
     torch.testing.assert_close(terms["token"], 1 - cosine(tokens[0][:, 0], compressed[:, 0]).mean())
-    # layer norm and linear layer: DeiT-Ti from DeiT-S has 74,688
-    assert 2 * 384 + 384 * 192 + 192 == 74_688
+    # layer norm and linear layer
     assert sum(one.numel() for one in distiller.parameters()) == 2 * 12 + 12 * 12 + 12
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from kd_dev.testing.models import Pair, build_models
@@ -44,6 +46,18 @@ def test_the_expansion_is_linear_and_keeps_the_map():
     torch.testing.assert_close(middle, (expansion(x)[1] + expansion(y)[1]) / 2)
 
 
+def _normalised(logits, scale=2.5):
+    deviation = (logits.var(1, keepdim=True, correction=0) + 1e-7).sqrt()
+    return scale * (logits - logits.mean(1, keepdim=True)) / deviation
+
+
+def test_the_convolutions_start_as_the_authors():
+    torch.manual_seed(0)
+    expansion = Expansion(64, 512)
+    assert expansion.expand[0].weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.03)
+    assert expansion.contract[0].weight.std().item() == pytest.approx((2 / 64) ** 0.5, rel=0.03)
+
+
 def _outputs(grid=(3, 3), other=(3, 3)):
     return (
         ModelOutput(None, {4: FeatureMap(torch.randn(4, 20, *grid, requires_grad=True))}),
@@ -61,24 +75,51 @@ def test_both_terms(soft):
     expanded, new = distiller.expansion(student.features[4].map)
     torch.testing.assert_close(terms["norm"], 2 * norm_loss(expanded, teacher.features[4].map))
     logits = models.student.get_classifier()(new.mean((2, 3)))
-    scaled = (logits - logits.mean(1, keepdim=True)) / (
-        logits.var(1, keepdim=True, correction=0) + 1e-7
-    ).sqrt()
-    expected = 0.5 * F.cross_entropy(2.5 * scaled, target)
+    expected = 0.5 * F.cross_entropy(_normalised(logits), target)
     torch.testing.assert_close(terms["classes"], expected)
     sum(terms.values()).backward()
     assert models.student.get_classifier().weight.grad is not None
     assert all(p.grad is not None for p in distiller.parameters())
 
 
-def test_a_larger_map_of_the_teacher_is_reduced_by_its_maxima():
+def test_kd_on_the_normalised_logits_of_both_models():
+    models = build_models(Pair())
+    distiller = NORM(NORMOptions(weight=2.0, copies=2, kd_weight=0.7, kd_temperature=3.0), models.setup)
+    assert distiller.requires.teacher_logits
+    assert not NORM(NORMOptions(copies=1), models.setup).requires.teacher_logits
+    student, teacher = _outputs()
+    given = [
+        ModelOutput(torch.zeros(4, 5), student.features),
+        ModelOutput(torch.randn(4, 5, requires_grad=True), teacher.features),
+    ]
+    batch = Batch(torch.zeros(4, 3, 2, 2), torch.tensor([0, 3, 1, 4]))
+    terms = distiller(*given, batch, None)
+    assert list(terms) == ["norm", "classes", "kd"]
+    _, new = distiller.expansion(student.features[4].map)
+    ours, theirs = (
+        _normalised(one.detach()) / 3
+        for one in (models.student.get_classifier()(new.mean((2, 3))), given[1].logits)
+    )
+    expected = sum(
+        p * (math.log(p) - q)
+        for t, s in zip(theirs.softmax(1).tolist(), ours.log_softmax(1).tolist(), strict=True)
+        for p, q in zip(t, s, strict=True)
+    )
+    assert terms["kd"].item() == pytest.approx(2 * 0.7 * 9 * expected / 4, rel=1e-4)
+    terms["kd"].backward()
+    assert given[1].logits.grad is None
+    assert all(p.grad is not None for p in distiller.parameters())
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [((2, 2), (4, 4)), ((4, 4), (2, 2))])
+def test_a_larger_map_is_reduced_by_its_maxima(ours, theirs):
     distiller = NORM(NORMOptions(copies=1), build_models(Pair()).setup).eval()
-    student, teacher = _outputs((2, 2), (4, 4))
+    student, teacher = _outputs(ours, theirs)
     batch = Batch(torch.zeros(4, 3, 2, 2), torch.zeros(4, dtype=torch.long))
     found = distiller(student, teacher, batch, None)["norm"]
-    reduced = F.max_pool2d(teacher.features[4].map, 2)
-    torch.testing.assert_close(found, norm_loss(distiller.expansion(student.features[4].map)[0], reduced))
-    assert distiller(*_outputs((4, 4), (2, 2)), batch, None)["norm"].isfinite()
+    maps = [distiller.expansion(student.features[4].map)[0], teacher.features[4].map]
+    maps = [F.max_pool2d(one, 2) if one.shape[2] == 4 else one for one in maps]
+    torch.testing.assert_close(found, norm_loss(*maps))
 
 
 def test_what_is_saved_has_the_expansion():
@@ -93,7 +134,8 @@ def test_what_is_saved_has_the_expansion():
     with torch.no_grad():
         last = models.student.eval().forward_features(images)
         new = distiller.expansion.eval()(last)[1]
-        torch.testing.assert_close(shipped(images), models.student.get_classifier()(new.mean((2, 3))))
+        logits = models.student.get_classifier()(new.mean((2, 3)))
+        torch.testing.assert_close(shipped(images), _normalised(logits))
 
 
 def test_a_student_whose_classifier_reads_something_else_is_refused(monkeypatch):

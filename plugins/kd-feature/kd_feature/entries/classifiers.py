@@ -63,6 +63,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
             url="https://arxiv.org/abs/2305.13803",
         ),
         task_weight=0.0,
-        formula="N * mean (expand(s) - N copies of t)^2 + w * cross-entropy(scale * layer_norm(logits), y)",
+        formula="N * mean (expand(s) - N copies of t)^2 + w * cross-entropy(z, y) + v * T^2 * KL(z of t, z of s), "
+        "z = scale * layer_norm(logits)",
     ),
 )

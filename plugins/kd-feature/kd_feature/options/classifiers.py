@@ -73,5 +73,16 @@ class NORMOptions(DistillerOptions):
         description="Factor of the term `classes`, the cross-entropy; the authors search 0.0625 to 0.5.",
     )
     logit_scale: float = Field(
-        default=2.5, gt=0, description="Factor of the normalised logits in the term `classes`."
+        default=2.5,
+        gt=0,
+        description="Factor of the normalised logits, in the terms `classes` and `kd` and in the trained student.",
+    )
+    kd_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="Factor of the term `kd`: KD on the normalised logits of both models. 0 leaves it out, as the "
+        "authors' scripts do.",
+    )
+    kd_temperature: float = Field(
+        default=4.0, gt=0, description="Divides the normalised logits in the term `kd`."
     )

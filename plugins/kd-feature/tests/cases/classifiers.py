@@ -38,8 +38,15 @@ DISTILLERS = {
     "norm": {
         "kind": "feature",
         "whole_batch": True,  # of its batch norm
-        "defaults": {"weight": 1, "copies": 8, "classes_weight": 0.5, "logit_scale": 2.5},
-        "wrong": [{"copies": 0}, {"logit_scale": 0}],
+        "defaults": {
+            "weight": 1,
+            "copies": 8,
+            "classes_weight": 0.5,
+            "logit_scale": 2.5,
+            "kd_weight": 0,
+            "kd_temperature": 4,
+        },
+        "wrong": [{"copies": 0}, {"logit_scale": 0}, {"kd_weight": -1}, {"kd_temperature": 0}],
         "refuses": dict.fromkeys(_PAIRS, "none that kd can read"),
         "pair": None,  # it reads the student's classifier
         "task_weight": 0,

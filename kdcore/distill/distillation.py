@@ -87,6 +87,7 @@ class Distillation(nn.Module):
             it.
         some_labels: only some of the samples have a label; the target of the others is -1, or a row of -1. They are
             left out of the task loss. Distillers that read the target are refused unless they allow it, see `Requires`.
+        batch_size: samples of a batch, of all processes, for distillers whose layers depend on it.
         task_weight: factor of the task loss; None: the distiller's own. Required for several names.
         label_smoothing: of the task loss.
         task_loss: the loss against the ground truth, in place of cross-entropy with that smoothing.
@@ -110,6 +111,7 @@ class Distillation(nn.Module):
         train_size: int = 0,
         train_labels: Tensor | None = None,
         some_labels: bool = False,
+        batch_size: int | None = None,
         task_weight: float | None = None,
         label_smoothing: float = 0.0,
         task_loss: TaskLoss | None = None,
@@ -140,6 +142,7 @@ class Distillation(nn.Module):
             train_size=train_size,
             train_labels=train_labels,
             generator=torch.Generator().manual_seed(derive(seed, "distiller")),
+            batch_size=batch_size,
         )
         built = build_distillers(
             distillers, options, setup, plugins, task_weight, seed, some_labels=some_labels

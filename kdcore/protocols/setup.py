@@ -27,6 +27,8 @@ class Setup:
             known.
         generator: for random numbers while a distiller is built.
         teachers: all teachers by name; the only one is called `teacher` unless the spec names it.
+        batch_size: samples of a batch, of all processes; None if it is not known. The last batch of an epoch may be
+            smaller.
     """
 
     student: ModelInfo
@@ -36,6 +38,7 @@ class Setup:
     train_labels: Tensor | None
     generator: torch.Generator
     teachers: Mapping[str, ModelInfo] = field(default_factory=dict)
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         if not self.teachers and self.teacher is not None:

@@ -197,6 +197,7 @@ def _distillation(
         train_size=chosen.size,
         train_labels=chosen.labels,
         some_labels=chosen.some_labels,
+        batch_size=spec.train.batch_size,
         task_weight=spec.task.weight,
         task_loss=_task_loss(spec, chosen, classes, num_classes),
         task_views=spec.task.views,

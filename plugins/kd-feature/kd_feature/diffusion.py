@@ -46,16 +46,21 @@ class FeatureDiffusion(nn.Module):
         self.register_buffer("kept", kept, persistent=False)
         self.schedule = _schedule(steps)
 
-    def forward(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Both maps `[B, C, H, W]` on one grid -> the student's refined map, the teacher's detached, the noise loss."""
-        target = teacher.detach()
-        return self.refine(student), target, self.noise_loss(target)
+    def forward(
+        self, student: Tensor, teacher: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Both maps `[B, C, H, W]` on one grid -> the student's refined map, the teacher's detached, the noise loss.
 
-    def refine(self, student: Tensor) -> Tensor:
+        The noise comes from the generator; None: torch's global one.
+        """
+        target = teacher.detach()
+        return self.refine(student, generator), target, self.noise_loss(target, generator)
+
+    def refine(self, student: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """`[B, C, H, W]` of the student -> the same without noise, with the teacher's channels."""
         x = self.project(student)
         part = self.part(x).softmax(dim=1)[:, 0].view(-1, 1, 1, 1)
-        x = part * x + (1 - part) * _noise_like(x)
+        x = part * x + (1 - part) * _noise_like(x, generator)
         for time, before in self.schedule:
             noise = self.noise_of(x, torch.full((len(x),), time, device=x.device))
             kept = self.kept[time]
@@ -70,10 +75,10 @@ class FeatureDiffusion(nn.Module):
         predicted: Tensor = self.predict(x + self.times(times)[:, :, None, None])
         return predicted
 
-    def noise_loss(self, target: Tensor) -> Tensor:
+    def noise_loss(self, target: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The mean squared error of the predicted noise, at one time per sample, by chance."""
-        times = torch.randint(0, _TIMES, (len(target),), device=target.device)
-        noise = _noise_like(target)
+        times = torch.randint(0, _TIMES, (len(target),), device=target.device, generator=generator)
+        noise = _noise_like(target, generator)
         kept = self.kept[times].view(-1, 1, 1, 1).to(target.dtype)
         noisy = kept.sqrt() * target + (1 - kept).sqrt() * noise
         return _mse(self.noise_of(noisy, times), noise)
@@ -135,9 +140,9 @@ def _schedule(steps: int) -> tuple[tuple[int, int], ...]:
     return tuple((time, time - distance) for time in reversed(times))
 
 
-def _noise_like(x: Tensor) -> Tensor:
+def _noise_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
     # drawn in one type, so that a seed gives the same noise in every precision
-    return torch.randn(x.shape, device=x.device, dtype=torch.float32).to(x.dtype)
+    return torch.randn(x.shape, device=x.device, dtype=torch.float32, generator=generator).to(x.dtype)
 
 
 def _mse(ours: Tensor, theirs: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SHRINK = 4  # the width of queries and keys relative to the batch, from the authors' code
 _SMALLEST = 1e-12  # a norm that counts
+_BATCH = 64  # the authors' batch, if that of the run is not known
 
 
 def semckd_loss(pair_losses: Tensor, attention: Tensor) -> Tensor:
@@ -61,7 +62,7 @@ class SemCKD(nn.Module):
     the end of an epoch, counts as one with samples that have similarity 0.
 
     Raises:
-        ValueError: there is no teacher; in a step: the batch is larger than `batch_size`.
+        ValueError: there is no teacher, or batches are larger than `batch_size`.
         UserError: a model has no such stage.
     """
 
@@ -70,9 +71,12 @@ class SemCKD(nn.Module):
         self.options = options
         self.pairs = stage_pairs(options.stages)
         self.requires = needed(self.pairs, whole_batch=True)
+        self.batch_size = options.batch_size or setup.batch_size or _BATCH
+        if setup.batch_size is not None:
+            self._check(setup.batch_size)
         found = shapes(self.pairs, setup)
-        self.queries = nn.ModuleList(Embed(options.batch_size) for _ in found)
-        self.keys = nn.ModuleList(Embed(options.batch_size) for _ in found)
+        self.queries = nn.ModuleList(Embed(self.batch_size) for _ in found)
+        self.keys = nn.ModuleList(Embed(self.batch_size) for _ in found)
         self.projectors = nn.ModuleList(
             bottleneck(ours.channels, 2 * theirs.channels, theirs.channels, ends_with_relu=False)
             for ours, _ in found
@@ -100,14 +104,16 @@ class SemCKD(nn.Module):
     def _similar(self, features: Tensor) -> Tensor:
         """The products of every two samples `[B, batch_size]`, with zeros for samples that are missing."""
         flat = at_least_float32(features.flatten(1))
-        missing = self.options.batch_size - len(flat)
-        if missing < 0:
-            raise ValueError(
-                f"semckd has 'batch_size' {self.options.batch_size}, and the batch has {len(flat)} samples; set it to "
-                "the batch of all processes"
-            )
+        self._check(len(flat))
         with full_precision(flat.device):
-            return F.pad(flat @ flat.mT, (0, missing))
+            return F.pad(flat @ flat.mT, (0, self.batch_size - len(flat)))
+
+    def _check(self, samples: int) -> None:
+        if samples > self.batch_size:
+            raise ValueError(
+                f"semckd has 'batch_size' {self.batch_size}, and the batch has {samples} samples; set it to the batch "
+                "of all processes"
+            )
 
 
 def _differences(project: nn.Module, ours: Tensor, theirs: Tensor) -> Tensor:

@@ -25,11 +25,12 @@ class SharedDraws(nn.Module):
         self.seed = int(torch.randint(2**62, (), generator=setup.generator, device=device))
         self.draws = 0
 
-    def next(self) -> torch.Generator:
-        """A generator on the CPU for this call."""
+    def next(self, device: torch.device | str = "cpu") -> torch.Generator:
+        """A generator on this device for this call; on the CPU for the meta device, which has none."""
         digest = blake2b(f"{self.seed} {self.draws}".encode(), digest_size=8).digest()
         self.draws += 1
-        return torch.Generator().manual_seed(int.from_bytes(digest) >> 1)
+        found = torch.Generator("cpu" if torch.device(device).type == "meta" else device)
+        return found.manual_seed(int.from_bytes(digest) >> 1)
 
     def get_extra_state(self) -> Tensor:
         """The number of calls."""

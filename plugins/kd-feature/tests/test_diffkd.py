@@ -86,19 +86,25 @@ def test_the_terms(make_setup, output, step, pair, latent):
     setup = make_setup(*pair)
     distiller = DiffKD(DiffKDOptions(weight=2.0, latent_channels=latent), setup).train()
     student, teacher = output(setup.student, (4,), grad=True), output(setup.teacher, (4,), seed=1)
-    torch.manual_seed(3)
+    state = distiller.state_dict()
+    first, second = (step(distiller, student, teacher)["noise"] for _ in range(2))
+    assert not torch.equal(first, second)
+    distiller.load_state_dict(state)  # of before the first step: the same noise again
     terms = step(distiller, student, teacher)
+    assert torch.equal(terms["noise"], first)
     assert set(terms) == {"features", "logits", "noise", "reconstruction"}
-    torch.manual_seed(3)
+    distiller.draws.draws = 0
+    generator = distiller.draws.next()
     theirs = teacher.features[4].map
     ours = F.interpolate(student.features[4].map, theirs.shape[2:], mode="bilinear")
     error = torch.zeros(())
     if latent is not None:
         theirs, error = distiller.autoencoders[0](theirs)
-    refined, target, noise = distiller.of_maps[0](ours, theirs)
+    refined, target, noise = distiller.of_maps[0](ours, theirs, generator)
     torch.testing.assert_close(terms["features"], 2 * F.mse_loss(refined, target))
     torch.testing.assert_close(terms["reconstruction"], 2 * error)
-    mine, taught, more = distiller.of_logits(student.logits[..., None, None], teacher.logits[..., None, None])
+    logits = [one.logits[..., None, None] for one in (student, teacher)]
+    mine, taught, more = distiller.of_logits(*logits, generator)
     p, q = taught.flatten(1).softmax(1), mine.flatten(1).softmax(1)
     torch.testing.assert_close(terms["logits"], 2 * (p * (p / q).log()).sum(1).mean())
     torch.testing.assert_close(terms["noise"], 2 * (noise + more))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from kd_feature import SemCKD, semckd_loss
@@ -65,6 +67,16 @@ def test_all_pairs_of_stages_weighted_by_attention(make_setup, output, step, pai
     torch.testing.assert_close(found, 2 * semckd_loss(losses, attention), rtol=1e-4, atol=1e-5)
     found.backward()
     assert all(p.grad is not None for p in distiller.parameters())
+
+
+def test_the_attention_has_weights_for_the_batch_of_the_run(make_setup):
+    def width(of_run, of_option=None):
+        setup = replace(make_setup(), batch_size=of_run)
+        return SemCKD(SemCKDOptions(batch_size=of_option), setup).queries[0].layers[0].in_features
+
+    assert [width(12), width(None), width(None, 5), width(4, 5)] == [12, 64, 5, 5]
+    with pytest.raises(ValueError, match="'batch_size' 3, and the batch has 12 samples"):
+        width(12, 3)
 
 
 def test_a_larger_batch_than_the_attention_has_weights_for_is_refused(make_setup, output, step):

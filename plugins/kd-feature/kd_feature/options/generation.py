@@ -134,10 +134,10 @@ class SemCKDOptions(DistillerOptions):
         description="Stages of both models, each 1..4 or a module path; a pair [student's, teacher's] if they differ. "
         "Every stage of the student is compared with every stage of the teacher.",
     )
-    batch_size: int = Field(
-        default=64,
+    batch_size: int | None = Field(
+        default=None,
         ge=1,
-        description="Samples of the whole batch, of all processes: the attention has weights for each of them. It must "
-        "be that of `train.batch_size`; smaller batches are filled with zeros, larger ones are errors.",
+        description="Samples of the whole batch, of all processes: the attention has weights for each of them. null: "
+        "`train.batch_size`. Smaller batches are filled with zeros, larger ones are errors.",
     )
     softness: float = Field(default=1.0, gt=0, description="Divides the products of queries and keys.")

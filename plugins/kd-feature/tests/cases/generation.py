@@ -80,7 +80,7 @@ DISTILLERS = {
     "semckd": {
         "kind": "feature",
         "whole_batch": True,
-        "defaults": {"weight": 400, "stages": _ALL, "batch_size": 64, "softness": 1},
+        "defaults": {"weight": 400, "stages": _ALL, "batch_size": None, "softness": 1},
         "wrong": [{"batch_size": 0}, {"softness": 0}],
     },
 }

@@ -78,6 +78,26 @@ def shared_images(found: Source, other: Source, most: int = MOST) -> Shared | No
     return result
 
 
+def repeated_images(source: Source, most: int = MOST) -> tuple[tuple[int, int], ...]:
+    """The images of a split that it has twice: the position of each, and of the first image with the same content.
+
+    Args:
+        source: the split.
+        most: the largest number of files that are read: the first of those whose size occurs twice.
+    """
+    files = None if source.stream else source.files()
+    if files is None:
+        return ()
+    values, counts = np.unique(files.sizes, return_counts=True)
+    candidates = np.flatnonzero(np.isin(files.sizes, values[counts > 1]) & (files.sizes > 0))[:most]
+    first: dict[str, int] = {}
+    return tuple(
+        (position, known)
+        for position, content in _contents(source, candidates)
+        if (known := first.setdefault(content, position)) != position
+    )
+
+
 def _compare(found: Source, sizes: Positions, other: Source, other_sizes: Positions, most: int) -> Shared:
     candidates = np.flatnonzero(np.isin(sizes, other_sizes) & (sizes > 0))
     compared = len(sizes)

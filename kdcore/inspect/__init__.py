@@ -19,6 +19,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.distill.build": ("build_distiller",),
     "kdcore.distill.models": ("teacher_view",),
     "kdcore.features": ("Extractor", "find_adapter", "model_info"),
+    "kdcore.inspect.facts_of_data": ("DataFacts", "SplitFacts", "data_facts"),
     "kdcore.inspect.encoder_measures": ("Embedded", "EncoderEvaluation", "measure_embeddings"),
     "kdcore.inspect.exports": (
         "EXPORT_ABOUT",

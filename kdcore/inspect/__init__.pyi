@@ -19,6 +19,7 @@ from kdcore.inspect.exports import (
     is_export,
     open_export,
 )
+from kdcore.inspect.facts_of_data import DataFacts, SplitFacts, data_facts
 from kdcore.inspect.image_predictor import softmax
 from kdcore.inspect.images import evaluation_images
 from kdcore.inspect.metrics import Metrics, load_metrics
@@ -55,6 +56,7 @@ __all__ = [
     "SPEC_SUFFIXES",
     "TABLES",
     "BuiltModel",
+    "DataFacts",
     "DataSpec",
     "Embedded",
     "EncoderEvaluation",
@@ -67,6 +69,7 @@ __all__ = [
     "OpenedExport",
     "RunStudent",
     "Source",
+    "SplitFacts",
     "Which",
     "about_student",
     "autocast",
@@ -75,6 +78,7 @@ __all__ = [
     "build_eval_data",
     "build_model",
     "check_class_names",
+    "data_facts",
     "default_arguments",
     "distiller_part",
     "eight_bits",

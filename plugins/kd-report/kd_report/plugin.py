@@ -14,7 +14,7 @@ PLUGIN_API = 1
 
 @hookimpl
 def kd_commands() -> list[CommandEntry]:
-    """`kd report` and `kd eval`."""
+    """`kd report`, `kd eval` and `kd data`."""
     return [
         CommandEntry(
             name="report",
@@ -25,6 +25,11 @@ def kd_commands() -> list[CommandEntry]:
             name="eval",
             summary="Evaluate TARGET on images, and compare it with its teacher.",
             target="kd_report.cli.eval:evaluate",
+        ),
+        CommandEntry(
+            name="data",
+            summary="Look at the images of SPEC before training.",
+            target="kd_report.cli.data:data",
         ),
     ]
 

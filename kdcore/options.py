@@ -17,7 +17,7 @@ class PathKind:
 
 
 SpecFile = Annotated[str, PathKind("file")]
-"""An option of a model or dataset that is the path of a file, relative to the spec's file.
+"""An option of a distiller, model or dataset that is the path of a file, relative to the spec's file.
 
 The target gets it absolute. A file that does not exist is a problem with the spec, before anything is built.
 """

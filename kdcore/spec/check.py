@@ -173,6 +173,11 @@ class Checker:
         except UserError as error:
             self._add(error.problems)
             return item
+        paths, problems = located(resolved.options, self._base, where)
+        self._add(problems)
+        if paths:
+            given = {**resolved.options.model_dump(by_alias=True, round_trip=True), **paths}
+            resolved = replace(resolved, options=type(resolved.options).model_validate(given))
         self._add(distiller_schedule_problems(resolved, where, self.spec.train.epochs))
         self._add(teacher_problems(resolved.teacher, where, self.spec.members))
         self.distillers.append(resolved)

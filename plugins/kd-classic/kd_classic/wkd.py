@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd_classic.class_costs import cka_costs, classifier_costs
+from kd_classic.class_costs import cka_costs, classifier_costs, file_costs
 from kd_classic.logits import at_class, without
 from kd_classic.read import read_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
@@ -124,8 +124,8 @@ class WKD(nn.Module):
     """The distiller `wkd`, with the loss terms `target` and `distance`.
 
     Raises:
-        ValueError: there is no teacher, it has no linear classifier with a row for each class, or the logits that the
-            costs come from take too much memory.
+        ValueError: there is no teacher, it has no linear classifier with a row for each class, the logits that the
+            costs come from take too much memory, or the file of costs holds something else.
     """
 
     cost: Tensor
@@ -140,6 +140,10 @@ class WKD(nn.Module):
         if options.cost == "classifier":
             cost = classifier_costs(setup.teacher, classes, options.sharpen)
             self.register_buffer("cost", cost, persistent=False)  # it follows from the teacher
+            return
+        if options.cost_file is not None:
+            # kept in checkpoints, so that a changed file does not change a resumed run
+            self.register_buffer("cost", file_costs(options.cost_file, classes, options.sharpen))
             return
         size = 4 * options.cost_samples * classes**2
         if size > _MOST_BYTES:

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import json
 import math
+from itertools import product
 
 import pytest
 import torch
 from kd_classic import WKD, wkd_logit_loss
-from kd_classic.class_costs import cka_costs, classifier_costs
+from kd_classic.class_costs import cka_costs, classifier_costs, file_costs
 from kd_classic.options.decoupled import WKDOptions
 from kd_classic.wkd import decay_factor, wkd_terms
 from kd_dev.testing.values import model_of_shapes, setup_of
+from safetensors.torch import save_file
 from torch import nn
 
-from kdcore import Batch, ModelOutput, PreparesFromTeacher, Requires
+from kdcore import Batch, ModelOutput, PreparesFromTeacher, Requires, UserError, validate
 
 PLAIN = {"temperature": 4.0, "gamma": 3.0, "regularization": 0.05, "iterations": 10}
 
@@ -255,3 +258,82 @@ def test_costs_from_logits_that_cannot_be(draw):
     setup = setup_of(model_of_shapes("small"), _teacher(None), num_classes=21_841)
     with pytest.raises(ValueError, match="takes 227 GiB for 128 samples of each of 21841 classes"):
         WKD(WKDOptions(cost="logits"), setup)
+
+
+DISTANCES = torch.tensor([[0.0, 0.3, 1.2], [0.3, 0.0, 0.5], [1.2, 0.5, -1e-7]])
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors", ".PTH"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_costs_from_a_file_are_sharpened_distances(tmp_path, suffix, dtype):
+    path = tmp_path / f"costs{suffix}"
+    table = DISTANCES.to(dtype)
+    save_file({"any": table}, path) if suffix == ".safetensors" else torch.save(table, path)
+    for sharpen in (0.0, 2.0):
+        found = file_costs(str(path), 3, sharpen)
+        assert found.dtype == torch.float32
+        for i, j in product(range(3), repeat=2):
+            apart = table[i, j].item()
+            expected = apart if sharpen == 0 else 1 - math.exp(-sharpen * apart)
+            assert found[i, j].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_distiller_keeps_the_files_costs_in_its_state(tmp_path):
+    path = tmp_path / "costs.pth"
+    torch.save(DISTANCES, path)
+    options = WKDOptions(cost="file", cost_file=str(path), sharpen=0)
+    setup = setup_of(model_of_shapes("small"), _teacher(None), num_classes=3)
+    distiller = WKD(options, setup)
+    assert not isinstance(distiller, PreparesFromTeacher)
+    assert torch.equal(distiller.state_dict()["cost"], DISTANCES)
+    torch.save(DISTANCES + 1, path)  # what a resumed run loads are the costs of its start
+    resumed = WKD(options, setup)
+    resumed.load_state_dict(distiller.state_dict())
+    assert torch.equal(resumed.cost, DISTANCES)
+    with torch.device("meta"):
+        assert WKD(options, setup).cost.is_meta
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("costs.npy", DISTANCES, r"the ending '.npy'; allowed: .pt, .pth, .safetensors"),
+        ("costs.pth", b"<html>", "cannot be read"),
+        ("costs.safetensors", b"", "cannot be read"),
+        ("costs.pth", {"a": DISTANCES, "b": DISTANCES}, r"holds 2 entries; it must be one tensor"),
+        ("costs.pth", [1.0], r"holds list; it must be one tensor"),
+        ("costs.pth", DISTANCES[:2], r"a tensor of shape \[2, 3\]; it must be \[3, 3\]"),
+        ("costs.pth", torch.zeros(3, 3, dtype=torch.long), "not finite floating-point numbers"),
+        ("costs.pth", DISTANCES.log(), "not finite floating-point numbers"),
+    ],
+)
+def test_a_file_with_other_content_is_refused(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    with pytest.raises(ValueError, match=message) as caught:
+        file_costs(str(path), 3, 1.0)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"cost": "file"}, {"cost_file": "costs.pth"}])
+def test_cost_and_file_belong_together(options):
+    with pytest.raises(ValueError, match="belong together"):
+        WKDOptions(**options)
+
+
+def test_the_files_path_is_relative_to_the_spec(tmp_path):
+    distiller = {"name": "wkd", "cost": "file", "cost_file": "costs.pth"}
+    spec = {
+        "data": {"dataset": "digits", "image_size": 32},
+        "teacher": {"model": "resnet10t"},
+        "student": {"model": "resnet10t"},
+        "distiller": distiller,
+    }
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    with pytest.raises(UserError, match=r"distiller.cost_file"):
+        validate(tmp_path / "spec.json")
+    torch.save(torch.zeros(3, 3), tmp_path / "costs.pth")
+    with pytest.raises(UserError, match=r"shape \[3, 3\]; it must be \[10, 10\]"):
+        validate(tmp_path / "spec.json")
+    torch.save(torch.rand(10, 10), tmp_path / "costs.pth")
+    validate(tmp_path / "spec.json")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from kd_classic.options.shared import CorrectOptions, LogitOptions, StandardizeOptions
-from kdcore import DistillerOptions
+from kdcore import DistillerOptions, SpecFile
 
 
 class DKDOptions(LogitOptions):
@@ -158,11 +158,17 @@ class WKDOptions(CorrectOptions):
         default=0.05, gt=0, description="Strength of the entropic regularisation in Sinkhorn's algorithm."
     )
     iterations: int = Field(default=10, ge=1, description="Iterations of Sinkhorn's algorithm.")
-    cost: Literal["classifier", "logits"] = Field(
+    cost: Literal["classifier", "logits", "file"] = Field(
         default="classifier",
         description="What the costs come from. classifier: the distance d of two classes is 1 - the cosine of their "
         "rows in the teacher's classifier. logits: 1 - the linear CKA of the teacher's logits for the samples of both, "
-        "as for the published ImageNet results; it takes a pass of the teacher over the training images.",
+        "as for the published ImageNet results; it takes a pass of the teacher over the training images. file: those "
+        "in cost_file, such as the authors' tables.",
+    )
+    cost_file: SpecFile | None = Field(
+        default=None,
+        description="With cost 'file': a .pt, .pth or .safetensors file with one tensor [K, K], the distance d of each "
+        "two classes, in the order of the data's classes. The path is relative to the spec.",
     )
     cost_samples: int = Field(
         default=128,
@@ -180,3 +186,9 @@ class WKDOptions(CorrectOptions):
         default=150,
         description="From this epoch on, 'gamma' falls to 0 along half a cosine. ImageNet: 0. null: it stays.",
     )
+
+    @model_validator(mode="after")
+    def _file_or_not(self) -> Self:
+        if (self.cost == "file") != (self.cost_file is not None):
+            raise ValueError("cost 'file' and cost_file belong together: give both, or neither")
+        return self

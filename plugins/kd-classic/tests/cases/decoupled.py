@@ -99,6 +99,7 @@ DISTILLERS = {
             "regularization": 0.05,
             "iterations": 10,
             "cost": "classifier",
+            "cost_file": None,
             "cost_samples": 128,
             "sharpen": 1.0,
             "decay_from_epoch": 150,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kd_feature.at import at_loss as at_loss
     from kd_feature.attndistill import AttnDistill as AttnDistill
     from kd_feature.attndistill import attn_distill_loss as attn_distill_loss
+    from kd_feature.camkd import CAMKDFeature as CAMKDFeature
     from kd_feature.camkd import camkd_feature_loss as camkd_feature_loss
     from kd_feature.catkd import CATKD as CATKD
     from kd_feature.catkd import cat_kd_loss as cat_kd_loss
@@ -116,7 +117,7 @@ _NAMES: Final = {
     "ab": "AB ab_loss",
     "at": "AT at_loss",
     "attndistill": "AttnDistill attn_distill_loss",
-    "camkd": "camkd_feature_loss",
+    "camkd": "CAMKDFeature camkd_feature_loss",
     "catkd": "CATKD cat_kd_loss",
     "cc": "CC cc_loss",
     "compress": "CompRess compress_loss",

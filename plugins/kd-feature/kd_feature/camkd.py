@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kdcore.ops import at_least_float32, class_index
+from kd_feature.heads import resized
+from kdcore import FeatureMap, Requires
+from kdcore.ops import (
+    BatchNormOverProcesses,
+    at_least_float32,
+    check_same_shape,
+    class_index,
+    prepare_features,
+    target_of,
+)
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from kd_feature.options.classifiers import CAMKDFeatureOptions
+    from kdcore import Batch, ModelInfo, ModelOutput, Progress, Setup
 
 
 def camkd_feature_loss(
@@ -68,3 +80,90 @@ def _check(student: Tensor, teacher: Tensor, crossed: Tensor) -> None:
         )
     if len(student) < 2:
         raise ValueError("there is one teacher, and this loss weighs at least 2 against each other")
+
+
+class CAMKDFeature(nn.Module):
+    """The distiller `camkd-feature`, with the loss term `features`: `camkd_feature_loss` on the last maps.
+
+    Each teacher has a translator of its own, from the student's last map, resized to the teacher's grid, to the
+    teacher's channels. What it gives goes through the teacher's layers after stage 4, for the weights. Its batch norm
+    has the statistics of the batch over all processes.
+
+    Raises:
+        ValueError: there is one teacher only, a teacher reads a class token, or its classes are not those of the data.
+        UserError: a teacher's layers after stage 4 cannot be run alone.
+    """
+
+    def __init__(self, options: CAMKDFeatureOptions, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+        if len(setup.teachers) < 2:
+            raise ValueError(
+                f"camkd-feature weighs teachers against each other, and the run has {len(setup.teachers)}: "
+                "give 'teacher' as a list of two or more, each with a 'name'"
+            )
+        for name, info in setup.teachers.items():
+            _check_teacher(name, info, setup.num_classes)
+        # in a dict, because they are not trained
+        self.tails = {name: (info.tail(4),) for name, info in setup.teachers.items()}
+        channels = setup.student.stage(4).channels
+        self.translators = nn.ModuleList(
+            _translator(channels, info.stage(4).channels, options.translator, options.factor)
+            for info in setup.teachers.values()
+        )
+        self.requires = Requires(
+            student_stages=(4,),
+            teacher_stages=dict.fromkeys(setup.teachers, (4,)),
+            several_teachers=True,
+            target=True,
+            teacher_logits=False,
+        )
+
+    def forward(
+        self, student: ModelOutput, teacher: dict[str, ModelOutput], batch: Batch, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Return the loss term, weighted."""
+        options, ours = self.options, student.features[4].map
+        crossed, apart = [], []
+        for (name, (tail,)), translator in zip(self.tails.items(), self.translators, strict=True):
+            theirs = teacher[name].features[4].map
+            translated = translator(resized(ours, (theirs.shape[2], theirs.shape[3])))
+            check_same_shape(translated, theirs)
+            logits = tail(FeatureMap(translated)).logits
+            crossed.append(at_least_float32(logits.detach() if options.constant_weights else logits))
+            errors = F.mse_loss(*prepare_features(translated, theirs), reduction="none")
+            apart.append(errors.flatten(1).mean(1))
+        weights = teacher_weights(torch.stack(crossed), target_of(batch, "camkd-feature"))
+        # the weights of a sample have the sum 1, and the mean divides by the number of teachers once more
+        factor = len(apart) if options.normalize else 1
+        return {"features": options.weight * factor * (weights * torch.stack(apart)).mean()}
+
+
+def _check_teacher(name: str, info: ModelInfo, classes: int) -> None:
+    if info.stage(4).prefix_tokens:
+        raise ValueError(
+            f"camkd-feature gives the student's map to each teacher's classifier, and the teacher '{name}' "
+            f"({info.name}) reads a class token, which the student's map does not have"
+        )
+    found = getattr(info.classifier, "out_features", classes)
+    if found != classes:
+        raise ValueError(
+            f"camkd-feature compares each teacher's classifier with the labels: the teacher '{name}' has {found} "
+            f"classes, and the data {classes}"
+        )
+
+
+def _translator(channels: int, width: int, form: str, factor: int) -> nn.Sequential:
+    """One convolution, or three with fewer channels between them; batch norm and ReLU follow each."""
+    middle = max(channels // factor, 1)
+    steps = [(channels, width, 1)]
+    if form == "bottleneck":
+        steps = [(channels, middle, 1), (middle, middle, 3), (middle, width, 1)]
+    layers: list[nn.Module] = []
+    for inputs, outputs, kernel in steps:
+        layers += [
+            nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2),
+            BatchNormOverProcesses(outputs),
+            nn.ReLU(),
+        ]
+    return nn.Sequential(*layers)

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from kd_dev.testing.models import Pair, build_models
 from kd_dev.testing.values import numbers
-from kd_feature import camkd_feature_loss
+from kd_feature import CAMKDFeature, camkd_feature_loss
+from kd_feature.options.classifiers import CAMKDFeatureOptions
+from torch.nn import functional as F
+
+from kdcore import Batch, FeatureMap, ModelOutput, Progress
 
 TARGET = torch.tensor([2, 0, 1, 2])
 
@@ -75,3 +81,87 @@ def test_the_most_probable_class_of_a_soft_target_counts():
 def test_what_does_not_fit_is_refused(cut, message):
     with pytest.raises(ValueError, match=message):
         camkd_feature_loss(*cut(*given()), TARGET)
+
+
+TWO = Pair(teachers=2)
+
+
+def maps_of(models, grid=(3, 3)):
+    """Outputs of the student and both teachers, the second on another grid."""
+    grids = {"teacher": grid, "second": (2, 2)}
+    channels = {name: info.stage(4).channels for name, info in models.setup.teachers.items()}
+    teachers = {
+        name: ModelOutput(None, {4: FeatureMap(numbers(4, channels[name], *grids[name], seed=seed).float())})
+        for seed, name in enumerate(models.setup.teachers, 1)
+    }
+    ours = numbers(4, models.setup.student.stage(4).channels, 3, 3, scale=2.0).float().requires_grad_()
+    return ModelOutput(None, {4: FeatureMap(ours)}), teachers
+
+
+def slow(models, distiller, student, teachers, target):
+    """The authors' term: a list of the teachers' weights and errors for each sample, and their mean."""
+    crossed, apart = [], []
+    for layers, name in zip(distiller.translators, teachers, strict=True):
+        conv, norm = layers[0], layers[1]
+        theirs = teachers[name].features[4].map
+        x = F.adaptive_avg_pool2d(student.features[4].map, theirs.shape[2:])
+        x = torch.einsum("kc,bchw->bkhw", conv.weight[:, :, 0, 0], x) + conv.bias[:, None, None]
+        mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), keepdim=True, correction=0)
+        x = (x - mean) / (variance + norm.eps).sqrt()
+        x = (x * norm.weight[:, None, None] + norm.bias[:, None, None]).clamp(min=0)
+        logits = models.teachers[name].forward_head(x)
+        crossed.append(-(logits.exp() / logits.exp().sum(1, keepdim=True)).log()[range(4), target])
+        apart.append(((x - theirs) ** 2).flatten(1).mean(1))
+    shares = torch.stack(crossed).exp() / torch.stack(crossed).exp().sum(0)
+    return ((1 - shares) / (len(apart) - 1) * torch.stack(apart)).sum() / 4 / len(apart)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_the_distiller_equals_the_authors_term(constant):
+    models = build_models(TWO)
+    distiller = CAMKDFeature(CAMKDFeatureOptions(weight=3.0, constant_weights=constant), models.setup)
+    student, teachers = maps_of(models)
+    batch = Batch(torch.zeros(4, 3, 2, 2), TARGET)
+    term = distiller(student, teachers, batch, Progress(0.0, 0, 10, 1))["features"]
+    expected = 3 * slow(models, distiller, student, teachers, TARGET)
+    torch.testing.assert_close(term, expected)
+    ours = student.features[4].map
+    given = [*distiller.parameters(), ours]
+    found, wanted = (torch.autograd.grad(one, given, retain_graph=True) for one in (term, expected))
+    same = [torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(found, wanted, strict=True)]
+    assert all(same) != constant
+    assert all(p.grad is None for teacher in models.teachers.values() for p in teacher.parameters())
+
+
+def test_the_distillers_other_options():
+    models = build_models(TWO)
+    student, teachers = maps_of(models)
+    batch, now = Batch(torch.zeros(4, 3, 2, 2), TARGET), Progress(0.0, 0, 10, 1)
+    plain, normal = (
+        CAMKDFeature(CAMKDFeatureOptions(normalize=normalize), models.setup) for normalize in (False, True)
+    )
+    normal.load_state_dict(plain.state_dict())
+    once, twice = (one(student, teachers, batch, now)["features"] for one in (plain, normal))
+    torch.testing.assert_close(2 * once, twice)
+    three = CAMKDFeature(CAMKDFeatureOptions(translator="bottleneck", factor=4), models.setup)
+    width = models.setup.student.stage(4).channels
+    shapes = [[tuple(layer.weight.shape) for layer in one[::3]] for one in three.translators]
+    channels = [info.stage(4).channels for info in models.setup.teachers.values()]
+    middle = width // 4
+    assert shapes == [[(middle, width, 1, 1), (middle, middle, 3, 3), (c, middle, 1, 1)] for c in channels]
+    assert three(student, teachers, batch, now)["features"].isfinite()
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        (Pair(), "the run has 1"),
+        (Pair("conv", "vit", teachers=2), "reads a class token"),
+        (Pair("conv", "conv", classes=7, teachers=2), "has 7 classes, and the data 6"),
+    ],
+)
+def test_what_the_distiller_cannot_use_is_refused(pair, message):
+    setup = build_models(pair).setup
+    setup = replace(setup, num_classes=6) if pair.classes == 7 else setup
+    with pytest.raises(ValueError, match=message):
+        CAMKDFeature(CAMKDFeatureOptions(), setup)

@@ -51,6 +51,22 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         formula="mean (projector(s) - t)^2",
     ),
     DistillerEntry(
+        name="camkd-feature",
+        kind="feature",
+        summary="Match the last maps of several teachers; the better a teacher's classifier reads the student's map, "
+        "the more it counts.",
+        target="kd_feature.camkd:CAMKDFeature",
+        options="kd_feature.options.classifiers:CAMKDFeatureOptions",
+        needs=("teacher", "several-teachers", "labels", "features"),
+        paper=Paper(
+            title="Confidence-Aware Multi-Teacher Knowledge Distillation",
+            year=2022,
+            url="https://arxiv.org/abs/2201.00007",
+        ),
+        formula="mean over teachers of w * mean (translator(s) - t)^2, "
+        "w = (1 - softmax over teachers of CE(t_classifier(translator(s)), y)) / (M - 1)",
+    ),
+    DistillerEntry(
         name="norm",
         kind="feature",
         summary="Match several copies of the teacher's map, in layers that stay in the student.",

@@ -61,6 +61,32 @@ class SimKDOptions(DistillerOptions):
     )
 
 
+class CAMKDFeatureOptions(DistillerOptions):
+    """CA-MKD's term on feature maps (Zhang et al., ICASSP 2022), defaults of the authors' command.
+
+    The authors use it together with `camkd`, from the second epoch on.
+    """
+
+    weight: float = Field(default=50.0, ge=0, description="Factor of the loss term.")
+    translator: Literal["single", "bottleneck"] = Field(
+        default="single",
+        description="From the student's map to each teacher's: one 1x1 convolution, or 1x1, 3x3 and 1x1, each with "
+        "batch norm and ReLU.",
+    )
+    factor: int = Field(
+        default=2, ge=1, description="The student's channels are divided by it inside a bottleneck."
+    )
+    constant_weights: bool = Field(
+        default=False,
+        description="Treat the teachers' weights as constants. In the authors' code they have a gradient, through the "
+        "teachers' classifiers.",
+    )
+    normalize: bool = Field(
+        default=False,
+        description="Let the weights of the M teachers have the sum 1, as in the paper. As released it is 1 / M.",
+    )
+
+
 class NORMOptions(DistillerOptions):
     """NORM, N-to-one representation matching (Liu et al., ICLR 2023)."""
 

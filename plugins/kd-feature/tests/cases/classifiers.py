@@ -6,6 +6,20 @@ from kd_feature import cat_kd_loss, norm_loss, srrl_loss
 
 _PAIRS = ("cnn-wide", "cnn-vit", "vit-fine")
 DISTILLERS = {
+    "camkd-feature": {
+        "kind": "feature",
+        "whole_batch": False,
+        "defaults": {
+            "weight": 50,
+            "translator": "single",
+            "factor": 2,
+            "constant_weights": False,
+            "normalize": False,
+        },
+        "wrong": [{"factor": 0}, {"translator": "none"}],
+        "refuses": dict.fromkeys(_PAIRS, "the run has 1"),
+        "pair": None,  # it runs the last layers of several teachers
+    },
     "srrl": {
         "kind": "feature",
         "whole_batch": True,  # of its batch norm

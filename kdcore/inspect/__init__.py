@@ -39,6 +39,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.inspect.run_students": ("RunStudent", "open_run_student"),
     "kdcore.inspect.student_facts": ("about_student",),
     "kdcore.inspect.students": ("Which",),
+    "kdcore.inspect.views_of_samples": ("SampleViews", "sample_views"),
     "kdcore.models": ("BuiltModel", "build_model", "load_config", "save_student"),
     "kdcore.models.checkpoints": ("read_checkpoint",),
     "kdcore.models.class_names": ("check_class_names", "pretrained_names"),

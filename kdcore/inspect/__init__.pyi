@@ -30,6 +30,7 @@ from kdcore.inspect.run_path import find_run
 from kdcore.inspect.run_students import RunStudent, open_run_student
 from kdcore.inspect.student_facts import about_student
 from kdcore.inspect.students import Which
+from kdcore.inspect.views_of_samples import SampleViews, sample_views
 from kdcore.models import BuiltModel, build_model, load_config, save_student
 from kdcore.models.checkpoints import read_checkpoint
 from kdcore.models.class_names import check_class_names, pretrained_names
@@ -68,6 +69,7 @@ __all__ = [
     "ModelSpec",
     "OpenedExport",
     "RunStudent",
+    "SampleViews",
     "Source",
     "SplitFacts",
     "Which",
@@ -116,6 +118,7 @@ __all__ = [
     "resolve_options",
     "resolved_dict",
     "same_results",
+    "sample_views",
     "save_student",
     "softmax",
     "spec_changes",

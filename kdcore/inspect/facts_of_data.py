@@ -38,7 +38,7 @@ class SplitFacts:
         labelled: how many have a class.
         classes: the number of images of each class, by its name or index.
         looked_at: how many images were decoded for what follows.
-        sizes: how often each size occurs, as `WIDTHxHEIGHT`, the most frequent first.
+        sizes: how often each size occurs, as `HEIGHTxWIDTH`, the most frequent first.
         modes: how often each mode of Pillow occurs.
         broken: the name of each image that cannot be used, and why.
         repeated: images with the same content as an earlier one, with the name of that one.
@@ -205,7 +205,7 @@ def _looked(
     def look(position: int) -> _Found | str:
         try:
             image = source[position][0]
-            size, mode = f"{image.width}x{image.height}", image.mode
+            size, mode = f"{image.height}x{image.width}", image.mode
             found = Moments(3).of(image) if moments is None else moments.of(image)
         except (RunFailed, UnknownRange) as error:
             return _reason(error)

@@ -45,7 +45,7 @@ def test_classes_sizes_modes_and_files(facts):
     assert (train.role, train.name, train.images, train.labelled) == ("train", "train", 11, 11)
     assert (evaluation.role, evaluation.name, evaluation.images) == ("eval", "val", 5)
     assert train.classes == {"cat": 8, "dog": 3}
-    assert train.sizes == {"16x16": 5, "30x20": 4}
+    assert train.sizes == {"16x16": 5, "20x30": 4}
     assert train.modes == {"L": 5, "RGB": 4}
     assert set(train.broken) == {"train/cat/empty.png", "train/cat/float.tif"}
     assert train.broken["train/cat/empty.png"] == "the file is empty"
@@ -89,7 +89,7 @@ def test_the_command(photos, tmp_path, capsys):
     assert not done.value.code
     out = capsys.readouterr().out
     assert "train    11 images 'train', 2 classes of 3 to 8 each (fewest: dog)" in out
-    assert "sizes of all: 16x16 (5), 30x20 (4); modes: L (5), RGB (4)" in out
+    assert "sizes of all: 16x16 (5), 20x30 (4); modes: L (5), RGB (4)" in out
     assert "2 cannot be used: train/cat/empty.png: the file is empty" in out
     assert "1 have the content of another one: train/dog/zz.png = train/cat/train0.png" in out
     assert "1 eval images are train images too: val/dog/zz.png = train/cat/train0.png" in out

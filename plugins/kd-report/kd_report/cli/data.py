@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdcore.plugin import JsonFlag, get_plugins, listed, print_json, say_all, stdout_for_the_result, warn_all
+from kdcore.plugin import (
+    JsonFlag,
+    get_plugins,
+    listed,
+    print_json,
+    say_all,
+    stdout_for_the_result,
+    warn_all,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,22 +44,34 @@ def data(
             "--stats", help="Measure mean and deviation of the training images; decodes all of them."
         ),
     ] = False,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a page with training images as the student and each teacher will see them.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Look at the images of SPEC before training.
 
     Classes, counts, sizes, modes, broken and repeated files, and images that are in two splits.
     """
-    from kdcore.inspect import data_facts, load_spec
+    from kdcore.inspect import data_facts, load_spec, sample_views
 
     with stdout_for_the_result():
         loaded = load_spec(spec, overrides=overrides or ())
         facts = data_facts(loaded.spec.data, get_plugins(), most=images or None, stats=stats)
+        if page is not None:
+            from kd_report.data_page import data_page
+
+            write_text(page, data_page(loaded.spec.name, lines(facts), sample_views(loaded, get_plugins())))
     if as_json:
         print_json(facts.as_dict())
         return
     warn_all([note for split in facts.splits for note in split.notes])
-    say_all(lines(facts))
+    say_all([*lines(facts), *([] if page is None else [f"{'page':<9}{page}"])])
 
 
 def lines(facts: DataFacts) -> list[str]:

@@ -17,9 +17,10 @@ _REASONS: Final = 3  # of a method, the most frequent ones
 _TEXT: Final = """\
 ## Further feature methods
 
-Each classifier was also tried as the student of one teacher, with the methods that were made for this kind of teacher,
-in one `kdcore.Distillation`: {models} by shapes, and with numbers the smallest one of {classes} classes. A method can
-refuse a pair before training, with the reason; *refused* counts these.
+{which} as the student of one teacher, with the methods that were made for this kind of teacher, in one
+`kdcore.Distillation`: {models} by shapes{numbers}. A method can refuse a pair before training, with the reason;
+*refused* counts these. `catkd` needs a classifier that reads the mean of the last map. It finds that out from values,
+which a model on the meta device does not have, so by shapes it accepts more models than in a run.
 
 {table}
 
@@ -35,9 +36,13 @@ def hints_part(tried: Mapping[str, Record], classes: Mapping[str, Record]) -> st
     numbers = {record["model"]: record["hints"] for record in classes.values() if "hints" in record}
     if not shapes:
         return ""
+    smallest = {record["model"] for record in classes.values()}
+    which = "The smallest classifiers of classes were" if smallest.issuperset(shapes) else "Classifiers were"
+    with_numbers = f", and with numbers the smallest one of {_share(len(numbers), len(classes))} classes"
     return "\n" + _TEXT.format(
+        which=f"{which if len(shapes) < len(tried) else 'Each classifier was'} also tried",
         models=_share(len(shapes), len(tried)),
-        classes=_share(len(numbers), len(classes)),
+        numbers=with_numbers if numbers else "",
         table="\n".join(_table(shapes, numbers)),
         reasons="\n".join(_reasons(shapes)),
     )
@@ -48,19 +53,15 @@ def _share(found: int, count: int) -> str:
 
 
 def _table(shapes: Mapping[str, Record], numbers: Mapping[str, Record]) -> Iterator[str]:
-    counted = [
-        "models that work",
-        "refused",
-        "failed",
-        "classes that work, with numbers",
-        "refused",
-        "failed",
-    ]
+    counted = ["models that work", "refused", "failed"]
+    if numbers:
+        counted += ["classes that work, with numbers", "refused", "failed"]
     yield f"| {' | '.join(['method', 'teacher', *counted])} |"
     yield f"|{' --- |' * (len(counted) + 2)}"
     for teacher, methods in HINTS.items():
         for method in methods:
-            cells = [cell for records in (shapes, numbers) for cell in _counts(records, method)]
+            tables = [shapes, numbers] if numbers else [shapes]
+            cells = [cell for records in tables for cell in _counts(records, method)]
             yield f"| `{method}` | `{teacher}` | {' | '.join(cells)} |"
 
 

@@ -45,6 +45,7 @@ def test_a_run_ends_with_its_report_and_figures(spec_file, capsys: pytest.Captur
     assert done.summary["data"] == {
         "num_classes": 10,
         "train_size": 40,
+        "train_labelled": 40,
         "eval_size": 60,
         "image_size": [16, 16],
         "train_split": "train",

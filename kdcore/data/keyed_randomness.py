@@ -23,8 +23,8 @@ NUMPY: Final[Draws] = frozenset({"numpy"})
 TORCH: Final[Draws] = frozenset({"torch"})
 ALL: Final[Draws] = PYTHON | NUMPY | TORCH
 
-ORDER, AUGMENT, SUBSET, MIX, LOADER, PARTNER = range(
-    6
+ORDER, AUGMENT, SUBSET, MIX, LOADER, PARTNER, BOOTSTRAP = range(
+    7
 )  # first key of each use, so that no two uses share numbers
 
 

@@ -14,7 +14,7 @@ from kdcore.data.special_targets import has_label
 from kdcore.entries import MetricEntry
 from kdcore.errors import Problem, UserError
 from kdcore.plugins.importing import PluginError, guarded
-from kdcore.rundir.summary import ENCODER_MEASURES
+from kdcore.rundir.summary import is_percent
 from kdcore.spec.metrics import find_metrics
 
 if TYPE_CHECKING:
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
     from kdcore.plugins import Plugins, Provided
 
-OWN: Final = frozenset(
-    ("top1", "top5", "agreement", "best_top1", "best_agreement", "best_epoch", "model", "parameters", "ema")
-) | frozenset(ENCODER_MEASURES)
-"""What an evaluation or a summary calls its own values: a metric with such a name is listed as `plugin/name`."""
+_OWN: Final = frozenset(("agreements", "epoch", "intervals", "model", "parameters", "ema"))
+
+
+def is_own(name: str) -> bool:
+    """Whether an evaluation or a summary has its own value of this name: such a metric is listed as `plugin/name`."""
+    return name in _OWN or name == "best_epoch" or is_percent(name.removeprefix("best_"))
+
 
 Values = dict[str, float | None]
 
@@ -111,7 +114,7 @@ def load_metrics(
     count = Counter(item.entry.name for item in found)
     loaded = []
     for number, item in enumerate(found):
-        clash = count[item.entry.name] > 1 or item.entry.name in OWN
+        clash = count[item.entry.name] > 1 or is_own(item.entry.name)
         name = item.qualified if clash else item.entry.name
         try:
             function = plugins.load(item, f"metrics[{number}]")

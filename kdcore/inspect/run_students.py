@@ -19,7 +19,7 @@ from kdcore.inspect.students import Which, open_student
 from kdcore.plugins import get_plugins
 from kdcore.rundir.checkpoints import Checkpoints
 from kdcore.rundir.directory import SPEC
-from kdcore.rundir.summary import ENCODER_MEASURES
+from kdcore.rundir.summary import is_percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from kdcore.rundir.directory import RunDirectory
     from kdcore.spec.models import ModelSpec, RunSpec
 
-_SCORES: Final = ("top1", "top5", "agreement", *ENCODER_MEASURES)
 _FEW: Final = 1024  # images for which loader processes would not pay
 
 
@@ -48,8 +47,7 @@ class RunStudent:
         weights: which of the run's weights it has: the last ones, their average, or those of the best epoch.
         epoch: after which epoch they were taken.
         opened: the network, its input and its classes.
-        scores: what the run measured with these weights, in percent: top1, top5, agreement, or the measures of an
-            encoder.
+        scores: what the run measured with these weights, in percent, by name: `top1`, `macro_f1`, ...
         finished: whether the run is finished.
         plugins: where names of the spec are looked up.
     """
@@ -190,7 +188,7 @@ def open_run_student(
         weights=weights,
         opened=opened,
         epoch=about["epoch"],
-        scores={name: about[name] for name in _SCORES if about.get(name) is not None},
+        scores={name: about[name] for name in about if is_percent(name) and about[name] is not None},
         finished=finished,
         plugins=plugins,
     )

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from kdcore.rundir.summary import ENCODER_MEASURES
+from kdcore.rundir.summary import CLASS_MEASURES, is_percent
 from kdcore.terminal import raw
 from kdcore.text import clock, message, printable
 
@@ -20,6 +20,8 @@ class Display(Protocol):
     """Receives progress events of a run."""
 
     seconds_between_losses: float
+    metric: str | None
+    """`train.metric`: shown after each epoch."""
 
     def note(self, text: str) -> None:
         """Show information."""
@@ -50,6 +52,7 @@ class SilentDisplay:
     """Shows nothing: for all processes except the main one, and for `quiet`."""
 
     seconds_between_losses = 10.0
+    metric: str | None = None
 
     def note(self, text: str) -> None: ...
     def warn(self, text: str) -> None: ...
@@ -103,7 +106,7 @@ class PlainDisplay(SilentDisplay):
 
     def epoch_ended(self, record: dict[str, Any]) -> None:
         left = self._left.after(record["epoch"])
-        self.note(f"epoch {record['epoch']}/{self._epochs}  {describe(record)}  {left} left")
+        self.note(f"epoch {record['epoch']}/{self._epochs}  {describe(record, self.metric)}  {left} left")
 
 
 class TerminalDisplay(SilentDisplay):
@@ -162,7 +165,7 @@ class TerminalDisplay(SilentDisplay):
     def epoch_ended(self, record: dict[str, Any]) -> None:
         if self._bars is not None and self._epochs is not None:
             self._bars.update(self._epochs, completed=record["epoch"])
-        self.note(f"epoch {record['epoch']}  {describe(record)}")
+        self.note(f"epoch {record['epoch']}  {describe(record, self.metric)}")
 
     def close(self) -> None:
         if self._bars is not None:
@@ -183,12 +186,13 @@ class TimeLeft:
         return clock(taken * (self._epochs - epoch))
 
 
-def describe(record: dict[str, Any]) -> str:
-    """One line for an epoch's record."""
+def describe(record: dict[str, Any], metric: str | None = None) -> str:
+    """One line for an epoch's record; `metric`: a measure that is shown too, as `train.metric` in a spec."""
+    hidden = {"top5", *CLASS_MEASURES, "map"} - {metric}
     parts = [_losses(record)]
     for name in ("train", "eval", "ema"):
         scores = record.get(name) or {}
-        shown = [key for key in scores if key != "top5" and isinstance(scores[key], int | float)]
+        shown = [key for key in scores if key not in hidden and isinstance(scores[key], int | float)]
         parts += [f"{name} {key} {_score(key, scores[key])}" for key in shown]
     parts.append(f"{record['images_per_second']:,.0f} images/s")
     return "  ".join(parts)
@@ -196,7 +200,7 @@ def describe(record: dict[str, Any]) -> str:
 
 def _score(name: str, value: float) -> str:
     """Percentages with two digits; metrics of plugins, whose size is not known, with four significant ones."""
-    return f"{value:.2f}" if name in ("top1", "agreement", *ENCODER_MEASURES) else f"{value:.4g}"
+    return f"{value:.2f}" if is_percent(name) else f"{value:.4g}"
 
 
 def _losses(means: dict[str, Any]) -> str:

@@ -11,9 +11,12 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from kdcore.data.special_targets import has_label, was_read
+from kdcore.inspect.bootstrap import RESAMPLES
+from kdcore.inspect.class_counts import ClassCounts, count_classes
+from kdcore.inspect.scores import Scores, class_ranks, class_scores, overall_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from accelerate import Accelerator
 
@@ -34,6 +37,8 @@ class Evaluation:
         agreements: the same for each of several teachers, by name.
         predictions: the model's top class for each image of this process, in the data's order.
         not_finite: images for which a logit is NaN or infinite.
+        scores: the other measures of the predicted classes, by name; empty if no image is labelled.
+        details: with intervals, and for each class; None if they were not asked for.
         metrics: the values of plugins' metrics by name; None for one that failed.
     """
 
@@ -43,11 +48,13 @@ class Evaluation:
     predictions: Tensor
     not_finite: int = 0
     agreements: dict[str, float] = field(default_factory=dict)
+    scores: Values = field(default_factory=dict)
+    details: Scores | None = None
     metrics: Values = field(default_factory=dict)
 
     @property
     def ranking(self) -> dict[str, float | None]:
-        """The scores that choose the best epoch: the first that was measured decides."""
+        """The scores that choose the best epoch where the spec names none: the first that was measured decides."""
         return {"top1": self.top1, "agreement": self.agreement}
 
     def as_dict(self) -> dict[str, Any]:
@@ -57,8 +64,26 @@ class Evaluation:
             "top5": self.top5,
             "agreement": self.agreement,
             "agreements": self.agreements or None,
+            **self.scores,
         }
         return {**{name: value for name, value in values.items() if value is not None}, **self.metrics}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an evaluation measures beside top-1, top-5 and agreement.
+
+    Attributes:
+        top_k: the values of k of more top-k accuracies.
+        map: mAP; the logits of all images are kept on the CPU.
+        details: intervals, and the measures of each class.
+        metrics: those of plugins; if there are any, the logits are kept too.
+    """
+
+    top_k: Sequence[int] = ()
+    map: bool = False
+    details: bool = False
+    metrics: Metrics | None = None
 
 
 @torch.no_grad()
@@ -73,9 +98,11 @@ def evaluate(
     precision: contextlib.AbstractContextManager[object] | None = None,
     advance: Callable[[], None] = lambda: None,
     shards: Shards | None = None,
-    metrics: Metrics | None = None,
+    wanted: Wanted | None = None,
 ) -> Evaluation:
     """Evaluate `model` in eval mode; every image counts once, whatever the number of processes.
+
+    Nothing waits for the device between the batches.
 
     Args:
         model: gives logits `[B, K]`.
@@ -87,66 +114,115 @@ def evaluate(
         precision: a context that is entered for each batch, inside the accelerator's own; it must be reusable.
         advance: called after each batch.
         shards: the sharded models, if the weights are distributed over the processes.
-        metrics: those of plugins; if there are any, the logits of all images are kept on the CPU.
+        wanted: what is measured; None: the least.
     """
+    wanted = wanted or Wanted()
     training = model.training
     model.eval()
     device = accelerator.device
-    guided = {name: one.to(device) for name, one in (teacher_predictions or {}).items()}
-    # counts: top class right, right class in the top 5, labelled, readable, logits not finite, same as each teacher
-    counts = torch.zeros(5 + len(guided), dtype=torch.int64, device=device)
-    predictions: list[Tensor] = []
-    kept: list[tuple[Tensor, Tensor]] = []  # logits and targets, for metrics
+    tally = _Tally(wanted)
     call = model if shards is None else shards.caller(model)
-    seen = 0
     for images, target in data if shards is None else shards.in_step(data):
         images = images.to(device, non_blocking=True, memory_format=memory_format)
         with accelerator.autocast(), precision or contextlib.nullcontext():
             logits = call(images if transform is None else transform(images))
         if target is None:  # this process has no image left: it only helps the others
             continue
-        target = target.to(device, non_blocking=True)
-        best = logits.float().topk(min(5, logits.shape[1]), dim=1).indices
-        hits = best == target.unsqueeze(1)
-        first = best[:, 0]
-        whole = was_read(target)
-        same = [((first == one[seen : seen + len(first)]) & whole).sum() for one in guided.values()]
-        wrong = ~logits.isfinite().all(dim=1) & whole
-        counts += torch.stack(
-            [hits[:, 0].sum(), hits.sum(), has_label(target).sum(), whole.sum(), wrong.sum(), *same]
-        )
-        predictions.append(first)
-        if metrics:
-            kept.append((logits.float().cpu(), target.cpu()))
-        seen += len(first)
+        tally.add(logits, target.to(device, non_blocking=True))
         advance()
     model.train(training)
-    total = accelerator.reduce(counts, reduction="sum").tolist()
-    found = _evaluation(total, predictions, list(guided))
-    return replace(found, metrics=_measured(metrics, kept, accelerator)) if metrics else found
+    return tally.evaluation(accelerator, teacher_predictions or {})
 
 
-def _measured(metrics: Metrics, kept: list[tuple[Tensor, Tensor]], accelerator: Accelerator) -> Values:
-    """The metrics over the images of all processes; each process computes them, so that their records are equal."""
-    if accelerator.num_processes > 1:
-        kept = gather_object(kept)
-    if not kept:
-        return {}
-    logits, target = (torch.cat(parts) for parts in zip(*kept, strict=True))
-    return metrics(logits, target)
+class _Tally:
+    """What is kept of the batches: a few numbers for each image, on the device."""
 
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._top_k = tuple(dict.fromkeys((1, 5, *wanted.top_k)))
+        self._classes = 0
+        self._rows: list[Tensor] = []  # of each batch [4, B]: predicted class, target, rank of it, finite
+        self._logits: list[Tensor] = []
 
-def _evaluation(counts: list[int], predictions: list[Tensor], teachers: list[str]) -> Evaluation:
-    """The percentages, from the counts of all processes and this process's predictions of each batch."""
-    top1, top5, labelled, images_seen, not_finite, *agreeing = counts
-    agreements: dict[str, float] = {}
-    if images_seen:
-        agreements = {name: 100 * same / images_seen for name, same in zip(teachers, agreeing, strict=True)}
-    return Evaluation(
-        top1=100 * top1 / labelled if labelled else None,
-        top5=100 * top5 / labelled if labelled else None,
-        agreement=sum(agreements.values()) / len(agreements) if agreements else None,
-        agreements=agreements if len(agreements) > 1 else {},
-        predictions=torch.cat(predictions).cpu() if predictions else torch.empty(0, dtype=torch.int64),
-        not_finite=not_finite,
-    )
+    def add(self, logits: Tensor, target: Tensor) -> None:
+        self._classes = logits.shape[1]
+        predicted, ranks = class_ranks(logits, target, max(self._top_k))
+        self._rows.append(torch.stack([predicted, target, ranks, logits.isfinite().all(dim=1).long()]))
+        if self._wanted.map or self._wanted.metrics:
+            self._logits.append(logits.float().cpu())
+
+    def evaluation(self, accelerator: Accelerator, teachers: Mapping[str, Tensor]) -> Evaluation:
+        """The result over all processes; all of them call it."""
+        device = accelerator.device
+        nothing = torch.zeros(4, 0, dtype=torch.int64, device=device)
+        rows = torch.cat([nothing, *self._rows], dim=1)
+        predicted, target, ranks, finite = rows
+        whole, known = was_read(target), has_label(target)
+        same = [((predicted == one.to(device)) & whole).sum() for one in teachers.values()]
+        hits = [((ranks < min(k, self._classes)) & known).sum() for k in self._top_k]
+        wrong = ((finite == 0) & whole).sum()
+        classes = accelerator.reduce(torch.tensor(self._classes, device=device), reduction="max")
+        counts = count_classes(predicted[known], target[known], int(classes))
+        parts = torch.stack([known.sum(), whole.sum(), wrong, *hits, *same])
+        sums = accelerator.reduce(
+            torch.cat([parts, counts.right, counts.images, counts.predicted]), reduction="sum"
+        ).cpu()
+        found = self._from_sums(sums, list(teachers), int(classes))
+        found = replace(found, predictions=predicted.cpu())
+        return self._with_more(found, rows.cpu(), int(classes), accelerator)
+
+    def _from_sums(self, sums: Tensor, teachers: list[str], classes: int) -> Evaluation:
+        """The percentages, from the counts of all processes."""
+        several = 3 + len(self._top_k) + len(teachers)
+        labelled, images, not_finite, *counted = sums[:several].tolist()
+        hits, agreeing = counted[: len(self._top_k)], counted[len(self._top_k) :]
+        agreements: dict[str, float] = {}
+        if images:
+            agreements = {name: 100 * same / images for name, same in zip(teachers, agreeing, strict=True)}
+        accuracy: dict[int, float] = {}
+        scores: Values = {}
+        if labelled:
+            accuracy = {k: 100 * right / labelled for k, right in zip(self._top_k, hits, strict=True)}
+            scores = {f"top{k}": accuracy[k] for k in self._wanted.top_k if k not in (1, 5)}
+            scores |= overall_scores(ClassCounts(*sums[several:].view(3, classes)))
+        return Evaluation(
+            top1=accuracy.get(1),
+            top5=accuracy.get(5),
+            agreement=sum(agreements.values()) / len(agreements) if agreements else None,
+            agreements=agreements if len(agreements) > 1 else {},
+            predictions=torch.empty(0, dtype=torch.int64),
+            not_finite=not_finite,
+            scores=scores,
+        )
+
+    def _with_more(
+        self, found: Evaluation, rows: Tensor, classes: int, accelerator: Accelerator
+    ) -> Evaluation:
+        """With what needs each image: each process computes it, so that their records are equal."""
+        wanted = self._wanted
+        if not (wanted.details or wanted.map or wanted.metrics):
+            return found
+        logits = torch.cat(self._logits) if self._logits else None
+        parts = [(rows, logits)]
+        if accelerator.num_processes > 1:
+            parts = gather_object(parts)
+        predicted, target, ranks, _ = torch.cat([part for part, _ in parts], dim=1)
+        kept = [part for _, part in parts if part is not None]
+        logits = torch.cat(kept) if kept else None
+        if wanted.metrics and logits is not None:
+            found = replace(found, metrics=wanted.metrics(logits, target))
+        if not (wanted.details or wanted.map):
+            return found
+        measured = class_scores(
+            predicted,
+            target,
+            ranks,
+            classes,
+            top_k=[k for k in self._top_k if k < classes],
+            logits=logits if wanted.map else None,
+            resamples=RESAMPLES if wanted.details else 0,
+            map_interval=False,
+        )
+        if measured.overall.get("map") is not None:
+            found = replace(found, scores={**found.scores, "map": measured.overall["map"]})
+        return replace(found, details=measured) if wanted.details else found

@@ -21,6 +21,7 @@ from kdcore.run.final_test import measure_test
 from kdcore.run.measures import Measures, Stopped
 from kdcore.run.meter import Meter
 from kdcore.run.optimizer import build_optimizer, build_scheduler
+from kdcore.run.ranking import Ranking
 from kdcore.run.saving import Saver, Stateful
 from kdcore.run.separate import SeparateGradients, wants_both
 from kdcore.run.sharding import make_whole, shard
@@ -92,6 +93,7 @@ class Training:
         self.optimizer = optimizer if accelerator.scaler is None else accelerator.prepare_optimizer(optimizer)
         self.state = RunState()
         self.agreement = Agreement(accelerator)
+        self._found: Evaluation | EncoderEvaluation | None = None  # of the student after the last epoch
         parts = Stateful(
             distillation=self.distillation,
             optimizer=self.optimizer,
@@ -133,6 +135,7 @@ class Training:
             Interrupted: the run was asked to stop; a checkpoint was written.
         """
         epochs = self.spec.train.epochs
+        self.context.display.metric = self.spec.train.metric
         self.context.display.begin(epochs, self.state.epoch)
         try:
             self._schedule(self.state.epoch)
@@ -156,14 +159,13 @@ class Training:
         epoch = self.state.epoch
         if self.spec.train.keep == "best":
             epoch = self.saver.load_best()
-        found = self.state.records[epoch - 1]["eval"]
-        if (
-            self.measures.encoders is not None and epoch < self.spec.train.epochs
-        ):  # it has no linear probe yet
-            found = self._measured(lambda: self.measures.student(self.shipped, final=True)).as_dict()
+        found = self._found if epoch == self.spec.train.epochs else None
+        if found is None and self.measures.has_final:
+            found = self._measured(lambda: self.measures.student(self.shipped, final=True))
         self.tested = self._measured(self._test)
         self._make_whole()
-        return {"epoch": epoch, **found}
+        more = {} if found is None else {**found.as_dict(), "details": getattr(found, "details", None)}
+        return {**more, **self.state.records[epoch - 1]["eval"], "epoch": epoch}
 
     def _make_whole(self) -> None:
         for model in (self.shipped, *(() if self.ema is None else (self.ema.module,))):
@@ -303,6 +305,7 @@ class Training:
         share_running_statistics([self.shipped, *averaged_models, *self.distillation.learners])
         teachers = self._measured(self.measures.learners)
         found = self._measured(lambda: self.measures.student(self.shipped))
+        self._found = found
         averaged = None
         if self.ema is not None:
             average = self.ema.module
@@ -331,11 +334,12 @@ class Training:
         asked: str | None = None
         if self.skipped is not None:
             self.skipped.settle()
-        self._schedule(state.epoch, next(iter(found.ranking.values())))
-        if state.better(found):
+        ranking = Ranking.of(found, self.spec.train.metric)
+        self._schedule(state.epoch, ranking.score)
+        if state.better(ranking):
             self.saver.save_best()
         if not self.complete:
-            state.ended = self._patience_over(found)
+            state.ended = self._patience_over(ranking)
         self.saver.save()
         self.context.display.epoch_ended(record)
         if self.accelerator.is_main_process:
@@ -350,11 +354,11 @@ class Training:
         if stop and not self.complete:
             self._interrupt()
 
-    def _patience_over(self, found: Evaluation | EncoderEvaluation) -> str | None:
+    def _patience_over(self, ranking: Ranking) -> str | None:
         """Why the training ends after this epoch: `train.patience`; None if it goes on."""
-        measured = [name for name, score in found.ranking.items() if score is not None]
-        scores = [record["eval"].get(name) for record in self.state.records for name in measured[:1]]
-        return patience_over(scores, self.spec.train)
+        name = ranking.name
+        scores = [] if name is None else [record["eval"].get(name) for record in self.state.records]
+        return patience_over(scores, self.spec.train, name)
 
     def stop_between_batches(self) -> None:
         """Before the first step: stop if the run was asked to; nothing is saved yet.

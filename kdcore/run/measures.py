@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from kdcore.errors import Problem, UserError
 from kdcore.inspect.metrics import load_metrics
-from kdcore.run.evaluate import Evaluation, evaluate
+from kdcore.run.evaluate import Evaluation, Wanted, evaluate
 from kdcore.run.evaluate_encoder import Embedder, EncoderEvaluator
 from kdcore.run.table_teacher import InOrder
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from kdcore.run.prepare import Prepared
     from kdcore.run.sharding import Shards
     from kdcore.run.state import RunState
+
+
+_MOST_SCORES: Final = 100_000_000  # images x classes whose logits are kept for mAP: 400 MB
 
 
 class Stopped(Exception):
@@ -57,6 +60,7 @@ class Measures:
         self._spec, self._context, self._accelerator = spec, context, accelerator
         self._state, self._shards = state, shards
         self._teachers, self._data = prepared.distillation.teacher_passes, prepared.eval
+        self._num_classes = prepared.distillation.num_classes
         self._average = None if prepared.ema is None else prepared.ema.module
         self._averages = prepared.teacher_averages
         self._images = {name: one.images for name, one in prepared.models.teachers.items()}
@@ -116,16 +120,22 @@ class Measures:
 
         Args:
             model: the student, or its average.
-            final: whether an encoder is measured by a linear probe too; None: in the last epoch.
+            final: whether it is measured in detail: a classifier with mAP, intervals, and the measures of each class;
+                an encoder by a linear probe. None: in the last epoch.
 
         Raises:
             Stopped: the run was asked to stop.
         """
-        if self.encoders is None:
-            return self._evaluate(model)
-        embedder = Embedder(model=model, memory_format=self._memory_format, shards=self._shards)
         probe = self._state.epoch + 1 == self._spec.train.epochs if final is None else final
+        if self.encoders is None:
+            return self._evaluate(model, details=probe)
+        embedder = Embedder(model=model, memory_format=self._memory_format, shards=self._shards)
         return self.encoders(embedder, teachers=self._state.teacher_predictions, probe=probe)
+
+    @property
+    def has_final(self) -> bool:
+        """Whether more is measured of the student at the end than after each epoch."""
+        return self.encoders is not None or self._data.labelled
 
     def _measure_logits(self, name: str, teacher: TeacherPasses) -> bool:
         table = self._tables.get(name)
@@ -172,6 +182,8 @@ class Measures:
         model: nn.Module,
         transform: TeacherImages | None = None,
         teacher: TeacherPasses | None = None,
+        *,
+        details: bool = False,
     ) -> Evaluation:
         memory_format = self._memory_format
         precision: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
@@ -188,8 +200,19 @@ class Measures:
             precision=precision,
             advance=self._look_for_stop,
             shards=self._shards,
-            metrics=self.metrics,
+            wanted=Wanted(
+                top_k=self._spec.task.top_k,
+                map=(details and self._scores_fit) or self._spec.train.metric == "map",
+                details=details,
+                metrics=self.metrics,
+            ),
         )
+
+    @property
+    def _scores_fit(self) -> bool:
+        """Whether the logits of all evaluation images may be kept for mAP."""
+        total = self._data.total  # None: a stream of unknown length
+        return total is not None and total * self._num_classes <= _MOST_SCORES
 
     @property
     def _memory_format(self) -> torch.memory_format:

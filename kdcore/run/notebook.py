@@ -62,7 +62,7 @@ class NotebookDisplay(SilentDisplay):
 
     def epoch_ended(self, record: dict[str, Any]) -> None:
         self._done, self._batch = record["epoch"], 0
-        line = f"epoch {record['epoch']}/{self._epochs}  {describe(record)}"
+        line = f"epoch {record['epoch']}/{self._epochs}  {describe(record, self.metric)}"
         self._records = [*self._records, printable(line)][-_EPOCHS_SHOWN:]
         self._draw()
 

@@ -129,6 +129,7 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     _check_needs(distillation, splits, spec)
     if chosen.some_labels:
         check_mixing(distillation, spec.data)
+    _check_measures(splits, spec)
     tables = _tables(spec, splits, models, chosen, distillation)
     table_notes = [note for table in tables.values() for note in table.notes]
     return Prepared(
@@ -348,6 +349,20 @@ def _unread(distillation: Distillation) -> tuple[str, ...]:
     return tuple(
         f"teacher '{name}': no distiller reads it" for name, one in teachers.items() if not one.is_read
     )
+
+
+def _check_measures(splits: Splits, spec: RunSpec) -> None:
+    """What `train.metric` and `task.top_k` need of the data."""
+    metric = spec.train.metric
+    if metric is not None and not splits.eval.labelled and metric not in ("agreement", "neighbour_agreement"):
+        message = "it needs labels, and the evaluation images have none"
+        raise UserError(Problem("train.metric", message, metric, "agreement, null"))
+    classes = splits.num_classes
+    for number, k in enumerate(spec.task.top_k):
+        if k >= classes:
+            message = f"with {classes} classes the top-{k} accuracy of every model is 100 %"
+            allowed = f"a number from 1 to {classes - 1}"
+            raise UserError(Problem(f"task.top_k[{number}]", message, k, allowed))
 
 
 def _check_needs(distillation: Distillation, splits: Splits, spec: RunSpec) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from accelerate import Accelerator
 
+    from kdcore.inspect.scores import Scores
     from kdcore.run.context import RunContext
     from kdcore.run.table_teacher import GivesOutputs
 
@@ -69,11 +70,13 @@ class Session:
             self.display.note(
                 f"ended after epoch {training.state.epoch} of {self.spec.train.epochs}: {training.state.ended}"
             )
-        summary = self.conclude("finished", kept=training.finish())
+        kept = training.finish()
+        summary = self.conclude("finished", kept=kept)
         if training.accelerator.is_main_process:
             prepared = self.prepared
             assert prepared is not None
             self._save_students(prepared, splits, training, summary)
+            self._write_classes(splits, kept)
             self.directory.write_summary(summary)
             complete(self.directory, self.plugins, self.display)
         training.accelerator.wait_for_everyone()
@@ -141,6 +144,12 @@ class Session:
         if status != "finished" and training.accelerator.is_main_process:
             self.directory.write_summary(summary)
         return summary
+
+    def _write_classes(self, splits: Splits, kept: dict[str, Any]) -> None:
+        """What was measured for each class of the student that is kept."""
+        details: Scores | None = kept.get("details")
+        if details is not None and details.per_class:
+            self.directory.write_classes(details.per_class, splits.classes)
 
     # -- parts -----------------------------------------------------------------------------------------------
 

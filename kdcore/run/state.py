@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from kdcore.inspect.encoder_measures import EncoderEvaluation
     from kdcore.run.changes import Changes
-    from kdcore.run.evaluate import Evaluation
     from kdcore.run.fingerprint import Fingerprint
+    from kdcore.run.ranking import Ranking
 
 
 @dataclass
@@ -84,14 +83,14 @@ class RunState:
         if changes.teacher:
             self.teacher_scores, self.teacher_predictions = {}, {}
 
-    def better(self, found: Evaluation | EncoderEvaluation) -> bool:
-        """Store an epoch's evaluation if it is the best so far.
+    def better(self, ranking: Ranking) -> bool:
+        """Store an epoch's scores if they are the best so far.
 
-        By top-1, or by agreement if no image is labelled; for an encoder by k-NN top-1 or the agreement of neighbours.
+        By `train.metric`; without it by top-1, or by agreement if no image is labelled; for an encoder by k-NN top-1 or
+        the agreement of neighbours.
         """
-        scores = found.ranking
-        name, score = next(((name, one) for name, one in scores.items() if one is not None), ("", None))
-        if score is None or (self.best.get(name) is not None and score <= self.best[name]):
+        name, score = ranking.name, ranking.score
+        if name is None or score is None or (self.best.get(name) is not None and score <= self.best[name]):
             return False
-        self.best = {**scores, "epoch": self.epoch}
+        self.best = {**ranking.scores, "epoch": self.epoch}
         return True

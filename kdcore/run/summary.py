@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from kdcore.rundir.summary import ENCODER_MEASURES
+from kdcore.rundir.summary import ENCODER_MEASURES, is_percent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kdcore.run.loop import Training
     from kdcore.run.prepare import Prepared
 
@@ -77,14 +79,27 @@ def _student(training: Training, prepared: Prepared, kept: dict[str, Any] | None
         *_measures(training, tuple(ENCODER_MEASURES)),
         *training.measures.metrics.names,
     )
+    found = kept or last.get("eval", {})
+    details = found.get("details")
     student = {
         "model": prepared.models.student.built.name,
-        **{name: (kept or last.get("eval", {})).get(name) for name in names},
+        **{name: found.get(name) for name in names},
+        **_scores(found),
+        **({} if details is None else {"intervals": {name: list(ends) for name, ends in details.intervals.items()}}),
         "epoch": state.epoch if kept is None else kept["epoch"],
         **{f"best_{name}": value for name, value in state.best.items()},
         "parameters": count(training.shipped),
     }
     return {**student, "ema": last["ema"]} if "ema" in last else student
+
+
+def _scores(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The measures of an evaluation that not every run has."""
+    return {
+        name: value
+        for name, value in found.items()
+        if is_percent(name) and name not in ("top1", "top5", "agreement", *ENCODER_MEASURES)
+    }
 
 
 def _teachers(training: Training, prepared: Prepared) -> dict[str, Any] | list[dict[str, Any]] | None:
@@ -102,6 +117,7 @@ def _teachers(training: Training, prepared: Prepared) -> dict[str, Any] | list[d
                     measure: scores.get(measure)
                     for measure in ("top1", "top5", *own, *training.measures.metrics.names)
                 },
+                **_scores(scores),
                 "parameters": placed.built.parameters,
                 **({"learns": True} if placed.learns else {}),
                 **_averaged(training, name),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import fcntl
+import io
 import json
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -12,15 +14,17 @@ from kdcore.errors import Problem, UserError
 from kdcore.json_files import Shape, read_json, read_json_lines
 from kdcore.rundir import shapes, student_folder
 from kdcore.rundir.files import finite, remove_leftovers, write_json, write_text
+from kdcore.text import csv_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 SPEC = "spec.json"
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"
 ENVIRONMENT = "environment.json"
+CLASSES = "classes.csv"
 REPORT = "report.html"
 FIGURES = "figures"
 END = ".end.json"
@@ -172,6 +176,16 @@ class RunDirectory:
         lines = [json.dumps(finite(record), allow_nan=False) for record in records]
         write_text(self.path / METRICS, "".join(line + "\n" for line in lines))
 
+    def write_classes(self, rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> None:
+        """Write `classes.csv`: the measures of the final student for each class; a class without a name has its index."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["class", *rows[0]])
+        for index, row in enumerate(rows):
+            name = str(index) if names is None else names[index]
+            writer.writerow([csv_cell(name), *row.values()])
+        write_text(self.path / CLASSES, out.getvalue())
+
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write `summary.json`."""
         write_json(self.path / SUMMARY, summary)
@@ -183,7 +197,7 @@ class RunDirectory:
         """
         for name in ("checkpoints", "student", EMA, TEACHERS, TEACHER_AVERAGES, FIGURES, EXPORTS, *_TRACKERS):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (SUMMARY, END, METRICS, ENVIRONMENT, "trackers.json", REPORT, SPEC):
+        for name in (SUMMARY, END, METRICS, CLASSES, ENVIRONMENT, "trackers.json", REPORT, SPEC):
             (self.path / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kdcore.json_files import NUMBER, Shape
+from kdcore.rundir.summary import MEASURES
 
 _MODEL: Final[Shape] = {
     "model": str,
@@ -48,7 +49,8 @@ _SCORES: Final[Shape] = {
     "parameters": int,
     "run": str,
     "warnings": list,
-    **dict.fromkeys(("top1", "top5", "best_top1", "best_top5", "agreement", "loss"), NUMBER),
+    **dict.fromkeys((*MEASURES, *(f"best_{name}" for name in MEASURES), "loss"), NUMBER),
+    "intervals": {"*": [NUMBER]},
     "best_epoch": int,
 }
 SUMMARY: Final[Shape] = {
@@ -67,7 +69,7 @@ RECORD: Final[Shape] = {
     **dict.fromkeys(("lr", "loss", "task_loss", "images_per_second", "seconds", "wall_seconds"), NUMBER),
     "terms": {"*": NUMBER},
     **{
-        name: {"top1": NUMBER, "top5": NUMBER, "agreement": NUMBER, "agreements": {"*": NUMBER}}
+        name: {**dict.fromkeys(MEASURES, NUMBER), "agreements": {"*": NUMBER}}
         for name in ("train", "eval", "ema")
     },
     "teachers": {"*": {"top1": NUMBER, "top5": NUMBER}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 ENCODER_MEASURES: Final = {
@@ -10,6 +11,37 @@ ENCODER_MEASURES: Final = {
     "probe_top1": "linear probe top-1",
 }
 """The measures of a model without a classifier, in percent, and what people call them."""
+
+CLASS_MEASURES: Final = {
+    "balanced_accuracy": "balanced accuracy",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "macro_f1": "macro F1",
+    "weighted_precision": "weighted precision",
+    "weighted_recall": "weighted recall",
+    "weighted_f1": "weighted F1",
+}
+"""What the predicted classes of the labelled images say beside top-1, in percent, and what people call it."""
+
+MEASURES: Final = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "agreement": "agreement",
+    **CLASS_MEASURES,
+    "map": "mAP",
+    **ENCODER_MEASURES,
+}
+"""Every measure of kd itself, in percent, and what people call it."""
+
+
+def is_percent(name: str) -> bool:
+    """Whether a measure is kd's own, which are in percent: a metric of a plugin has a unit of its own."""
+    return name in MEASURES or re.fullmatch(r"top[1-9]\d*", name) is not None
+
+
+def measure_label(name: str) -> str:
+    """What people call a measure: `top-3`, `macro F1`; a metric of a plugin has its own name."""
+    return MEASURES.get(name) or (name.replace("top", "top-") if is_percent(name) else name)
 
 
 def teachers_of(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:

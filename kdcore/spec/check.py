@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kdcore.entries import AdapterEntry, ModelEntry
 from kdcore.errors import Problem, UserError
 from kdcore.spec.augment import auto_augment_problem
+from kdcore.spec.best_epoch import best_epoch_problems
 from kdcore.spec.data_spec import HELD_OUT
 from kdcore.spec.datasets import check_dataset, dataset_options
 from kdcore.spec.limits import too_large
@@ -93,6 +94,7 @@ class Checker:
         self._add(check_scheduler(spec.scheduler.name, "scheduler.name"))
         self._add(check_trackers(spec.trackers))
         self._add(metric_problems(spec.metrics or (), self._plugins))
+        self._add(best_epoch_problems(spec, self._plugins))
         recipes = {"data.augment": spec.data.augment}
         recipes |= {f"data.views[{number}]": view for number, view in enumerate(spec.data.views or ())}
         for where, augment in recipes.items():
@@ -327,6 +329,9 @@ def _beside_encoder(spec: RunSpec) -> Iterator[Problem]:
             where, usual = f"task.{name}", getattr(plain, name)
             allowed = "null" if usual is None else f"{usual:g}" if isinstance(usual, float) else usual
             yield Problem(where, message.format("task loss"), value, allowed, hint="leave it out")
+    if spec.task.top_k:
+        problem = message.format("top-k accuracy")
+        yield Problem("task.top_k", problem, list(spec.task.top_k), "[]", hint="leave it out")
     if spec.metrics:
         problem = message.format("probabilities, which metrics read")
         yield Problem("metrics", problem, list(spec.metrics), "null, []", hint="leave it out")

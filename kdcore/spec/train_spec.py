@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from kdcore.spec.fields import SAME_RESULTS, Bool, Float, Int, Section, Text
 
 Weight = Annotated[Float, Field(ge=0)]
+TopK = Annotated[Int, Field(ge=1)]
 
 
 class TaskSpec(Section):
@@ -38,6 +39,12 @@ class TaskSpec(Section):
         "targets as they are.",
     )
     focal_gamma: Float = Field(2.0, ge=0, description="For 'focal': the power of 1 - p; 0 is cross-entropy.")
+    top_k: tuple[TopK, ...] = Field(
+        (),
+        json_schema_extra=SAME_RESULTS,
+        description="More values of k for which top-k accuracy is measured, beside 1 and 5, such as [3]; each below the "
+        "number of classes.",
+    )
     views: Literal["mean", "sum"] = Field(
         "mean", description="Of the task losses of several views of an image: their mean, or their sum."
     )
@@ -61,6 +68,12 @@ class TrainSpec(Section):
         lt=1,
         description="Decay of an averaged copy of the student, evaluated next to it; null: no average.",
     )
+    metric: Text | None = Field(
+        None,
+        description="The measure on the evaluation images that decides which epoch is the best, for keep, patience, the "
+        "'plateau' schedule and kd compare: 'top1', 'macro_f1', 'balanced_accuracy', ..., or a metric of a plugin for "
+        "which larger is better; null: top-1, or without labels the agreement with the teacher.",
+    )
     patience: Int | None = Field(
         None,
         ge=1,
@@ -70,7 +83,8 @@ class TrainSpec(Section):
     min_delta: Float = Field(
         0.0,
         ge=0,
-        description="For patience: a score is better if it grows by more than this, in percentage points.",
+        description="For patience: a score is better if it grows by more than this, in percentage points (a metric of a "
+        "plugin: in its own unit).",
     )
     keep: Literal["last", "best"] = Field(
         "last",

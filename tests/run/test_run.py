@@ -18,6 +18,7 @@ from kdcore import Interrupted, RunFailed, RunSpec, UserError, open_run, run
 from kdcore.run import loop, measures
 from kdcore.run.saving import Saver
 from kdcore.rundir.directory import RunDirectory
+from kdcore.rundir.summary import CLASS_MEASURES
 
 KD = {"name": "kd"}
 TEACHER = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
@@ -67,8 +68,8 @@ def test_a_run_leaves_everything_behind(spec_file, capsys: pytest.CaptureFixture
     assert [line["epoch"] for line in lines] == [1, 2]
     for line in lines:
         assert line["loss"] == pytest.approx(line["task_loss"] + line["terms"]["kd"], rel=1e-5)
-        assert set(line["eval"]) == {"top1", "top5", "agreement"}
-        assert set(line["ema"]) == {"top1", "top5", "agreement"}
+        assert {"top1", "top5", "agreement", *CLASS_MEASURES} == set(line["eval"]) - {"map"}
+        assert set(line["eval"]) - {"map"} == set(line["ema"]) - {"map"}
     environment = json.loads((result.directory / "environment.json").read_text())
     assert environment["plugins"]["kd-classic"]["status"] == "loaded"
     assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]

@@ -36,6 +36,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.inspect.open_run": ("ENCODER", "read_spec"),
     "kdcore.inspect.predictions": ("autocast", "predict"),
     "kdcore.inspect.run_path": ("find_run",),
+    "kdcore.inspect.scores": ("Scores", "class_ranks", "class_scores"),
     "kdcore.inspect.run_students": ("RunStudent", "open_run_student"),
     "kdcore.inspect.student_facts": ("about_student",),
     "kdcore.inspect.students": ("Which",),
@@ -48,7 +49,10 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.run.existing": ("finished_run", "spec_changes"),
     "kdcore.rundir.statefile": ("read_state", "write_state"),
     "kdcore.rundir.summary": (
+        "CLASS_MEASURES",
         "ENCODER_MEASURES",
+        "is_percent",
+        "measure_label",
         "teachers_of",
     ),
     "kdcore.spec.datasets": ("TABLES",),

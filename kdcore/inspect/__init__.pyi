@@ -28,6 +28,7 @@ from kdcore.inspect.open_run import ENCODER, read_spec
 from kdcore.inspect.predictions import autocast, predict
 from kdcore.inspect.run_path import find_run
 from kdcore.inspect.run_students import RunStudent, open_run_student
+from kdcore.inspect.scores import Scores, class_ranks, class_scores
 from kdcore.inspect.student_facts import about_student
 from kdcore.inspect.students import Which
 from kdcore.inspect.views_of_samples import SampleViews, sample_views
@@ -38,7 +39,7 @@ from kdcore.models.model_call import find_model_call
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.existing import finished_run, spec_changes
 from kdcore.rundir.statefile import read_state, write_state
-from kdcore.rundir.summary import ENCODER_MEASURES, teachers_of
+from kdcore.rundir.summary import CLASS_MEASURES, ENCODER_MEASURES, is_percent, measure_label, teachers_of
 from kdcore.spec.datasets import TABLES
 from kdcore.spec.difference import same_results
 from kdcore.spec.load import LoadedSpec, below_of, load_spec, resolved_dict
@@ -50,6 +51,7 @@ from kdcore.spec.values import read_values
 NAMES: Final[dict[str, tuple[str, ...]]]
 
 __all__ = [
+    "CLASS_MEASURES",
     "ENCODER",
     "ENCODER_MEASURES",
     "EXPORT_ABOUT",
@@ -70,6 +72,7 @@ __all__ = [
     "OpenedExport",
     "RunStudent",
     "SampleViews",
+    "Scores",
     "Source",
     "SplitFacts",
     "Which",
@@ -80,6 +83,8 @@ __all__ = [
     "build_eval_data",
     "build_model",
     "check_class_names",
+    "class_ranks",
+    "class_scores",
     "data_facts",
     "default_arguments",
     "distiller_part",
@@ -97,10 +102,12 @@ __all__ = [
     "images_below_folder",
     "import_export_script",
     "is_export",
+    "is_percent",
     "load_config",
     "load_metrics",
     "load_spec",
     "measure_embeddings",
+    "measure_label",
     "model_info",
     "open_export",
     "open_run_student",

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from kdcore.inspect.bootstrap import Interval
 
-_WORK: Final = 200_000_000  # images x classes x resamples of an interval of mAP, if there are enough resamples
+_WORK: Final = (
+    200_000_000  # images x classes x resamples of an interval of mAP, if there are enough resamples
+)
 _FEWEST: Final = 200  # resamples
 _LARGEST: Final = 5_000_000  # images x classes: more have no interval of mAP, which would take minutes
 
@@ -170,5 +172,7 @@ def _add_precision(
     resamples = min(draw.resamples, max(_FEWEST, _WORK // scores.numel()))
     counts = draw(torch.ones(len(scores), dtype=torch.int64), resamples)
     # a sample without an image of a class has no value for it, and the mean is over the others
-    values = average_precision(scores[:, seen], positive[:, seen], counts.T.float().contiguous()).nanmean(dim=1)
+    values = average_precision(scores[:, seen], positive[:, seen], counts.T.float().contiguous()).nanmean(
+        dim=1
+    )
     intervals |= _intervals({"map": values})

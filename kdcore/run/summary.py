@@ -85,7 +85,11 @@ def _student(training: Training, prepared: Prepared, kept: dict[str, Any] | None
         "model": prepared.models.student.built.name,
         **{name: found.get(name) for name in names},
         **_scores(found),
-        **({} if details is None else {"intervals": {name: list(ends) for name, ends in details.intervals.items()}}),
+        **(
+            {}
+            if details is None
+            else {"intervals": {name: list(ends) for name, ends in details.intervals.items()}}
+        ),
         "epoch": state.epoch if kept is None else kept["epoch"],
         **{f"best_{name}": value for name, value in state.best.items()},
         "parameters": count(training.shipped),

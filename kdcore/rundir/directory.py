@@ -177,7 +177,7 @@ class RunDirectory:
         write_text(self.path / METRICS, "".join(line + "\n" for line in lines))
 
     def write_classes(self, rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> None:
-        """Write `classes.csv`: the measures of the final student for each class; a class without a name has its index."""
+        """Write `classes.csv`: the final student's measures of each class; one without a name has its index."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["class", *rows[0]])

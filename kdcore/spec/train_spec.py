@@ -42,8 +42,8 @@ class TaskSpec(Section):
     top_k: tuple[TopK, ...] = Field(
         (),
         json_schema_extra=SAME_RESULTS,
-        description="More values of k for which top-k accuracy is measured, beside 1 and 5, such as [3]; each below the "
-        "number of classes.",
+        description="More values of k for which top-k accuracy is measured, beside 1 and 5, such as [3]; each below "
+        "the number of classes.",
     )
     views: Literal["mean", "sum"] = Field(
         "mean", description="Of the task losses of several views of an image: their mean, or their sum."
@@ -70,9 +70,9 @@ class TrainSpec(Section):
     )
     metric: Text | None = Field(
         None,
-        description="The measure on the evaluation images that decides which epoch is the best, for keep, patience, the "
-        "'plateau' schedule and kd compare: 'top1', 'macro_f1', 'balanced_accuracy', ..., or a metric of a plugin for "
-        "which larger is better; null: top-1, or without labels the agreement with the teacher.",
+        description="The measure on the evaluation images that decides which epoch is the best, for keep, patience, "
+        "the 'plateau' schedule and kd compare: 'top1', 'macro_f1', 'balanced_accuracy', ..., or a metric of a plugin "
+        "for which larger is better; null: top-1, or without labels the agreement with the teacher.",
     )
     patience: Int | None = Field(
         None,
@@ -83,8 +83,8 @@ class TrainSpec(Section):
     min_delta: Float = Field(
         0.0,
         ge=0,
-        description="For patience: a score is better if it grows by more than this, in percentage points (a metric of a "
-        "plugin: in its own unit).",
+        description="For patience: a score is better if it grows by more than this, in percentage points (a metric of "
+        "a plugin: in its own unit).",
     )
     keep: Literal["last", "best"] = Field(
         "last",

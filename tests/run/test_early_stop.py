@@ -51,7 +51,9 @@ def scored(monkeypatch):
         given, real = iter(scores), measures.evaluate
 
         def evaluate(*arguments, **options):
-            return replace(real(*arguments, **options), top1=next(given, 0.0))  # after the last epoch: the details
+            return replace(
+                real(*arguments, **options), top1=next(given, 0.0)
+            )  # after the last epoch: the details
 
         monkeypatch.setattr(measures, "evaluate", evaluate)
 

@@ -69,7 +69,9 @@ def test_the_measures_of_each_class_are_a_table(ranked: RunResult):
         ({"task": {"top_k": [0]}}, "task.top_k"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(tmp_path: Path, changes: dict[str, dict[str, object]], message: str):
+def test_what_cannot_be_measured_is_refused(
+    tmp_path: Path, changes: dict[str, dict[str, object]], message: str
+):
     spec = {**SPEC, **{name: {**SPEC.get(name, {}), **part} for name, part in changes.items()}}  # type: ignore[dict-item]
     path = tmp_path / "wrong.json"
     path.write_text(json.dumps(spec))

@@ -8,6 +8,7 @@ from kd_report.page import render
 
 from kd_compare.plots import curves_plot, gains_plot, scores_plot
 from kd_compare.table import best, caption, cells, head
+from kdcore.inspect import is_percent
 
 if TYPE_CHECKING:
     from kd_compare.result import ComparisonResult
@@ -24,6 +25,7 @@ def page(result: ComparisonResult) -> str:
             "head": head(result),
             "rows": [(row, cells(result, row), row.label == best(result)) for row in result.ranked()],
             "caption": caption(result),
+            "percent": is_percent(result.metric),
             "encoders": result.metric in ("knn_top1", "neighbour_agreement"),
             "plots": [plot for plot in plots if plot is not None],
             "failures": result.failures(),

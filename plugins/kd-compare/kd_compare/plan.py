@@ -35,6 +35,7 @@ class ComparisonPlan:
         baseline: label of the method that gains are relative to; None: there is no baseline.
         budget: None: no method is dropped.
         notes: what the user should know.
+        metric: what methods are ranked by, `train.metric` of all specs; None: they have none.
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class ComparisonPlan:
     baseline: str | None
     budget: Budget | None
     notes: tuple[str, ...]
+    metric: str | None = None
 
     @property
     def name(self) -> str:
@@ -91,6 +93,7 @@ def make_plan(request: Request, plugins: Plugins) -> ComparisonPlan:
         baseline=baseline,
         budget=_budget(request, loaded),
         notes=tuple(dict.fromkeys(notes)),
+        metric=_metric(loaded),
     )
 
 
@@ -143,6 +146,20 @@ def _load(request: Request, variant: Variant, folder: Path, plugins: Plugins) ->
     elif cache.folder is None:
         cache = cache.model_copy(update={"folder": str(folder / _OWN_FOLDER)})
     return replace(loaded, spec=loaded.spec.model_copy(update={"teacher_cache": cache}))
+
+
+def _metric(loaded: dict[str, LoadedSpec]) -> str | None:
+    """The `train.metric` of all methods.
+
+    Raises:
+        UserError: they have different ones.
+    """
+    metrics = {one.spec.train.metric for one in loaded.values()}
+    if len(metrics) > 1:
+        message = "the methods are ranked by one measure, and their specs have different ones"
+        hint = "--set train.metric=NAME sets it for all"
+        raise UserError(Problem("train.metric", message, sorted(map(str, metrics)), hint=hint))
+    return metrics.pop()
 
 
 def _budget(request: Request, loaded: dict[str, LoadedSpec]) -> Budget | None:

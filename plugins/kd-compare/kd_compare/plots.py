@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from kd_report.charts import Curve, DotRow, dot_plot, line_chart
 
-from kd_compare.result import BESIDE, METRICS
+from kd_compare.result import metric_label
+from kdcore.inspect import is_percent, measure_label
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -28,14 +29,14 @@ def scores_plot(result: ComparisonResult) -> Markup | None:
                 mean=row.score,
                 low=None if spread is None else row.score - spread,
                 high=None if spread is None else row.score + spread,
-                values=[score for run in runs if (score := getattr(run, result.metric)) is not None],
-                written=f"{row.score:.2f} %",
+                values=[score for run in runs if (score := run.value(result.metric)) is not None],
+                written=f"{row.score:.2f}{' %' if is_percent(result.metric) else ''}",
             )
         )
         if row.label == result.baseline:
             base = row.score
-    of_teacher = " with the teacher" if result.metric in BESIDE.values() else ""
-    measure = f"{METRICS[result.metric]}{of_teacher} %"
+    of_teacher = " with the teacher" if result.metric in ("agreement", "neighbour_agreement") else ""
+    measure = f"{measure_label(result.metric)}{of_teacher}" + (" %" if is_percent(result.metric) else "")
     title = f"{measure}: mean, standard deviation, seeds"
     return dot_plot(rows, label=title, reference=base) if rows else None
 
@@ -76,7 +77,7 @@ def curves_plot(result: ComparisonResult) -> Markup | None:
                 else f"hsl({number * 137 % 360} 65% 50%)",  # 137 degrees: neighbours differ
             )
         )
-    measure = f"{METRICS[result.metric]} %"
+    measure = metric_label(result.metric)
     title = f"{measure} after each epoch, mean over the seeds"
     return (
         line_chart(curves, label=title, x_label="epoch", y_label=title, names_inside=True) if curves else None

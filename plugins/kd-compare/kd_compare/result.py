@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kd_compare.statistics import CONFIDENCE, INTERVAL, Gain, deviation, mean, paired_gain
 from kdcore import __version__
-from kdcore.inspect import teachers_of
+from kdcore.inspect import is_percent, measure_label, teachers_of
 from kdcore.plugin import has_top_5
 
 if TYPE_CHECKING:
@@ -18,16 +18,19 @@ if TYPE_CHECKING:
     from kd_compare.planned_run import PlannedRun
 
 Status = Literal["waiting", "running", "paused", "finished", "failed", "dropped"]
-Metric = Literal["top1", "knn_top1", "agreement", "neighbour_agreement"]
-METRICS: Final[dict[Metric, str]] = {
-    "top1": "top-1",
-    "knn_top1": "k-NN top-1",
-    "agreement": "agreement",
-    "neighbour_agreement": "shared neighbours",
-}
-"""What methods may be ranked by, and what people call it: the first that a run has measured."""
-BESIDE: Final[dict[Metric, Metric]] = {"top1": "agreement", "knn_top1": "neighbour_agreement"}
-"""The second column of a table: what is shown with the metric."""
+METRICS: Final = ("top1", "knn_top1", "agreement", "neighbour_agreement")
+"""What methods are ranked by if no spec has `train.metric`: the first that a run has measured."""
+_BESIDE: Final = {"knn_top1": "neighbour_agreement", "neighbour_agreement": None, "agreement": None}
+
+
+def beside(metric: str) -> str | None:
+    """The second column of a table: what is shown with the metric; None: nothing."""
+    return _BESIDE.get(metric, "agreement")
+
+
+def metric_label(metric: str) -> str:
+    """A metric with its unit: `macro F1 %`; a metric of a plugin has a unit of its own."""
+    return f"{measure_label(metric)} %" if is_percent(metric) else metric
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class RunRow:
         top1: of the student after its last epoch, in percent; so are `top5` and `agreement` with the teacher.
         knn_top1: of a student without a classifier; so is `neighbour_agreement`.
         test_top1: of the finished student on `data.test_split`.
+        scores: every measure of the student in percent, and the metrics of plugins, by name.
         images_per_second: trained, mean over its epochs.
         wall_seconds: training and evaluation, over all its processes in time.
         error: why it failed.
@@ -59,9 +63,15 @@ class RunRow:
     knn_top1: float | None = None
     neighbour_agreement: float | None = None
     test_top1: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
     images_per_second: float | None = None
     wall_seconds: float | None = None
     error: str | None = None
+
+    def value(self, metric: str) -> float | None:
+        """A measure by its name; None if the run does not have it."""
+        found: float | None = getattr(self, metric) if metric in METRICS else self.scores.get(metric)
+        return found
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,7 @@ class MethodRow:
         std: the sample's standard deviation of it.
         gain: over the baseline; None for the baseline, or if there is no baseline.
         top1, top5, agreement, knn_top1, neighbour_agreement, test_top1: means, in percent.
+        scores: means of every measure, by name.
         images_per_second: mean.
         extra_parameters: trained parameters of the distiller's own heads.
         wall_seconds: mean of a run.
@@ -99,6 +110,7 @@ class MethodRow:
     knn_top1: float | None = None
     neighbour_agreement: float | None = None
     test_top1: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
     images_per_second: float | None = None
     extra_parameters: int | None = None
     wall_seconds: float | None = None
@@ -113,8 +125,9 @@ class ComparisonResult:
     Attributes:
         directory: the comparison's folder.
         status: `finished` if every run is finished or dropped.
-        metric: what methods are ranked by: top-1, or without labels the agreement with the teacher; of students without
-            a classifier k-NN top-1, or the neighbours shared with the teacher.
+        metric: what methods are ranked by: `train.metric` of the specs; without it top-1, or without labels the
+            agreement with the teacher; of students without a classifier k-NN top-1, or the neighbours shared with the
+            teacher.
         methods: in the order that was asked for.
         runs: of every method and seed.
         curves: of each method, the mean over its runs of the metric after each epoch.
@@ -129,7 +142,7 @@ class ComparisonResult:
 
     directory: Path
     status: Literal["running", "finished", "failed", "interrupted"]
-    metric: Metric
+    metric: str
     baseline: str | None
     seeds: tuple[int, ...]
     methods: tuple[MethodRow, ...]
@@ -200,8 +213,8 @@ def gather(
         seconds: wall time of this call.
     """
     found = [_Found(run, *statuses.get(run.name, ("waiting", None))) for run in plan.runs]
-    metric: Metric = next(
-        (name for name in METRICS if any(getattr(one.row, name) is not None for one in found)), "top1"
+    metric = plan.metric or next(
+        (name for name in METRICS if any(one.row.value(name) is not None for one in found)), "top1"
     )
     scores = {label: _scores(found, label, metric) for label in plan.labels}
     rows = []
@@ -261,15 +274,26 @@ class _Found:
             knn_top1=last.get("knn_top1"),
             neighbour_agreement=last.get("neighbour_agreement"),
             test_top1=((self.summary.get("test") or {}).get("student") or {}).get("top1"),
+            scores=_measured(last, self.records),
             images_per_second=mean([record["images_per_second"] for record in self.records]),
             wall_seconds=self.summary.get("wall_seconds"),
             error=error,
         )
 
 
-def _scores(found: Sequence[_Found], label: str, metric: Metric) -> dict[int, float]:
+def _measured(about: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The measures of a student: what an epoch's record has, and mAP, which may be measured at the end alone."""
+    names = [name for record in records[-1:] for name in record.get("eval") or {}]
+    return {
+        name: float(value)
+        for name in dict.fromkeys((*names, "map"))
+        if isinstance(value := about.get(name), int | float)
+    }
+
+
+def _scores(found: Sequence[_Found], label: str, metric: str) -> dict[int, float]:
     pairs = [
-        (one.run.seed, getattr(one.row, metric))
+        (one.run.seed, one.row.value(metric))
         for one in found
         if one.run.label == label and one.row.status == "finished"
     ]
@@ -282,7 +306,7 @@ def _method(
     scores: dict[int, float],
     base: dict[int, float] | None,
     dropped_after: int | None,
-    metric: Metric,
+    metric: str,
 ) -> MethodRow:
     done = [one for one in own if one.row.status == "finished"]
     distiller = "+".join(item.name for item in own[0].run.loaded.spec.distiller)
@@ -291,6 +315,10 @@ def _method(
         values = [getattr(one.row, name) for one in done or own]
         return mean([value for value in values if value is not None])
 
+    def average_score(name: str) -> float | None:
+        return mean([one.row.scores[name] for one in done if name in one.row.scores])
+
+    names = dict.fromkeys(name for one in done for name in one.row.scores)
     finished = len(done) == len(own)
     at = None
     if dropped_after is not None and not finished:
@@ -308,6 +336,7 @@ def _method(
         std=deviation(list(scores.values())),
         gain=None if base is None else paired_gain(scores, base),
         **{name: average(name) if done else None for name in (*METRICS, "top5", "test_top1")},
+        scores={name: score for name in names if (score := average_score(name)) is not None},
         images_per_second=average("images_per_second"),
         extra_parameters=extra[0] if extra else None,
         wall_seconds=average("wall_seconds"),
@@ -316,7 +345,7 @@ def _method(
     )
 
 
-def score_at(records: Sequence[dict[str, Any]], epoch: int, metric: Metric | None = None) -> float | None:
+def score_at(records: Sequence[dict[str, Any]], epoch: int, metric: str | None = None) -> float | None:
     """A run's score after an epoch: the metric, or whichever there is; None where it has not come so far."""
     for record in records:
         if record["epoch"] == epoch:
@@ -327,7 +356,7 @@ def score_at(records: Sequence[dict[str, Any]], epoch: int, metric: Metric | Non
     return None
 
 
-def _curve(own: Sequence[_Found], metric: Metric) -> list[float]:
+def _curve(own: Sequence[_Found], metric: str) -> list[float]:
     curve = []
     for epoch in range(1, min((len(one.records) for one in own), default=0) + 1):
         values = [score_at(one.records, epoch, metric) for one in own]

@@ -216,7 +216,7 @@ class Runner:
             if status != "failed":
                 # a run that ended early has its last score from then on
                 at = min(epoch, len(records)) if status == "finished" else epoch
-                scores.append(score_at(records, at))
+                scores.append(score_at(records, at, self.plan.metric))
         return mean([score for score in scores if score is not None])
 
     def _drop(self, label: str, epoch: int) -> None:
@@ -247,7 +247,7 @@ class Runner:
         cell.status = self._statuses[run.name][0]
         if records:
             cell.epoch = records[-1]["epoch"]
-            cell.score = score_at(records, cell.epoch)
+            cell.score = score_at(records, cell.epoch, self.plan.metric)
 
     def _set(self, run: PlannedRun, status: Status, reason: str | None = None) -> None:
         self._statuses[run.name] = (status, reason)

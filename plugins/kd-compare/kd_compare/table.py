@@ -7,8 +7,9 @@ import io
 import re
 from typing import TYPE_CHECKING, Final
 
-from kd_compare.result import BESIDE, METRICS
+from kd_compare.result import beside, metric_label
 from kd_compare.statistics import INTERVAL
+from kdcore.inspect import is_percent, measure_label
 from kdcore.plugin import clock, columns, csv_cell, latex, markdown, printable
 
 if TYPE_CHECKING:
@@ -48,11 +49,11 @@ _ONE_SEED: Final = " (one seed: no interval)"  # not in LaTeX: its columns are n
 def head(result: ComparisonResult) -> tuple[str, ...]:
     """The columns' names."""
     gain = f"gain over {result.baseline}" if result.baseline else "gain"
-    beside = BESIDE.get(result.metric)
-    named = [] if beside is None else [f"{METRICS[beside]} %"]
+    second = beside(result.metric)
+    named = [] if second is None else [metric_label(second)]
     return (
         "method",
-        f"{METRICS[result.metric]} %",
+        metric_label(result.metric),
         gain,
         *named,
         *([TEST] if tested(result) else []),
@@ -67,11 +68,12 @@ def tested(result: ComparisonResult) -> bool:
 
 def cells(result: ComparisonResult, row: MethodRow) -> list[str]:
     """A method's row as text."""
+    second = beside(result.metric)
     return [
         row.label,
         score(row),
         gain(result, row),
-        *([number(getattr(row, BESIDE[result.metric]))] if result.metric in BESIDE else []),
+        *([] if second is None else [number(getattr(row, second))]),
         *([number(row.test_top1)] if tested(result) else []),
         number(row.images_per_second, 0),
         _NONE if row.extra_parameters is None else f"{row.extra_parameters:,}",
@@ -133,10 +135,12 @@ def to_csv(result: ComparisonResult) -> str:
     """A line for each method, numbers unrounded."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*_PLAIN, "gain", "gain_low", "gain_high"])
+    more = dict.fromkeys(name for row in result.methods for name in row.scores if name not in _PLAIN)
+    writer.writerow([*_PLAIN, *more, "gain", "gain_low", "gain_high"])
     for row in result.ranked():
         delta = (None, None, None) if row.gain is None else (row.gain.mean, row.gain.low, row.gain.high)
-        writer.writerow([*(csv_cell(getattr(row, name)) for name in _PLAIN.values()), *delta])
+        cells_of_row = [csv_cell(getattr(row, name)) for name in _PLAIN.values()]
+        writer.writerow([*cells_of_row, *(row.scores.get(name) for name in more), *delta])
     return out.getvalue()
 
 
@@ -159,8 +163,9 @@ def to_markdown(result: ComparisonResult) -> str:
 
 def to_latex(result: ComparisonResult) -> str:
     """A booktabs table with the best score in bold."""
-    name = METRICS[result.metric]
-    scored = f"{name[0].upper() if name != 'k-NN top-1' else 'k'}{name[1:]} (\\%)"
+    name = measure_label(result.metric)
+    unit = " (\\%)" if is_percent(result.metric) else ""
+    scored = latex(name if name[:2] in ("k-", "mA") else name[0].upper() + name[1:]) + unit
     gained = f"Gain over {latex(result.baseline)}" if result.baseline else "Gain"
     lines = [
         "% \\usepackage{booktabs}",

@@ -7,13 +7,19 @@ read targets ignore such images, and are None if no image has a label. Shares ar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdcore.inspect import has_label
+from kdcore.inspect import class_ranks, class_scores, has_label
 from kdcore.plugin import has_top_5
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kdcore.inspect import Scores
 
 BINS = 15  # as Guo et al. 2017
 
@@ -67,6 +73,20 @@ def top_k(logits: Tensor, target: Tensor, k: int = 1) -> float | None:
 def top_5(logits: Tensor, target: Tensor) -> float | None:
     """`top_k` of 5; None with 5 classes or fewer, where it is always 100."""
     return top_k(logits, target, 5) if has_top_5(logits.shape[1]) else None
+
+
+def details(logits: Tensor, target: Tensor, top_k: Sequence[int] = ()) -> Scores:
+    """Precision, recall, F1 and mAP over all classes and for each, with confidence intervals.
+
+    Args:
+        logits: `[N, K]`.
+        target: class indices `[N]`.
+        top_k: more values of k for top-k, beside 1 and 5; those of K and above are left out.
+    """
+    classes = logits.shape[1]
+    wanted = [k for k in dict.fromkeys((1, 5, *top_k)) if k < classes]
+    predicted, ranks = class_ranks(logits, target, max(wanted, default=1))
+    return class_scores(predicted, target, ranks, classes, top_k=wanted, logits=logits)
 
 
 def nll(logits: Tensor, target: Tensor) -> float | None:

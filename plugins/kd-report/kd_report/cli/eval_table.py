@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from kdcore.inspect import measure_label
 from kdcore.plugin import byte_size, short_count, size_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kd_report.eval.result import EvalResult, ModelScores
+
+_ONLY_IN_JSON: Final = ("weighted_precision", "weighted_recall", "weighted_f1")  # --json has every measure
 
 
 def title(result: EvalResult) -> str:
@@ -39,14 +44,22 @@ def rows(result: EvalResult) -> list[tuple[str, ...]]:
         _ratio("multiply-adds (MACs)", student, teacher, lambda each: each.macs, short_count),
         _ratio("weights", student, teacher, lambda each: each.weights_bytes, byte_size),
         _row("input", student, teacher, lambda each: size_text(each.image_size)),
-        _gap("top-1", student, teacher, lambda each: each.top1, "%"),
-        _gap("top-5", student, teacher, lambda each: each.top5, "%"),
+        _gap("top-1", student, teacher, lambda each: each.top1, "%", _with_interval("top1")),
+        _gap("top-5", student, teacher, lambda each: each.top5, "%", _with_interval("top5")),
+        *_more(student, teacher),
         _gap("ECE", student, teacher, lambda each: each.ece, "%"),
         _gap("NLL", student, teacher, lambda each: each.nll, ""),
     ]
     for name in dict.fromkeys((*student.metrics, *(() if teacher is None else teacher.metrics))):
         found.append(
-            _gap(name, student, teacher, lambda each, name=name: each.metrics.get(name), "", "{:.4g}".format)
+            _gap(
+                name,
+                student,
+                teacher,
+                lambda each, name=name: each.metrics.get(name),
+                "",
+                lambda found, each: f"{found:.4g}",
+            )
         )
     if student.top5 is None and (teacher is None or teacher.top5 is None):
         found = [row for row in found if row[0] != "top-5"]
@@ -76,6 +89,32 @@ def rows(result: EvalResult) -> list[tuple[str, ...]]:
     return [row if teacher is not None else row[:2] for row in found]
 
 
+def _more(student: ModelScores, teacher: ModelScores | None) -> list[tuple[str, ...]]:
+    """A row for each of the other measures of the classes."""
+    names = [name for name in student.scores if name not in _ONLY_IN_JSON]
+    return [
+        _gap(
+            measure_label(name),
+            student,
+            teacher,
+            lambda each, name=name: each.scores.get(name),
+            "%",
+            _with_interval(name),
+        )
+        for name in names
+    ]
+
+
+def _with_interval(name: str) -> Callable[[float, ModelScores], str]:
+    """Writes a percentage with its confidence interval: `91.20 %  (89.9 to 92.4)`."""
+
+    def shown(value: float, each: ModelScores) -> str:
+        ends = each.intervals.get(name)
+        return _number(value, "%") + ("" if ends is None else f"  ({ends[0]:.1f} to {ends[1]:.1f})")
+
+    return shown
+
+
 def _row(label: str, student: ModelScores, teacher: ModelScores | None, value: Any) -> tuple[str, ...]:
     return (label, value(student), "" if teacher is None else value(teacher), "")
 
@@ -103,8 +142,12 @@ def _gap(
     values = [None if each is None else value(each) for each in (student, teacher)]
     own, other = values
     gap = f"{own - other:+.3g}" if own is not None and other is not None else ""
-    shown = shown or (lambda found: _number(found, unit))
-    return (label, *("" if found is None else shown(found) for found in values), gap)
+    shown = shown or (lambda found, each: _number(found, unit))
+    texts = [
+        "" if found is None else shown(found, each)
+        for found, each in zip(values, (student, teacher), strict=True)
+    ]
+    return (label, *texts, gap)
 
 
 def _number(value: float | None, unit: str) -> str:

@@ -125,7 +125,7 @@ def measure_all(
     values = [metrics(predictions.logits, predictions.target) for predictions in found]
     speeds = _speeds(opened, batch_sizes, warnings)
     scores = [
-        _scores(each, predictions, value, speed, images.channels)
+        _scores(opened, each, predictions, value, speed)
         for each, predictions, value, speed in zip(models, found, values, speeds, strict=True)
     ]
     both = [predictions.logits for predictions in found]
@@ -140,7 +140,7 @@ def measure_all(
         student=scores[0],
         teacher=scores[1] if len(scores) > 1 else None,
         teacher_missing=opened.teacher.missing,
-        teachers=_members(opened, seen, images.channels),
+        teachers=_members(opened, seen),
         agreement=measures.agreement(*both) if len(both) > 1 else None,
         divergence=divergence,
         machine=machine(setting.device),
@@ -149,10 +149,10 @@ def measure_all(
     )
 
 
-def _members(opened: Opened, seen: Sequence[Predictions], channels: int) -> dict[str, ModelScores]:
+def _members(opened: Opened, seen: Sequence[Predictions]) -> dict[str, ModelScores]:
     """The measures of each of several teachers, without speed and metrics."""
     return {
-        name: _scores(model, predictions, {}, (), channels)
+        name: _scores(opened, model, predictions, {}, ())
         for (name, model), predictions in zip(opened.teacher.members.items(), seen[1:], strict=False)
     }
 
@@ -212,14 +212,14 @@ def _speeds(opened: Opened, batch_sizes: Sequence[int], warnings: list[str]) -> 
 
 
 def _scores(
+    opened: Opened,
     each: OpenedModel,
     found: Predictions,
     metrics: dict[str, float | None],
     speed: Sequence[Speed],
-    channels: int,
 ) -> ModelScores:
     model = each.model
-    counted = cost(model, (1, *_shape(each, channels)))
+    counted = cost(model, (1, *_shape(each, opened.images.channels)))
     return ModelScores(
         name=each.name,
         parameters=each.parameters,
@@ -228,7 +228,7 @@ def _scores(
         image_size=each.input.image_size,
         speed=tuple(speed),
         metrics=metrics,
-        **scored(found),
+        **scored(found, opened.classes, opened.top_k),
     )
 
 

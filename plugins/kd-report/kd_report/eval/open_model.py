@@ -80,6 +80,7 @@ def open_model(request: EvalRequest, name: str | None, device: torch.device, plu
         setting=Setting(device=device),
         weights=None,
         warnings=warnings,
+        classes=names or source.classes,
     )
 
 

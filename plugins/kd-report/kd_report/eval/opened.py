@@ -52,6 +52,8 @@ class Opened:
         weights: which of a run's students; None: the target is not a run.
         warnings: what the user should know.
         metrics: the names of metrics in a run's spec; None: it names none, or the target is not a run.
+        top_k: of a run's spec: more values of k for top-k.
+        classes: the names of the classes; None: not known.
     """
 
     student: OpenedModel
@@ -61,6 +63,8 @@ class Opened:
     weights: Which | None
     warnings: tuple[str, ...]
     metrics: tuple[str, ...] | None = None
+    top_k: tuple[int, ...] = ()
+    classes: tuple[str, ...] | None = None
 
     @property
     def models(self) -> tuple[OpenedModel, ...]:

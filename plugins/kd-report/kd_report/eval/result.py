@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from kd_report import measures
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kd_report.eval.speed import Speed
     from kdcore import Predictions
 
@@ -28,6 +30,9 @@ class ModelScores:
         ece: expected calibration error in percent, 15 bins.
         speed: at each batch size.
         metrics: the values of plugins' metrics by name; None for one that failed. Empty if no image has a label.
+        scores: the other measures of the predicted classes, and mAP, in percent by name; empty without labels.
+        intervals: 95 % confidence intervals of top-1, top-5 and the scores, by resampling the images.
+        per_class: for each class its `class`, `images`, `precision`, `recall`, `f1` and `average_precision`.
     """
 
     name: str
@@ -41,6 +46,9 @@ class ModelScores:
     ece: float | None
     speed: tuple[Speed, ...]
     metrics: dict[str, float | None] = field(default_factory=dict)
+    scores: dict[str, float | None] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    per_class: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,10 +94,17 @@ class EvalResult:
         return asdict(self)
 
 
-def scored(found: Predictions) -> dict[str, float | None]:
-    """The measures of a model that read the targets."""
+def scored(found: Predictions, names: Sequence[str] | None, top_k: Sequence[int]) -> dict[str, Any]:
+    """The measures of a model that read the targets; `names` of the classes, and more values of k for top-k."""
     calibrated = measures.calibration(found.logits, found.target)
+    details = measures.details(found.logits, found.target, top_k)
     return {
+        "scores": {name: value for name, value in details.overall.items() if name not in ("top1", "top5")},
+        "intervals": details.intervals,
+        "per_class": tuple(
+            {"class": str(index) if names is None else names[index], **row}
+            for index, row in enumerate(details.per_class)
+        ),
         "top1": measures.top_k(found.logits, found.target, 1),
         "top5": measures.top_5(found.logits, found.target),
         "nll": measures.nll(found.logits, found.target),

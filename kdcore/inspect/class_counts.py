@@ -24,12 +24,12 @@ class ClassCounts:
 
     @property
     def precision(self) -> Tensor:
-        """Percent of the images that get a class and have it `[..., K]`; 0 where none gets it, as scikit-learn."""
+        """Percent of the images that get a class and have it `[..., K]`; 0 for a class that no image gets."""
         return _percent(self.right, self.predicted)
 
     @property
     def recall(self) -> Tensor:
-        """Percent of the images that have a class and get it `[..., K]`; 0 where none has it."""
+        """Percent of the images that have a class and get it `[..., K]`; 0 for a class that no image has."""
         return _percent(self.right, self.images)
 
     @property

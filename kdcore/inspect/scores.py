@@ -98,7 +98,7 @@ def class_scores(
     classes = _per_class(counts)
     intervals = _class_intervals(predicted, target, ranks, num_classes, wanted, draw) if resamples else {}
     if logits is not None:
-        # in float64, where no two probabilities become equal by rounding to 1
+        # float64: no two probabilities are rounded to the same number
         sure = logits[known].double().log_softmax(dim=1)
         positive = torch.nn.functional.one_hot(target, num_classes).bool()
         _add_precision(overall, intervals, classes, sure, positive, draw if map_interval else None)

@@ -71,18 +71,20 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an evaluation measures beside top-1, top-5 and agreement.
+    """What an evaluation measures in addition to top-1, top-5 and agreement.
 
     Attributes:
         top_k: the values of k of more top-k accuracies.
-        map: mAP; the logits of all images are kept on the CPU.
+        map: mAP, among the scores; the logits of all images are kept on the CPU.
         details: intervals, and the measures of each class.
+        details_map: mAP in the details; the logits are kept too.
         metrics: those of plugins; if there are any, the logits are kept too.
     """
 
     top_k: Sequence[int] = ()
     map: bool = False
     details: bool = False
+    details_map: bool = False
     metrics: Metrics | None = None
 
 
@@ -148,7 +150,7 @@ class _Tally:
         self._classes = logits.shape[1]
         predicted, ranks = class_ranks(logits, target, max(self._top_k))
         self._rows.append(torch.stack([predicted, target, ranks, logits.isfinite().all(dim=1).long()]))
-        if self._wanted.map or self._wanted.metrics:
+        if self._wanted.map or self._wanted.details_map or self._wanted.metrics:
             self._logits.append(logits.float().cpu())
 
     def evaluation(self, accelerator: Accelerator, teachers: Mapping[str, Tensor]) -> Evaluation:
@@ -219,10 +221,10 @@ class _Tally:
             ranks,
             classes,
             top_k=[k for k in self._top_k if k < classes],
-            logits=logits if wanted.map else None,
+            logits=logits if wanted.map or wanted.details_map else None,
             resamples=RESAMPLES if wanted.details else 0,
             map_interval=False,
         )
-        if measured.overall.get("map") is not None:
+        if wanted.map and measured.overall.get("map") is not None:
             found = replace(found, scores={**found.scores, "map": measured.overall["map"]})
         return replace(found, details=measured) if wanted.details else found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from kdcore.run.evaluate import Evaluation
 from kdcore.run.measures import Measures
 from kdcore.run.state import RunState
 
@@ -46,11 +47,15 @@ def measure_test(
     measures = Measures(context, on_test, accelerator, state, shards)
     measures.teachers()
     measures.learners()
+    tested = measures.student(student, final=True)
     found: dict[str, Any] = {
         "split": prepared.test_split,
         "size": prepared.test.total,
-        "student": measures.student(student, final=True).as_dict(),
+        "student": tested.as_dict(),
     }
+    if isinstance(tested, Evaluation) and tested.details is not None:
+        intervals = {name: list(ends) for name, ends in tested.details.intervals.items()}
+        found["student"] = {**tested.details.overall, **found["student"], "intervals": intervals}
     if prepared.ema is not None:
         found["ema"] = measures.student(prepared.ema.module, final=True).as_dict()
     if state.teacher_scores:

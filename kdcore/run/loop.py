@@ -164,7 +164,10 @@ class Training:
             found = self._measured(lambda: self.measures.student(self.shipped, final=True))
         self.tested = self._measured(self._test)
         self._make_whole()
-        more = {} if found is None else {**found.as_dict(), "details": getattr(found, "details", None)}
+        details = getattr(found, "details", None)
+        more = {} if found is None else {**found.as_dict(), "details": details}
+        if details is not None:
+            more |= details.overall
         return {**more, **self.state.records[epoch - 1]["eval"], "epoch": epoch}
 
     def _make_whole(self) -> None:

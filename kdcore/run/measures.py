@@ -202,8 +202,9 @@ class Measures:
             shards=self._shards,
             wanted=Wanted(
                 top_k=self._spec.task.top_k,
-                map=(details and self._scores_fit) or self._spec.train.metric == "map",
+                map=self._spec.train.metric == "map",
                 details=details,
+                details_map=details and self._scores_fit,
                 metrics=self.metrics,
             ),
         )

@@ -18,7 +18,7 @@ class Ranking:
 
     Attributes:
         name: of the score that decides; None: there is none.
-        scores: it, and those that are kept beside it.
+        scores: it, and those that are kept with it.
     """
 
     name: str | None

@@ -21,7 +21,7 @@ CLASS_MEASURES: Final = {
     "weighted_recall": "weighted recall",
     "weighted_f1": "weighted F1",
 }
-"""What the predicted classes of the labelled images say beside top-1, in percent, and what people call it."""
+"""The measures of the predicted classes in addition to top-1, in percent, and what people call them."""
 
 MEASURES: Final = {
     "top1": "top-1",

@@ -42,7 +42,7 @@ class TaskSpec(Section):
     top_k: tuple[TopK, ...] = Field(
         (),
         json_schema_extra=SAME_RESULTS,
-        description="More values of k for which top-k accuracy is measured, beside 1 and 5, such as [3]; each below "
+        description="More values of k for which top-k accuracy is measured, apart from 1 and 5; each below "
         "the number of classes.",
     )
     views: Literal["mean", "sum"] = Field(

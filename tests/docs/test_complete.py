@@ -52,6 +52,7 @@ NOT_FOR_HOOKS = {
     "begin",
     "clear",
     "locked",
+    "write_classes",
     "write_metrics",
     "write_summary",
 }  # of RunDirectory: what a run does

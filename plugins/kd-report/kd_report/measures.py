@@ -75,18 +75,23 @@ def top_5(logits: Tensor, target: Tensor) -> float | None:
     return top_k(logits, target, 5) if has_top_5(logits.shape[1]) else None
 
 
-def details(logits: Tensor, target: Tensor, top_k: Sequence[int] = ()) -> Scores:
+def details(
+    logits: Tensor, target: Tensor, top_k: Sequence[int] = (), *, map_interval: bool = True
+) -> Scores:
     """Precision, recall, F1 and mAP over all classes and for each, with confidence intervals.
 
     Args:
         logits: `[N, K]`.
         target: class indices `[N]`.
-        top_k: more values of k for top-k, beside 1 and 5; those of K and above are left out.
+        top_k: more values of k for top-k than 1 and 5; those of K and above are left out.
+        map_interval: whether mAP has an interval too, which takes seconds for thousands of images.
     """
     classes = logits.shape[1]
     wanted = [k for k in dict.fromkeys((1, 5, *top_k)) if k < classes]
     predicted, ranks = class_ranks(logits, target, max(wanted, default=1))
-    return class_scores(predicted, target, ranks, classes, top_k=wanted, logits=logits)
+    return class_scores(
+        predicted, target, ranks, classes, top_k=wanted, logits=logits, map_interval=map_interval
+    )
 
 
 def nll(logits: Tensor, target: Tensor) -> float | None:

@@ -35,6 +35,9 @@ def as_numbers(findings: Findings | None) -> dict[str, Any]:
 
 def _of_model(model: ModelFindings) -> dict[str, Any]:
     found: dict[str, Any] = {"top1": model.top1, "top5": model.top5, "nll": model.nll}
+    if model.scores.overall:
+        found["scores"], found["intervals"] = model.scores.overall, model.scores.intervals
+        found["per_class"] = list(model.scores.per_class)
     if model.calibration is not None:
         parts = model.calibration
         found["ece"] = parts.ece

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kdcore import Predictions
+    from kdcore.inspect import Scores
 
 SQUARE: Final = 2000  # most classes for which a matrix of all pairs is made
 CONFUSIONS: Final = 10
@@ -31,6 +32,7 @@ class ModelFindings:
     nll: float | None
     calibration: measures.Calibration | None
     by_class: measures.ClassAccuracy | None
+    scores: Scores
     map: EmbeddingMap | None
 
 
@@ -181,6 +183,7 @@ def _model(logits: Tensor, target: Tensor, drawn: EmbeddingMap | None) -> ModelF
         measures.nll(logits, target),
         measures.calibration(logits, target),
         measures.class_accuracy(logits, target),
+        measures.details(logits, target, map_interval=False),
         drawn,
     )
 

@@ -9,12 +9,15 @@ from kd_report.charts.matrix import CELLS
 from kd_report.reports.look import findings_of
 from kd_report.sections.matrices import SIDE
 from kdcore import ReportSection
+from kdcore.inspect import measure_label
+from kdcore.plugin import has_top_5
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
     from kd_report.reports.findings import Findings
     from kdcore import OpenedRun
+    from kdcore.inspect import Scores
 
 EACH: Final = 20  # classes up to which each has its row
 EXTREMES: Final = 10  # otherwise this number from either end
@@ -31,13 +34,33 @@ def classes_section(findings: Findings) -> ReportSection | None:
     mine = findings.student.by_class
     if mine is None:
         return None
-    figures = [_by_class(findings)]
+    figures = [_scores(findings), _by_class(findings)]
     if findings.confused:
         figures.append(_confused(findings))
     confusion = _confusion(findings)
     if confusion is not None:
         figures.append(confusion)
     return ReportSection("classes", "Classes", "", tuple(figures))
+
+
+def _scores(findings: Findings) -> Markup:
+    """The measures over all classes, with their intervals."""
+    models = [model.scores for _, model in findings.models]
+    names = [name for name in models[0].overall if name != "top5" or has_top_5(len(findings.names))]
+    rows = [(measure_label(name), *(_with_interval(scores, name) for scores in models)) for name in names]
+    header = ("measure", *(f"{who}, %" for who, _ in findings.models))
+    return figure(
+        "Measures over all classes",
+        numbers(header, rows, caption="Measures over all classes"),
+        note="In brackets the 95 % confidence interval: the images are drawn again with replacement.",
+    )
+
+
+def _with_interval(scores: Scores, name: str) -> str | None:
+    value, ends = scores.overall.get(name), scores.intervals.get(name)
+    if value is None:
+        return None
+    return f"{value:.2f}" + ("" if ends is None else f" ({ends[0]:.1f} to {ends[1]:.1f})")
 
 
 def _by_class(findings: Findings) -> Markup:
@@ -73,8 +96,19 @@ def _by_class(findings: Findings) -> Markup:
             *([("teacher mark square", "teacher")] if theirs is not None else []),
         ],
         note=note,
-        table=numbers(("class", "student, %", "teacher, %", "images"), table, caption=caption),
+        table=numbers(
+            ("class", "student, %", "teacher, %", "images", "precision, %", "F1, %", "average precision, %"),
+            [(*row, *_more_of(findings, row[0])) for row in table],
+            caption=caption,
+        ),
     )
+
+
+def _more_of(findings: Findings, name: str) -> list[float | None]:
+    """The student's precision, F1 and average precision of a class, rounded."""
+    about = findings.student.scores.per_class[findings.names.index(name)]
+    found = [about.get(measure) for measure in ("precision", "f1", "average_precision")]
+    return [None if value is None else round(value, 1) for value in found]
 
 
 def class_rows(findings: Findings) -> list[tuple[str, float, float | None, int]]:

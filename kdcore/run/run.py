@@ -18,6 +18,7 @@ from kdcore.run.end import complete, end_is_missing
 from kdcore.run.existing import Existing, finished_run
 from kdcore.run.failures import explained
 from kdcore.run.settle import is_main_process, settled
+from kdcore.rundir.directory import DirectoryInUse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,4 +173,5 @@ def run_teacher(context: RunContext) -> None:
         _run(context, "auto")
         display.note(f"student: training with teacher '{teacher.spec.name}'")
     elif is_main_process():
-        _complete(teacher, context.plugins, display)
+        with contextlib.suppress(DirectoryInUse):  # another run that has this teacher does it now
+            _complete(teacher, context.plugins, display)

@@ -35,6 +35,10 @@ TEACHER_AVERAGES = "teachers-ema"  # their averages, with train.ema
 _TRACKERS = ("tensorboard", "wandb", "dvclive", "swanlab")
 
 
+class DirectoryInUse(UserError):
+    """Another process has locked a run directory."""
+
+
 class RunDirectory:
     """Reads and writes `OUTPUT/NAME/`.
 
@@ -205,7 +209,8 @@ class RunDirectory:
         """Lock this run directory against other processes.
 
         Raises:
-            UserError: another process uses it, or it cannot be written.
+            DirectoryInUse: another process uses it.
+            UserError: it cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -222,7 +227,7 @@ class RunDirectory:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UserError(
+                raise DirectoryInUse(
                     Problem(
                         "output",
                         f"another process uses {self.path}",

@@ -14,15 +14,21 @@ if TYPE_CHECKING:
     from kd_compare.result import MethodRow as MethodRow
     from kd_compare.result import RunRow as RunRow
     from kd_compare.statistics import Gain as Gain
+    from kd_compare.tuning.result import TrialRow as TrialRow
+    from kd_compare.tuning.result import TuneResult as TuneResult
+    from kd_compare.tuning.tune import tune as tune
 
 _MODULES: Final = {
     "ComparisonResult": "kd_compare.result",
     "Gain": "kd_compare.statistics",
     "MethodRow": "kd_compare.result",
     "RunRow": "kd_compare.result",
+    "TrialRow": "kd_compare.tuning.result",
+    "TuneResult": "kd_compare.tuning.result",
     "compare": "kd_compare.comparison",
+    "tune": "kd_compare.tuning.tune",
 }
-__all__ = ["ComparisonResult", "Gain", "MethodRow", "RunRow", "compare"]
+__all__ = ["ComparisonResult", "Gain", "MethodRow", "RunRow", "TrialRow", "TuneResult", "compare", "tune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,8 +14,8 @@ from kd_compare.launch import LOCAL, find_launcher
 from kd_compare.plan import make_plan
 from kd_compare.request import Request, is_comparison, read_comparison, seeds_of
 from kd_compare.runner import Runner
+from kd_compare.spec_files import spec_files
 from kdcore import LaunchSetup, Problem, RunSpec, UserError
-from kdcore.inspect import read_values
 from kdcore.plugin import get_plugins, stop_requests
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def compare(
     plugins = get_plugins()
     build = find_launcher(launcher, launcher_options, plugins)
     with tempfile.TemporaryDirectory() as folder:
-        paths = _paths(spec, Path(folder))
+        paths = spec_files(spec, Path(folder))
         request = _request(paths)
         if isinstance(spec, RunSpec | Mapping):
             request = replace(request, base=Path.cwd())
@@ -98,31 +97,6 @@ def compare(
             return Runner(plan, launch, jobs, progress, stop).run()
     finally:
         progress.close()
-
-
-def _paths(
-    spec: RunSpec | Mapping[str, Any] | str | Path | Sequence[str | Path], folder: Path
-) -> tuple[Path, ...]:
-    if isinstance(spec, str | Path):
-        return (Path(spec),)
-    if isinstance(spec, RunSpec):
-        return (_written(spec.model_dump(mode="json"), folder),)
-    if isinstance(spec, Mapping):
-        return (_written(spec, folder),)
-    return tuple(Path(path) for path in spec)
-
-
-def _written(spec: Mapping[str, Any], folder: Path) -> Path:
-    """A file of what a dict says; its name is that of a run without one."""
-    content, wrong = read_values(spec)
-    if wrong:
-        raise UserError(wrong)
-    if "spec" in content or "variants" in content:
-        message = "a dict is one run spec; a comparison is given as a file"
-        raise UserError(Problem("spec", message, hint="give the run spec's dict, with distillers=[...]"))
-    path = folder / "run.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
 
 
 def _request(paths: tuple[Path, ...]) -> Request:

@@ -120,15 +120,24 @@ def _folder(request: Request, bases: dict[Path, LoadedSpec]) -> Path:
     first = request.specs[0]
     base = bases[first].spec
     name = request.name or (f"compare-{base.name}" if len(request.specs) == 1 else "comparison")
+    return comparison_folder(request.folder or Path(base.output), name)
+
+
+def comparison_folder(output: Path, name: str) -> Path:
+    """The folder of a comparison or a tuning.
+
+    Raises:
+        UserError: the name cannot be that of a folder, or a run is there.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise UserError(
             Problem(
                 "--name", "this cannot be the name of a folder", name, "letters, digits, '_', '.' and '-'"
             )
         )
-    folder = Path(base.output) / name
+    folder = output / name
     if RunDirectory(folder).exists:
-        hint = "another --name for the comparison"
+        hint = "use another --name"
         raise UserError(Problem("--name", f"{folder} is the directory of a run", name, hint=hint))
     return folder
 
@@ -138,6 +147,11 @@ def _load(request: Request, variant: Variant, folder: Path, plugins: Plugins) ->
     loaded = load_spec(
         variant.spec, overrides=overrides, output=request.output, plugins=plugins, base=request.base
     )
+    return with_shared_cache(loaded, folder)
+
+
+def with_shared_cache(loaded: LoadedSpec, folder: Path) -> LoadedSpec:
+    """The spec with the teacher cache of the comparison, if it asks for a cache and does not say where."""
     cache = loaded.spec.teacher_cache
     if cache is None:
         return loaded

@@ -9,13 +9,18 @@ PLUGIN_API = 1
 
 @hookimpl
 def kd_commands() -> list[CommandEntry]:
-    """`kd compare`."""
+    """`kd compare` and `kd tune`."""
     return [
         CommandEntry(
             name="compare",
             summary="Compare distillers, or specs, over several seeds.",
             target="kd_compare.command:compare",
-        )
+        ),
+        CommandEntry(
+            name="tune",
+            summary="Search for values of a spec with which its student is better.",
+            target="kd_compare.tune_command:tune",
+        ),
     ]
 
 

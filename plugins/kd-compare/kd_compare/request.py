@@ -53,6 +53,7 @@ class Request:
         budget: `auto` or rungs; None: no method is dropped.
         eta: with a budget, 1/eta of the methods continue.
         jobs: runs at a time; None: one, or one for each GPU.
+        folder: in which the comparison's folder is made; None: the specs' output.
         base: folder that relative paths in the specs are relative to; None: each file's own.
     """
 
@@ -67,6 +68,7 @@ class Request:
     budget: str | None = None
     eta: int = 3
     jobs: int | None = None
+    folder: Path | None = None
     base: Path | None = None
 
 

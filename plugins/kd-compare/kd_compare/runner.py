@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from kd_report.charts import standalone
-from kd_report.switch import NO_REPORT
 
 from kd_compare.display import Board, Cell
 from kd_compare.halving import survivors
@@ -17,9 +15,11 @@ from kd_compare.page import page
 from kd_compare.planned_run import PlannedRun, spec_path
 from kd_compare.plots import curves_plot, scores_plot
 from kd_compare.result import ComparisonResult, Status, gather, score_at
+from kd_compare.run_job import log_path, run_job
 from kd_compare.statistics import mean
 from kd_compare.table import to_csv, to_latex, to_markdown
-from kdcore import Interrupted, JobEnd, LaunchJob, RunDirectory, RunFailed
+from kd_compare.teachers import train_teachers
+from kdcore import Interrupted, JobEnd, RunDirectory, RunFailed
 from kdcore.inspect import resolved_dict
 from kdcore.plugin import clock, write_json, write_text
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from kd_compare.display import ComparisonDisplay
     from kd_compare.launch import NamedLauncher
     from kd_compare.plan import ComparisonPlan
-    from kdcore.inspect import LoadedSpec
     from kdcore.plugin import StopRequest
 
 RESULT: Final = "comparison.json"
@@ -122,21 +121,15 @@ class Runner:
     # -- training --------------------------------------------------------------------------------------------
 
     def _train_teachers(self) -> None:
-        for teacher in self.plan.teachers:
-            directory, name = teacher.directory, teacher.spec.name
-            if directory.finished and directory.epochs_wanted == teacher.spec.train.epochs:
-                self._handles.forget(f"teacher-{name}")
-                continue
-            self.progress.note(f"teacher: training '{name}' first")
-            job = self._job(f"teacher-{name}", teacher, alone=True)
-            ends = list[JobEnd]()
-            self._jobs.run([job], ends.append)
-            if self.stop.signal is not None:
-                self._interrupt()
-            reason = ends[0].reason
-            if reason is not None:
-                self._save("failed")
-                raise RunFailed(f"the teacher '{name}' failed: {reason}; its output is in {job.log}")
+        try:
+            train_teachers(
+                self.plan.teachers, self.plan.folder, self._jobs, self._handles, self.progress.note
+            )
+        except RunFailed:
+            self._save("failed")
+            raise
+        if self.stop.signal is not None:
+            self._interrupt()
 
     def _train(self) -> None:
         budget = self.plan.budget
@@ -166,29 +159,10 @@ class Runner:
             if status in ("finished", "failed") or (until is not None and there >= until):
                 self._handles.forget(run.name)  # an earlier call started it, and did not see its end
                 continue
-            jobs.append(self._job(run.name, run.loaded, until))
+            jobs.append(run_job(self.plan.folder, run.name, run.loaded, until))
             of[run.name] = run
         self._jobs.run(jobs, lambda end: self._ended(of[end.name], end, until))
         self._most = self._limit or max(self._most, self._jobs.most)
-
-    def _job(
-        self, name: str, loaded: LoadedSpec, until: int | None = None, *, alone: bool = False
-    ) -> LaunchJob:
-        pause = () if until is None else ("--until", str(until))
-        return LaunchJob(
-            name,
-            ("run", str(spec_path(self.plan.folder, name)), *pause),
-            folder=Path.cwd(),
-            directory=loaded.directory.path,
-            log=self._log(name),
-            # a report for each of many runs is more than anybody reads: kd report RUN makes one
-            environment={NO_REPORT: "1"},
-            cpus=1 + (loaded.spec.data.workers or 0),
-            alone=alone,
-        )
-
-    def _log(self, name: str) -> Path:
-        return self.plan.folder / "logs" / f"{name}.log"
 
     def _ended(self, run: PlannedRun, end: JobEnd, until: int | None) -> None:
         self._read(run)
@@ -196,7 +170,9 @@ class Runner:
         who = f"{run.label}, seed {run.seed}"
         if end.reason is not None:
             self._set(run, "failed", end.reason)
-            self.progress.note(f"failed: {who}: {end.reason} (its output: {self._log(run.name)})")
+            self.progress.note(
+                f"failed: {who}: {end.reason} (its output: {log_path(self.plan.folder, run.name)})"
+            )
         elif run.directory.finished:
             self._set(run, "finished")
             seconds = (run.directory.summary() or {}).get("wall_seconds") or 0.0

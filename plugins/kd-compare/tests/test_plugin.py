@@ -28,8 +28,9 @@ def test_the_distribution_has_the_entry_point():
 
 
 def test_what_is_declared_works():
-    (command,) = plugin.kd_commands()
-    assert callable(_resolve(command.target))
+    commands = plugin.kd_commands()
+    assert [command.name for command in commands] == ["compare", "tune"]
+    assert all(callable(_resolve(command.target)) for command in commands)
     (launcher,) = plugin.kd_launchers()
     options = _resolve(launcher.options)
     assert issubclass(options, Options)

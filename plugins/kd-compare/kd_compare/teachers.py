@@ -1,0 +1,44 @@
+"""The teachers of a comparison or a tuning are trained before its runs, each once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kd_compare.run_job import run_job
+from kdcore import JobEnd, RunFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from kd_compare.handles import Handles
+    from kd_compare.jobs import Jobs
+    from kdcore.inspect import LoadedSpec
+
+
+def train_teachers(
+    teachers: Sequence[LoadedSpec],
+    folder: Path,
+    jobs: Jobs,
+    handles: Handles,
+    note: Callable[[str], None],
+) -> None:
+    """Train those that are not finished; returns early after a request to stop.
+
+    Raises:
+        RunFailed: a teacher's run failed.
+    """
+    for teacher in teachers:
+        directory, name = teacher.directory, teacher.spec.name
+        if directory.finished and directory.epochs_wanted == teacher.spec.train.epochs:
+            handles.forget(f"teacher-{name}")
+            continue
+        note(f"teacher: training '{name}' first")
+        job = run_job(folder, f"teacher-{name}", teacher, alone=True)
+        ends = list[JobEnd]()
+        jobs.run([job], ends.append)
+        if jobs.stopped:
+            return
+        reason = ends[0].reason
+        if reason is not None:
+            raise RunFailed(f"the teacher '{name}' failed: {reason}; its output is in {job.log}")

@@ -1,0 +1,1 @@
+"""`kd tune`: find settings of a spec with which its student is better."""

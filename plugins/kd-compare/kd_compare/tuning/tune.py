@@ -1,0 +1,287 @@
+"""`tune`: find better values for a spec, each trial one or several runs, and compare the best with the spec's own."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from kd_compare.display import choose_comparison_display
+from kd_compare.launch import LOCAL, find_launcher
+from kd_compare.plan import make_plan
+from kd_compare.request import Request, Variant, seeds_of
+from kd_compare.runner import Runner
+from kd_compare.spec_files import spec_files
+from kd_compare.tuning.constraints import parse_constraint
+from kd_compare.tuning.ledger import Ledger
+from kd_compare.tuning.outcome import save
+from kd_compare.tuning.plan import TuneBase, TunePlan, check_spec, make_space, spec_values
+from kd_compare.tuning.settings import PRUNERS, SAMPLERS, TuneSettings, known_name
+from kd_compare.tuning.storage import import_optuna
+from kd_compare.tuning.tuner import Tuner
+from kdcore import Interrupted, LaunchSetup, Problem, RunDirectory, RunSpec, UserError
+from kdcore.plugin import get_plugins, stop_requests
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kd_compare.display import ComparisonDisplay
+    from kd_compare.launch import NamedLauncher
+    from kd_compare.result import ComparisonResult
+    from kd_compare.tuning.result import TuneResult
+    from kdcore.plugin import StopRequest
+
+TRIALS: Final = 20
+FINAL_SEEDS: Final = 3
+_FINAL: Final = "final"
+
+
+def tune(
+    spec: RunSpec | Mapping[str, Any] | str | Path,
+    *,
+    search: Sequence[str] | Mapping[str, Any] = (),
+    trials: int = TRIALS,
+    minutes: float | None = None,
+    seeds: int | Sequence[int] = 1,
+    sampler: str = "tpe",
+    pruner: str = "none",
+    sampler_seed: int = 0,
+    together: int | None = None,
+    objective: str | None = None,
+    minimize: bool = False,
+    constraints: Sequence[str] = (),
+    final_seeds: int = FINAL_SEEDS,
+    final_overrides: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    output: Path | None = None,
+    storage: str = "sqlite",
+    worker: str | None = None,
+    jobs: int | None = None,
+    launcher: str = LOCAL,
+    launcher_options: Mapping[str, Any] | Sequence[str] = (),
+    quiet: bool = False,
+) -> TuneResult:
+    """Search for values of a spec with which its student is better.
+
+    Everything is checked before anything is trained. Each trial has its own run directories; finished trials are not
+    repeated, and interrupted ones continue. A call that was killed and repeated ends with
+    the same trials as one that was not.
+
+    Args:
+        spec: a run spec's file; or a run spec made in Python, as for `compare`.
+        search: the space: `key.path=LOW..HIGH` and other forms as for `--search`, or a dict of places and ranges. None:
+            the numbers among the options of the spec's distillers, around the paper's values.
+        trials: how many there are in the end, with those of earlier calls.
+        minutes: no trial is begun after them; None: no limit.
+        seeds: of each trial: their number, or the seeds. A trial's score is the mean.
+        sampler: `tpe`, `random`, or `gp`, which needs SciPy.
+        pruner: `none`, `hyperband`, `halving` or `median`: stop weak trials after some epochs.
+        sampler_seed: with another one, other values are tried.
+        together: trials that are chosen together, before any of them has a result; None: as many as run at a time.
+        objective: a measure on the evaluation images, such as `top1`; None: what methods are ranked by.
+        minimize: less of it is better.
+        constraints: limits of numbers in `summary.json`, such as `student.parameters<=1e6`.
+        final_seeds: seeds that no trial had, with which the best values are compared with the spec's own; 0: no
+            comparison.
+        final_overrides: `key.path=value` for the runs of that comparison alone, such as `data.eval_split=test`: images
+            that no trial was chosen by.
+        overrides: `key.path=value` for all runs, as for `--set`.
+        name: of the tuning's folder; None: `tune-` and the spec's name.
+        output: the folder in which that is made, instead of the spec's.
+        storage: `sqlite`, `journal`, or the URL of a database that several machines share.
+        worker: the name of this process among several that share the storage; None: the machine's.
+        jobs: runs at a time; None: the launcher chooses. `local`: one, or one for each of several GPUs.
+        launcher: how runs are started: the name of a launcher.
+        launcher_options: its options: a dict, or `key=value` texts.
+        quiet: show nothing.
+
+    Raises:
+        UserError: with every problem that was found; or the folder holds another tuning.
+        RunFailed: a teacher's run failed, the launcher failed, or all trials failed.
+        Interrupted: it was asked to stop; the runs wrote checkpoints.
+    """
+    started = time.monotonic()
+    import_optuna()
+    build = find_launcher(launcher, launcher_options, get_plugins())
+    with tempfile.TemporaryDirectory() as scratch:
+        (path,) = spec_files(spec, Path(scratch))
+        made = isinstance(spec, RunSpec | Mapping)
+        base = TuneBase(
+            spec=path,
+            overrides=tuple(overrides),
+            output=None if output is None else Path(output).absolute(),
+            base=Path.cwd() if made else None,
+            name=name,
+        )
+        chosen = _Numbers(trials, minutes, final_seeds, jobs, together, seeds).checked()
+        plan = _plan(
+            base,
+            search,
+            seeds=chosen,
+            sampler=known_name("--sampler", sampler, SAMPLERS),
+            pruner=known_name("--pruner", pruner, PRUNERS),
+            sampler_seed=sampler_seed,
+            together=together or max(1, (jobs or 1) // len(chosen)),
+            objective=objective,
+            minimize=minimize,
+            constraints=tuple(map(parse_constraint, constraints)),
+        )
+        if final_seeds:
+            base.load(final_overrides)  # a mistake in them is reported before anything is trained
+        call = _Call(
+            plan=plan,
+            launcher=build(LaunchSetup(plan.folder / "launcher", jobs)),
+            jobs=jobs,
+            progress=choose_comparison_display(quiet),
+            started=started,
+            final_overrides=tuple(final_overrides),
+        )
+        try:
+            with stop_requests() as stop:
+                call.stop = stop
+                return call.run(
+                    trials, minutes, final_seeds, storage, worker or socket.gethostname().partition(".")[0]
+                )
+        finally:
+            call.progress.close()
+
+
+class _Numbers:
+    """The numbers of a call, checked together."""
+
+    def __init__(
+        self,
+        trials: int,
+        minutes: float | None,
+        final_seeds: int,
+        jobs: int | None,
+        together: int | None,
+        seeds: int | Sequence[int],
+    ) -> None:
+        self._least = {
+            "--trials": (trials, 1),
+            "--final-seeds": (final_seeds, 0),
+            "--jobs": (1 if jobs is None else jobs, 1),
+            "--together": (1 if together is None else together, 1),
+        }
+        self._minutes = minutes
+        self._seeds = seeds
+
+    def checked(self) -> tuple[int, ...]:
+        """The seeds of a trial; raises UserError with every number that is wrong."""
+        problems = [
+            Problem(flag, f"must be at least {least}", value)
+            for flag, (value, least) in self._least.items()
+            if value < least
+        ]
+        if self._minutes is not None and not self._minutes > 0:
+            problems.append(Problem("--minutes", "must be above 0", self._minutes))
+        found: tuple[int, ...] = ()
+        try:
+            found = seeds_of(self._seeds)
+        except ValueError as error:
+            problems.append(Problem("--seeds", str(error), self._seeds))
+        if problems:
+            raise UserError(problems)
+        return found
+
+
+def _plan(base: TuneBase, search: Sequence[str] | Mapping[str, Any], **settings: Any) -> TunePlan:
+    loaded = base.load()
+    folder = base.folder(loaded)
+    space = make_space(base, loaded, search)
+    teachers, notes = check_spec(base, loaded)
+    return TunePlan(
+        base=base,
+        loaded=loaded,
+        folder=folder,
+        settings=TuneSettings(space=space, epochs=loaded.spec.train.epochs, **settings),
+        teachers=teachers,
+        defaults=spec_values(loaded, space),
+        notes=notes,
+    )
+
+
+class _Call:
+    """One call of `tune`, with everything that it needs."""
+
+    def __init__(
+        self,
+        *,
+        plan: TunePlan,
+        launcher: NamedLauncher,
+        jobs: int | None,
+        progress: ComparisonDisplay,
+        started: float,
+        final_overrides: tuple[str, ...],
+    ) -> None:
+        self.plan = plan
+        self.launcher = launcher
+        self.jobs = jobs
+        self.progress = progress
+        self.started = started
+        self.final_overrides = final_overrides
+        self.stop: StopRequest
+
+    def run(
+        self, trials: int, minutes: float | None, final_seeds: int, storage: str, worker: str
+    ) -> TuneResult:
+        """Train the trials, and compare the best one."""
+        plan = self.plan
+        until = None if minutes is None else self.started + 60 * minutes
+        with RunDirectory(plan.folder / "workers" / worker).locked():
+            ledger = Ledger(plan.settings, plan.folder, storage, worker)
+            tuner = Tuner(
+                plan,
+                ledger,
+                self.launcher,
+                self.jobs,
+                self.progress,
+                self.stop,
+                lambda: save(plan, ledger, "running", None, time.monotonic() - self.started),
+                worker,
+            )
+            try:
+                tuner.run(trials, until)
+            except Interrupted:
+                save(plan, ledger, "interrupted", None, time.monotonic() - self.started)
+                raise
+            result = save(plan, ledger, "finished", None, time.monotonic() - self.started)
+            if result.best is None or final_seeds == 0:
+                return result
+            comparison = self._compare(result, final_seeds)
+            return save(plan, ledger, "finished", comparison, time.monotonic() - self.started)
+
+    def _compare(self, result: TuneResult, count: int) -> ComparisonResult | None:
+        """The best values against the spec's own ones, over seeds that no trial had."""
+        plan = self.plan
+        best = result.best_trial
+        assert best is not None
+        if best.values == plan.defaults:
+            self.progress.note("the spec's own values are the best: there is nothing to compare")
+            return None
+        first = max(plan.settings.seeds) + 1
+        self.progress.note(
+            f"comparing the values of trial {best.number} with the spec's own over fresh seeds"
+        )
+        request = Request(
+            specs=(plan.base.spec,),
+            variants=(
+                Variant("default", plan.base.spec),
+                Variant("tuned", plan.base.spec, plan.overrides(best.values)),
+            ),
+            seeds=tuple(range(first, first + count)),
+            name=f"{_FINAL}-trial-{best.number}",
+            output=plan.base.output,
+            folder=plan.folder,
+            overrides=(*plan.base.overrides, *self.final_overrides),
+            baseline="default",
+            base=plan.base.base,
+        )
+        return Runner(
+            make_plan(request, get_plugins()), self.launcher, self.jobs, self.progress, self.stop
+        ).run()

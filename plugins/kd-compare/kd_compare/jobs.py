@@ -66,11 +66,6 @@ class Jobs:
         self._noted: set[Path] = set()
         self._running: dict[str, _Running] = {}
 
-    @property
-    def stopped(self) -> bool:
-        """Whether somebody asked to stop."""
-        return self._stop.signal is not None
-
     def run(self, jobs: Sequence[LaunchJob], ended: Callable[[JobEnd], None]) -> None:
         """Run all jobs; `ended` is called with the end of each. Returns early after a request to stop.
 

@@ -37,7 +37,7 @@ def train_teachers(
         job = run_job(folder, f"teacher-{name}", teacher, alone=True)
         ends = list[JobEnd]()
         jobs.run([job], ends.append)
-        if jobs.stopped:
+        if not ends:  # somebody asked to stop
             return
         reason = ends[0].reason
         if reason is not None:

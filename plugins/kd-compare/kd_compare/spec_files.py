@@ -20,7 +20,7 @@ def spec_files(
     """The files of the specs; one that was made in Python is written into the folder.
 
     Raises:
-        UserError: a value cannot be written, or it is no run spec.
+        UserError: a value cannot be written, or it is not a run spec.
     """
     if isinstance(spec, str | Path):
         return (Path(spec),)

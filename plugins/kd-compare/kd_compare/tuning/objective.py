@@ -35,7 +35,7 @@ def final_score(directory: RunDirectory, objective: str | None) -> float:
 
 
 def measured(directory: RunDirectory) -> str | None:
-    """The objective where nobody named one: the first of top-1, k-NN top-1 and agreement that the run has."""
+    """The default objective: the first of top-1, k-NN top-1 and agreement that the run has."""
     scores = (directory.summary() or {}).get("student") or {}
     return next((name for name in METRICS if scores.get(name) is not None), None)
 

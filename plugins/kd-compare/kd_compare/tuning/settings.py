@@ -82,10 +82,10 @@ def known_name(where: str, name: str, names: tuple[str, ...]) -> str:
     """The name, if it is one of these.
 
     Raises:
-        UserError: it is none of them.
+        UserError: it is not one of them.
     """
     if name not in names:
         raise UserError(
-            Problem(where, "there is none of this name", name, ", ".join(names), nearest(name, names))
+            Problem(where, "this name is not known", name, ", ".join(names), nearest(name, names))
         )
     return name

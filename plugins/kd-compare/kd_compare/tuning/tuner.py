@@ -77,7 +77,7 @@ class Tuner:
         self._looked = time.monotonic()
 
     def run(self, trials: int, until: float | None) -> None:
-        """Train trials until there are so many, or until a time of `time.monotonic` has come.
+        """Train trials until there are `trials` of them, or until a time of `time.monotonic` has come.
 
         Raises:
             RunFailed: a teacher's run failed, the launcher failed, or all trials failed.

@@ -40,8 +40,8 @@ def norm_loss(student_map: Tensor, teacher_map: Tensor) -> Tensor:
             "compares element by element N copies of the teacher's channels on one grid"
         )
     student, teacher = prepare_features(student_map, teacher_map, dims=4)
-    apart = student.reshape(len(student), copies, *teacher.shape[1:]) - teacher.unsqueeze(1)
-    return copies * apart.square().mean()
+    parts = student.reshape(len(student), copies, *teacher.shape[1:])
+    return copies * F.mse_loss(parts, teacher.unsqueeze(1).expand_as(parts))
 
 
 class Expansion(nn.Module):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kd_feature.heads import generator
 from kd_feature.stages import StagePair, needed, shapes, stage_pairs
@@ -30,7 +31,7 @@ def vitkd_mimic_loss(student_tokens: Tensor, teacher_tokens: Tensor) -> Tensor:
     """
     check_same_shape(student_tokens, teacher_tokens)
     student, teacher = prepare_features(student_tokens, teacher_tokens)
-    return (student - teacher).square().sum() / student.shape[0]
+    return F.mse_loss(student, teacher, reduction="sum") / student.shape[0]
 
 
 def vitkd_generation_loss(

@@ -123,3 +123,25 @@ def test_no_value_is_read_on_the_way(loss):
     assert value.shape == ()
     value.backward()
     assert logits.grad.shape == (4, 6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_gradient_has_a_gradient(name, draw):
+    # of the gradient along one direction, compared with the difference of two gradients
+    loss = LOSSES[name]
+    student, teacher, target = draw(4, 6)
+    direction = torch.linspace(-1, 1, 24, dtype=torch.float64).view(4, 6)
+
+    def gradient(at: Tensor, create_graph: bool = False) -> Tensor:
+        (found,) = torch.autograd.grad(loss(at, teacher, target), at, create_graph=create_graph)
+        return found
+
+    student.requires_grad_()
+    (second,) = torch.autograd.grad((gradient(student, create_graph=True) * direction).sum(), student)
+    step = 1e-5
+    sides = [(student.detach() + sign * step * direction).requires_grad_() for sign in (1, -1)]
+    expected = (gradient(sides[0]) - gradient(sides[1])) / (2 * step)
+    assert second.isfinite().all()
+    if name not in {"wsld", "eakd", "uskd"}:  # their factors depend on the student and have no gradient
+        found = (second * direction).sum()
+        torch.testing.assert_close(found, (expected * direction).sum(), rtol=1e-4, atol=1e-7)

@@ -13,7 +13,7 @@ from kdcore.data.subset import balanced_draw
 if TYPE_CHECKING:
     from PIL import Image
 
-    from kdcore.data.sampler import Positions
+    from kdcore.data.draws import Positions
 
 
 class ChosenSource(Source):
@@ -24,8 +24,11 @@ class ChosenSource(Source):
         self.classes, self.num_classes = source.classes, source.num_classes
         self.labelled, self.in_memory, self.fixed = source.labelled, source.in_memory, source.fixed
         self.split, self.notes = source.split, source.notes
+        chosen = torch.from_numpy(np.asarray(positions, dtype=np.int64))
         if source.labels is not None:
-            self.labels = source.labels[torch.from_numpy(np.asarray(positions, dtype=np.int64))]
+            self.labels = source.labels[chosen]
+        if source.weights is not None:
+            self.weights = source.weights[chosen]
 
     def __len__(self) -> int:
         return len(self._positions)

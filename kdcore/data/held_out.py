@@ -12,7 +12,7 @@ from kdcore.data.subset import known_labels
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
-    from kdcore.data.sampler import Positions
+    from kdcore.data.draws import Positions
     from kdcore.data.source import Source
 
 WHERE: Final = "data.eval_fraction"
@@ -22,6 +22,9 @@ _SEED: Final = 1  # not the run's: runs with different seeds are evaluated on th
 def held_out(source: Source, fraction: float) -> tuple[Source, Source]:
     """The training images without those that are held out, and these; both in the source's order.
 
+    If only some of the images have a label, all that are held out have one; what else belongs to their groups is in
+    neither part.
+
     Raises:
         UserError: the split is a stream, or too small for this fraction.
     """
@@ -29,14 +32,20 @@ def held_out(source: Source, fraction: float) -> tuple[Source, Source]:
         message = "a stream has no part that can be held out: its samples have no index"
         raise UserError(Problem(WHERE, message, fraction, "null"))
     labels = known_labels(source).numpy()
-    chosen = draw(labels, fraction) if source.groups is None else draw_groups(labels, source.groups, fraction)
-    if not chosen.any() or chosen.all():
+    known = labels >= 0 if source.labelled else np.ones(len(labels), dtype=bool)
+    chosen, groups = np.zeros(len(labels), dtype=bool), source.groups
+    if groups is None:
+        chosen[known] = draw(labels[known], fraction)
+    else:
+        chosen[known] = draw_groups(labels[known], groups[known], fraction)
+    if not chosen.any() or chosen[known].all():
         which = "none" if not chosen.any() else "all"
-        groups = 0 if source.groups is None else len(np.unique(source.groups))
-        of = f" in {groups} group{'s' * (groups > 1)}" if groups else ""
-        message = f"of {len(source)} training images{of} {which} would be held out"
+        number = 0 if groups is None else len(np.unique(groups))
+        of = f" in {number} group{'s' * (number > 1)}" if number else ""
+        message = f"of {int(known.sum())} training images{of} {which} would be held out"
         raise UserError(Problem(WHERE, message, fraction, hint="change the fraction"))
-    parts = [ChosenSource(source, np.flatnonzero(one)) for one in (~chosen, chosen)]
+    kept = ~chosen if groups is None else ~np.isin(groups, groups[chosen])
+    parts = [ChosenSource(source, np.flatnonzero(one)) for one in (kept, chosen)]
     parts[1].notes = ()  # the training split has reported them
     return parts[0], parts[1]
 

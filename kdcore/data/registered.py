@@ -21,7 +21,8 @@ class WrappedSource(Source):
     """A map-style dataset of (PIL image, class index) pairs; -1 or None instead of an index: no label.
 
     The dataset may have more attributes: `targets` or `labels` (a class index for each sample), `classes` (names),
-    `in_memory`, `fixed`. It needs the first one if only some samples have a label.
+    `weights` (a number for each sample), `in_memory`, `fixed`. It needs the first one if only some samples have a
+    label.
 
     Args:
         dataset: the pairs.
@@ -44,6 +45,7 @@ class WrappedSource(Source):
         self.in_memory = bool(getattr(dataset, "in_memory", False))
         self.fixed = bool(getattr(dataset, "fixed", plugin is None))
         self.labels = _labels(dataset)
+        self.weights = _weights(dataset)
         classes = getattr(dataset, "classes", None)
         if isinstance(classes, Sequence) and not isinstance(classes, str) and classes:
             self.classes = tuple(str(name) for name in classes)
@@ -81,6 +83,14 @@ class WrappedSource(Source):
     def name(self, index: int) -> str:
         """The dataset and the number of the sample."""
         return f"{self._title}[{index}]"
+
+
+def _weights(dataset: Any) -> Tensor | None:
+    try:
+        weights = torch.as_tensor(getattr(dataset, "weights", None), dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        return None  # it has none, or an attribute with this name and another meaning
+    return weights.clone() if weights.shape == (len(dataset),) else None
 
 
 def _labels(dataset: Any) -> Tensor | None:

@@ -7,47 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch.utils.data import Sampler
 
+from kdcore.data.draws import times_before
 from kdcore.data.keyed_randomness import ORDER, keyed_numbers
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kdcore.data.draws import Draw, Positions
+
 Key = tuple[int, int]  # epoch, position in the training set
 _REPEAT = 1 << 40  # added to the epoch of a key for each time that the epoch had the sample before
-Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def epoch_order(seed: int, epoch: int, size: int) -> Positions:
     """The order of an epoch: a permutation of `size` positions."""
     return np.argsort(keyed_numbers(size, ORDER, seed, epoch), kind="stable")
-
-
-def balanced_order(labels: Positions, seed: int, epoch: int) -> tuple[Positions, Positions]:
-    """An epoch of N draws in which all classes are equally frequent, from labels `[N]`.
-
-    It goes in rounds: each takes one sample of every class, with the classes in random order. A class takes its samples
-    in a random order, and again in another one when it has no more. So the class counts differ by at most one, and the
-    samples of a class too.
-
-    Returns:
-        The positions `[N]`, and how often each was drawn before in this epoch `[N]`.
-    """
-    classes, counts = np.unique(labels, return_counts=True)
-    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
-    rounds = -(-len(labels) // len(classes))
-    drawn = np.empty((rounds, len(classes)), dtype=np.int64)
-    before = np.empty_like(drawn)
-    for column, own in enumerate(members):
-        cycles = -(-rounds // len(own))
-        parts = [
-            own[np.argsort(keyed_numbers(len(own), ORDER, seed, epoch, column, cycle), kind="stable")]
-            for cycle in range(cycles)
-        ]
-        drawn[:, column] = np.concatenate(parts)[:rounds]
-        before[:, column] = np.repeat(np.arange(cycles), len(own))[:rounds]
-    mixed = np.argsort(keyed_numbers(drawn.size, ORDER, seed, epoch, -1).reshape(drawn.shape), axis=1)
-    return tuple(np.take_along_axis(one, mixed, axis=1).ravel()[: len(labels)] for one in (drawn, before))  # type: ignore[return-value]
 
 
 def whole_batches(size: int, batch_size: int, world: int) -> tuple[int, int]:
@@ -80,8 +55,8 @@ class EpochBatches(Sampler[list[Key]]):
 
     Process r of `world` has the r-th of equal, contiguous parts of each batch. `epoch` and `skip` (batches
     left out at the start) may be set between two passes, for the next pass. With `augmentations`, each sample has only
-    this number of variants: the keys have the epoch modulo that. With `balanced`, the class of each sample, all classes
-    are equally frequent; a sample that an epoch has several times is augmented differently each time.
+    this number of variants: the keys have the epoch modulo that. `draw` chooses the samples of an epoch; a sample that
+    an epoch has several times is augmented differently each time. Without it each epoch has every sample once.
     """
 
     def __init__(
@@ -92,13 +67,13 @@ class EpochBatches(Sampler[list[Key]]):
         rank: int,
         world: int,
         augmentations: int | None = None,
-        balanced: Positions | None = None,
+        draw: Draw | None = None,
     ) -> None:
         self.batches, self.whole = whole_batches(size, batch_size, world)
         self.epoch = 0
         self.skip = 0
         self._seed, self._size, self._augmentations = seed, size, augmentations
-        self._balanced = balanced
+        self._draw = draw
         self._part = self.whole // world
         self._start = rank * self._part
 
@@ -108,10 +83,11 @@ class EpochBatches(Sampler[list[Key]]):
     def __iter__(self) -> Iterator[list[Key]]:
         epoch = self.epoch
         before: Positions | None = None
-        if self._balanced is None:
+        if self._draw is None:
             order = epoch_order(self._seed, epoch, self._size)
         else:
-            order, before = balanced_order(self._balanced, self._seed, epoch)
+            order = self._draw(self._seed, epoch, self.batches, self.whole)
+            before = times_before(order)
         augmentation = epoch if self._augmentations is None else epoch % self._augmentations
         for batch in range(self.skip, self.batches):
             start = batch * self.whole + self._start

@@ -22,10 +22,11 @@ from kdcore.errors import KdError, RunFailed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kdcore.data.draws import Positions
     from kdcore.data.keyed_randomness import Draws
     from kdcore.data.memory import ImageMemory
     from kdcore.data.partners import Partners
-    from kdcore.data.sampler import Key, Positions
+    from kdcore.data.sampler import Key
     from kdcore.data.source import Source
     from kdcore.data.steps import Fixed, Steps
 

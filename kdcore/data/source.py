@@ -49,6 +49,8 @@ class Source:
         num_classes: K, or None if unknown.
         labels: the class index of every sample `[N]`, -1 without one, if known without decoding an image, or None.
         labelled: False if no sample has a class; with True, `labels` says which have none. All have one if it is None.
+        weights: how often each sample is drawn with `data.sampling: "weights"`, relative to the others `[N]`, float64;
+            None: it has no weights.
         stream: True if samples can only be read one after another; see `kdcore.data.stream`.
         in_memory: True for a small set that is already decoded, so that loader processes would not help.
         split: the split's name on disk: for a folder its name, whichever synonym found it.
@@ -63,6 +65,7 @@ class Source:
     labels: Tensor | None = None
     labelled: bool = True
     groups: np.ndarray[Any, np.dtype[np.int64]] | None = None
+    weights: Tensor | None = None
     stream: bool = False
     in_memory: bool = False
     fixed: bool = False

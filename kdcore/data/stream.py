@@ -56,6 +56,7 @@ class StreamTrainData(TrainData):
         rank: int,
         world: int,
         arrival: Arrival,
+        labels_read: bool = False,
     ) -> None:
         if len(source) == 0:
             hint = (
@@ -71,6 +72,7 @@ class StreamTrainData(TrainData):
         self._source, self._steps = source, steps
         self._seed, self._views, self._num_classes = seed, views, num_classes
         self._part, self._rank, self._arrival = self.batch_size // world, rank, arrival
+        self._labels_read = labels_read
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
         """The batches of an epoch, starting at batch `skip`, without index."""
@@ -90,6 +92,7 @@ class StreamTrainData(TrainData):
             self._num_classes,
             keys,
             cycle=True,
+            labels_read=self._labels_read,
         )
         generator = torch.Generator().manual_seed(mix64(LOADER, *keys))
         loader = make_loader(
@@ -124,7 +127,7 @@ class StreamBatches(ByValue, IterableDataset[Columns | SampleFailure]):
     """Batches of (images, target) from an iterable of (PIL image, label), built in the loader process.
 
     The k-th sample's augmentation is a function of `keys` and k. With `cycle` the stream starts again at its
-    end, and all batches are full.
+    end, and all batches are full. With `labels_read` a sample without a label is refused.
     """
 
     def __init__(
@@ -138,10 +141,11 @@ class StreamBatches(ByValue, IterableDataset[Columns | SampleFailure]):
         keys: tuple[int, ...],
         *,
         cycle: bool,
+        labels_read: bool = False,
     ) -> None:
         self._reader, self._title, self._batch_size = reader, title, batch_size
         self._steps, self._views, self._num_classes = steps, views, num_classes
-        self._keys, self._cycle = keys, cycle
+        self._keys, self._cycle, self._labels_read = keys, cycle, labels_read
 
     def __iter__(self) -> Iterator[Columns | SampleFailure]:
         waiting: list[tuple[Tensor, int]] = []
@@ -154,6 +158,13 @@ class StreamBatches(ByValue, IterableDataset[Columns | SampleFailure]):
                 if self._num_classes is not None and target >= self._num_classes:
                     message = f"has class {target}, but there are only {self._num_classes} classes"
                     yield SampleFailure(f"sample {number} of {self._title} {message}")
+                    return
+                if target < 0 and self._labels_read:
+                    message = (
+                        f"sample {number} of {self._title} has no label. Of a stream all samples must have one, or "
+                        "nothing may read labels: task.weight 0, and a distiller that needs none"
+                    )
+                    yield SampleFailure(message, refused=True)
                     return
                 waiting.append((images, target))
                 if len(waiting) == self._batch_size:

@@ -12,7 +12,7 @@ from kdcore.data.special_targets import UNLABELLED, has_label
 from kdcore.errors import Problem, UserError, shown
 
 if TYPE_CHECKING:
-    from kdcore.data.sampler import Positions
+    from kdcore.data.draws import Positions
     from kdcore.data.source import Source
 
 

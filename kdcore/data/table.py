@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import torch
 
 from kdcore.data.folder import FolderSource
 from kdcore.data.layout import choose_split
@@ -18,12 +20,15 @@ from kdcore.spec.table_options import TableOptions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import Tensor
+
     from kdcore.data.table_rows import Rows
     from kdcore.spec.models import DataSpec
 
 PATHS: Final = ("path", "file", "filename", "file_name", "image")
 LABELS: Final = ("label", "class")
 SPLITS: Final = ("split",)
+WEIGHTS: Final = ("weight",)
 _NAMED: Final = 3  # missing files in a message
 
 
@@ -44,7 +49,8 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str) -> TableSo
     An empty cell in the column of classes is an image without a label.
 
     Raises:
-        UserError: the table cannot be read, lacks a column or the split, or names files that are not there.
+        UserError: the table cannot be read, lacks a column or the split, names files that are not there, or has a
+            weight that is not a number.
     """
     section = where.rpartition(".")[0] or where
     place = f"{section}.dataset"
@@ -70,6 +76,10 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str) -> TableSo
         column = _column(options.group, (), columns, f"{section}.options.group", path)
         values = {row[path_column]: row[str(column)] for row in chosen}
         source.groups = _groups([values[file] for file in files])
+    if data.sampling == "weights" or options.weight is not None:
+        weight_column = _column(options.weight, WEIGHTS, columns, f"{section}.options.weight", path)
+        if weight_column is not None:
+            source.weights = _weights(chosen, path_column, weight_column, path, place)
     source.split = name
     source.notes = _missing(absolute, data, path, place)
     return source
@@ -166,6 +176,24 @@ def _samples(
         if labels.setdefault(file, label) != label:
             raise UserError(Problem(where, f"{path} has {file} twice, with different classes"))
     return list(labels), list(labels.values())
+
+
+def _weights(rows: Rows, path_column: str, column: str, path: Path, where: str) -> Tensor:
+    """The weight of each image, in the order of `_samples`."""
+    weights: dict[str, float] = {}
+    for row in rows:
+        file, text = row[path_column], row[column]
+        try:
+            weight = float(text)
+        except ValueError:
+            weight = math.nan
+        if not 0 <= weight < math.inf:
+            told = f"the weight '{text}'" if text else "no weight"
+            message = f"{path}: {file} has {told}; a weight is a number, 0 or more"
+            raise UserError(Problem(where, message, hint=f"it is in the column '{column}'"))
+        if weights.setdefault(file, weight) != weight:
+            raise UserError(Problem(where, f"{path} has {file} twice, with different weights"))
+    return torch.tensor(list(weights.values()), dtype=torch.float64)
 
 
 def _missing(files: Sequence[str], data: DataSpec, path: Path, where: str) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -12,10 +11,11 @@ from kdcore.data.loader import make_loader, passed, worker_count
 from kdcore.data.memory import reached, remember
 from kdcore.data.normalise import Arrival
 from kdcore.data.partners import Partners
-from kdcore.data.sampler import EpochBatches
+from kdcore.data.sampler import EpochBatches, whole_batches
 from kdcore.data.samples import KeyedSamples
+from kdcore.data.sampling import choose_draw, refuse_stream
 from kdcore.data.stream import StreamTrainData
-from kdcore.data.subset import check_labels, choose_samples, labelled_of, some_labels
+from kdcore.data.training_set import training_set
 from kdcore.data.views import view_transform
 from kdcore.errors import Problem, UserError
 
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from kdcore.data.inputs import InputConfig
-    from kdcore.data.sampler import Key, Positions
+    from kdcore.data.sampler import Key
     from kdcore.data.samples import Columns
     from kdcore.data.source import Source
     from kdcore.data.timm_source import StreamSource
+    from kdcore.data.training_set import TrainingSet
     from kdcore.spec.models import AugmentSpec, DataSpec
 
 
@@ -92,44 +93,6 @@ class IndexedTrainData(TrainData):
         return self.samples.name(position)
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """The samples of a split that a run is trained on.
-
-    Attributes:
-        positions: the chosen positions in the source; None: all of them.
-        size: their number; 0 for a stream of unknown length.
-        labels: the class index of each `[N]`, -1 without one, or None.
-    """
-
-    positions: Positions | None
-    size: int
-    labels: Tensor | None
-
-    @property
-    def some_labels(self) -> bool:
-        """Whether only some of the samples have a label."""
-        return some_labels(self.labels)
-
-
-def training_set(source: Source, data: DataSpec, *, seed: int, num_classes: int) -> TrainingSet:
-    """Choose the samples to train on: all of the split, or `data.train_samples` of a seeded, class-balanced draw.
-
-    Raises:
-        UserError: there are no samples, `train_samples` does not fit, or a label is not one of the classes.
-    """
-    if not source.stream and len(source) == 0:
-        raise UserError(Problem("data.train_split", "there are no training images"))
-    positions = choose_samples(source, data.train_samples, seed)
-    if source.stream:
-        return TrainingSet(None, len(source), None)
-    labels = source.labels
-    if labels is not None:
-        labels = labels if positions is None else labels[positions]
-        check_labels(labels, num_classes)
-    return TrainingSet(positions, len(source) if positions is None else len(positions), labels)
-
-
 def build_train_data(
     source: Source,
     data: DataSpec,
@@ -145,16 +108,19 @@ def build_train_data(
     augmentations: int | None = None,
     device: torch.device | str = "cpu",
     chosen: TrainingSet | None = None,
+    labels_read: bool = False,
 ) -> TrainData:
     """The training data of one process.
 
     `batch_size` is the whole batch. The number of loader processes affects only the speed. With `augmentations` = A,
     epoch e uses the images of epoch e mod A again, in its own order. The images arrive on the device. `views` is the
     number of views of an image, or the augmentation of each. With `partner`, each sample comes with
-    another one of its class. `chosen` is the result of `training_set`, if it is already known.
+    another one of its class. `chosen` is the result of `training_set`, if it is already known. `labels_read`: a sample
+    of a stream must have a label.
 
     Raises:
-        UserError: `train_samples`, `in_memory`, `batch_size`, `augment` or the labels do not fit.
+        UserError: `train_samples`, `in_memory`, `batch_size`, `augment`, `sampling`, `labelled_fraction` or the labels
+            do not fit.
     """
     chosen = chosen or training_set(source, data, seed=seed, num_classes=num_classes)
     recipes = (data.augment,) * views if isinstance(views, int) else tuple(views)
@@ -166,17 +132,18 @@ def build_train_data(
     if source.stream and data.in_memory:
         message = "the images of a stream cannot be kept in memory"
         raise UserError(Problem("data.in_memory", message, value=True))
-    if source.stream and data.sampling == "balanced":
-        message = "the classes of a stream are not known before they are read"
-        raise UserError(Problem("data.sampling", message, data.sampling, "shuffled"))
+    if source.stream:
+        refuse_stream(data)
     if source.stream:
         stream: StreamSource = source  # type: ignore[assignment]  # the only ones there are
-        return StreamTrainData(stream, steps, batch_size, seed, count, num_classes, rank, world, arrival)
+        return StreamTrainData(
+            stream, steps, batch_size, seed, count, num_classes, rank, world, arrival, labels_read
+        )
     broken: Literal["replace", "fail"] = "replace" if data.skip_broken else "fail"
     partners = Partners(_labels(chosen), seed) if partner else None
     samples = KeyedSamples(source, chosen.positions, steps, seed, count, num_classes, broken, partners)
-    balanced = _classes(chosen, source) if data.sampling == "balanced" else None
-    sampler = EpochBatches(seed, len(samples), batch_size, rank, world, augmentations, balanced)
+    draw = choose_draw(chosen, data, whole_batches(len(samples), batch_size, world)[1])
+    sampler = EpochBatches(seed, len(samples), batch_size, rank, world, augmentations, draw)
     if torch.device(device).type != "meta":  # a check reads no images
         samples.memory = remember(samples, data.in_memory, world)
     workers = worker_count(data.workers, samples, world, arrival.device.type)
@@ -195,24 +162,6 @@ def build_train_data(
     built.labels = chosen.labels
     built.labelled = source.labelled
     return built
-
-
-def _classes(chosen: TrainingSet, source: Source) -> Positions:
-    """The class of each training image.
-
-    Raises:
-        UserError: they are not known before the images are read, or the images have none.
-    """
-    if chosen.labels is None or not source.labelled:
-        message = "the classes of the training images are not known before they are read"
-        if chosen.labels is not None:
-            message = "the training images have no classes"
-        raise UserError(Problem("data.sampling", message, "balanced", "shuffled"))
-    if chosen.some_labels:
-        message = labelled_of(chosen.labels)
-        raise UserError(Problem("data.sampling", message, "balanced", "shuffled"))
-    found: Positions = chosen.labels.numpy()
-    return found
 
 
 def _labels(chosen: TrainingSet) -> Tensor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kdcore.data import check_same_classes, open_split
 from kdcore.data.subset import labelled_of, some_labels
+from kdcore.data.unlabelled import with_unlabelled
 from kdcore.errors import Problem, UserError
 from kdcore.models import load_config
 
@@ -69,6 +70,10 @@ def open_splits(
             hint = "give all of them a label; images without one can be trained on"
             raise UserError(Problem("data.eval_split", message, data.eval_split, hint=hint))
     test = _open_test(data, train, evaluation, plugins)
+    measured = [one for one in (evaluation, test) if one is not None and one is not train]
+    train = with_unlabelled(train, measured, data)
+    if data.eval_split is None:
+        evaluation = train
     labelled = train if train.labelled else evaluation
     found = labelled.num_classes if labelled.labelled else None
     if found is not None and data.num_classes not in (None, found):

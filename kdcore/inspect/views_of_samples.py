@@ -13,7 +13,7 @@ from PIL import Image
 from kdcore.data.inputs import resolve_input
 from kdcore.data.normalise import Normalise
 from kdcore.data.samples import KeyedSamples, SampleFailure
-from kdcore.data.train import training_set
+from kdcore.data.training_set import training_set
 from kdcore.data.transforms import eval_transform, train_transform
 from kdcore.distill.models import build_models
 from kdcore.distill.splits import open_splits

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor
 
 from kdcore.data.special_targets import UNLABELLED, has_label
 from kdcore.errors import RunFailed
+from kdcore.ops import world_size
 from kdcore.run.finite_checks import ADVICE, last_good
 
 if TYPE_CHECKING:
@@ -112,6 +114,8 @@ class Meter:
 
     def read(self, reduce: Any = None) -> dict[str, Any]:
         """Means of the epoch: `loss`, `task_loss`, `terms`, `top1` and `top5` in percent (None without labels)."""
+        if reduce is not None:
+            self._agree()
         if self._sums is None:
             return {"loss": None, "task_loss": None, "terms": {}, "top1": None, "top5": None}
         sums = (self._sums if reduce is None else reduce(self._sums)).tolist()
@@ -124,8 +128,21 @@ class Meter:
             "top5": 100 * top5 / labelled if labelled else None,
         }
 
+    def _agree(self) -> None:
+        """Give the sums of all processes the same order: one of them may lack a term, as no sample had a label."""
+        if world_size() == 1 or self._sums is None or self._bad is None:
+            return
+        names = tuple(dict.fromkeys(gather_object(list(self._names))))
+        if names == self._names:
+            return
+        sums, bad = self._room(names)
+        order = [self._names.index(name) for name in names]
+        self._sums = torch.cat([sums[:-_COUNTS][order], sums[-_COUNTS:]])
+        self._names, self._bad = names, bad[order]
+
     def state_dict(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, Any]:
         """State for a checkpoint within an epoch; `reduce` sums over processes, and all of them must call it."""
+        self._agree()
         sums = None if self._sums is None else reduce(self._sums)
         return {"names": list(self._names), "sums": sums, "bad": self._bad}
 

@@ -9,6 +9,7 @@ import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
 from timm.utils import ModelEmaV3
 from torch import nn
@@ -16,7 +17,8 @@ from torch import nn
 from kdcore.data import build_eval_data, build_train_data
 from kdcore.data.chosen_samples import ChosenSource, at_most
 from kdcore.data.evaluate import WithoutLabels, eval_batch_size
-from kdcore.data.train import TrainingSet, training_set
+from kdcore.data.special_targets import has_label
+from kdcore.data.training_set import TrainingSet, training_set
 from kdcore.data.transforms import train_transform
 from kdcore.distill.adapted_model import AdaptedModel
 from kdcore.distill.classes import check_classes
@@ -257,6 +259,7 @@ def _train_data(
         augmentations=None if spec.teacher_cache is None else spec.teacher_cache.augmentations,
         device=process.device,
         chosen=chosen,
+        labels_read=distillation.task_weight != 0 or distillation.requires.reads_labels,
     )
 
 
@@ -281,6 +284,8 @@ def _gallery(
     if spec.student.classifier or spec.data.eval_split is None or not labelled or train.stream:
         return None
     source = train if chosen.positions is None else ChosenSource(train, chosen.positions)
+    if chosen.some_labels and source.labels is not None:
+        source = ChosenSource(source, np.flatnonzero(has_label(source.labels).numpy()))
     data = spec.data.model_copy(update={"eval_samples": None})
     return _for_evaluation(spec, at_most(source, spec.data.gallery_samples), data, splits, models, process)
 

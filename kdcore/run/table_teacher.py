@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from kdcore.data import EvalData
-    from kdcore.data.sampler import Positions
+    from kdcore.data.draws import Positions
     from kdcore.data.source import Source
     from kdcore.distill.distillation import Distillation
     from kdcore.distill.splits import Splits

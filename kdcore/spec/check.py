@@ -11,7 +11,7 @@ from kdcore.errors import Problem, UserError
 from kdcore.spec.augment import auto_augment_problem
 from kdcore.spec.best_epoch import best_epoch_problems
 from kdcore.spec.data_spec import HELD_OUT
-from kdcore.spec.datasets import check_dataset, dataset_options
+from kdcore.spec.datasets import TABLES, check_dataset, check_unlabelled, dataset_options
 from kdcore.spec.limits import too_large
 from kdcore.spec.members import teacher_problems
 from kdcore.spec.metrics import metric_problems
@@ -74,7 +74,11 @@ class Checker:
         root = None if spec.data.root is None else absolute(spec.data.root, self._base)
         options, problems = dataset_options(spec.data, self._base, self._plugins)
         self._add(problems)
-        data = spec.data.model_copy(update={"dataset": dataset, "root": root, "options": options})
+        unlabelled, problems = check_unlabelled(spec.data, self._base)
+        self._add(problems)
+        data = spec.data.model_copy(
+            update={"dataset": dataset, "root": root, "options": options, "unlabelled": unlabelled}
+        )
         distillers = tuple(self._distiller(item, number) for number, item in enumerate(spec.distiller))
         output = absolute(spec.output, self._base)
         changes = {
@@ -206,6 +210,7 @@ class Checker:
         yield from _beside_learning(spec)
         yield from _beside_no_evaluation(spec)
         yield from _of_task_loss(spec)
+        yield from _of_sampling(spec)
         if not spec.student.classifier:
             yield from _beside_encoder(spec)
         if spec.teacher_cache is not None:
@@ -270,6 +275,14 @@ class Checker:
             return Problem("distiller", message, name, hint="use one that reads features or embeddings")
         message = "with it nothing is left to learn from: the distillers give no loss term of their own"
         return Problem("task.weight", message, weight, "a number above 0")
+
+
+def _of_sampling(spec: RunSpec) -> Iterator[Problem]:
+    """A column of weights that nothing draws by."""
+    column = spec.data.options.get("weight")
+    if column is not None and spec.data.sampling != "weights" and spec.data.dataset.lower().endswith(TABLES):
+        message = f"it is for data.sampling 'weights', and data.sampling is '{spec.data.sampling}'"
+        yield Problem("data.options.weight", message, column, hint='set "sampling": "weights", or remove it')
 
 
 def _of_task_loss(spec: RunSpec) -> Iterator[Problem]:

@@ -78,15 +78,26 @@ class DataSpec(Section):
         description="Name of a split that the finished student is tested on, once, at the end of the run; the best "
         "epoch, patience and schedules do not see it. null: none.",
     )
+    unlabelled: Text | None = Field(
+        None,
+        description="A folder, tar or table of more images to train on, without labels; its folders are not classes.",
+    )
     train_samples: Int | None = Field(
         None,
         ge=1,
         description="Train on this number of samples, drawn with the seed and balanced over the classes; null: on all.",
     )
-    sampling: Literal["shuffled", "balanced"] = Field(
+    sampling: Literal["shuffled", "balanced", "weights"] = Field(
         "shuffled",
         description="'shuffled': each epoch has every image once; 'balanced': all classes are equally frequent, so "
-        "that images of rare classes come several times.",
+        "that images of rare classes come several times; 'weights': in proportion to the weights of a table.",
+    )
+    labelled_fraction: Float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="For training images of which only some have a label: the part of each batch that has one; null: "
+        "as the images come.",
     )
     eval_samples: Int | None = Field(
         None, ge=1, description="Evaluate on this number of samples, drawn in the same way; null: on all."

@@ -102,6 +102,22 @@ def check_dataset(data: DataSpec, base: Path, plugins: Plugins) -> tuple[str, li
     return data.dataset, []
 
 
+def check_unlabelled(data: DataSpec, base: Path) -> tuple[str | None, list[Problem]]:
+    """The absolute path of `data.unlabelled`, which is looked for like a dataset, and what is wrong with it."""
+    name, where = data.unlabelled, "data.unlabelled"
+    if name is None:
+        return None, []
+    roots = [base] if data.root is None else [base, Path(absolute(data.root, base))]
+    paths = [absolute(name, root) for root in roots]
+    path = next((one for one in paths if kind_of(one) is not None), paths[0])
+    if kind_of(path) is None:
+        return path, [missing(where, name, path, "folder, tar or table")]
+    if kind_of(path) == "file" and not path.lower().endswith((*TARS, *TABLES)):
+        allowed = f"a folder, or a file that ends in {', '.join((*TARS, *TABLES))}"
+        return path, [Problem(where, f"kd cannot read images from the file {path}", name, allowed)]
+    return path, []
+
+
 def dataset_options(data: DataSpec, base: Path, plugins: Plugins) -> tuple[dict[str, Any], list[Problem]]:
     """The dataset's options with the defaults of the options that are left out, and what is wrong with them."""
     try:

@@ -20,6 +20,9 @@ class TableOptions(Options):
         description="A column for data.eval_fraction, such as the patient: images with the same value there are all "
         "held out, or none of them is.",
     )
+    weight: str | None = Field(
+        None, description="The column of the weights for data.sampling 'weights'. By default 'weight'."
+    )
     classes: tuple[str, ...] | None = Field(
         None,
         min_length=2,

@@ -9,9 +9,17 @@ import pytest
 from PIL import Image
 
 from kdcore import UserError, run
-from kdcore.data.sampler import EpochBatches, balanced_order
+from kdcore.data.draws import Draw, Pool, balanced_draws, times_before
+from kdcore.data.keyed_randomness import ORDER
+from kdcore.data.sampler import EpochBatches
 
 LABELS = np.repeat(np.arange(3), (60, 9, 1))
+BALANCED = Draw(Pool(np.arange(70), LABELS))
+
+
+def balanced_order(labels, seed, epoch):
+    positions = balanced_draws(labels, len(labels), ORDER, seed, epoch)
+    return positions, times_before(positions)
 
 
 def test_all_classes_are_equally_frequent_and_all_samples_of_a_class_too():
@@ -47,8 +55,8 @@ def test_an_epoch_is_a_function_of_seed_and_epoch():
 
 
 def test_processes_share_the_batches_and_a_run_goes_on_within_an_epoch():
-    whole = EpochBatches(0, 70, 10, 0, 1, balanced=LABELS)
-    halves = [EpochBatches(0, 70, 10, rank, 2, balanced=LABELS) for rank in range(2)]
+    whole = EpochBatches(0, 70, 10, 0, 1, draw=BALANCED)
+    halves = [EpochBatches(0, 70, 10, rank, 2, draw=BALANCED) for rank in range(2)]
     for batch, first, second in zip(whole, *halves, strict=True):
         assert batch == [*first, *second]
     batches = list(whole)
@@ -57,9 +65,9 @@ def test_processes_share_the_batches_and_a_run_goes_on_within_an_epoch():
 
 
 def test_a_repeated_sample_has_another_key_unless_a_cache_has_few_variants():
-    keys = [key for batch in EpochBatches(0, 70, 10, 0, 1, balanced=LABELS) for key in batch]
+    keys = [key for batch in EpochBatches(0, 70, 10, 0, 1, draw=BALANCED) for key in batch]
     assert len(set(keys)) == 70
-    cached = [key for batch in EpochBatches(0, 70, 10, 0, 1, 2, LABELS) for key in batch]
+    cached = [key for batch in EpochBatches(0, 70, 10, 0, 1, 2, BALANCED) for key in batch]
     assert {epoch for epoch, _ in cached} == {0}
     assert [position for _, position in cached] == [position for _, position in keys]
 

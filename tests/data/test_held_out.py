@@ -9,7 +9,8 @@ import pytest
 
 from kdcore import UserError, open_run, run, validate
 from kdcore.data import open_split
-from kdcore.data.held_out import draw, draw_groups
+from kdcore.data.held_out import draw, draw_groups, held_out
+from kdcore.data.registered import WrappedSource
 from kdcore.plugins import get_plugins
 from kdcore.spec.models import DataSpec
 
@@ -155,3 +156,13 @@ def test_groups_without_a_fraction_are_a_mistake(tmp_path):
     data = {"dataset": str(table), "train_split": "", "eval_split": None, "options": {"group": "patient"}}
     with pytest.raises(UserError, match="groups are for data"):
         validate({"data": data, "student": {"model": "test_resnet"}, "distiller": "vanilla"})
+
+
+def test_only_images_with_a_label_are_held_out(make_pairs):
+    labels = [0, 1] * 10 + [-1] * 30
+    train, evaluation = held_out(WrappedSource(make_pairs(50, labels=labels), "mine", 2), 0.2)
+    assert sorted(evaluation.labels.tolist()) == [0, 0, 1, 1]
+    assert train.labels.tolist().count(-1) == 30
+    # those of the labelled alone
+    _, alone = held_out(WrappedSource(make_pairs(20, labels=labels[:20]), "mine", 2), 0.2)
+    assert alone._positions.tolist() == evaluation._positions.tolist()

@@ -31,18 +31,18 @@ class Stream:
         for count, index in enumerate(order):
             if self.fail is not None and count == 4:
                 raise self.fail
-            yield self.pictures[index], index % 3
+            yield self.pictures[index], None if index == self.options.get("unlabelled") else index % 3
 
 
 @pytest.fixture
 def open_stream(monkeypatch, make_picture, make_data):
     monkeypatch.setattr("importlib.metadata.version", lambda distribution: "99.0")  # they are installed
 
-    def opened(count=10, size=10, classes=None, fail=None, **data):
+    def opened(count=10, size=10, classes=None, fail=None, unlabelled=None, **data):
         pictures = [make_picture(number) for number in range(count)]
 
         def create(**options):
-            return Stream(pictures, options, size, classes or {}, fail)
+            return Stream(pictures, {**options, "unlabelled": unlabelled}, size, classes or {}, fail)
 
         monkeypatch.setattr(timm.data.dataset_factory, "create_dataset", create)
         spec = make_data(dataset="hfids/some/one", **{"num_classes": 3, **data})
@@ -53,7 +53,7 @@ def open_stream(monkeypatch, make_picture, make_data):
 
 @pytest.fixture
 def build(make_data, small_input):
-    def built(source, batch_size=4, seed=0, num_classes=3, views=1, world=1, **data):
+    def built(source, batch_size=4, seed=0, num_classes=3, views=1, world=1, labels_read=False, **data):
         spec = make_data(augment={"crop": "resized"}, **data)
         return build_train_data(
             source,
@@ -64,6 +64,7 @@ def build(make_data, small_input):
             num_classes=num_classes,
             views=views,
             world=world,
+            labels_read=labels_read,
         )
 
     return built
@@ -142,3 +143,22 @@ def test_errors(open_stream, build):
     assert "Traceback" not in str(caught.value)
     with pytest.raises(RunFailed, match="gave no samples"):
         list(build(open_stream(count=0)).epoch(0))
+
+
+def test_a_sample_without_a_label_is_refused_where_labels_are_read(open_stream, build):
+    with pytest.raises(
+        RunFailed, match=r"sample \d of hfids/some/one has no label\. .*task\.weight 0"
+    ) as caught:
+        list(build(open_stream(unlabelled=2), labels_read=True, batch_size=10).epoch(0))
+    assert caught.value.exit_code == 2
+    (batch,) = build(open_stream(unlabelled=2), batch_size=10).epoch(0)
+    assert batch.target.tolist().count(-1) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "where"),
+    [({"labelled_fraction": 0.5}, "labelled_fraction"), ({"sampling": "weights"}, "sampling")],
+)
+def test_what_would_have_to_be_known_before_a_stream_is_read(open_stream, build, data, where):
+    with pytest.raises(UserError, match=rf"data\.{where}: .* of a stream .* not known before it is read"):
+        build(open_stream(), **data)

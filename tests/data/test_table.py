@@ -215,6 +215,32 @@ def test_missing_numbers_of_parquet_are_no_classes(tmp_path, table):
     assert facts(opened(tmp_path / "t.parquet"))[1:] == ([0, -1, 1], ("3", "7"))
 
 
+def test_weights_are_read_where_they_are_used(table):
+    path = table("path,label,weight\nbilder/0.png,a,1\nbilder/1.png,b,0.5\nbilder/1.png,b,0.5\n")
+    assert opened(path).weights is None
+    assert opened(path, sampling="weights").weights.tolist() == [1, 0.5]
+    other = table("path,label,w\nbilder/0.png,a,2\n", "other.csv")
+    assert opened(other, sampling="weights").weights is None  # and training refuses it
+    assert opened(other, sampling="weights", options={"weight": "w"}).weights.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("much", "bilder/0.png has the weight 'much'"),
+        ("", "bilder/0.png has no weight"),
+        ("-1", "has the weight '-1'"),
+        ("nan", "has the weight 'nan'"),
+        ("1e999", "has the weight '1e999'"),
+    ],
+)
+def test_wrong_weights(table, cell, message):
+    found = problem(table(f"path,weight\nbilder/0.png,{cell}\n"), sampling="weights")
+    assert (found.where, message in found.message) == ("data.dataset", True)
+    twice = problem(table("path,weight\nbilder/0.png,1\nbilder/0.png,2\n"), sampling="weights")
+    assert "twice, with different weights" in twice.message
+
+
 def test_a_split_without_any_label_has_no_classes(table):
     text = "path,label,split\nbilder/0.png,cat,test\nbilder/1.png,dog,test\nbilder/2.png,,train\n"
     source = opened(table(text), "train")

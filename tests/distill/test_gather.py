@@ -107,6 +107,19 @@ def _step(distillers: list[Any], rank: int | None = None) -> dict[str, Tensor]:
     return {**{f"term {name}": term.detach() for name, term in out.terms.items()}, **grads}
 
 
+def _some_labels(rank: int | None = None) -> dict[str, Tensor]:
+    """The student's gradients where the first half of the batch has three labels, and the other half none."""
+    built = Distillation(
+        *_pair(), ["kd", "dkd"], num_classes=3, image_size=32, task_weight=1.0, some_labels=True
+    ).eval()
+    rows = slice(None) if rank is None else slice(rank * 4, rank * 4 + 4)
+    torch.manual_seed(5)
+    images, target = torch.randn(8, 3, 32, 32), torch.tensor([0, 2, -1, 1, -1, -1, -1, -1])
+    model = built if rank is None else DistributedDataParallel(built)
+    model(images[rows], target[rows], progress=_MIDDLE).loss.backward()
+    return {name: one.grad for name, one in built.student.named_parameters() if one.grad is not None}
+
+
 def _data() -> tuple[Tensor, _Net]:
     torch.manual_seed(3)
     return torch.randn(8, 3, 6, 6), _Net()
@@ -133,6 +146,7 @@ def _train(rank: int, rendezvous: str, out: str, methods: list[str]) -> None:
         found[name] = {"loss": value.detach(), **_gradients(value, net)}
     found["additions"] = _step([_Adds()], rank)
     found["every method"] = _step([_Adds(), *methods], rank)
+    found["some labels"] = _some_labels(rank)
     torch.save(found, f"{out}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -149,6 +163,7 @@ def test_a_gathered_loss_has_the_gradient_of_the_whole_batch(tmp_path: Path):
         wanted[name] = {"loss": value.detach(), **_gradients(value, net)}
     wanted["additions"] = _step([_Adds()])
     wanted["every method"] = _step([_Adds(), *methods])
+    wanted["some labels"] = _some_labels()
     for rank in range(_WORLD):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for case, values in wanted.items():

@@ -40,6 +40,8 @@ def make_stand_ins(spec, folder):
     known = {item.entry.name for item in get_plugins().all(DatasetEntry)}
     if dataset not in known and not re.match(r"(torch|hfds|hfids|tfds|wds)/", dataset):
         stand_in(folder / dataset, folder=not dataset.endswith((".tar", ".gz")))
+    if "unlabelled" in spec.get("data", {}):
+        stand_in(folder / spec["data"]["unlabelled"], folder=True)
     teachers = spec.get("teacher") or []
     for model in (spec.get("student") or {}, *(teachers if isinstance(teachers, list) else [teachers])):
         if "checkpoint" in model:

@@ -53,7 +53,7 @@ class CAMKD(nn.Module):
         super().__init__()
         require_several(setup, "camkd")
         self.options = options
-        self.requires = Requires(several_teachers=True, target=True)
+        self.requires = Requires(several_teachers=True, target=True, unlabelled="skipped")
 
     def forward(
         self, student: ModelOutput, teacher: dict[str, ModelOutput], batch: Batch, progress: Progress

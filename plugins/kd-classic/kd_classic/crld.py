@@ -68,7 +68,9 @@ class CRLD(nn.Module):
     def __init__(self, options: CRLDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(views=("weak", "strong"), target=options.correct is not None)
+        self.requires = Requires(
+            views=("weak", "strong"), target=options.correct is not None, unlabelled="given"
+        )
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress

@@ -35,7 +35,7 @@ class CSKD(nn.Module):
     def __init__(self, options: CSKDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(teacher=False, partner="class")
+        self.requires = Requires(teacher=False, partner="class", unlabelled="skipped")
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput | None, batch: Batch, progress: Progress

@@ -76,7 +76,7 @@ class CTKD(nn.Module):
     def __init__(self, options: CTKDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(target=options.correct is not None)
+        self.requires = Requires(target=options.correct is not None, unlabelled="given")
         self.raw_temperature = nn.Parameter(torch.ones(1))
 
     def forward(

@@ -65,7 +65,9 @@ class DHKD(nn.Module):
                 nn.ReLU(),
                 nn.Linear(options.hidden, classes),
             )
-        self.requires = Requires(student_embedding=True, target=options.correct is not None)
+        self.requires = Requires(
+            student_embedding=True, target=options.correct is not None, unlabelled="given"
+        )
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress

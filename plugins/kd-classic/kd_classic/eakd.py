@@ -66,7 +66,7 @@ class EAKD(nn.Module):
     def __init__(self, options: EAKDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(target=options.correct is not None)
+        self.requires = Requires(target=options.correct is not None, unlabelled="given")
         given = options.entropy_bound
         self.bound = math.log(setup.num_classes) if given is None else given
 

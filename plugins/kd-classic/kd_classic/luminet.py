@@ -53,7 +53,7 @@ class LumiNet(nn.Module):
     def __init__(self, options: LumiNetOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(target=options.correct is not None, whole_batch=True)
+        self.requires = Requires(target=options.correct is not None, unlabelled="given", whole_batch=True)
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress

@@ -168,7 +168,7 @@ class MLKD(nn.Module):
         super().__init__()
         self.options = options
         self.requires = Requires(
-            views=("weak", "strong"), whole_batch=True, target=options.correct is not None
+            views=("weak", "strong"), whole_batch=True, target=options.correct is not None, unlabelled="given"
         )
 
     def forward(

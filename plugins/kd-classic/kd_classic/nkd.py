@@ -63,7 +63,7 @@ class NKD(nn.Module):
     def __init__(self, options: NKDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(target=True)
+        self.requires = Requires(target=True, unlabelled="skipped")
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress

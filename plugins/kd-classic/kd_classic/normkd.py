@@ -56,7 +56,7 @@ class NormKD(nn.Module):
     def __init__(self, options: NormKDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(target=options.correct is not None)
+        self.requires = Requires(target=options.correct is not None, unlabelled="given")
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from kd_classic.corrections import CORRECTIONS
 from kd_classic.standardize import standardize_logits
 from kd_classic.views import logits_of_views
@@ -55,7 +57,13 @@ def read_views(
 
 
 def _corrected(options: DistillerOptions, teacher_logits: Tensor, batch: Batch, distiller: str) -> Tensor:
+    """The teacher's logits, corrected for the samples with a label."""
     correct: str | None = getattr(options, "correct", None)
     if correct is None:
         return teacher_logits
-    return CORRECTIONS[correct](teacher_logits, target_of(batch, distiller))
+    target, labelled = target_of(batch, distiller), batch.labelled
+    if labelled is None:
+        return CORRECTIONS[correct](teacher_logits, target)
+    mask = labelled.unsqueeze(1)
+    known = torch.where(labelled if target.dim() == 1 else mask, target, 0)
+    return torch.where(mask, CORRECTIONS[correct](teacher_logits, known), teacher_logits)

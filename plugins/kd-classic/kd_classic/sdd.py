@@ -119,7 +119,9 @@ class SDD(nn.Module):
         self.classifiers = tuple(
             _linear_on_the_pooled_map(model, setup) for model in (setup.student, setup.teacher)
         )
-        self.requires = Requires(student_stages=(4,), teacher_stages=(4,), target=True, teacher_logits=False)
+        self.requires = Requires(
+            student_stages=(4,), teacher_stages=(4,), target=True, unlabelled="skipped", teacher_logits=False
+        )
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress

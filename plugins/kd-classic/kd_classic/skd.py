@@ -65,7 +65,7 @@ class SKD(nn.Module):
     def __init__(self, options: SKDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(target=options.correct is not None, whole_batch=True)
+        self.requires = Requires(target=options.correct is not None, unlabelled="given", whole_batch=True)
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress

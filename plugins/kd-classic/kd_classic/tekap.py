@@ -73,7 +73,7 @@ class TeKAP(nn.Module):
     def __init__(self, options: TeKAPOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(target=options.correct is not None)
+        self.requires = Requires(target=options.correct is not None, unlabelled="given")
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress

@@ -81,7 +81,7 @@ class TfKD(nn.Module):
     def __init__(self, options: TfKDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(teacher=False, target=True)
+        self.requires = Requires(teacher=False, target=True, unlabelled="skipped")
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress

@@ -67,7 +67,7 @@ class TTM(nn.Module):
     def __init__(self, options: TTMOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(target=options.correct is not None)
+        self.requires = Requires(target=options.correct is not None, unlabelled="given")
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress
@@ -83,7 +83,7 @@ class WTTM(nn.Module):
     def __init__(self, options: WTTMOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(target=options.correct is not None)
+        self.requires = Requires(target=options.correct is not None, unlabelled="given")
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress

@@ -133,7 +133,7 @@ class WKD(nn.Module):
     def __init__(self, options: WKDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(target=True)
+        self.requires = Requires(target=True, unlabelled="skipped")
         if setup.teacher is None:
             raise ValueError("wkd needs a teacher")
         classes = setup.num_classes

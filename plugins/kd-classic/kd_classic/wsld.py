@@ -56,7 +56,7 @@ class WSLD(nn.Module):
     def __init__(self, options: WSLDOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.requires = Requires(target=True)
+        self.requires = Requires(target=True, unlabelled="skipped")
 
     def forward(
         self, student: ModelOutput, teacher: ModelOutput, batch: Batch, progress: Progress

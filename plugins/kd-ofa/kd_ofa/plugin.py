@@ -23,7 +23,7 @@ def kd_distillers() -> list[DistillerEntry]:
             summary="Branches at the student's stages predict classes and learn from the teacher's logits.",
             target="kd_ofa.ofa:OFA",
             options="kd_ofa.options:OFAOptions",
-            needs=("teacher", "logits", "labels", "features"),
+            needs=("teacher", "logits", "labels", "every-label", "features"),
             paper=_OFA,
             formula="-sum_i ((pt_i + [i=y])^eps - [i=y]) * log ps_i, p = softmax(logits/T), "
             "for the student's logits and those of each branch",

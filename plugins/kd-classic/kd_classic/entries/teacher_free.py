@@ -25,7 +25,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="Mix the labels with the student's own predictions of one epoch before.",
         target="kd_classic.pskd:PSKD",
         options="kd_classic.options.teacher_free:PSKDOptions",
-        needs=("logits", "labels", "sample-index"),
+        needs=("logits", "labels", "every-label", "sample-index"),
         paper=Paper(
             title="Self-Knowledge Distillation with Progressive Refinement of Targets",
             year=2021,
@@ -39,7 +39,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         summary="Soft labels from the student's confidence, and from ranks of its classes.",
         target="kd_classic.uskd:USKD",
         options="kd_classic.options.teacher_free:USKDOptions",
-        needs=("logits", "labels", "features"),
+        needs=("logits", "labels", "every-label", "features"),
         paper=Paper(
             title="From Knowledge Distillation to Self-Knowledge Distillation: "
             "A Unified Approach with Normalized Loss and Customized Soft Labels",

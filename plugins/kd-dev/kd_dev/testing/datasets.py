@@ -160,9 +160,9 @@ def images_are_pil(subject: DatasetSubject) -> None:
 @rule(
     "dataset",
     summary="Labels are integers from 0 (-1 or None: unlabelled), the same in the samples and in `targets`, if "
-    "it has these.",
-    why="kd reads `targets` or `labels`, one for each sample, to draw subsets and to give labels to distillers "
-    "without opening images.",
+    "it has these; it has them if only some samples have a label.",
+    why="kd reads `targets` or `labels`, one for each sample, to draw subsets, to give distillers labels, and to know "
+    "which samples have none, without opening images.",
     fix="Return `int(label)`; keep `targets` in the order of the samples.",
 )
 def length_and_labels(subject: DatasetSubject) -> None:
@@ -170,6 +170,7 @@ def length_and_labels(subject: DatasetSubject) -> None:
         listed = getattr(dataset, "targets", getattr(dataset, "labels", None))
         if listed is not None and len(listed) != len(dataset):
             raise Violation(f"{split} has {len(dataset)} samples and {len(listed)} targets")
+        found = {}
         for index in _positions(dataset):
             label = _label(dataset[index][1])
             if isinstance(label, bool) or not hasattr(label, "__index__") or label < -1:
@@ -178,6 +179,11 @@ def length_and_labels(subject: DatasetSubject) -> None:
                 raise Violation(
                     f"{split}[{index}] has the label {int(label)}, but its targets say {listed[index]}"
                 )
+            found[int(label) >= 0] = index
+        if listed is None and len(found) == 2:
+            raise Violation(
+                f"{split}[{found[False]}] has no label, {split}[{found[True]}] has one, and there are no `targets`"
+            )
 
 
 @rule(

@@ -28,6 +28,7 @@ _ROLES: Final = get_args(Role)
 class Pair:
     """The families of student and teacher (no teacher: None), the number of classes, and whether there are labels.
 
+    `some_labels`: of every other training sample.
     `teachers` is the number of teachers of this family, 1 or 2; `learns`: they are trained with the student.
     """
 
@@ -37,6 +38,7 @@ class Pair:
     labelled: bool = True
     teachers: int = 1
     learns: bool = False
+    some_labels: bool = False
 
     def __str__(self) -> str:
         names = {"conv": "a convolutional", "vit": "a transformer", "distilled": "a distilled transformer"}
@@ -98,7 +100,7 @@ def build_models(pair: Pair, dtype: torch.dtype = torch.float32, device: str = "
         teacher=next(iter(infos.values())) if len(infos) == 1 else None,
         num_classes=pair.classes,
         train_size=TRAIN_SIZE,
-        train_labels=train_labels(pair.classes) if pair.labelled else None,
+        train_labels=train_labels(pair) if pair.labelled else None,
         generator=torch.Generator(),
         teachers=infos,
     )
@@ -111,9 +113,12 @@ def setup_of(pair: Pair) -> Setup:
     return build_models(pair).setup
 
 
-def train_labels(classes: int) -> torch.Tensor:
-    """The class index of every training sample `[N]`."""
-    return torch.arange(TRAIN_SIZE) % classes
+def train_labels(pair: Pair) -> torch.Tensor:
+    """The class index of every training sample `[N]`, -1 without one."""
+    labels = torch.arange(TRAIN_SIZE) % pair.classes
+    if pair.some_labels:
+        labels[::2] = -1
+    return labels
 
 
 def _placed(family: Family, role: Role, classes: int, dtype: torch.dtype, device: str) -> nn.Module:

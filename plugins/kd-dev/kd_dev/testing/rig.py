@@ -83,7 +83,7 @@ class Rig:
         self.partner: Tensor | None = None
         if distillation.requires.partner is not None:
             self.partner = torch.randn(samples, 3, SIDE, SIDE, generator=generator).to(dtype)
-        self.target: Tensor = train_labels(pair.classes)[self.index]
+        self.target: Tensor = train_labels(pair)[self.index]
         self._prepare()
 
     def _prepare(self) -> None:

@@ -212,6 +212,7 @@ class _Frame:
                 image_size=SIDE,
                 task_weight=1.0 if pair.labelled else 0.0,
                 train_labels=self.models.setup.train_labels,
+                some_labels=pair.some_labels,
             )
         except UserError as error:
             raise SetupRefused(str(error)) from error

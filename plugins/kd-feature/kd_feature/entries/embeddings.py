@@ -72,7 +72,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
             year=2023,
             url="https://arxiv.org/abs/2305.17007",
         ),
-        needs=("teacher", "embeddings", "labels", "prepare-pass"),
+        needs=("teacher", "embeddings", "labels", "every-label", "prepare-pass"),
         formula="mean 1 - <s, c_y> / max(|s|, |t|), c_y the unit mean of t over class y",
     ),
     DistillerEntry(

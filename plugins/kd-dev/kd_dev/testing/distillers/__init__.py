@@ -32,6 +32,7 @@ RULES: Final[tuple[Rule[DistillerSubject], ...]] = (
     batches.two_classes,
     batches.soft_targets,
     batches.no_labels,
+    batches.some_labels,
     batches.no_index,
     terms.no_teacher,
     terms.views,

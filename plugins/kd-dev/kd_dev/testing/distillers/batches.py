@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -12,6 +12,7 @@ from kd_dev.testing.rig import SetupRefused, may_refuse, require_finite_step
 
 if TYPE_CHECKING:
     from kd_dev.testing.subject import DistillerSubject
+    from kdcore import Distiller
 
 
 @rule(
@@ -73,6 +74,28 @@ def no_labels(subject: DistillerSubject) -> None:
         skip("it declares that it reads the ground truth")
     rig = subject.rig(replace(subject.home, labelled=False))
     require_finite_step(rig, rig.step(target=None), "without labels")
+
+
+@rule(
+    "distiller",
+    summary="If only some samples have a label, terms and gradients are finite, also with one label in a batch; or "
+    "`requires.unlabelled` is None.",
+    why="kd trains on such samples with a distiller that does not read labels, or that says in `requires.unlabelled` "
+    "that it allows them.",
+    fix="With `'skipped'` it has to work with a single sample; with `'given'` the target of samples without a label is "
+    "-1, and `batch.labelled` says which they are.",
+)
+def some_labels(subject: DistillerSubject) -> None:
+    requires = subject.rig().distillation.requires
+    own = cast("Distiller", subject.rig().distiller).requires
+    if requires.reads_labels and own.unlabelled is None:
+        skip("it needs the label of every sample")
+    rig = subject.rig(replace(subject.home, some_labels=True))
+    require_finite_step(rig, rig.step(), "with labels of some samples")
+    first = int((rig.target >= 0).nonzero()[0])
+    one = torch.full_like(rig.target, -1)
+    one[first] = rig.target[first]
+    require_finite_step(rig, rig.step(target=one), "with one label in a batch")
 
 
 @rule(

@@ -70,6 +70,7 @@ def _required(requires: Requires) -> Iterator[str]:
         "several-teachers": getattr(requires, "several_teachers", False),
         "learning-teacher": getattr(requires, "teacher_learns", False),
         "labels": requires.target,
+        "every-label": requires.reads_labels and requires.unlabelled is None,
         "features": not all(attention),
         "attention": any(attention),
         "embeddings": requires.student_embedding or requires.teacher_embedding,

@@ -136,6 +136,14 @@ class SecretTarget(Good):
         return super().compare(student, teacher, batch, progress) + 0 * batch.target.float().mean()
 
 
+class ReadsHiddenLabels(Good):
+    requires = Requires(target=True, unlabelled="given")
+
+    def compare(self, student: Any, teacher: Any, batch: Any, progress: Any) -> Tensor:
+        truth = F.cross_entropy(self.options.scale * student.logits, batch.target)
+        return super().compare(student, teacher, batch, progress) + truth
+
+
 class SecretIndex(Good):
     def compare(self, student: Any, teacher: Any, batch: Any, progress: Any) -> Tensor:
         return super().compare(student, teacher, batch, progress) + 0 * batch.index.float().mean()

@@ -66,7 +66,7 @@ def cache_teacher(
     spec: RunSpec | LoadedSpec | str | Path,
     *,
     overrides: Sequence[str] = (),
-    output: Path | None = None,
+    output: str | Path | None = None,
     table: Path | None = None,
     quiet: bool = False,
 ) -> CacheResult:

@@ -36,7 +36,7 @@ def run(
     student: nn.Module | None = None,
     teacher: nn.Module | Mapping[str, nn.Module] | None = None,
     overrides: Sequence[str] = (),
-    output: Path | None = None,
+    output: str | Path | None = None,
     existing: Existing = "auto",
     until: int | None = None,
     accept_changes: bool = False,
@@ -82,7 +82,7 @@ def run(
 def _settled_run(
     spec: RunSpec | LoadedSpec | Mapping[str, Any] | str | Path,
     overrides: Sequence[str],
-    output: Path | None,
+    output: str | Path | None,
     existing: Existing,
     until: int | None,
     accept_changes: bool,

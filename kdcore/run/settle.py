@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def settled(
     spec: RunSpec | LoadedSpec | Mapping[str, Any] | str | Path,
     overrides: Sequence[str],
-    output: Path | None,
+    output: str | Path | None,
     plugins: Plugins,
 ) -> LoadedSpec:
     """Load a spec from its file, or take one made in Python, and check it.

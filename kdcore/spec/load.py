@@ -42,7 +42,7 @@ def load_spec(
     path: str | Path,
     *,
     overrides: Sequence[str] = (),
-    output: Path | None = None,
+    output: str | Path | None = None,
     plugins: Plugins | None = None,
     base: Path | None = None,
 ) -> LoadedSpec:
@@ -71,7 +71,7 @@ def load_dict(
     *,
     base: Path,
     overrides: Sequence[str] = (),
-    output: Path | None = None,
+    output: str | Path | None = None,
     plugins: Plugins | None = None,
 ) -> LoadedSpec:
     """Check a spec that is given as a dict of what a file would hold; the rest is as for `load_spec`.
@@ -122,9 +122,9 @@ def _installed(plugins: Plugins | None) -> Plugins:
 class _Loader:
     """Loads a spec and those of its teachers."""
 
-    def __init__(self, plugins: Plugins, output: Path | None) -> None:
+    def __init__(self, plugins: Plugins, output: str | Path | None) -> None:
         self.plugins = plugins
-        self._output = output
+        self._output = None if output is None else Path(output)
 
     def load(
         self,

@@ -133,11 +133,12 @@ def test_the_key_for_editors_is_no_part_of_the_spec(load, good):
     assert load(good(**{"$schema": "kd.json"})).spec == load(good()).spec
 
 
-def test_output_from_the_command_line(load, good, write, tmp_path, monkeypatch):
+@pytest.mark.parametrize("output", [Path("out"), "out"])
+def test_output_from_the_command_line(load, good, write, tmp_path, monkeypatch, output):
     write(good(teacher=None, distiller="still"), "teachers/teacher.json")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    loaded = load(good(teacher={"run": "teachers/teacher.json"}), output=Path("out"))
+    loaded = load(good(teacher={"run": "teachers/teacher.json"}), output=output)
     assert loaded.spec.output == loaded.teachers["teacher"].spec.output == str(tmp_path / "here" / "out")
 
 

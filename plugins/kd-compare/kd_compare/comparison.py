@@ -34,7 +34,7 @@ def compare(
     baseline: str | None = None,
     overrides: Sequence[str] = (),
     name: str | None = None,
-    output: Path | None = None,
+    output: str | Path | None = None,
     jobs: int | None = None,
     launcher: str = LOCAL,
     launcher_options: Mapping[str, Any] | Sequence[str] = (),

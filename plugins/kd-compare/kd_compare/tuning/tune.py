@@ -57,7 +57,7 @@ def tune(
     final_overrides: Sequence[str] = (),
     overrides: Sequence[str] = (),
     name: str | None = None,
-    output: Path | None = None,
+    output: str | Path | None = None,
     storage: str = "sqlite",
     worker: str | None = None,
     jobs: int | None = None,

@@ -14,6 +14,7 @@ def test_the_fields_that_change_no_result_are_marked_where_they_are_declared():
         "output",
         "recipe",
         "report",
+        "task.top_k",
         "trackers",
         "data.workers",
         "data.in_memory",

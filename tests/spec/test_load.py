@@ -91,7 +91,7 @@ def test_options_are_filled_in(load, good):
         "name": "kd-toys/toy", "weight": 1.0, "alpha": 2.0, "mode": "soft", "sizes": [5, 6], "flag": False,
         "scale": "auto", "inner": {"depth": 2}, "stages": [1, 2],
     }  # fmt: skip
-    assert resolved_dict(loaded)["task"] == TaskSpec(weight=0.25).model_dump()
+    assert resolved_dict(loaded)["task"] == TaskSpec(weight=0.25).model_dump(mode="json")
 
 
 @pytest.mark.parametrize(

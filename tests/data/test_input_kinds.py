@@ -201,4 +201,4 @@ def test_folders(image_folder):
 
 def test_the_page_has_a_row_for_each_kind():
     assert len(rows("Folders")) == 13
-    assert len(rows("Tars")) == 12
+    assert len(rows("Tars and zips")) == 14

@@ -41,7 +41,7 @@ class Colours:
 
     split, title, fixed, stream, in_memory, labelled, notes = "train", "colours", True, False, True, True, ()
     labels = LABELS
-    num_classes, classes = 6, None
+    num_classes, classes, weights = 6, None, None
 
     def __len__(self):
         return len(LABELS)

@@ -111,7 +111,7 @@ def test_grey_images_have_the_mean_of_the_colours(make):
 def test_a_fixed_size_is_kept(make, device):
     said = ModelDescription(image_size=(48, 48), fixed_size=True)
     found = problem(lambda: make(said, teacher=True, image_size=64, device=device))
-    assert (found.where, found.value) == ("teacher.image_size", 64)
+    assert (found.where, found.value) == ("teacher.image_size", "64")
     assert "48x48" in found.message
     assert problem(lambda: make(said, image_size=64)).where == "data.image_size"
 

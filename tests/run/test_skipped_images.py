@@ -48,7 +48,7 @@ def test_a_run_goes_on_and_counts_each_once(
     shown = capsys.readouterr().err
     assert whole.summary["skipped"] == {"train": 2, "eval": 1}
     assert shown.count("2 training images cannot be read and are skipped") == 1
-    assert shown.count("1 evaluation images cannot be read") == 1
+    assert shown.count("1 evaluation image cannot be read") == 1
     assert "class0/03.png" in shown
     assert whole.summary["student"]["top1"] * 7 / 100 == pytest.approx(
         round(whole.summary["student"]["top1"] * 7 / 100)

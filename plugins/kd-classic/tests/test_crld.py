@@ -83,6 +83,6 @@ def test_the_distiller_reads_both_views(setup):
         for first, second in ((weak, strong), (t_weak, t_strong))
     )
     distiller = CRLD(CRLDOptions(weight=3.0, weak_threshold=0.5), setup)
-    assert distiller.requires == Requires(views=("weak", "strong"))
+    assert distiller.requires == Requires(views=("weak", "strong"), unlabelled="given")
     expected = crld_loss(weak, t_weak, strong, t_strong, **{**AUTHORS, "weak_threshold": 0.5})
     torch.testing.assert_close(terms_of(distiller, student, teacher), {"crld": 3 * expected})

@@ -43,7 +43,7 @@ def test_the_peers_small_probabilities_count():
 def test_the_distiller_reads_the_partner(setup):
     own, other = numbers(4, 5), numbers(4, 5, seed=1)
     distiller = CSKD(CSKDOptions(weight=3.0), setup)
-    assert distiller.requires == Requires(teacher=False, partner="class")
+    assert distiller.requires == Requires(teacher=False, partner="class", unlabelled="skipped")
     student = ModelOutput(own, partner=ModelOutput(other))
     expected = 3 * cskd_loss(own, other, temperature=4.0)
     torch.testing.assert_close(terms_of(distiller, student, own), {"cskd": expected})

@@ -96,7 +96,7 @@ def test_refuses_a_temperature_that_is_none(draw, changes, message):
 def test_the_distiller_learns_its_temperature_against_the_student(setup, step, draw):
     student, teacher, _ = draw(4, 5)
     distiller = CTKD(CTKDOptions(weight=0.5), setup)
-    assert distiller.requires == Requires()
+    assert distiller.requires == Requires(unlabelled="given")
     assert distiller.raw_temperature.dtype == torch.float32
     term = step(distiller, student, teacher, None, epoch=3.5)["ctkd"]
     torch.testing.assert_close(term, 0.5 * kd_loss(student, teacher, temperature=temperature_of(1.0)))

@@ -61,7 +61,7 @@ def test_far_apart_it_grows_as_half_the_distance():
 @pytest.mark.parametrize("head", ["mlp", "linear"])
 def test_only_the_second_head_and_the_embedding_get_a_gradient(head):
     distiller = DHKD(DHKDOptions(head=head, weight=0.5), setup_of(STUDENT, TEACHER))
-    assert distiller.requires == Requires(student_embedding=True)
+    assert distiller.requires == Requires(student_embedding=True, unlabelled="given")
     student = output_of(STUDENT, embedding=True, gradient=True)
     term = terms_of(distiller, student, ModelOutput(numbers(4, 5, dtype=torch.float32)))["dhkd"]
     term.backward()

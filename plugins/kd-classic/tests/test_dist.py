@@ -91,7 +91,7 @@ def test_pearson_sees_neither_scale_nor_shift_of_probabilities_and_both_of_logit
 def test_the_distiller_weighs_its_terms_and_asks_for_the_whole_batch(setup, step, draw):
     student, teacher, _ = draw(4, 5)
     distiller = DIST(DISTOptions(weight=0.5, beta=3.0, gamma=4.0, temperature=2.0), setup)
-    assert distiller.requires == Requires(whole_batch=True)
+    assert distiller.requires == Requires(whole_batch=True, unlabelled="given")
     inter, intra = dist_terms(student, teacher, temperature=2.0)
     torch.testing.assert_close(
         step(distiller, student, teacher, None), {"inter": 1.5 * inter, "intra": 2 * intra}

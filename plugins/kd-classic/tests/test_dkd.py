@@ -90,7 +90,7 @@ def test_the_distiller_weighs_its_terms(setup, step, draw):
     student, teacher, target = draw(4, 5)
     options = DKDOptions(weight=0.5, alpha=3.0, beta=2.0, temperature=2.0, warmup_epochs=0)
     distiller = DKD(options, setup)
-    assert distiller.requires == Requires(target=True)
+    assert distiller.requires == Requires(target=True, unlabelled="skipped")
     terms = step(distiller, student, teacher, target, epoch=0.0)
     tckd, nckd = dkd_terms(student, teacher, target, temperature=2.0)
     torch.testing.assert_close(terms, {"tckd": 1.5 * tckd, "nckd": 1.0 * nckd})

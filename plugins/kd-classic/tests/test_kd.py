@@ -57,7 +57,7 @@ def test_the_distiller_weighs_its_term(setup, step, draw):
 
 def test_the_distiller_needs_no_labels_and_has_no_parameters(setup, step, draw):
     distiller = KD(KDOptions(), setup)
-    assert distiller.requires == Requires()
+    assert distiller.requires == Requires(unlabelled="given")
     assert list(distiller.parameters()) == []
     student, teacher, _ = draw(4, 5)
     assert step(distiller, student, teacher, None)["kd"].isfinite()

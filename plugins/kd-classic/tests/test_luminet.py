@@ -61,6 +61,6 @@ def test_a_batch_of_one_has_no_statistics(draw):
 def test_the_distiller_asks_for_the_whole_batch(setup, step, draw):
     student, teacher, _ = draw(4, 5)
     distiller = LumiNet(LumiNetOptions(weight=3.0, temperature=2.0), setup)
-    assert distiller.requires == Requires(whole_batch=True)
+    assert distiller.requires == Requires(whole_batch=True, unlabelled="given")
     expected = 3 * luminet_loss(student, teacher, temperature=2.0)
     torch.testing.assert_close(step(distiller, student, teacher, None), {"luminet": expected})

@@ -166,7 +166,7 @@ def test_the_distiller_reads_both_views(setup, version):
         for first, second in ((weak, strong), (t_weak, t_strong))
     )
     distiller = MLKD(MLKDOptions(weight=0.5, temperature=2.0, version=version), setup)
-    assert distiller.requires == Requires(views=("weak", "strong"), whole_batch=True)
+    assert distiller.requires == Requires(views=("weak", "strong"), whole_batch=True, unlabelled="given")
     loss_of = mlkd_loss if version == "released" else mlkd_paper_loss
     expected = loss_of(weak, t_weak, strong, t_strong, temperature=2.0)
     torch.testing.assert_close(terms_of(distiller, student, teacher), {"mlkd": 0.5 * expected})

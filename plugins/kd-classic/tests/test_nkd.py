@@ -81,7 +81,7 @@ def test_of_a_soft_target_the_most_probable_class_counts(draw):
 def test_the_distiller_weighs_its_terms(setup, step, draw):
     student, teacher, target = draw(4, 5)
     distiller = NKD(NKDOptions(weight=0.5, gamma=3.0, temperature=2.0), setup)
-    assert distiller.requires == Requires(target=True)
+    assert distiller.requires == Requires(target=True, unlabelled="skipped")
     target_term, non_target = nkd_terms(student, teacher, target, temperature=2.0)
     expected = {"target": 0.5 * target_term, "non_target": 1.5 * non_target}
     torch.testing.assert_close(step(distiller, student, teacher, target), expected)

@@ -106,7 +106,7 @@ def test_the_distiller_weighs_its_terms(setup, step, draw, given, used):
         weight=0.5, alpha=3.0, beta=2.0, temperature=2.0, alpha_temperature=given, standardize=True
     )
     distiller = RLD(options, setup)
-    assert distiller.requires == Requires(target=True)
+    assert distiller.requires == Requires(target=True, unlabelled="skipped")
     confidence, correlation = rld_terms(
         standardize_logits(student),
         standardize_logits(teacher),

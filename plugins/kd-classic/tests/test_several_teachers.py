@@ -139,7 +139,8 @@ def setup_for(teachers: int) -> Setup:
 )
 def test_the_distillers_read_all_teachers(made, function, labels):
     student, theirs, target = logits(3, 4, 6)
-    assert made.requires == Requires(several_teachers=True, target=labels)
+    unlabelled = "skipped" if labels else made.requires.unlabelled
+    assert made.requires == Requires(several_teachers=True, target=labels, unlabelled=unlabelled)
     outputs = {name: ModelOutput(one) for name, one in zip("abc", theirs, strict=True)}
     batch = Batch(torch.zeros(4, 3, 2, 2), target)
     (term,) = made(ModelOutput(student), outputs, batch, Progress(0.0, 0, 10, 1)).values()

@@ -103,7 +103,7 @@ def test_the_shares_are_a_half_for_even_numbers(draw):
 def test_the_distiller_weighs_its_terms(setup, step, draw, factors, share):
     student, teacher, _ = draw(4, 6)
     distiller = SKD(SKDOptions(weight=3.0, median_factors=factors), setup)
-    assert distiller.requires == Requires(whole_batch=True)
+    assert distiller.requires == Requires(whole_batch=True, unlabelled="given")
     expected = {
         "instance": 3 * share * kd_loss(student, teacher, temperature=4.0),
         "direction": 3 * share * skd_direction_loss(student, teacher, tikhonov=0.1),

@@ -67,7 +67,7 @@ def test_in_float32_a_small_loss_of_many_classes_is_exact(oracle):
     student[:, 3] = 0.04
     target = torch.tensor([3, 3])
     expected = slow(oracle, student.double(), target, **R18)
-    assert tfkd_reg_loss(student, target, **R18).item() == pytest.approx(expected, abs=1e-9)
+    assert tfkd_reg_loss(student, target, **R18).item() == pytest.approx(expected, abs=1e-8)
 
 
 def test_of_a_soft_target_the_most_probable_class_counts(draw):
@@ -91,7 +91,7 @@ def test_the_distiller_needs_no_teacher(setup, step, draw):
     student, teacher, target = draw(4, 5)
     for version, loss in (("released", tfkd_reg_loss), ("paper", softened_reg_loss)):
         distiller = TfKD(TfKDOptions(weight=3.0, version=version), setup)
-        assert distiller.requires == Requires(teacher=False, target=True)
+        assert distiller.requires == Requires(teacher=False, target=True, unlabelled="skipped")
         terms = step(distiller, student, teacher, target)
         torch.testing.assert_close(terms, {"tfkd": 3 * loss(student, target, **R18)})
 

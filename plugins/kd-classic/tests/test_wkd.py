@@ -173,7 +173,7 @@ def test_the_distiller_weighs_its_terms(step, draw):
     setup = setup_of(model_of_shapes("small"), _teacher(head))
     options = WKDOptions(weight=0.5, gamma=10.0, temperature=2.0, decay_from_epoch=None)
     distiller = WKD(options, setup)
-    assert distiller.requires == Requires(target=True)
+    assert distiller.requires == Requires(target=True, unlabelled="skipped")
     assert not distiller.state_dict()  # the costs follow from the teacher
     expected = wkd_terms(
         student,

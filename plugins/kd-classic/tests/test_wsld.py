@@ -75,6 +75,6 @@ def test_of_a_soft_target_the_most_probable_class_counts(draw):
 def test_the_distiller_weighs_its_term(setup, step, draw):
     student, teacher, target = draw(4, 5)
     distiller = WSLD(WSLDOptions(weight=3.0, temperature=4.0), setup)
-    assert distiller.requires == Requires(target=True)
+    assert distiller.requires == Requires(target=True, unlabelled="skipped")
     expected = 3 * wsld_loss(student, teacher, target, temperature=4.0)
     torch.testing.assert_close(step(distiller, student, teacher, target), {"wsld": expected})

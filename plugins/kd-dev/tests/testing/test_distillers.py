@@ -93,7 +93,7 @@ def test_a_broken_rule_is_found_and_no_other(id, subject, look):
             f"see the check '{id}'" in reason or "given" in reason for reason in found.skipped.values()
         )
     else:
-        assert len(found.passed) > len(RULES) - 9, found.skipped
+        assert len(found.passed) > len(RULES) - 10, found.skipped
 
 
 def test_a_good_one_passes(subject, look):

@@ -57,7 +57,7 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         "the more it counts.",
         target="kd_feature.camkd:CAMKDFeature",
         options="kd_feature.options.classifiers:CAMKDFeatureOptions",
-        needs=("teacher", "several-teachers", "labels", "features"),
+        needs=("teacher", "several-teachers", "labels", "every-label", "features"),
         paper=Paper(
             title="Confidence-Aware Multi-Teacher Knowledge Distillation",
             year=2022,

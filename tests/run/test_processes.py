@@ -155,7 +155,7 @@ def test_batch_norm_over_processes(spec_file, tmp_path):
     # small batches through batch norm are chaotic: at lr 0.005 a rounding grows to 3e-3 in these eight steps
     path = spec_file("bn", **{**SPEC, "student": RESNET, "train": train, "optimizer": {"lr": 0.0005}})
     alone = run(path, quiet=True)
-    _assert_same(alone.directory, _train_together(path, tmp_path / "two"))
+    _assert_same(alone.directory, _train_together(path, tmp_path / "two"), atol=3e-4)
 
 
 def test_nothing_to_spread(spec_file, capsys):

@@ -322,6 +322,7 @@ def test_cost_and_file_belong_together(options):
 
 
 def test_the_files_path_is_relative_to_the_spec(tmp_path):
+    pytest.importorskip("sklearn", reason="the digits need scikit-learn, which is not installed")
     distiller = {"name": "wkd", "cost": "file", "cost_file": "costs.pth"}
     spec = {
         "data": {"dataset": "digits", "image_size": 32},

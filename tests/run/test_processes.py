@@ -71,7 +71,7 @@ def _train_together(spec: Path, output: Path) -> Path:
     return directory
 
 
-def _assert_same(one: Path, other: Path, atol: float = 1e-5) -> None:
+def _assert_same(one: Path, other: Path, atol: float = 1e-5, rtol: float = 0) -> None:
     curves = [
         [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         for folder in (one, other)
@@ -85,7 +85,7 @@ def _assert_same(one: Path, other: Path, atol: float = 1e-5) -> None:
         first, second = (load_file(folder / name / "model.safetensors") for folder in (one, other))
         assert first.keys() == second.keys()
         for key, value in first.items():
-            torch.testing.assert_close(second[key], value, atol=atol, rtol=0, msg=key)
+            torch.testing.assert_close(second[key], value, atol=atol, rtol=rtol, msg=key)
 
 
 def test_two_processes_train_what_one_trains(spec_file, tmp_path):
@@ -155,7 +155,7 @@ def test_batch_norm_over_processes(spec_file, tmp_path):
     # small batches through batch norm are chaotic: at lr 0.005 a rounding grows to 3e-3 in these eight steps
     path = spec_file("bn", **{**SPEC, "student": RESNET, "train": train, "optimizer": {"lr": 0.0005}})
     alone = run(path, quiet=True)
-    _assert_same(alone.directory, _train_together(path, tmp_path / "two"), atol=3e-4)
+    _assert_same(alone.directory, _train_together(path, tmp_path / "two"), atol=1e-4, rtol=1e-3)
 
 
 def test_nothing_to_spread(spec_file, capsys):

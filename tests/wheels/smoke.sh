@@ -39,7 +39,7 @@ for package in sorted(found, key=lambda name: (len(NEEDS.get(name, ())), name)):
     print(package, *found[package])
 PYTHON
 )
-[[ $packages == *"kd-report eval report"* ]] || fail "these commands are known: $packages"
+[[ $packages == *"kd-report data eval report"* ]] || fail "these commands are known: $packages"
 
 echo "-- kdcore with kd-classic"
 "$kd" install kd-classic >install.log 2>&1 || { cat install.log; fail "kd install kd-classic"; }

@@ -26,6 +26,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "warn_all",
     ),
     "kdcore.cli.run_flags": ("Best", "Ema", "RunPath", "chosen_weights"),
+    "kdcore.cli.spec_flags": ("Overrides", "SpecPath"),
     "kdcore.entries": ("NEEDS",),
     "kdcore.errors": ("listed", "nearest", "shown"),
     "kdcore.json_files": ("flat", "read_json"),

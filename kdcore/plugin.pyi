@@ -16,6 +16,7 @@ from kdcore.cli.output import (
     warn_all,
 )
 from kdcore.cli.run_flags import Best, Ema, RunPath, chosen_weights
+from kdcore.cli.spec_flags import Overrides, SpecPath
 from kdcore.entries import NEEDS
 from kdcore.errors import listed, nearest, shown
 from kdcore.json_files import flat, read_json
@@ -57,9 +58,11 @@ __all__ = [
     "Best",
     "Ema",
     "JsonFlag",
+    "Overrides",
     "PluginError",
     "Plugins",
     "RunPath",
+    "SpecPath",
     "StopRequest",
     "atomic",
     "bold",

@@ -8,18 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from kdcore.cli.output import JsonFlag, kept_in, print_json, say_all, stdout_for_the_result
+from kdcore.cli.spec_flags import Overrides, SpecPath
 from kdcore.rundir.summary import teachers_of
 from kdcore.text import has_top_5
 
 
 def run(
-    spec: Annotated[
-        Path, typer.Argument(metavar="SPEC", help="The run spec: JSON, TOML or YAML.", show_default=False)
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a value of the spec; may be repeated."),
-    ] = None,
+    spec: SpecPath,
+    overrides: Overrides = None,
     output: Annotated[
         Path | None,
         typer.Option(help="Folder of the run directories, instead of the spec's.", show_default=False),

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kdcore.cli import output
 from kdcore.cli.output import JsonFlag
+from kdcore.cli.spec_flags import Overrides, SpecPath
 from kdcore.errors import UserError
 
 
 def validate(
-    spec: Annotated[
-        Path, typer.Argument(metavar="SPEC", help="The run spec: JSON, TOML or YAML.", show_default=False)
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a value of the spec; may be repeated."),
-    ] = None,
+    spec: SpecPath,
+    overrides: Overrides = None,
     models: Annotated[
         bool,
         typer.Option(

@@ -10,6 +10,8 @@ import typer
 
 from kdcore.plugin import (
     JsonFlag,
+    Overrides,
+    SpecPath,
     get_plugins,
     listed,
     print_json,
@@ -28,13 +30,8 @@ _NAMED = 5  # sizes, classes or files in a line
 
 
 def data(
-    spec: Annotated[
-        Path, typer.Argument(metavar="SPEC", help="The run spec: JSON, TOML or YAML.", show_default=False)
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a value of the spec; may be repeated."),
-    ] = None,
+    spec: SpecPath,
+    overrides: Overrides = None,
     images: Annotated[
         int, typer.Option(min=0, metavar="N", help="Decode N images of each split; 0: all.")
     ] = 1000,

@@ -10,19 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kd_report.eval.named_teacher import StudentSide, named_teacher
-from kd_report.eval.open_model import BATCH, named_data
+from kd_report.eval.open_model import named_data, on_data
 from kd_report.eval.opened import (
     Opened,
-    OpenedImages,
     Setting,
     check_classes,
     check_no_model_flags,
     check_predicts,
 )
 from kd_report.eval.problem_places import reported_at_flags
-from kdcore import FoundTeacher, OpenedModel, Problem, RunFailed, UserError
-from kdcore.inspect import OpenedExport, build_eval_data, evaluation_images, open_export, open_split
+from kdcore import OpenedModel, Problem, RunFailed, UserError
+from kdcore.inspect import OpenedExport, open_export, open_split
 from kdcore.plugin import PluginError, guarded
 
 if TYPE_CHECKING:
@@ -126,25 +124,5 @@ def _with_data(
     with reported_at_flags(request):
         source = open_split(data, data.eval_split or "", plugins=plugins, where="data.eval_split")
     check_classes(source, exported.num_classes, exported.classes, request.images)
-    teacher, warnings = FoundTeacher(), source.notes
-    if isinstance(request.teacher, str):
-        side = StudentSide(
-            input=student.input,
-            channels=channels,
-            num_classes=exported.num_classes,
-            classes=exported.classes or source.classes,
-        )
-        found, more = named_teacher(request.teacher, side, device, plugins)
-        teacher, warnings = FoundTeacher(model=found), warnings + more
-    chosen = evaluation_images(source, data, request.images.samples)
-    batches = build_eval_data(
-        chosen, data, student.input, batch_size=BATCH, num_classes=exported.num_classes, device=device
-    )
-    return Opened(
-        student=student,
-        teacher=teacher,
-        images=OpenedImages(batches=batches, dataset=data.dataset, split=source.split, channels=channels),
-        setting=Setting(device=device),
-        weights=None,
-        warnings=warnings,
-    )
+    known = (exported.num_classes, exported.classes)
+    return on_data(request, student, data, source, known, source.notes, device, plugins)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kdcore.inspect import BuiltModel, Source
     from kdcore.plugin import Plugins
 
-BATCH = 64
+_BATCH = 64
 
 
 def open_model(request: EvalRequest, name: str | None, device: torch.device, plugins: Plugins) -> Opened:
@@ -57,31 +57,7 @@ def open_model(request: EvalRequest, name: str | None, device: torch.device, plu
     warnings = source.notes + built.warnings
     if built.random_weights:
         warnings += ("its weights are random: add --pretrained or --checkpoint",)
-    teacher = FoundTeacher()
-    if isinstance(request.teacher, str):
-        side = StudentSide(
-            input=student.input,
-            channels=data.channels,
-            num_classes=num_classes,
-            classes=names or source.classes,
-        )
-        found, more = named_teacher(request.teacher, side, device, plugins)
-        teacher, warnings = FoundTeacher(model=found), warnings + more
-    chosen = evaluation_images(source, data, request.images.samples)
-    batches = build_eval_data(
-        chosen, data, student.input, batch_size=BATCH, num_classes=num_classes, device=device
-    )
-    return Opened(
-        student=student,
-        teacher=teacher,
-        images=OpenedImages(
-            batches=batches, dataset=data.dataset, split=source.split, channels=data.channels
-        ),
-        setting=Setting(device=device),
-        weights=None,
-        warnings=warnings,
-        classes=names or source.classes,
-    )
+    return on_data(request, student, data, source, (num_classes, names), warnings, device, plugins)
 
 
 def named_data(request: EvalRequest, why: str) -> DataSpec:
@@ -97,6 +73,56 @@ def named_data(request: EvalRequest, why: str) -> DataSpec:
         image_size=request.model.image_size,
     )
     return with_flags(data, replace(images, split=None))
+
+
+def on_data(
+    request: EvalRequest,
+    student: OpenedModel,
+    data: DataSpec,
+    source: Source,
+    known: tuple[int, tuple[str, ...] | None],
+    warnings: tuple[str, ...],
+    device: torch.device,
+    plugins: Plugins,
+) -> Opened:
+    """A model with the images of a dataset, and the teacher that the request names.
+
+    Args:
+        request: images and teacher.
+        student: the model, on the device.
+        data: the dataset.
+        source: its split.
+        known: the number of the model's classes, and their names if these are known.
+        warnings: those about the model and the data.
+        device: where models run.
+        plugins: where the teacher is looked for.
+
+    Raises:
+        UserError: there is no such teacher, or it has other classes.
+    """
+    num_classes, names = known
+    classes, teacher = names or source.classes, FoundTeacher()
+    if isinstance(request.teacher, str):
+        side = StudentSide(
+            input=student.input, channels=data.channels, num_classes=num_classes, classes=classes
+        )
+        found, more = named_teacher(request.teacher, side, device, plugins)
+        teacher, warnings = FoundTeacher(model=found), warnings + more
+    chosen = evaluation_images(source, data, request.images.samples)
+    batches = build_eval_data(
+        chosen, data, student.input, batch_size=_BATCH, num_classes=num_classes, device=device
+    )
+    return Opened(
+        student=student,
+        teacher=teacher,
+        images=OpenedImages(
+            batches=batches, dataset=data.dataset, split=source.split, channels=data.channels
+        ),
+        setting=Setting(device=device),
+        weights=None,
+        warnings=warnings,
+        classes=classes,
+    )
 
 
 def _build(

@@ -16,9 +16,14 @@ MARK: Final = "x-changes-results"
 
 
 @functools.cache
+def _schema() -> dict[str, Any]:
+    return RunSpec.model_json_schema()
+
+
+@functools.cache
 def neutral_fields() -> frozenset[str]:
     """The places of the fields that change no result, such as `data.workers`; what is below one changes none either."""
-    schema = RunSpec.model_json_schema()
+    schema = _schema()
     found = set[str]()
 
     def walk(node: dict[str, Any], path: tuple[str, ...]) -> None:
@@ -42,7 +47,7 @@ def changes_results(place: str) -> bool:
 
 def with_defaults(spec: dict[str, Any]) -> dict[str, Any]:
     """A resolved spec with defaults for the fields that it lacks, as specs of earlier versions lack new fields."""
-    schema = RunSpec.model_json_schema()
+    schema = _schema()
 
     def model_of(node: dict[str, Any]) -> dict[str, Any] | None:
         """The schema of the one model that a field may hold, or None."""

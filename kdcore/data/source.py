@@ -86,6 +86,10 @@ class Source:
         """The sample's file relative to the data's root, with '/'; None if it is not a file."""
         return None
 
+    def short_name(self, index: int) -> str:
+        """The name of this sample where many are listed: its key, or its name if it has none."""
+        return self.key(index) or self.name(index)
+
     def files(self) -> Files | None:
         """Sizes and times of the samples' files; None if samples are not files."""
         return None

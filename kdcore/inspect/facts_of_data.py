@@ -162,7 +162,7 @@ def _split(
     broken: dict[str, str] = {}
     for position, found in _looked(source, positions, moments):
         if isinstance(found, str):
-            broken[source.key(position) or source.name(position)] = found
+            broken[source.short_name(position)] = found
         else:
             sizes[found[0]] += 1
             modes[found[1]] += 1
@@ -180,7 +180,9 @@ def _split(
         sizes=dict(sizes.most_common()),
         modes=dict(modes.most_common()),
         broken=broken,
-        repeated={_named(source, later): _named(source, first) for later, first in repeated_images(source)},
+        repeated={
+            source.short_name(later): source.short_name(first) for later, first in repeated_images(source)
+        },
         notes=source.notes,
     )
 
@@ -206,10 +208,12 @@ def _looked(
         try:
             image = source[position][0]
             size, mode = f"{image.height}x{image.width}", image.mode
-            found = Moments(3).of(image) if moments is None else moments.of(image)
+            if moments is None:
+                eight_bits(image, "RGB")  # an error, where the range of its values is not known
+                return size, mode, None
+            return size, mode, moments.of(image)
         except (RunFailed, UnknownRange) as error:
             return _reason(error)
-        return size, mode, None if moments is None else found
 
     with ThreadPoolExecutor(_THREADS) as pool:
         for start in range(0, len(positions), _BLOCK):
@@ -227,9 +231,7 @@ def _shared(opened: dict[str, Source]) -> Iterable[tuple[str, dict[str, str]]]:
             continue
         found = shared_images(opened[here], opened[there])
         if found is not None and found.pairs:
-            pairs = {_named(opened[here], one): _named(opened[there], other) for one, other in found.pairs}
+            pairs = {
+                opened[here].short_name(one): opened[there].short_name(other) for one, other in found.pairs
+            }
             yield f"{here}, {there}", pairs
-
-
-def _named(source: Source, position: int) -> str:
-    return source.key(position) or source.name(position)

@@ -37,7 +37,7 @@ def _note(found: Source, role: str, other: Source, other_role: str, shared: Shar
     count = f"{len(shared.pairs):,} of {shared.compared:,}"
     if shared.compared < len(found):
         count += " compared"
-    first = f"{found.key(here) or found.name(here)} is {other.key(there) or other.name(there)}"
+    first = f"{found.short_name(here)} is {other.short_name(there)}"
     trained = other_role == "training"
     result = "scores on them are too high" if trained else "the test is not independent of the evaluation"
     return (

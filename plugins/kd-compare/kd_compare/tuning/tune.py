@@ -117,7 +117,13 @@ def tune(
             base=Path.cwd() if made else None,
             name=name,
         )
-        chosen = _Numbers(trials, minutes, final_seeds, jobs, together, seeds).checked()
+        least = {
+            "--trials": (trials, 1),
+            "--final-seeds": (final_seeds, 0),
+            "--jobs": (jobs, 1),
+            "--together": (together, 1),
+        }
+        chosen = _checked_seeds(least, minutes, seeds)
         plan = _plan(
             base,
             search,
@@ -150,44 +156,34 @@ def tune(
             call.progress.close()
 
 
-class _Numbers:
-    """The numbers of a call, checked together."""
+def _checked_seeds(
+    least: Mapping[str, tuple[int | None, int]], minutes: float | None, seeds: int | Sequence[int]
+) -> tuple[int, ...]:
+    """The seeds of a trial.
 
-    def __init__(
-        self,
-        trials: int,
-        minutes: float | None,
-        final_seeds: int,
-        jobs: int | None,
-        together: int | None,
-        seeds: int | Sequence[int],
-    ) -> None:
-        self._least = {
-            "--trials": (trials, 1),
-            "--final-seeds": (final_seeds, 0),
-            "--jobs": (1 if jobs is None else jobs, 1),
-            "--together": (1 if together is None else together, 1),
-        }
-        self._minutes = minutes
-        self._seeds = seeds
+    Args:
+        least: the number that each flag has, and the least that it may be.
+        minutes: those of the call; None: no limit.
+        seeds: their number, or the seeds.
 
-    def checked(self) -> tuple[int, ...]:
-        """The seeds of a trial; raises UserError with every number that is wrong."""
-        problems = [
-            Problem(flag, f"must be at least {least}", value)
-            for flag, (value, least) in self._least.items()
-            if value < least
-        ]
-        if self._minutes is not None and not self._minutes > 0:
-            problems.append(Problem("--minutes", "must be above 0", self._minutes))
-        found: tuple[int, ...] = ()
-        try:
-            found = seeds_of(self._seeds)
-        except ValueError as error:
-            problems.append(Problem("--seeds", str(error), self._seeds))
-        if problems:
-            raise UserError(problems)
-        return found
+    Raises:
+        UserError: with every number that is wrong.
+    """
+    problems = [
+        Problem(flag, f"must be at least {lowest}", value)
+        for flag, (value, lowest) in least.items()
+        if value is not None and value < lowest
+    ]
+    if minutes is not None and not minutes > 0:
+        problems.append(Problem("--minutes", "must be above 0", minutes))
+    found: tuple[int, ...] = ()
+    try:
+        found = seeds_of(seeds)
+    except ValueError as error:
+        problems.append(Problem("--seeds", str(error), seeds))
+    if problems:
+        raise UserError(problems)
+    return found
 
 
 def _plan(base: TuneBase, search: Sequence[str] | Mapping[str, Any], **settings: Any) -> TunePlan:

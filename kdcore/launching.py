@@ -65,11 +65,14 @@ class JobEnd:
         code: its exit code; negative: the signal that ended it. 0 if it is not known: the run directory shows whether
             the run is finished.
         reason: why it failed, if the launcher knows it. None: the reason is read from the log.
+        later: not None: it was not started here. Others start it, and the next call of the same command looks for its
+            result. The text is the command that the user runs for it; empty: it is in progress already.
     """
 
     name: str
     code: int
     reason: str | None = None
+    later: str | None = None
 
 
 @runtime_checkable

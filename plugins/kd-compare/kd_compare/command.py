@@ -21,6 +21,7 @@ from kd_compare.flags import (
     Seeds,
     Specs,
 )
+from kd_compare.prepared import say_prepared
 from kdcore.plugin import JsonFlag, finite, kept_in, print_json, say, say_all, stdout_for_the_result
 
 
@@ -63,6 +64,8 @@ def compare(
         )
     if as_json:
         print_json(finite(result.as_dict()))
+    elif result.status == "prepared":
+        say_prepared(result.commands)
     else:
         from kd_compare.table import for_terminal
 

@@ -72,6 +72,8 @@ Launcher = Annotated[
 LauncherOptions = Annotated[
     list[str] | None,
     typer.Option(
-        "--launcher-option", metavar="KEY=VALUE", help="An option of the launcher; may be repeated."
+        "--launcher-option",
+        metavar="KEY=VALUE|FILE.toml",
+        help="An option of the launcher, or a file of them; may be repeated.",
     ),
 ]

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kd_compare.reasons import reason_of
+from kd_compare.reasons import last_error, reason_of
 from kdcore import JobEnd, RunDirectory, RunFailed
 
 if TYPE_CHECKING:
@@ -89,7 +89,14 @@ class Jobs:
 
     def _attach(self, job: LaunchJob) -> bool:
         found = self._handles.of(job.name)
-        if found is None or not self._launcher.attach(job, found.handle):
+        if found is None:
+            return False
+        if not self._launcher.attach(job, found.handle):
+            said = last_error(job.log, found.log_start)
+            if said is not None:
+                self._note(
+                    f"{job.name}: when it was last started, it ended with: {said} (its output: {job.log})"
+                )
             return False
         self._note(f"{job.name} was started by an earlier call ({found.handle})")
         self._running[job.name] = _Running(job, found.log_start, again=found.arguments != job.arguments)
@@ -123,6 +130,9 @@ class Jobs:
             one = self._running.pop(end.name, None)
             if one is None:
                 continue  # a launcher may report an end twice
+            if end.later is not None:
+                ended(end)
+                continue
             self._handles.forget(end.name)
             stopped = one.asked and end.code in _STOPPED
             if one.again and not stopped:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore import JobEnd, KdError, LauncherEntry, Problem, RunFailed, UserError
-from kdcore.inspect import resolve_options
+from kdcore.inspect import read_values, resolve_options
 from kdcore.plugin import cause
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def find_launcher(
         UserError: there is none, its code cannot be imported, or an option is wrong.
     """
     provided = plugins.find(LauncherEntry, name, WHERE)
-    values = options if isinstance(options, Mapping) else parse_options(options)
+    values = options if isinstance(options, Mapping) else parse_options(options, provided.entry.name)
     checked = resolve_options(provided, values, plugins, OPTION)
     if checked is None and values:
         message = f"{label(provided)} has no options"
@@ -106,17 +107,24 @@ def find_launcher(
     return build
 
 
-def parse_options(texts: Iterable[str]) -> dict[str, Any]:
-    """Options from `key=value`; a value is JSON, or text.
+def parse_options(texts: Iterable[str], launcher: str = "") -> dict[str, Any]:
+    """Options from `key=value`, where a value is JSON or text, and from TOML files. Later ones replace earlier ones.
+
+    Args:
+        texts: the options and the files.
+        launcher: the table of a file that has the options; without such a table, the whole file has them.
 
     Raises:
-        UserError: with every text that has another form.
+        UserError: with every text that has another form; or a file cannot be read.
     """
     values, problems = dict[str, Any](), list[Problem]()
-    for text in texts:
+    for text in [texts] if isinstance(texts, str) else texts:
+        if text.endswith(".toml") and "=" not in text:
+            values |= _of_file(Path(text), launcher)
+            continue
         key, equals, value = text.partition("=")
         if not (key.strip() and equals):
-            problems.append(Problem(OPTION, "this is not an option", text, allowed="key=value"))
+            problems.append(Problem(OPTION, "this is not an option", text, allowed="KEY=VALUE, or FILE.toml"))
             continue
         try:
             values[key.strip()] = json.loads(value)
@@ -125,6 +133,16 @@ def parse_options(texts: Iterable[str]) -> dict[str, Any]:
     if problems:
         raise UserError(problems)
     return values
+
+
+def _of_file(path: Path, launcher: str) -> dict[str, Any]:
+    values, wrong = read_values(path)
+    table = values.get(launcher, values)
+    if not isinstance(table, dict):
+        wrong.append(Problem(f"{path}: {launcher}", "this must be a table of the launcher's options", table))
+    if wrong:
+        raise UserError(wrong)
+    return dict(table)
 
 
 def label(provided: Provided[LauncherEntry]) -> str:

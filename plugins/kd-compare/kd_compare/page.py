@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kd_report.page import render
 
 from kd_compare.plots import curves_plot, gains_plot, scores_plot
-from kd_compare.table import best, caption, cells, head
+from kd_compare.table import best, caption, cells, head, said
 from kdcore.inspect import is_percent
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def page(result: ComparisonResult) -> str:
             "encoders": result.metric in ("knn_top1", "neighbour_agreement"),
             "plots": [plot for plot in plots if plot is not None],
             "failures": result.failures(),
+            "said": said,
         },
         package="kd_compare",
     )

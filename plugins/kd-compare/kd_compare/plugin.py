@@ -26,12 +26,29 @@ def kd_commands() -> list[CommandEntry]:
 
 @hookimpl
 def kd_launchers() -> list[LauncherEntry]:
-    """Processes of this machine."""
+    """Processes of this machine, queues, and commands for the user."""
     return [
         LauncherEntry(
             name="local",
             summary="Processes of this machine; each gets its part of the threads, and one of several GPUs.",
             target="kd_compare.local:LocalLauncher",
             options="kd_compare.local_options:LocalOptions",
-        )
+        ),
+        LauncherEntry(
+            name="slurm",
+            summary="Array jobs in a Slurm cluster's queue; a run that is preempted goes on from its checkpoint.",
+            target="kd_compare.slurm:SlurmLauncher",
+            options="kd_compare.slurm_options:SlurmOptions",
+        ),
+        LauncherEntry(
+            name="ray",
+            summary="Tasks of a Ray cluster, or of a Ray that is started on this machine.",
+            target="kd_compare.ray_launcher:RayLauncher",
+            options="kd_compare.ray_options:RayOptions",
+        ),
+        LauncherEntry(
+            name="commands",
+            summary="Starts nothing: prints a command for each run, for any other queue; a later call collects.",
+            target="kd_compare.commands:CommandsLauncher",
+        ),
     ]

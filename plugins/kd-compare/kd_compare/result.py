@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from kd_compare.run_job import log_path
 from kd_compare.statistics import CONFIDENCE, INTERVAL, Gain, deviation, mean, paired_gain
 from kdcore import __version__
 from kdcore.inspect import is_percent, measure_label, teachers_of
@@ -50,6 +51,7 @@ class RunRow:
         images_per_second: trained, mean over its epochs.
         wall_seconds: training and evaluation, over all its processes in time.
         error: why it failed.
+        log: the file with its output; None: there is none yet.
     """
 
     method: str
@@ -67,6 +69,7 @@ class RunRow:
     images_per_second: float | None = None
     wall_seconds: float | None = None
     error: str | None = None
+    log: str | None = None
 
     def value(self, metric: str) -> float | None:
         """A measure by its name; None if the run does not have it."""
@@ -124,7 +127,7 @@ class ComparisonResult:
 
     Attributes:
         directory: the comparison's folder.
-        status: `finished` if every run is finished or dropped.
+        status: `finished` if every run is finished or dropped; `prepared` if the launcher has left runs to the user.
         metric: what methods are ranked by: `train.metric` of the specs; without it top-1, or without labels the
             agreement with the teacher; of students without a classifier k-NN top-1, or the neighbours shared with the
             teacher.
@@ -138,10 +141,11 @@ class ComparisonResult:
         launcher: what started the runs.
         jobs: runs at a time.
         seconds: wall time of this call.
+        commands: what the user runs before the next call, in any order or at the same time.
     """
 
     directory: Path
-    status: Literal["running", "finished", "failed", "interrupted"]
+    status: Literal["running", "finished", "failed", "interrupted", "prepared"]
     metric: str
     baseline: str | None
     seeds: tuple[int, ...]
@@ -157,6 +161,7 @@ class ComparisonResult:
     launcher: str
     jobs: int
     seconds: float
+    commands: tuple[str, ...] = ()
 
     @property
     def teachers(self) -> dict[str, dict[str, Any]]:
@@ -196,10 +201,11 @@ def gather(
     statuses: Mapping[str, tuple[Status, str | None]],
     dropped: Mapping[str, int],
     *,
-    status: Literal["running", "finished", "failed", "interrupted"],
+    status: Literal["running", "finished", "failed", "interrupted", "prepared"],
     launcher: str,
     jobs: int,
     seconds: float,
+    commands: tuple[str, ...] = (),
 ) -> ComparisonResult:
     """The result as things stand, from the run directories.
 
@@ -211,8 +217,12 @@ def gather(
         launcher: the name of the launcher.
         jobs: runs at a time.
         seconds: wall time of this call.
+        commands: what the user runs before the next call.
     """
-    found = [_Found(run, *statuses.get(run.name, ("waiting", None))) for run in plan.runs]
+    found = [
+        _Found(run, *statuses.get(run.name, ("waiting", None)), log_path(plan.folder, run.name))
+        for run in plan.runs
+    ]
     metric = plan.metric or next(
         (name for name in METRICS if any(one.row.value(name) is not None for one in found)), "top1"
     )
@@ -248,13 +258,14 @@ def gather(
         launcher=launcher,
         jobs=jobs,
         seconds=seconds,
+        commands=commands,
     )
 
 
 class _Found:
     """A run with what its directory says."""
 
-    def __init__(self, run: PlannedRun, status: Status, error: str | None) -> None:
+    def __init__(self, run: PlannedRun, status: Status, error: str | None, log: Path) -> None:
         self.run = run
         self.records = run.directory.metrics()
         self.summary: dict[str, Any] = run.directory.summary() or {}
@@ -278,6 +289,7 @@ class _Found:
             images_per_second=mean([record["images_per_second"] for record in self.records]),
             wall_seconds=self.summary.get("wall_seconds"),
             error=error,
+            log=str(log) if log.exists() else None,
         )
 
 

@@ -52,6 +52,10 @@ class RunProcess:
         self.ask()
         return JobEnd(self._name, code)
 
+    def wait(self) -> None:
+        """Return when it has ended."""
+        self._popen.wait()
+
     def ask(self) -> None:
         """Close its standard input: its worker stops the run then."""
         if self._popen.stdin is not None:

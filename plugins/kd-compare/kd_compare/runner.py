@@ -65,6 +65,9 @@ class Runner:
         self._dropped: dict[str, int] = {}
         self._cells: dict[str, Cell] = {}
         self._board: Board = {}
+        self._later: list[
+            str
+        ] = []  # commands of runs that are started elsewhere, empty if they are in progress
 
     def run(self) -> ComparisonResult:
         """Train the missing runs, and write the result.
@@ -88,6 +91,8 @@ class Runner:
             self._train()
             if self.stop.signal is not None:
                 self._interrupt()
+            if self._later:
+                return self._save("prepared", tables=True)
             failed = any(status == "failed" for status, _ in self._statuses.values())
             return self._save("failed" if failed else "finished", tables=True)
 
@@ -122,9 +127,11 @@ class Runner:
 
     def _train_teachers(self) -> None:
         try:
-            train_teachers(
+            later = train_teachers(
                 self.plan.teachers, self.plan.folder, self._jobs, self._handles, self.progress.note
             )
+            if later is not None:
+                self._later.append(later.later or "")
         except RunFailed:
             self._save("failed")
             raise
@@ -132,13 +139,15 @@ class Runner:
             self._interrupt()
 
     def _train(self) -> None:
+        if self._later:  # a teacher
+            return
         budget = self.plan.budget
         alive = list(self.plan.labels)
         for rung in () if budget is None else budget.rungs:
             # the baseline is never dropped: it is trained with the survivors
             judged = [label for label in alive if label != self.plan.baseline]
             self._train_runs([run for label in judged for run in self.plan.of(label)], rung)
-            if self.stop.signal is not None:
+            if self.stop.signal is not None or self._later:
                 return
             assert budget is not None
             scores = {label: self._score(label, rung) for label in judged}
@@ -168,6 +177,10 @@ class Runner:
         self._read(run)
         cell = self._cells[run.name]
         who = f"{run.label}, seed {run.seed}"
+        if end.later is not None:
+            self._later.append(end.later)
+            self._set(run, "waiting" if end.later else "running")
+            return
         if end.reason is not None:
             self._set(run, "failed", end.reason)
             self.progress.note(
@@ -240,7 +253,10 @@ class Runner:
         )
 
     def _save(
-        self, status: Literal["running", "finished", "failed", "interrupted"], *, tables: bool = False
+        self,
+        status: Literal["running", "finished", "failed", "interrupted", "prepared"],
+        *,
+        tables: bool = False,
     ) -> ComparisonResult:
         seconds = time.monotonic() - self._started
         result = gather(
@@ -251,6 +267,7 @@ class Runner:
             launcher=self.launcher.name,
             jobs=self._most,
             seconds=seconds,
+            commands=tuple(filter(None, self._later)),
         )
         folder = self.plan.folder
         write_json(folder / RESULT, result.as_dict())

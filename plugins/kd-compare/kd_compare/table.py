@@ -13,7 +13,7 @@ from kdcore.inspect import is_percent, measure_label
 from kdcore.plugin import clock, columns, csv_cell, latex, markdown, printable
 
 if TYPE_CHECKING:
-    from kd_compare.result import ComparisonResult, MethodRow
+    from kd_compare.result import ComparisonResult, MethodRow, RunRow
 
 HEAD: Final = (
     "method",
@@ -44,6 +44,11 @@ _PLAIN: Final = {  # columns of the CSV, and the fields of a row that they show
     **{name: name for name in ("knn_top1", "neighbour_agreement", "test_top1")},
 }
 _ONE_SEED: Final = " (one seed: no interval)"  # not in LaTeX: its columns are narrow, its caption says so
+
+
+def said(run: RunRow) -> str:
+    """Why a run failed, and where its output is."""
+    return f"{run.error}{f' (its output: {run.log})' if run.log else ''}"
 
 
 def head(result: ComparisonResult) -> tuple[str, ...]:
@@ -155,7 +160,7 @@ def to_markdown(result: ComparisonResult) -> str:
         rows.append(found)
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     failures = [
-        f"- {markdown(run.method)}, seed {run.seed}: {markdown(run.error)}" for run in result.failures()
+        f"- {markdown(run.method)}, seed {run.seed}: {markdown(said(run))}" for run in result.failures()
     ]
     told = "\n\nFailed:\n\n" + "\n".join(failures) if failures else ""
     return f"{table}\n\n{markdown(caption(result))}{told}\n"
@@ -232,5 +237,5 @@ def for_terminal(result: ComparisonResult, *, failures: bool = True, width: int 
         )
     if failures and result.failures():
         lines += ["", "failed:"]
-        lines += [f"  {run.method}, seed {run.seed}: {printable(run.error)}" for run in result.failures()]
+        lines += [f"  {run.method}, seed {run.seed}: {printable(said(run))}" for run in result.failures()]
     return "\n".join(lines)

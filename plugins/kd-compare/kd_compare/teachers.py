@@ -22,8 +22,11 @@ def train_teachers(
     jobs: Jobs,
     handles: Handles,
     note: Callable[[str], None],
-) -> None:
+) -> JobEnd | None:
     """Train those that are not finished; returns early after a request to stop.
+
+    Returns:
+        The end of a teacher that is trained later; then nothing else can be trained now.
 
     Raises:
         RunFailed: a teacher's run failed.
@@ -38,7 +41,10 @@ def train_teachers(
         ends = list[JobEnd]()
         jobs.run([job], ends.append)
         if not ends:  # somebody asked to stop
-            return
+            return None
+        if ends[0].later is not None:
+            return ends[0]
         reason = ends[0].reason
         if reason is not None:
             raise RunFailed(f"the teacher '{name}' failed: {reason}; its output is in {job.log}")
+    return None

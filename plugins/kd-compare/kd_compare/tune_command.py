@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kd_compare.flags import Launcher, LauncherOptions, Output, Overrides
+from kd_compare.prepared import say_prepared
 from kdcore.plugin import JsonFlag, finite, kept_in, print_json, say_all, stdout_for_the_result
 
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The run spec that is tuned.", show_default=False)]
@@ -157,6 +158,9 @@ def tune(
         )
     if as_json:
         print_json(finite(result.as_dict()))
+        return
+    if result.status == "prepared":
+        say_prepared(result.commands)
         return
     from kd_compare.tuning.summary import lines
 

@@ -153,7 +153,8 @@ def test_a_launcher_that_cannot_be_used_is_refused(name: str, parts: list[str]):
         ("queue", ["partitoin=gpu"], ["--launcher-option.partitoin", "did you mean 'partition'?"]),
         ("queue", ["hours=0"], ["--launcher-option.hours", "it must be 1 or more"]),
         ("queue", ["hours=long"], ["--launcher-option.hours"]),
-        ("queue", ["hours"], ["this is not an option", "key=value"]),
+        ("queue", ["hours"], ["this is not an option", "KEY=VALUE, or FILE.toml"]),
+        ("queue", ["gone.toml"], ["gone.toml: there is no such file"]),
         ("queue", ["=3"], ["this is not an option"]),
         ("good", ["hours=3"], ["launcher 'good' of plugin kd-many 1.2 has no options", "hours"]),
         ("local", ["thread=2"], ["did you mean 'threads'?"]),
@@ -169,6 +170,20 @@ def test_every_text_that_is_no_option_is_reported_at_once():
     with pytest.raises(UserError) as caught:
         parse_options(["a", "b=1", "c"])
     assert len(caught.value.problems) == 2
+
+
+def test_a_file_has_options_or_a_table_of_them_for_each_launcher(tmp_path: Path):
+    path = tmp_path / "cluster.toml"
+    path.write_text('partition = "gpu"\nhours = 3\n[environment]\nA = "1"\n')
+    whole = {"partition": "gpu", "hours": 3, "environment": {"A": "1"}}
+    assert parse_options([str(path)], "queue") == whole
+    assert parse_options(str(path), "queue") == whole
+    assert parse_options(["a=1", str(path), "hours=4"], "queue") == {"a": 1, **whole, "hours": 4}
+    path.write_text("[queue]\nhours = 3\n[ray]\ncpus = 1\n")
+    assert parse_options([str(path)], "queue") == {"hours": 3}
+    path.write_text("queue = 3\n")
+    with pytest.raises(UserError, match="this must be a table of the launcher's options"):
+        parse_options([str(path)], "queue")
 
 
 def test_values_are_json_or_text():

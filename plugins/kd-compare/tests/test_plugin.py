@@ -31,11 +31,18 @@ def test_what_is_declared_works():
     commands = plugin.kd_commands()
     assert [command.name for command in commands] == ["compare", "tune"]
     assert all(callable(_resolve(command.target)) for command in commands)
-    (launcher,) = plugin.kd_launchers()
-    options = _resolve(launcher.options)
-    assert issubclass(options, Options)
-    assert all(field.description for field in options.model_fields.values())
-    assert isinstance(_resolve(launcher.target)(options(), LaunchSetup(Path("unused"), 1)), Launcher)
+    launchers = plugin.kd_launchers()
+    assert [launcher.name for launcher in launchers] == ["local", "slurm", "ray", "commands"]
+    for launcher in launchers:
+        target = _resolve(launcher.target)
+        options = None if launcher.options is None else _resolve(launcher.options)
+        if options is not None:
+            assert issubclass(options, Options)
+            assert all(field.description for field in options.model_fields.values())
+        assert all(callable(getattr(target, name)) for name in ("start", "attach", "ended", "stop"))
+        if launcher.name in ("local", "commands"):  # the others need a cluster
+            made = target(None if options is None else options(), LaunchSetup(Path("unused"), 1))
+            assert isinstance(made, Launcher)
 
 
 @pytest.mark.parametrize("module", ["kd_compare.plugin", "kd_compare", "kd_compare.command"])

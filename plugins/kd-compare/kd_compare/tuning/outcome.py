@@ -31,9 +31,10 @@ _LEAST: Final = 4  # finished trials from which on importances say something
 def save(
     plan: TunePlan,
     ledger: Ledger,
-    status: Literal["running", "finished", "interrupted"],
+    status: Literal["running", "finished", "interrupted", "prepared"],
     comparison: ComparisonResult | None,
     seconds: float,
+    commands: tuple[str, ...] = (),
 ) -> TuneResult:
     """Write everything, and return the result as things stand."""
     settings = plan.settings
@@ -51,6 +52,7 @@ def save(
         importance=_importance(ledger) if status != "running" else {},
         comparison=comparison,
         seconds=seconds,
+        commands=commands,
     )
     if result.best_spec is not None and best is not None:
         write_json(result.best_spec, tuned_spec(plan, rows[best].values))

@@ -51,7 +51,7 @@ class TuneResult:
 
     Attributes:
         directory: the tuning's folder.
-        status: `finished`, or what has become of it.
+        status: `finished`, or what has become of it; `prepared`: the launcher has left runs to the user.
         objective: the measure that counts; None before the first trial has ended.
         minimize: whether less of it is better.
         space: by place in the spec, what is searched.
@@ -61,10 +61,11 @@ class TuneResult:
         importance: by place in the spec, its part in the differences between the scores, all together 1.
         comparison: of the best values with the spec's own ones, over seeds that no trial had; None: it was not made.
         seconds: wall time of this call.
+        commands: what the user runs before the next call, in any order or at the same time.
     """
 
     directory: Path
-    status: Literal["running", "finished", "interrupted"]
+    status: Literal["running", "finished", "interrupted", "prepared"]
     objective: str | None
     minimize: bool
     space: dict[str, str]
@@ -74,6 +75,7 @@ class TuneResult:
     importance: dict[str, float]
     comparison: ComparisonResult | None
     seconds: float
+    commands: tuple[str, ...] = ()
 
     @property
     def best_trial(self) -> TrialRow | None:

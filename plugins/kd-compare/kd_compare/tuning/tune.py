@@ -246,11 +246,17 @@ class _Call:
             except Interrupted:
                 save(plan, ledger, "interrupted", None, time.monotonic() - self.started)
                 raise
+            if tuner.later:
+                left = tuple(filter(None, tuner.later))
+                return save(plan, ledger, "prepared", None, time.monotonic() - self.started, left)
             result = save(plan, ledger, "finished", None, time.monotonic() - self.started)
             if result.best is None or final_seeds == 0:
                 return result
             comparison = self._compare(result, final_seeds)
-            return save(plan, ledger, "finished", comparison, time.monotonic() - self.started)
+            seconds = time.monotonic() - self.started
+            if comparison is not None and comparison.status == "prepared":
+                return save(plan, ledger, "prepared", None, seconds, comparison.commands)
+            return save(plan, ledger, "finished", comparison, seconds)
 
     def _compare(self, result: TuneResult, count: int) -> ComparisonResult | None:
         """The best values against the spec's own ones, over seeds that no trial had."""

@@ -75,6 +75,8 @@ class Tuner:
         self._board: Board = {}
         self._cells: dict[str, tuple[PlannedRun, Cell]] = {}
         self._looked = time.monotonic()
+        self.later: list[str] = []
+        """Commands of runs that are started elsewhere; an empty one is in progress."""
 
     def run(self, trials: int, until: float | None) -> None:
         """Train trials until there are `trials` of them, or until a time of `time.monotonic` has come.
@@ -88,8 +90,12 @@ class Tuner:
         (self.plan.folder / "specs").mkdir(exist_ok=True)
         for teacher in self.plan.teachers:
             write_json(spec_path(self.plan.folder, f"teacher-{teacher.spec.name}"), resolved_dict(teacher))
-        train_teachers(self.plan.teachers, self.plan.folder, self._jobs, self._handles, self.progress.note)
-        while self.stop.signal is None and (until is None or time.monotonic() < until):
+        later = train_teachers(
+            self.plan.teachers, self.plan.folder, self._jobs, self._handles, self.progress.note
+        )
+        if later is not None:
+            self.later.append(later.later or "")
+        while self.stop.signal is None and not self.later and (until is None or time.monotonic() < until):
             batch = self.ledger.batch(trials, self.plan.defaults)
             if not batch:
                 break
@@ -120,11 +126,11 @@ class Tuner:
         alive = self._without_failed(batch)
         for rung in self.plan.settings.rungs:
             self._train(alive, rung)
-            if self.stop.signal is not None:
+            if self.stop.signal is not None or self.later:
                 return
             alive = self._judged(self._without_failed(alive), rung)
         self._train(alive, None)
-        if self.stop.signal is not None:
+        if self.stop.signal is not None or self.later:
             return
         for trial in self._without_failed(alive):
             self._finish(trial)
@@ -144,16 +150,18 @@ class Tuner:
     def _ended(self, trial: _Trial, run: PlannedRun, end: JobEnd, until: int | None) -> None:
         self._read(run)
         cell = self._cells[run.name][1]
+        if end.later is not None:
+            self.later.append(end.later)
+            cell.status = "waiting" if end.later else "running"
+            return
         reason = end.reason
         if reason is None and until is None and self.stop.signal is None and not run.directory.finished:
             reason = "it ended without a result"
         cell.status = "failed" if reason else "finished" if run.directory.finished else "paused"
         if reason is not None:
-            trial.reasons.append(reason)
-            self.progress.note(
-                f"failed: trial {trial.number}, seed {run.seed}: {reason} (its output: "
-                f"{log_path(self.plan.folder, run.name)})"
-            )
+            said = f"{reason} (its output: {log_path(self.plan.folder, run.name)})"
+            trial.reasons.append(said)
+            self.progress.note(f"failed: trial {trial.number}, seed {run.seed}: {said}")
 
     def _without_failed(self, trials: Sequence[_Trial]) -> list[_Trial]:
         for trial in trials:

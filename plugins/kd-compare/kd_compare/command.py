@@ -18,8 +18,11 @@ from kd_compare.flags import (
     Name,
     Output,
     Overrides,
+    SamplerSeed,
+    Search,
     Seeds,
     Specs,
+    Tuned,
 )
 from kd_compare.prepared import say_prepared
 from kdcore.plugin import JsonFlag, finite, kept_in, print_json, say, say_all, stdout_for_the_result
@@ -38,6 +41,9 @@ def compare(
     jobs: Jobs = None,
     launcher: Launcher = "local",
     launcher_options: LauncherOptions = None,
+    tuned: Tuned = None,
+    search: Search = None,
+    sampler_seed: SamplerSeed = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare distillers, or specs, over several seeds.
@@ -61,6 +67,9 @@ def compare(
             jobs=jobs,
             launcher=launcher,
             launcher_options=launcher_options or (),
+            tuned=tuned,
+            search=search or (),
+            sampler_seed=sampler_seed,
         )
     if as_json:
         print_json(finite(result.as_dict()))

@@ -15,6 +15,8 @@ from kd_compare.plan import make_plan
 from kd_compare.request import Request, is_comparison, read_comparison, seeds_of
 from kd_compare.runner import Runner
 from kd_compare.spec_files import spec_files
+from kd_compare.tuned import plan_tunings, tune_methods
+from kd_compare.tuning.storage import import_optuna
 from kdcore import LaunchSetup, Problem, RunSpec, UserError
 from kdcore.plugin import get_plugins, stop_requests
 
@@ -38,6 +40,9 @@ def compare(
     jobs: int | None = None,
     launcher: str = LOCAL,
     launcher_options: Mapping[str, Any] | Sequence[str] = (),
+    tuned: int | None = None,
+    search: Sequence[str] | Mapping[str, Any] = (),
+    sampler_seed: int | None = None,
     quiet: bool = False,
 ) -> ComparisonResult:
     """Train the missing runs of a comparison, and compare.
@@ -60,6 +65,10 @@ def compare(
         jobs: runs at a time; None: the launcher chooses. `local`: one, or one for each of several GPUs.
         launcher: how runs are started: the name of a launcher.
         launcher_options: its options: a dict, or `key=value` texts.
+        tuned: trials of a tuning that each method gets first; the methods are compared with the best values. None: the
+            methods have their own values.
+        search: with `tuned`, what is searched, as for `tune`; empty: the numbers among each method's options.
+        sampler_seed: with `tuned`, the seed of all tunings; None: 0.
         quiet: show nothing.
 
     Raises:
@@ -83,20 +92,44 @@ def compare(
             "overrides": tuple(overrides) or None,
             "name": name,
             "output": None if output is None else Path(output).absolute(),
+            "tuned": tuned,
+            "search": search or None,
+            "sampler_seed": sampler_seed,
         }
         request = replace(request, **{key: value for key, value in given.items() if value is not None})
         if request.eta < 2:
             raise UserError(
                 Problem("--eta", "must be at least 2: 1/ETA of the methods continue", request.eta)
             )
-        plan = make_plan(request, plugins)
-    launch = build(LaunchSetup(plan.folder / "launcher", jobs))
-    progress = choose_comparison_display(quiet)
-    try:
-        with stop_requests() as stop:
-            return Runner(plan, launch, jobs, progress, stop).run()
-    finally:
-        progress.close()
+        _check_tuned(request)
+        plan = make_plan(request, plugins, existing=request.tuned is None)
+        tunings = plan_tunings(plan, request) if request.tuned is not None else None
+        launch = build(LaunchSetup(plan.folder / "launcher", jobs))
+        progress = choose_comparison_display(quiet)
+        try:
+            with stop_requests() as stop:
+                if tunings is not None:
+                    values = tune_methods(tunings, request, build, jobs, progress, stop)
+                    if values.prepared:
+                        plan = replace(plan, tuned=values.about)
+                        return Runner(plan, launch, jobs, progress, stop).prepared(values.commands)
+                    plan = replace(make_plan(request, plugins, values.overrides), tuned=values.about)
+                return Runner(plan, launch, jobs, progress, stop).run()
+        finally:
+            progress.close()
+
+
+def _check_tuned(request: Request) -> None:
+    """Raises UserError if the tunings cannot be made."""
+    if request.tuned is None:
+        if request.search or request.sampler_seed:
+            message = "this is for the tunings of --tuned, which was not given"
+            where = "--search" if request.search else "--sampler-seed"
+            raise UserError(Problem(where, message, hint="add --tuned TRIALS"))
+        return
+    if request.tuned < 1:
+        raise UserError(Problem("--tuned", "must be at least 1", request.tuned))
+    import_optuna()
 
 
 def _request(paths: tuple[Path, ...]) -> Request:

@@ -77,3 +77,26 @@ LauncherOptions = Annotated[
         help="An option of the launcher, or a file of them; may be repeated.",
     ),
 ]
+Tuned = Annotated[
+    int | None,
+    typer.Option(
+        metavar="TRIALS",
+        min=1,
+        help="Tune each method first, each with this number of trials, and compare the best values.",
+        show_default=False,
+    ),
+]
+Search = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY.PATH=RANGE|auto|FILE.toml",
+        help="With --tuned: what is searched, as for 'kd tune'; may be repeated.  [default: auto]",
+        show_default=False,
+    ),
+]
+SamplerSeed = Annotated[
+    int | None,
+    typer.Option(
+        help="With --tuned: with another seed, other values are tried.  [default: 0]", show_default=False
+    ),
+]

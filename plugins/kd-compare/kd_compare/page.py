@@ -8,6 +8,7 @@ from kd_report.page import render
 
 from kd_compare.plots import curves_plot, gains_plot, scores_plot
 from kd_compare.table import best, caption, cells, head, said
+from kd_compare.tuning.page import short
 from kdcore.inspect import is_percent
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def page(result: ComparisonResult) -> str:
             "plots": [plot for plot in plots if plot is not None],
             "failures": result.failures(),
             "said": said,
+            "short": short,
         },
         package="kd_compare",
     )

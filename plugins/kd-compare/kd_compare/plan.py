@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kd_compare.halving import Budget, parse_budget
 from kd_compare.method_problems import MethodProblems
@@ -16,6 +16,8 @@ from kdcore import Problem, RunDirectory, UserError
 from kdcore.inspect import LoadedSpec, load_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kd_compare.request import Request, Variant
     from kdcore.plugin import Plugins
 
@@ -36,6 +38,8 @@ class ComparisonPlan:
         budget: None: no method is dropped.
         notes: what the user should know.
         metric: what methods are ranked by, `train.metric` of all specs; None: they have none.
+        variants: by label, what was asked for.
+        tuned: what the tunings of the methods have found; None: they were not tuned.
     """
 
     folder: Path
@@ -47,6 +51,8 @@ class ComparisonPlan:
     budget: Budget | None
     notes: tuple[str, ...]
     metric: str | None = None
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+    tuned: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -58,8 +64,20 @@ class ComparisonPlan:
         return [run for run in self.runs if run.label == label]
 
 
-def make_plan(request: Request, plugins: Plugins) -> ComparisonPlan:
+def make_plan(
+    request: Request,
+    plugins: Plugins,
+    tuned: Mapping[str, Sequence[str]] | None = None,
+    *,
+    existing: bool = True,
+) -> ComparisonPlan:
     """Load and check every run. Models are built on the meta device: this takes about a second for each method.
+
+    Args:
+        request: what was asked for.
+        plugins: the installed ones.
+        tuned: by label, `key.path=value` that a tuning has found for the method.
+        existing: whether to compare the runs with those that are in the folder already.
 
     Raises:
         UserError: with every problem that was found.
@@ -67,6 +85,10 @@ def make_plan(request: Request, plugins: Plugins) -> ComparisonPlan:
     variants = chosen_methods(request, plugins)
     bases = _load_bases(request, plugins)
     labels = unique_labels(variants, bases)
+    variants = [
+        replace(variant, overrides=(*variant.overrides, *(tuned or {}).get(label, ())))
+        for label, variant in zip(labels, variants, strict=True)
+    ]
     folder = _folder(request, bases)
     problems, loaded = MethodProblems(labels), dict[str, LoadedSpec]()
     for label, variant in zip(labels, variants, strict=True):
@@ -82,7 +104,8 @@ def make_plan(request: Request, plugins: Plugins) -> ComparisonPlan:
         planned_run(label, seed, one, folder) for label, one in loaded.items() for seed in request.seeds
     )
     teachers = all_teachers(loaded, problems)
-    check_existing(runs, teachers, problems, folder)
+    if existing:
+        check_existing(runs, teachers, problems, folder)
     problems.check()
     return ComparisonPlan(
         folder=folder,
@@ -94,6 +117,7 @@ def make_plan(request: Request, plugins: Plugins) -> ComparisonPlan:
         budget=_budget(request, loaded),
         notes=tuple(dict.fromkeys(notes)),
         metric=_metric(loaded),
+        variants={label: one for label, one in zip(labels, variants, strict=True) if label in loaded},
     )
 
 
@@ -120,6 +144,8 @@ def _folder(request: Request, bases: dict[Path, LoadedSpec]) -> Path:
     first = request.specs[0]
     base = bases[first].spec
     name = request.name or (f"compare-{base.name}" if len(request.specs) == 1 else "comparison")
+    if request.name is None and request.tuned is not None:
+        name += "-tuned"
     return comparison_folder(request.folder or Path(base.output), name)
 
 

@@ -12,7 +12,7 @@ from kdcore import Problem, UserError
 from kdcore.inspect import read_values, validated
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 ALL: Final = "all"
@@ -55,6 +55,9 @@ class Request:
         jobs: runs at a time; None: one, or one for each GPU.
         folder: in which the comparison's folder is made; None: the specs' output.
         base: folder that relative paths in the specs are relative to; None: each file's own.
+        tuned: trials that each method gets before it is compared; None: it is not tuned.
+        search: what they search, as for `kd tune`; empty: the numbers among the method's options.
+        sampler_seed: of all these tunings.
     """
 
     specs: tuple[Path, ...]
@@ -70,6 +73,9 @@ class Request:
     jobs: int | None = None
     folder: Path | None = None
     base: Path | None = None
+    tuned: int | None = None
+    search: Sequence[str] | Mapping[str, Any] = ()
+    sampler_seed: int = 0
 
 
 class VariantSpec(BaseModel):
@@ -102,6 +108,13 @@ class ComparisonFile(BaseModel):
     baseline: str | None = Field(None, description="Label of the method that gains are relative to.")
     budget: list[int] | str | None = Field(None, description="Rungs in epochs, or 'auto'.")
     eta: int = Field(3, ge=2, description="With a budget, 1/ETA of the methods continue.")
+    tuned: int | None = Field(
+        None, ge=1, description="Trials of a tuning of each method, before they are compared."
+    )
+    search: dict[str, Any] = Field(
+        default_factory=dict, description="What these tunings search, as for 'kd tune', by place in the spec."
+    )
+    sampler_seed: int = Field(0, ge=0, description="Of these tunings.")
 
     @field_validator("seeds")
     @classmethod
@@ -147,6 +160,9 @@ def read_comparison(path: Path) -> Request:
         baseline=found.baseline,
         budget=",".join(map(str, budget)) if isinstance(budget, list) else budget,
         eta=found.eta,
+        tuned=found.tuned,
+        search=found.search,
+        sampler_seed=found.sampler_seed,
     )
 
 

@@ -142,6 +142,9 @@ class ComparisonResult:
         jobs: runs at a time.
         seconds: wall time of this call.
         commands: what the user runs before the next call, in any order or at the same time.
+        tuned: if each method was tuned first: `trials`, `sampler`, `sampler_seed` and `seed` of all; in `methods`, by
+            label, the `search`, the `values` found, their `score`, the `own_score` of the spec's own values, the number
+            of the `trial`, how many `failed`, and the tuning's `directory`; None: the method has nothing to search.
     """
 
     directory: Path
@@ -162,6 +165,7 @@ class ComparisonResult:
     jobs: int
     seconds: float
     commands: tuple[str, ...] = ()
+    tuned: dict[str, Any] | None = None
 
     @property
     def teachers(self) -> dict[str, dict[str, Any]]:
@@ -259,6 +263,7 @@ def gather(
         jobs=jobs,
         seconds=seconds,
         commands=commands,
+        tuned=None if plan.tuned is None else dict(plan.tuned),
     )
 
 

@@ -96,6 +96,12 @@ class Runner:
             failed = any(status == "failed" for status, _ in self._statuses.values())
             return self._save("failed" if failed else "finished", tables=True)
 
+    def prepared(self, commands: Sequence[str]) -> ComparisonResult:
+        """Write the result as it stands before any run: the tunings of the methods are left to the user."""
+        self._later = list(commands)
+        self._look_at_what_is_there()
+        return self._save("prepared", tables=True)
+
     # -- before ----------------------------------------------------------------------------------------------
 
     def _write_specs(self) -> None:

@@ -51,6 +51,18 @@ def said(run: RunRow) -> str:
     return f"{run.error}{f' (its output: {run.log})' if run.log else ''}"
 
 
+def tuned_with(result: ComparisonResult) -> str:
+    """The budget of the tunings that the methods got first; empty: they got none."""
+    if result.tuned is None:
+        return ""
+    one = result.tuned
+    trials = "trial" if one["trials"] == 1 else "trials"
+    return (
+        f"Before, each method was tuned with {one['trials']} {trials} of seed {one['seed']} (sampler {one['sampler']}, "
+        f"sampler seed {one['sampler_seed']})."
+    )
+
+
 def head(result: ComparisonResult) -> tuple[str, ...]:
     """The columns' names."""
     gain = f"gain over {result.baseline}" if result.baseline else "gain"
@@ -133,7 +145,7 @@ def caption(result: ComparisonResult) -> str:
     if result.budget:
         rungs = ", ".join(map(str, result.budget["rungs"]))
         text += f". Budget: 1/{result.budget['eta']} of the methods continue after epoch {rungs} of {result.epochs}"
-    return text + "."
+    return f"{text}. {tuned_with(result)}".rstrip()
 
 
 def to_csv(result: ComparisonResult) -> str:

@@ -36,6 +36,8 @@ class TuneBase:
         output: folder of the tuning's folder; None: the spec's.
         base: folder that relative paths in the spec are relative to; None: the file's.
         name: of the tuning's folder; None: `tune-` and the spec's name.
+        place: folder in which the tuning's folder is made; None: the spec's output.
+        shared: folder of the comparison that the tuning belongs to: they share the teacher cache. None: there is none.
     """
 
     spec: Path
@@ -43,6 +45,8 @@ class TuneBase:
     output: Path | None = None
     base: Path | None = None
     name: str | None = None
+    place: Path | None = None
+    shared: Path | None = None
 
     def load(self, more: Sequence[str] = ()) -> LoadedSpec:
         """The spec with more overrides.
@@ -60,7 +64,9 @@ class TuneBase:
 
     def folder(self, loaded: LoadedSpec) -> Path:
         """`OUTPUT/NAME`; raises UserError if the name cannot be that of a folder, or a run is there."""
-        return comparison_folder(Path(loaded.spec.output), self.name or f"tune-{loaded.spec.name}")
+        return comparison_folder(
+            self.place or Path(loaded.spec.output), self.name or f"tune-{loaded.spec.name}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +103,7 @@ class TunePlan:
         Raises:
             UserError: these values do not go together.
         """
-        loaded = with_shared_cache(self.base.load(self.overrides(params)), self.folder)
+        loaded = with_shared_cache(self.base.load(self.overrides(params)), self.base.shared or self.folder)
         return planned_run(f"trial-{number}", seed, loaded, self.folder)
 
 
@@ -111,7 +117,7 @@ def make_space(
     """
     found, problems = list[Dimension](), list[Problem]()
     spec = resolved_dict(loaded)
-    for path, value in _parts(search):
+    for path, value in search_parts(search):
         try:
             if path == AUTO:
                 found += default_search(loaded)
@@ -173,7 +179,12 @@ def spec_values(loaded: LoadedSpec, space: Sequence[Dimension]) -> dict[str, Any
     return found
 
 
-def _parts(search: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
+def search_parts(search: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Places in the spec and what is searched there; the place `auto` is for the distillers' options.
+
+    Raises:
+        UserError: a text has another form, or a file cannot be read.
+    """
     if not search:
         return [(AUTO, None)]
     if not isinstance(search, str) and hasattr(search, "items"):

@@ -124,7 +124,7 @@ def tune(
             "--together": (together, 1),
         }
         chosen = _checked_seeds(least, minutes, seeds)
-        plan = _plan(
+        plan = plan_tuning(
             base,
             search,
             seeds=chosen,
@@ -138,22 +138,24 @@ def tune(
         )
         if final_seeds:
             base.load(final_overrides)  # a mistake in them is reported before anything is trained
-        call = _Call(
-            plan=plan,
-            launcher=build(LaunchSetup(plan.folder / "launcher", jobs)),
-            jobs=jobs,
-            progress=choose_comparison_display(quiet),
-            started=started,
-            final_overrides=tuple(final_overrides),
-        )
+        launch = build(LaunchSetup(plan.folder / "launcher", jobs))
+        progress = choose_comparison_display(quiet)
         try:
             with stop_requests() as stop:
-                call.stop = stop
+                call = TuneCall(
+                    plan=plan,
+                    launcher=launch,
+                    jobs=jobs,
+                    progress=progress,
+                    started=started,
+                    final_overrides=tuple(final_overrides),
+                    stop=stop,
+                )
                 return call.run(
                     trials, minutes, final_seeds, storage, worker or socket.gethostname().partition(".")[0]
                 )
         finally:
-            call.progress.close()
+            progress.close()
 
 
 def _checked_seeds(
@@ -186,7 +188,17 @@ def _checked_seeds(
     return found
 
 
-def _plan(base: TuneBase, search: Sequence[str] | Mapping[str, Any], **settings: Any) -> TunePlan:
+def plan_tuning(base: TuneBase, search: Sequence[str] | Mapping[str, Any], **settings: Any) -> TunePlan:
+    """Check everything before anything is trained.
+
+    Args:
+        base: the spec.
+        search: the space; empty: the numbers among the distillers' options.
+        settings: the other fields of `TuneSettings`.
+
+    Raises:
+        UserError: with every problem that was found.
+    """
     loaded = base.load()
     folder = base.folder(loaded)
     space = make_space(base, loaded, search)
@@ -202,7 +214,7 @@ def _plan(base: TuneBase, search: Sequence[str] | Mapping[str, Any], **settings:
     )
 
 
-class _Call:
+class TuneCall:
     """One call of `tune`, with everything that it needs."""
 
     def __init__(
@@ -214,6 +226,7 @@ class _Call:
         progress: ComparisonDisplay,
         started: float,
         final_overrides: tuple[str, ...],
+        stop: StopRequest,
     ) -> None:
         self.plan = plan
         self.launcher = launcher
@@ -221,7 +234,7 @@ class _Call:
         self.progress = progress
         self.started = started
         self.final_overrides = final_overrides
-        self.stop: StopRequest
+        self.stop = stop
 
     def run(
         self, trials: int, minutes: float | None, final_seeds: int, storage: str, worker: str

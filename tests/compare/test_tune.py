@@ -75,7 +75,7 @@ def test_a_tuning_from_the_spec_to_the_final_comparison(spec: Path, launcher: In
         "search": ["distiller.temperature=1..8", "optimizer.lr=log(1e-3..1)"],
         "together": 2,
         "pruner": "median",
-        "constraints": ["student.parameters<=1e9"],
+        "constraints": ["student.parameters<=1e9", "student.latency_ms<=1e6"],
         "storage": "journal",
         "quiet": True,
     }
@@ -88,6 +88,8 @@ def test_a_tuning_from_the_spec_to_the_final_comparison(spec: Path, launcher: In
     assert launcher.started == [
         f"trial-{number}-seed0{until}" for until in (" --until 1", " --until 2", "") for number in (0, 1)
     ]
+    (latency,) = json.loads((folder / "latency.json").read_text()).values()  # of both trials
+    assert 0 < latency["milliseconds"] < 1e5
     best = result.best_trial
     assert best is not None
     assert best.score == max(row.score or 0 for row in result.trials)

@@ -56,7 +56,8 @@ Constraints = Annotated[
     typer.Option(
         "--constraint",
         metavar="PATH<=NUMBER",
-        help="A limit of a number in summary.json, such as student.parameters<=1e6; may be repeated.",
+        help="A limit of a number in summary.json, such as student.parameters<=1e6, or of student.latency_ms; may be "
+        "repeated.",
         show_default=False,
     ),
 ]

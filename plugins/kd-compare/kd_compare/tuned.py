@@ -1,4 +1,4 @@
-"""`--tuned` of `kd compare`: each method gets the same tuning, before the methods are compared with the values found."""
+"""`--tuned` of `kd compare`: each method gets the same tuning, before the comparison."""
 
 from __future__ import annotations
 

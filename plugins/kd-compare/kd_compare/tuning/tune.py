@@ -84,7 +84,7 @@ def tune(
         together: trials that are chosen together, before any of them has a result; None: as many as run at a time.
         objective: a measure on the evaluation images, such as `top1`; None: what methods are ranked by.
         minimize: less of it is better.
-        constraints: limits of numbers in `summary.json`, such as `student.parameters<=1e6`.
+        constraints: limits of numbers in `summary.json`, such as `student.parameters<=1e6`, or of `student.latency_ms`.
         final_seeds: seeds that no trial had, with which the best values are compared with the spec's own; 0: no
             comparison.
         final_overrides: `key.path=value` for the runs of that comparison alone, such as `data.eval_split=test`: images

@@ -11,9 +11,8 @@ from kdcore.data.source import Files, Source, checked_index
 from kdcore.data.subset import balanced_draw
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from kdcore.data.draws import Positions
+    from kdcore.data.pixels import Decoded
 
 
 class ChosenSource(Source):
@@ -33,7 +32,7 @@ class ChosenSource(Source):
     def __len__(self) -> int:
         return len(self._positions)
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+    def __getitem__(self, index: int) -> tuple[Decoded, int]:
         return self._source[int(self._positions[checked_index(index, len(self))])]
 
     def name(self, index: int) -> str:

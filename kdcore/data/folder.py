@@ -17,7 +17,7 @@ from kdcore.data.walk import images_below, top_level
 from kdcore.errors import Problem, UserError, listed
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from kdcore.data.pixels import Decoded
 
 
 class FolderSource(Source):
@@ -39,9 +39,9 @@ class FolderSource(Source):
     def __len__(self) -> int:
         return len(self._files)
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+    def __getitem__(self, index: int) -> tuple[Decoded, int]:
         index = checked_index(index, len(self))
-        return decode(self.content(index), self._files[index], index), int(self._targets[index])
+        return decode(self.content(index), self._files[index], index, self.rule), int(self._targets[index])
 
     def content(self, index: int) -> bytes:
         """The file's bytes."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from kdcore.spec.channels import GREY, GREY_WEIGHTS, count_of
 from kdcore.spec.image_size import sides
 
 if TYPE_CHECKING:
-    from kdcore.spec.models import DataSpec
-
+    from kdcore.spec.models import DataSpec, RunSpec
 SMALL = 64  # pixels: up to this size, images are padded instead of cropped, and evaluated whole
 
 
@@ -54,6 +55,21 @@ class InputConfig:
         """Height and width, short for `image_size`."""
         return self.image_size
 
+    def of_channels(self, channels: Literal["grey"] | tuple[int, ...] | None) -> InputConfig:
+        """The same images with these of their channels, normalised by the same numbers; None: with all of them."""
+        if channels is None:
+            return self
+        if channels == GREY:
+            grey = [
+                math.fsum(weight * value for weight, value in zip(GREY_WEIGHTS, values, strict=True))
+                for values in (per_channel(self.mean, 3), per_channel(self.std, 3))
+            ]
+            return self.replace(mean=(grey[0],), std=(grey[1],))
+        if len(self.mean) == len(self.std) == 1:
+            return self.replace(mean=self.mean * len(channels), std=self.std * len(channels))
+        mean, std = (tuple(values[int(one)] for one in channels) for values in (self.mean, self.std))
+        return self.replace(mean=mean, std=std)
+
     def replace(
         self,
         *,
@@ -91,8 +107,28 @@ def resolve_input(data: DataSpec, model: InputConfig) -> InputConfig:
     )
 
 
+def student_input(spec: RunSpec, model: InputConfig) -> InputConfig:
+    """What the student takes: the images of the data, or those of their channels that it chooses.
+
+    Args:
+        spec: the run's.
+        model: the student's own input.
+    """
+    images = resolve_input(spec.data, model)
+    if spec.student.channels is None:
+        return images
+    given, count = (
+        images.of_channels(spec.student.channels),
+        count_of(spec.student.channels, spec.data.channels),
+    )
+    return images.replace(
+        mean=given.mean if spec.data.mean is not None else per_channel(model.mean, count),
+        std=given.std if spec.data.std is not None else per_channel(model.std, count),
+    )
+
+
 def per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """One number per channel: a single one is repeated; for grey images, three are averaged."""
+    """One number per channel: a single one is repeated; for another number of channels, they are averaged."""
     if len(values) == channels:
         return values
     return (sum(values) / len(values),) * channels

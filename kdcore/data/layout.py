@@ -21,6 +21,7 @@ IMAGES: Final = (
     ".jpe",
     ".jpeg",
     ".jpg",
+    ".npy",
     ".pbm",
     ".pcx",
     ".pgm",
@@ -33,7 +34,7 @@ IMAGES: Final = (
     ".tiff",
     ".webp",
 )
-"""Endings of the formats for still images that Pillow reads by itself, without other programs."""
+"""Endings of the formats for still images that Pillow reads by itself, without other programs; and NumPy's arrays."""
 ANIMATED: Final = (".apng", ".gif")
 """Those of them that usually have several frames."""
 

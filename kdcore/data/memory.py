@@ -20,8 +20,9 @@ from kdcore.text import byte_size
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kdcore.data.modes import Pixels
     from kdcore.data.source import Source
-    from kdcore.data.steps import Fixed, Pixels
+    from kdcore.data.steps import Fixed
 
 PART: Final = 4
 """By default, images are kept only if they need at most 1/PART of the free memory."""

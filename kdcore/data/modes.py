@@ -6,15 +6,14 @@ range is scaled by that range, and a mode with an unknown range is refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image
 
-if TYPE_CHECKING:
-    from kdcore.data.steps import Pixels
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
-_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF tags
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO, _EXTRA, _UNSPECIFIED = 258, 262, 0, 338, 0  # TIFF tags, and their values
 _SIXTEEN: Final = 65535
 _DETOURS: Final = {
     "La": "LA",
@@ -39,13 +38,19 @@ def eight_bits(image: Image.Image, mode: str) -> Image.Image:
         UnknownRange: the range of its values is unknown, or Pillow cannot convert it; the message says what to do.
     """
     top = _largest(image)
+    if _UNSPECIFIED in _extra_samples(image):
+        raise UnknownRange(
+            "it has more than 3 channels, and data.channels is 3\n"
+            "    Set data.channels to their number, or data.bands to [0, 1, 2] for the first three."
+        )
     if top is not None:
         image = _scaled(image, top)
     elif image.mode in _REFUSED:
         raise UnknownRange(
             f"its pixels are {_REFUSED[image.mode]} (Pillow's mode {image.mode}{_format(image)}), "
             "for which black and white are not defined\n"
-            "    Save it with 8 or 16 bits per value, with the same scale for all images, for example as PNG."
+            "    data.value_range says which values they are. Or save it with 8 or 16 bits per value, with the same "
+            "scale for all images, for example as PNG."
         )
     try:
         while (step := _DETOURS.get(image.mode)) is not None:
@@ -60,6 +65,22 @@ def eight_bits(image: Image.Image, mode: str) -> Image.Image:
         ) from error
 
 
+def scaled(values: np.ndarray[Any, np.dtype[Any]], top: int) -> Pixels:
+    """Whole numbers from 0 to `top` as 0 to 255, rounded."""
+    levels: Pixels = ((values.astype(np.int64).clip(0, top) * 255 + top // 2) // top).astype(np.uint8)
+    return levels
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether its values have more than 8 bits, or are floating-point numbers."""
+    return image.mode.startswith("I;16") or image.mode in _REFUSED
+
+
+def white_is_zero(image: Image.Image) -> bool:
+    """Whether a TIFF says that its white is 0."""
+    return bool(_tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO)
+
+
 def _largest(image: Image.Image) -> int | None:
     """The number for white in a mode with more than 8 bits; None if nothing is scaled or the range is unknown."""
     bits = _tag(image, _BITS)
@@ -72,15 +93,20 @@ def _largest(image: Image.Image) -> int | None:
 
 
 def _scaled(image: Image.Image, top: int) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
-    pixels: Pixels = ((values.clip(0, top) * 255 + top // 2) // top).astype(np.uint8)
-    if image.mode.startswith("I;16") and _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
+    pixels = scaled(np.asarray(image), top)
+    if image.mode.startswith("I;16") and white_is_zero(image):
         pixels = 255 - pixels  # Pillow inverts only those with 8 bits
     return Image.fromarray(pixels)
 
 
 def _tag(image: Image.Image, number: int) -> Any:
     return getattr(image, "tag_v2", {}).get(number)
+
+
+def _extra_samples(image: Image.Image) -> tuple[int, ...]:
+    """What a TIFF says of its channels after the colours."""
+    found = _tag(image, _EXTRA)
+    return () if found is None else tuple(found) if isinstance(found, tuple) else (found,)
 
 
 def _format(image: Image.Image) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kdcore.data.folder import open_folder
 from kdcore.data.held_out import held_out
+from kdcore.data.pixels import PixelRule
 from kdcore.data.registered import WrappedSource
 from kdcore.data.table import open_table
 from kdcore.data.tar import open_tar
@@ -45,7 +46,7 @@ def open_split(data: DataSpec, split: str, *, plugins: Plugins, where: str) -> S
     section = where.rpartition(".")[0] or where
     dataset_where = f"{section}.dataset"
     source = _open(data, split, plugins, where, dataset_where)
-    source.split = source.split or split
+    source.split, source.rule = source.split or split, PixelRule.of(data)
     if source.num_classes is None and source.labelled:
         source.num_classes = data.num_classes
     if data.num_classes is not None and source.num_classes not in (None, data.num_classes):

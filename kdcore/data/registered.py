@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -15,6 +16,8 @@ from kdcore.plugins.importing import cause
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from kdcore.data.pixels import Decoded
 
 
 class WrappedSource(Source):
@@ -60,7 +63,7 @@ class WrappedSource(Source):
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+    def __getitem__(self, index: int) -> tuple[Decoded, int]:
         index = checked_index(index, len(self))
         try:
             image, label = self._dataset[index]
@@ -73,7 +76,7 @@ class WrappedSource(Source):
             raise Unreadable(
                 f"image {index} cannot be read: {self.name(index)}: {cause(error)}, in the code of {self._plugin}"
             ) from error
-        if not isinstance(image, Image.Image):
+        if not isinstance(image, Image.Image | np.ndarray):
             kind = type(image).__name__
             raise RunFailed(
                 f"{self.name(index)} is {kind}; a dataset must give pairs of PIL image and class index"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
@@ -131,7 +131,7 @@ class KeyedSamples(ByValue, Dataset[Columns | SampleFailure]):
                 last = str(error).partition("\n")[0]
                 broken.add(candidate)
                 if self._broken == "mark":
-                    black = self._steps.vary(self._steps.fixed(Image.new("RGB", (32, 32))))
+                    black = self._steps.vary(self._steps.fixed(self._steps.rule.blank()))
                     return black, BROKEN, candidate
         raise RunFailed(f"none of the {len(self)} images can be read; {last}")
 

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from kdcore.data.arrays import NUMPY, TIFF, read_npy, read_tiff
 from kdcore.data.broken import SKIP, reason
+from kdcore.data.modes import UnknownRange
+from kdcore.data.pixels import Decoded, PixelRule, mode_of, size_of
 from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
+
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_BITS, _PNG_COLOUR = 24, 25  # places in the file
+_GAP: Final = rb"\s+(?:#[^\n]*\n\s*)*"
+_NETPBM: Final = re.compile(rb"P[2356]" + 2 * (_GAP + rb"\d+") + _GAP + rb"(\d+)\s")
 
 
 class Unreadable(RunFailed):
@@ -42,9 +52,12 @@ class Files:
 
 
 class Source:
-    """One split of a dataset: `len()`, and `[i]` -> (PIL image, class index or -1 when unlabelled).
+    """One split of a dataset: `len()`, and `[i]` -> (image, class index or -1 when unlabelled).
+
+    An image is Pillow's, or an array `[H, W]` or `[H, W, C]` of a file that is one.
 
     Attributes:
+        rule: how the values of its images become 8 bits.
         classes: names of the classes in the order of their indices, or None if unknown.
         num_classes: K, or None if unknown.
         labels: the class index of every sample `[N]`, -1 without one, if known without decoding an image, or None.
@@ -60,6 +73,7 @@ class Source:
         fixed: True if a sample is known to be always the same and reading it draws no random numbers.
     """
 
+    rule: PixelRule = PixelRule()
     classes: tuple[str, ...] | None = None
     num_classes: int | None = None
     labels: Tensor | None = None
@@ -75,7 +89,7 @@ class Source:
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+    def __getitem__(self, index: int) -> tuple[Decoded, int]:
         raise NotImplementedError
 
     def name(self, index: int) -> str:
@@ -101,7 +115,8 @@ class Source:
             RunFailed: it cannot be read.
         """
         image, label = self[index]
-        return f"{image.mode} {image.size} {label};".encode() + image.tobytes()
+        height, width = size_of(image)
+        return f"{mode_of(image)} {(width, height)} {label};".encode() + image.tobytes()
 
 
 class Names:
@@ -131,18 +146,58 @@ def checked_index(index: int, size: int) -> int:
     return index % size
 
 
-def decode(data: bytes, name: str, index: int) -> Image.Image:
-    """Decode an image file completely.
+def decode(data: bytes, name: str, index: int, rule: PixelRule = PixelRule()) -> Decoded:  # noqa: B008  # frozen
+    """Decode an image file completely: to Pillow's image, or to an array where the file is one.
 
     Raises:
+        Refused: its values or channels are not what the rule wants.
         RunFailed: the data is not an image or is truncated; the message names file and index.
     """
     try:
-        image = Image.open(io.BytesIO(data))
-        image.load()
-    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
+        return _decoded(data, rule)
+    except UnknownRange as error:
+        raise Refused(f"image {index} cannot be used: {name}: {error}") from error
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
         raise unreadable(name, index, error, data) from error
+
+
+def _decoded(data: bytes, rule: PixelRule) -> Decoded:
+    if data.startswith(NUMPY):
+        return read_npy(data, rule)
+    if rule.exact:
+        if data.startswith(TIFF):
+            return read_tiff(data)
+        if rule.value_range is not None and _pillow_scales(data):
+            raise UnknownRange(
+                "Pillow scales its values when it reads them, so that data.value_range cannot be used\n"
+                "    Save it as TIFF or .npy."
+            )
+    try:
+        image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError as error:
+        if not data.startswith(TIFF) or find_spec("tifffile") is None:
+            raise
+        return _tiff_without_pillow(data, error)
+    image.load()
     return image
+
+
+def _tiff_without_pillow(data: bytes, error: Exception) -> Decoded:
+    """A TIFF that Pillow does not know, such as floating-point RGB; a damaged one raises Pillow's error."""
+    try:
+        return read_tiff(data)
+    except UnknownRange:
+        raise
+    except Exception:
+        raise error from None
+
+
+def _pillow_scales(data: bytes) -> bool:
+    """Whether Pillow scales its values: a PNG in colour with 16 bits, or PGM and PPM with more than 8."""
+    if data.startswith(_PNG):
+        return len(data) > _PNG_COLOUR and data[_PNG_BITS] == 16 and data[_PNG_COLOUR] in (2, 6)
+    found = _NETPBM.match(data)
+    return found is not None and (int(found[1]) > 255 if data[1] in b"36" else 255 < int(found[1]) < 65535)
 
 
 def unreadable(name: str, index: int, error: Exception, data: bytes | None = None) -> Unreadable:

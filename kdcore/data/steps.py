@@ -11,29 +11,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tv
 
 from kdcore.data.keyed_randomness import PYTHON, TORCH
+from kdcore.data.modes import Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from torch import Tensor
-
     from kdcore.data.keyed_randomness import Draws
     from kdcore.data.normalise import Normalise
+    from kdcore.data.pixels import Decoded, PixelRule
 
-    PilStep = Callable[[Image.Image], Image.Image]
+    Step = Callable[[Any], Any]
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-Fixed = Image.Image | Pixels
+Fixed = Image.Image | Tensor | Pixels
 """The result of the fixed part; the random part also accepts it as an array."""
 
 
 class Steps:
-    """PIL image -> `[C, H, W]`: `vary(fixed(image))`, then `normalise`, unless erasing is on, which includes it.
+    """Image -> `[C, H, W]`: `vary(fixed(image))`, then `normalise`, unless erasing is on, which includes it.
 
     Args:
-        fixed: steps that depend only on the image.
+        rule: how the image's values become 8 bits: the first step of the fixed part.
+        fixed: the other steps that depend only on the image.
         normalise: the normalisation of a whole batch.
         erase: erases parts of a normalised image, in place; draws from Python's generator.
 
@@ -44,32 +46,32 @@ class Steps:
     draws: Draws
 
     def __init__(
-        self, fixed: Sequence[PilStep], normalise: Normalise, erase: Callable[[Tensor], Tensor] | None
+        self,
+        rule: PixelRule,
+        fixed: Sequence[Step],
+        normalise: Normalise,
+        erase: Callable[[Tensor], Tensor] | None,
     ) -> None:
-        self._fixed, self.normalise, self._erase = fixed, normalise, erase
+        self.rule, self._fixed, self.normalise, self._erase = rule, fixed, normalise, erase
         self.draws = frozenset() if erase is None else PYTHON
-
-    @property
-    def fixed_steps(self) -> Sequence[PilStep]:
-        """The steps of the fixed part."""
-        return self._fixed
 
     def of_view(self, view: int) -> Steps:
         """The steps of one of several views; here those of all."""
         return self
 
-    def fixed(self, image: Image.Image) -> Fixed:
-        """The fixed part."""
+    def fixed(self, image: Decoded) -> Fixed:
+        """The fixed part; raises UnknownRange for an image that the rule does not take."""
+        fixed: Fixed = self.rule(image)
         for step in self._fixed:
-            image = step(image)
-        return image
+            fixed = step(fixed)
+        return fixed
 
     def vary(self, fixed: Fixed) -> Tensor:
         """The random part, uint8 `[C, H, W]`; with erasing, normalised float32."""
         images = torch.from_numpy(self._varied(fixed))
         return images if self._erase is None else self._erase(self.normalise(images))
 
-    def __call__(self, image: Image.Image) -> Tensor:
+    def __call__(self, image: Decoded) -> Tensor:
         """Both parts: normalised float32 `[C, H, W]`."""
         return self.normalise(self.vary(self.fixed(image)))
 
@@ -77,26 +79,32 @@ class Steps:
         raise NotImplementedError
 
 
-class PilSteps(Steps):
-    """Steps on PIL images; as an array, an image is `[H, W, C]`, or `[H, W]` if it is grey."""
+class ImageSteps(Steps):
+    """Steps on PIL images, or on tensors `[C, H, W]` for images that are neither grey nor RGB.
+
+    As an array, a PIL image is `[H, W, C]`, or `[H, W]` if it is grey.
+    """
 
     def __init__(
         self,
-        fixed: Sequence[PilStep],
-        varied: Sequence[PilStep],
+        rule: PixelRule,
+        fixed: Sequence[Step],
+        varied: Sequence[Step],
         draws: Draws,
         normalise: Normalise,
         erase: Callable[[Tensor], Tensor] | None,
     ) -> None:
-        super().__init__(fixed, normalise, erase)
+        super().__init__(rule, fixed, normalise, erase)
         self._steps = varied
         self.draws |= draws
 
     def _varied(self, fixed: Fixed) -> Pixels:
-        image = fixed if isinstance(fixed, Image.Image) else Image.fromarray(fixed)
+        image = fixed
+        if isinstance(fixed, np.ndarray):  # from memory, which must not be written to
+            image = Image.fromarray(fixed) if self.rule.is_picture else torch.from_numpy(fixed.copy())
         for step in self._steps:
             image = step(image)
-        return channels_first(np.asarray(image))
+        return channels_first(image)
 
 
 class ArraySteps(Steps):
@@ -113,7 +121,8 @@ class ArraySteps(Steps):
 
     def __init__(
         self,
-        fixed: Sequence[PilStep],
+        rule: PixelRule,
+        fixed: Sequence[Step],
         normalise: Normalise,
         erase: Callable[[Tensor], Tensor] | None = None,
         *,
@@ -122,16 +131,16 @@ class ArraySteps(Steps):
         hflip: float = 0.0,
         vflip: float = 0.0,
     ) -> None:
-        super().__init__(fixed, normalise, erase)
+        super().__init__(rule, fixed, normalise, erase)
         self._crop, self._padding = crop, padding
         # torch compares in float32
         self._hflip, self._vflip = float(np.float32(hflip)), float(np.float32(vflip))
         if crop is not None or hflip > 0 or vflip > 0:
             self.draws |= TORCH
 
-    def fixed(self, image: Image.Image) -> Pixels:
+    def fixed(self, image: Decoded) -> Pixels:
         """`[C, H, W]`."""
-        return channels_first(np.asarray(super().fixed(image)))
+        return channels_first(super().fixed(image))
 
     def _varied(self, fixed: Fixed) -> Pixels:
         pixels = np.asarray(fixed)
@@ -175,15 +184,21 @@ class PadCrop:
     def __init__(self, size: tuple[int, int], padding: int) -> None:
         self._size, self._padding = size, padding
 
-    def __call__(self, image: Image.Image) -> Image.Image:
+    def __call__(self, image: Any) -> Any:
         """The crop; outside the image it is black."""
-        top, left = draw_place((image.height, image.width), self._size, self._padding)
         height, width = self._size
+        if isinstance(image, Tensor):
+            top, left = draw_place(image.shape[-2:], self._size, self._padding)
+            return tv.crop(image, top, left, height, width)
+        top, left = draw_place((image.height, image.width), self._size, self._padding)
         return image.crop((left, top, left + width, top + height))
 
 
-def channels_first(pixels: Pixels) -> Pixels:
-    """A contiguous copy of `[H, W, C]` or `[H, W]` as `[C, H, W]`."""
+def channels_first(image: Fixed) -> Pixels:
+    """`[C, H, W]`, contiguous, of a tensor of this shape; a copy of an image `[H, W, C]` or `[H, W]`."""
+    if isinstance(image, Tensor):
+        return np.ascontiguousarray(image.numpy())
+    pixels = np.asarray(image)
     return np.array(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), order="C")
 
 

@@ -20,7 +20,7 @@ from kdcore.errors import Problem, RunFailed, UserError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from PIL import Image
+    from kdcore.data.pixels import Decoded
 
 MOST_MEMBERS: Final = 50_000_000
 _HEAD: Final = 4096
@@ -56,9 +56,9 @@ class TarSource(Source):
     def __len__(self) -> int:
         return len(self._names)
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+    def __getitem__(self, index: int) -> tuple[Decoded, int]:
         index = checked_index(index, len(self))
-        return decode(self.content(index), self.name(index), index), int(self._targets[index])
+        return decode(self.content(index), self.name(index), index, self.rule), int(self._targets[index])
 
     def content(self, index: int) -> bytes:
         """The bytes of the member."""

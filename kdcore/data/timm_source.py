@@ -19,8 +19,7 @@ from kdcore.errors import KdError, Problem, UserError
 from kdcore.spec.timm_datasets import KINDS, TORCH_FOLDERS, check_access
 
 if TYPE_CHECKING:
-    from PIL import Image
-
+    from kdcore.data.pixels import Decoded
     from kdcore.spec.models import DataSpec
 
 
@@ -51,7 +50,7 @@ class ReaderSource(Source):
     def __len__(self) -> int:
         return len(self._reader)
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+    def __getitem__(self, index: int) -> tuple[Decoded, int]:
         index = checked_index(index, len(self))
         try:
             file, label = self._reader[index]
@@ -59,7 +58,7 @@ class ReaderSource(Source):
                 data = file.read()
         except Exception as error:
             raise unreadable(self.name(index), index, error) from error
-        return decode(data, self.name(index), index), -1 if label is None else int(label)
+        return decode(data, self.name(index), index, self.rule), -1 if label is None else int(label)
 
     def name(self, index: int) -> str:
         """The dataset and the number of the sample."""
@@ -88,7 +87,7 @@ class StreamSource(Source):
     def __len__(self) -> int:
         return self._size  # 0: unknown
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+    def __getitem__(self, index: int) -> tuple[Decoded, int]:
         raise TypeError(f"{self.title} is a stream: its samples have no index")
 
     def open(self, *, training: bool, seed: int, batch_size: int) -> Any:

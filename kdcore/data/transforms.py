@@ -17,14 +17,14 @@ from torchvision import transforms as tv
 
 from kdcore.data.inputs import SMALL, InputConfig, resolve_input
 from kdcore.data.keyed_randomness import NUMPY, PYTHON, TORCH
-from kdcore.data.modes import eight_bits
 from kdcore.data.normalise import Normalise
-from kdcore.data.steps import ArraySteps, PadCrop, PilSteps, Steps
+from kdcore.data.pixels import PixelRule
+from kdcore.data.steps import ArraySteps, ImageSteps, PadCrop, Steps
 from kdcore.errors import UserError
 from kdcore.spec.augment import auto_augment_problem
+from kdcore.spec.channel_checks import colour_problem, colour_steps
 
 if TYPE_CHECKING:
-    from PIL import Image
     from torch import Tensor
 
     from kdcore.data.keyed_randomness import Draws
@@ -39,7 +39,7 @@ def train_transform(
     apart: bool = False,
     normalised: bool = False,
 ) -> Steps:
-    """Crop, flip, auto-augment, jitter, normalise, erase: PIL image -> `[C, H, W]`.
+    """Crop, flip, auto-augment, jitter, normalise, erase: image -> `[C, H, W]`.
 
     Draws from the global generators of Python, numpy and torch, which `kdcore.data.keyed_randomness` seeds for each
     sample.
@@ -48,14 +48,20 @@ def train_transform(
         data: the section of the spec.
         input: size and normalisation of the images.
         augment: how images are augmented; None: by `data.augment`.
-        apart: the fixed part is only the conversion to grey or RGB, so that views of other recipes share it.
+        apart: the fixed part is only the conversion to 8 bits, so that views of other recipes share it.
         normalised: the images are normalised even without erasing.
 
     Raises:
-        UserError: timm does not accept `data.augment.auto_augment`.
+        UserError: timm does not accept `data.augment.auto_augment`, or the recipe changes colours that the images do
+            not have.
     """
     input = resolve_input(data, input)
     augment, size = augment or data.augment, input.image_size
+    if wrong := colour_steps(augment, data.channels):
+        raise UserError(
+            colour_problem(f"data.augment.{name}", getattr(augment, name), data.channels) for name in wrong
+        )
+    rule = PixelRule.of(data)
     normalise = Normalise(input.mean, input.std)
     erase: Any = _same if normalised else None
     if augment.random_erasing > 0:
@@ -63,7 +69,7 @@ def train_transform(
     crop = augment.crop
     if crop == "auto":
         crop = "pad" if max(size) <= SMALL else "resized"
-    fixed: list[Any] = [ToMode(data.channels)]
+    fixed: list[Any] = []
     if crop != "resized":
         fixed.append(_shorter_side(size, input.interpolation))
     if crop == "none":
@@ -71,6 +77,7 @@ def train_transform(
     colours = augment.color_jitter > 0 or augment.hue > 0 or augment.grayscale > 0
     if not apart and crop != "resized" and augment.auto_augment is None and not colours:
         return ArraySteps(
+            rule,
             fixed,
             normalise,
             erase,
@@ -79,8 +86,8 @@ def train_transform(
             hflip=augment.hflip,
             vflip=augment.vflip,
         )
-    steps: list[Any] = fixed[1:] if apart else []
-    fixed = fixed[:1] if apart else fixed
+    steps: list[Any] = fixed if apart else []
+    fixed = [] if apart else fixed
     draws: Draws = frozenset()
     if crop == "resized":
         resized = RandomResizedCropAndInterpolation  # draws from Python's generator
@@ -101,7 +108,7 @@ def train_transform(
     if colours:
         steps += _colours(augment)
         draws |= TORCH
-    return PilSteps(fixed, steps, draws, normalise, erase)
+    return ImageSteps(rule, fixed, steps, draws, normalise, erase)
 
 
 def _same(images: Tensor) -> Tensor:
@@ -120,7 +127,7 @@ def _colours(augment: AugmentSpec) -> list[Any]:
 
 
 def eval_transform(data: DataSpec, input: InputConfig) -> Steps:
-    """Resize the shorter side, crop the centre by `crop_pct`, normalise: PIL image -> `[C, H, W]`; not random."""
+    """Resize the shorter side, crop the centre by `crop_pct`, normalise: image -> `[C, H, W]`; not random."""
     input = resolve_input(data, input)
     resize_and_crop = transforms_imagenet_eval(
         img_size=input.image_size,
@@ -128,7 +135,7 @@ def eval_transform(data: DataSpec, input: InputConfig) -> Steps:
         interpolation=input.interpolation,
         normalize=False,
     ).transforms[:-1]  # the last one creates a tensor
-    return ArraySteps([ToMode(data.channels), *resize_and_crop], Normalise(input.mean, input.std))
+    return ArraySteps(PixelRule.of(data), resize_and_crop, Normalise(input.mean, input.std))
 
 
 def _shorter_side(size: tuple[int, int], interpolation: str) -> Any:
@@ -152,14 +159,3 @@ def _auto_augment(policy: str, input: InputConfig) -> Any:
     if policy.startswith("augmix"):
         return augment_and_mix_transform(policy, {**params, "translate_pct": 0.3})
     return auto_augment_transform(policy, params)
-
-
-class ToMode:
-    """Converts to grey or RGB; a class, because loader processes may have to pickle it."""
-
-    def __init__(self, channels: int) -> None:
-        self.mode = "L" if channels == 1 else "RGB"
-
-    def __call__(self, image: Image.Image) -> Image.Image:
-        """The image as grey or RGB; raises UnknownRange if it cannot be converted."""
-        return eight_bits(image, self.mode)

@@ -24,8 +24,7 @@ from kdcore.spec.datasets import TABLES, TARS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from PIL import Image
-
+    from kdcore.data.pixels import Decoded
     from kdcore.spec.models import DataSpec
 
 WHERE: Final = "data.unlabelled"
@@ -55,7 +54,7 @@ class JoinedSource(Source):
     def __len__(self) -> int:
         return sum(map(len, self._parts))
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+    def __getitem__(self, index: int) -> tuple[Decoded, int]:
         source, own = self._of(checked_index(index, len(self)))
         image, label = source[own]
         return image, label if source is self._parts[0] else UNLABELLED

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class ViewSteps(Steps):
-    """Steps whose random part differs from view to view; they share only the conversion to grey or RGB.
+    """Steps whose random part differs from view to view; they share only the conversion to 8 bits.
 
     Args:
         parts: the steps of each view.
     """
 
     def __init__(self, parts: Sequence[Steps]) -> None:
-        super().__init__(parts[0].fixed_steps, parts[0].normalise, None)
+        super().__init__(parts[0].rule, (), parts[0].normalise, None)
         self._parts = tuple(parts)
         self.draws = frozenset().union(*(part.draws for part in parts))
 

@@ -25,7 +25,8 @@ class AdaptedModel:
     Attributes:
         model: the model.
         adapter: its feature adapter; None: found by the model's class.
-        images: for a teacher: turns the images of the student into those of the teacher; None: they are the same.
+        images: turns the images that are given, `[B, C, H, W]`, into those of the model; None: they are the same.
+        channels: the channels of the images that it takes; None: those of the `Distillation`.
         image_size: (height, width) of the images that it takes; None: that of the `Distillation`.
         classifier: False for an encoder: what it returns is not taken for logits.
         learns: for a teacher: it is trained together with the student.
@@ -34,6 +35,7 @@ class AdaptedModel:
     model: nn.Module
     adapter: FeatureAdapter | None = None
     images: Callable[[Tensor], Tensor] | None = None
+    channels: int | None = None
     image_size: tuple[int, int] | None = None
     classifier: bool = True
     learns: bool = False
@@ -47,7 +49,7 @@ class AdaptedModel:
             self.model,
             self.adapter,
             self.image_size,
-            in_chans,
+            self.channels or in_chans,
             classifier=self.classifier,
         )
 

@@ -19,6 +19,7 @@ from kdcore.distill.passes import (
     Extract,
     pass_of_views,
     tensors_of,
+    turned,
     whole_logits,
     with_partner,
     without_logits,
@@ -92,7 +93,7 @@ class Distillation(nn.Module):
         label_smoothing: of the task loss.
         task_loss: the loss against the ground truth, in place of cross-entropy with that smoothing.
         task_views: the mean or the sum of the task losses of several views.
-        in_chans: channels of the images.
+        in_chans: channels of the images; a model that takes others is an `AdaptedModel` with `images` and `channels`.
         seed: of the random numbers that distillers draw while they are built.
         options: of a distiller given by name.
 
@@ -176,11 +177,12 @@ class Distillation(nn.Module):
             set_distilled_training(learner.model)
         self._student_pass = None
         if self.requires.student_pass:
-            self._student_pass = StudentPass(learner.model, learner.adapter, self.requires)
+            self._student_pass = StudentPass(learner.model, learner.adapter, self.requires, learner.images)
             self.average = self._student_pass.average  # part of the state, and not trained
         self._extract_student: Extract = Extractor(
             learner.model, learner.adapter, self.requires.student_stages, self.requires.student_embedding
         )
+        self._student_images = learner.images
         self._teachers.read(needs, built.teachers)
 
     @property
@@ -286,8 +288,9 @@ class Distillation(nn.Module):
         # before the student, whose activations stay in memory: the teachers' are free again by then
         taught = self._taught(images, teacher_output)
         self._check_partner(images, partner)
-        student = pass_of_views(self._extract_student, images)
-        student = with_partner(student, self._extract_student, partner)
+        student = pass_of_views(self._extract_student, turned(images, self._student_images))
+        of_partner = None if partner is None else turned(partner, self._student_images)
+        student = with_partner(student, self._extract_student, of_partner)
         if self._student_pass is not None:
             if self.training and torch.is_grad_enabled():
                 self._student_pass.follow()

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
 
-from kdcore.data.inputs import InputConfig, resolve_input
+from kdcore.data.inputs import InputConfig, resolve_input, student_input
 from kdcore.distill.adapted_model import AdaptedModel
 from kdcore.distill.finetuning import with_finetuning_spec
+from kdcore.distill.model_images import ModelImages
 from kdcore.distill.seeds import derive
 from kdcore.distill.teacher_classes import DataClasses, with_classes_of_data
-from kdcore.distill.teacher_images import TeacherImages
 from kdcore.features import find_adapter
 from kdcore.models import BuiltModel, build_model
 from kdcore.models.digest import weights_digest
 from kdcore.models.other_classes import OtherClasses
+from kdcore.spec.channels import count_of
 
 if TYPE_CHECKING:
     from kdcore.plugins import Plugins
     from kdcore.protocols import FeatureAdapter
     from kdcore.spec.load import LoadedSpec
     from kdcore.spec.members import Member
-    from kdcore.spec.models import ModelSource, RunSpec, TeacherSpec
+    from kdcore.spec.models import DataSpec, ModelSource, RunSpec, TeacherSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +37,15 @@ class PlacedModel:
         module: the same model on the device, in the memory order of the spec.
         adapter: its feature adapter.
         classifier: whether it gives logits; an encoder does not.
+        images: turns the images that the data gives into those of the model; None if they are the same.
+        channels: the number of channels that it takes.
     """
 
     built: BuiltModel
     module: nn.Module
     adapter: FeatureAdapter
+    images: ModelImages | None
+    channels: int
     classifier: bool = True
 
 
@@ -49,13 +54,11 @@ class PlacedTeacher(PlacedModel):
     """A teacher on its device.
 
     Attributes:
-        images: turns the student's images into the teacher's; None if they are the same.
         weights: digest of its weights as they were loaded, before they are folded; None on the meta device.
         learns: whether it is trained together with the student.
         of_student: it is the student's own average.
     """
 
-    images: TeacherImages | None
     weights: str | None
     learns: bool = False
     of_student: bool = False
@@ -68,6 +71,7 @@ class PlacedTeacher(PlacedModel):
             model=self.module,
             adapter=self.adapter,
             images=self.images,
+            channels=self.channels,
             image_size=size,
             classifier=self.classifier,
             learns=self.learns,
@@ -82,11 +86,13 @@ class RunModels:
         student: the student.
         teachers: the teachers by name.
         input: size and normalisation of the images that the data gives.
+        taken: the same of those that the student takes: of all their channels, or of those that it chooses.
     """
 
     student: PlacedModel
     teachers: dict[str, PlacedTeacher]
     input: InputConfig
+    taken: InputConfig
 
 
 @dataclass(frozen=True)
@@ -98,12 +104,14 @@ class TeacherPlan:
         size: side or (height, width) of its input; None: the size that its weights record.
         fallback: the same, if they record none.
         classifier: whether it has a classifier for the classes of the data.
+        channels: the channels of the images that it takes; None: all.
     """
 
     model: ModelSource
     size: int | tuple[int, int] | None
     fallback: tuple[int, int] | None = None
     classifier: bool = True
+    channels: Literal["grey"] | tuple[int, ...] | None = None
 
 
 def build_models(
@@ -118,27 +126,37 @@ def build_models(
     builder = Builder(spec, classes, plugins, meta=device.type == "meta")
     classifier = spec.student.classifier
     own = None if classifier else 0
-    student = builder.build(spec.student, "student", spec.data.image_size, num_classes=own)
-    taken = resolve_input(spec.data, student.input)
+    channels = spec.student.channels
+    student = builder.build(spec.student, "student", spec.data.image_size, num_classes=own, channels=channels)
+    given, taken = resolve_input(spec.data, student.input), student_input(spec, student.input)
+    images = ModelImages(given, taken, channels)
     module = place(student.model, device, channels_last=spec.train.channels_last)
     adapter = find_adapter(module, spec.student.adapter, plugins, "student.adapter")
-    learner = PlacedModel(built=student, module=module, adapter=adapter, classifier=classifier)
+    learner = PlacedModel(
+        built=student,
+        module=module,
+        adapter=adapter,
+        images=None if images.identity else images.to(device),
+        channels=count_of(channels, spec.data.channels),
+        classifier=classifier,
+    )
     teachers = {}
     for member in spec.members:
         if member.spec.of is None:
-            plan = plan_teacher(member, loaded.teachers.get(member.name), taken)
-            teachers[member.name] = _placed_teacher(builder, member, plan, taken, device)
+            plan = plan_teacher(member, loaded.teachers.get(member.name), given, spec.data)
+            teachers[member.name] = _placed_teacher(builder, member, plan, given, device)
         else:  # the run puts the average in the place of the student, see `with_average`
             teachers[member.name] = PlacedTeacher(
                 built=student,
                 module=module,
                 adapter=adapter,
-                images=None,
+                images=learner.images,
+                channels=learner.channels,
                 weights=None,
                 classifier=classifier,
                 of_student=True,
             )
-    return RunModels(learner, teachers, taken)
+    return RunModels(learner, teachers, given, taken)
 
 
 def with_average(models: RunModels, average: nn.Module | None) -> RunModels:
@@ -152,7 +170,7 @@ def with_average(models: RunModels, average: nn.Module | None) -> RunModels:
 
 
 def _placed_teacher(
-    builder: Builder, member: Member, plan: TeacherPlan, student_input: InputConfig, device: torch.device
+    builder: Builder, member: Member, plan: TeacherPlan, images: InputConfig, device: torch.device
 ) -> PlacedTeacher:
     built = builder.build_teacher(member, plan)
     # before the weights are folded, which rounds them
@@ -162,28 +180,34 @@ def _placed_teacher(
         built=built,
         module=module,
         adapter=find_adapter(module, member.spec.adapter, builder.plugins, f"{member.where}.adapter"),
-        images=teacher_view(student_input, built, device),
+        images=teacher_view(images, built, device),
+        channels=count_of(plan.channels, builder.spec.data.channels),
         weights=weights,
         classifier=plan.classifier,
         learns=member.spec.learns,
     )
 
 
-def plan_teacher(member: Member, below: LoadedSpec | None, student: InputConfig) -> TeacherPlan:
+def plan_teacher(
+    member: Member, below: LoadedSpec | None, images: InputConfig, data: DataSpec
+) -> TeacherPlan:
     """Choose the model to build for a teacher: the spec's, or the student of its `run`, with its weights if finished.
 
     Args:
         member: the teacher.
         below: the spec of the teacher's own run, or None.
-        student: the images that the data gives.
+        images: what the data gives.
+        data: the section of the run's spec.
     """
-    teacher = member.spec
+    teacher, channels = member.spec, member.spec.channels
     if below is None:
         # Pretrained weights and run directories record their size, and so do files whose shapes depend on it.
         # Other teachers get the student's images.
-        fallback = None if teacher.pretrained else student.image_size
-        return TeacherPlan(teacher, teacher.image_size, fallback, teacher.classifier)
+        fallback = None if teacher.pretrained else images.image_size
+        return TeacherPlan(teacher, teacher.image_size, fallback, teacher.classifier, channels)
     trained, directory = below.spec, below.directory
+    if (trained.data.channels, trained.data.bands) == (data.channels, data.bands):
+        channels = channels or trained.student.channels
     known_of_it = {
         "run": None,
         "model": trained.student.model,
@@ -194,12 +218,14 @@ def plan_teacher(member: Member, below: LoadedSpec | None, student: InputConfig)
     if directory.finished:  # its folder says what it is, also with the head of a distiller
         known_of_it = {"run": None, "model": None, "checkpoint": str(directory.path)}
     size = teacher.image_size or (None if directory.finished else trained.data.image_size)
-    return TeacherPlan(teacher.model_copy(update=known_of_it), size, classifier=teacher.classifier)
+    return TeacherPlan(
+        teacher.model_copy(update=known_of_it), size, classifier=teacher.classifier, channels=channels
+    )
 
 
-def teacher_view(student: InputConfig, teacher: BuiltModel, device: torch.device) -> TeacherImages | None:
-    """The module that turns the student's images into the teacher's; None if they are the same."""
-    converter = TeacherImages(student, teacher.input_beside(student))
+def teacher_view(images: InputConfig, teacher: BuiltModel, device: torch.device) -> ModelImages | None:
+    """The module that turns the images of the data into the teacher's; None if they are the same."""
+    converter = ModelImages(images, teacher.input_beside(images), teacher.channels)
     return None if converter.identity else converter.to(device)
 
 
@@ -240,14 +266,15 @@ class Builder:
         num_classes: int | None = None,
         teacher: bool = False,
         draw: str | None = None,
+        channels: Literal["grey"] | tuple[int, ...] | None = None,
     ) -> BuiltModel:
         """Build one model; its initial weights are a function of the seed and of `draw`, by default its role."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derive(self.spec.seed, draw or role))
-            return build_model(
+            built = build_model(
                 model,
                 num_classes=self.classes.count if num_classes is None else num_classes,
-                in_chans=self.spec.data.channels,
+                in_chans=count_of(channels, self.spec.data.channels),
                 image_size=size,
                 plugins=self.plugins,
                 where=role,
@@ -255,6 +282,7 @@ class Builder:
                 fallback_size=fallback,
                 keep_classifier=teacher,
             )
+        return replace(built, channels=channels)
 
     def build_teacher(self, member: Member, plan: TeacherPlan) -> BuiltModel:
         """Build a teacher, with the classes of the data if its spec maps them.
@@ -274,11 +302,13 @@ class Builder:
                 num_classes=classes,
                 teacher=True,
                 draw=draw,
+                channels=plan.channels,
             )
 
+        in_chans = count_of(plan.channels, self.spec.data.channels)
         try:
             return with_classes_of_data(
-                member.spec, build, self.classes, self.spec.data.channels, self.plugins, member.where
+                member.spec, build, self.classes, in_chans, self.plugins, member.where
             )
         except OtherClasses as error:
             raise with_finetuning_spec(error, self.spec, plan.model, member.name) from error

@@ -14,6 +14,14 @@ Extract = Callable[[Tensor], ModelOutput]
 """A pass of a model: images `[B, C, H, W]` to its output."""
 
 
+def turned(images: Tensor, turn: Callable[[Tensor], Tensor] | None) -> Tensor:
+    """Images `[B, C, H, W]`, or of several views `[B, V, C, H, W]`, as a model takes them; None: as they are."""
+    if turn is None:
+        return images
+    flat = turn(images.flatten(0, -4))
+    return flat.reshape(*images.shape[:-3], *flat.shape[-3:])
+
+
 def pass_of_views(extract: Extract, images: Tensor) -> ModelOutput:
     """The output for `[B, C, H, W]`, or for `[B, V, C, H, W]` that of the first view with those of all V views.
 

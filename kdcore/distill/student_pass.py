@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from kdcore.distill.passes import pass_of_views
+from kdcore.distill.passes import pass_of_views, turned
 from kdcore.features import Extractor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from kdcore.protocols import FeatureAdapter, ModelOutput, Requires
 
@@ -25,15 +25,22 @@ class StudentPass:
         student: the student.
         adapter: its feature adapter.
         requires: what all distillers read.
+        images: turns the images of a batch into those of the student; None: they are the same.
 
     Attributes:
         average: a moving average of the student; None if no distiller requires one.
     """
 
-    def __init__(self, student: nn.Module, adapter: FeatureAdapter, requires: Requires) -> None:
+    def __init__(
+        self,
+        student: nn.Module,
+        adapter: FeatureAdapter,
+        requires: Requires,
+        images: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         read = (requires.student_stages, requires.student_embedding)
         self.average: nn.Module | None = None
-        self._decay, self._student = requires.student_momentum, student
+        self._decay, self._student, self._images = requires.student_momentum, student, images
         if self._decay is not None:
             self.average = copy.deepcopy(student).requires_grad_(False)
             self._of_average = Extractor(self.average, adapter, *read)
@@ -54,7 +61,7 @@ class StudentPass:
         extract = self._of_average if ema else self._extract
         hidden = contextlib.nullcontext() if mask is None else _masked(model, mask, mask_token)
         with hidden, torch.no_grad() if ema else contextlib.nullcontext():
-            return pass_of_views(extract, images)
+            return pass_of_views(extract, turned(images, self._images))
 
     @torch.no_grad()
     def follow(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kdcore.distill.passes import Extract, pass_of_views, tensors_of, without_logits
+from kdcore.distill.passes import Extract, pass_of_views, tensors_of, turned, without_logits
 from kdcore.features import Extractor
 from kdcore.features.tail import Tail
 from kdcore.models.fold import fold_batch_norm
@@ -108,9 +108,7 @@ class TeacherPasses:
         if extract is None:
             raise ValueError("no distiller reads the teacher")
         with contextlib.nullcontext() if self.learns else torch.no_grad(), self.autocast(images.device):
-            if self._given.images is not None:
-                flat = self._given.images(images.flatten(0, -4))
-                images = flat.reshape(*images.shape[:-3], *flat.shape[-3:])
+            images = turned(images, self._given.images)
             if images.dim() == 4:
                 images = images.to(memory_format=self.memory_format)
             output = pass_of_views(extract, images)
@@ -151,7 +149,7 @@ class TeacherPasses:
         if extract is None:
             return 0
         assert self._given.image_size is not None
-        shape = (1, self._in_chans, *self._given.image_size)
+        shape = (1, self._given.channels or self._in_chans, *self._given.image_size)
         images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         place = next(self.model.parameters(), None)
         if place is None:

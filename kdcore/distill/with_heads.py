@@ -72,6 +72,7 @@ def _described(placed: PlacedModel, adapter: str | None, size: tuple[int, int]) 
         "options": dict(built.options),
         "adapter": adapter,
         "image_size": list(size),
+        "channels": placed.channels,
     }
 
 
@@ -99,7 +100,8 @@ def with_heads(
     Args:
         num_classes: K.
         in_chans: channels of the images.
-        student: `model`, `small_input`, `options`, `adapter` and `image_size` of the student without the head.
+        student: `model`, `small_input`, `options`, `adapter`, `image_size` and `channels` of the student without
+            the head.
         distiller: `name` and options of the distiller.
         teacher: the same of the teacher that it learned from, and `classifier`; None: it had none.
 
@@ -137,11 +139,12 @@ def _adapted(
     given: Mapping[str, Any], num_classes: int, in_chans: int, plugins: Plugins, device: torch.device
 ) -> AdaptedModel:
     size, classifier = _size(given["image_size"]), bool(given.get("classifier", True))
+    channels = given.get("channels", in_chans)
     fields = {name: given[name] for name in ("model", "small_input", "options")}
     built = build_model(
         ModelSpec.model_validate(fields),
         num_classes=num_classes if classifier else 0,
-        in_chans=in_chans,
+        in_chans=channels,
         image_size=size,
         plugins=plugins,
         where="model",
@@ -149,7 +152,9 @@ def _adapted(
         load_weights=False,
     )
     adapter = find_adapter(built.model, given.get("adapter"), plugins, "model.adapter")
-    return AdaptedModel(model=built.model, adapter=adapter, image_size=size, classifier=classifier)
+    return AdaptedModel(
+        model=built.model, adapter=adapter, channels=channels, image_size=size, classifier=classifier
+    )
 
 
 def _size(given: Sequence[int]) -> tuple[int, int]:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from PIL import Image
 
 from kdcore.data.inputs import InputConfig
+from kdcore.data.pixels import PixelRule
 from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.inspect.image_predictor import ImagePredictor, Outputs
 from kdcore.json_files import read_json
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-    from PIL import Image
+
+    from kdcore.data.pixels import Decoded
 
 EXPORT_ABOUT: Final = "kd.json"
 """The file in each export that says what it is."""
@@ -38,14 +41,14 @@ class OpenedExport:
         folder: where it is.
         about: the content of `kd.json`.
         call: images `[B, C, H, W]` to logits `[B, K]` or, for an encoder, embeddings `[B, D]`; float32.
-        prepared: a PIL image to the model's input `[C, H, W]`, float32.
+        prepared: a PIL image, or uint8 `[H, W, C]`, to the model's input `[C, H, W]`, float32.
         input: size and normalisation of its images.
     """
 
     folder: Path
     about: dict[str, Any]
     call: Callable[[NDArray[np.float32]], Any]
-    prepared: Callable[[Image.Image], NDArray[np.float32]]
+    prepared: Callable[[Any], NDArray[np.float32]]
     input: InputConfig
 
     @property
@@ -72,8 +75,29 @@ class OpenedExport:
             file.stat().st_size for file in self.folder.rglob("*") if file.is_file() and file not in own
         )
 
+    @property
+    def rule(self) -> PixelRule:
+        """How the values of files become 8 bits."""
+        taken = self.about["input"]
+        bands, levels = taken.get("bands"), taken.get("value_range")
+        return PixelRule(
+            channels=int(taken["shape"][1]),
+            bands=None if bands is None else tuple(bands),
+            value_range=None if levels is None else (levels[0], levels[1]),
+            array_order=taken.get("array_order", "hwc"),
+        )
+
     def predictor(self) -> ImagePredictor:
         """It as a predictor for images of any place."""
+        rule = self.rule
+
+        def prepare(image: Decoded) -> NDArray[np.float32]:
+            if not rule.exact:
+                return self.prepared(image)
+            taken = rule(image)
+            if isinstance(taken, Image.Image):
+                return self.prepared(taken)
+            return self.prepared(taken.numpy().transpose(1, 2, 0))
 
         def call(images: NDArray[np.float32], embedding: bool) -> Outputs:
             if embedding and not self.is_encoder:
@@ -81,7 +105,7 @@ class OpenedExport:
             found = np.asarray(self.call(images), np.float32)
             return Outputs(None, found) if self.is_encoder else Outputs(found)
 
-        return ImagePredictor(self.prepared, call, num_classes=self.num_classes, classes=self.classes)
+        return ImagePredictor(prepare, call, num_classes=self.num_classes, classes=self.classes, rule=rule)
 
 
 def is_export(path: str | Path) -> bool:

@@ -11,7 +11,9 @@ import numpy as np
 
 from kdcore.data import open_split
 from kdcore.data.duplicates import repeated_images, shared_images
-from kdcore.data.modes import UnknownRange, eight_bits
+from kdcore.data.modes import UnknownRange
+from kdcore.data.pixels import PixelRule, mode_of, size_of
+from kdcore.data.steps import channels_first
 from kdcore.errors import Problem, RunFailed, UserError
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class SplitFacts:
         classes: the number of images of each class, by its name or index.
         looked_at: how many images were decoded for what follows.
         sizes: how often each size occurs, as `HEIGHTxWIDTH`, the most frequent first.
-        modes: how often each mode of Pillow occurs.
+        modes: how often each mode of Pillow occurs, or number format and channels of an array.
         broken: the name of each image that cannot be used, and why.
         repeated: images with the same content as an earlier one, with the name of that one.
         notes: what is left out, one line each.
@@ -103,12 +105,13 @@ def data_facts(
     """
     sources = {"train": data.train_split, "eval": data.eval_split, "test": data.test_split}
     opened = {role: _open(data, split, role, plugins) for role, split in sources.items() if split is not None}
-    moments = Moments(data.channels) if stats else None
+    rule = PixelRule.of(data)
+    moments = Moments(rule) if stats else None
     splits = []
     for role, source in opened.items():
         train = role == "train"
         splits.append(
-            _split(role, source, None if train and stats else most, moments if train else None, advance)
+            _split(role, source, None if train and stats else most, rule, moments if train else None, advance)
         )
     mean, std = (None, None) if moments is None else moments.result()
     return DataFacts(
@@ -119,16 +122,16 @@ def data_facts(
 class Moments:
     """Mean and deviation of the channels of images, each of which counts equally whatever its size."""
 
-    def __init__(self, channels: int) -> None:
-        self._mode = "L" if channels == 1 else "RGB"
+    def __init__(self, rule: PixelRule) -> None:
+        self._rule = rule
         self._count = 0
-        self._sums = np.zeros((2, channels))
+        self._sums = np.zeros((2, rule.channels))
 
     def of(self, image: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Mean and mean square of each channel of one image, `[2, C]`."""
-        pixels = np.asarray(eight_bits(image, self._mode), np.float64) / 255
-        flat = pixels.reshape(-1, self._sums.shape[1])
-        return np.stack([flat.mean(axis=0), (flat * flat).mean(axis=0)])
+        pixels = channels_first(self._rule(image)).astype(np.float64) / 255
+        flat = pixels.reshape(len(pixels), -1)
+        return np.stack([flat.mean(axis=1), (flat * flat).mean(axis=1)])
 
     def add(self, found: np.ndarray[Any, np.dtype[np.float64]]) -> None:
         """Count an image."""
@@ -152,7 +155,12 @@ def _open(data: DataSpec, split: str, role: str, plugins: Plugins) -> Source:
 
 
 def _split(
-    role: str, source: Source, most: int | None, moments: Moments | None, advance: Callable[[], None]
+    role: str,
+    source: Source,
+    most: int | None,
+    rule: PixelRule,
+    moments: Moments | None,
+    advance: Callable[[], None],
 ) -> SplitFacts:
     size = len(source)
     count = size if most is None else min(most, size)
@@ -160,7 +168,7 @@ def _split(
     sizes: Counter[str] = Counter()
     modes: Counter[str] = Counter()
     broken: dict[str, str] = {}
-    for position, found in _looked(source, positions, moments):
+    for position, found in _looked(source, positions, rule, moments):
         if isinstance(found, str):
             broken[source.short_name(position)] = found
         else:
@@ -200,16 +208,18 @@ _Found = tuple[str, str, "np.ndarray[Any, np.dtype[np.float64]] | None"]
 
 
 def _looked(
-    source: Source, positions: list[int], moments: Moments | None
+    source: Source, positions: list[int], rule: PixelRule, moments: Moments | None
 ) -> Iterator[tuple[int, _Found | str]]:
     """Size, mode and moments of each image, or why it cannot be used; in the order of the positions."""
 
     def look(position: int) -> _Found | str:
         try:
             image = source[position][0]
-            size, mode = f"{image.height}x{image.width}", image.mode
+            size, mode = "x".join(map(str, size_of(image))), mode_of(image)
             if moments is None:
-                eight_bits(image, "RGB")  # an error, where the range of its values is not known
+                rule(
+                    image
+                )  # an error, where the range of its values is not known, or its channels are others
                 return size, mode, None
             return size, mode, moments.of(image)
         except (RunFailed, UnknownRange) as error:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from kdcore.data.broken import reason
 from kdcore.data.modes import UnknownRange
+from kdcore.data.pixels import Decoded, PixelRule
 from kdcore.data.source import Unreadable, decode
 from kdcore.errors import Problem, RunFailed, UserError
 
@@ -63,10 +64,12 @@ class ImagePredictor:
     """A trained student, its preprocessing and its classes: images in, predictions out.
 
     Args:
-        prepare: from a PIL image to the model's input `[C, H, W]`, float32.
+        prepare: from a PIL image, or an array `[H, W, C]` of a file that is one, to the model's input `[C, H, W]`,
+            float32.
         call: from a batch of them `[B, C, H, W]`, and whether to add the embedding, to the outputs.
         num_classes: K; 0 for an encoder.
         classes: the names of the classes; None: not known.
+        rule: how the values of files become 8 bits.
 
     Attributes:
         classes_: the class names `[K]`, or the class indices if no names are known; empty for an encoder.
@@ -74,13 +77,14 @@ class ImagePredictor:
 
     def __init__(
         self,
-        prepare: Callable[[Image.Image], NDArray[np.float32]],
+        prepare: Callable[[Any], NDArray[np.float32]],
         call: Callable[[NDArray[np.float32], bool], Outputs],
         *,
         num_classes: int,
         classes: Sequence[str] | None,
+        rule: PixelRule = PixelRule(),  # noqa: B008  # frozen
     ) -> None:
-        self._prepare, self._call, self.num_classes = prepare, call, num_classes
+        self._prepare, self._call, self.num_classes, self._rule = prepare, call, num_classes, rule
         self.classes_: NDArray[Any] = np.arange(num_classes) if classes is None else np.array(list(classes))
 
     def predict(self, images: Sequence[Picture]) -> NDArray[Any]:
@@ -173,7 +177,7 @@ class ImagePredictor:
     def _read(self, picture: Picture) -> NDArray[np.float32] | str:
         """The model's input, or why there is none."""
         try:
-            return self._prepare(_opened(picture))
+            return self._prepare(_opened(picture, self._rule))
         except (OSError, Unreadable, UnknownRange, ValueError) as error:
             return str(error).partition("\n")[0]
 
@@ -186,17 +190,19 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.exp(wide).astype(np.float32)
 
 
-def _opened(picture: Picture) -> Image.Image:
+def _opened(picture: Picture, rule: PixelRule) -> Decoded:
     if isinstance(picture, Image.Image):
         return picture
     if isinstance(picture, np.ndarray):
+        if rule.exact:
+            return picture
         if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
             found = f"{picture.dtype} {list(picture.shape)}"
             raise ValueError(f"pixels must be uint8 [H, W] or [H, W, C], and these are {found}")
         return Image.fromarray(picture)
     data = Path(picture).read_bytes()
     try:
-        return decode(data, str(picture), 0)
+        return decode(data, str(picture), 0, rule)
     except Unreadable as error:
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
         raise ValueError(reason(cause, data)) from error

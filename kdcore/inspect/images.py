@@ -40,7 +40,7 @@ class EvaluationImages:
         """At most `most` images of a split, as a run with this spec uses them."""
         whole = evaluation_images(source, spec.data)
         chosen = at_most(whole, most)
-        batches = evaluation_data(chosen, spec, student.input, student.num_classes, device)
+        batches = evaluation_data(chosen, spec, student.images, student.num_classes, device)
         return cls(whole=whole, chosen=chosen, batches=batches)
 
 

@@ -11,6 +11,8 @@ import torch
 from pydantic import ValidationError
 
 from kdcore.data import open_split
+from kdcore.data.modes import UnknownRange
+from kdcore.data.pixels import PixelRule
 from kdcore.errors import Problem, UserError
 from kdcore.inspect.images import EvaluationImages
 from kdcore.inspect.predictions import Predictions, predict
@@ -98,9 +100,14 @@ class OpenedRun:
             raise UserError(Problem("student", ENCODER, self.student.name))
 
     def image(self, position: int) -> Image.Image | None:
-        """The image at a position of the data, before any transform; None from a stream."""
+        """The image at a position of the data, before any transform; None from a stream, or if it is no picture."""
         source = self.images.chosen
-        return None if source.stream else source[position][0]
+        if source.stream:
+            return None
+        try:
+            return PixelRule.of(self.spec.data).picture(source[position][0])
+        except UnknownRange:
+            return None
 
 
 def open_run(

@@ -20,6 +20,7 @@ from kdcore.plugins import get_plugins
 from kdcore.rundir.checkpoints import Checkpoints
 from kdcore.rundir.directory import SPEC
 from kdcore.rundir.summary import is_percent
+from kdcore.spec.student_data import of_student
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,7 @@ class RunStudent:
 
     Attributes:
         run: the run directory.
-        spec: the run's spec.
+        spec: the run's spec, where its data gives the channels that the student takes.
         weights: which of the run's weights it has: the last ones, their average, or those of the best epoch.
         epoch: after which epoch they were taken.
         opened: the network, its input and its classes.
@@ -177,7 +178,7 @@ def open_run_student(
                 "--best uses its best weights so far",
             )
         )
-    spec = read_spec(directory)
+    spec = of_student(read_spec(directory))
     opened = open_student(directory, spec, weights, plugins)
     if weights == "last" and spec.train.keep == "best":
         weights = "best"  # the student of a finished run is the one of its best epoch

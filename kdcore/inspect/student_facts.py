@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from kdcore.data import InputConfig
     from kdcore.inspect.run_students import RunStudent
+    from kdcore.spec.models import DataSpec
 
 
 def about_student(
@@ -43,7 +44,7 @@ def about_student(
             "parameters": student.parameters,
         },
         "classes": None if student.class_names is None else list(student.class_names),
-        "input": _preprocessing(student.input, student.in_chans),
+        "input": _preprocessing(student.input, data),
         "output": {"name": name, "shape": ["batch", size]},
         # only the name of a path: its place on this machine is private
         "results": {"dataset": dataset_name(data.dataset), "split": student.eval_split, **student.scores},
@@ -56,19 +57,24 @@ def about_student(
     }
 
 
-def _preprocessing(taken: InputConfig, channels: int) -> dict[str, Any]:
+def _preprocessing(taken: InputConfig, data: DataSpec) -> dict[str, Any]:
     """How an image becomes the model's input.
 
     `resize` is what the shorter side becomes, or, where the input is not square, the (height, width) that the image
-    has to cover; `crop` is cut from the middle; pixels are divided by 255, `mean` is taken off, `std` divides.
+    has to cover; `crop` is cut from the middle; pixels are divided by 255, `mean` is taken off, `std` divides. `mode`
+    is null for images that are neither grey nor RGB; `bands`, `value_range` and `array_order` are those of the spec.
     """
+    channels = data.channels
     height, width = taken.image_size
     cover = [math.floor(side / taken.crop_pct) for side in taken.image_size]
     return {
         "name": "images",
         "shape": ["batch", channels, height, width],
         "dtype": "float32",
-        "mode": "L" if channels == 1 else "RGB",
+        "mode": {1: "L", 3: "RGB"}.get(channels),
+        "bands": None if data.bands is None else list(data.bands),
+        "value_range": None if data.value_range is None else list(data.value_range),
+        "array_order": data.array_order,
         "resize": cover[0] if cover[0] == cover[1] else cover,
         "interpolation": taken.interpolation,
         "crop": [height, width],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from kdcore.data.pixels import PixelRule
 from kdcore.data.transforms import eval_transform
 from kdcore.errors import RunFailed
 from kdcore.features.extractor import Extractor
@@ -16,8 +17,8 @@ from kdcore.inspect.predictions import autocast
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL import Image
 
+    from kdcore.data.pixels import Decoded
     from kdcore.inspect.students import OpenedStudent
     from kdcore.spec.models import RunSpec
 
@@ -35,7 +36,7 @@ def student_predictor(student: OpenedStudent, spec: RunSpec, device: torch.devic
     adapter = student.adapter or PlainAdapter()
     memory_format = torch.channels_last if spec.train.channels_last else torch.contiguous_format
 
-    def prepare(image: Image.Image) -> NDArray[np.float32]:
+    def prepare(image: Decoded) -> NDArray[np.float32]:
         prepared: NDArray[np.float32] = steps(image).numpy()
         return prepared
 
@@ -57,7 +58,13 @@ def student_predictor(student: OpenedStudent, spec: RunSpec, device: torch.devic
         assert output.logits is not None  # a whole pass has them
         return Outputs(_array(output.logits), _array(output.embedding))
 
-    return ImagePredictor(prepare, call, num_classes=student.num_classes, classes=student.classes)
+    return ImagePredictor(
+        prepare,
+        call,
+        num_classes=student.num_classes,
+        classes=student.classes,
+        rule=PixelRule.of(spec.data),
+    )
 
 
 def _array(values: torch.Tensor) -> NDArray[np.float32]:

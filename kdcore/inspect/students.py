@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from kdcore.data.inputs import resolve_input
+from kdcore.data.inputs import resolve_input, student_input
+from kdcore.distill.model_images import ModelImages
 from kdcore.distill.splits import open_splits
 from kdcore.distill.with_heads import NAME as WITH_HEADS
 from kdcore.errors import Problem, UserError
@@ -14,6 +15,7 @@ from kdcore.inspect.opened_model import OpenedModel
 from kdcore.models import build_model, load_student
 from kdcore.rundir.checkpoints import Checkpoints
 from kdcore.rundir.statefile import Damaged
+from kdcore.spec.channels import count_of
 from kdcore.spec.models import ModelSpec
 
 if TYPE_CHECKING:
@@ -35,12 +37,14 @@ class OpenedStudent(OpenedModel):
     """A run's student.
 
     Attributes:
+        images: size and normalisation of the images that the data gives; `transform` turns them into the student's.
         num_classes: K; 0 for an encoder.
         classes: the names of the classes; None: not known.
         network: the model as a spec would name it: the student's section of the run's spec, or the student with the
             head of a distiller.
     """
 
+    images: InputConfig
     num_classes: int
     classes: tuple[str, ...] | None
     network: ModelSpec
@@ -74,10 +78,14 @@ def open_student(directory: RunDirectory, spec: RunSpec, which: Which, plugins: 
         state = _best(directory) if which == "best" else _newest(directory)
         found = _untrained(spec, state.get("shipped_as"), plugins)
         found.model.load_state_dict(state["student"] if which == "best" else _weights(state, which))
+    images, taken = resolve_input(spec.data, found.input), student_input(spec, found.input)
+    view = ModelImages(images, taken, spec.student.channels)
     return OpenedStudent(
         name=spec.student.model,
         model=found.model.eval(),
-        input=resolve_input(spec.data, found.input),
+        input=taken,
+        images=images,
+        transform=None if view.identity else view,
         adapter=find_adapter(found.model, found.adapter(spec), plugins, "student.adapter"),
         num_classes=found.num_classes,
         classes=found.classes,
@@ -120,7 +128,7 @@ def _untrained(spec: RunSpec, shipped_as: dict[str, Any] | None, plugins: Plugin
     built = build_model(
         student,
         num_classes=num_classes,
-        in_chans=spec.data.channels,
+        in_chans=count_of(spec.student.channels, spec.data.channels),
         image_size=spec.data.image_size,
         plugins=plugins,
         where="student",

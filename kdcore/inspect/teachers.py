@@ -91,7 +91,7 @@ def open_teacher(
     mean = OpenedModel(
         name=f"mean of {', '.join(found)}",
         model=MeanOfTeachers(found).eval(),
-        input=student.input,
+        input=student.images,
     )
     return FoundTeacher(model=mean, members=found)
 
@@ -110,13 +110,13 @@ def _build(
     elif member.spec.run is not None:
         outputs = (None, Path(spec.output), directory.path.parent)
         below = _finished_run(Path(member.spec.run), outputs, plugins, f"{member.where}.run")
-    plan = plan_teacher(member, below, student.input)
+    plan = plan_teacher(member, below, student.images, spec.data)
     classes = DataClasses(student.num_classes, student.classes)
     built = Builder(spec, classes, plugins).build_teacher(member, plan)
     return OpenedModel(
         name=built.name,
         model=built.model.to(device).eval(),
-        transform=teacher_view(student.input, built, device),
+        transform=teacher_view(student.images, built, device),
         adapter=find_adapter(built.model, member.spec.adapter, plugins, f"{member.where}.adapter"),
         input=built.input,
     )

@@ -6,22 +6,21 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import torch
-from PIL import Image
 
-from kdcore.data.inputs import resolve_input
 from kdcore.data.normalise import Normalise
+from kdcore.data.pixels import PixelRule, shown, size_of
 from kdcore.data.samples import KeyedSamples, SampleFailure
 from kdcore.data.training_set import training_set
 from kdcore.data.transforms import eval_transform, train_transform
+from kdcore.distill.model_images import ModelImages
 from kdcore.distill.models import build_models
 from kdcore.distill.splits import open_splits
 from kdcore.distill.teacher_classes import DataClasses
-from kdcore.distill.teacher_images import TeacherImages
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
+    from PIL import Image
     from torch import Tensor
 
     from kdcore.data.inputs import InputConfig
@@ -71,12 +70,13 @@ def sample_views(loaded: LoadedSpec, plugins: Plugins, *, most: int = 12) -> lis
         raise UserError(Problem("data.dataset", message, spec.data.dataset))
     classes = DataClasses(splits.num_classes, splits.classes)
     models = build_models(loaded, classes, plugins, torch.device("meta"))
-    taken = resolve_input(spec.data, models.input)
+    given, taken = models.input, models.taken
+    view = models.student.images or torch.nn.Identity()
     chosen = training_set(splits.train, spec.data, seed=spec.seed, num_classes=splits.num_classes)
-    samples = KeyedSamples(splits.train, chosen.positions, train_transform(spec.data, taken), spec.seed)
-    evaluate = eval_transform(spec.data, taken)
+    samples = KeyedSamples(splits.train, chosen.positions, train_transform(spec.data, given), spec.seed)
+    evaluate = eval_transform(spec.data, given)
     teachers = {
-        name: placed.built.input_beside(taken)
+        name: (placed.built.input_beside(given), placed.built.channels)
         for name, placed in models.teachers.items()
         if not placed.of_student
     }
@@ -87,22 +87,22 @@ def sample_views(loaded: LoadedSpec, plugins: Plugins, *, most: int = 12) -> lis
         if any(isinstance(one, SampleFailure) for one in columns):
             continue
         image, label = splits.train[samples.source_index(position)]
-        augmented = [Normalise(taken.mean, taken.std)(one[0][0]) for one in columns]  # type: ignore[index]
+        augmented = [Normalise(given.mean, given.std)(one[0][0]) for one in columns]  # type: ignore[index]
         views = {
-            f"student, training, epoch {epoch}": _picture(one, taken)
+            f"student, training, epoch {epoch}": _picture(view(one[None])[0], taken)
             for epoch, one in enumerate(augmented, 1)
         }
-        for name, own in teachers.items():
-            seen = TeacherImages(taken, own)(augmented[0][None])[0]
+        for name, (own, channels) in teachers.items():
+            seen = ModelImages(given, own, channels)(augmented[0][None])[0]
             views[f"{_title(name, len(teachers))}, epoch 1"] = _picture(seen, own)
-        views["student, evaluation"] = _picture(evaluate(image), taken)
+        views["student, evaluation"] = _picture(view(evaluate(image)[None])[0], taken)
         names = splits.classes or ()
         found.append(
             SampleViews(
                 name=samples.name(position),
                 label=names[label] if 0 <= label < len(names) else None if label < 0 else str(label),
-                image=image,
-                box=evaluated_box((image.height, image.width), taken),
+                image=PixelRule.of(spec.data).picture(image),
+                box=evaluated_box(size_of(image), taken),
                 views=views,
             )
         )
@@ -122,7 +122,7 @@ def _title(name: str, teachers: int) -> str:
 
 
 def _picture(images: Tensor, taken: InputConfig) -> Image.Image:
-    """A normalised image `[C, H, W]` as a picture."""
+    """A normalised image `[C, H, W]` as a picture; of other channels than grey and RGB the first three, or one."""
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (taken.mean, taken.std))
     levels = (images * std + mean).clamp(0, 1).mul(255).round().to(torch.uint8).numpy()
-    return Image.fromarray(np.ascontiguousarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0)))
+    return shown(levels)

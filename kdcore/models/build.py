@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
 from kdcore.errors import Problem, UserError
 from kdcore.models.architecture import TimmArchitecture, check_options, find_architecture
+from kdcore.models.channels import check_channels, surgery, with_channels
 from kdcore.models.checkpoints import read_checkpoint
 from kdcore.models.class_names import names_in
 from kdcore.models.construct import Constructed, Frame, construct
@@ -45,6 +46,7 @@ class BuiltModel:
         class_names: the classes that its weights know, in their order, or None.
         description: what a plugin's model says about itself, or None.
         new_classifier: whether its weights are those of an encoder, to which a classifier was added.
+        channels: which channels of the run's images it takes; None: all.
     """
 
     model: nn.Module
@@ -59,10 +61,13 @@ class BuiltModel:
     class_names: tuple[str, ...] | None = None
     description: ModelDescription | None = None
     new_classifier: bool = False
+    channels: Literal["grey"] | tuple[int, ...] | None = None
 
-    def input_beside(self, student: InputConfig) -> InputConfig:
-        """What it takes as the teacher of a student: a model with random weights has no normalisation of its own."""
-        return replace(student, image_size=self.input.image_size) if self.random_weights else self.input
+    def input_beside(self, images: InputConfig) -> InputConfig:
+        """What it takes as a teacher, where the data gives these images: random weights have no normalisation."""
+        if not self.random_weights:
+            return self.input
+        return replace(images.of_channels(self.channels), image_size=self.input.image_size)
 
 
 def build_model(
@@ -104,6 +109,7 @@ def build_model(
     """
     config = config_of(spec.checkpoint, spec.model)
     given = None if image_size is None else sides(image_size)
+    check_channels(config, in_chans, teacher=keep_classifier, where=where)
     size = given or (None if config is None else config.input.image_size)
     fallback = None if fallback_size is None else sides(fallback_size)
     frame = Frame(
@@ -115,7 +121,13 @@ def build_model(
     found = _read_weights(complete, config, frame)
     made = construct(architecture, complete, found, frame)
     grown = config is not None and config.num_classes == 0 and num_classes > 0 and not keep_classifier
-    warnings = made.warnings + (_load_weights(made, found, frame, grown) if found.tensors else ())
+    warnings = made.warnings
+    if found.tensors:
+        adapted, more = with_channels(made.model, found.tensors, in_chans, where)
+        found = dataclasses.replace(found, tensors=dict(adapted))
+        warnings += more + _load_weights(made, found, frame, grown)
+    elif complete.pretrained:
+        warnings += surgery(made.model, in_chans, where)
     tag = None
     if complete.pretrained and isinstance(architecture, TimmArchitecture):
         tag = architecture.config.tag

@@ -46,8 +46,8 @@ def fingerprint(
         },
         "student": {
             "image_size": list(prepared.models.input.image_size),
-            "mean": list(prepared.models.input.mean),
-            "std": list(prepared.models.input.std),
+            "mean": list(prepared.models.taken.mean),
+            "std": list(prepared.models.taken.std),
             "interpolation": prepared.models.input.interpolation,
             "crop_pct": prepared.models.input.crop_pct,
         },

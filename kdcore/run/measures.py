@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import nn
 
-    from kdcore.distill.teacher_images import TeacherImages
+    from kdcore.distill.model_images import ModelImages
     from kdcore.distill.teacher_passes import TeacherPasses
     from kdcore.inspect.encoder_measures import EncoderEvaluation
     from kdcore.run.context import RunContext
@@ -64,6 +64,7 @@ class Measures:
         self._average = None if prepared.ema is None else prepared.ema.module
         self._averages = prepared.teacher_averages
         self._images = {name: one.images for name, one in prepared.models.teachers.items()}
+        self._student_images = prepared.models.student.images
         self._tables = prepared.tables
         self.encoders = None
         if not spec.student.classifier:
@@ -128,8 +129,13 @@ class Measures:
         """
         probe = self._state.epoch + 1 == self._spec.train.epochs if final is None else final
         if self.encoders is None:
-            return self._evaluate(model, details=probe)
-        embedder = Embedder(model=model, memory_format=self._memory_format, shards=self._shards)
+            return self._evaluate(model, self._student_images, details=probe)
+        embedder = Embedder(
+            model=model,
+            transform=self._student_images,
+            memory_format=self._memory_format,
+            shards=self._shards,
+        )
         return self.encoders(embedder, teachers=self._state.teacher_predictions, probe=probe)
 
     @property
@@ -180,7 +186,7 @@ class Measures:
     def _evaluate(
         self,
         model: nn.Module,
-        transform: TeacherImages | None = None,
+        transform: ModelImages | None = None,
         teacher: TeacherPasses | None = None,
         *,
         details: bool = False,

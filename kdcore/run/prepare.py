@@ -23,11 +23,11 @@ from kdcore.data.transforms import train_transform
 from kdcore.distill.adapted_model import AdaptedModel
 from kdcore.distill.classes import check_classes
 from kdcore.distill.distillation import Distillation
+from kdcore.distill.model_images import stretched
 from kdcore.distill.models import RunModels, build_models, teacher_channels_last, with_average
 from kdcore.distill.recompute import checkpoint_blocks
 from kdcore.distill.sync_norm import synchronised
 from kdcore.distill.teacher_classes import DataClasses
-from kdcore.distill.teacher_images import stretched
 from kdcore.errors import Problem, UserError
 from kdcore.models.by_sample import AnswersBySample
 from kdcore.protocols import PreparesFromTeacher
@@ -192,7 +192,13 @@ def _distillation(
 ) -> Distillation:
     spec, num_classes, classes = loaded.spec, splits.num_classes, splits.classes
     return Distillation(
-        AdaptedModel(model=student, adapter=models.student.adapter, classifier=models.student.classifier),
+        AdaptedModel(
+            model=student,
+            adapter=models.student.adapter,
+            images=models.student.images,
+            channels=models.student.channels,
+            classifier=models.student.classifier,
+        ),
         {name: teacher.adapted for name, teacher in models.teachers.items()},
         loaded.distillers,
         num_classes=num_classes,
@@ -335,7 +341,7 @@ def _notes(splits: Splits) -> tuple[str, ...]:
 
 
 def _warnings(loaded: LoadedSpec, models: RunModels) -> tuple[str, ...]:
-    warnings = models.student.built.warnings
+    warnings = models.student.built.warnings + _unknown_normalisation(loaded.spec, models)
     for member in loaded.spec.members:
         if member.spec.of is not None:
             continue
@@ -344,6 +350,18 @@ def _warnings(loaded: LoadedSpec, models: RunModels) -> tuple[str, ...]:
         if not member.spec.learns and teacher.random_weights and member.name not in loaded.teachers:
             warnings += (f"{member.where}: its weights are random: set 'pretrained', 'checkpoint' or 'run'",)
     return warnings
+
+
+def _unknown_normalisation(spec: RunSpec, models: RunModels) -> tuple[str, ...]:
+    """A warning for channels whose mean and deviation nobody said."""
+    missing = [f"data.{name}" for name in ("mean", "std") if getattr(spec.data, name) is None]
+    if models.student.channels in (1, 3) or not missing:
+        return ()
+    count = models.student.channels
+    return (
+        f"{' and '.join(missing)}: not given for images of {count} channels; each channel gets the average of the "
+        "model's own. 'kd data SPEC --stats' measures them",
+    )
 
 
 def _unread(distillation: Distillation) -> tuple[str, ...]:

@@ -220,7 +220,7 @@ class Session:
         save = {
             "model_name": training.shipped_as.name,
             "num_classes": splits.num_classes if self.spec.student.classifier else 0,
-            "input": prepared.models.input,
+            "input": prepared.models.taken,
             "options": training.shipped_as.options,
             "small_input": training.shipped_as.small_input,
             "head_of": training.shipped_as.distiller,

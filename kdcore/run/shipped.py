@@ -43,7 +43,7 @@ def check_shipped(distillation: Distillation, models: RunModels, spec: RunSpec) 
         shape = getattr(logits, "shape", None)
         return tuple(shape) if shape is not None else type(logits).__name__
 
-    found = probe(distillation.shipped, models.input.image_size, spec.data.channels, look)
+    found = probe(distillation.shipped, models.input.image_size, models.student.channels, look)
     if not (isinstance(found, tuple) and found[1:] == (distillation.num_classes,)):
         who = owned("distiller", distillation.distillers[number])
         message = f"{who}: the module that its method 'student' returned gives {found}, not logits [B, K]"

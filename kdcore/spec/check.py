@@ -10,6 +10,7 @@ from kdcore.entries import AdapterEntry, ModelEntry
 from kdcore.errors import Problem, UserError
 from kdcore.spec.augment import auto_augment_problem
 from kdcore.spec.best_epoch import best_epoch_problems
+from kdcore.spec.channel_checks import channel_problems
 from kdcore.spec.data_spec import HELD_OUT
 from kdcore.spec.datasets import TABLES, check_dataset, check_unlabelled, dataset_options
 from kdcore.spec.limits import too_large
@@ -105,6 +106,7 @@ class Checker:
             if augment.auto_augment is not None:
                 problem = auto_augment_problem(augment.auto_augment)
                 self._add([] if problem is None else [replace(problem, where=f"{where}.auto_augment")])
+        self._add(channel_problems(spec))
         self._add(too_large(spec))
         self._add(self._together())
         self._add(self._directory())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from kdcore.spec.fields import SAME_RESULTS, Bool, Float, Int, PerChannel, Section, Text, no_bool
+from kdcore.spec.channels import MOST_CHANNELS, Band
+from kdcore.spec.fields import SAME_RESULTS, Bool, Float, Int, PerChannel, Section, Text
 from kdcore.spec.image_size import ImageSize  # noqa: TC001  # pydantic reads it
 
 HELD_OUT: Final = "held-out"
@@ -117,14 +118,36 @@ class DataSpec(Section):
         None,
         description="Side of the student's input in pixels, or [height, width]; null: the student's own.",
     )
-    channels: Annotated[Literal[1, 3], BeforeValidator(no_bool)] = Field(
-        3, description="3: images are converted to RGB; 1: to grey."
+    channels: Int = Field(
+        3,
+        ge=1,
+        le=MOST_CHANNELS,
+        description="3: images are converted to RGB; 1: to grey; another number: the images have that number of "
+        "channels, as TIFF or as NumPy arrays (.npy).",
+    )
+    bands: tuple[Band, ...] | None = Field(
+        None,
+        min_length=1,
+        max_length=MOST_CHANNELS,
+        description="The channels to read of each file, from 0, in this order; 'channels' is their number. null: the "
+        "file has as many as 'channels' says.",
+    )
+    value_range: tuple[Float, Float] | None = Field(
+        None,
+        description="The values that become black and white, for images with more than 8 bits or with floating-point "
+        "numbers; values outside are clipped. null: the range of 16-bit numbers, and others are refused.",
+    )
+    array_order: Literal["hwc", "chw"] = Field(
+        "hwc", description="Order of the axes of arrays in .npy files: channels last, or channels first."
     )
     mean: PerChannel | None = Field(
-        None, description="Channel means for normalising; null: the student's own."
+        None,
+        description="Channel means for normalising, from 0 to 1, one number or one for each channel; null: the "
+        "student's own, averaged if it knows other channels.",
     )
     std: PerChannel | None = Field(
-        None, description="Channel deviations for normalising; null: the student's own."
+        None,
+        description="Channel deviations for normalising, one number or one for each channel; null: as for 'mean'.",
     )
     crop_pct: Float | None = Field(
         None,
@@ -171,6 +194,20 @@ class DataSpec(Section):
         if isinstance(values, dict) and values.get("eval_fraction") is not None:
             return {"eval_split": HELD_OUT, **values}
         return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _counted(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("bands"), list | tuple):
+            return {"channels": len(values["bands"]), **values}
+        return values
+
+    @field_validator("value_range")
+    @classmethod
+    def _rising(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not value[0] < value[1]:
+            raise ValueError("two numbers are wanted, the smaller first")
+        return value
 
     @field_validator("std")
     @classmethod

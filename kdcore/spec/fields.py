@@ -20,14 +20,9 @@ def _path_like(value: str) -> str:
     return value
 
 
-def no_bool(value: Any) -> Any:
-    """The value; true and 1.0, which are 1 to pydantic, as text, which no choice of numbers accepts."""
-    return str(value).lower() if isinstance(value, bool | float) else value
-
-
-def _one_or_three(value: tuple[float, ...]) -> tuple[float, ...]:
-    if len(value) not in (1, 3):
-        raise ValueError("it must have one number for each channel: 3, or 1")
+def _not_empty(value: tuple[float, ...]) -> tuple[float, ...]:
+    if not value:
+        raise ValueError("it must have one number, or one for each channel")
     return value
 
 
@@ -36,7 +31,7 @@ Int = Annotated[int, Strict()]
 Float = Annotated[float, Strict()]
 Bool = Annotated[bool, Strict()]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_path_like)]
-PerChannel = Annotated[tuple[Float, ...], AfterValidator(_one_or_three)]
+PerChannel = Annotated[tuple[Float, ...], AfterValidator(_not_empty)]
 
 
 # at a field whose value changes no result: where a run leaves its things, how fast it is, how much memory it takes.

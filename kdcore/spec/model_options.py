@@ -6,7 +6,7 @@ from typing import Final
 
 RESERVED_OPTIONS: Final[dict[str, str]] = {
     "num_classes": "it comes from the data (data.num_classes, if the data does not give it)",
-    "in_chans": "it is data.channels",
+    "in_chans": "it is data.channels, or the number of 'channels' next to 'options'",
     "pretrained": "it is a key of its own next to 'options'",
     "checkpoint_path": "use 'checkpoint' next to 'options'",
     **dict.fromkeys(

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from kdcore.spec.channels import Channels  # noqa: TC001  # pydantic reads it
 from kdcore.spec.fields import Bool, Int, Section, Text
 from kdcore.spec.image_size import ImageSize  # noqa: TC001  # pydantic reads it
 
@@ -52,6 +53,11 @@ class ModelSpec(ModelSource):
         description="False: the student is an encoder. It learns an embedding from the teacher alone, without labels; "
         "labels, if the images have any, only measure it.",
     )
+    channels: Channels | None = Field(
+        None,
+        description="The channels of the images that the student takes: a list such as [0, 1, 2], or 'grey', computed "
+        "from RGB; null: all.",
+    )
 
 
 class TeacherSpec(ModelSource):
@@ -94,6 +100,11 @@ class TeacherSpec(ModelSource):
         description="Side of the teacher's input in pixels, or [height, width]; null: the size it was trained "
         "with, if that is known, otherwise the student's.",
     )
+    channels: Channels | None = Field(
+        None,
+        description="The channels of the student's images that the teacher takes: a list such as [0, 1, 2], or 'grey', "
+        "computed from RGB; null: those of its own 'run', if its images are the same, otherwise all.",
+    )
     precision: Literal["fp32", "bf16", "fp16"] | None = Field(
         None, description="Number format of its forward pass; null: the format of 'train'."
     )
@@ -125,7 +136,7 @@ class TeacherSpec(ModelSource):
                 "adapter",
                 "learns",
             )
-            given = [name for name in (*others, "image_size", "classes") if getattr(self, name)]
+            given = [name for name in (*others, "image_size", "channels", "classes") if getattr(self, name)]
             if given:
                 raise ValueError(f"'of' excludes {', '.join(map(repr, given))}: the model is the student's")
             return self

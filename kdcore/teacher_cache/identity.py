@@ -85,6 +85,7 @@ def identify(
                 "image_size": list(own.image_size),
                 "mean": list(own.mean),
                 "std": list(own.std),
+                "channels": teacher.channels if teacher.channels is None else list(teacher.channels),
             },
             "data": {
                 "split": train.samples.source.split,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, features
 
 from kdcore.data.layout import IMAGES, is_image
-from kdcore.data.modes import eight_bits
+from kdcore.data.pixels import PixelRule
 from kdcore.data.source import decode
 
 EXACT = {
@@ -18,6 +18,7 @@ EXACT = {
     ".dib",
     ".j2k",
     ".jp2",
+    ".npy",
     ".pcx",
     ".png",
     ".ppm",
@@ -38,8 +39,11 @@ def test_each_ending(ending):
     image = Image.new(mode, (24, 16), {"1": 1, "L": 200}.get(mode, (250, 120, 10)))
     Image.init()
     buffer = io.BytesIO()
-    image.save(buffer, {".apng": "PNG"}.get(ending) or Image.registered_extensions()[ending])
-    found = eight_bits(decode(buffer.getvalue(), f"a{ending}", 0), "RGB")
+    if ending == ".npy":
+        np.save(buffer, np.asarray(image))
+    else:
+        image.save(buffer, {".apng": "PNG"}.get(ending) or Image.registered_extensions()[ending])
+    found = PixelRule()(decode(buffer.getvalue(), f"a{ending}", 0))
     assert is_image(f"a{ending.upper()}")
     expected, pixels = np.asarray(image.convert("RGB"), int), np.asarray(found, int)
     assert pixels.shape == expected.shape

@@ -12,9 +12,10 @@ from PIL import Image
 
 from kdcore.data.folder import open_folder
 from kdcore.data.inputs import InputConfig
+from kdcore.data.pixels import PixelRule
 from kdcore.data.samples import KeyedSamples
 from kdcore.data.source import Refused, Unreadable
-from kdcore.data.transforms import ToMode, eval_transform
+from kdcore.data.transforms import eval_transform
 from kdcore.errors import UserError
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
@@ -45,7 +46,7 @@ def put(image_folder, tmp_path):
         source = open_folder(image_folder, "train", where="data.train_split")
         samples = KeyedSamples(source, None, eval_transform(DATA, INPUT), 0)
         samples.read(len(source) - 1)
-        return np.asarray(ToMode(3)(source[len(source) - 1][0]))
+        return np.asarray(PixelRule()(source[len(source) - 1][0]))
 
     from kdcore.spec.models import DataSpec
 

@@ -12,7 +12,8 @@ from torchvision import transforms as tv
 
 from kdcore.data.inputs import InputConfig
 from kdcore.data.keyed_randomness import kept_generators, seed_sample
-from kdcore.data.steps import ArraySteps, PadCrop, PilSteps, draw_place
+from kdcore.data.pixels import PixelRule
+from kdcore.data.steps import ArraySteps, ImageSteps, PadCrop, draw_place
 from kdcore.data.transforms import eval_transform, train_transform
 
 CONFIG = InputConfig(16, (0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261))
@@ -120,6 +121,6 @@ def test_a_crop_that_does_not_fit_is_torchvisions_error():
 
 def test_grey_arrays_warn_nobody(make_picture):
     # Pillow's own memory is not to be written to
-    steps = PilSteps([], [], frozenset(), lambda images: images, None)
+    steps = ImageSteps(PixelRule(1), [], [], frozenset(), lambda images: images, None)
     assert steps(make_picture(0, (5, 4), "L")).shape == (1, 4, 5)
     assert steps.vary(Image.new("L", (5, 4))).is_contiguous()

@@ -1,13 +1,15 @@
 """The code blocks of README.md, docs/*.md and docs/plugins/*.md.
 
 An HTML comment in front of a block says more of it: `<!-- file: NAME -->` is the file that it is, which the page's
-other blocks find; `<!-- not run: REASON -->` leaves it out.
+other blocks find; `<!-- not run: REASON -->` leaves it out; `<!-- needs: MODULE -->` leaves it out where
+that is missing.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ BLOCK = re.compile(
     r"(?P<comments>(?:^<!--[^>]*-->\n\s*)*)^(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
-COMMENT = re.compile(r"<!-- (file|not run): (.+?) -->")
+COMMENT = re.compile(r"<!-- (file|not run|needs): (.+?) -->")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,12 @@ class Block:
     text: str
     file: str | None = None
     not_run: str | None = None
+    needs: str | None = None
+
+    @property
+    def runs(self):
+        """Whether a program runs, here."""
+        return self.not_run is None and (self.needs is None or find_spec(self.needs) is not None)
 
     def __str__(self):
         return f"{self.page}:{self.line}"
@@ -49,7 +57,11 @@ def blocks_in(page: str, text: str) -> list[Block]:
         line = text.count("\n", 0, match.start("text")) + 1
         indent = re.compile(f"^{match['indent']}", re.MULTILINE)
         code = indent.sub("", match["text"])
-        found.append(Block(page, line, match["language"], code, said.get("file"), said.get("not run")))
+        found.append(
+            Block(
+                page, line, match["language"], code, said.get("file"), said.get("not run"), said.get("needs")
+            )
+        )
     return found
 
 

@@ -83,7 +83,7 @@ def test_python_runs(page, blocks_of, page_folder, monkeypatch):
     monkeypatch.chdir(page_folder(page))
     names = {"__name__": "__main__"}  # later blocks go on with what earlier ones have made
     for block in blocks_of(page):
-        if block.language == "python" and block.file is None and block.not_run is None:
+        if block.language == "python" and block.file is None and block.runs:
             code = "\n" * (block.line - 1) + block.text
             exec(compile(code, block.page, "exec", dont_inherit=True), names)
 

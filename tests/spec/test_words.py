@@ -18,7 +18,7 @@ SCHEMA = RunSpec.model_json_schema()
         (("optimizer", "momentum"), "a number, 0 or more and below 1"),
         (("student", "pretrained"), "true or false"),
         (("train", "precision"), "'fp32', 'bf16', 'fp16'"),
-        (("data", "channels"), "1, 3"),
+        (("data", "channels"), "a whole number from 1 to 1024"),
         (("data", "augment", "scale"), "a list of 2 numbers"),
         (("data", "augment", "scale", 1), "a number"),
         (("data", "mean"), "a list of numbers, or null"),

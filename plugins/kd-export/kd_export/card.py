@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TAGS = ("timm", "knowledge-distillation")
 _TASK = "image-classification"
 _ENCODER_TASK = "image-feature-extraction"
+_COLOURS = {1: "grey", 3: "RGB"}
 _WEIGHTS = {
     "last": "after the last epoch",
     "ema": "the running average of all steps",
@@ -62,7 +63,7 @@ def _details(student: RunStudent) -> Iterator[tuple[str, Any]]:
         {
             "model": _named(student.name, spec.student.options, spec.student.small_input),
             "parameters": f"{student.parameters:,}",
-            "input": f"{height} x {width}, {'grey' if data.channels == 1 else 'RGB'}",
+            "input": f"{height} x {width}, {_COLOURS.get(data.channels, f'{data.channels} channels')}",
             **({"classes": student.num_classes} if student.num_classes else {"embedding": student.output[1]}),
             "weights": f"{_WEIGHTS[student.weights]} ({student.epoch})",
         },

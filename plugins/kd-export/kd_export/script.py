@@ -36,6 +36,7 @@ def write_script(folder: Path, student: RunStudent, exporter: Exporter, written:
         model=student.name,
         num_classes=student.num_classes,
         output=student.output,
+        picture=student.in_chans in (1, 3),
         shape=", ".join(map(str, (student.in_chans, *student.input.image_size))),
         format=f"{exporter.name}, 8 bits" if exporter.int8 else exporter.name,
         summary=exporter.provided.entry.summary,

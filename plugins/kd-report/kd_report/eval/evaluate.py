@@ -192,7 +192,7 @@ def _device(device: str | torch.device | None) -> torch.device:
 
 def _speeds(opened: Opened, batch_sizes: Sequence[int], warnings: list[str]) -> list[list[Speed]]:
     setting = opened.setting
-    racers = [Racer(each.model, _shape(each, opened.images.channels)) for each in opened.models]
+    racers = [Racer(each.model, _shape(each)) for each in opened.models]
     speeds: list[list[Speed]] = [[] for _ in racers]
     for size in batch_sizes:
         try:
@@ -219,7 +219,7 @@ def _scores(
     speed: Sequence[Speed],
 ) -> ModelScores:
     model = each.model
-    counted = cost(model, (1, *_shape(each, opened.images.channels)))
+    counted = cost(model, (1, *_shape(each)))
     return ModelScores(
         name=each.name,
         parameters=each.parameters,
@@ -232,5 +232,5 @@ def _scores(
     )
 
 
-def _shape(each: OpenedModel, channels: int) -> tuple[int, int, int]:
-    return (channels, *each.input.image_size)
+def _shape(each: OpenedModel) -> tuple[int, int, int]:
+    return (len(each.input.mean), *each.input.image_size)

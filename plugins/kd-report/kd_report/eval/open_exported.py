@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +104,7 @@ def open_exported(
     if run is not None and request.images.dataset is None:
         found = open_run(replace(request, target=str(run)), device, plugins)
         setting = Setting(device=device)  # the export has its own number format
+        student = replace(student, transform=found.student.transform)
         return replace(found, student=student, weights=exported.about["weights"], setting=setting)
     return _with_data(request, student, device, plugins)
 
@@ -118,9 +119,9 @@ def _with_data(
     request: EvalRequest, student: ExportedModel, device: torch.device, plugins: Plugins
 ) -> Opened:
     exported = student.exported
-    channels = int(exported.about["input"]["shape"][1])
+    rule = exported.rule
     data = named_data(request, "Only a run, and an export in a run's directory, know their own images")
-    data = data.model_copy(update={"channels": channels})
+    data = data.model_copy(update=asdict(rule))
     with reported_at_flags(request):
         source = open_split(data, data.eval_split or "", plugins=plugins, where="data.eval_split")
     check_classes(source, exported.num_classes, exported.classes, request.images)

@@ -95,7 +95,7 @@ def _open_run(request: EvalRequest, device: torch.device, plugins: Plugins) -> O
     warnings = source.notes
     if isinstance(request.teacher, str):
         side = StudentSide(
-            input=student.input,
+            input=student.images,
             channels=data.channels,
             num_classes=student.num_classes,
             classes=student.classes,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from kdcore.data import InputConfig
-from kdcore.distill.teacher_images import TeacherImages, stretched
+from kdcore.distill.model_images import ModelImages, stretched
 
 IMAGENET = InputConfig((32, 32), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALVES = InputConfig((32, 32), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -16,19 +16,19 @@ def _normalised(images: torch.Tensor, config: InputConfig) -> torch.Tensor:
 
 def test_the_teacher_sees_its_own_mean_and_deviation():
     images = torch.rand(4, 3, 32, 32)
-    seen = TeacherImages(IMAGENET, HALVES)(_normalised(images, IMAGENET))
+    seen = ModelImages(IMAGENET, HALVES)(_normalised(images, IMAGENET))
     torch.testing.assert_close(seen, _normalised(images, HALVES))
 
 
 def test_equal_inputs_need_nothing():
-    assert TeacherImages(IMAGENET, IMAGENET).identity
-    assert not TeacherImages(IMAGENET, HALVES).identity
+    assert ModelImages(IMAGENET, IMAGENET).identity
+    assert not ModelImages(IMAGENET, HALVES).identity
 
 
 def test_a_larger_input_is_resized_without_changing_flat_images():
     larger = InputConfig((48, 64), HALVES.mean, HALVES.std)
     flat = torch.rand(2, 3, 1, 1).expand(2, 3, 32, 32)
-    seen = TeacherImages(IMAGENET, larger)(_normalised(flat, IMAGENET))
+    seen = ModelImages(IMAGENET, larger)(_normalised(flat, IMAGENET))
     assert seen.shape == (2, 3, 48, 64)
     torch.testing.assert_close(
         seen, _normalised(flat, larger)[..., :1, :1].expand_as(seen), atol=1e-5, rtol=1e-5
@@ -38,11 +38,11 @@ def test_a_larger_input_is_resized_without_changing_flat_images():
 def test_one_channel():
     one, other = InputConfig((8, 8), (0.2,), (0.4,)), InputConfig((8, 8), (0.5,), (0.1,))
     images = torch.rand(2, 1, 8, 8)
-    torch.testing.assert_close(TeacherImages(one, other)((images - 0.2) / 0.4), (images - 0.5) / 0.1)
+    torch.testing.assert_close(ModelImages(one, other)((images - 0.2) / 0.4), (images - 0.5) / 0.1)
 
 
 def test_its_numbers_are_in_no_state():
-    assert TeacherImages(IMAGENET, HALVES).state_dict() == {}
+    assert ModelImages(IMAGENET, HALVES).state_dict() == {}
 
 
 def test_nothing_is_said_about_inputs_of_one_shape():

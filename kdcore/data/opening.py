@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 
 from kdcore.data.folder import open_folder
 from kdcore.data.held_out import held_out
+from kdcore.data.open_archive import open_archive
 from kdcore.data.pixels import PixelRule
 from kdcore.data.registered import WrappedSource
 from kdcore.data.table import open_table
-from kdcore.data.tar import open_tar
 from kdcore.data.timm_source import open_timm
-from kdcore.data.zip_source import open_zip
 from kdcore.errors import KdError, Problem, UserError, listed
 from kdcore.plugins.importing import cause
 from kdcore.spec.data_spec import HELD_OUT
-from kdcore.spec.datasets import ZIP, ImageFiles, ImageTable, TimmDataset, resolve_dataset
+from kdcore.spec.datasets import ImageFiles, ImageTable, TimmDataset, resolve_dataset
 from kdcore.spec.resolve import arguments, resolve_options
 
 if TYPE_CHECKING:
@@ -84,9 +83,7 @@ def _open(data: DataSpec, split: str, plugins: Plugins, where: str, dataset_wher
     if isinstance(found, ImageFiles):
         if found.is_folder:
             return open_folder(found.path, split, where=where)
-        if found.path.suffix.lower() == ZIP:
-            return open_zip(found.path, split, where=where, dataset_where=dataset_where)
-        return open_tar(found.path, split, where=where, dataset_where=dataset_where)
+        return open_archive(found.path, split, where=where, dataset_where=dataset_where)
     if isinstance(found, ImageTable):
         return open_table(found.path, data, split, where=where)
     return _open_registered(found, data, split, plugins, where, dataset_where)

@@ -13,13 +13,14 @@ import torch
 from kdcore.data.chosen_samples import ChosenSource
 from kdcore.data.folder import FolderSource
 from kdcore.data.left_out import LeftOut
+from kdcore.data.open_archive import open_archive
+from kdcore.data.pixels import PixelRule
 from kdcore.data.source import Files, Source, checked_index
 from kdcore.data.special_targets import UNLABELLED
 from kdcore.data.table import open_table
-from kdcore.data.tar import open_tar
 from kdcore.data.walk import images_below, top_level
 from kdcore.errors import Problem, UserError
-from kdcore.spec.datasets import TABLES, TARS
+from kdcore.spec.datasets import ARCHIVES, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +34,7 @@ WHERE: Final = "data.unlabelled"
 class JoinedSource(Source):
     """The samples of a source, and after them those of another one, whose labels are not read.
 
-    Their keys begin with the name of their folder, tar or table.
+    Their keys begin with the name of their folder, tar, zip or table.
     """
 
     def __init__(self, labelled: Source, others: Source, name: str) -> None:
@@ -105,6 +106,7 @@ def with_unlabelled(train: Source, measured: Iterable[Source], data: DataSpec) -
         raise UserError(Problem(WHERE, message, data.unlabelled, hint=hint))
     path = Path(data.unlabelled)
     others = _opened(path, data)
+    others.rule = PixelRule.of(data)
     names = set().union(*map(_files, (train, *measured)))
     keep = [index for index in range(len(others)) if os.path.abspath(others.name(index)) not in names]  # noqa: PTH100
     if not keep:
@@ -127,14 +129,14 @@ def _files(source: Source) -> set[str]:
 
 
 def _opened(path: Path, data: DataSpec) -> Source:
-    """The images of a folder, tar or table."""
+    """The images of a folder, tar, zip or table."""
     lower = str(path).lower()
     try:
         if lower.endswith(TABLES):
             plain = data.model_copy(update={"options": {}, "sampling": "shuffled"})
             return open_table(path, plain, "", where=WHERE)
-        if lower.endswith(TARS):
-            return open_tar(path, "", where=WHERE, dataset_where=WHERE)
+        if lower.endswith(ARCHIVES):
+            return open_archive(path, "", where=WHERE, dataset_where=WHERE)
     except UserError as error:
         raise UserError(dataclasses.replace(problem, where=WHERE) for problem in error.problems) from error
     left = LeftOut()

@@ -111,9 +111,9 @@ def check_unlabelled(data: DataSpec, base: Path) -> tuple[str | None, list[Probl
     paths = [absolute(name, root) for root in roots]
     path = next((one for one in paths if kind_of(one) is not None), paths[0])
     if kind_of(path) is None:
-        return path, [missing(where, name, path, "folder, tar or table")]
-    if kind_of(path) == "file" and not path.lower().endswith((*TARS, *TABLES)):
-        allowed = f"a folder, or a file that ends in {', '.join((*TARS, *TABLES))}"
+        return path, [missing(where, name, path, "folder, tar, zip or table")]
+    if kind_of(path) == "file" and not path.lower().endswith((*ARCHIVES, *TABLES)):
+        allowed = f"a folder, or a file that ends in {', '.join((*ARCHIVES, *TABLES))}"
         return path, [Problem(where, f"kd cannot read images from the file {path}", name, allowed)]
     return path, []
 

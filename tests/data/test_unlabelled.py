@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,25 @@ def test_a_table_and_a_tar(folders, train):
     source = joined(train, folders / "more.tar")
     assert source.labels.tolist()[4:] == [-1, -1]
     assert source.key(4).startswith("more.tar/")
+
+
+def test_a_zip(folders, train, make_picture):
+    with zipfile.ZipFile(folders / "more.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(folders / "more" / "a.png", "x/a.png")
+        archive.write(folders / "more" / "b.png", "y/b.png")
+    source = joined(train, folders / "more.zip")
+    assert source.labels.tolist()[4:] == [-1, -1]
+    assert (source.key(4), source[4][0].tobytes()) == ("more.zip/x/a.png", make_picture(6).tobytes())
+    (folders / "bad.zip").write_bytes(b"no zip")
+    with pytest.raises(UserError, match=r"data\.unlabelled.*the zip cannot be read"):
+        joined(train, folders / "bad.zip")
+
+
+def test_arrays_of_the_same_channels(folders, train):
+    (folders / "arrays").mkdir()
+    np.save(folders / "arrays" / "one.npy", np.zeros((5, 6, 4), np.uint8))
+    source = joined(train, folders / "arrays", channels=4)
+    assert source[4][0].shape == (5, 6, 4)
 
 
 def test_images_of_the_data_are_left_out(folders, train):

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tv
 
 from kdcore.data.keyed_randomness import PYTHON, TORCH
 from kdcore.data.modes import Pixels
@@ -188,8 +187,12 @@ class PadCrop:
         """The crop; outside the image it is black."""
         height, width = self._size
         if isinstance(image, Tensor):
-            top, left = draw_place(image.shape[-2:], self._size, self._padding)
-            return tv.crop(image, top, left, height, width)
+            rows, columns = image.shape[-2:]
+            top, left = draw_place((rows, columns), self._size, self._padding)
+            above, before = max(-top, 0), max(-left, 0)
+            below, behind = max(top + height - rows, 0), max(left + width - columns, 0)
+            padded = torch.nn.functional.pad(image, (before, behind, above, below))
+            return padded[..., top + above : top + above + height, left + before : left + before + width]
         top, left = draw_place((image.height, image.width), self._size, self._padding)
         return image.crop((left, top, left + width, top + height))
 

@@ -100,7 +100,7 @@ class OpenedRun:
             raise UserError(Problem("student", ENCODER, self.student.name))
 
     def image(self, position: int) -> Image.Image | None:
-        """The image at a position of the data, before any transform; None from a stream, or if it is no picture."""
+        """The image at a position of the data, before any transform; None from a stream, or if it cannot be shown."""
         source = self.images.chosen
         if source.stream:
             return None

@@ -81,7 +81,8 @@ class DataSpec(Section):
     )
     unlabelled: Text | None = Field(
         None,
-        description="A folder, tar, zip or table of more images to train on, without labels; its folders are not classes.",
+        description="A folder, tar, zip or table of more images to train on, without labels; its folders are not "
+        "classes.",
     )
     train_samples: Int | None = Field(
         None,

@@ -124,3 +124,34 @@ def test_grey_arrays_warn_nobody(make_picture):
     steps = ImageSteps(PixelRule(1), [], [], frozenset(), lambda images: images, None)
     assert steps(make_picture(0, (5, 4), "L")).shape == (1, 4, 5)
     assert steps.vary(Image.new("L", (5, 4))).is_contiguous()
+
+
+@pytest.mark.parametrize("augment", AUGMENTS[:7])
+def test_each_channel_is_a_grey_image(make_data, augment):
+    """Of a tensor, each channel is cropped and flipped as a grey image of its values is."""
+    planes = np.random.default_rng(0).integers(0, 256, (5, 16, 20), dtype=np.uint8)
+    data = make_data(channels=5, augment=augment, interpolation="nearest")
+    grey = make_data(channels=1, augment=augment, interpolation="nearest")
+    steps, alone = train_transform(data, CONFIG), train_transform(grey, CONFIG)
+    assert steps.draws == alone.draws
+    for key in range(4):
+        with kept_generators():
+            seed_sample(key)
+            found = steps(planes.transpose(1, 2, 0))
+            for channel, plane in enumerate(planes):
+                seed_sample(key)
+                if augment["crop"] == "resized":  # Pillow and torch choose other neighbours
+                    assert found.shape[1:] == alone(Image.fromarray(plane)).shape[1:]
+                else:
+                    torch.testing.assert_close(found[channel], alone(Image.fromarray(plane))[0])
+
+
+def test_pad_crop_of_tensors(make_picture):
+    image = make_picture(0, (14, 11))
+    planes = torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
+    for key in range(30):
+        with kept_generators():
+            seed_sample(key)
+            expected = PadCrop((12, 10), 4)(image)
+            seed_sample(key)
+            assert (PadCrop((12, 10), 4)(planes).numpy() == np.asarray(expected).transpose(2, 0, 1)).all()

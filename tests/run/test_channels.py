@@ -235,7 +235,7 @@ def test_an_export_takes_what_the_student_takes(which, tmp_path, request):
     from kdcore.inspect import open_export
 
     folder, result = request.getfixturevalue(which)
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["export", str(result.directory), "--to", "torch", "--output", str(tmp_path / "out")])
     exported = open_export(tmp_path / "out")
     student = open_run_student(result.directory)

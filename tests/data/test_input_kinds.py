@@ -107,6 +107,21 @@ def unknown_range(put):
         with pytest.raises(Refused, match=r"zoo/0\.tif: its pixels are .*mode [IF], TIFF") as caught:
             put(Image.fromarray(np.array([[0, 1]], kind)), "tif")
         assert caught.value.exit_code == 2
+    scaled = PixelRule(value_range=(0, 2))(Image.fromarray(np.array([[0, 1, 2]], np.float32)))
+    assert np.asarray(scaled)[0, :, 0].tolist() == [0, 128, 255]
+
+
+def arrays(put):
+    for values in (COLOURS, COLOURS[:, :, :1], COLOURS[:, :, 0]):
+        file = io.BytesIO()
+        np.save(file, values)
+        assert (put(file.getvalue(), "npy") == values.reshape(1, 4, -1)).all()
+
+
+def more_channels(put):
+    with pytest.raises(Refused, match=r"zoo/0\.tif: it has more than 3 channels") as caught:
+        put(Image.new("RGBX", (4, 4)), "tif")
+    assert caught.value.exit_code == 2
 
 
 def other_colours(put):
@@ -152,7 +167,7 @@ def other_format(put):
 
 IMAGES = [
     plain, palette, transparency, one_bit, grey_of_16_bits, colour_of_16_bits, white_is_zero, unknown_range,
-    other_colours, frames, orientation, profile, tiny, huge, other_format,
+    arrays, more_channels, other_colours, frames, orientation, profile, tiny, huge, other_format,
 ]  # fmt: skip
 
 

@@ -265,3 +265,54 @@ def test_two_calls_at_once_are_refused(base: Path, stop: StopRequest, played: Pl
     found = plan(base, "kd")
     with RunDirectory(found.folder).locked(), pytest.raises(UserError, match="another process uses"):
         go(found, stop)
+
+
+def test_gains_on_the_test_images(
+    base: Path, stop: StopRequest, played: Played, monkeypatch: pytest.MonkeyPatch
+):
+    tested = {"vanilla": (50.0, 52.0, 54.0), "kd": (53.0, 54.0, 58.0)}  # differences 3, 2 and 4
+    play = Played.play
+
+    def play_and_test(spec: dict[str, Any], directory: RunDirectory, until: int) -> None:
+        play(spec, directory, until)
+        top1 = tested[spec["distiller"]["name"]][spec["seed"]]
+        summary = json.loads((directory.path / "summary.json").read_text())
+        directory.write_summary(
+            {**summary, "test": {"split": "holdout", "size": 9, "student": {"top1": top1}}}
+        )
+
+    monkeypatch.setattr(Played, "play", staticmethod(play_and_test))
+    rows = {row.label: row for row in go(plan(base, "kd"), stop).methods}
+    assert rows["vanilla"].test_score == pytest.approx(52)
+    assert rows["vanilla"].test_gain is None
+    gain = rows["kd"].test_gain
+    assert gain is not None
+    assert (rows["kd"].test_score, gain.mean, gain.pairs) == (pytest.approx(55), pytest.approx(3), 3)
+    assert gain.half == pytest.approx(4.302653 / 3**0.5, abs=1e-5)  # t of 2 degrees of freedom, deviation 1
+    assert rows["kd"].score != rows["kd"].test_score
+
+
+def test_with_a_budget_each_rung_is_left_to_the_user_before_the_next(
+    base: Path, stop: StopRequest, played: Played, monkeypatch: pytest.MonkeyPatch
+):
+    given: list[tuple[str, ...]] = []
+
+    def run(jobs, ended):
+        given.append(tuple(" ".join((job.name, *job.arguments[2:])) for job in jobs))
+        for job in jobs:
+            ended(JobEnd(job.name, 0, later=f"run {job.name}"))
+
+    play = played.run
+    monkeypatch.setattr(played, "run", run)
+    found = plan(base, "kd", "dkd", seeds=(0,), budget="2", eta=2)
+    result = go(found, stop)
+    assert (result.status, result.commands) == ("prepared", ("run kd-seed0", "run dkd-seed0"))
+    assert given == [("kd-seed0 --until 2", "dkd-seed0 --until 2")]
+    assert [run.status for run in result.runs] == ["waiting"] * 3
+    for name in ("kd", "dkd"):  # the user runs them
+        spec = json.loads((found.folder / "specs" / f"{name}-seed0.json").read_text())
+        played.play(spec, RunDirectory(found.folder / "runs" / f"{name}-seed0"), 2)
+    result = go(found, stop)
+    assert (result.status, given[-1]) == ("prepared", ("vanilla-seed0", "kd-seed0"))
+    monkeypatch.setattr(played, "run", play)
+    assert go(found, stop).status == "finished"

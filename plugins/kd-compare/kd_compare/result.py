@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kd_compare.run_job import log_path
@@ -47,6 +47,7 @@ class RunRow:
         top1: of the student after its last epoch, in percent; so are `top5` and `agreement` with the teacher.
         knn_top1: of a student without a classifier; so is `neighbour_agreement`.
         test_top1: of the finished student on `data.test_split`.
+        test_scores: every measure of it there, by name.
         scores: every measure of the student in percent, and the metrics of plugins, by name.
         images_per_second: trained, mean over its epochs.
         wall_seconds: training and evaluation, over all its processes in time.
@@ -66,6 +67,7 @@ class RunRow:
     neighbour_agreement: float | None = None
     test_top1: float | None = None
     scores: dict[str, float] = field(default_factory=dict)
+    test_scores: dict[str, float] = field(default_factory=dict)
     images_per_second: float | None = None
     wall_seconds: float | None = None
     error: str | None = None
@@ -92,6 +94,8 @@ class MethodRow:
         gain: over the baseline; None for the baseline, or if there is no baseline.
         top1, top5, agreement, knn_top1, neighbour_agreement, test_top1: means, in percent.
         scores: means of every measure, by name.
+        test_score: mean of the metric on `data.test_split`.
+        test_gain: over the baseline there, seed by seed.
         images_per_second: mean.
         extra_parameters: trained parameters of the distiller's own heads.
         wall_seconds: mean of a run.
@@ -114,6 +118,8 @@ class MethodRow:
     neighbour_agreement: float | None = None
     test_top1: float | None = None
     scores: dict[str, float] = field(default_factory=dict)
+    test_score: float | None = None
+    test_gain: Gain | None = None
     images_per_second: float | None = None
     extra_parameters: int | None = None
     wall_seconds: float | None = None
@@ -231,11 +237,19 @@ def gather(
         (name for name in METRICS if any(one.row.value(name) is not None for one in found)), "top1"
     )
     scores = {label: _scores(found, label, metric) for label in plan.labels}
+    tests = {label: _test_scores(found, label, metric) for label in plan.labels}
     rows = []
     for label in plan.labels:
         own = [one for one in found if one.run.label == label]
         base = scores[plan.baseline] if plan.baseline is not None and plan.baseline != label else None
-        rows.append(_method(label, own, scores[label], base, dropped.get(label), metric))
+        test_base = None if base is None or plan.baseline is None else tests[plan.baseline]
+        rows.append(
+            replace(
+                _method(label, own, scores[label], base, dropped.get(label), metric),
+                test_score=mean(list(tests[label].values())),
+                test_gain=paired_gain(tests[label], test_base) if test_base else None,
+            )
+        )
     known = [one for one in found if one.summary]
     taught = next((one.summary["teacher"] for one in known if one.summary.get("teacher")), None)
     student = next((one.summary["student"] for one in known if one.summary.get("student")), None)
@@ -291,6 +305,7 @@ class _Found:
             neighbour_agreement=last.get("neighbour_agreement"),
             test_top1=((self.summary.get("test") or {}).get("student") or {}).get("top1"),
             scores=_measured(last, self.records),
+            test_scores=_numbers((self.summary.get("test") or {}).get("student") or {}),
             images_per_second=mean([record["images_per_second"] for record in self.records]),
             wall_seconds=self.summary.get("wall_seconds"),
             error=error,
@@ -305,6 +320,22 @@ def _measured(about: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) ->
         name: float(value)
         for name in dict.fromkeys((*names, "map"))
         if isinstance(value := about.get(name), int | float)
+    }
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name: float(value)
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _test_scores(found: Sequence[_Found], label: str, metric: str) -> dict[int, float]:
+    return {
+        one.run.seed: one.row.test_scores[metric]
+        for one in found
+        if one.run.label == label and one.row.status == "finished" and metric in one.row.test_scores
     }
 
 
@@ -352,6 +383,7 @@ def _method(
         score=mean(list(scores.values())),
         std=deviation(list(scores.values())),
         gain=None if base is None else paired_gain(scores, base),
+        test_gain=None,  # `gather` adds it
         **{name: average(name) if done else None for name in (*METRICS, "top5", "test_top1")},
         scores={name: score for name in names if (score := average_score(name)) is not None},
         images_per_second=average("images_per_second"),

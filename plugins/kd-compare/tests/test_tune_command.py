@@ -88,6 +88,26 @@ def test_the_best_trials_and_the_final_comparison_are_shown(call):
     assert "kd run runs/tune-some/best.json" in done.stdout
 
 
+def test_the_gain_is_that_on_the_test_images_if_there_are_any(result: TuneResult):
+    from kd_compare.statistics import Gain
+    from kd_compare.tuning.page import final_gain
+
+    comparison = result.comparison
+    assert comparison is not None
+    tests = {"default": (40.0, None), "tuned": (43.5, Gain(3.5, 1.5, 5.5, 2))}
+    rows = [
+        replace(row, test_score=tests[row.label][0], test_gain=tests[row.label][1])
+        if row.label in tests
+        else row
+        for row in comparison.methods
+    ]
+    said = final_gain(replace(result, comparison=replace(comparison, methods=tuple(rows))))
+    assert said == (
+        "Over 2 fresh seeds, on the images of data.test_split: 43.50 with the tuned values, 40.00 with the spec's own; "
+        "gain +3.50 ± 2.00 (95 % interval)."
+    )
+
+
 def test_json_alone_is_on_stdout(call):
     done, _ = call("a.json", "--json")
     found = json.loads(done.stdout)

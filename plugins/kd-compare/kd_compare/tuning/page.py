@@ -43,10 +43,14 @@ def final_gain(result: TuneResult) -> str | None:
         return None
     rows = {row.label: row for row in result.comparison.methods}
     tuned, default = rows["tuned"], rows["default"]
-    if tuned.score is None or default.score is None or tuned.gain is None:
+    tested = tuned.test_gain is not None
+    gain = tuned.test_gain if tested else tuned.gain
+    best, own = (row.test_score if tested else row.score for row in (tuned, default))
+    if best is None or own is None or gain is None:
         return "The final comparison has no result: a run failed."
-    half = "" if tuned.gain.half is None else f" ± {tuned.gain.half:.2f}"
+    half = "" if gain.half is None else f" ± {gain.half:.2f}"
+    images = ", on the images of data.test_split" if tested else ""
     return (
-        f"Over {tuned.gain.pairs} fresh seeds: {tuned.score:.2f} with the tuned values, {default.score:.2f} with the "
-        f"spec's own; gain {tuned.gain.mean:+.2f}{half} (95 % interval)."
+        f"Over {gain.pairs} fresh seeds{images}: {best:.2f} with the tuned values, {own:.2f} with the spec's own; gain "
+        f"{gain.mean:+.2f}{half} (95 % interval)."
     )

@@ -103,7 +103,11 @@ class TunePlan:
         Raises:
             UserError: these values do not go together.
         """
-        loaded = with_shared_cache(self.base.load(self.overrides(params)), self.base.shared or self.folder)
+        # the test images are for the final comparison
+        untested = () if self.loaded.spec.data.test_split is None else ("data.test_split=null",)
+        loaded = with_shared_cache(
+            self.base.load((*self.overrides(params), *untested)), self.base.shared or self.folder
+        )
         return planned_run(f"trial-{number}", seed, loaded, self.folder)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +15,13 @@ import kdcore
 from kdcore.spec.load import load_spec
 
 PAGE = "docs/everyday.md"
+
+
+def module_of(file):
+    found = importlib.util.spec_from_file_location("images_of_an_example", file)
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
 
 
 def test_fashion_mnist(blocks_of, tmp_path, monkeypatch):
@@ -50,9 +59,7 @@ def test_the_spreadsheet_reports_the_missing_file(blocks_of, page_folder, monkey
 
 def test_the_rare_classes(root, tmp_path):
     folder = root / "examples" / "rare-classes"
-    found = importlib.util.spec_from_file_location("rare_classes", folder / "images.py")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
+    module = module_of(folder / "images.py")
     with module.write(tmp_path).open(encoding="utf-8") as file:
         counts = Counter((row["split"], int(row["label"])) for row in csv.DictReader(file))
     assert [counts["train", label] for label in (0, 9)] == [100, 1]
@@ -60,3 +67,34 @@ def test_the_rare_classes(root, tmp_path):
     text = (folder / "student.json").read_text(encoding="utf-8")
     (tmp_path / "student.json").write_text(text, encoding="utf-8")
     assert load_spec(tmp_path / "student.json").spec.data.channels == 1
+
+
+def test_few_labels(root, tmp_path):
+    """The table of the example, and a run of it in small: images without a label teach the student."""
+    folder = root / "examples" / "few-labels"
+    module = module_of(folder / "images.py")
+    with module.write(tmp_path).open(encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    known = Counter((row["split"], row["label"] != "") for row in table)
+    assert known == {("train", True): 60, ("train", False): 1237, ("test", True): 500}
+    assert all((row["weight"] == "1") == (row["label"] != "") for row in table)
+    comparison = tomllib.loads((folder / "compare.toml").read_text(encoding="utf-8"))
+    assert [variant["label"] for variant in comparison["variants"]] == [
+        "labelled-alone",
+        "labelled-kd",
+        "all-kd",
+    ]
+    few = [row for row in table if row["split"] == "test"][::10]
+    few += [row for row in table if row["split"] == "train" and row["label"]]
+    few += [row for row in table if row["split"] == "train" and not row["label"]][:60]
+    with (tmp_path / "digits.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["path", "label", "split", "weight"])
+        writer.writeheader()
+        writer.writerows(few)
+    spec = json.loads((folder / "student.json").read_text(encoding="utf-8"))
+    small = {"model": "resnet10t", "small_input": True, "options": {"channels": [4, 4, 8, 8]}}
+    spec |= {"output": str(tmp_path / "runs"), "report": False, "student": small, "teacher": small}
+    spec["data"] |= {"dataset": str(tmp_path / "digits.csv"), "labelled_fraction": 0.25, "workers": 0}
+    spec["train"] = {"epochs": 1, "batch_size": 40}
+    data = kdcore.run(spec, quiet=True).summary["data"]
+    assert (data["train_size"], data["eval_size"]) == (120, 50)

@@ -12,10 +12,13 @@ import random
 import signal
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from kd_compare.fork_server import PRELOADED
 from kd_compare.tuning import tune as module
+from kd_compare.tuning.storage import open_storage
 
 from kdcore import JobEnd, LaunchJob
 from kdcore.cli import main
@@ -26,9 +29,8 @@ DATA = {"dataset": "digits", "image_size": 16, "train_samples": 20, "eval_sample
 SPEC = {
     "name": "base",
     "data": DATA,
-    "teacher": NARROW,
     "student": NARROW,
-    "distiller": "kd",
+    "distiller": "vanilla",
     "train": {"epochs": 2, "batch_size": 10},
 }
 
@@ -70,7 +72,7 @@ def tune(spec: Path, output: Path) -> None:
     module.find_launcher = lambda *_: lambda setup: InThisProcess()  # type: ignore[assignment]
     module.tune(
         spec,
-        search=["distiller.temperature=1..8", "optimizer.lr=log(1e-3..1)"],
+        search=["optimizer.lr=log(1e-3..1)", "optimizer.momentum=0.5..0.99"],
         trials=int(os.environ.get("KD_TEST_TRIALS", "2")),
         final_seeds=0,
         output=output,
@@ -111,8 +113,9 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     path = folder / "base.json"
     path.write_text(json.dumps(SPEC))
-    module.import_optuna()
-    __import__("kdcore.run.run")
+    open_storage("sqlite", folder)
+    for name in (*PRELOADED, "kdcore.run.preflight", "sklearn.datasets", "kd_report.page"):
+        import_module(name)
     begun = time.monotonic()
     forked(path, folder / "whole")
     whole = time.monotonic() - begun

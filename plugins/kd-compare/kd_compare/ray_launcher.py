@@ -82,7 +82,7 @@ class RayLauncher:
         return ends
 
     def stop(self, names: Sequence[str]) -> None:
-        """By a file, which the tasks look for; those that wait are cancelled."""
+        """By a file, which the tasks look for; one that waits ends as soon as Ray starts it."""
         for name in names:
             one = self._running.get(name)
             if one is not None and not one.asked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import timm
 import torch
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from torch import Tensor, nn
+
+    from kdcore import ModelInfo, Stage, StageInfo
 
 METHODS: Final = ("fitnet", "crd", "rkd", "ofa")
 TEACHERS: Final = ("resnet18", "deit_tiny_patch16_224")  # one of maps, one of tokens
@@ -39,6 +42,7 @@ BATCH: Final = 3  # the fewest of which RKD has an angle
 _PLACE: Final = re.compile(r"distiller\[(\d+)\]")
 _NAMED: Final = re.compile(r"distiller '([\w-]+)'")
 _TRAIN_SIZE: Final = 100
+_infos: WeakKeyDictionary[nn.Module, dict[Any, ModelInfo]] = WeakKeyDictionary()
 _OPTIONS: Final[dict[str, dict[str, Any]]] = {"crd": {"negatives": 10}, "rrd": {"queue": 50}}
 
 
@@ -96,14 +100,44 @@ def images_for(size: tuple[int, int], device: str) -> Tensor:
     return torch.randn(BATCH, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
+class KnownModel(AdaptedModel):
+    """A model that several distillations are tried with: its shapes are measured once, not in each of them."""
+
+    def info(self, in_chans: int) -> ModelInfo:
+        """What distillers may know of it; the same object while the model is used."""
+        assert self.adapter is not None
+        known = _infos.setdefault(self.model, {})
+        key = (type(self.adapter), self.image_size, in_chans, self.classifier)
+        if key not in known:
+            known[key] = info = super().info(in_chans)
+            info.stage = _remembered(info.stage)  # type: ignore[method-assign]
+        return known[key]
+
+
+def _remembered(stage: Callable[[Stage], StageInfo]) -> Callable[[Stage], StageInfo]:
+    """The same function, which measures each stage once, also one that the model does not have."""
+    missing: dict[Stage, UserError] = {}
+
+    def find(ref: Stage) -> StageInfo:
+        if ref in missing:
+            raise missing[ref]
+        try:
+            return stage(ref)
+        except UserError as error:
+            missing[ref] = error
+            raise
+
+    return find
+
+
 def distillation(
     student: nn.Module, teacher_name: str, methods: Iterable[str], size: tuple[int, int], device: str
 ) -> Distillation:
     """Student, teacher and heads; the teacher sees the images resized to its own size."""
     with torch.device(device):
         return Distillation(
-            student,
-            AdaptedModel(
+            KnownModel(model=student),
+            KnownModel(
                 model=teacher(teacher_name, device),
                 images=lambda images: F.interpolate(images, TEACHER_SIZE, mode="bilinear"),
                 image_size=TEACHER_SIZE,

@@ -12,13 +12,14 @@ import torch
 import torch.nn.functional as F
 
 from kdcore import AdaptedModel, Distillation, DistillationOutput, UserError
+from kdcore.features import probing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from torch import Tensor, nn
 
-    from kdcore import ModelInfo, Stage, StageInfo
+    from kdcore import ModelInfo, ModelOutput, Stage, StageInfo
 
 METHODS: Final = ("fitnet", "crd", "rkd", "ofa")
 TEACHERS: Final = ("resnet18", "deit_tiny_patch16_224")  # one of maps, one of tokens
@@ -42,6 +43,8 @@ BATCH: Final = 3  # the fewest of which RKD has an angle
 _PLACE: Final = re.compile(r"distiller\[(\d+)\]")
 _NAMED: Final = re.compile(r"distiller '([\w-]+)'")
 _TRAIN_SIZE: Final = 100
+_skeletons: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
+_outputs: dict[Any, ModelOutput] = {}  # of the teachers, which stay for the whole process
 _infos: WeakKeyDictionary[nn.Module, dict[Any, ModelInfo]] = WeakKeyDictionary()
 _OPTIONS: Final[dict[str, dict[str, Any]]] = {"crd": {"negatives": 10}, "rrd": {"queue": 50}}
 
@@ -98,6 +101,25 @@ def images_for(size: tuple[int, int], device: str) -> Tensor:
     if device == "meta":
         return torch.empty(BATCH, 3, *size, device=device)
     return torch.randn(BATCH, 3, *size, generator=torch.Generator().manual_seed(1))
+
+
+def one_skeleton() -> None:
+    """In this process, copy each model once to the meta device, not each time that something of it is measured."""
+
+    def skeleton(model: nn.Module, place: Callable[[Tensor], Tensor]) -> nn.Module:
+        if place is not probing._on_meta:
+            return copied(model, place)
+        if model not in _skeletons:
+            _skeletons[model] = copied(model, place)
+        twin = _skeletons[model].eval()
+        for module in twin.modules():  # what was measured before has left its hooks
+            module._forward_hooks.clear()
+            module._forward_pre_hooks.clear()
+        return twin
+
+    if probing.skeleton.__module__ == probing.__name__:
+        copied = probing.skeleton
+        probing.skeleton = skeleton
 
 
 class KnownModel(AdaptedModel):
@@ -183,13 +205,25 @@ def step(module: Distillation, images: Tensor) -> DistillationOutput:
         ValueError: the logits are not `[B, K]`, or a loss term is not a scalar.
     """
     target = torch.arange(BATCH, device=images.device)
-    out: DistillationOutput = module(images, target, index=target + 5)
+    taught = _taught(module, images) if images.device.type == "meta" else None
+    out: DistillationOutput = module(images, target, index=target + 5, teacher_output=taught)
     if out.logits.shape != (BATCH, NUM_CLASSES):
         raise ValueError(f"logits of shape {list(out.logits.shape)}")
     for name, value in {"loss": out.loss, **out.terms}.items():
         if value.dim():
             raise ValueError(f"{name} has shape {list(value.shape)}; it must be a scalar")
     return out
+
+
+def _taught(module: Distillation, images: Tensor) -> dict[str, ModelOutput] | None:
+    """What the teachers give on the meta device, where equal passes give equal shapes; each is run once."""
+    found = {}
+    for name, teacher in module.teacher_passes.items():
+        key = (id(teacher.model), teacher.requires)
+        if key not in _outputs:
+            _outputs[key] = module.forward_teachers(images)[name]
+        found[name] = _outputs[key]
+    return found
 
 
 def attempt(methods: Sequence[str], run: Callable[[Sequence[str]], Any]) -> Outcome:

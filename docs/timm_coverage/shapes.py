@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, Final
 
-from timm_coverage.meta_norms import quick_norms
+from timm_coverage.meta_layers import quick_layers
 from timm_coverage.pair import (
     EMBEDDING_METHODS,
     ENCODER,
@@ -23,6 +23,7 @@ from timm_coverage.pair import (
     encoder_distillation,
     image_size,
     images_for,
+    one_skeleton,
     step,
     try_each,
 )
@@ -52,7 +53,8 @@ def check_shapes(name: str) -> Record:
     - `embedding`: true, or why an encoder does not teach it
     - `as_teacher`: of an encoder: true, or why it does not teach
     """
-    quick_norms()
+    quick_layers()
+    one_skeleton()
     smaller = next((found for pattern, found in ON_CPU.items() if fnmatch(name, pattern)), None)
     device, options = ("cpu", smaller.options) if smaller else ("meta", {})
     student = create(name, device, **options)
@@ -90,7 +92,8 @@ def check_shapes(name: str) -> Record:
 
 def check_missing(name: str, parts: Sequence[str]) -> Record:
     """Only these parts of the record of one model: `embedding` (of an encoder `as_teacher`), `hints`."""
-    quick_norms()
+    quick_layers()
+    one_skeleton()
     smaller = next((found for pattern, found in ON_CPU.items() if fnmatch(name, pattern)), None)
     device, options = ("cpu", smaller.options) if smaller else ("meta", {})
     student = create(name, device, **options)

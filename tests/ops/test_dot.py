@@ -93,6 +93,22 @@ def test_the_optimizer_has_the_same_arithmetic_and_its_state_is_saved():
     assert torch.equal(value.detach(), dot_descent(parameter, task, distillation, **SETTINGS))
 
 
+def test_each_group_of_parameters_has_its_own_momentum_and_decay():
+    settings = [
+        {"lr": 0.05, "momentum": 0.9, "delta": 0.075, "weight_decay": 5e-4},
+        {"lr": 0.2, "momentum": 0.5, "delta": 0.1, "weight_decay": 0.0},
+    ]
+    starts = [numbers(4), numbers(4, seed=3)]
+    task, distillation = ([numbers(6, 4, seed=seed), numbers(6, 4, seed=seed + 1)] for seed in (4, 6))
+    values = [nn.Parameter(start.clone()) for start in starts]
+    optimizer = Dot([{"params": [value], **one} for value, one in zip(values, settings, strict=True)])
+    for number in range(6):
+        optimizer.take(values, [one[number] for one in task], [one[number] for one in distillation])
+        optimizer.step()
+    for value, start, first, second, one in zip(values, starts, task, distillation, settings, strict=True):
+        torch.testing.assert_close(value.detach(), dot_descent(start, first, second, **one))
+
+
 @pytest.mark.parametrize("which", ["task", "distillation"])
 def test_a_parameter_that_one_loss_reaches_is_trained_by_sgd(which):
     parameter, gradients = numbers(4), numbers(6, 4, seed=1)

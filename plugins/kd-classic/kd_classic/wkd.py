@@ -101,23 +101,23 @@ def wkd_terms(
     own = torch.zeros_like(student, dtype=torch.bool).scatter(1, index.unsqueeze(1), True)
     p, q = (without(logits, own, temperature).exp() for logits in (student, teacher))
     with full_precision(student.device):
-        distance = _transport(
-            p, q, own, F.relu(cost.detach().to(student.dtype)) + _EPS, regularization, iterations
-        )
+        price = cost.detach().to(student.dtype).clamp(min=0).add_(_EPS)
+        distance = _transport(p, q, own, price, regularization, iterations)
     return target_term, distance.mean()
 
 
 def _transport(
     p: Tensor, q: Tensor, own: Tensor, cost: Tensor, regularization: float, iterations: int
 ) -> Tensor:
-    """The price `[B]` of moving p to q, both `[B, K]` and 0 in the mask `own`."""
-    kernel = (-cost / regularization).exp()
+    """The price `[B]` of moving p to q, both `[B, K]` and 0 in the mask `own`; the memory of `cost` is used again."""
+    kernel = torch.div(cost, -regularization).exp_()
+    paid = cost.mul_(kernel)
     u = (~own).to(p.dtype) / (p.shape[1] - 1)
     v = u
     for _ in range(iterations):
         v = q / (u @ kernel + _EPS)
         u = p / (v @ kernel.T + _EPS)
-    return (u * (v @ (kernel * cost).T)).sum(dim=1)
+    return (u * (v @ paid.T)).sum(dim=1)
 
 
 class WKD(nn.Module):

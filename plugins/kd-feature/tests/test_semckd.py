@@ -87,6 +87,19 @@ def test_a_larger_batch_than_the_attention_has_weights_for_is_refused(make_setup
         step(distiller, output(setup.student, stages), output(setup.teacher, stages))
 
 
+def test_a_smaller_batch_counts_too(make_setup, output, step):
+    # as at the end of an epoch; the authors' code leaves such a batch out
+    setup = make_setup()
+    torch.manual_seed(0)
+    distiller = SemCKD(SemCKDOptions(batch_size=7), setup)
+    stages = (1, 2, 3, 4)
+    student, teacher = output(setup.student, stages), output(setup.teacher, stages)
+    found = step(distiller, student, teacher)["semckd"]
+    found.backward()
+    assert found > 0
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in distiller.parameters())
+
+
 def test_the_networks_are_the_authors(make_setup):
     distiller = SemCKD(SemCKDOptions(stages=(4,), batch_size=64), make_setup())
     assert [tuple(p.shape) for p in distiller.queries[0].parameters()] == [(32, 64), (32,), (16, 32), (16,)]

@@ -34,18 +34,20 @@ def normkd_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: 
     """
     check_positive("temperature", temperature)
     student, teacher = prepare_logits(student_logits, teacher_logits)
-    log_teacher, of_teacher = _normalised(teacher, temperature)
+    scores, of_teacher = _normalised(teacher, temperature)
+    probabilities = scores.exp()
+    own = (probabilities * scores).sum(dim=1)
+    del scores  # before the student needs memory
     log_student, _ = _normalised(student, temperature)
-    divergence = F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(dim=1)
+    divergence = own - (probabilities * log_student).sum(dim=1)
     return (divergence * of_teacher.square()).mean()
 
 
 def _normalised(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Log-probabilities `[B, K]` at each sample's temperature, and these temperatures `[B]`."""
-    # equal logits have no deviation, although rounding may give them one; divided by infinity they get no gradient
-    least, largest = logits.detach().aminmax(dim=1, keepdim=True)
-    equal = least == largest
     own = temperature * logits.std(dim=1, keepdim=True)
+    # equal logits have no deviation, although rounding may give them one; divided by infinity they get no gradient
+    equal = logits.detach().amax(dim=1, keepdim=True) == logits.detach().amin(dim=1, keepdim=True)
     scores = logits / own.masked_fill(equal, torch.inf)
     return F.log_softmax(scores, dim=1), own.masked_fill(equal, 0.0).squeeze(1)
 

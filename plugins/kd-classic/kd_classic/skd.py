@@ -53,10 +53,10 @@ def skd_direction_loss(student_logits: Tensor, teacher_logits: Tensor, *, tikhon
 
 
 def _directions(logits: Tensor) -> Tensor:
-    """The rows with length 1; rows of zeros stay zeros."""
+    """The rows with length 1; rows of zeros stay zeros, and get no gradient."""
     length = torch.linalg.vector_norm(logits, dim=1, keepdim=True)
-    unit = logits / torch.where(length == 0, 1.0, length)
-    return unit.masked_fill(length == 0, 0.0)
+    unit: Tensor = logits / length.masked_fill(length == 0, torch.inf)
+    return unit
 
 
 class SKD(nn.Module):

@@ -76,8 +76,8 @@ class _SumOfLogs(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (attention,) = ctx.saved_tensors
         least = torch.finfo(attention.dtype).tiny
-        slope: Tensor = attention.clamp(min=least).reciprocal_().mul_(grad.unsqueeze(1))
-        return slope.mul_(attention > least)
+        slope: Tensor = grad.unsqueeze(1) / attention  # infinite at most where it becomes 0
+        return slope.masked_fill_(attention <= least, 0.0)
 
 
 def _bounded_log(probabilities: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kd_feature.heads import generator, resized
 from kd_feature.stages import maps, needed, shapes, stage_pairs
@@ -29,7 +30,7 @@ def mgd_loss(student_map: Tensor, teacher_map: Tensor) -> Tensor:
     """
     check_same_shape(student_map, teacher_map)
     student, teacher = prepare_features(student_map, teacher_map, dims=4)
-    return (student - teacher).square().sum() / student.shape[0]
+    return F.mse_loss(student, teacher, reduction="sum") / student.shape[0]
 
 
 class MGD(nn.Module):

@@ -46,7 +46,7 @@ def nd_loss(student_embedding: Tensor, teacher_embedding: Tensor, centers: Tenso
         raise ValueError(f"centers has shape {list(centers.shape)}; it must be [K, {student.shape[1]}]")
     index = _class_index(target, len(student), len(centers))
     with full_precision(student.device):
-        direction = unit(centers.detach().to(student.dtype))[index]
+        direction = unit(centers.detach()[index].to(student.dtype))
         norms = [torch.linalg.vector_norm(one, dim=1) for one in (student, teacher)]
         largest = torch.maximum(*norms)
         # where both are 0 there is no direction, and no gradient

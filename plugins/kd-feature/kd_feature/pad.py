@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kd_feature.stages import teacher_of
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
@@ -46,7 +47,8 @@ def pad_loss(
     with full_precision(student.device):
         # beyond the limit the quotient is 0 for any difference, and exp(v) would become infinite
         variance = log_variance.clamp(max=_LARGEST).exp()
-        return ((student - teacher).square() / (variance + eps) + log_variance).mean()
+        apart = F.mse_loss(student, teacher, reduction="none")
+        return (apart / (variance + eps) + log_variance).mean()
 
 
 class PAD(nn.Module):

@@ -38,14 +38,14 @@ def review_hcl_loss(student_map: Tensor, teacher_map: Tensor) -> Tensor:
     """
     check_same_shape(student_map, teacher_map)
     student, teacher = prepare_features(student_map, teacher_map, dims=4)
-    apart = student - teacher  # averaging is linear, so that the averages of the difference are enough
-    loss = apart.square().mean()
+    loss = F.mse_loss(student, teacher)
     factor = total = 1.0
     for level in _LEVELS:
         if level < student.shape[2]:
             factor /= 2
             total += factor
-            loss = loss + factor * F.adaptive_avg_pool2d(apart, level).square().mean()
+            ours, theirs = (F.adaptive_avg_pool2d(one, level) for one in (student, teacher))
+            loss = loss + factor * F.mse_loss(ours, theirs)
     return loss / total
 
 

@@ -85,7 +85,9 @@ def identify(
                 "image_size": list(own.image_size),
                 "mean": list(own.mean),
                 "std": list(own.std),
-                "channels": teacher.channels if teacher.channels is None else list(teacher.channels),
+                "channels": list(teacher.channels)
+                if isinstance(teacher.channels, tuple)
+                else teacher.channels,
             },
             "data": {
                 "split": train.samples.source.split,

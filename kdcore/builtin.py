@@ -94,6 +94,7 @@ def kd_distillers() -> list[DistillerEntry]:
             target="kdcore.distill.vanilla:Vanilla",
             options="kdcore.distill.vanilla_options:VanillaOptions",
             needs=("labels",),
+            tasks=("classes", "labels"),
             formula="0 (only the task loss remains)",
         )
     ]

@@ -27,7 +27,10 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "kdcore.cli.run_flags": ("Best", "Ema", "RunPath", "chosen_weights"),
     "kdcore.cli.spec_flags": ("Overrides", "SpecPath"),
-    "kdcore.entries": ("NEEDS",),
+    "kdcore.entries": (
+        "NEEDS",
+        "TASKS",
+    ),
     "kdcore.errors": ("listed", "nearest", "shown"),
     "kdcore.json_files": ("flat", "read_json"),
     "kdcore.lazy_names": ("lazy_names",),

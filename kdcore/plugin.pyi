@@ -17,7 +17,7 @@ from kdcore.cli.output import (
 )
 from kdcore.cli.run_flags import Best, Ema, RunPath, chosen_weights
 from kdcore.cli.spec_flags import Overrides, SpecPath
-from kdcore.entries import NEEDS
+from kdcore.entries import NEEDS, TASKS
 from kdcore.errors import listed, nearest, shown
 from kdcore.json_files import flat, read_json
 from kdcore.lazy_names import lazy_names
@@ -55,6 +55,7 @@ __all__ = [
     "HEAVY",
     "NEEDS",
     "STAGES",
+    "TASKS",
     "Best",
     "Ema",
     "JsonFlag",

@@ -50,6 +50,21 @@ def bkd(student: Tensor, teacher: Tensor) -> Tensor:
     return F.binary_cross_entropy(q, p)
 
 
+def mld(student: Tensor, teacher: Tensor) -> Tensor:
+    """Yang et al.: clamped sigmoids, and two divergences."""
+    eps = 1e-8
+    p, q = (torch.sigmoid(one).clamp(eps, 1 - eps) for one in (student, teacher))
+    yes = F.kl_div(p.log(), q, reduction="none")
+    return (yes + F.kl_div((1 - p).log(), 1 - q, reduction="none")).sum() / len(student)
+
+
+def our_mld(student: Tensor, teacher: Tensor) -> Tensor:
+    """kd's, with the authors' temperature."""
+    from kd_classic import mld_loss
+
+    return mld_loss(student, teacher, temperature=1.0)
+
+
 def normkd(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
     """Chi et al.: a temperature of each sample."""
     own = [one.std(dim=1, keepdim=True) * temperature for one in (student, teacher)]
@@ -120,6 +135,7 @@ LOSSES = {
     "ttm": Loss("kd_classic:ttm_loss", ttm, {"gamma": 0.1}),
     "wttm": Loss("kd_classic:wttm_loss", wttm, {"gamma": 0.2}),
     "bkd": Loss("kd_classic:bkd_loss", bkd, {}),
+    "mld": Loss(f"{__name__}:our_mld", mld, {}),
     "normkd": Loss("kd_classic:normkd_loss", normkd, {"temperature": 2.0}),
     "luminet": Loss("kd_classic:luminet_loss", luminet, {"temperature": 4.0}),
     "eakd": Loss(

@@ -12,6 +12,7 @@ from kdcore.cli.output import JsonFlag, print_json, say_all, table
 from kdcore.commands.distillers import chosen
 from kdcore.entries import (
     KINDS,
+    TASKS,
     AdapterEntry,
     CommandEntry,
     DatasetEntry,
@@ -40,13 +41,17 @@ def list_distillers(
         list[str] | None,
         typer.Option("--without", metavar="NEED", help="Only those that do not need this; repeatable."),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="TASK", help=f"Only those for this task: {', '.join(TASKS)}."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List the distillers that a spec can name.
 
     A need is what you have to have: labels, teacher, logits and so on. 'kd show NAME' explains those of a distiller.
     """
-    found = chosen(kind, needs or (), without or ())
+    found = chosen(kind, needs or (), without or (), task)
     columns: dict[str, Callable[[Any], str]] = {
         "kind": lambda entry: entry.kind,
         "year": lambda entry: "" if entry.paper is None else str(entry.paper.year),

@@ -9,7 +9,7 @@ import typer
 
 from kdcore.cli.output import JsonFlag, kept_in, print_json, say_all, stdout_for_the_result
 from kdcore.cli.spec_flags import Overrides, SpecPath
-from kdcore.rundir.summary import teachers_of
+from kdcore.rundir.summary import headline, measure_label, teachers_of
 from kdcore.text import has_top_5
 
 
@@ -97,13 +97,10 @@ def describe(summary: dict[str, Any]) -> list[str]:
 
 
 def _scores(about: dict[str, Any], five: bool) -> list[str]:
+    labels = {name: measure_label(name) for name in (*headline(about), "knn_top1")}
+    labels["agreement"] = "agreement with the teacher"
     return [
         f"{label} {about[name]:.2f} %"
-        for name, label in (
-            ("top1", "top-1"),
-            ("top5", "top-5"),
-            ("knn_top1", "k-NN top-1"),
-            ("agreement", "agreement with the teacher"),
-        )
+        for name, label in labels.items()
         if about.get(name) is not None and (five or name != "top5")
     ]

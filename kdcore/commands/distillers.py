@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kdcore.entries import KINDS, NEEDS, DistillerEntry
+from kdcore.entries import KINDS, NEEDS, TASKS, DistillerEntry
 from kdcore.errors import Problem, UserError, nearest
 from kdcore.plugins import get_plugins
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def chosen(
-    kind: str | None, needs: Iterable[str], without: Iterable[str]
+    kind: str | None, needs: Iterable[str], without: Iterable[str], task: str | None = None
 ) -> tuple[Provided[DistillerEntry], ...]:
     """What `kdcore.list_distillers` returns."""
     needed, unneeded = [*needs], [*without]
@@ -23,6 +23,7 @@ def chosen(
         ("--kind", "kind", [] if kind is None else [kind], KINDS),
         ("--needs", "need", needed, NEEDS),
         ("--without", "need", unneeded, NEEDS),
+        ("--task", "task", [] if task is None else [task], TASKS),
     ):
         for value in values:
             if value not in allowed:
@@ -35,6 +36,8 @@ def chosen(
 
     def fits(entry: DistillerEntry) -> bool:
         if kind is not None and entry.kind != kind:
+            return False
+        if task is not None and not entry.works_with(task):
             return False
         if entry.needs is None:
             return not needed and not unneeded

@@ -38,7 +38,11 @@ def validate(
 
 
 def list_distillers(
-    *, kind: str | None = None, needs: Iterable[str] = (), without: Iterable[str] = ()
+    *,
+    kind: str | None = None,
+    needs: Iterable[str] = (),
+    without: Iterable[str] = (),
+    task: str | None = None,
 ) -> tuple[Provided[DistillerEntry], ...]:
     """The distillers that a spec can name.
 
@@ -46,11 +50,12 @@ def list_distillers(
         kind: only those of this kind.
         needs: only those that need all of these, in the words of `DistillerEntry.needs`.
         without: only those that need none of these; what does not say what it needs is left out.
+        task: only those for this task, `classes` or `labels`.
 
     Raises:
-        UserError: there is no such kind or need.
+        UserError: there is no such kind, need or task.
     """
-    return chosen(kind, needs, without)
+    return chosen(kind, needs, without, task)
 
 
 def list_adapters() -> tuple[Provided[AdapterEntry], ...]:

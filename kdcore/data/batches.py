@@ -20,7 +20,8 @@ class RawBatch:
     Attributes:
         images: normalised float32 `[B, C, H, W]`, on the device that the data was built for; `[B, V, C, H, W]` with
             V > 1 views.
-        target: class indices `[B]`, on the CPU, -1 without one, or None if no image of the training set has a label.
+        target: class indices `[B]`, on the CPU, -1 without one; with several labels an image 0 and 1 `[B, K]`, float32,
+            a row of -1 without known labels; None if no image of the training set has a label.
         index: positions in the training set `[B]`, or None for a stream.
         broken: positions of images that could not be read and were replaced by others.
         partner: for each sample the image of another one of its class, `[B, C, H, W]`, or None.
@@ -38,7 +39,8 @@ class TrainData:
 
     Attributes:
         size: N, after `train_samples`.
-        labels: the class index of each sample `[N]`, -1 without one, or None if unknown without reading the images.
+        labels: the class index of each sample, or the number of its set of labels `[N]`, -1 without one; None if
+            unknown without reading the images.
         batch_size: samples of one whole batch, over all processes.
         batches_per_epoch: number of whole batches; the remaining samples are not used in that epoch.
         labelled: whether batches have a target.
@@ -79,9 +81,9 @@ class TrainData:
 class EvalData:
     """This process's share of a split, in a fixed order; over all processes, every sample comes exactly once.
 
-    Iterating gives (images `[B, C, H, W]` on the device, target `[B]` on the CPU). The target is -1 if an image is
-    unlabelled, and -2 for a black image that replaces one that cannot be read and is not counted. Shares and last
-    batches may differ in size: add up counts, do not average averages.
+    Iterating gives (images `[B, C, H, W]` on the device, target `[B]` on the CPU, or `[B, K]` with several labels an
+    image). The target is -1 if an image is unlabelled, and -2 for a black image that replaces one that cannot be read
+    and is not counted. Shares and last batches may differ in size: add up counts, do not average averages.
 
     Attributes:
         size: samples of this process, or None if a stream does not report it.

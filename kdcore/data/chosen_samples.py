@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from kdcore.data.source import Files, Source, checked_index
-from kdcore.data.subset import balanced_draw
+from kdcore.data.subset import balanced_draw, draw_labels
 
 if TYPE_CHECKING:
     from kdcore.data.draws import Positions
@@ -26,6 +26,7 @@ class ChosenSource(Source):
         chosen = torch.from_numpy(np.asarray(positions, dtype=np.int64))
         if source.labels is not None:
             self.labels = source.labels[chosen]
+        self.label_sets = source.label_sets
         if source.weights is not None:
             self.weights = source.weights[chosen]
 
@@ -64,4 +65,4 @@ def at_most(source: Source, most: int | None) -> Source:
         return source
     if source.labels is None:
         return ChosenSource(source, np.linspace(0, len(source) - 1, most).round().astype(np.int64))
-    return ChosenSource(source, np.sort(balanced_draw(source.labels.numpy(), 0)[:most]))
+    return ChosenSource(source, np.sort(balanced_draw(draw_labels(source), 0)[:most]))

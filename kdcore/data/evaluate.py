@@ -54,7 +54,8 @@ class IndexedEvalData(EvalData):
         for images, target, _, *more in passed(self._loader):
             if more and len(more[0]):
                 self.broken |= frozenset(more[0].tolist())
-            yield self._arrival(images), target
+            sets = self._samples.source.label_sets
+            yield self._arrival(images), target if sets is None else sets.targets(target)
 
     @property
     def kept_bytes(self) -> int:
@@ -133,7 +134,8 @@ def build_eval_data(
     if len(source) == 0:
         raise UserError(Problem("data.eval_split", "there are no images to evaluate on"))
     broken: Literal["mark", "fail"] = "mark" if data.skip_broken else "fail"
-    samples = KeyedSamples(source, positions, steps, seed=0, num_classes=num_classes, broken=broken)
+    numbers = None if num_classes is None else source.label_numbers(num_classes)
+    samples = KeyedSamples(source, positions, steps, seed=0, num_classes=numbers, broken=broken)
     total = len(samples)
     first, last = rank * total // world, (rank + 1) * total // world
     # always epoch 0: a dataset that draws at random gives the same images in each evaluation

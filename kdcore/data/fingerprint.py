@@ -58,12 +58,19 @@ def split_fingerprint(source: Source) -> SplitFingerprint:
     return SplitFingerprint(
         samples=len(source),
         names=sample_names(source),
-        labels=None if source.labels is None else _hex(source.labels.numpy()),
+        labels=_labels(source),
         sizes=None if files is None else _hex(files.sizes),
         contents=_contents(source, FILES_READ if files is not None else IMAGES_DECODED),
         classes=classes,
         modified=None if files is None else files.modified,
     )
+
+
+def _labels(source: Source) -> str | None:
+    if source.labels is None:
+        return None
+    found = _hex(source.labels.numpy())
+    return found if source.label_sets is None else found + _hex(source.label_sets.rows.numpy())
 
 
 def sample_names(source: Source, positions: Iterable[int] | None = None) -> str:

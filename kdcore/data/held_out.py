@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kdcore.data.draws import Positions
     from kdcore.data.source import Source
 
+Rows = np.ndarray[Any, np.dtype[np.uint8]]
 WHERE: Final = "data.eval_fraction"
 _SEED: Final = 1  # not the run's: runs with different seeds are evaluated on the same images
 
@@ -31,10 +32,16 @@ def held_out(source: Source, fraction: float) -> tuple[Source, Source]:
     if source.stream:
         message = "a stream has no part that can be held out: its samples have no index"
         raise UserError(Problem(WHERE, message, fraction, "null"))
-    labels = known_labels(source).numpy()
+    labels, sets = known_labels(source).numpy(), source.label_sets
     known = labels >= 0 if source.labelled else np.ones(len(labels), dtype=bool)
     chosen, groups = np.zeros(len(labels), dtype=bool), source.groups
-    if groups is None:
+    if sets is not None:
+        rows = sets.rows.numpy()[labels[known]]
+        if groups is None:
+            chosen[known] = draw_labelled(rows, fraction)
+        else:
+            chosen[known] = draw_labelled_groups(rows, groups[known], fraction)
+    elif groups is None:
         chosen[known] = draw(labels[known], fraction)
     else:
         chosen[known] = draw_groups(labels[known], groups[known], fraction)
@@ -76,9 +83,53 @@ def draw_groups(labels: Positions, groups: Positions, fraction: float) -> Positi
     classes, label = np.unique(labels, return_inverse=True)
     counts = np.zeros((len(names), len(classes)), dtype=np.int64)
     np.add.at(counts, (group, label), 1)
+    return _draw(counts, group, fraction)
+
+
+def draw_labelled(rows: Rows, fraction: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which samples are held out with several labels an image, booleans `[N]`: of each label about this fraction.
+
+    The rarest label among the samples that are left is divided first, so that none is taken beside a frequent one.
+    Source: iterative stratification, Sechidis et al., "On the Stratification of Multi-Label Data", 2011, here with each
+    label's samples divided at once.
+
+    Args:
+        rows: the labels of each sample `[N, K]`, 0 or 1.
+        fraction: the part to hold out.
+    """
+    order = keyed_numbers(len(rows), SUBSET, _SEED)
+    wanted = fraction * rows.sum(axis=0, dtype=np.float64)
+    chosen, left = np.zeros(len(rows), dtype=bool), np.ones(len(rows), dtype=bool)
+    while True:
+        counts = rows[left].sum(axis=0, dtype=np.int64)
+        if not counts.any():
+            break
+        label = int(np.where(counts > 0, counts, len(rows) + 1).argmin())
+        members = np.flatnonzero(left & (rows[:, label] > 0))
+        count = int(np.clip(np.floor(wanted[label] + 0.5), 0, len(members)))
+        taken = members[np.argsort(order[members], kind="stable")[:count]]
+        chosen[taken], left[members] = True, False
+        wanted -= rows[taken].sum(axis=0)
+    others = np.flatnonzero(left)  # without any label
+    count = int(np.floor(fraction * len(others) + 0.5))
+    chosen[others[np.argsort(order[others], kind="stable")[:count]]] = True
+    return chosen
+
+
+def draw_labelled_groups(rows: Rows, groups: Positions, fraction: float) -> Positions:
+    """The same, with whole groups `[N]`: as `draw_groups`, and the number of images counts like one more label."""
+    names, group = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), rows.shape[1] + 1), dtype=np.int64)
+    np.add.at(counts[:, :-1], group, rows)
+    counts[:, -1] = np.bincount(group)
+    return _draw(counts, group, fraction)
+
+
+def _draw(counts: np.ndarray[Any, np.dtype[np.int64]], group: Positions, fraction: float) -> Positions:
+    """Which samples are held out, by the counts of each group `[G, K]` and the group of each sample `[N]`."""
     missing = fraction * counts.sum(axis=0)
-    taken = np.zeros(len(names), dtype=bool)
-    for number in np.argsort(keyed_numbers(len(names), SUBSET, _SEED), kind="stable"):
+    taken = np.zeros(len(counts), dtype=bool)
+    for number in np.argsort(keyed_numbers(len(counts), SUBSET, _SEED), kind="stable"):
         left = missing - counts[number]
         if np.abs(left).sum() < np.abs(missing).sum():
             taken[number], missing = True, left

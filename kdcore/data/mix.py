@@ -48,13 +48,13 @@ class Mixer:
 
         Args:
             images: `[B, C, H, W]`, or `[B, V, C, H, W]`; all views of a sample are mixed in the same way.
-            target: class indices `[B]` (`UNLABELLED`: no class), or None.
+            target: class indices `[B]` (`UNLABELLED`: no class), several labels an image `[B, K]`, or None.
             epoch: the number of the epoch.
             batch: the number of the batch in it.
 
         Returns:
-            The mixed images, and probabilities `[B, K]` in float32: None without target, a row of `UNLABELLED` for
-            an image that is mixed of one without a class.
+            The mixed images, and probabilities, or parts of labels, `[B, K]` in float32: None without target, a row of
+            `UNLABELLED` for an image that is mixed of one without a class.
         """
         lam, box = self.draw(images.shape[-2:], epoch, batch)
         partner = mirrored(images)
@@ -89,6 +89,8 @@ class Mixer:
         return 1 - (bottom - top) * (right - left) / (height * width), (top, bottom, left, right)
 
     def _one_hot(self, target: Tensor) -> Tensor:
+        if target.dim() == 2:
+            return target.float()
         rows = torch.zeros(len(target), self._num_classes, device=target.device)
         return rows.scatter_(1, target.clamp(min=0).unsqueeze(1), 1.0)
 

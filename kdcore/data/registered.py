@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from kdcore.data.label_sets import LabelSets
 from kdcore.data.source import Source, Unreadable, checked_index, unreadable
 from kdcore.data.special_targets import UNLABELLED
 from kdcore.errors import KdError, RunFailed
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 class WrappedSource(Source):
     """A map-style dataset of (PIL image, class index) pairs; -1 or None instead of an index: no label.
+
+    With several labels an image it has an attribute `targets` or `labels`, `[N, K]`, of 0 and 1, or of -1 in the whole
+    row of a sample whose labels are not known; the second value of its pairs is then not read.
 
     The dataset may have more attributes: `targets` or `labels` (a class index for each sample), `classes` (names),
     `weights` (a number for each sample), `in_memory`, `fixed`. It needs the first one if only some samples have a
@@ -47,7 +51,7 @@ class WrappedSource(Source):
         self._plugin = plugin
         self.in_memory = bool(getattr(dataset, "in_memory", False))
         self.fixed = bool(getattr(dataset, "fixed", plugin is None))
-        self.labels = _labels(dataset)
+        self.labels, self.label_sets = _labels(dataset)
         self.weights = _weights(dataset)
         classes = getattr(dataset, "classes", None)
         if isinstance(classes, Sequence) and not isinstance(classes, str) and classes:
@@ -58,7 +62,8 @@ class WrappedSource(Source):
             self.labelled = self[0][1] >= 0
         self.num_classes = num_classes or (None if self.classes is None else len(self.classes))
         if self.num_classes is None and self.labels is not None and self.labelled:
-            self.num_classes = int(self.labels.max()) + 1
+            sets = self.label_sets
+            self.num_classes = int(self.labels.max()) + 1 if sets is None else sets.num_labels
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -81,6 +86,8 @@ class WrappedSource(Source):
             raise RunFailed(
                 f"{self.name(index)} is {kind}; a dataset must give pairs of PIL image and class index"
             )
+        if self.label_sets is not None and self.labels is not None:
+            return image, int(self.labels[index])
         return image, UNLABELLED if label is None else int(label)
 
     def name(self, index: int) -> str:
@@ -96,7 +103,8 @@ def _weights(dataset: Any) -> Tensor | None:
     return weights.clone() if weights.shape == (len(dataset),) else None
 
 
-def _labels(dataset: Any) -> Tensor | None:
+def _labels(dataset: Any) -> tuple[Tensor | None, LabelSets | None]:
+    """The labels `[N]` if they are known, and with several labels an image their sets."""
     for attribute in ("targets", "labels"):
         values = getattr(dataset, attribute, None)
         if values is None:
@@ -107,9 +115,22 @@ def _labels(dataset: Any) -> Tensor | None:
             labels = torch.as_tensor(values)  # may share the dataset's memory
         except (TypeError, ValueError, RuntimeError):
             continue  # an attribute with this name and another meaning
+        if labels.dim() == 2 and len(labels) == len(dataset) and labels.shape[1] > 1:
+            sets, numbers = LabelSets.of(*_rows(labels, attribute))
+            return numbers, sets
         if labels.dim() != 1 or len(labels) != len(dataset) or labels.is_floating_point():
             raise ValueError(
                 f"its {attribute} are not one class index for each of the {len(dataset)} samples"
             )
-        return labels.to(torch.int64, copy=True)
-    return None
+        return labels.to(torch.int64, copy=True), None
+    return None, None
+
+
+def _rows(labels: Tensor, attribute: str) -> tuple[Tensor, Tensor]:
+    """The labels `[N, K]` of 0 and 1, and which samples have known ones."""
+    missing = (labels == UNLABELLED).all(dim=1)
+    if not bool(((labels == 0) | (labels == 1) | missing.unsqueeze(1)).all()):
+        raise ValueError(
+            f"its {attribute} are {list(labels.shape)}: several labels an image, so they must be 0 or 1"
+        )
+    return labels.clamp(min=0), ~missing

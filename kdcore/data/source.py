@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from kdcore.data.label_sets import LabelSets
+
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_BITS, _PNG_COLOUR = 24, 25  # places in the file
 _GAP: Final = rb"\s+(?:#[^\n]*\n\s*)*"
@@ -61,6 +63,8 @@ class Source:
         classes: names of the classes in the order of their indices, or None if unknown.
         num_classes: K, or None if unknown.
         labels: the class index of every sample `[N]`, -1 without one, if known without decoding an image, or None.
+        label_sets: with several labels an image, the sets of labels that occur: labels are their numbers, and classes
+            the names of the labels. None: an image has one class.
         labelled: False if no sample has a class; with True, `labels` says which have none. All have one if it is None.
         weights: how often each sample is drawn with `data.sampling: "weights"`, relative to the others `[N]`, float64;
             None: it has no weights.
@@ -77,6 +81,7 @@ class Source:
     classes: tuple[str, ...] | None = None
     num_classes: int | None = None
     labels: Tensor | None = None
+    label_sets: LabelSets | None = None
     labelled: bool = True
     groups: np.ndarray[Any, np.dtype[np.int64]] | None = None
     weights: Tensor | None = None
@@ -103,6 +108,10 @@ class Source:
     def short_name(self, index: int) -> str:
         """The name of this sample where many are listed: its key, or its name if it has none."""
         return self.key(index) or self.name(index)
+
+    def label_numbers(self, num_classes: int | None) -> int | None:
+        """How many different labels there are: K classes, or the sets of labels; None if K is not known."""
+        return num_classes if self.label_sets is None else len(self.label_sets)
 
     def files(self) -> Files | None:
         """Sizes and times of the samples' files; None if samples are not files."""

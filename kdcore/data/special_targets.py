@@ -11,7 +11,7 @@ UNLABELLED: Final = -1
 """The target of an image without a label; in targets `[B, K]` each value of its row."""
 
 BROKEN: Final = -2
-"""The target of an image that cannot be read; evaluation leaves it out."""
+"""The target of an image that cannot be read, in targets `[B, K]` each value; evaluation leaves it out."""
 
 
 def has_label(target: Tensor) -> Tensor:
@@ -20,10 +20,10 @@ def has_label(target: Tensor) -> Tensor:
 
 
 def was_read(target: Tensor) -> Tensor:
-    """Which of the targets `[B]` belong to an image that could be read: booleans `[B]`."""
-    return target != BROKEN
+    """Which of the targets `[B]` or `[B, K]` belong to an image that could be read: booleans `[B]`."""
+    return target != BROKEN if target.dim() == 1 else (target != BROKEN).all(dim=1)
 
 
 def without_labels(target: Tensor) -> Tensor:
-    """The targets `[B]` with `UNLABELLED` instead of each class; broken images stay marked."""
+    """The targets `[B]` or `[B, K]` with `UNLABELLED` instead of each class; broken images stay marked."""
     return target.clamp(max=UNLABELLED)

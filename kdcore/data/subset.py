@@ -56,7 +56,13 @@ def choose_samples(
         message = f"{labelled_of(labels)}, and samples are drawn balanced over the classes"
         hint = "leave it out, and name the images to use in a table"
         raise UserError(Problem(where, message, wanted, "null", hint=hint))
-    return balanced_draw(labels.numpy(), seed)[:wanted]
+    return balanced_draw(draw_labels(source), seed)[:wanted]
+
+
+def draw_labels(source: Source) -> Positions:
+    """The labels `[N]` by which samples are drawn; with several labels an image all are equal."""
+    labels: Positions = known_labels(source).numpy()
+    return labels if source.label_sets is None else np.minimum(labels, 0)
 
 
 def known_labels(source: Source) -> torch.Tensor:

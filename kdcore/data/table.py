@@ -12,6 +12,7 @@ import torch
 
 from kdcore.data.folder import FolderSource
 from kdcore.data.layout import choose_split
+from kdcore.data.table_labels import LabelColumns, label_columns
 from kdcore.data.table_rows import read_rows
 from kdcore.errors import Problem, UserError, listed, nearest
 from kdcore.spec.resolve import validated
@@ -46,7 +47,8 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str) -> TableSo
     Paths are relative to the table's folder, or to `data.root`. The classes are those of the whole table, so that they
     are the same for all splits.
 
-    An empty cell in the column of classes is an image without a label.
+    An empty cell in the column of classes is an image without a label. Lists of labels, `data.options.label_delimiter`
+    or a column for each label are several labels an image.
 
     Raises:
         UserError: the table cannot be read, lacks a column or the split, names files that are not there, or has a
@@ -63,23 +65,23 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str) -> TableSo
         raise UserError(Problem(place, message, allowed=" or ".join(PATHS), hint=hint))
     label_column = _column(options.label, LABELS, columns, f"{section}.options.label", path)
     split_column = _column(options.split, SPLITS, columns, f"{section}.options.split", path)
-    classes = (
-        None if label_column is None else _classes(rows, label_column, options, f"{section}.options.classes")
-    )
+    weight_column = _column(options.weight, WEIGHTS, columns, f"{section}.options.weight", path)
+    taken = (path_column, label_column, split_column, weight_column, options.group)
+    each = label_columns(options, columns, taken, f"{section}.options.labels", path)
     chosen, name = _of_split(rows, split_column, split, path, where)
+    found = LabelColumns(path, f"{section}.options", options, label_column, each).of(rows, chosen)
     root = Path(data.root) if data.root is not None else path.parent
-    files, labels = _samples(chosen, path_column, label_column, classes, path, place)
+    files, labels = _samples(chosen, path_column, found.numbers, path, place)
     absolute = [os.path.join(root, file) for file in files]  # noqa: PTH118  # a million times
     labelled = any(label >= 0 for label in labels)
-    source = TableSource(absolute, labels, classes if labelled else None, root)
+    source = TableSource(absolute, labels, found.classes if labelled else None, root)
+    source.label_sets = found.sets
     if options.group is not None:
         column = _column(options.group, (), columns, f"{section}.options.group", path)
         values = {row[path_column]: row[str(column)] for row in chosen}
         source.groups = _groups([values[file] for file in files])
-    if data.sampling == "weights" or options.weight is not None:
-        weight_column = _column(options.weight, WEIGHTS, columns, f"{section}.options.weight", path)
-        if weight_column is not None:
-            source.weights = _weights(chosen, path_column, weight_column, path, place)
+    if (data.sampling == "weights" or options.weight is not None) and weight_column is not None:
+        source.weights = _weights(chosen, path_column, weight_column, path, place)
     source.split = name
     source.notes = _missing(absolute, data, path, place)
     return source
@@ -130,20 +132,6 @@ def _groups(values: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.array(found, dtype=np.int64)
 
 
-def _classes(rows: Rows, column: str, options: TableOptions, where: str) -> tuple[str, ...] | None:
-    """The classes in their order; None if no row has one."""
-    found = {row[column] for row in rows} - {""}
-    if options.classes is None:
-        whole = all(name.lstrip("-").isdecimal() for name in found)
-        return tuple(sorted(found, key=int) if whole else sorted(found)) or None
-    unknown = sorted(found - set(options.classes))
-    if unknown:
-        message = f"the table also has {listed(unknown)}"
-        near = nearest(unknown[0], options.classes)
-        raise UserError(Problem(where, message, list(options.classes), nearest=near))
-    return options.classes
-
-
 def _of_split(rows: Rows, column: str | None, split: str, path: Path, where: str) -> tuple[Rows, str]:
     """The rows of a split, and its name in the table."""
     if not split:
@@ -158,23 +146,16 @@ def _of_split(rows: Rows, column: str | None, split: str, path: Path, where: str
 
 
 def _samples(
-    rows: Rows,
-    path_column: str,
-    label_column: str | None,
-    classes: tuple[str, ...] | None,
-    path: Path,
-    where: str,
+    rows: Rows, path_column: str, numbers: Sequence[int], path: Path, where: str
 ) -> tuple[list[str], list[int]]:
-    """The file and the class of each row; a row that is there twice counts once."""
-    index = {name: number for number, name in enumerate(classes or ())}
+    """The file and the label of each row; a row that is there twice counts once."""
     labels: dict[str, int] = {}
-    for row in rows:
-        file, name = row[path_column], "" if label_column is None else row[label_column]
+    for row, label in zip(rows, numbers, strict=True):
+        file = row[path_column]
         if not file:
             raise UserError(Problem(where, f"{path} has rows without a file in its column '{path_column}'"))
-        label = index.get(name, -1)
         if labels.setdefault(file, label) != label:
-            raise UserError(Problem(where, f"{path} has {file} twice, with different classes"))
+            raise UserError(Problem(where, f"{path} has {file} twice, with different labels"))
     return list(labels), list(labels.values())
 
 

@@ -143,8 +143,15 @@ def _as_text(value: Any) -> str:
         isinstance(value, float) and math.isnan(value)
     ):  # pandas writes NaN for a missing number
         return ""
+    if isinstance(value, list):  # several labels
+        return json.dumps([_plain(one) for one in value], ensure_ascii=False)
     if (
         isinstance(value, float) and value.is_integer()
     ):  # in a column with missing values, whole numbers are floats
         return str(int(value))
     return str(value).strip()
+
+
+def _plain(value: Any) -> Any:
+    """A value of a list: a whole number, or text."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else _as_text(value)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from kdcore.data.inputs import InputConfig
+    from kdcore.data.label_sets import LabelSets
     from kdcore.data.sampler import Key
     from kdcore.data.samples import Columns
     from kdcore.data.source import Source
@@ -52,6 +53,7 @@ class IndexedTrainData(TrainData):
         self._make_loader = make_loader
         self._loader = make_loader(sampler)
         self._arrival = arrival
+        self.label_sets: LabelSets | None = samples.source.label_sets
         self._ahead: tuple[tuple[int, int], Iterator[Columns]] | None = None  # (epoch, skip), and its batches
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
@@ -81,6 +83,8 @@ class IndexedTrainData(TrainData):
             partner = None if self.samples.partners is None else self._arrival(more.pop(0))
             broken = tuple(more[0].tolist()) if more else ()
             labels = target if self.labelled else None
+            if labels is not None and self.label_sets is not None:
+                labels = self.label_sets.targets(labels)
             yield RawBatch(self._arrival(images), labels, index, broken, partner)
 
     @property
@@ -141,7 +145,8 @@ def build_train_data(
         )
     broken: Literal["replace", "fail"] = "replace" if data.skip_broken else "fail"
     partners = Partners(_labels(chosen), seed) if partner else None
-    samples = KeyedSamples(source, chosen.positions, steps, seed, count, num_classes, broken, partners)
+    numbers = source.label_numbers(num_classes)
+    samples = KeyedSamples(source, chosen.positions, steps, seed, count, numbers, broken, partners)
     draw = choose_draw(chosen, data, whole_batches(len(samples), batch_size, world)[1])
     sampler = EpochBatches(seed, len(samples), batch_size, rank, world, augmentations, draw)
     if torch.device(device).type != "meta":  # a check reads no images

@@ -52,7 +52,7 @@ def training_set(source: Source, data: DataSpec, *, seed: int, num_classes: int)
     labels = source.labels
     if labels is not None:
         labels = labels if positions is None else labels[positions]
-        check_labels(labels, num_classes)
+        check_labels(labels, source.label_numbers(num_classes) or num_classes)
     weights = source.weights
     if weights is not None and positions is not None:
         weights = weights[positions]

@@ -45,6 +45,7 @@ class JoinedSource(Source):
             labelled.num_classes,
             labelled.labelled,
         )
+        self.label_sets = labelled.label_sets
         self.split, self.notes = labelled.split, tuple(dict.fromkeys(labelled.notes + others.notes))
         self.fixed = labelled.fixed and others.fixed
         assert labelled.labels is not None

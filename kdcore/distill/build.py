@@ -116,6 +116,7 @@ def build_distillers(
                 works = listed(_working(own, plugins, seed), _MOST)
                 raise UserError(replace(problem, allowed=f"with this {error.role} work: {works}")) from error
         name = _unique(name, built)
+        _check_task(module, name, setup.task, where)
         built[name], teachers[name] = module, choice
         if schedule is not None:
             schedules[name] = schedule
@@ -145,6 +146,14 @@ def _instance(item: DistillerLike) -> _Instance | None:
     if isinstance(item, Mapping) and isinstance(item.get("distiller"), nn.Module):
         return _Instance(item["distiller"], item.get("teacher"))
     return None
+
+
+def _check_task(distiller: nn.Module, name: str, task: str, where: str) -> None:
+    if not cast("Distiller", distiller).requires.works_with(task):
+        message = f"distiller '{name}' is for images of one class each, and these have several labels"
+        raise UserError(
+            Problem(where, message, hint="kd list-distillers --task labels shows those that work")
+        )
 
 
 def has_head_of_student(distiller: nn.Module) -> bool:

@@ -89,9 +89,12 @@ class Distillation(nn.Module):
         some_labels: only some of the samples have a label; the target of the others is -1, or a row of -1. They are
             left out of the task loss. Distillers that read the target are refused unless they allow it, see `Requires`.
         batch_size: samples of a batch, of all processes, for distillers whose layers depend on it.
+        task: `classes`: an image has one class; `labels`: any number of labels, and targets are 0 and 1, `[B, K]`.
+            Distillers that read logits or targets work with `labels` only if they say so, see `Requires.tasks`.
         task_weight: factor of the task loss; None: the distiller's own. Required for several names.
         label_smoothing: of the task loss.
-        task_loss: the loss against the ground truth, in place of cross-entropy with that smoothing.
+        task_loss: the loss against the ground truth, in place of cross-entropy with that smoothing, or with several
+            labels of binary cross-entropy.
         task_views: the mean or the sum of the task losses of several views.
         in_chans: channels of the images; a model that takes others is an `AdaptedModel` with `images` and `channels`.
         seed: of the random numbers that distillers draw while they are built.
@@ -113,6 +116,7 @@ class Distillation(nn.Module):
         train_labels: Tensor | None = None,
         some_labels: bool = False,
         batch_size: int | None = None,
+        task: Literal["classes", "labels"] = "classes",
         task_weight: float | None = None,
         label_smoothing: float = 0.0,
         task_loss: TaskLoss | None = None,
@@ -144,19 +148,26 @@ class Distillation(nn.Module):
             train_labels=train_labels,
             generator=torch.Generator().manual_seed(derive(seed, "distiller")),
             batch_size=batch_size,
+            task=task,
         )
         built = build_distillers(
             distillers, options, setup, plugins, task_weight, seed, some_labels=some_labels
         )
         self.task_weight, self._schedules = built.task_weight, built.schedules
         self._add_distillers(built, learner)
-        self._check_target = TargetCheck(classes, some_labels=some_labels)
+        self._check_target = TargetCheck(classes, some_labels=some_labels, labels=task == "labels")
+        self.task = task
         self.some_labels = some_labels
         self._train_size = train_size
         self.num_classes = classes
         if task_loss is not None and label_smoothing > 0:
             raise ValueError("task_loss has a label_smoothing of its own: give it there")
-        self.task_loss = task_loss or TaskLoss(label_smoothing=label_smoothing)
+        labels = task == "labels"
+        self.task_loss = task_loss or TaskLoss(
+            kind="bce" if labels else "cross-entropy", label_smoothing=label_smoothing, labels=labels
+        )
+        if self.task_loss.labels != labels:
+            raise ValueError(f"task is '{task}', and task_loss has labels={self.task_loss.labels}")
         self.task_views = task_views
 
     def _add_distillers(self, built: BuiltDistillers, learner: AdaptedModel) -> None:
@@ -269,8 +280,8 @@ class Distillation(nn.Module):
 
         Args:
             images: `[B, C, H, W]`, or `[B, V, C, H, W]` for distillers that see V views.
-            target: class indices `[B]`, probabilities `[B, K]`, or None if no loss reads them; with `some_labels` -1,
-                or a row of -1, for a sample without a label.
+            target: class indices `[B]`, probabilities `[B, K]`, with several labels 0 and 1 `[B, K]`, or None if no
+                loss reads them; with `some_labels` -1, or a row of -1, for a sample without a label.
             index: positions in the training set `[B]`, for distillers that need them.
             progress: how far the run is, for losses that change; None: the beginning of the run, with a warning if a
                 distiller reads it.

@@ -61,10 +61,12 @@ def open_splits(
     """
     data = spec.data
     train = open_split(data, data.train_split, plugins=plugins, where="data.train_split")
+    _check_kind(train, spec)
     evaluation = train
     if data.eval_split is not None:
         evaluation = open_split(data, data.eval_split, plugins=plugins, where="data.eval_split")
         check_same_classes(train, evaluation, where="data.eval_split")
+        _check_kind(evaluation, spec)
         if some_labels(evaluation.labels):
             message = labelled_of(evaluation.labels, "evaluation")
             hint = "give all of them a label; images without one can be trained on"
@@ -103,6 +105,22 @@ def open_splits(
             )
         )
     return Splits(train, evaluation, num_classes or 0, names, test)
+
+
+def _check_kind(source: Source, spec: RunSpec) -> None:
+    """Raises UserError if the labels of a split are not of the kind `task.kind`."""
+    several = source.label_sets is not None
+    if not source.labelled or several == (spec.task.kind == "labels"):
+        return
+    if several:
+        message = f"the images of {spec.data.dataset} have several labels each"
+        raise UserError(Problem("task.kind", message, spec.task.kind, "labels"))
+    message = f"the images of {spec.data.dataset} have one class each"
+    hint = (
+        "several labels an image come from a table, with lists of labels, data.options.label_delimiter or "
+        "data.options.labels, or from a dataset of a plugin"
+    )
+    raise UserError(Problem("task.kind", message, spec.task.kind, "classes", hint=hint))
 
 
 def _open_test(data: DataSpec, train: Source, evaluation: Source, plugins: Plugins) -> Source | None:

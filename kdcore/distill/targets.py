@@ -19,11 +19,12 @@ class TargetCheck:
     On the CPU, the values are checked in each call. On an accelerator, reading the result would make each step wait: it
     stays on the device, and is read at calls 1, 2, 4, 8, ... and then at every 256th call.
 
-    With `some_labels`, -1 or a row of -1 is right: a sample without a label.
+    With `some_labels`, -1 or a row of -1 is right: a sample without a label. With `labels`, an image has any number of
+    labels: targets are numbers from 0 to 1 for each of them.
     """
 
-    def __init__(self, num_classes: int, *, some_labels: bool = False) -> None:
-        self.num_classes = num_classes
+    def __init__(self, num_classes: int, *, some_labels: bool = False, labels: bool = False) -> None:
+        self.num_classes, self.labels = num_classes, labels
         self.some_labels = some_labels
         self.values = True
         self._calls = 0
@@ -44,6 +45,9 @@ class TargetCheck:
 
     def _check_kind(self, target: Tensor, batch: int) -> None:
         shape, classes = list(target.shape), self.num_classes
+        if self.labels:
+            self._check_labels(target, batch)
+            return
         allowed = f"class indices [B] = [{batch}] or probabilities [B, K] = [{batch}, {classes}]"
         kind = str(target.dtype).removeprefix("torch.")
         if target.dim() not in (1, 2):
@@ -67,10 +71,20 @@ class TargetCheck:
                 "row has a single 1"
             )
 
+    def _check_labels(self, target: Tensor, batch: int) -> None:
+        if list(target.shape) != [batch, self.num_classes] or not target.is_floating_point():
+            kind = str(target.dtype).removeprefix("torch.")
+            raise ValueError(
+                f"target is {kind} of shape {list(target.shape)}; with several labels an image it must be "
+                f"floating-point numbers [B, K] = [{batch}, {self.num_classes}]: 1 for each label of an image, "
+                "0 for the others"
+            )
+
     def _check_values(self, target: Tensor) -> None:
+        why = _why_labels if self.labels else _why
         if target.device.type == "cpu":
             if bool(self._wrong(target).any()):
-                raise ValueError(_why(target, self._wrong(target), self.num_classes))
+                raise ValueError(why(target, self._wrong(target), self.num_classes))
             return
         if target.is_cuda and torch.cuda.is_current_stream_capturing():
             return
@@ -84,12 +98,14 @@ class TargetCheck:
             self._found = None
             now = bool(found)
             raise ValueError(
-                _why(target, rows, self.num_classes) if now else f"in an earlier batch, {_ALLOWED}"
+                why(target, rows, self.num_classes)
+                if now
+                else f"in an earlier batch, {_ALLOWED_LABELS if self.labels else _ALLOWED}"
             )
 
     def _wrong(self, target: Tensor) -> Tensor:
         """Which rows are wrong, `[B]`."""
-        wrong = _wrong(target, self.num_classes)
+        wrong = _wrong_labels(target) if self.labels else _wrong(target, self.num_classes)
         if not self.some_labels:
             return wrong
         return wrong & ~(target == UNLABELLED if target.dim() == 1 else (target == UNLABELLED).all(dim=1))
@@ -118,6 +134,7 @@ def check_index(index: Tensor, batch: int, train_size: int) -> None:
         )
 
 
+_ALLOWED_LABELS = "target had values that are not from 0 to 1"
 _ALLOWED = "target was neither class indices from 0 to K - 1 nor probabilities, whose rows sum to 1"
 
 
@@ -150,5 +167,22 @@ def _why(target: Tensor, wrong: Tensor, classes: int) -> str:
     if float(values.amin()) < _BELOW_ZERO:
         return f"target[{row}] has the negative value {float(values.amin()):.4g}; {allowed}"
     several = int((values == 1).sum()) > 1
-    hint = ". Several classes at once (multi-label) cannot be trained with this loss" if several else ""
+    hint = ". Several labels an image need Distillation(task='labels')" if several else ""
     return f"target[{row}] sums to {float(values.sum()):.4g}; {allowed}{hint}"
+
+
+def _wrong_labels(target: Tensor) -> Tensor:
+    """Which rows have values outside 0 to 1, or NaN, `[B]`."""
+    return ~((target.amin(1) >= 0) & (target.amax(1) <= 1))
+
+
+def _why_labels(target: Tensor, wrong: Tensor, classes: int) -> str:
+    row = int(wrong.nonzero()[0])
+    values = target[row]
+    bad = values[~((values >= 0) & (values <= 1))]
+    hint = (
+        " (-1 in a whole row, for an image whose labels are not known, needs Distillation(some_labels=True))"
+        if bool((values == UNLABELLED).all())
+        else ""
+    )
+    return f"target[{row}] has the value {float(bad[0]):.4g}; allowed: from 0 to 1, for each of {classes} labels{hint}"

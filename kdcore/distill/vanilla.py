@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Vanilla(nn.Module):
     """No loss terms: the task loss is all that the student learns from."""
 
-    requires = Requires(teacher=False)
+    requires = Requires(teacher=False, tasks=("classes", "labels"))
 
     def __init__(self, options: VanillaOptions, setup: Setup) -> None:
         super().__init__()

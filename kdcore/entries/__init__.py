@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from kdcore.entries.checks import Paper
+from kdcore.entries.checks import TASKS, Paper
 from kdcore.entries.distiller import KINDS, PAIRS, DistillerEntry, Kind, Pair, Suits
 from kdcore.entries.needs import NEEDS
 from kdcore.entries.others import (
-    TASKS,
     AdapterEntry,
     CommandEntry,
     DatasetEntry,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+TASKS: tuple[str, ...] = ("classes", "labels")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 COMMAND: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 FILE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[\w-][\w.-]*(/[\w-][\w.-]*)*\.toml")
@@ -56,6 +57,14 @@ def check_strings(entry: Any, field: str) -> None:
     if wrong:
         raise ValueError(f"{label(entry)}: {field} has {wrong[0]!r}; it must have strings")
     object.__setattr__(entry, field, texts)
+
+
+def check_tasks(entry: Any) -> None:
+    """Check that `tasks` has some of `TASKS`."""
+    check_strings(entry, "tasks")
+    wrong = [task for task in entry.tasks if task not in TASKS]
+    if wrong or not entry.tasks:
+        raise ValueError(f"{label(entry)}: tasks is {entry.tasks!r}; it must name some of {', '.join(TASKS)}")
 
 
 def check_text(entry: Any, field: str, form: re.Pattern[str], meaning: str) -> None:

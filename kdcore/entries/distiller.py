@@ -14,6 +14,7 @@ from kdcore.entries.checks import (
     check_line,
     check_paper,
     check_strings,
+    check_tasks,
     check_text,
     label,
 )
@@ -33,6 +34,7 @@ Kind = Literal[
 KINDS: tuple[str, ...] = get_args(Kind)
 Pair = Literal["any", "same family", "other family", "other kind"]
 PAIRS: tuple[str, ...] = get_args(Pair)
+_OF_CLASSES = frozenset(("logits", "labels", "every-label", "partners"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,9 @@ class DistillerEntry:
     `needs` has what a user must have for it with its default options, in the words of `kdcore.plugin.NEEDS`, for the
     filters of `kd list-distillers`; `()` needs nothing, and None does not say.
 
+    `tasks` has those of `kdcore.plugin.TASKS` that it works with. None: all of them, unless it needs logits, labels or
+    partners, which are then those of one class an image.
+
     Raises:
         ValueError: a field has the wrong form.
     """
@@ -88,6 +93,7 @@ class DistillerEntry:
     recipes: tuple[str, ...] = field(default=(), kw_only=True)
     settings: str | None = field(default=None, kw_only=True)
     needs: tuple[str, ...] | None = field(default=None, kw_only=True)
+    tasks: tuple[str, ...] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         check_common(self)
@@ -107,6 +113,14 @@ class DistillerEntry:
             check_text(self, "settings", FILE, "'package.module:folder/file.toml', or None")
         if self.needs is not None:
             _check_needs(self)
+        if self.tasks is not None:
+            check_tasks(self)
+
+    def works_with(self, task: str) -> bool:
+        """Whether it is for this task; True if the declaration does not say."""
+        if self.tasks is not None:
+            return task in self.tasks
+        return task == "classes" or self.needs is None or not _OF_CLASSES & set(self.needs)
 
 
 def _check_suits(entry: DistillerEntry) -> None:

@@ -16,11 +16,10 @@ from kdcore.entries.checks import (
     check_options,
     check_paper,
     check_strings,
+    check_tasks,
     check_text,
     label,
 )
-
-TASKS: tuple[str, ...] = ("classes", "labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +171,7 @@ class MetricEntry(Entry):
 
     def __post_init__(self) -> None:
         check_common(self)
-        check_strings(self, "tasks")
-        wrong = [task for task in self.tasks if task not in TASKS]
-        if wrong or not self.tasks:
-            raise ValueError(
-                f"{label(self)}: tasks is {self.tasks!r}; it must name some of {', '.join(TASKS)}"
-            )
+        check_tasks(self)
 
 
 @dataclass(frozen=True, slots=True)

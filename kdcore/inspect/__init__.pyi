@@ -20,7 +20,6 @@ from kdcore.inspect.exports import (
     open_export,
 )
 from kdcore.inspect.facts_of_data import DataFacts, SplitFacts, data_facts
-from kdcore.inspect.image_predictor import softmax
 from kdcore.inspect.images import evaluation_images
 from kdcore.inspect.metrics import Metrics, load_metrics
 from kdcore.inspect.names import SPEC_SUFFIXES, find_dataset, find_model
@@ -29,6 +28,7 @@ from kdcore.inspect.predictions import autocast, predict
 from kdcore.inspect.run_path import find_run
 from kdcore.inspect.run_students import RunStudent, open_run_student
 from kdcore.inspect.scores import Scores, class_ranks, class_scores
+from kdcore.inspect.several_labels import label_scores
 from kdcore.inspect.student_facts import about_student
 from kdcore.inspect.students import Which
 from kdcore.inspect.views_of_samples import SampleViews, sample_views
@@ -39,7 +39,14 @@ from kdcore.models.model_call import find_model_call
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.existing import finished_run, spec_changes
 from kdcore.rundir.statefile import read_state, write_state
-from kdcore.rundir.summary import CLASS_MEASURES, ENCODER_MEASURES, is_percent, measure_label, teachers_of
+from kdcore.rundir.summary import (
+    CLASS_MEASURES,
+    ENCODER_MEASURES,
+    has_several_labels,
+    is_percent,
+    measure_label,
+    teachers_of,
+)
 from kdcore.spec.datasets import TABLES
 from kdcore.spec.difference import same_results
 from kdcore.spec.load import LoadedSpec, below_of, load_spec, resolved_dict
@@ -99,10 +106,12 @@ __all__ = [
     "find_run",
     "finished_run",
     "has_label",
+    "has_several_labels",
     "images_below_folder",
     "import_export_script",
     "is_export",
     "is_percent",
+    "label_scores",
     "load_config",
     "load_metrics",
     "load_spec",
@@ -127,7 +136,6 @@ __all__ = [
     "same_results",
     "sample_views",
     "save_student",
-    "softmax",
     "spec_changes",
     "teacher_view",
     "teachers_of",

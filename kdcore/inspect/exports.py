@@ -68,6 +68,12 @@ class OpenedExport:
         return None if names is None else tuple(names)
 
     @property
+    def thresholds(self) -> tuple[float, ...] | None:
+        """With several labels an image, the probability above which it gets each label; None: it has one class."""
+        found = self.about.get("thresholds")
+        return None if found is None else tuple(found)
+
+    @property
     def model_bytes(self) -> int:
         """The size of its files, without the description and the script."""
         own = (self.folder / EXPORT_ABOUT, self.folder / EXPORT_SCRIPT)
@@ -105,7 +111,14 @@ class OpenedExport:
             found = np.asarray(self.call(images), np.float32)
             return Outputs(None, found) if self.is_encoder else Outputs(found)
 
-        return ImagePredictor(prepare, call, num_classes=self.num_classes, classes=self.classes, rule=rule)
+        return ImagePredictor(
+            prepare,
+            call,
+            num_classes=self.num_classes,
+            classes=self.classes,
+            thresholds=self.thresholds,
+            rule=rule,
+        )
 
 
 def is_export(path: str | Path) -> bool:
@@ -167,6 +180,9 @@ def _about(folder: Path) -> tuple[dict[str, Any], InputConfig]:
             or not (fits or name == "embedding")
         ):
             raise ValueError("its output is not described as kd export does")
+        thresholds = about.get("thresholds")
+        if thresholds is not None and (not isinstance(thresholds, list) or len(thresholds) != size):
+            raise ValueError("it does not have a threshold for each label")
         taken = about["input"]
         height, width = taken["crop"]
         return about, InputConfig(

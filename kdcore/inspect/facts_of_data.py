@@ -200,6 +200,8 @@ def _classes(source: Source) -> dict[str, int]:
         return {}
     labels = source.labels.numpy()
     counts = np.bincount(labels[labels >= 0], minlength=source.num_classes or 0)
+    if source.label_sets is not None:
+        counts = source.label_sets.counts(source.labels).numpy()
     names = source.classes or tuple(map(str, range(len(counts))))
     return {name: int(count) for name, count in zip(names, counts, strict=False)}
 

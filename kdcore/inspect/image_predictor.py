@@ -70,6 +70,8 @@ class ImagePredictor:
         num_classes: K; 0 for an encoder.
         classes: the names of the classes; None: not known.
         rule: how the values of files become 8 bits.
+        thresholds: with several labels an image, the probability above which it gets each label `[K]`; None: an image
+            has one class.
 
     Attributes:
         classes_: the class names `[K]`, or the class indices if no names are known; empty for an encoder.
@@ -82,20 +84,31 @@ class ImagePredictor:
         *,
         num_classes: int,
         classes: Sequence[str] | None,
+        thresholds: Sequence[float] | None = None,
         rule: PixelRule = PixelRule(),  # noqa: B008  # frozen
     ) -> None:
+        self.thresholds = None if thresholds is None else np.asarray(thresholds, np.float64)
         self._prepare, self._call, self.num_classes, self._rule = prepare, call, num_classes, rule
         self.classes_: NDArray[Any] = np.arange(num_classes) if classes is None else np.array(list(classes))
 
     def predict(self, images: Sequence[Picture]) -> NDArray[Any]:
         """The most likely class of each image `[N]`: its name, or its index if no names are known.
 
+        With several labels an image 1 for each label that it gets and 0 for the others `[N, K]`, int64.
+
         Raises:
             RunFailed: an image cannot be read.
             UserError: the student is an encoder, or this is not a sequence of images.
         """
-        names: NDArray[Any] = self.classes_[self.predict_proba(images).argmax(axis=1)]
+        probabilities = self.predict_proba(images)
+        if self.thresholds is not None:
+            return (probabilities > self.thresholds).astype(np.int64)
+        names: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
         return names
+
+    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The probabilities for logits, both `[N, K]`: of one class, or of each label."""
+        return softmax(logits) if self.thresholds is None else sigmoid(logits)
 
     def predict_proba(self, images: Sequence[Picture]) -> NDArray[np.float32]:
         """The probability of each class for each image `[N, K]`.
@@ -106,7 +119,9 @@ class ImagePredictor:
         """
         self.require_classes()
         parts = [
-            softmax(one.logits) for one in self._whole(images, embedding=False) if one.logits is not None
+            self.probabilities(one.logits)
+            for one in self._whole(images, embedding=False)
+            if one.logits is not None
         ]
         return np.concatenate(parts) if parts else np.empty((0, self.num_classes), np.float32)
 
@@ -188,6 +203,13 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     wide -= wide.max(axis=1, keepdims=True)
     wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))
     return np.exp(wide).astype(np.float32)
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The probability of each label `[N, K]`; logits of any size."""
+    small = np.exp(-np.abs(logits.astype(np.float64)))
+    found: NDArray[np.float64] = np.where(logits >= 0, 1, small) / (1 + small)
+    return found.astype(np.float32)
 
 
 def _opened(picture: Picture, rule: PixelRule) -> Decoded:

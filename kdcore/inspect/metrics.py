@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from kdcore.plugins import Plugins, Provided
 
-_OWN: Final = frozenset(("agreements", "epoch", "intervals", "model", "parameters", "ema"))
+_OWN: Final = frozenset(("agreements", "epoch", "intervals", "model", "parameters", "ema", "thresholds"))
 
 
 def is_own(name: str) -> bool:
@@ -64,7 +64,7 @@ class Metrics:
 
         Args:
             logits: `[N, K]`.
-            target: class indices `[N]`; images without a label are left out.
+            target: class indices `[N]`, or with several labels 0 and 1 `[N, K]`; images without a label are left out.
 
         Returns:
             The value of each metric; nothing if no image has a label.
@@ -73,7 +73,9 @@ class Metrics:
         target = target.cpu()[labelled]
         if not len(target):
             return {}
-        probabilities = logits.cpu()[labelled].float().softmax(dim=1)
+        chosen = logits.cpu()[labelled].float()
+        probabilities = chosen.softmax(dim=1) if target.dim() == 1 else chosen.sigmoid()
+        target = target if target.dim() == 1 else target.long()
         return {metric.name: self._value(metric, probabilities, target) for metric in self._metrics}
 
     def _value(self, metric: _Metric, probabilities: Tensor, target: Tensor) -> float | None:

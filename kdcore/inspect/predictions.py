@@ -40,7 +40,8 @@ class Predictions:
 
     Attributes:
         logits: `[N, K]`, float32.
-        target: class indices `[N]`, `UNLABELLED` for an image without a label.
+        target: class indices `[N]`, `UNLABELLED` for an image without a label; with several labels an image 0 and 1
+            `[N, K]`, float32, or `UNLABELLED` in the whole row.
         position: of each image in the data `[N]`; unreadable images are left out.
         embedding: `[N, D]`, float32, or None.
     """

@@ -35,11 +35,13 @@ class Scores:
         intervals: 95 % confidence intervals of them: the images are drawn again with replacement.
         per_class: for each class, by name: its `images` (a number), `precision`, `recall`, `f1`, and if the scores are
             known `average_precision` (None for a class without images).
+        thresholds: with several labels an image, that of each label's probability `[K]` for the measures `tuned_*`.
     """
 
     overall: dict[str, float | None] = field(default_factory=dict)
     intervals: dict[str, Interval] = field(default_factory=dict)
     per_class: tuple[dict[str, Any], ...] = ()
+    thresholds: Tensor | None = None
 
 
 def class_ranks(logits: Tensor, target: Tensor, most: int) -> tuple[Tensor, Tensor]:
@@ -92,7 +94,7 @@ def class_scores(
     if not len(target):
         return Scores()
     counts = count_classes(predicted, target, num_classes)
-    wanted, draw = tuple(dict.fromkeys((1, *top_k))), _Draw(seed, resamples)
+    wanted, draw = tuple(dict.fromkeys((1, *top_k))), Draw(seed, resamples)
     overall: dict[str, float | None] = {f"top{k}": 100 * float((ranks < k).double().mean()) for k in wanted}
     overall |= overall_scores(counts)
     classes = _per_class(counts)
@@ -101,18 +103,19 @@ def class_scores(
         # float64: no two probabilities are rounded to the same number
         sure = logits[known].double().log_softmax(dim=1)
         positive = torch.nn.functional.one_hot(target, num_classes).bool()
-        _add_precision(overall, intervals, classes, sure, positive, draw if map_interval else None)
+        add_precision(overall, intervals, classes, sure, positive, draw if map_interval else None)
     return Scores(overall, intervals, tuple(classes))
 
 
 @dataclass(frozen=True)
-class _Draw:
+class Draw:
     """Draws images again."""
 
     seed: int
     resamples: int
 
     def __call__(self, counts: Tensor, resamples: int | None = None) -> Tensor:
+        """As `resample`; `resamples`: how often, in place of its own number."""
         return resample(counts, seed=self.seed, resamples=self.resamples if resamples is None else resamples)
 
 
@@ -127,7 +130,7 @@ def _per_class(counts: ClassCounts) -> list[dict[str, Any]]:
 
 
 def _class_intervals(
-    predicted: Tensor, target: Tensor, ranks: Tensor, num_classes: int, top_k: Sequence[int], draw: _Draw
+    predicted: Tensor, target: Tensor, ranks: Tensor, num_classes: int, top_k: Sequence[int], draw: Draw
 ) -> dict[str, Interval]:
     """The intervals of what the predicted classes and the ranks say."""
     # images that are equal in all three are one group: there are fewer of them than images
@@ -140,7 +143,7 @@ def _class_intervals(
         predicted=_summed(drawn, given, num_classes),
     )
     found = {f"top{k}": 100 * drawn[:, rank < k].sum(dim=1) / drawn.sum(dim=1) for k in top_k}
-    return _intervals({**found, **values.averages()})
+    return intervals_of({**found, **values.averages()})
 
 
 def _summed(drawn: Tensor, classes: Tensor, num_classes: int) -> Tensor:
@@ -148,18 +151,19 @@ def _summed(drawn: Tensor, classes: Tensor, num_classes: int) -> Tensor:
     return drawn.new_zeros(len(drawn), num_classes).index_add_(1, classes, drawn)
 
 
-def _intervals(found: Mapping[str, Tensor]) -> dict[str, Interval]:
+def intervals_of(found: Mapping[str, Tensor]) -> dict[str, Interval]:
+    """The intervals of measures in all samples `[R]`; those without one are left out."""
     ends = {name: interval(values) for name, values in found.items()}
     return {name: pair for name, pair in ends.items() if pair is not None}
 
 
-def _add_precision(
+def add_precision(
     overall: dict[str, float | None],
     intervals: dict[str, Interval],
     classes: list[dict[str, Any]],
     scores: Tensor,
     positive: Tensor,
-    draw: _Draw | None,
+    draw: Draw | None,
 ) -> None:
     """Add mAP, its interval, and the average precision of each class."""
     each = average_precision(scores, positive)
@@ -175,4 +179,4 @@ def _add_precision(
     values = average_precision(scores[:, seen], positive[:, seen], counts.T.float().contiguous()).nanmean(
         dim=1
     )
-    intervals |= _intervals({"map": values})
+    intervals |= intervals_of({"map": values})

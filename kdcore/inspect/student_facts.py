@@ -44,6 +44,7 @@ def about_student(
             "parameters": student.parameters,
         },
         "classes": None if student.class_names is None else list(student.class_names),
+        **({} if student.opened.thresholds is None else {"thresholds": list(student.opened.thresholds)}),
         "input": _preprocessing(student.input, data),
         "output": {"name": name, "shape": ["batch", size]},
         # only the name of a path: its place on this machine is private

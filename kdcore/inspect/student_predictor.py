@@ -64,6 +64,7 @@ def student_predictor(student: OpenedStudent, spec: RunSpec, device: torch.devic
         num_classes=student.num_classes,
         classes=student.classes,
         rule=PixelRule.of(spec.data),
+        thresholds=student.thresholds,
     )
 
 

@@ -12,6 +12,7 @@ from kdcore.distill.with_heads import NAME as WITH_HEADS
 from kdcore.errors import Problem, UserError
 from kdcore.features import find_adapter
 from kdcore.inspect.opened_model import OpenedModel
+from kdcore.inspect.several_labels import HALF
 from kdcore.models import build_model, load_student
 from kdcore.rundir.checkpoints import Checkpoints
 from kdcore.rundir.statefile import Damaged
@@ -42,12 +43,15 @@ class OpenedStudent(OpenedModel):
         classes: the names of the classes; None: not known.
         network: the model as a spec would name it: the student's section of the run's spec, or the student with the
             head of a distiller.
+        thresholds: with several labels an image, the probability above which an image gets each label `[K]`: those that
+            the run chose on its evaluation images, or 0.5; None: an image has one class.
     """
 
     images: InputConfig
     num_classes: int
     classes: tuple[str, ...] | None
     network: ModelSpec
+    thresholds: tuple[float, ...] | None = None
 
     @property
     def is_encoder(self) -> bool:
@@ -90,7 +94,21 @@ def open_student(directory: RunDirectory, spec: RunSpec, which: Which, plugins: 
         num_classes=found.num_classes,
         classes=found.classes,
         network=found.with_heads or spec.student,
+        thresholds=_thresholds(directory, spec, which, found.num_classes),
     )
+
+
+def _thresholds(
+    directory: RunDirectory, spec: RunSpec, which: Which, num_classes: int
+) -> tuple[float, ...] | None:
+    if spec.task.kind != "labels":
+        return None
+    about: dict[str, Any] = {}
+    if directory.finished and (
+        which == "last" or which == spec.train.keep
+    ):  # they are those of the kept student
+        about = (directory.summary() or {}).get("student") or {}
+    return tuple(about.get("thresholds") or (HALF,) * num_classes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from kdcore.entries import TASKS
 from kdcore.protocols.stage import Stage, checked_stages
 
 
@@ -37,6 +38,8 @@ class Requires:
         several_teachers: it reads all teachers of the run: its `forward` gets a dict of their outputs by name.
         student_pass: it calls `student.student_pass` for another pass of the student.
         student_momentum: decay of a moving average of the student, for `student.student_pass(images, ema=True)`.
+        tasks: those that it works with, of `kdcore.plugin.TASKS`; None: all, unless it reads logits, the target or
+            partners, which are those of one class an image. It is not combined with other requirements.
         student_logits: it reads the student's logits, so a student without a classifier is refused; None: yes, unless
             it reads a teacher without its logits.
     """
@@ -59,6 +62,7 @@ class Requires:
     student_logits: bool | None = None
     teacher_learns: bool = False
     unlabelled: Literal["skipped", "given"] | None = None
+    tasks: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "student_stages", checked_stages("student_stages", self.student_stages))
@@ -79,6 +83,11 @@ class Requires:
             object.__setattr__(self, "student_pass", True)
         if self.unlabelled not in (None, "skipped", "given"):
             raise ValueError(f"unlabelled is {self.unlabelled!r}; it must be 'skipped', 'given' or None")
+        if self.tasks is not None:
+            object.__setattr__(self, "tasks", tuple(self.tasks))
+            wrong = [task for task in self.tasks if task not in TASKS]
+            if wrong or not self.tasks:
+                raise ValueError(f"tasks is {self.tasks!r}; it must name some of {', '.join(TASKS)}")
         if self.partner not in (None, "class"):
             raise ValueError(f"partner is {self.partner!r}; it must be 'class' or None")
         if not self.teacher and (self.teacher_stages or self.teacher_embedding):
@@ -105,6 +114,13 @@ class Requires:
         if self.student_logits is None:
             return self.teacher_logits or not self.teacher
         return self.student_logits
+
+    def works_with(self, task: str) -> bool:
+        """Whether the distiller is for this task: `tasks`, or what None stands for."""
+        if self.tasks is not None:
+            return task in self.tasks
+        reads_logits = (self.teacher and self.teacher_logits) or self.reads_student_logits
+        return task == "classes" or not (reads_logits or self.distillation_logits or self.reads_labels)
 
     def of_member(self, name: str | None) -> Requires:
         """The same, with the stages of one teacher; None: without those that are given by teacher."""

@@ -24,11 +24,12 @@ class Setup:
         num_classes: K; 0 if neither the data nor a model has classes.
         train_size: samples in the training set, N.
         train_labels: the class index of every training sample `[N]`, -1 for one without a label; None if they are not
-            known.
+            known, or with several labels an image.
         generator: for random numbers while a distiller is built.
         teachers: all teachers by name; the only one is called `teacher` unless the spec names it.
         batch_size: samples of a batch, of all processes; None if it is not known. The last batch of an epoch may be
             smaller.
+        task: what the labels are, one of `kdcore.plugin.TASKS`: `classes`, one an image, or any number of `labels`.
     """
 
     student: ModelInfo
@@ -39,6 +40,7 @@ class Setup:
     generator: torch.Generator
     teachers: Mapping[str, ModelInfo] = field(default_factory=dict)
     batch_size: int | None = None
+    task: str = "classes"
 
     def __post_init__(self) -> None:
         if not self.teachers and self.teacher is not None:

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from kdcore.rundir.summary import CLASS_MEASURES, is_percent
+from kdcore.rundir.summary import CLASS_MEASURES, LABEL_MEASURES, has_several_labels, headline, is_percent
 from kdcore.terminal import raw
 from kdcore.text import clock, message, printable
 
@@ -188,10 +188,12 @@ class TimeLeft:
 
 def describe(record: dict[str, Any], metric: str | None = None) -> str:
     """One line for an epoch's record; `metric`: a measure that is shown too, as `train.metric` in a spec."""
-    hidden = {"top5", *CLASS_MEASURES, "map"} - {metric}
+    hidden = {"top5", *CLASS_MEASURES, *LABEL_MEASURES, "map"} - {metric}
     parts = [_losses(record)]
     for name in ("train", "eval", "ema"):
         scores = record.get(name) or {}
+        if has_several_labels(scores):
+            hidden -= set(headline(scores))
         shown = [key for key in scores if key not in hidden and isinstance(scores[key], int | float)]
         parts += [f"{name} {key} {_score(key, scores[key])}" for key in shown]
     parts.append(f"{record['images_per_second']:,.0f} images/s")

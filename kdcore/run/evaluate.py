@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate.utils import gather_object
@@ -13,79 +13,18 @@ from torch import Tensor, nn
 from kdcore.data.special_targets import has_label, was_read
 from kdcore.inspect.bootstrap import RESAMPLES
 from kdcore.inspect.class_counts import ClassCounts, count_classes
-from kdcore.inspect.scores import Scores, class_ranks, class_scores, overall_scores
+from kdcore.inspect.scores import class_ranks, class_scores, overall_scores
+from kdcore.run.evaluation import Evaluation, Wanted
+from kdcore.run.label_tally import LabelTally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from accelerate import Accelerator
 
     from kdcore.data import EvalData
-    from kdcore.inspect.metrics import Metrics, Values
+    from kdcore.inspect.metrics import Values
     from kdcore.run.sharding import Shards
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The result of an evaluation.
-
-    Attributes:
-        top1: percent of labelled images whose class has the highest logit; None if no image is labelled.
-        top5: percent whose class is among the five highest; None if no image is labelled.
-        agreement: percent of images with the same top class for model and teacher; with several teachers the mean over
-            them; None without a teacher.
-        agreements: the same for each of several teachers, by name.
-        predictions: the model's top class for each image of this process, in the data's order.
-        not_finite: images for which a logit is NaN or infinite.
-        scores: the other measures of the predicted classes, by name; empty if no image is labelled.
-        details: with intervals, and for each class; None if they were not asked for.
-        metrics: the values of plugins' metrics by name; None for one that failed.
-    """
-
-    top1: float | None
-    top5: float | None
-    agreement: float | None
-    predictions: Tensor
-    not_finite: int = 0
-    agreements: dict[str, float] = field(default_factory=dict)
-    scores: Values = field(default_factory=dict)
-    details: Scores | None = None
-    metrics: Values = field(default_factory=dict)
-
-    @property
-    def ranking(self) -> dict[str, float | None]:
-        """The scores that choose the best epoch where the spec names none: the first that was measured decides."""
-        return {"top1": self.top1, "agreement": self.agreement}
-
-    def as_dict(self) -> dict[str, Any]:
-        """The percentages that were measured, and the metrics of plugins, by name."""
-        values = {
-            "top1": self.top1,
-            "top5": self.top5,
-            "agreement": self.agreement,
-            "agreements": self.agreements or None,
-            **self.scores,
-        }
-        return {**{name: value for name, value in values.items() if value is not None}, **self.metrics}
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What an evaluation measures in addition to top-1, top-5 and agreement.
-
-    Attributes:
-        top_k: the values of k of more top-k accuracies.
-        map: mAP, among the scores; the logits of all images are kept on the CPU.
-        details: intervals, and the measures of each class.
-        details_map: mAP in the details; the logits are kept too.
-        metrics: those of plugins; if there are any, the logits are kept too.
-    """
-
-    top_k: Sequence[int] = ()
-    map: bool = False
-    details: bool = False
-    details_map: bool = False
-    metrics: Metrics | None = None
 
 
 @torch.no_grad()
@@ -111,7 +50,7 @@ def evaluate(
         data: the images of this process.
         accelerator: device, precision and the other processes.
         transform: applied to the images first (the teacher's own size and normalisation).
-        teacher_predictions: each teacher's top class for each image of this process, to measure the agreement.
+        teacher_predictions: each teacher's `Evaluation.predictions`, to measure the agreement.
         memory_format: memory layout of the images.
         precision: a context that is entered for each batch, inside the accelerator's own; it must be reusable.
         advance: called after each batch.
@@ -122,7 +61,7 @@ def evaluate(
     training = model.training
     model.eval()
     device = accelerator.device
-    tally = _Tally(wanted)
+    tally = LabelTally(wanted) if wanted.labels else _Tally(wanted)
     call = model if shards is None else shards.caller(model)
     for images, target in data if shards is None else shards.in_step(data):
         images = images.to(device, non_blocking=True, memory_format=memory_format)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kdcore.run.evaluate import Evaluation
+from kdcore.run.evaluation import Evaluation
 from kdcore.run.measures import Measures
 from kdcore.run.state import RunState
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from torch import nn
+    from torch import Tensor, nn
 
     from kdcore.run.context import RunContext
     from kdcore.run.prepare import Prepared
@@ -24,6 +24,7 @@ def measure_test(
     accelerator: Accelerator,
     shards: Shards | None,
     student: nn.Module,
+    thresholds: Tensor | None = None,
 ) -> dict[str, Any] | None:
     """What student, average and teachers reach on the test images, for the summary; None without a test split.
 
@@ -33,6 +34,7 @@ def measure_test(
         accelerator: device, precision and the other processes.
         shards: the sharded models, if the weights are distributed over the processes.
         student: the student that is kept.
+        thresholds: with several labels an image those that were chosen on the evaluation images.
 
     Raises:
         Stopped: the run was asked to stop.
@@ -45,6 +47,7 @@ def measure_test(
     on_test = replace(prepared, eval=prepared.test, tables=tables)
     state = RunState()
     measures = Measures(context, on_test, accelerator, state, shards)
+    measures.thresholds = thresholds
     measures.teachers()
     measures.learners()
     tested = measures.student(student, final=True)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from kdcore.data.mix import Mixer
     from kdcore.inspect.encoder_measures import EncoderEvaluation
     from kdcore.run.context import RunContext
-    from kdcore.run.evaluate import Evaluation
+    from kdcore.run.evaluation import Evaluation
     from kdcore.run.prepare import Prepared
     from kdcore.run.table_teacher import GivesOutputs
     from kdcore.run.trackers import Trackers
@@ -74,7 +74,8 @@ class Training:
         self.skipped = None
         if spec.data.skip_broken:
             self.skipped = Skipped(prepared.train, prepared.eval, context.display)
-        self.meter = Meter(accelerator.device, prepared.distillation.names)
+        several = spec.task.kind == "labels"
+        self.meter = Meter(accelerator.device, prepared.distillation.names, several_labels=several)
         self.steps_per_epoch = -(-self.train_data.batches_per_epoch // spec.train.accumulate)
         self._recomputed = list(self.student.buffers()) if spec.train.grad_checkpointing else []
         self.shards = shard(spec, prepared, accelerator)
@@ -105,7 +106,11 @@ class Training:
             accelerator=accelerator,
         )
         self.tested: dict[str, Any] | None = None  # on the test images, at the end
-        self._test = lambda: measure_test(context, prepared, accelerator, self.shards, self.shipped)
+
+        def test(thresholds: Tensor | None) -> dict[str, Any] | None:
+            return measure_test(context, prepared, accelerator, self.shards, self.shipped, thresholds)
+
+        self._test = test
         self.measures = Measures(context, prepared, accelerator, self.state, self.shards)
         self.shipped_as = shipped_model(context.loaded, prepared.distillation, prepared.models)
         self.saver = Saver(
@@ -162,9 +167,10 @@ class Training:
         found = self._found if epoch == self.spec.train.epochs else None
         if found is None and self.measures.has_final:
             found = self._measured(lambda: self.measures.student(self.shipped, final=True))
-        self.tested = self._measured(self._test)
-        self._make_whole()
         details = getattr(found, "details", None)
+        thresholds = None if details is None else details.thresholds
+        self.tested = self._measured(lambda: self._test(thresholds))
+        self._make_whole()
         more = {} if found is None else {**found.as_dict(), "details": details}
         if details is not None:
             more |= details.overall

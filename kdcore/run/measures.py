@@ -9,13 +9,14 @@ import torch
 
 from kdcore.errors import Problem, UserError
 from kdcore.inspect.metrics import load_metrics
-from kdcore.run.evaluate import Evaluation, Wanted, evaluate
+from kdcore.run.evaluate import evaluate
 from kdcore.run.evaluate_encoder import Embedder, EncoderEvaluator
+from kdcore.run.evaluation import Evaluation, Wanted
 from kdcore.run.table_teacher import InOrder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from torch import nn
+    from torch import Tensor, nn
 
     from kdcore.distill.model_images import ModelImages
     from kdcore.distill.teacher_passes import TeacherPasses
@@ -46,6 +47,8 @@ class Measures:
     Attributes:
         metrics: those of plugins.
         encoders: measures embeddings, for a student without a classifier; None for a classifier.
+        thresholds: with several labels an image the threshold of each label, for the measures `tuned_*`; None: those
+            that are the best on the images that are measured.
     """
 
     def __init__(
@@ -76,7 +79,9 @@ class Measures:
                 advance=self._look_for_stop,
             )
         names = spec.metrics if spec.student.classifier else ()  # they read probabilities
-        self.metrics = load_metrics(names, context.plugins, context.display.warn)
+        self._labels = spec.task.kind == "labels"
+        self.metrics = load_metrics(names, context.plugins, context.display.warn, task=spec.task.kind)
+        self.thresholds: Tensor | None = None
 
     def teachers(self) -> list[str]:
         """Measure each teacher, once per run; the names of those measured now.
@@ -208,10 +213,12 @@ class Measures:
             shards=self._shards,
             wanted=Wanted(
                 top_k=self._spec.task.top_k,
-                map=self._spec.train.metric == "map",
+                map=self._spec.train.metric == "map" or (self._labels and self._scores_fit),
                 details=details,
                 details_map=details and self._scores_fit,
                 metrics=self.metrics,
+                labels=self._labels,
+                thresholds=self.thresholds,
             ),
         )
 

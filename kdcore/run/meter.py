@@ -26,8 +26,10 @@ _COUNTS = 4  # top class right, right class in the top 5, labelled, images
 class Meter:
     """Adds up losses and counts of the steps; reading synchronises with the device, adding does not."""
 
-    def __init__(self, device: torch.device, distillers: Sequence[str] = ()) -> None:
-        self._device = device
+    def __init__(
+        self, device: torch.device, distillers: Sequence[str] = (), *, several_labels: bool = False
+    ) -> None:
+        self._device, self._several_labels = device, several_labels  # then there is no top-1
         self._distillers = tuple(distillers)  # to name a term's distiller in messages
         self.reset()
 
@@ -58,8 +60,20 @@ class Meter:
             for name, logits in output.logits_of_teachers.items():
                 self._look_at_teacher(name, logits, step)
             self._sums = sums + torch.cat(
-                [values.double() * size, _hits(output.logits, target, size, sums.device)]
+                [values.double() * size, self._hits(output.logits, target, size, sums.device)]
             )
+
+    def _hits(self, logits: Tensor | None, target: Tensor | None, size: int, device: torch.device) -> Tensor:
+        # filled, not copied from the host: a copy would wait for the GPU in each step
+        images = torch.full((), size, dtype=torch.float64, device=device)
+        if logits is None or target is None or self._several_labels:
+            none = torch.zeros_like(images)
+            return torch.stack([none, none, none, images])
+        known = has_label(target)
+        classes = torch.where(known, target if target.dim() == 1 else target.argmax(dim=1), UNLABELLED)
+        hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == classes.unsqueeze(1)
+        counts = torch.stack([hits[:, 0].sum(), hits.sum(), known.sum()])
+        return torch.cat([counts.double(), images.unsqueeze(0)])
 
     def _look_at_teacher(self, name: str, logits: Tensor, step: int) -> None:
         bad = self._teachers_bad.get(name)
@@ -153,16 +167,3 @@ class Meter:
         self._bad = None if state["bad"] is None else state["bad"].to(self._device)
         if self._sums is not None and not main_process:
             self._sums = torch.zeros_like(self._sums)
-
-
-def _hits(logits: Tensor | None, target: Tensor | None, size: int, device: torch.device) -> Tensor:
-    # filled, not copied from the host: a copy would wait for the GPU in each step
-    images = torch.full((), size, dtype=torch.float64, device=device)
-    if logits is None or target is None:
-        none = torch.zeros_like(images)
-        return torch.stack([none, none, none, images])
-    known = has_label(target)
-    classes = torch.where(known, target if target.dim() == 1 else target.argmax(dim=1), UNLABELLED)
-    hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == classes.unsqueeze(1)
-    counts = torch.stack([hits[:, 0].sum(), hits.sum(), known.sum()])
-    return torch.cat([counts.double(), images.unsqueeze(0)])

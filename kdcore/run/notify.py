@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import RunFailed
+from kdcore.rundir.summary import headline, measure_label
 from kdcore.text import duration
 
 if TYPE_CHECKING:
@@ -48,11 +49,12 @@ def message(run: RunDirectory, summary: dict[str, Any]) -> str:
     """One line, such as `digits-small: top-1 97.31 % (best 97.50 % in epoch 28), 12 min 5 s, runs/digits-small`."""
     student = summary.get("student") or {}
     parts = []
-    if student.get("top1") is not None:
+    first = headline(student)[0]
+    if student.get(first) is not None:
         best = ""
-        if student.get("best_top1") is not None:
-            best = f" (best {student['best_top1']:.2f} % in epoch {student['best_epoch']})"
-        parts.append(f"top-1 {student['top1']:.2f} %{best}")
+        if student.get(f"best_{first}") is not None:
+            best = f" (best {student[f'best_{first}']:.2f} % in epoch {student['best_epoch']})"
+        parts.append(f"{measure_label(first)} {student[first]:.2f} %{best}")
     elif student.get("agreement") is not None:  # no image was labelled
         parts.append(f"agrees with its teacher on {student['agreement']:.2f} %")
     parts += [duration(summary.get("wall_seconds") or 0.0), str(run.path)]

@@ -34,8 +34,8 @@ from kdcore.protocols import PreparesFromTeacher
 from kdcore.run.shipped import averaged_with_head, check_shipped
 from kdcore.run.some_labels import check_mixing
 from kdcore.run.table_teacher import TableRows, check_tables, find_rows
+from kdcore.run.task import task_loss
 from kdcore.run.views import view_recipes
-from kdcore.tasks import TaskLoss, class_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -190,7 +190,7 @@ def _distillation(
     chosen: TrainingSet,
     splits: Splits,
 ) -> Distillation:
-    spec, num_classes, classes = loaded.spec, splits.num_classes, splits.classes
+    spec, num_classes = loaded.spec, splits.num_classes
     return Distillation(
         AdaptedModel(
             model=student,
@@ -204,31 +204,15 @@ def _distillation(
         num_classes=num_classes,
         image_size=models.input.image_size,
         train_size=chosen.size,
-        train_labels=chosen.labels,
+        train_labels=chosen.labels if splits.train.label_sets is None else None,
         some_labels=chosen.some_labels,
         batch_size=spec.train.batch_size,
+        task=spec.task.kind,
         task_weight=spec.task.weight,
-        task_loss=_task_loss(spec, chosen, classes, num_classes),
+        task_loss=task_loss(spec, chosen, splits),
         task_views=spec.task.views,
         in_chans=spec.data.channels,
         seed=spec.seed,
-    )
-
-
-def _task_loss(
-    spec: RunSpec, chosen: TrainingSet, classes: tuple[str, ...] | None, num_classes: int
-) -> TaskLoss:
-    task, weights = spec.task, None
-    if task.class_weights is not None:
-        weights = class_weights(
-            task.class_weights, num_classes=num_classes, classes=classes, labels=chosen.labels
-        )
-    return TaskLoss(
-        kind=task.loss,
-        label_smoothing=task.label_smoothing,
-        class_weights=weights,
-        threshold=task.bce_threshold,
-        gamma=task.focal_gamma,
     )
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kdcore.inspect.encoder_measures import EncoderEvaluation
-    from kdcore.run.evaluate import Evaluation
+    from kdcore.run.evaluation import Evaluation
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kdcore.rundir.summary import teachers_of
+from kdcore.rundir.summary import headline, measure_label, teachers_of
 from kdcore.text import has_top_5
 
 if TYPE_CHECKING:
@@ -51,19 +51,21 @@ class RunResult:
         return open_run_student(self.directory).predictor(device)
 
     def __repr__(self) -> str:
-        top1 = (self.summary.get("student") or {}).get("top1")
-        return f"RunResult({str(self.directory)!r}{'' if top1 is None else f', top-1 {top1:.2f} %'})"
+        student = self.summary.get("student") or {}
+        first = headline(student)[0]
+        score = "" if student.get(first) is None else f", {measure_label(first)} {student[first]:.2f} %"
+        return f"RunResult({str(self.directory)!r}{score})"
 
     def _repr_html_(self) -> str:
         """A table of the accuracies for notebooks."""
         student = self.summary.get("student")
         models = {**teachers_of(self.summary), **({"student": student} if student else {})}
         five = has_top_5((self.summary.get("data") or {}).get("num_classes"))
-        labels = {"top1": "top-1", "top5": "top-5"}
-        shown = {
-            name: label
-            for name, label in labels.items()  # top-5 is not shown with 5 classes or fewer
-            if name == "top1" or (five and any(about.get(name) is not None for about in models.values()))
+        first, *others = headline(student or {})
+        shown = {first: measure_label(first)} | {
+            name: measure_label(name)
+            for name in others
+            if (five or name != "top5") and any(about.get(name) is not None for about in models.values())
         }
         rows = [_row_html(role, about, tuple(shown)) for role, about in models.items()]
         heads = "".join(f"<th>{label}</th>" for label in ("", "model", "parameters", *shown.values()))

@@ -197,6 +197,8 @@ class Session:
             scores, which = training.state.teacher_scores[name], f" '{name}'" if several else ""
             if training.measures.encoders is not None:
                 self._show_encoder(which, scores)
+            if self.spec.task.kind == "labels" and scores.get("map") is not None:
+                self.display.note(f"teacher {which} mAP {scores['map']:.2f} % on the evaluation images")
             if scores.get("top1") is None:
                 continue
             top1 = scores["top1"]

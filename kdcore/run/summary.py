@@ -49,6 +49,7 @@ def summarise(
             "train_split": prepared.train_split,
             "eval_split": prepared.eval_split,
             **({} if prepared.test_split is None else {"test_split": prepared.test_split}),
+            **({} if training.spec.task.kind == "classes" else {"task": training.spec.task.kind}),
         },
         "epochs": state.epoch,
         "steps": state.step,
@@ -89,6 +90,11 @@ def _student(training: Training, prepared: Prepared, kept: dict[str, Any] | None
             {}
             if details is None
             else {"intervals": {name: list(ends) for name, ends in details.intervals.items()}}
+        ),
+        **(
+            {}
+            if details is None or details.thresholds is None
+            else {"thresholds": details.thresholds.tolist()}
         ),
         "epoch": state.epoch if kept is None else kept["epoch"],
         **{f"best_{name}": value for name, value in state.best.items()},

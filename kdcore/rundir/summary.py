@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ENCODER_MEASURES: Final = {
     "knn_top1": "k-NN top-1",
@@ -23,11 +26,30 @@ CLASS_MEASURES: Final = {
 }
 """The measures of the predicted classes in addition to top-1, in percent, and what people call them."""
 
+LABEL_MEASURES: Final = {
+    "micro_f1": "micro F1",
+    "micro_precision": "micro precision",
+    "micro_recall": "micro recall",
+    "macro_f1": "macro F1",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "exact_match": "exact match",
+}
+"""The measures of the predicted labels with several labels an image, in percent, and what people call them."""
+
+TUNED_MEASURES: Final = {
+    "tuned_micro_f1": "micro F1 (chosen thresholds)",
+    "tuned_macro_f1": "macro F1 (chosen thresholds)",
+}
+"""The same with a threshold for each label that was chosen on the evaluation images."""
+
 MEASURES: Final = {
     "top1": "top-1",
     "top5": "top-5",
     "agreement": "agreement",
     **CLASS_MEASURES,
+    **LABEL_MEASURES,
+    **TUNED_MEASURES,
     "map": "mAP",
     **ENCODER_MEASURES,
 }
@@ -42,6 +64,16 @@ def is_percent(name: str) -> bool:
 def measure_label(name: str) -> str:
     """What people call a measure: `top-3`, `macro F1`; a metric of a plugin has its own name."""
     return MEASURES.get(name) or (name.replace("top", "top-") if is_percent(name) else name)
+
+
+def has_several_labels(measured: Mapping[str, Any]) -> bool:
+    """Whether what was measured of a model is of images with several labels each."""
+    return measured.get("micro_f1") is not None
+
+
+def headline(measured: Mapping[str, Any]) -> tuple[str, ...]:
+    """The measures of a classifier that are shown first: top-1 and top-5, or with several labels mAP and micro F1."""
+    return ("map", "micro_f1") if has_several_labels(measured) else ("top1", "top5")
 
 
 def teachers_of(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kdcore.entries import MetricEntry
 from kdcore.errors import Problem, nearest
-from kdcore.rundir.summary import CLASS_MEASURES
+from kdcore.rundir.summary import CLASS_MEASURES, LABEL_MEASURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +19,12 @@ def metric_names(spec: RunSpec, plugins: Plugins) -> list[str]:
     """The measures of each epoch that can decide which one is the best."""
     if not spec.student.classifier:
         return ["knn_top1", *(["neighbour_agreement"] if spec.members else [])]
-    names = [f"top{k}" for k in dict.fromkeys((1, 5, *spec.task.top_k))]
-    names += [*CLASS_MEASURES, "map", *(["agreement"] if spec.members else [])]
-    provided = [item for item in plugins.all(MetricEntry) if "classes" in item.entry.tasks]
+    if spec.task.kind == "labels":
+        names = [*LABEL_MEASURES]
+    else:
+        names = [f"top{k}" for k in dict.fromkeys((1, 5, *spec.task.top_k))] + [*CLASS_MEASURES]
+    names += ["map", *(["agreement"] if spec.members else [])]
+    provided = [item for item in plugins.all(MetricEntry) if spec.task.kind in item.entry.tasks]
     known = [name for item in provided for name in (item.entry.name, item.qualified)]
     return names + [name for name in known if spec.metrics is None or name in spec.metrics]
 

@@ -13,6 +13,7 @@ from kdcore.spec.best_epoch import best_epoch_problems
 from kdcore.spec.channel_checks import channel_problems
 from kdcore.spec.data_spec import HELD_OUT
 from kdcore.spec.datasets import TABLES, check_dataset, check_unlabelled, dataset_options
+from kdcore.spec.labels_task import task_problems
 from kdcore.spec.limits import too_large
 from kdcore.spec.members import teacher_problems
 from kdcore.spec.metrics import metric_problems
@@ -58,6 +59,7 @@ class Checker:
     ) -> None:
         self.given = self.spec = spec
         self.distillers: list[ResolvedDistiller] = []
+        self._places: list[str] = []  # of their names in the spec
         self.problems: list[Problem] = []
         self._base = base
         self._plugins = plugins
@@ -98,7 +100,7 @@ class Checker:
             self._add([Problem("optimizer.delta", message, spec.optimizer.delta, hint=hint)])
         self._add(check_scheduler(spec.scheduler.name, "scheduler.name"))
         self._add(check_trackers(spec.trackers))
-        self._add(metric_problems(spec.metrics or (), self._plugins))
+        self._add(metric_problems(spec.metrics or (), self._plugins, task=spec.task.kind))
         self._add(best_epoch_problems(spec, self._plugins))
         recipes = {"data.augment": spec.data.augment}
         recipes |= {f"data.views[{number}]": view for number, view in enumerate(spec.data.views or ())}
@@ -189,6 +191,7 @@ class Checker:
         self._add(distiller_schedule_problems(resolved, where, self.spec.train.epochs))
         self._add(teacher_problems(resolved.teacher, where, self.spec.members))
         self.distillers.append(resolved)
+        self._places.append(name_where)
         options = resolved.options.model_dump(mode="json", by_alias=True, round_trip=True)
         if resolved.schedule is not None:
             options[SCHEDULE] = resolved.schedule.model_dump(mode="json")
@@ -213,6 +216,7 @@ class Checker:
         yield from _beside_no_evaluation(spec)
         yield from _of_task_loss(spec)
         yield from _of_sampling(spec)
+        yield from task_problems(spec, self.distillers, self._places, self._plugins)
         if not spec.student.classifier:
             yield from _beside_encoder(spec)
         if spec.teacher_cache is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
 
 from kdcore.options import Options
 
@@ -14,6 +16,22 @@ class TableOptions(Options):
         None, description="The column of the images' files. By default 'path', 'file', 'filename' or 'image'."
     )
     label: str | None = Field(None, description="The column of the classes. By default 'label' or 'class'.")
+    labels: tuple[str, ...] | Literal["*"] | None = Field(
+        None,
+        description="For several labels an image: the columns of the labels, with 1 or 0 in them; '*': all columns "
+        "that have no other meaning.",
+    )
+    label_delimiter: str | None = Field(
+        None,
+        min_length=1,
+        description="For several labels in a cell of the column of the classes: what is between them, such as '|'. "
+        "Lists in JSON lines and Parquet need none.",
+    )
+    empty: Literal["none", "unlabelled"] | None = Field(
+        None,
+        description="For several labels in a cell: what an empty one says; 'none': the image has none of the labels; "
+        "'unlabelled': its labels are not known.",
+    )
     split: str | None = Field(None, description="The column of the splits. By default 'split'.")
     group: str | None = Field(
         None,
@@ -51,9 +69,28 @@ class TableOptions(Options):
                 ) from error
         return value
 
-    @field_validator("classes")
+    @property
+    def named(self) -> frozenset[str]:
+        """The columns that `labels` names, in lower case."""
+        return frozenset() if self.labels in (None, "*") else frozenset(map(str.lower, self.labels or ()))
+
+    @field_validator("classes", "labels")
     @classmethod
-    def _different(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if value is not None and len(set(value)) < len(value):
-            raise ValueError("a class is named twice")
+    def _different(cls, value: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:
+        if isinstance(value, tuple) and len(set(value)) < len(value):
+            raise ValueError("a name is there twice")
         return value
+
+    @model_validator(mode="after")
+    def _one_form(self) -> TableOptions:
+        if self.labels is not None:
+            other = next(
+                (name for name in ("label", "label_delimiter", "empty") if getattr(self, name)), None
+            )
+            if other is not None:
+                raise ValueError(
+                    f"'labels' is for a column for each label, and '{other}' for labels in one column"
+                )
+            if len(self.labels) == 1 and self.labels != "*":
+                raise ValueError("'labels' names one column; for one class an image, name it in 'label'")
+        return self

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from kdcore.spec.fields import SAME_RESULTS, Bool, Float, Int, Section, Text
 
@@ -15,8 +16,11 @@ TopK = Annotated[Int, Field(ge=1)]
 
 
 class TaskSpec(Section):
-    """The loss against the ground truth."""
+    """What the labels are, and the loss against them."""
 
+    kind: Literal["classes", "labels"] = Field(
+        "classes", description="'classes': an image has one class; 'labels': any number of them."
+    )
     weight: Float | None = Field(
         None, ge=0, description="Factor of the task loss; null: the distiller's own. 0 needs no labels."
     )
@@ -24,12 +28,18 @@ class TaskSpec(Section):
     loss: Literal["cross-entropy", "bce", "focal"] = Field(
         "cross-entropy",
         description="'cross-entropy'; 'bce': binary cross-entropy of each class, as in the recipes A1 to A3 of timm; "
-        "'focal': cross-entropy with less weight on images that are already right.",
+        "'focal': with less weight on images that are already right. Several labels an image need 'bce', which is "
+        "their default, or 'focal'.",
     )
     class_weights: Literal["balanced"] | tuple[Weight, ...] | dict[str, Weight] | None = Field(
         None,
         description="Factors of the classes in the task loss: a list, or numbers by class name (1 for the others); "
         "'balanced': in inverse proportion to the number of their training images.",
+    )
+    pos_weight: Literal["balanced"] | tuple[Weight, ...] | dict[str, Weight] | None = Field(
+        None,
+        description="For several labels an image: factors of the images that have a label, in its part of the task "
+        "loss: a list, or numbers by name (1 for the others); 'balanced': images without it divided by images with it.",
     )
     bce_threshold: Float | None = Field(
         None,
@@ -48,6 +58,13 @@ class TaskSpec(Section):
     views: Literal["mean", "sum"] = Field(
         "mean", description="Of the task losses of several views of an image: their mean, or their sum."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _loss_of_labels(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get("kind") == "labels" and "loss" not in given:
+            return {**given, "loss": "bce"}
+        return given
 
 
 class TrainSpec(Section):

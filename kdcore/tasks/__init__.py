@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kdcore.tasks.class_weights import balanced_weights, class_weights
+from kdcore.tasks.class_weights import balanced_weights, class_weights, pos_weights
 from kdcore.tasks.task_loss import TaskLoss
 
-__all__ = ["TaskLoss", "balanced_weights", "class_weights"]
+__all__ = ["TaskLoss", "balanced_weights", "class_weights", "pos_weights"]

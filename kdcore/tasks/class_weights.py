@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _WHERE = "task.class_weights"
+_POSITIVE = "task.pos_weight"
 
 
 def class_weights(
@@ -39,21 +40,63 @@ def class_weights(
             message = "the labels of this data are not known before training"
             raise UserError(Problem(_WHERE, message, given, "a number for each class"))
         return balanced_weights(labels, num_classes, classes)
+    return _given(given, num_classes, classes, _WHERE)
+
+
+def pos_weights(
+    given: str | Sequence[float] | Mapping[str, float],
+    *,
+    num_classes: int,
+    classes: Sequence[str] | None,
+    counts: Tensor | None,
+    samples: int,
+) -> Tensor:
+    """The factor of the images that have a label, for each label `[K]`, float32.
+
+    Args:
+        given: `balanced`: images without the label divided by images with it; or as in `class_weights`.
+        num_classes: K.
+        classes: the labels' names, if they are known.
+        counts: the training images that have each label `[K]`; None: not known.
+        samples: all training images whose labels are known.
+
+    Raises:
+        UserError: the numbers do not fit the labels, or `balanced` cannot be computed.
+    """
+    if not isinstance(given, str):
+        return _given(given, num_classes, classes, _POSITIVE)
+    if counts is None:
+        message = "the labels of this data are not known before training"
+        raise UserError(Problem(_POSITIVE, message, given, "a number for each label"))
+    if empty := (counts == 0).nonzero().flatten().tolist():
+        names = listed(str(index) if classes is None else classes[index] for index in empty)
+        message = f"no training image has these labels, so they have no balanced weight: {names}"
+        raise UserError(Problem(_POSITIVE, message, "balanced", "a number for each label"))
+    return ((samples - counts.double()) / counts.double()).float()
+
+
+def _given(
+    given: Sequence[float] | Mapping[str, float],
+    num_classes: int,
+    classes: Sequence[str] | None,
+    where: str,
+) -> Tensor:
+    """The numbers of a list, or by name."""
     if not hasattr(given, "keys"):
         numbers: Sequence[Any] = list(given)
         if len(numbers) != num_classes:
             message = f"there are {len(numbers)} numbers for {num_classes} classes"
-            raise UserError(Problem(_WHERE, message, allowed="a number for each class"))
+            raise UserError(Problem(where, message, allowed="a number for each class"))
         return torch.tensor(numbers, dtype=torch.float32)
     by_name: Mapping[str, float] = given  # type: ignore[assignment]  # it has keys
     if classes is None:
         message = "the names of this data's classes are not known"
-        raise UserError(Problem(_WHERE, message, allowed="a list with a number for each class"))
+        raise UserError(Problem(where, message, allowed="a list with a number for each class"))
     unknown = [name for name in by_name if name not in classes]
     if unknown:
         raise UserError(
             Problem(
-                f"{_WHERE}.{name}",
+                f"{where}.{name}",
                 "the data has no class of this name",
                 allowed=listed(classes, 10),
                 nearest=nearest(name, classes),

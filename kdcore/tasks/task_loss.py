@@ -22,12 +22,19 @@ class TaskLoss:
     - `focal`: cross-entropy times (1 - p)^gamma, p the probability of the target's class, the mean over the batch.
       Source: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, equation 5.
 
+    With `labels`, the targets are any number of labels an image, 0 and 1 `[B, K]`, or values between them: each label
+    is a question of its own. `bce` is smoothed towards 1/2, and `focal` is the binary cross-entropy of each label times
+    (1 - p)^gamma, p the probability of its right answer; both are means over batch and labels. Source of the latter:
+    the same equation, for each label.
+
     Attributes:
         kind: which of them.
         label_smoothing: the part of the target that is spread evenly over all classes.
         class_weights: a factor for each class `[K]`; None: 1.
         threshold: for `bce`: a target above it counts as 1, any other as 0; None: targets as they are.
         gamma: of `focal`.
+        labels: whether an image has any number of labels.
+        pos_weight: with `labels`, a factor for each label `[K]` in the loss of the images that have it; None: 1.
     """
 
     kind: LossKind = "cross-entropy"
@@ -35,6 +42,12 @@ class TaskLoss:
     class_weights: Tensor | None = None
     threshold: float | None = None
     gamma: float = 2.0
+    labels: bool = False
+    pos_weight: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels and self.kind == "cross-entropy":
+            raise ValueError("cross-entropy is for one class an image; several labels need 'bce' or 'focal'")
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss, a scalar; computed in float32 inside autocast."""
@@ -87,9 +100,22 @@ class TaskLoss:
         wanted = self._smoothed(target, wide)
         if self.threshold is not None:
             wanted = (wanted > self.threshold).to(wide.dtype)
-        return F.binary_cross_entropy_with_logits(wide, wanted, weights, reduction="none").mean(dim=1)
+        return self._binary(wide, wanted, weights).mean(dim=1)
+
+    def _binary(self, logits: Tensor, wanted: Tensor, weights: Tensor | None) -> Tensor:
+        """Binary cross-entropy of each class `[B, K]`."""
+        positive = None if self.pos_weight is None else self.pos_weight.to(logits.device, logits.dtype)
+        return F.binary_cross_entropy_with_logits(
+            logits, wanted, weights, reduction="none", pos_weight=positive
+        )
 
     def _focal(self, logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
+        if self.labels:
+            wide = _wide(logits)
+            wanted = self._smoothed(target, wide)
+            wrong = torch.sigmoid(-wide) * wanted + torch.sigmoid(wide) * (1 - wanted)
+            factor = wrong.clamp_min(torch.finfo(wide.dtype).tiny) ** self.gamma
+            return (factor * self._binary(wide, wanted, weights)).mean(dim=1)
         logs = _wide(logits).log_softmax(dim=1)
         wanted = self._smoothed(target, logs)
         # 1 - p from the logarithm: exact where p is close to 1
@@ -101,7 +127,7 @@ class TaskLoss:
         """The target as `[B, K]`, smoothed."""
         if target.dim() == 1:
             target = F.one_hot(target, logits.shape[1])
-        even = self.label_smoothing / logits.shape[1]
+        even = self.label_smoothing / (2 if self.labels else logits.shape[1])
         return target.to(logits.dtype) * (1 - self.label_smoothing) + even
 
 

@@ -127,8 +127,8 @@ def test_a_row_that_is_there_twice_counts_once(table):
         ("a.png,b.png\n", {}, "data.dataset", "cannot be distinguished"),
         ('path,label\n"a.png,x\n', {}, "data.dataset", "is not CSV"),
         ("path,label\n,x\n", {}, "data.dataset", "rows without a file in its column 'path'"),
-        ("path,label\nbilder/0.png,a\nbilder/0.png,b\n", {}, "data.dataset", "twice, with different classes"),
-        ("path,label\nbilder/0.png,a\nbilder/0.png,\n", {}, "data.dataset", "twice, with different classes"),
+        ("path,label\nbilder/0.png,a\nbilder/0.png,b\n", {}, "data.dataset", "twice, with different labels"),
+        ("path,label\nbilder/0.png,a\nbilder/0.png,\n", {}, "data.dataset", "twice, with different labels"),
     ],
 )
 def test_what_is_wrong_with_a_table(table, text, data, where, message):

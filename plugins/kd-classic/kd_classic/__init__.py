@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from kd_classic.ldrld import ldrld_loss as ldrld_loss
     from kd_classic.luminet import LumiNet as LumiNet
     from kd_classic.luminet import luminet_loss as luminet_loss
+    from kd_classic.mld import MLD as MLD
+    from kd_classic.mld import mld_loss as mld_loss
     from kd_classic.mlkd import MLKD as MLKD
     from kd_classic.mlkd import mlkd_batch_loss as mlkd_batch_loss
     from kd_classic.mlkd import mlkd_class_loss as mlkd_class_loss
@@ -105,6 +107,7 @@ _NAMES: Final = {
     "kd": "KD kd_loss",
     "ldrld": "LDRLD ldrld_loss",
     "luminet": "LumiNet luminet_loss",
+    "mld": "MLD mld_loss",
     "mlkd": "MLKD mlkd_batch_loss mlkd_class_loss mlkd_loss mlkd_paper_loss",
     "nkd": "NKD nkd_loss",
     "normkd": "NormKD normkd_loss",

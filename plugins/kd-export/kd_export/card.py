@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kdcore import DistillerEntry, KdError
-from kdcore.inspect import ENCODER_MEASURES, teachers_of
+from kdcore.inspect import ENCODER_MEASURES, measure_label, teachers_of
 from kdcore.plugin import dataset_name, has_top_5, markdown, markdown_code
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ def _results(student: RunStudent) -> str:
     columns = {"top1": "top-1", "top5": "top-5", "agreement": "agrees with the teacher"}
     if student.num_classes == 0:
         columns = dict(ENCODER_MEASURES)
+    if student.opened.thresholds is not None:
+        columns = {name: measure_label(name) for name in ("map", "micro_f1", "macro_f1", "agreement")}
     known = any(scores.get("top5") is not None for *_, scores in rows)
     if not known or not has_top_5(student.num_classes):
         columns.pop("top5", None)

@@ -37,6 +37,7 @@ def write_script(folder: Path, student: RunStudent, exporter: Exporter, written:
         num_classes=student.num_classes,
         output=student.output,
         picture=student.in_chans in (1, 3),
+        thresholds=student.opened.thresholds is not None,
         shape=", ".join(map(str, (student.in_chans, *student.input.image_size))),
         format=f"{exporter.name}, 8 bits" if exporter.int8 else exporter.name,
         summary=exporter.provided.entry.summary,

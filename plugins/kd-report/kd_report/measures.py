@@ -1,7 +1,8 @@
 """Measures of predictions: accuracy, likelihood, calibration, confusion, agreement, correlation between classes.
 
-Pure functions of logits `[N, K]` and targets `[N]`. A negative target means that the image has no label. Measures that
-read targets ignore such images, and are None if no image has a label. Shares are percentages.
+Pure functions of logits `[N, K]` and targets `[N]`; `label_agreement` is for several labels an image. A negative target
+means that the image has no label. Measures that read targets ignore such images, and are None if no image has a label.
+Shares are percentages.
 """
 
 from __future__ import annotations
@@ -154,6 +155,13 @@ def agreement(logits: Tensor, other: Tensor) -> float | None:
     if not len(logits):
         return None
     return 100 * (logits.argmax(dim=1) == other.argmax(dim=1)).double().mean().item()
+
+
+def label_agreement(logits: Tensor, other: Tensor) -> float | None:
+    """Percent of images and labels for which two models decide the same at 0.5; None without images."""
+    if not len(logits):
+        return None
+    return 100 * ((logits > 0) == (other > 0)).double().mean().item()
 
 
 def divergence(student: Tensor, teacher: Tensor) -> Tensor:

@@ -51,6 +51,12 @@ def kd_report_sections() -> list[SectionEntry]:
             order=20,
         ),
         SectionEntry(
+            name="labels",
+            summary="Several labels an image: F1, mAP, and the measures of each label.",
+            target="kd_report.sections.labels:labels",
+            order=20,
+        ),
+        SectionEntry(
             name="calibration",
             summary="Reliability diagrams, ECE and NLL.",
             target="kd_report.sections.calibration:calibration",

@@ -23,6 +23,21 @@ ENTRIES: tuple[DistillerEntry, ...] = (
         settings="kd_classic:settings/kd.toml",
     ),
     DistillerEntry(
+        name="mld",
+        kind="logit",
+        summary="Several labels an image: match the teacher's probability of each label.",
+        target="kd_classic.mld:MLD",
+        options="kd_classic.options.softened:MLDOptions",
+        needs=("teacher", "logits"),
+        tasks=("classes", "labels"),
+        paper=Paper(
+            title="Multi-Label Knowledge Distillation",
+            year=2023,
+            url="https://arxiv.org/abs/2308.06453",
+        ),
+        formula="T^2 * mean over labels of KL(sigmoid(t/T), 1 - sigmoid(t/T) || sigmoid(s/T), 1 - sigmoid(s/T))",
+    ),
+    DistillerEntry(
         name="ctkd",
         kind="logit",
         summary="KD with a temperature that is learned against the student, so that the task becomes harder.",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kd_classic.options.shared import STANDARDIZE, CorrectOptions, LogitOptions
+from kdcore import DistillerOptions
 
 
 class KDOptions(LogitOptions):
@@ -25,6 +26,20 @@ class KDOptions(LogitOptions):
         default=4.0, gt=0, description="Divides the logits of student and teacher. ImageNet: 1."
     )
     standardize: bool = Field(default=False, description=STANDARDIZE + ", with a task weight of 0.1.")
+
+
+class MLDOptions(DistillerOptions):
+    """MLD (Yang et al., ICCV 2023), with the weight of the authors' COCO script beside a task loss that is a mean."""
+
+    weight: float = Field(
+        default=0.15625,
+        ge=0,
+        description="Factor of the loss term, a mean over images and labels. In the authors' code 10, beside a task "
+        "loss that is summed over a batch of 64.",
+    )
+    temperature: float = Field(
+        default=1.0, gt=0, description="Divides the logits of student and teacher. The authors have none."
+    )
 
 
 class CTKDOptions(LogitOptions):

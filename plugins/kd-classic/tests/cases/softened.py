@@ -18,6 +18,7 @@ from kd_classic import (
     ea_kd_loss,
     kd_loss,
     luminet_loss,
+    mld_loss,
     normkd_loss,
     sort_kd_loss,
     standardize_logits,
@@ -83,6 +84,11 @@ DISTILLERS = {
         "task_weight": 1.0,
         "defaults": {"weight": 1.0, "correct": None},
         "wrong": [{"temperature": 1.0}],
+    },
+    "mld": {
+        "task_weight": 1.0,
+        "defaults": {"weight": 0.15625, "temperature": 1.0},
+        "wrong": [{"temperature": 0}, {"correct": "swap"}],
     },
     "normkd": {
         "task_weight": 0.1,
@@ -150,6 +156,7 @@ EXTREMES = {
     "ttm": lambda s, t, y: ttm_loss(s, t, gamma=0.1),
     "wttm": lambda s, t, y: wttm_loss(s, t, gamma=0.2),
     "bkd": lambda s, t, y: bkd_loss(s, t),
+    "mld": lambda s, t, y: mld_loss(s, t, temperature=1.0),
     "normkd": lambda s, t, y: normkd_loss(s, t, temperature=2.0),
     "luminet": lambda s, t, y: luminet_loss(s, t, temperature=4.0),
     "eakd": lambda s, t, y: ea_kd(s, t, temperature=4.0),
@@ -178,6 +185,7 @@ PROPERTIES = {
     "wttm": (lambda s, t, y, temp: wttm_loss(s, t, gamma=1 / temp), {"shift", "classes", "samples"}),
     # a sigmoid sees the size of a logit, not only its distance to the others
     "bkd": (lambda s, t, y, temp: bkd_loss(s, t), {"classes", "samples"}),
+    "mld": (lambda s, t, y, temp: mld_loss(s, t, temperature=temp), {"classes", "samples", "divergence"}),
     "normkd": (
         lambda s, t, y, temp: normkd_loss(s, t, temperature=temp),
         {"shift", "classes", "samples", "divergence"},

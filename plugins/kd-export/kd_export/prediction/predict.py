@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -34,7 +33,7 @@ class PredictResult:
     Attributes:
         output: the table; None: standard output.
         images: how many have a row.
-        classes: images by predicted class, the most frequent first; empty for an encoder.
+        classes: images by predicted class or label, the most frequent first; empty for an encoder.
         broken: why each of the other images could not be read, by its path.
         organized: the folder with a copy of each image; None: not asked for.
         seconds: the time from the first image to the last.
@@ -105,6 +104,9 @@ def predict(
     columns = Columns(top, probabilities, embedding).checked(opened.predictor, opened.embeds)
     if organize is not None and columns.top == 0:
         raise UserError(Problem("--organize", "the student is an encoder: it predicts no classes"))
+    if organize is not None and opened.predictor.thresholds is not None:
+        message = "an image gets any number of labels, so there is no one folder for it"
+        raise UserError(Problem("--organize", message, hint="the table has the labels"))
     listed = list_images(images, column, root)
     path = None if output is None else Path(output)
     with open_writer(path, force=force) as writer:
@@ -148,7 +150,9 @@ class _Progress:
         rows = list(self._columns.rows(batch, self._listed.paths, self._opened.predictor))
         self.images += len(rows)
         self.done += len(rows) + len(batch.broken)
-        with contextlib.suppress(KeyError):  # an encoder has no classes
-            self.classes.update(row["class"] for row in rows)
+        for row in rows:  # an encoder has no classes
+            self.classes.update(
+                row["labels"] if "labels" in row else [row["class"]] if "class" in row else []
+            )
         self.broken |= {self._listed.paths[position]: why for position, why in batch.broken.items()}
         return rows

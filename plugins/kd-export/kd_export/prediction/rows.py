@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kdcore import Problem, UserError
-from kdcore.inspect import softmax
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from kdcore import ImagePredictor, PredictedBatch
 
 Row = dict[str, Any]
-"""Path, class, probability, and what else was asked for, by column."""
+"""Path, class and probability, or labels, and what else was asked for, by column."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,12 @@ class Columns:
         if self.embedding and not embeds:
             message = "this export gives logits, and no embedding"
             raise UserError(Problem("--embedding", message, hint="give the run instead of the export"))
+        if predictor.thresholds is not None:
+            if self.top > 1:
+                message = "an image gets any number of labels: each that is likely enough"
+                hint = "--probabilities writes those of all labels"
+                raise UserError(Problem("--top", message, self.top, "1", hint=hint))
+            return self
         if predictor.num_classes:
             if self.top > predictor.num_classes:
                 allowed = f"1 to {predictor.num_classes}"
@@ -56,14 +63,17 @@ class Columns:
         """A row for each image of a batch that could be read."""
         names = [str(name) for name in predictor.classes_]
         logits, embedding = batch.outputs.logits, batch.outputs.embedding
-        probabilities = None if logits is None else softmax(logits)
+        probabilities = None if logits is None else predictor.probabilities(logits)
         for number, position in enumerate(batch.position):
             row: Row = {"path": paths[position]}
             if probabilities is not None:
                 own = probabilities[number]
-                for rank, index in enumerate((-own).argsort(kind="stable")[: self.top], 1):
-                    mark = "" if rank == 1 else f"_{rank}"
-                    row[f"class{mark}"], row[f"probability{mark}"] = names[index], float(own[index])
+                if predictor.thresholds is not None:
+                    row["labels"] = [names[index] for index in np.flatnonzero(own > predictor.thresholds)]
+                else:
+                    for rank, index in enumerate((-own).argsort(kind="stable")[: self.top], 1):
+                        mark = "" if rank == 1 else f"_{rank}"
+                        row[f"class{mark}"], row[f"probability{mark}"] = names[index], float(own[index])
                 if self.probabilities:
                     row["probabilities"] = dict(zip(names, own.tolist(), strict=True))
             if self.embedding:

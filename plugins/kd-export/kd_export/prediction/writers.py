@@ -69,6 +69,8 @@ def open_writer(path: Path | None, *, force: bool) -> Iterator[Writer]:
 def flat_row(row: Row) -> dict[str, Any]:
     """A row with one number or text in each column."""
     flat = {key: value for key, value in row.items() if key not in ("probabilities", "embedding")}
+    if "labels" in flat:
+        flat["labels"] = json.dumps(flat["labels"], ensure_ascii=False)  # as data.options reads them
     flat |= {f"p({name})": value for name, value in row.get("probabilities", {}).items()}
     flat |= {f"embedding_{number}": value for number, value in enumerate(row.get("embedding", ()))}
     return flat
@@ -121,12 +123,12 @@ class _Parquet:
             return
         columns: dict[str, list[Any]] = {}
         for row in rows:
-            embedding = row.get("embedding")
-            flat = flat_row({key: value for key, value in row.items() if key != "embedding"})
+            lists: dict[str, Any] = {key: row[key] for key in ("labels", "embedding") if key in row}
+            flat = flat_row({key: value for key, value in row.items() if key not in lists})
             flat["path"] = flat["path"].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-            for key, value in (flat if embedding is None else {**flat, "embedding": embedding}).items():
+            for key, value in {**flat, **lists}.items():
                 columns.setdefault(key, []).append(value)
-        types = {key: _type(values[0], pa) for key, values in columns.items()}
+        types = {key: _type(key, values[0], pa) for key, values in columns.items()}
         table = pa.table({key: pa.array(values, types[key]) for key, values in columns.items()})
         if self._writer is None:
             self._writer = parquet.ParquetWriter(self._file, table.schema)
@@ -137,7 +139,9 @@ class _Parquet:
             self._writer.close()
 
 
-def _type(value: object, pa: Any) -> Any:
+def _type(column: str, value: object, pa: Any) -> Any:
+    if column == "labels":
+        return pa.list_(pa.string())
     if isinstance(value, str):
         return pa.string()
     return pa.list_(pa.float32()) if isinstance(value, list) else pa.float32()

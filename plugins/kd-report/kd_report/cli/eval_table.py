@@ -61,10 +61,14 @@ def rows(result: EvalResult) -> list[tuple[str, ...]]:
                 lambda found, each: f"{found:.4g}",
             )
         )
+    several = "micro_f1" in student.scores  # labels an image
     if student.top5 is None and (teacher is None or teacher.top5 is None):
         found = [row for row in found if row[0] != "top-5"]
+    if several:
+        found = [row for row in found if row[0] not in ("top-1", "ECE", "NLL")]
     if teacher is not None:
         found.append(("agrees with the teacher", _number(result.agreement, "%"), "", ""))
+    if teacher is not None and not several:
         found.append(("KL from the teacher", _number(result.divergence, ""), "", ""))
     for index, speed in enumerate(student.speed):
         size = speed.batch_size

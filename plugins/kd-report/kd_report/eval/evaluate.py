@@ -13,7 +13,7 @@ from kd_report.eval.cost import cost
 from kd_report.eval.metrics import usable_metrics
 from kd_report.eval.open_target import open_target
 from kd_report.eval.request import EvalRequest, ImageChoice, ModelChoice
-from kd_report.eval.result import EvalResult, ModelScores, scored
+from kd_report.eval.result import EvalResult, ModelScores, scored, scored_labels
 from kd_report.eval.speed import Racer, Speed, machine, measure
 from kdcore import Problem, UserError
 from kdcore.inspect import has_label, own_surroundings, predict
@@ -129,7 +129,12 @@ def measure_all(
         for each, predictions, value, speed in zip(models, found, values, speeds, strict=True)
     ]
     both = [predictions.logits for predictions in found]
-    divergence = measures.divergence(*both).mean().item() if len(both) > 1 and len(both[0]) else None
+    several = found[0].target.dim() == 2  # labels an image
+    agreement = divergence = None
+    if len(both) > 1:
+        agreement = (measures.label_agreement if several else measures.agreement)(*both)
+    if len(both) > 1 and len(both[0]) and not several:
+        divergence = measures.divergence(*both).mean().item()
     return EvalResult(
         target=request.target,
         weights=opened.weights,
@@ -141,7 +146,7 @@ def measure_all(
         teacher=scores[1] if len(scores) > 1 else None,
         teacher_missing=opened.teacher.missing,
         teachers=_members(opened, seen),
-        agreement=measures.agreement(*both) if len(both) > 1 else None,
+        agreement=agreement,
         divergence=divergence,
         machine=machine(setting.device),
         precision=setting.precision,
@@ -228,8 +233,14 @@ def _scores(
         image_size=each.input.image_size,
         speed=tuple(speed),
         metrics=metrics,
-        **scored(found, opened.classes, opened.top_k),
+        **_measured(opened, each, found),
     )
+
+
+def _measured(opened: Opened, each: OpenedModel, found: Predictions) -> dict[str, Any]:
+    if found.target.dim() == 1:
+        return scored(found, opened.classes, opened.top_k)
+    return scored_labels(found, opened.classes, opened.thresholds if each is opened.student else None)
 
 
 def _shape(each: OpenedModel) -> tuple[int, int, int]:

@@ -105,7 +105,8 @@ def open_exported(
         found = open_run(replace(request, target=str(run)), device, plugins)
         setting = Setting(device=device)  # the export has its own number format
         student = replace(student, transform=found.student.transform)
-        return replace(found, student=student, weights=exported.about["weights"], setting=setting)
+        own = {"weights": exported.about["weights"], "thresholds": exported.thresholds}
+        return replace(found, student=student, setting=setting, **own)
     return _with_data(request, student, device, plugins)
 
 

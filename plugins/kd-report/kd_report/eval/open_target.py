@@ -115,4 +115,5 @@ def _open_run(request: EvalRequest, device: torch.device, plugins: Plugins) -> O
         metrics=None if run.spec.metrics is None else tuple(run.spec.metrics),
         top_k=run.spec.task.top_k,
         classes=student.classes,
+        thresholds=student.thresholds,
     )

@@ -54,6 +54,7 @@ class Opened:
         metrics: the names of metrics in a run's spec; None: it names none, or the target is not a run.
         top_k: of a run's spec: more values of k for top-k.
         classes: the names of the classes; None: not known.
+        thresholds: with several labels an image, those of a run or an export `[K]`; None: each model has the best ones.
     """
 
     student: OpenedModel
@@ -65,6 +66,7 @@ class Opened:
     metrics: tuple[str, ...] | None = None
     top_k: tuple[int, ...] = ()
     classes: tuple[str, ...] | None = None
+    thresholds: tuple[float, ...] | None = None
 
     @property
     def models(self) -> tuple[OpenedModel, ...]:

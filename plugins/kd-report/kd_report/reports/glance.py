@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from kdcore.inspect import has_several_labels
 from kdcore.plugin import duration, percent, short_count
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kd_report.reports.facts import Facts
     from kd_report.reports.gap import Gap
 
 _SCORES: Final = {
     "top1": "Student, top-1",
+    "map": "Student, mAP",
     "knn_top1": "Student, k-NN top-1",
     "agreement": "Agreement with the teacher",
     "neighbour_agreement": "Neighbours shared with the teacher",
 }
 """What can be the student's score, the first that was measured, and its label."""
+_MEASURED: Final = {"top1": "top-1", "map": "mAP", "knn_top1": "k-NN top-1"}
+"""What test and teachers can have, the first that was measured, and its name."""
 _MOST: Final = 6  # tiles that stand in one row
 
 
@@ -54,8 +60,9 @@ def tiles(facts: Facts, gap: Gap | None) -> list[Tile]:
     found = [] if score is None else [score]
     found += [*_test(facts), *_teachers(facts), *_encoder(facts), *_gap(gap), *_size(facts)]
     student = facts.student
-    if student.get("agreement") is not None and student.get("top1") is not None:
-        found.append(Tile("Agreement", percent(student["agreement"]), "of images: the teacher's first class"))
+    if student.get("agreement") is not None and _first(student):
+        of = "of images and labels" if has_several_labels(student) else "of images: the teacher's first class"
+        found.append(Tile("Agreement", percent(student["agreement"]), of))
     averaged = (student.get("ema") or {}).get("top1")
     if averaged is not None:
         found.append(Tile("Averaged student", percent(averaged), "top-1 of the EMA of the weights"))
@@ -88,20 +95,20 @@ def _test(facts: Facts) -> list[Tile]:
     test = facts.summary.get("test") or {}
     scores = test.get("student") or {}
     sub = f"{test.get('size') or 0:,} images of '{test.get('split')}', once, at the end"
-    return [
-        Tile(f"Test, {what}", percent(scores[name]), sub, "student")
-        for name, what in (("top1", "top-1"), ("knn_top1", "k-NN top-1"))
-        if scores.get(name) is not None
-    ]
+    return [Tile(f"Test, {what}", percent(scores[name]), sub, "student") for name, what in _first(scores)]
 
 
 def _teachers(facts: Facts) -> list[Tile]:
     return [
         Tile(f"{label.capitalize()}, {what}", percent(about[name]), str(about["model"]), "teacher")
         for label, about in facts.teachers.items()
-        for name, what in (("top1", "top-1"), ("knn_top1", "k-NN top-1"))
-        if about.get(name) is not None
+        for name, what in _first(about)
     ]
+
+
+def _first(scores: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The first of the measures that there is, and its name."""
+    return [(name, what) for name, what in _MEASURED.items() if scores.get(name) is not None][:1]
 
 
 def _encoder(facts: Facts) -> list[Tile]:

@@ -121,6 +121,8 @@ def _look(opened: OpenedRun, notes: list[str], tsne: bool) -> Findings | None:
     total = len(student) if opened.images.whole.stream else len(opened.images.whole)
     if len(student) < total:
         notes.append(f"Figures on images are from {len(student):,} of {total:,} evaluation images.")
+    if opened.student.thresholds is not None:  # several labels an image: the section on labels has all
+        return None
     findings = findings_of(opened, tsne=tsne)
     if findings is None:
         notes.append("Nothing on images: there are none whose logits are finite.")

@@ -8,8 +8,8 @@ from kd_report.charts import StudentAndTeacher, dumbbells, figure, matrix, numbe
 from kd_report.charts.matrix import CELLS
 from kd_report.reports.look import findings_of
 from kd_report.sections.matrices import SIDE
+from kd_report.sections.scores import measures_figure
 from kdcore import ReportSection
-from kdcore.inspect import measure_label
 from kdcore.plugin import has_top_5
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from kd_report.reports.findings import Findings
     from kdcore import OpenedRun
-    from kdcore.inspect import Scores
 
 EACH: Final = 20  # classes up to which each has its row
 EXTREMES: Final = 10  # otherwise this number from either end
@@ -45,22 +44,9 @@ def classes_section(findings: Findings) -> ReportSection | None:
 
 def _scores(findings: Findings) -> Markup:
     """The measures over all classes, with their intervals."""
-    models = [model.scores for _, model in findings.models]
-    names = [name for name in models[0].overall if name != "top5" or has_top_5(len(findings.names))]
-    rows = [(measure_label(name), *(_with_interval(scores, name) for scores in models)) for name in names]
-    header = ("measure", *(f"{who}, %" for who, _ in findings.models))
-    return figure(
-        "Measures over all classes",
-        numbers(header, rows, caption="Measures over all classes"),
-        note="In brackets the 95 % confidence interval: the images are drawn again with replacement.",
-    )
-
-
-def _with_interval(scores: Scores, name: str) -> str | None:
-    value, ends = scores.overall.get(name), scores.intervals.get(name)
-    if value is None:
-        return None
-    return f"{value:.2f}" + ("" if ends is None else f" ({ends[0]:.1f} to {ends[1]:.1f})")
+    models = {who: model.scores for who, model in findings.models}
+    without = () if has_top_5(len(findings.names)) else ("top5",)
+    return measures_figure(models, "Measures over all classes", without=without)
 
 
 def _by_class(findings: Findings) -> Markup:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _TITLES: Final = {
     "top1": "Top-1 on the evaluation images",
+    "map": "mAP on the evaluation images",
+    "micro_f1": "Micro F1 on the evaluation images",
     "knn_top1": "k-NN top-1 on the evaluation images",
     "agreement": "Agreement with the teacher",
     "neighbour_agreement": "Neighbours shared with the teacher",
@@ -53,7 +55,7 @@ def _accuracy(facts: Facts) -> list[Markup]:
     records = facts.records
     measured = {key for record in records for key in record.get("eval") or {}}
     name = next((one for one in _TITLES if one in measured), "agreement")
-    labelled = name in ("top1", "knn_top1")
+    labelled = name in ("top1", "map", "micro_f1", "knn_top1")
     lines = [Curve("student", _points(records, "eval", name), "student")]
     if facts.spec.get("train", {}).get("ema"):
         lines.append(Curve("student, averaged", _points(records, "ema", name), "ema"))

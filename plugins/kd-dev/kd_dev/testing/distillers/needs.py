@@ -12,6 +12,7 @@ from kd_dev.testing.check import Violation, rule, skip
 from kd_dev.testing.models import setup_of
 from kd_dev.testing.rig import SetupRefused, of_teachers
 from kdcore import ModelOutput
+from kdcore.plugin import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ _ATTENTION: Final = "attention:"
 @rule(
     "distiller",
     summary="Its `needs` are what it uses: what `requires` has, the logits and classifiers that it reads, and whether "
-    "it works without transformers.",
+    "it works without transformers. So are its `tasks`.",
     why="`kd list-distillers --without labels` has to list what works without labels. Someone chooses a method by that "
     "before any model is built.",
     fix="Write into `DistillerEntry(needs=...)` what the message says. It describes the default options.",
@@ -56,6 +57,15 @@ def needs(subject: DistillerSubject) -> None:
     if found != said:
         right = sorted(found | (set(declared) & _UNSEEN))
         raise Violation(f"needs is {sorted(declared)}; what it uses is {right}")
+    entry = subject.provided.entry
+    for task in TASKS:
+        said, works = entry.works_with(task), cast("Any", distiller).requires.works_with(task)
+        if said != works:
+            answers = {True: "works", False: "does not work"}
+            raise Violation(
+                f"by its declaration it {answers[said]} with the task '{task}', and by requires it {answers[works]}: "
+                "say the same in DistillerEntry.tasks and Requires.tasks"
+            )
 
 
 def _required(requires: Requires) -> Iterator[str]:

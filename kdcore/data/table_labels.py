@@ -1,0 +1,203 @@
+"""The labels of a table's rows: one class, or several labels, in one cell or in a column for each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+
+from kdcore.data.label_sets import LabelSets
+from kdcore.errors import Problem, UserError, listed, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from kdcore.data.table_rows import Rows
+    from kdcore.spec.table_options import TableOptions
+
+_YES: Final = ("1", "true", "yes")
+_NO: Final = ("0", "false", "no")
+_Names = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RowLabels:
+    """The labels of rows.
+
+    Attributes:
+        numbers: the class of each row, or the number of its set of labels; -1 without one.
+        classes: the names of classes or labels in their order; None if no row of the table has one.
+        sets: with several labels an image, their sets.
+    """
+
+    numbers: list[int]
+    classes: _Names | None
+    sets: LabelSets | None = None
+
+
+@dataclass(frozen=True)
+class LabelColumns:
+    """Where a table has its labels.
+
+    Attributes:
+        path: the table.
+        where: `data.options` in the spec.
+        options: the options.
+        label: the column of the classes, or of cells with several labels; None: there is none.
+        each: the columns of single labels, for one column a label; empty: there are none.
+    """
+
+    path: Path
+    where: str
+    options: TableOptions
+    label: str | None
+    each: _Names = ()
+
+    def of(self, whole: Rows, chosen: Rows) -> RowLabels:
+        """The labels of the chosen rows; names and their order are those of the whole table.
+
+        Raises:
+            UserError: a cell is not what it has to be, or a name is not one of `classes`.
+        """
+        if self.each:
+            return self._by_column(chosen)
+        if self.label is None:
+            return RowLabels([-1] * len(chosen), None)
+        cells = dict.fromkeys(row[self.label] for row in whole)
+        split = self._split(cells)
+        if split is None:
+            classes = self._ordered(set(cells) - {""})
+            index = {name: number for number, name in enumerate(classes or ())}
+            return RowLabels([index.get(row[self.label], -1) for row in chosen], classes)
+        self._check_empty(cells)
+        classes = self._ordered({name for names in split.values() for name in names})
+        if classes is None:
+            return RowLabels([-1] * len(chosen), None)
+        index = {name: number for number, name in enumerate(classes)}
+        rows = np.zeros((len(chosen), len(classes)), dtype=np.uint8)
+        known = np.ones(len(chosen), dtype=bool)
+        for number, row in enumerate(chosen):
+            cell = row[self.label]
+            rows[number, [index[name] for name in split[cell]]] = 1
+            known[number] = bool(cell) or self.options.empty == "none"
+        return _in_sets(rows, known, classes)
+
+    def _split(self, cells: Iterable[str]) -> dict[str, list[str]] | None:
+        """The labels of each cell; None if cells have one class."""
+        delimiter = self.options.label_delimiter
+        filled = [cell for cell in cells if cell]
+        lists = {cell: _json_list(cell) for cell in filled} if delimiter is None else {}
+        if delimiter is None and (not filled or any(found is None for found in lists.values())):
+            return None
+        split: dict[str, list[str]] = {"": []}
+        for cell in filled:
+            names = cell.split(delimiter) if delimiter is not None else lists[cell] or []
+            split[cell] = [text for name in names if (text := str(name).strip())]
+            twice = {name for name in split[cell] if split[cell].count(name) > 1}
+            if twice:
+                message = f"{self.path} has the labels {cell}, with {listed(twice)} twice"
+                raise UserError(Problem(f"{self.where}.label", message, self.label))
+        return split
+
+    def _check_empty(self, cells: Iterable[str]) -> None:
+        if "" in cells and self.options.empty is None:
+            message = f"{self.path} has empty cells in its column '{self.label}', which can mean two things"
+            allowed = '"none": the image has none of the labels; "unlabelled": its labels are not known'
+            raise UserError(Problem(f"{self.where}.empty", message, None, allowed))
+
+    def _by_column(self, chosen: Rows) -> RowLabels:
+        columns = self.each
+        classes = self._ordered(set(columns)) if self.options.classes else columns
+        assert classes is not None
+        rows = np.zeros((len(chosen), len(classes)), dtype=np.uint8)
+        known = np.ones(len(chosen), dtype=bool)
+        for number, row in enumerate(chosen):
+            cells = [row[column].lower() for column in classes]
+            if not any(cells):
+                known[number] = False
+                continue
+            wrong = next(
+                (place for place, cell in enumerate(cells) if cell not in _YES and cell not in _NO), None
+            )
+            if wrong is not None:
+                raise UserError(self._wrong_cell(row, classes[wrong]))
+            rows[number] = [cell in _YES for cell in cells]
+        return _in_sets(rows, known, classes)
+
+    def _wrong_cell(self, row: dict[str, str], column: str) -> Problem:
+        value = row[column]
+        has = f"'{value}'" if value else "nothing"
+        message = f"{self.path} has {has} in its column '{column}', for {next(iter(row.values()))}"
+        hint = "an image whose labels are not known has nothing in all of these columns"
+        if column.lower() not in self.options.named:
+            hint += "; if this column is not a label, name those that are in 'labels'"
+        return Problem(f"{self.where}.labels", message, allowed="1, true or yes; 0, false or no", hint=hint)
+
+    def _ordered(self, found: set[str]) -> _Names | None:
+        """The names in their order; None if there are none."""
+        given = self.options.classes
+        if given is None:
+            whole = all(name.lstrip("-").isdecimal() for name in found)
+            return tuple(sorted(found, key=int) if whole else sorted(found)) or None
+        unknown = sorted(found - set(given))
+        if unknown:
+            message = f"the table also has {listed(unknown)}"
+            near = nearest(unknown[0], given)
+            raise UserError(Problem(f"{self.where}.classes", message, list(given), nearest=near))
+        return given
+
+
+def _in_sets(
+    rows: np.ndarray[Any, np.dtype[np.uint8]], known: np.ndarray[Any, np.dtype[np.bool_]], classes: _Names
+) -> RowLabels:
+    sets, numbers = LabelSets.of(torch.from_numpy(rows), torch.from_numpy(known))
+    return RowLabels(numbers.tolist(), classes, sets)
+
+
+def _json_list(cell: str) -> list[Any] | None:
+    """The values of a cell that is a JSON list of names or numbers, as JSON lines and Parquet have them."""
+    if not (cell.startswith("[") and cell.endswith("]")):
+        return None
+    try:
+        found = json.loads(cell)
+    except (ValueError, RecursionError):
+        return None
+    names = isinstance(found, list) and all(
+        isinstance(one, str | int) and not isinstance(one, bool) for one in found
+    )
+    return found if names else None
+
+
+def label_columns(
+    options: TableOptions, columns: Sequence[str], taken: Iterable[str | None], where: str, path: Path
+) -> _Names:
+    """The columns of `data.options.labels`; empty if it is not given.
+
+    Args:
+        options: the options.
+        columns: all columns of the table.
+        taken: the columns with another meaning.
+        where: the place of `labels` in the spec.
+        path: the table.
+
+    Raises:
+        UserError: the table has no such column, or only one is left.
+    """
+    given = options.labels
+    if given is None:
+        return ()
+    if given == "*":
+        found = tuple(column for column in columns if column not in set(taken))
+        if len(found) < 2:
+            message = f"{path} has no columns of labels besides {listed(one for one in taken if one)}"
+            raise UserError(Problem(where, message, "*"))
+        return found
+    for name in given:
+        if name not in columns:
+            message = f"{path} has no column of this name"
+            raise UserError(Problem(where, message, name, listed(columns), nearest=nearest(name, columns)))
+    return tuple(given)

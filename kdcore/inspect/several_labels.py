@@ -1,0 +1,153 @@
+"""What an evaluation measures of a model with several labels an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from torch import Tensor
+
+from kdcore.data.special_targets import has_label
+from kdcore.inspect.bootstrap import RESAMPLES
+from kdcore.inspect.class_counts import ClassCounts
+from kdcore.inspect.scores import Draw, Scores, add_precision, intervals_of
+
+if TYPE_CHECKING:
+    from kdcore.inspect.bootstrap import Interval
+
+HALF: Final = 0.5
+"""The threshold of a label's probability where none was chosen."""
+_BLOCK: Final = 20_000_000  # images x resamples at once
+
+
+def count_labels(predicted: Tensor, target: Tensor) -> ClassCounts:
+    """The counts of each label `[K]`.
+
+    Args:
+        predicted: the labels that each image gets `[N, K]`, boolean.
+        target: its labels `[N, K]`, 0 or 1.
+    """
+    positive = target > 0
+    return ClassCounts(
+        right=(predicted & positive).sum(dim=0), images=positive.sum(dim=0), predicted=predicted.sum(dim=0)
+    )
+
+
+def label_averages(counts: ClassCounts) -> dict[str, Tensor]:
+    """The measures over all labels, in percent `[...]`, from counts `[..., K]`.
+
+    `micro_*` adds up the counts of all labels; `macro_*` is the mean over the labels.
+
+    Source: scikit-learn's `precision_recall_fscore_support` with zero_division 0.
+    """
+    whole = ClassCounts(*(part.sum(dim=-1) for part in (counts.right, counts.images, counts.predicted)))
+    of_all = {"f1": whole.f1, "precision": whole.precision, "recall": whole.recall}
+    of_each = {"f1": counts.f1, "precision": counts.precision, "recall": counts.recall}
+    return {
+        **{f"micro_{name}": value for name, value in of_all.items()},
+        **{f"macro_{name}": value.mean(dim=-1) for name, value in of_each.items()},
+    }
+
+
+def best_thresholds(probabilities: Tensor, target: Tensor) -> Tensor:
+    """The threshold for each label with the largest F1 `[K]`, float64; an image above it gets the label.
+
+    It is in the middle between two of the label's probabilities. Of equally good ones it is the highest; for a label
+    that no image has it is 0.5.
+
+    Args:
+        probabilities: `[N, K]`.
+        target: `[N, K]`, 0 or 1; all labelled.
+    """
+    columns = zip(probabilities.double().T, (target > 0).T, strict=True)
+    return torch.stack([_best_threshold(*column) for column in columns])
+
+
+def _best_threshold(probabilities: Tensor, positive: Tensor) -> Tensor:
+    if not bool(positive.any()):
+        return torch.tensor(HALF, dtype=torch.float64)
+    ranked, order = probabilities.sort(descending=True)
+    right = positive[order].cumsum(dim=0).double()
+    given = torch.arange(1, len(ranked) + 1, dtype=torch.float64)
+    f1 = 2 * right / (given + right[-1])
+    below = torch.cat([ranked[1:], ranked.new_zeros(1)])
+    last = ranked > below  # equal probabilities cannot be separated
+    last[-1] = True
+    best = int(torch.where(last, f1, -1.0).argmax())
+    return (ranked[best] + below[best]) / 2
+
+
+def label_scores(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    thresholds: Tensor | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    map_interval: bool = True,
+) -> Scores:
+    """The measures of predictions for images, in percent: mAP, F1, precision, recall, exact match.
+
+    The labels of an image are those whose probability is above 0.5, and for the measures `tuned_*` above the label's
+    own threshold.
+
+    Args:
+        logits: `[N, K]`.
+        target: `[N, K]`, 0 or 1; rows of -1 for images whose labels are not known, which are left out.
+        thresholds: of each label `[K]`; None: those with the largest F1 on these very images, so the `tuned_*` are what
+            could be reached at best.
+        resamples: of the bootstrap; 0: no intervals.
+        seed: of the bootstrap.
+        map_interval: whether mAP gets an interval.
+    """
+    known = has_label(target)
+    logits, target = logits[known].double(), target[known]
+    if not len(target):
+        return Scores()
+    probabilities = logits.sigmoid()
+    if thresholds is None:
+        thresholds = best_thresholds(probabilities, target)
+    predicted, tuned = logits > 0, probabilities > thresholds
+    counts, tuned_counts = count_labels(predicted, target), count_labels(tuned, target)
+    averages = {**label_averages(counts), **_tuned(label_averages(tuned_counts))}
+    overall: dict[str, float | None] = {name: float(value) for name, value in averages.items()}
+    exact = (predicted == (target > 0)).all(dim=1)
+    overall["exact_match"] = 100 * float(exact.double().mean())
+    draw = Draw(seed, resamples)
+    intervals = _intervals(predicted, tuned, target > 0, exact, draw) if resamples else {}
+    labels = _per_label(counts, tuned_counts, thresholds)
+    add_precision(overall, intervals, labels, logits, target > 0, draw if map_interval else None)
+    return Scores(overall, intervals, tuple(labels), thresholds)
+
+
+def _tuned(averages: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"tuned_{name}": averages[name] for name in ("micro_f1", "macro_f1")}
+
+
+def _per_label(counts: ClassCounts, tuned: ClassCounts, thresholds: Tensor) -> list[dict[str, Any]]:
+    columns = {
+        "images": counts.images,
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "f1": counts.f1,
+        "threshold": thresholds,
+        "tuned_f1": tuned.f1,
+    }
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in values]
+
+
+def _intervals(
+    predicted: Tensor, tuned: Tensor, positive: Tensor, exact: Tensor, draw: Draw
+) -> dict[str, Interval]:
+    """The intervals of what the predicted labels say."""
+    parts = [predicted & positive, positive, predicted, tuned & positive, tuned]
+    table = torch.cat([*parts, exact.unsqueeze(1)], dim=1).double()  # exact sums, whatever their order
+    drawn = draw(torch.ones(len(table), dtype=torch.int64))
+    step = max(1, _BLOCK // len(table))
+    sums = torch.cat([drawn[start : start + step].double() @ table for start in range(0, len(drawn), step)])
+    right, images, given, tuned_right, tuned_given = sums[:, :-1].chunk(5, dim=1)
+    found = label_averages(ClassCounts(right, images, given))
+    found |= _tuned(label_averages(ClassCounts(tuned_right, images, tuned_given)))
+    found["exact_match"] = 100 * sums[:, -1] / len(table)
+    return intervals_of(found)

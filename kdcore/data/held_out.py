@@ -89,7 +89,7 @@ def draw_groups(labels: Positions, groups: Positions, fraction: float) -> Positi
 def draw_labelled(rows: Rows, fraction: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which samples are held out with several labels an image, booleans `[N]`: of each label about this fraction.
 
-    The rarest label among the samples that are left is divided first, so that none is taken beside a frequent one.
+    The rarest label among the samples that are left is divided first, so that none is taken with a frequent one.
     Source: iterative stratification, Sechidis et al., "On the Stratification of Multi-Label Data", 2011, here with each
     label's samples divided at once.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kdcore.inspect.bootstrap import Interval
 
 HALF: Final = 0.5
-"""The threshold of a label's probability where none was chosen."""
+"""The threshold of a label's probability, if no other was chosen."""
 _BLOCK: Final = 20_000_000  # images x resamples at once
 
 
@@ -94,7 +94,7 @@ def label_scores(
     Args:
         logits: `[N, K]`.
         target: `[N, K]`, 0 or 1; rows of -1 for images whose labels are not known, which are left out.
-        thresholds: of each label `[K]`; None: those with the largest F1 on these very images, so the `tuned_*` are what
+        thresholds: of each label `[K]`; None: those with the largest F1 on these images, so the `tuned_*` are what
             could be reached at best.
         resamples: of the bootstrap; 0: no intervals.
         seed: of the bootstrap.

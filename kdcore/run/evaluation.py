@@ -21,7 +21,7 @@ class Evaluation:
     Attributes:
         top1: percent of labelled images whose class has the highest logit; None if no image is labelled, or images have
             several labels.
-        top5: percent whose class is among the five highest; None likewise.
+        top5: percent whose class is among the five highest; None in the same cases.
         agreement: percent of images with the same top class for model and teacher, with several labels an image percent
             of all images and labels; with several teachers the mean over them; None without a teacher.
         agreements: the same for each of several teachers, by name.

@@ -229,7 +229,10 @@ ONES = torch.tensor([[1.0, 0.0, 0.0]] * 4)
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (torch.cat([ONES, torch.tensor([[1.0, 1.0, 0.0]])]), r"target\[4\] sums to 2;.*multi-label"),
+        (
+            torch.cat([ONES, torch.tensor([[1.0, 1.0, 0.0]])]),
+            r"target\[4\] sums to 2;.*Several labels an image need",
+        ),
         (torch.cat([ONES, torch.tensor([[0.0, 0.0, 0.0]])]), r"target\[4\] sums to 0"),
         (torch.cat([ONES, torch.tensor([[0.8, 0.8, -0.6]])]), r"target\[4\] has the negative value -0\.6"),
         (torch.cat([ONES, torch.tensor([[0.5, float("nan"), 0.5]])]), r"target\[4\] has values that are NaN"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def mld_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
-    """T^2 times the sum over the labels of KL(q || p), q = (sigmoid(t/T), 1 - sigmoid(t/T)), p of the student likewise.
+    """T^2 times the sum over labels of KL(q || p), q = (sigmoid(t/T), 1 - sigmoid(t/T)), p the same of the student.
 
     Both logits are `[B, K]`. The result is the mean over the batch; 0 if both agree. The gradient goes to the student
     only. The result is float32 if the logits have a narrower type, otherwise it has the type of the student's logits.

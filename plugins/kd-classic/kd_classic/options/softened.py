@@ -29,12 +29,12 @@ class KDOptions(LogitOptions):
 
 
 class MLDOptions(DistillerOptions):
-    """MLD (Yang et al., ICCV 2023), with the weight of the authors' COCO script beside a task loss that is a mean."""
+    """MLD (Yang et al., ICCV 2023), with the weight of the authors' COCO script, for a task loss that is a mean."""
 
     weight: float = Field(
         default=0.15625,
         ge=0,
-        description="Factor of the loss term, a mean over images and labels. In the authors' code 10, beside a task "
+        description="Factor of the loss term, a mean over images and labels. In the authors' code 10, with a task "
         "loss that is summed over a batch of 64.",
     )
     temperature: float = Field(

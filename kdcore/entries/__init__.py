@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kdcore.entries.checks import TASKS, Paper
+from kdcore.entries.checks import Paper
 from kdcore.entries.distiller import KINDS, PAIRS, DistillerEntry, Kind, Pair, Suits
 from kdcore.entries.needs import NEEDS
 from kdcore.entries.others import (
@@ -17,6 +17,7 @@ from kdcore.entries.others import (
     RecipeEntry,
     SectionEntry,
 )
+from kdcore.task_kinds import TASKS
 
 AnyEntry = (
     DistillerEntry

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-TASKS: tuple[str, ...] = ("classes", "labels")
+from kdcore.task_kinds import TASKS
+
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 COMMAND: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 FILE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[\w-][\w.-]*(/[\w-][\w.-]*)*\.toml")

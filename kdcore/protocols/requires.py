@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from kdcore.entries import TASKS
 from kdcore.protocols.stage import Stage, checked_stages
+from kdcore.task_kinds import TASKS
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,3 +98,21 @@ def test_few_labels(root, tmp_path):
     spec["train"] = {"epochs": 1, "batch_size": 40}
     data = kdcore.run(spec, quiet=True).summary["data"]
     assert (data["train_size"], data["eval_size"]) == (120, 50)
+
+
+def test_pairs_of_digits_have_several_labels(root, tmp_path):
+    pytest.importorskip("pyarrow", reason="the tables are Parquet")
+    folder = root / "examples" / "label-pairs"
+    found = importlib.util.spec_from_file_location("label_pairs", folder / "images.py")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    module.PAIRS, module.LABELLED = {"train": 40, "val": 20, "test": 20}, 20
+    module.write(tmp_path)
+    for name in ("teacher.json", "student.json"):
+        (tmp_path / name).write_text((folder / name).read_text(encoding="utf-8"), encoding="utf-8")
+    small = ["train.epochs=1", "train.batch_size=20", f"output={tmp_path / 'runs'}"]
+    kdcore.run(tmp_path / "teacher.json", overrides=small, quiet=True)
+    small += ["teacher.run=null", f"teacher.checkpoint={tmp_path / 'runs' / 'label-pairs-teacher'}"]
+    summary = kdcore.run(tmp_path / "student.json", overrides=small, quiet=True).summary
+    assert (summary["data"]["train_labelled"], summary["data"]["task"]) == (20, "labels")
+    assert summary["test"]["student"]["map"] is not None

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Status = Literal["waiting", "running", "paused", "finished", "failed", "dropped"]
 METRICS: Final = ("top1", "knn_top1", "agreement", "neighbour_agreement")
+"""The measures that rows have as attributes."""
+RANKED: Final = ("top1", "map", *METRICS[1:])
 """What methods are ranked by if no spec has `train.metric`: the first that a run has measured."""
 _BESIDE: Final = {"knn_top1": "neighbour_agreement", "neighbour_agreement": None, "agreement": None}
 
@@ -234,7 +236,7 @@ def gather(
         for run in plan.runs
     ]
     metric = plan.metric or next(
-        (name for name in METRICS if any(one.row.value(name) is not None for one in found)), "top1"
+        (name for name in RANKED if any(one.row.value(name) is not None for one in found)), "top1"
     )
     scores = {label: _scores(found, label, metric) for label in plan.labels}
     tests = {label: _test_scores(found, label, metric) for label in plan.labels}
@@ -399,7 +401,7 @@ def score_at(records: Sequence[dict[str, Any]], epoch: int, metric: str | None =
     for record in records:
         if record["epoch"] == epoch:
             scores = record.get("eval") or {}
-            names = METRICS if metric is None else (metric,)
+            names = RANKED if metric is None else (metric,)
             value = next((scores[name] for name in names if scores.get(name) is not None), None)
             return None if value is None else float(value)
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kd_compare.result import METRICS
+from kd_compare.result import RANKED
 from kdcore import Problem, UserError
 from kdcore.plugin import nearest
 
@@ -37,7 +37,7 @@ def final_score(directory: RunDirectory, objective: str | None) -> float:
 def measured(directory: RunDirectory) -> str | None:
     """The default objective: the first of top-1, k-NN top-1 and agreement that the run has."""
     scores = (directory.summary() or {}).get("student") or {}
-    return next((name for name in METRICS if scores.get(name) is not None), None)
+    return next((name for name in RANKED if scores.get(name) is not None), None)
 
 
 def _chosen(scores: Mapping[str, Any], objective: str | None) -> float:
@@ -46,7 +46,7 @@ def _chosen(scores: Mapping[str, Any], objective: str | None) -> float:
         for name, value in scores.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-    names = METRICS if objective is None else (objective,)
+    names = RANKED if objective is None else (objective,)
     for name in names:
         if name in numbers:
             return numbers[name]

@@ -9,7 +9,7 @@ from kd_compare.display import Board, Cell
 from kd_compare.handles import Handles
 from kd_compare.jobs import Jobs
 from kd_compare.planned_run import PlannedRun, spec_path
-from kd_compare.result import METRICS
+from kd_compare.result import RANKED
 from kd_compare.run_job import log_path, run_job
 from kd_compare.teachers import train_teachers
 from kd_compare.tuning.latency import PATH, Latencies
@@ -217,7 +217,7 @@ class Tuner:
         if records:
             cell.epoch = records[-1]["epoch"]
             scores = records[-1].get("eval") or {}
-            names = [self.plan.settings.objective or "", *METRICS]
+            names = [self.plan.settings.objective or "", *RANKED]
             cell.score = next((scores[name] for name in names if scores.get(name) is not None), None)
 
     def _interrupt(self) -> None:

@@ -59,11 +59,11 @@ def needs(subject: DistillerSubject) -> None:
         raise Violation(f"needs is {sorted(declared)}; what it uses is {right}")
     entry = subject.provided.entry
     for task in TASKS:
-        said, works = entry.works_with(task), cast("Any", distiller).requires.works_with(task)
-        if said != works:
+        stated, works = entry.works_with(task), cast("Any", distiller).requires.works_with(task)
+        if stated != works:
             answers = {True: "works", False: "does not work"}
             raise Violation(
-                f"by its declaration it {answers[said]} with the task '{task}', and by requires it {answers[works]}: "
+                f"by its declaration it {answers[stated]} with the task '{task}', and by requires it {answers[works]}: "
                 "say the same in DistillerEntry.tasks and Requires.tasks"
             )
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from kdcore.data.inputs import InputConfig
 from kdcore.data.partners import Partners
+from kdcore.data.source import Source
 from kdcore.data.train import build_train_data
 from kdcore.spec.models import DataSpec
 
@@ -36,7 +37,7 @@ def test_it_is_a_function_of_seed_epoch_and_position():
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-class Colours:
+class Colours(Source):
     """Each image has its position as its colour."""
 
     split, title, fixed, stream, in_memory, labelled, notes = "train", "colours", True, False, True, True, ()

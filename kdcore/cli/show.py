@@ -89,7 +89,7 @@ def _lines(found: Description) -> list[str]:
         "models": ", ".join(about["models"]) or "(any other)" if "models" in about else None,
         "classes": about.get("num_classes"),
         "needs": ", ".join(about["requires"]) if about.get("requires") else None,
-        "tasks": ", ".join(about["tasks"]) if "tasks" in about else None,
+        "tasks": ", ".join(about["tasks"]) if about.get("tasks") else None,
         "order": about.get("order"),
         "code": about.get("target") or about.get("path"),
     }

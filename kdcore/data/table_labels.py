@@ -110,9 +110,15 @@ class LabelColumns:
             raise UserError(Problem(f"{self.where}.empty", message, None, allowed))
 
     def _by_column(self, chosen: Rows) -> RowLabels:
-        columns = self.each
-        classes = self._ordered(set(columns)) if self.options.classes else columns
+        classes = self._ordered(set(self.each)) if self.options.classes else self.each
         assert classes is not None
+        for name in classes:
+            if name not in self.each:
+                message = f"{self.path} has no column of labels of this name"
+                near = nearest(name, self.each)
+                raise UserError(
+                    Problem(f"{self.where}.classes", message, name, listed(self.each), nearest=near)
+                )
         rows = np.zeros((len(chosen), len(classes)), dtype=np.uint8)
         known = np.ones(len(chosen), dtype=bool)
         for number, row in enumerate(chosen):

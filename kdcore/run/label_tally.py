@@ -38,6 +38,8 @@ class LabelTally:
         """Keep what is needed of one batch."""
         self._classes = logits.shape[1]
         self._predicted.append(logits > 0)
+        if target.dim() == 1:  # no image has known labels
+            target = target.unsqueeze(1).expand(-1, self._classes)
         self._targets.append(target.to(torch.int8))
         self._finite.append(logits.isfinite().all(dim=1))
         if self._wanted.map or self._wanted.details or self._wanted.metrics:

@@ -62,6 +62,7 @@ def test_distillers_as_json(kd, fox):
         "recipes": [],
         "settings": None,
         "needs": None,
+        "tasks": None,
         "qualified": "kd-fox/red",
         "plugin": "kd-fox",
         "distribution": "kd-fox",

@@ -124,6 +124,12 @@ def test_a_column_for_each_label(table):
         ),
         ("path,a,b\n0.png,1,\n", {"labels": "*"}, "data.options.labels", "has nothing in its column 'b'"),
         ("path,a\n0.png,1\n", {"labels": "*"}, "data.options.labels", "has no columns of labels"),
+        (
+            BY_COLUMN,
+            {"labels": "*", "classes": ["cat", "dog", "dgo"]},
+            "data.options.classes",
+            "has no column of labels of this name",
+        ),
         (BY_COLUMN, {"labels": ["cat"]}, "data.options", "'labels' names one column"),
         (BY_COLUMN, {"labels": "*", "label_delimiter": "|"}, "data.options", "for labels in one column"),
         (

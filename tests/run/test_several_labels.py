@@ -142,6 +142,27 @@ def test_everything_that_goes_with_it_trains(make_spec):
     assert mixed.summary["status"] == "finished"
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_student_learns_from_images_without_labels(make_spec, done, pairs, tmp_path):
+    folder, rows = pairs
+    (tmp_path / "photos").mkdir()
+    for row in rows[:16]:
+        (tmp_path / "photos" / row["path"]).write_bytes((folder / row["path"]).read_bytes())
+    data = {"dataset": str(tmp_path / "photos"), "root": None, "train_split": "", "eval_split": None}
+    found = run(
+        make_spec(
+            "photos",
+            data={**data, "test_split": None, "options": {}},
+            task={"weight": 0},
+            teacher={"checkpoint": str(done.directory)},
+            train={"epochs": 1},
+        )
+    )
+    student = found.summary["student"]
+    assert student["agreement"] is not None
+    assert "map" not in student
+
+
 @pytest.mark.parametrize(
     ("changes", "where", "message"),
     [

@@ -101,7 +101,7 @@ def test_a_resumed_run_with_a_fixed_share_is_equal_to_the_bit(make_spec, digits,
             "data.labelled_fraction",
             "of a batch of 8 images none would",
         ),
-        ({"data": {"unlabelled": "nothing"}}, "data.unlabelled", "there is no folder, tar or table"),
+        ({"data": {"unlabelled": "nothing"}}, "data.unlabelled", "there is no folder, tar, zip or table"),
         ({"data": {"options": {"weight": "w"}}}, "data.options.weight", "it is for data.sampling 'weights'"),
         (
             {"data": {"eval_split": "train"}},

@@ -27,7 +27,8 @@ SCHEMA = RunSpec.model_json_schema()
         (("teacher_cache",), "an object of augmentations, dtype, top_k, folder, or null"),
         (
             ("task",),
-            "an object of weight, label_smoothing, loss, class_weights, bce_threshold, focal_gamma, top_k, views",
+            "an object of kind, weight, label_smoothing, loss, class_weights, pos_weight, bce_threshold, focal_gamma, "
+            "top_k, views",
         ),
         (("name",), "letters, digits, '_', '.' and '-', the first a letter or a digit"),
         (("distiller",), "a distiller's name, an object of 'name' and options, or a list of these"),

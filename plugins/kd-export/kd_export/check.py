@@ -35,7 +35,7 @@ class ExportCheck:
         split: of which split.
         largest_difference: between two logits, or numbers of an embedding.
         largest_logit: of the student, in absolute value.
-        same_top1: images on which both have the same first class, or the same labels; None for an encoder.
+        same_top1: images on which both have the same first class; None for an encoder.
         top1: percent of labelled images that the export gets right; None without labels, or with several an image.
         student_top1: the same for the student.
         labelled: how many have a label.
@@ -131,7 +131,7 @@ class _Comparison:
         if self.encoder:
             return
         if target.dim() == 2:
-            self.same += int(((logits > 0) == (wanted > 0)).all(dim=1).sum())
+            self.same += int((logits.argmax(1) == wanted.argmax(1)).sum())
             return
         first, student_first, known = logits.argmax(1), wanted.argmax(1), has_label(target)
         self.same += int((first == student_first).sum())

@@ -93,7 +93,7 @@ def describe(result: ExportResult) -> list[str]:
         return [*lines, "not checked"]
     what, same = "embeddings", ""
     if found.same_top1 is not None:
-        what, same = "logits", f"the first class (or all labels) is the same on {found.same_top1:,}, "
+        what, same = "logits", f"the first class is the same on {found.same_top1:,}, "
     lines.append(
         f"checked on {found.images:,} images of split '{found.split}': {same}{what} differ by up to "
         f"{found.largest_difference:.2g} (of {found.largest_logit:.3g})"

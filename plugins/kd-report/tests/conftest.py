@@ -154,6 +154,7 @@ def make_opened() -> MakeOpened:
             **{
                 "directory": run,
                 "student": SimpleNamespace(
+                    thresholds=None,
                     num_classes=classes,
                     classes=names or tuple(f"class number {k}" for k in range(classes)),
                     is_encoder=False,

@@ -234,5 +234,7 @@ def test_evaluation(done):
     assert found.student.top1 is None
     for name in ("map", "micro_f1", "tuned_macro_f1"):
         assert found.student.scores[name] == pytest.approx(done.summary["student"][name])
+    assert {"map", "micro_f1"} <= set(found.teacher.scores)
+    assert "tuned_micro_f1" not in found.teacher.scores  # its own thresholds are not known
     assert found.agreement == pytest.approx(done.summary["student"]["agreement"])
     assert [row["class"] for row in found.student.per_class] == ["d0", "d1", "d2", "d3", "d4"]

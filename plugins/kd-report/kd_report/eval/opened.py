@@ -54,7 +54,7 @@ class Opened:
         metrics: the names of metrics in a run's spec; None: it names none, or the target is not a run.
         top_k: of a run's spec: more values of k for top-k.
         classes: the names of the classes; None: not known.
-        thresholds: with several labels an image, those of a run or an export `[K]`; None: each model has the best ones.
+        thresholds: with several labels an image, those of the student of a run or an export `[K]`; None: not known.
     """
 
     student: OpenedModel

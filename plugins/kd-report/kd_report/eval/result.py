@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kd_report import measures
-from kdcore.inspect import label_scores
+from kdcore.inspect import Scores, label_scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kd_report.eval.speed import Speed
     from kdcore import Predictions
-    from kdcore.inspect import Scores
 
 
 @dataclass(frozen=True)
@@ -118,15 +117,33 @@ def scored(found: Predictions, names: Sequence[str] | None, top_k: Sequence[int]
 def scored_labels(
     found: Predictions, names: Sequence[str] | None, thresholds: Sequence[float] | None
 ) -> dict[str, Any]:
-    """The same with several labels an image; `thresholds` of the labels, or None for the best on these images."""
+    """The same with several labels an image.
+
+    `thresholds` are those of the labels; None: not known. The best ones on these images would flatter the model, so it
+    has no measures with thresholds then.
+    """
     given = None if thresholds is None else torch.tensor(thresholds, dtype=torch.float64)
     details = label_scores(found.logits, found.target, thresholds=given)
+    if thresholds is None:
+        details = _without_thresholds(details)
     return {
         "scores": details.overall,
         "intervals": details.intervals,
         "per_class": _named(details, names),
         **dict.fromkeys(("top1", "top5", "nll", "ece")),
     }
+
+
+def _without_thresholds(details: Scores) -> Scores:
+    tuned = ("tuned_micro_f1", "tuned_macro_f1")
+    return Scores(
+        {name: value for name, value in details.overall.items() if name not in tuned},
+        {name: value for name, value in details.intervals.items() if name not in tuned},
+        tuple(
+            {name: value for name, value in row.items() if name not in ("threshold", "tuned_f1")}
+            for row in details.per_class
+        ),
+    )
 
 
 def _named(details: Scores, names: Sequence[str] | None) -> tuple[dict[str, Any], ...]:

@@ -25,7 +25,6 @@ HEAD: Final = (
     "time of a run",
     "runs",
 )
-TEST: Final = "test top-1 %"
 _LESS: Final = (  # the first goes first
     "time of a run",
     "extra parameters",
@@ -41,7 +40,7 @@ _PLAIN: Final = {  # columns of the CSV, and the fields of a row that they show
         for name in ("distiller", "status", "runs", "finished", "score", "std", "top1", "top5", "agreement")
     },
     **{name: name for name in ("images_per_second", "extra_parameters", "wall_seconds", "dropped_after")},
-    **{name: name for name in ("knn_top1", "neighbour_agreement", "test_top1")},
+    **{name: name for name in ("knn_top1", "neighbour_agreement", "test_score")},
 }
 _ONE_SEED: Final = " (one seed: no interval)"  # not in LaTeX: its columns are narrow, its caption says so
 
@@ -73,14 +72,14 @@ def head(result: ComparisonResult) -> tuple[str, ...]:
         metric_label(result.metric),
         gain,
         *named,
-        *([TEST] if tested(result) else []),
+        *([f"test {metric_label(result.metric)}"] if tested(result) else []),
         *HEAD[4:],
     )
 
 
 def tested(result: ComparisonResult) -> bool:
     """Whether students were tested on `data.test_split`."""
-    return any(row.test_top1 is not None for row in result.methods)
+    return any(row.test_score is not None for row in result.methods)
 
 
 def cells(result: ComparisonResult, row: MethodRow) -> list[str]:
@@ -91,7 +90,7 @@ def cells(result: ComparisonResult, row: MethodRow) -> list[str]:
         score(row),
         gain(result, row),
         *([] if second is None else [number(getattr(row, second))]),
-        *([number(row.test_top1)] if tested(result) else []),
+        *([number(row.test_score)] if tested(result) else []),
         number(row.images_per_second, 0),
         _NONE if row.extra_parameters is None else f"{row.extra_parameters:,}",
         _NONE if row.wall_seconds is None else clock(row.wall_seconds),

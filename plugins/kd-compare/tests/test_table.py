@@ -103,7 +103,7 @@ def test_a_narrow_terminal_has_the_columns_that_matter(make_result):
 def test_the_test_split_has_a_column_if_there_is_one(make_result):
     result = make_result(SCORES)
     assert "test" not in for_terminal(result)
-    tested = replace(result, methods=tuple(replace(row, test_top1=48.125) for row in result.methods))
+    tested = replace(result, methods=tuple(replace(row, test_score=48.125) for row in result.methods))
     assert "test top-1 %" in for_terminal(tested)
     assert "| 48.12 |" in to_markdown(tested)
-    assert {row["test_top1"] for row in csv.DictReader(io.StringIO(to_csv(tested)))} == {"48.125"}
+    assert {row["test_score"] for row in csv.DictReader(io.StringIO(to_csv(tested)))} == {"48.125"}

@@ -45,12 +45,12 @@ types & # beside the tests, which wait for processes of their own now and then
 types=$!
 
 check() (
-    set -euo pipefail
-    cd "$1"
-    "$bin/ruff" check --quiet .
+    # each line ends the check by itself: bash ignores errexit where the status is asked for, as `logged` does
+    cd "$1" || exit 1
+    "$bin/ruff" check --quiet . || exit 1
     # not `python -m pytest`, which would find the sources in this folder instead of what is installed
-    "$bin/pytest" -q --durations=3
-    if [ -f spec.json ]; then "$bin/kd" run spec.json; fi
+    "$bin/pytest" -q --durations=3 || exit 1
+    if [ -f spec.json ]; then "$bin/kd" run spec.json || exit 1; fi
 )
 logged() {
     local status=0

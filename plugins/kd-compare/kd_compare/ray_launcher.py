@@ -7,9 +7,9 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from kd_compare.extras import import_extra
 from kd_compare.queued_task import STOPPED, THREADS, QueuedTask, TaskFiles
 from kdcore import JobEnd, Problem, UserError
-from kdcore.plugin import pip_install
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,12 +131,7 @@ def import_ray() -> Any:
     Raises:
         UserError: it is not installed.
     """
-    try:
-        import ray
-    except ImportError:
-        hint = f"install it: {pip_install('kd-compare[ray]')}"
-        raise UserError(Problem("--launcher", "needs the package ray", "ray", hint=hint)) from None
-    return ray
+    return import_extra("ray", "ray", "--launcher", "ray")
 
 
 def _train(task: QueuedTask) -> int:

@@ -10,8 +10,8 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from kd_compare.extras import import_extra
 from kdcore import Problem, RunFailed, UserError
-from kdcore.plugin import pip_install
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -58,11 +58,7 @@ def import_submitit() -> Any:
     Raises:
         UserError: it is not installed.
     """
-    try:
-        import submitit
-    except ImportError:
-        hint = f"install it: {pip_install('kd-compare[slurm]')}"
-        raise UserError(Problem("--launcher", "needs the package submitit", "slurm", hint=hint)) from None
+    submitit = import_extra("submitit", "slurm", "--launcher", "slurm")
     logging.getLogger("submitit").handlers.clear()
     return submitit
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
+from kd_compare.extras import import_extra
 from kdcore import Problem, UserError
-from kdcore.plugin import pip_install
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,11 +21,7 @@ def import_optuna() -> Any:
     Raises:
         UserError: it is not installed.
     """
-    try:
-        import optuna
-    except ImportError:
-        hint = f"install it: {pip_install('kd-compare[tune]')}"
-        raise UserError(Problem("kd tune", "needs the package optuna", hint=hint)) from None
+    optuna = import_extra("optuna", "tune", "kd tune")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 

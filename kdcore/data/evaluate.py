@@ -54,8 +54,7 @@ class IndexedEvalData(EvalData):
         for images, target, _, *more in passed(self._loader):
             if more and len(more[0]):
                 self.broken |= frozenset(more[0].tolist())
-            sets = self._samples.source.label_sets
-            yield self._arrival(images), target if sets is None else sets.targets(target)
+            yield self._arrival(images), self._samples.source.targets(target)
 
     @property
     def kept_bytes(self) -> int:

@@ -109,6 +109,10 @@ class Source:
         """The name of this sample where many are listed: its key, or its name if it has none."""
         return self.key(index) or self.name(index)
 
+    def targets(self, labels: Tensor) -> Tensor:
+        """What losses and measures read, for labels `[B]`: the same, or with several labels an image `[B, K]`."""
+        return labels if self.label_sets is None else self.label_sets.targets(labels)
+
     def label_numbers(self, num_classes: int | None) -> int | None:
         """How many different labels there are: K classes, or the sets of labels; None if K is not known."""
         return num_classes if self.label_sets is None else len(self.label_sets)

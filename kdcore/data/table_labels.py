@@ -139,7 +139,7 @@ class LabelColumns:
         has = f"'{value}'" if value else "nothing"
         message = f"{self.path} has {has} in its column '{column}', for {next(iter(row.values()))}"
         hint = "an image whose labels are not known has nothing in all of these columns"
-        if column.lower() not in self.options.named:
+        if self.options.labels == "*":
             hint += "; if this column is not a label, name those that are in 'labels'"
         return Problem(f"{self.where}.labels", message, allowed="1, true or yes; 0, false or no", hint=hint)
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from kdcore.data.inputs import InputConfig
-    from kdcore.data.label_sets import LabelSets
     from kdcore.data.sampler import Key
     from kdcore.data.samples import Columns
     from kdcore.data.source import Source
@@ -53,7 +52,6 @@ class IndexedTrainData(TrainData):
         self._make_loader = make_loader
         self._loader = make_loader(sampler)
         self._arrival = arrival
-        self.label_sets: LabelSets | None = samples.source.label_sets
         self._ahead: tuple[tuple[int, int], Iterator[Columns]] | None = None  # (epoch, skip), and its batches
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
@@ -82,9 +80,7 @@ class IndexedTrainData(TrainData):
         for images, target, index, *more in columns:
             partner = None if self.samples.partners is None else self._arrival(more.pop(0))
             broken = tuple(more[0].tolist()) if more else ()
-            labels = target if self.labelled else None
-            if labels is not None and self.label_sets is not None:
-                labels = self.label_sets.targets(labels)
+            labels = self.samples.source.targets(target) if self.labelled else None
             yield RawBatch(self._arrival(images), labels, index, broken, partner)
 
     @property

@@ -13,6 +13,8 @@ from kdcore.inspect.class_counts import ClassCounts
 from kdcore.inspect.scores import Draw, Scores, add_precision, intervals_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kdcore.inspect.bootstrap import Interval
 
 HALF: Final = 0.5
@@ -82,6 +84,7 @@ def label_scores(
     target: Tensor,
     *,
     thresholds: Tensor | None = None,
+    tuned: bool = True,
     resamples: int = RESAMPLES,
     seed: int = 0,
     map_interval: bool = True,
@@ -96,6 +99,7 @@ def label_scores(
         target: `[N, K]`, 0 or 1; rows of -1 for images whose labels are not known, which are left out.
         thresholds: of each label `[K]`; None: those with the largest F1 on these images, so the `tuned_*` are what
             could be reached at best.
+        tuned: whether to measure with thresholds at all.
         resamples: of the bootstrap; 0: no intervals.
         seed: of the bootstrap.
         map_interval: whether mAP gets an interval.
@@ -104,50 +108,59 @@ def label_scores(
     logits, target = logits[known].double(), target[known]
     if not len(target):
         return Scores()
-    probabilities = logits.sigmoid()
-    if thresholds is None:
-        thresholds = best_thresholds(probabilities, target)
-    predicted, tuned = logits > 0, probabilities > thresholds
-    counts, tuned_counts = count_labels(predicted, target), count_labels(tuned, target)
-    averages = {**label_averages(counts), **_tuned(label_averages(tuned_counts))}
-    overall: dict[str, float | None] = {name: float(value) for name, value in averages.items()}
-    exact = (predicted == (target > 0)).all(dim=1)
+    decided = [logits > 0]
+    if not tuned:
+        thresholds = None
+    else:
+        probabilities = logits.sigmoid()
+        if thresholds is None:
+            thresholds = best_thresholds(probabilities, target)
+        decided.append(probabilities > thresholds)
+    positive = target > 0
+    counts = [count_labels(one, target) for one in decided]
+    overall: dict[str, float | None] = {name: float(value) for name, value in _averages(counts).items()}
+    exact = (decided[0] == positive).all(dim=1)
     overall["exact_match"] = 100 * float(exact.double().mean())
     draw = Draw(seed, resamples)
-    intervals = _intervals(predicted, tuned, target > 0, exact, draw) if resamples else {}
-    labels = _per_label(counts, tuned_counts, thresholds)
-    add_precision(overall, intervals, labels, logits, target > 0, draw if map_interval else None)
+    intervals = _intervals(decided, positive, exact, draw) if resamples else {}
+    labels = _per_label(counts, thresholds)
+    add_precision(overall, intervals, labels, logits, positive, draw if map_interval else None)
     return Scores(overall, intervals, tuple(labels), thresholds)
 
 
-def _tuned(averages: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"tuned_{name}": averages[name] for name in ("micro_f1", "macro_f1")}
+def _averages(counts: Sequence[ClassCounts]) -> dict[str, Tensor]:
+    """The measures of the decisions at 0.5, and of those with thresholds, if there are any."""
+    plain, *tuned = counts
+    found = label_averages(plain)
+    for one in tuned:
+        own = label_averages(one)
+        found |= {f"tuned_{name}": own[name] for name in ("micro_f1", "macro_f1")}
+    return found
 
 
-def _per_label(counts: ClassCounts, tuned: ClassCounts, thresholds: Tensor) -> list[dict[str, Any]]:
+def _per_label(counts: Sequence[ClassCounts], thresholds: Tensor | None) -> list[dict[str, Any]]:
+    plain = counts[0]
     columns = {
-        "images": counts.images,
-        "precision": counts.precision,
-        "recall": counts.recall,
-        "f1": counts.f1,
-        "threshold": thresholds,
-        "tuned_f1": tuned.f1,
+        "images": plain.images,
+        "precision": plain.precision,
+        "recall": plain.recall,
+        "f1": plain.f1,
     }
+    if thresholds is not None:
+        columns |= {"threshold": thresholds, "tuned_f1": counts[1].f1}
     values = zip(*(column.tolist() for column in columns.values()), strict=True)
     return [dict(zip(columns, row, strict=True)) for row in values]
 
 
-def _intervals(
-    predicted: Tensor, tuned: Tensor, positive: Tensor, exact: Tensor, draw: Draw
-) -> dict[str, Interval]:
+def _intervals(decided: Sequence[Tensor], positive: Tensor, exact: Tensor, draw: Draw) -> dict[str, Interval]:
     """The intervals of what the predicted labels say."""
-    parts = [predicted & positive, positive, predicted, tuned & positive, tuned]
+    parts = [positive, *(part for one in decided for part in (one & positive, one))]
     table = torch.cat([*parts, exact.unsqueeze(1)], dim=1).double()  # exact sums, whatever their order
     drawn = draw(torch.ones(len(table), dtype=torch.int64))
     step = max(1, _BLOCK // len(table))
     sums = torch.cat([drawn[start : start + step].double() @ table for start in range(0, len(drawn), step)])
-    right, images, given, tuned_right, tuned_given = sums[:, :-1].chunk(5, dim=1)
-    found = label_averages(ClassCounts(right, images, given))
-    found |= _tuned(label_averages(ClassCounts(tuned_right, images, tuned_given)))
+    images, *others = sums[:, :-1].chunk(len(parts), dim=1)
+    pairs = zip(others[::2], others[1::2], strict=True)
+    found = _averages([ClassCounts(right, images, given) for right, given in pairs])
     found["exact_match"] = 100 * sums[:, -1] / len(table)
     return intervals_of(found)

@@ -101,6 +101,7 @@ class LabelTally:
             logits,
             target,
             thresholds=wanted.thresholds,
+            tuned=wanted.details,
             resamples=RESAMPLES if wanted.details else 0,
             map_interval=False,
         )

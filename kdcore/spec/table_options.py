@@ -69,11 +69,6 @@ class TableOptions(Options):
                 ) from error
         return value
 
-    @property
-    def named(self) -> frozenset[str]:
-        """The columns that `labels` names, in lower case."""
-        return frozenset() if self.labels in (None, "*") else frozenset(map(str.lower, self.labels or ()))
-
     @field_validator("classes", "labels")
     @classmethod
     def _different(cls, value: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:

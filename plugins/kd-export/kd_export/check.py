@@ -130,11 +130,11 @@ class _Comparison:
         self.images += len(wanted)
         if self.encoder:
             return
-        if target.dim() == 2:
-            self.same += int((logits.argmax(1) == wanted.argmax(1)).sum())
-            return
-        first, student_first, known = logits.argmax(1), wanted.argmax(1), has_label(target)
+        first, student_first = logits.argmax(1), wanted.argmax(1)
         self.same += int((first == student_first).sum())
+        if target.dim() == 2:  # several labels an image: there is no top-1
+            return
+        known = has_label(target)
         self.right += int((first == target)[known].sum())
         self.student_right += int((student_first == target)[known].sum())
         self.labelled += int(known.sum())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from kdcore.inspect import measure_label
+from kdcore.inspect import has_several_labels, measure_label
 from kdcore.plugin import byte_size, short_count, size_text
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def rows(result: EvalResult) -> list[tuple[str, ...]]:
                 lambda found, each: f"{found:.4g}",
             )
         )
-    several = "micro_f1" in student.scores  # labels an image
+    several = has_several_labels(student.scores)
     if student.top5 is None and (teacher is None or teacher.top5 is None):
         found = [row for row in found if row[0] != "top-5"]
     if several:

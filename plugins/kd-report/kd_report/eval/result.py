@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kd_report import measures
-from kdcore.inspect import Scores, label_scores
+from kdcore.inspect import label_scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kd_report.eval.speed import Speed
     from kdcore import Predictions
+    from kdcore.inspect import Scores
 
 
 @dataclass(frozen=True)
@@ -123,27 +124,13 @@ def scored_labels(
     has no measures with thresholds then.
     """
     given = None if thresholds is None else torch.tensor(thresholds, dtype=torch.float64)
-    details = label_scores(found.logits, found.target, thresholds=given)
-    if thresholds is None:
-        details = _without_thresholds(details)
+    details = label_scores(found.logits, found.target, thresholds=given, tuned=given is not None)
     return {
         "scores": details.overall,
         "intervals": details.intervals,
         "per_class": _named(details, names),
         **dict.fromkeys(("top1", "top5", "nll", "ece")),
     }
-
-
-def _without_thresholds(details: Scores) -> Scores:
-    tuned = ("tuned_micro_f1", "tuned_macro_f1")
-    return Scores(
-        {name: value for name, value in details.overall.items() if name not in tuned},
-        {name: value for name, value in details.intervals.items() if name not in tuned},
-        tuple(
-            {name: value for name, value in row.items() if name not in ("threshold", "tuned_f1")}
-            for row in details.per_class
-        ),
-    )
 
 
 def _named(details: Scores, names: Sequence[str] | None) -> tuple[dict[str, Any], ...]:

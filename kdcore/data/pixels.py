@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from kdcore.data.modes import Pixels, UnknownRange, eight_bits, is_deep, scaled, white_is_zero
+from kdcore.spec.channels import channels_in_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,13 +96,13 @@ class PixelRule:
         if self.bands is not None:
             if max(self.bands) >= found:
                 raise UnknownRange(
-                    f"it has {_channels(found)}, and data.bands names {max(self.bands)} (the first one is 0)"
+                    f"it has {channels_in_words(found)}, and data.bands names {max(self.bands)} (the first one is 0)"
                 )
             return levels[:, :, list(self.bands)]
         if found != self.channels and not (self.is_picture and found in (1, 3)):
             hint = f"set data.channels to {found}, or choose some of them with data.bands"
             raise UnknownRange(
-                f"it has {_channels(found)}, and data.channels is {self.channels}\n    {hint}."
+                f"it has {channels_in_words(found)}, and data.channels is {self.channels}\n    {hint}."
             )
         return levels
 
@@ -163,7 +164,3 @@ def _values(image: Image.Image) -> Array:
             raise UnknownRange("its white is 0: save it with white as the largest value")
         return values
     return np.asarray(image if image.mode in _CHANNELS else eight_bits(image, "RGB"))
-
-
-def _channels(count: int) -> str:
-    return "1 channel" if count == 1 else f"{count} channels"

@@ -8,6 +8,7 @@ from timm.models import adapt_input_conv
 
 from kdcore.errors import Problem, UserError
 from kdcore.models.key_names import renamed
+from kdcore.spec.channels import channels_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,8 @@ def check_channels(config: StudentConfig | None, in_chans: int, *, teacher: bool
     """Raises UserError for a teacher from a run whose channels are not those that it gets."""
     if config is None or not teacher or config.in_chans == in_chans:
         return
-    message = f"its weights take images of {channels(config.in_chans)}, and it gets {channels(in_chans)}"
+    own, given = channels_in_words(config.in_chans), channels_in_words(in_chans)
+    message = f"its weights take images of {own}, and it gets {given}"
     example = "[0]" if config.in_chans == 1 else str(list(range(config.in_chans)))
     grey = " or 'grey'" if config.in_chans == 1 and in_chans == _RGB else ""
     hint = f"{where}.channels chooses channels of the images, such as {example}{grey}"
@@ -64,18 +66,13 @@ def surgery(model: nn.Module, in_chans: int, where: str) -> tuple[str, ...]:
     return () if known == in_chans else (_warning(f"{where}.pretrained", in_chans, where),)
 
 
-def channels(count: int) -> str:
-    """A number of channels in words."""
-    return "1 channel" if count == 1 else f"{count} channels"
-
-
 def _warning(place: str, in_chans: int, where: str) -> str:
     how = (
         "the sum over the colours" if in_chans == 1 else "each channel gets the weights of a colour, in turn"
     )
     return (
-        f"{place}: its first layer is for RGB, and the images have {channels(in_chans)}: timm adapts it ({how}). "
-        f"{where}.channels can choose three of them"
+        f"{place}: its first layer is for RGB, and the images have {channels_in_words(in_chans)}: timm adapts it "
+        f"({how}). {where}.channels can choose three of them"
     )
 
 

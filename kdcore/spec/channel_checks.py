@@ -29,9 +29,7 @@ def channel_problems(spec: RunSpec) -> Iterator[Problem]:
         if fault is not None:
             value = channels if isinstance(channels, str) else list(channels or ())
             yield Problem(f"{where}.channels", fault, value)
-    recipes = {"data.augment": spec.data.augment}
-    recipes |= {f"data.views[{number}]": view for number, view in enumerate(spec.data.views or ())}
-    for where, augment in recipes.items():
+    for where, augment in spec.data.recipes.items():
         for name in colour_steps(augment, images):
             yield colour_problem(f"{where}.{name}", getattr(augment, name), images)
 

@@ -52,6 +52,11 @@ def count_of(channels: Literal["grey"] | tuple[int, ...] | None, images: int) ->
     return 1 if channels == GREY else len(channels)
 
 
+def channels_in_words(count: int) -> str:
+    """A number of channels in words."""
+    return "1 channel" if count == 1 else f"{count} channels"
+
+
 def channels_fault(channels: Literal["grey"] | tuple[int, ...] | None, images: int) -> str | None:
     """Why a model cannot take these channels of images with `images` channels; None if it can."""
     if channels is None:

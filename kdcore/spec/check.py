@@ -102,9 +102,7 @@ class Checker:
         self._add(check_trackers(spec.trackers))
         self._add(metric_problems(spec.metrics or (), self._plugins, task=spec.task.kind))
         self._add(best_epoch_problems(spec, self._plugins))
-        recipes = {"data.augment": spec.data.augment}
-        recipes |= {f"data.views[{number}]": view for number, view in enumerate(spec.data.views or ())}
-        for where, augment in recipes.items():
+        for where, augment in spec.data.recipes.items():
             if augment.auto_augment is not None:
                 problem = auto_augment_problem(augment.auto_augment)
                 self._add([] if problem is None else [replace(problem, where=f"{where}.auto_augment")])

@@ -203,6 +203,12 @@ class DataSpec(Section):
             return {"channels": len(values["bands"]), **values}
         return values
 
+    @property
+    def recipes(self) -> dict[str, AugmentSpec]:
+        """The augmentation recipes, by their places in the spec."""
+        views = {f"data.views[{number}]": view for number, view in enumerate(self.views or ())}
+        return {"data.augment": self.augment, **views}
+
     @field_validator("value_range")
     @classmethod
     def _rising(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -6,6 +6,7 @@ import runpy
 from pathlib import Path
 
 import kd_classic
+import psutil
 import pytest
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 CLASSES, SAMPLES, WIDTH = 21_841, 3, 4
 CASES = [runpy.run_path(str(path)) for path in sorted(Path(__file__).with_name("cases").glob("*.py"))]
-# WKD needs one table of K x K costs, see its page
+# WKD needs one table of K x K costs, see its page: it has a test of its own
 LOSSES = {
     name: loss
     for family in CASES
@@ -77,3 +78,23 @@ def test_values_and_gradients_are_finite(name, precision, given):
     assert gradient is not None
     assert gradient.any() or (name == TINY and precision is torch.float16)
     assert largest.numbers <= MOST_NUMBERS
+
+
+@pytest.mark.skipif(psutil.virtual_memory().available < 8 * 2**30, reason="three tables of 21,841 x 21,841 need 8 GiB of free memory")
+def test_wkd_has_finite_values_and_gradients_with_one_table_of_costs(given):
+    vectors, weight, teacher, target = given
+    weight = weight.clone().requires_grad_()
+    # the price of a move grows with the distance of two class numbers, up to 1
+    places = torch.linspace(0, 1, CLASSES)
+    cost = (places - places[:, None]).abs_()
+    with _Largest() as largest, torch.autocast("cpu", dtype=torch.float16):
+        logits = torch.nn.functional.linear(vectors, weight)
+        value = kd_classic.wkd_logit_loss(
+            logits, teacher.half(), target, cost, temperature=4.0, gamma=1.0, regularization=0.05, iterations=1
+        )
+    (gradient,) = torch.autograd.grad(2**8 * value, weight)
+    assert value.dtype == torch.float32
+    assert value.isfinite()
+    assert gradient.isfinite().all()
+    assert gradient.any()
+    assert largest.numbers == CLASSES**2

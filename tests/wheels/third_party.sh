@@ -32,7 +32,7 @@ make kd-epochs --kind report-section
 make kd-processes --kind launcher
 
 # tests and specs of the new ones need what their pyproject.toml names, and nothing else
-"$bin/kd" install "${new[@]}" ./kd-*/ >install.log 2>&1 || { cat install.log; exit 1; }
+"$bin/kd" install "${new[@]}" ./kd-*/ "./kd-efficientnet-lite[lite0]" >install.log 2>&1 || { cat install.log; exit 1; }
 KD_STRICT_PLUGINS=1 "$bin/kd" plugins
 
 types() {

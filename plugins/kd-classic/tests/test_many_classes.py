@@ -80,7 +80,10 @@ def test_values_and_gradients_are_finite(name, precision, given):
     assert largest.numbers <= MOST_NUMBERS
 
 
-@pytest.mark.skipif(psutil.virtual_memory().available < 8 * 2**30, reason="three tables of 21,841 x 21,841 need 8 GiB of free memory")
+@pytest.mark.skipif(
+    psutil.virtual_memory().available < 8 * 2**30,
+    reason="three tables of 21,841 x 21,841 need 8 GiB of memory",
+)
 def test_wkd_has_finite_values_and_gradients_with_one_table_of_costs(given):
     vectors, weight, teacher, target = given
     weight = weight.clone().requires_grad_()
@@ -90,7 +93,14 @@ def test_wkd_has_finite_values_and_gradients_with_one_table_of_costs(given):
     with _Largest() as largest, torch.autocast("cpu", dtype=torch.float16):
         logits = torch.nn.functional.linear(vectors, weight)
         value = kd_classic.wkd_logit_loss(
-            logits, teacher.half(), target, cost, temperature=4.0, gamma=1.0, regularization=0.05, iterations=1
+            logits,
+            teacher.half(),
+            target,
+            cost,
+            temperature=4.0,
+            gamma=1.0,
+            regularization=0.05,
+            iterations=1,
         )
     (gradient,) = torch.autograd.grad(2**8 * value, weight)
     assert value.dtype == torch.float32

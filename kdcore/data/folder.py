@@ -76,8 +76,8 @@ def _linked(path: Path, error: OSError) -> OSError:
     return FileNotFoundError(f"it is a link to {path.readlink()}, which does not exist")
 
 
-def open_folder(root: Path, split: str, *, where: str) -> FolderSource:
-    """The images of a split, in torchvision's ImageFolder order.
+def open_folder(root: Path, split: str, *, where: str, labels: bool = True) -> FolderSource:
+    """The images of a split, in torchvision's ImageFolder order; without `labels`, folders are not classes.
 
     Raises:
         UserError: the folder cannot be listed, the split does not exist, a class folder or the whole split is empty.
@@ -95,17 +95,18 @@ def open_folder(root: Path, split: str, *, where: str) -> FolderSource:
         found = {name: images_below(folder, name, left) for name in folders}
     except OSError as error:
         raise UserError(Problem(where, f"the images cannot be listed: {error}", value=split)) from error
-    if not folders:
-        if not images:
+    if not folders or not labels:
+        files = [str(folder / name) for name in images] + [file for below in found.values() for file in below]
+        if not files:
             raise _no_images(folder, left, where, split)
-        source = FolderSource([str(folder / name) for name in images], [-1] * len(images), None, root)
+        source = FolderSource(files, [-1] * len(files), None, root)
     else:
         if empty := [name for name, files in found.items() if not files]:
             raise _empty_classes(folder, empty, left, where, split)
         left.beside = images
-        labels = [label for label, files in enumerate(found.values()) for _ in files]
+        numbers = [label for label, files in enumerate(found.values()) for _ in files]
         source = FolderSource(
-            [file for files in found.values() for file in files], labels, tuple(folders), root
+            [file for files in found.values() for file in files], numbers, tuple(folders), root
         )
     source.split, source.notes = split, left.notes(str(folder))
     return source

@@ -130,8 +130,7 @@ def class_layout(paths: Iterable[str]) -> tuple[list[str], list[int], tuple[str,
     known = list(paths)
     nested = [path for path in known if "/" in path]
     if not nested:
-        flat = sorted(known)
-        return flat, [-1] * len(flat), None
+        return without_classes(known)
     classes = sorted({path.partition("/")[0] for path in nested})
     number = {name: index for index, name in enumerate(classes)}
 
@@ -141,3 +140,9 @@ def class_layout(paths: Iterable[str]) -> tuple[list[str], list[int], tuple[str,
 
     nested.sort(key=key)
     return nested, [number[path.partition("/")[0]] for path in nested], tuple(classes)
+
+
+def without_classes(paths: Iterable[str]) -> tuple[list[str], list[int], None]:
+    """Image paths below a split in a fixed order, those in its own folder first, all unlabelled: labels -1."""
+    ordered = sorted(paths, key=lambda path: ("/" in path, path.rpartition("/")[0], path))
+    return ordered, [-1] * len(ordered), None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kdcore.data.folder import open_folder
 from kdcore.data.held_out import held_out
+from kdcore.data.hidden_labels import hide_labels
 from kdcore.data.open_archive import open_archive
 from kdcore.data.pixels import PixelRule
 from kdcore.data.registered import WrappedSource
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
     from kdcore.spec.models import DataSpec
 
 
-def open_split(data: DataSpec, split: str, *, plugins: Plugins, where: str) -> Source:
+def open_split(data: DataSpec, split: str, *, plugins: Plugins, where: str, labels: bool = True) -> Source:
     """One split of the spec's dataset: registered, a folder, tar, zip or table of images, or known to timm's factory.
 
     `where` is the split's place in the spec, such as `data.train_split`; problems with the dataset are reported at
-    `data.dataset`.
+    `data.dataset`. Without `labels`, no label is read: the images of a folder or archive are all those below the split,
+    and its folders are not classes.
 
     Raises:
         UserError: no such dataset or split, it cannot be opened, or K is not what `data.num_classes` says.
@@ -38,14 +40,16 @@ def open_split(data: DataSpec, split: str, *, plugins: Plugins, where: str) -> S
     """
     if data.eval_fraction is not None and split in (HELD_OUT, data.train_split):
         whole = data.model_copy(update={"eval_fraction": None})
-        source = open_split(whole, data.train_split, plugins=plugins, where="data.train_split")
+        source = open_split(whole, data.train_split, plugins=plugins, where="data.train_split", labels=labels)
         train, evaluation = held_out(source, data.eval_fraction)
         evaluation.split = HELD_OUT
         return evaluation if split == HELD_OUT else train
     section = where.rpartition(".")[0] or where
     dataset_where = f"{section}.dataset"
-    source = _open(data, split, plugins, where, dataset_where)
+    source = _open(data, split, plugins, where, dataset_where, labels)
     source.split, source.rule = source.split or split, PixelRule.of(data)
+    if not labels:
+        return hide_labels(source)
     if source.num_classes is None and source.labelled:
         source.num_classes = data.num_classes
     if data.num_classes is not None and source.num_classes not in (None, data.num_classes):
@@ -76,16 +80,18 @@ def check_same_classes(train: Source, evaluation: Source, *, where: str) -> None
         raise UserError(Problem(where, f"it has {counts[1]} classes, the training split {counts[0]}"))
 
 
-def _open(data: DataSpec, split: str, plugins: Plugins, where: str, dataset_where: str) -> Source:
+def _open(
+    data: DataSpec, split: str, plugins: Plugins, where: str, dataset_where: str, labels: bool
+) -> Source:
     found = resolve_dataset(data, Path.cwd(), plugins, dataset_where)
     if isinstance(found, TimmDataset):
         return open_timm(data, split, where=where, dataset_where=dataset_where)
     if isinstance(found, ImageFiles):
         if found.is_folder:
-            return open_folder(found.path, split, where=where)
-        return open_archive(found.path, split, where=where, dataset_where=dataset_where)
+            return open_folder(found.path, split, where=where, labels=labels)
+        return open_archive(found.path, split, where=where, dataset_where=dataset_where, labels=labels)
     if isinstance(found, ImageTable):
-        return open_table(found.path, data, split, where=where)
+        return open_table(found.path, data, split, where=where, labels=labels)
     return _open_registered(found, data, split, plugins, where, dataset_where)
 
 

@@ -20,7 +20,7 @@ from kdcore.data.modes import UnknownRange
 from kdcore.data.sampler import whole_batches
 from kdcore.data.samples import Columns, SampleFailure, unexpected, varied
 from kdcore.data.sending import ByValue
-from kdcore.data.special_targets import UNLABELLED
+from kdcore.data.special_targets import UNLABELLED, without_labels
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class StreamTrainData(TrainData):
             self._part,
             self._steps,
             self._views,
-            self._num_classes,
+            self._num_classes if self.labelled else None,
             keys,
             cycle=True,
             labels_read=self._labels_read,
@@ -120,7 +120,8 @@ class StreamEvalData(EvalData):
             reader, self._source.title, self._batch_size, self._steps, 1, None, (0,), cycle=False
         )
         loader = make_loader(stream, workers=1, device_type=self._arrival.device.type, batch_size=None)
-        yield from ((self._arrival(images), target) for images, target in passed(loader))
+        for images, target in passed(loader):
+            yield self._arrival(images), target if self.labelled else without_labels(target)
 
 
 class StreamBatches(ByValue, IterableDataset[Columns | SampleFailure]):

@@ -41,14 +41,14 @@ class TableSource(FolderSource):
         return os.path.relpath(self._files[index], self._root).replace(os.sep, "/")
 
 
-def open_table(path: Path, data: DataSpec, split: str, *, where: str) -> TableSource:
+def open_table(path: Path, data: DataSpec, split: str, *, where: str, labels: bool = True) -> TableSource:
     """The images of a split, in the order of the rows.
 
     Paths are relative to the table's folder, or to `data.root`. The classes are those of the whole table, so that they
     are the same for all splits.
 
     An empty cell in the column of classes is an image without a label. Lists of labels, `data.options.label_delimiter`
-    or a column for each label are several labels an image.
+    or a column for each label are several labels an image. Without `labels`, these columns are not read.
 
     Raises:
         UserError: the table cannot be read, lacks a column or the split, names files that are not there, or has a
@@ -67,14 +67,16 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str) -> TableSo
     split_column = _column(options.split, SPLITS, columns, f"{section}.options.split", path)
     weight_column = _column(options.weight, WEIGHTS, columns, f"{section}.options.weight", path)
     taken = (path_column, label_column, split_column, weight_column, options.group)
-    each = label_columns(options, columns, taken, f"{section}.options.labels", path)
+    each = label_columns(options, columns, taken, f"{section}.options.labels", path) if labels else ()
+    if not labels:
+        label_column = None
     chosen, name = _of_split(rows, split_column, split, path, where)
     found = LabelColumns(path, f"{section}.options", options, label_column, each).of(rows, chosen)
     root = Path(data.root) if data.root is not None else path.parent
-    files, labels = _samples(chosen, path_column, found.numbers, path, place)
+    files, numbers = _samples(chosen, path_column, found.numbers, path, place)
     absolute = [os.path.join(root, file) for file in files]  # noqa: PTH118  # a million times
-    labelled = any(label >= 0 for label in labels)
-    source = TableSource(absolute, labels, found.classes if labelled else None, root)
+    labelled = any(label >= 0 for label in numbers)
+    source = TableSource(absolute, numbers, found.classes if labelled else None, root)
     source.label_sets = found.sets
     if options.group is not None:
         column = _column(options.group, (), columns, f"{section}.options.group", path)

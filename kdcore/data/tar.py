@@ -97,8 +97,8 @@ class TarSource(Source):
             os.close(self._descriptor())
 
 
-def open_tar(path: Path, split: str, *, where: str, dataset_where: str) -> TarSource:
-    """The images of a split in a tar; one folder may contain everything.
+def open_tar(path: Path, split: str, *, where: str, dataset_where: str, labels: bool = True) -> TarSource:
+    """The images of a split in a tar; one folder may contain everything. Without `labels`, folders are not classes.
 
     Raises:
         UserError: the archive cannot be read, or the split is not in it.
@@ -111,7 +111,7 @@ def open_tar(path: Path, split: str, *, where: str, dataset_where: str) -> TarSo
     except (tarfile.TarError, OSError, ValueError) as error:
         problem = Problem(dataset_where, f"the tar cannot be read: {_fault(plain, error)}", value=str(path))
         raise UserError(problem) from error
-    chosen = chosen_images(found, path, split, where=where, dataset_where=dataset_where)
+    chosen = chosen_images(found, path, split, where=where, dataset_where=dataset_where, with_classes=labels)
     spans = [found.images[name] for name in chosen.names]
     source = TarSource(plain, str(path), chosen.names, spans, chosen.labels)
     describe(source, chosen, found, path)

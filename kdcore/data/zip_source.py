@@ -62,8 +62,8 @@ class ZipSource(TarSource):
         return Files(np.ascontiguousarray(self._spans[:, 2]), self._tar.stat().st_mtime_ns)
 
 
-def open_zip(path: Path, split: str, *, where: str, dataset_where: str) -> ZipSource:
-    """The images of a split in a zip; one folder may contain everything.
+def open_zip(path: Path, split: str, *, where: str, dataset_where: str, labels: bool = True) -> ZipSource:
+    """The images of a split in a zip; one folder may contain everything. Without `labels`, folders are not classes.
 
     Raises:
         UserError: the archive cannot be read, is encrypted, or the split is not in it.
@@ -74,7 +74,7 @@ def open_zip(path: Path, split: str, *, where: str, dataset_where: str) -> ZipSo
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         problem = Problem(dataset_where, f"the zip cannot be read: {_fault(path, error)}", value=str(path))
         raise UserError(problem) from error
-    chosen = chosen_images(found, path, split, where=where, dataset_where=dataset_where)
+    chosen = chosen_images(found, path, split, where=where, dataset_where=dataset_where, with_classes=labels)
     source = ZipSource(
         path, str(path), chosen.names, [found.images[name] for name in chosen.names], chosen.labels
     )

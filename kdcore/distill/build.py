@@ -150,10 +150,13 @@ def _instance(item: DistillerLike) -> _Instance | None:
 
 def _check_task(distiller: nn.Module, name: str, task: str, where: str) -> None:
     if not cast("Distiller", distiller).requires.works_with(task):
-        message = f"distiller '{name}' is for images of one class each, and these have several labels"
-        raise UserError(
-            Problem(where, message, hint="kd list-distillers --task labels shows those that work")
-        )
+        of = {
+            "labels": "is for images of one class each, and these have several labels",
+            "none": "reads labels or is for several of them, and with the task 'none' there are none",
+        }
+        message = f"distiller '{name}' {of.get(task, 'is for another task')}"
+        hint = f"kd list-distillers --task {task} shows those that work"
+        raise UserError(Problem(where, message, hint=hint))
 
 
 def has_head_of_student(distiller: nn.Module) -> bool:

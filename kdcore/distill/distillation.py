@@ -36,6 +36,7 @@ from kdcore.plugins import get_plugins
 from kdcore.plugins.owner import owned
 from kdcore.protocols import Batch, Distiller, ModelOutput, Progress, Requires, Setup
 from kdcore.spec.members import ONLY
+from kdcore.task_kinds import NO_LABELS
 from kdcore.tasks import TaskLoss
 
 if TYPE_CHECKING:
@@ -89,8 +90,9 @@ class Distillation(nn.Module):
         some_labels: only some of the samples have a label; the target of the others is -1, or a row of -1. They are
             left out of the task loss. Distillers that read the target are refused unless they allow it, see `Requires`.
         batch_size: samples of a batch, of all processes, for distillers whose layers depend on it.
-        task: `classes`: an image has one class; `labels`: any number of labels, and targets are 0 and 1, `[B, K]`.
-            Distillers that read logits or targets work with `labels` only if they say so, see `Requires.tasks`.
+        task: `classes`: an image has one class; `labels`: any number of labels, and targets are 0 and 1, `[B, K]`;
+            `none`: a target is not read, and there is no task loss. Distillers that read logits or targets work with
+            `labels` only if they say so, see `Requires.tasks`; those that read targets do not work with `none`.
         task_weight: factor of the task loss; None: the distiller's own. Required for several names.
         label_smoothing: of the task loss.
         task_loss: the loss against the ground truth, in place of cross-entropy with that smoothing, or with several
@@ -116,7 +118,7 @@ class Distillation(nn.Module):
         train_labels: Tensor | None = None,
         some_labels: bool = False,
         batch_size: int | None = None,
-        task: Literal["classes", "labels"] = "classes",
+        task: Literal["classes", "labels", "none"] = "classes",
         task_weight: float | None = None,
         label_smoothing: float = 0.0,
         task_loss: TaskLoss | None = None,
@@ -150,6 +152,10 @@ class Distillation(nn.Module):
             batch_size=batch_size,
             task=task,
         )
+        if task == NO_LABELS:
+            if task_weight:
+                raise ValueError(f"task_weight is {task_weight}; with the task 'none' there is no task loss")
+            task_weight = 0.0
         built = build_distillers(
             distillers, options, setup, plugins, task_weight, seed, some_labels=some_labels
         )
@@ -293,7 +299,7 @@ class Distillation(nn.Module):
                 probabilities.
             RunFailed: a distiller returned something other than named scalars.
         """
-        target = self._check(images, target, index)
+        target = self._check(images, None if self.task == NO_LABELS else target, index)
         if progress is not None and not isinstance(progress, Progress):
             raise ValueError(f"progress is {type(progress).__name__}; it must be a kdcore.Progress")
         # before the student, whose activations stay in memory: the teachers' are free again by then

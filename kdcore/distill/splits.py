@@ -11,11 +11,13 @@ from kdcore.data.subset import labelled_of, some_labels
 from kdcore.data.unlabelled import with_unlabelled
 from kdcore.errors import Problem, UserError
 from kdcore.models import load_config
+from kdcore.task_kinds import NO_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from kdcore.data import Source
+    from kdcore.models.student_config import StudentConfig
     from kdcore.plugins import Plugins
     from kdcore.spec.load import LoadedSpec
     from kdcore.spec.members import Member
@@ -59,19 +61,19 @@ def open_splits(
         UserError: a split is missing, the splits' classes differ, only some evaluation images have a label, or K is not
             known.
     """
-    data = spec.data
-    train = open_split(data, data.train_split, plugins=plugins, where="data.train_split")
+    data, reads = spec.data, spec.task.kind != NO_LABELS
+    train = open_split(data, data.train_split, plugins=plugins, where="data.train_split", labels=reads)
     _check_kind(train, spec)
     evaluation = train
     if data.eval_split is not None:
-        evaluation = open_split(data, data.eval_split, plugins=plugins, where="data.eval_split")
+        evaluation = open_split(data, data.eval_split, plugins=plugins, where="data.eval_split", labels=reads)
         check_same_classes(train, evaluation, where="data.eval_split")
         _check_kind(evaluation, spec)
         if some_labels(evaluation.labels):
             message = labelled_of(evaluation.labels, "evaluation")
             hint = "give all of them a label; images without one can be trained on"
             raise UserError(Problem("data.eval_split", message, data.eval_split, hint=hint))
-    test = _open_test(data, train, evaluation, plugins)
+    test = _open_test(data, train, evaluation, plugins, labels=reads)
     measured = [one for one in (evaluation, test) if one is not None and one is not train]
     train = with_unlabelled(train, measured, data)
     if data.eval_split is None:
@@ -85,10 +87,14 @@ def open_splits(
     names = labelled.classes
     of_teacher = _classes_of_teachers(spec.members, below or {}, teacher_classes or {})
     mapped = next((one.spec.classes for one in spec.members if isinstance(one.spec.classes, dict)), None)
+    if not reads and mapped is None:
+        names = _names_of_teachers(spec.members, below or {})
     if mapped is not None and found is None:
         of_teacher = len(mapped)  # the mapping names the classes of unlabelled images
         names = names or tuple(mapped)
     num_classes = found or data.num_classes or of_teacher
+    if not reads and num_classes != len(names or ()):
+        names = None  # data.num_classes may be another number
     classifiers = [member.where for member in spec.members if member.spec.classifier]
     if spec.student.classifier:
         classifiers.insert(0, "student")
@@ -123,7 +129,9 @@ def _check_kind(source: Source, spec: RunSpec) -> None:
     raise UserError(Problem("task.kind", message, spec.task.kind, "classes", hint=hint))
 
 
-def _open_test(data: DataSpec, train: Source, evaluation: Source, plugins: Plugins) -> Source | None:
+def _open_test(
+    data: DataSpec, train: Source, evaluation: Source, plugins: Plugins, *, labels: bool
+) -> Source | None:
     """The split `data.test_split`.
 
     Raises:
@@ -132,7 +140,7 @@ def _open_test(data: DataSpec, train: Source, evaluation: Source, plugins: Plugi
     if data.test_split is None:
         return None
     where = "data.test_split"
-    test = open_split(data, data.test_split, plugins=plugins, where=where)
+    test = open_split(data, data.test_split, plugins=plugins, where=where, labels=labels)
     for other, field in ((evaluation, "eval_split"), (train, "train_split")):
         if test.split == other.split:  # a name may stand for another one: 'test' for 'val'
             message = f"data.{field} is the same split on disk, '{test.split}'"
@@ -171,10 +179,25 @@ def _classes_of_teachers(
     return None
 
 
+def _names_of_teachers(members: Iterable[Member], below: Mapping[str, LoadedSpec]) -> tuple[str, ...] | None:
+    """The class names of the first teacher that knows its classes, for images that say nothing of classes."""
+    for member in members:
+        if member.spec.classifier and member.spec.classes is None:
+            config = _recorded(member, below.get(member.name))
+            if config is not None and config.num_classes:
+                return config.class_names
+    return None
+
+
 def _recorded_classes(member: Member, below: LoadedSpec | None) -> int | None:
     """K of a teacher, from its run directory."""
+    config = _recorded(member, below)
+    return None if config is None else config.num_classes or None  # 0: the run's student is an encoder
+
+
+def _recorded(member: Member, below: LoadedSpec | None) -> StudentConfig | None:
+    """What a teacher's run directory says of its student; None: it has none."""
     directory = None if below is None else below.directory.path
     if directory is None and member.spec.checkpoint is not None:
         directory = Path(member.spec.checkpoint)
-    config = None if directory is None else load_config(directory)
-    return None if config is None else config.num_classes or None  # 0: the run's student is an encoder
+    return None if directory is None else load_config(directory)

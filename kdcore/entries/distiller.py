@@ -19,6 +19,7 @@ from kdcore.entries.checks import (
     label,
 )
 from kdcore.entries.needs import NEEDS
+from kdcore.task_kinds import NO_LABELS
 
 Kind = Literal[
     "logit",
@@ -34,7 +35,8 @@ Kind = Literal[
 KINDS: tuple[str, ...] = get_args(Kind)
 Pair = Literal["any", "same family", "other family", "other kind"]
 PAIRS: tuple[str, ...] = get_args(Pair)
-_OF_CLASSES = frozenset(("logits", "labels", "every-label", "partners"))
+_OF_LABELS = frozenset(("labels", "every-label", "partners"))
+_OF_CLASSES = _OF_LABELS | {"logits"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ class DistillerEntry:
     filters of `kd list-distillers`; `()` needs nothing, and None does not say.
 
     `tasks` has those of `kdcore.plugin.TASKS` that it works with. None: all of them, unless it needs logits, labels or
-    partners, which are then those of one class an image.
+    partners, which are then those of one class an image. With `none` works what is for `classes` and needs no labels or
+    partners; it need not be listed.
 
     Raises:
         ValueError: a field has the wrong form.
@@ -118,6 +121,9 @@ class DistillerEntry:
 
     def works_with(self, task: str) -> bool:
         """Whether it is for this task; True if the declaration does not say."""
+        if task == NO_LABELS:
+            listed = self.tasks is None or not {"classes", NO_LABELS}.isdisjoint(self.tasks)
+            return listed and not _OF_LABELS & set(self.needs or ())
         if self.tasks is not None:
             return task in self.tasks
         return task == "classes" or self.needs is None or not _OF_CLASSES & set(self.needs)

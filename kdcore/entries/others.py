@@ -20,6 +20,7 @@ from kdcore.entries.checks import (
     check_text,
     label,
 )
+from kdcore.task_kinds import NO_LABELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,8 @@ class MetricEntry(Entry):
     def __post_init__(self) -> None:
         check_common(self)
         check_tasks(self)
+        if NO_LABELS in self.tasks:
+            raise ValueError(f"{label(self)}: tasks has 'none', and a metric compares with labels")
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "CLASS_MEASURES",
         "ENCODER_MEASURES",
         "is_percent",
+        "main_measure",
         "measure_label",
         "has_several_labels",
         "teachers_of",

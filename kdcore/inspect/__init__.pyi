@@ -44,6 +44,7 @@ from kdcore.rundir.summary import (
     ENCODER_MEASURES,
     has_several_labels,
     is_percent,
+    main_measure,
     measure_label,
     teachers_of,
 )
@@ -115,6 +116,7 @@ __all__ = [
     "load_config",
     "load_metrics",
     "load_spec",
+    "main_measure",
     "measure_embeddings",
     "measure_label",
     "model_info",

@@ -89,6 +89,7 @@ def data_facts(
     *,
     most: int | None = LOOKED_AT,
     stats: bool = False,
+    labels: bool = True,
     advance: Callable[[], None] = lambda: None,
 ) -> DataFacts:
     """Look at the images that a spec names.
@@ -98,13 +99,18 @@ def data_facts(
         plugins: where the dataset is looked up.
         most: the largest number of images of a split to decode, evenly spaced; None: all.
         stats: whether to measure mean and deviation of the training images; that decodes all of them.
+        labels: whether labels are read; a run with `task.kind: "none"` does not.
         advance: called after each image.
 
     Raises:
         UserError: a split is missing or is a stream.
     """
     sources = {"train": data.train_split, "eval": data.eval_split, "test": data.test_split}
-    opened = {role: _open(data, split, role, plugins) for role, split in sources.items() if split is not None}
+    opened = {
+        role: _open(data, split, role, plugins, labels)
+        for role, split in sources.items()
+        if split is not None
+    }
     rule = PixelRule.of(data)
     moments = Moments(rule) if stats else None
     splits = []
@@ -146,8 +152,8 @@ class Moments:
         return tuple(mean.tolist()), tuple(np.sqrt(np.maximum(square - mean**2, 0)).tolist())
 
 
-def _open(data: DataSpec, split: str, role: str, plugins: Plugins) -> Source:
-    source = open_split(data, split, plugins=plugins, where=f"data.{role}_split")
+def _open(data: DataSpec, split: str, role: str, plugins: Plugins, labels: bool) -> Source:
+    source = open_split(data, split, plugins=plugins, where=f"data.{role}_split", labels=labels)
     if source.stream:
         message = "a stream cannot be looked at: its samples have no index"
         raise UserError(Problem("data.dataset", message, data.dataset))

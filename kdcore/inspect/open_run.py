@@ -21,6 +21,7 @@ from kdcore.inspect.teachers import FoundTeacher, open_teacher
 from kdcore.plugins import get_plugins
 from kdcore.rundir.directory import RunDirectory
 from kdcore.spec.models import RunSpec
+from kdcore.task_kinds import NO_LABELS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -126,7 +127,8 @@ def open_run(
         path: the run directory.
         student: which student.
         teacher: whether to open the teacher too. If it is not available, `teacher.missing` says why.
-        data: other data than the run's, such as the same dataset with another `eval_split`.
+        data: other data than the run's, such as the same dataset with another `eval_split`. The labels of another
+            dataset are read, whatever the run's task.
         most: the largest number of images, always the same ones; of a stream, the first ones.
         device: where the models go; None: the accelerator if there is one.
         plugins: where names are looked up.
@@ -138,11 +140,16 @@ def open_run(
     directory = RunDirectory(Path(path))
     spec = read_spec(directory)
     model = open_student(directory, spec, student, plugins)
+    own = data is None or data.dataset == spec.data.dataset
     if data is not None:
         spec = spec.model_copy(update={"data": data})
     place = torch.device(device) if device is not None else _default_device()
     source = open_split(
-        spec.data, spec.data.eval_split or spec.data.train_split, plugins=plugins, where="data.eval_split"
+        spec.data,
+        spec.data.eval_split or spec.data.train_split,
+        plugins=plugins,
+        where="data.eval_split",
+        labels=spec.task.kind != NO_LABELS or not own,
     )
     model = model.with_class_names(source.classes)
     found = open_teacher(directory, spec, model, plugins, place) if teacher else FoundTeacher()

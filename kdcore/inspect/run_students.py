@@ -21,6 +21,7 @@ from kdcore.rundir.checkpoints import Checkpoints
 from kdcore.rundir.directory import SPEC
 from kdcore.rundir.summary import is_percent
 from kdcore.spec.student_data import of_student
+from kdcore.task_kinds import NO_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,7 +133,8 @@ class RunStudent:
             data = data.model_copy(update={"eval_samples": None})
         if samples is not None and samples <= _FEW:
             data = data.model_copy(update={"workers": 0})
-        source = open_split(data, split, plugins=self.plugins, where="data.eval_split")
+        labels = self.spec.task.kind != NO_LABELS
+        source = open_split(data, split, plugins=self.plugins, where="data.eval_split", labels=labels)
         chosen = at_most(evaluation_images(source, data), samples)
         spec = self.spec.model_copy(update={"data": data})
         return evaluation_data(chosen, spec, self.input, self.num_classes, torch.device("cpu"))

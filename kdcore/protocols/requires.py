@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from kdcore.protocols.stage import Stage, checked_stages
-from kdcore.task_kinds import TASKS
+from kdcore.task_kinds import NO_LABELS, TASKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Requires:
         student_pass: it calls `student.student_pass` for another pass of the student.
         student_momentum: decay of a moving average of the student, for `student.student_pass(images, ema=True)`.
         tasks: those that it works with, of `kdcore.plugin.TASKS`; None: all, unless it reads logits, the target or
-            partners, which are those of one class an image. It is not combined with other requirements.
+            partners, which are those of one class an image. With `none` works what is for `classes` and reads neither
+            target nor partners; it need not be listed. It is not combined with other requirements.
         student_logits: it reads the student's logits, so a student without a classifier is refused; None: yes, unless
             it reads a teacher without its logits.
     """
@@ -117,6 +118,9 @@ class Requires:
 
     def works_with(self, task: str) -> bool:
         """Whether the distiller is for this task: `tasks`, or what None stands for."""
+        if task == NO_LABELS:
+            listed = self.tasks is None or not {"classes", NO_LABELS}.isdisjoint(self.tasks)
+            return listed and not self.reads_labels
         if self.tasks is not None:
             return task in self.tasks
         reads_logits = (self.teacher and self.teacher_logits) or self.reads_student_logits

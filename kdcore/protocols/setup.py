@@ -29,7 +29,8 @@ class Setup:
         teachers: all teachers by name; the only one is called `teacher` unless the spec names it.
         batch_size: samples of a batch, of all processes; None if it is not known. The last batch of an epoch may be
             smaller.
-        task: what the labels are, one of `kdcore.plugin.TASKS`: `classes`, one an image, or any number of `labels`.
+        task: what the labels are, one of `kdcore.plugin.TASKS`: `classes`, one an image, any number of `labels`, or
+            `none`: they are not read.
     """
 
     student: ModelInfo

@@ -50,12 +50,12 @@ def message(run: RunDirectory, summary: dict[str, Any]) -> str:
     student = summary.get("student") or {}
     parts = []
     first = headline(student)[0]
-    if student.get(first) is not None:
+    if first == "agreement":  # no image was labelled
+        parts.append(f"agrees with its teacher on {student['agreement']:.2f} %")
+    elif student.get(first) is not None:
         best = ""
         if student.get(f"best_{first}") is not None:
             best = f" (best {student[f'best_{first}']:.2f} % in epoch {student['best_epoch']})"
         parts.append(f"{measure_label(first)} {student[first]:.2f} %{best}")
-    elif student.get("agreement") is not None:  # no image was labelled
-        parts.append(f"agrees with its teacher on {student['agreement']:.2f} %")
     parts += [duration(summary.get("wall_seconds") or 0.0), str(run.path)]
     return f"{run.name}: {', '.join(parts)}"

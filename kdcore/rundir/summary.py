@@ -72,8 +72,24 @@ def has_several_labels(measured: Mapping[str, Any]) -> bool:
 
 
 def headline(measured: Mapping[str, Any]) -> tuple[str, ...]:
-    """The measures of a classifier that are shown first: top-1 and top-5, or with several labels mAP and micro F1."""
-    return ("map", "micro_f1") if has_several_labels(measured) else ("top1", "top5")
+    """The measures of a classifier that are shown first.
+
+    They are top-1 and top-5; with several labels mAP and micro F1; without labels the agreement with the teacher.
+    """
+    if has_several_labels(measured):
+        return ("map", "micro_f1")
+    if measured.get("top1") is None and measured.get("agreement") is not None:
+        return ("agreement",)
+    return ("top1", "top5")
+
+
+MAIN_MEASURES: Final = ("top1", "map", "micro_f1", "knn_top1", "agreement", "neighbour_agreement")
+"""What can be the measure of a run's task, the most telling first."""
+
+
+def main_measure(*measured: Mapping[str, Any]) -> str | None:
+    """The first of `MAIN_MEASURES` that one of these models has; None: none of them has any."""
+    return next((name for name in MAIN_MEASURES if any(one.get(name) is not None for one in measured)), None)
 
 
 def teachers_of(summary: dict[str, Any]) -> dict[str, dict[str, Any]]:

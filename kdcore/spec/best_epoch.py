@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kdcore.entries import MetricEntry
 from kdcore.errors import Problem, nearest
 from kdcore.rundir.summary import CLASS_MEASURES, LABEL_MEASURES
+from kdcore.task_kinds import NO_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 def metric_names(spec: RunSpec, plugins: Plugins) -> list[str]:
     """The measures of each epoch that can decide which one is the best."""
     if not spec.student.classifier:
-        return ["knn_top1", *(["neighbour_agreement"] if spec.members else [])]
+        labelled = [] if spec.task.kind == NO_LABELS else ["knn_top1"]
+        return [*labelled, *(["neighbour_agreement"] if spec.members else [])]
+    if spec.task.kind == NO_LABELS:
+        return ["agreement"] if spec.members else []
     if spec.task.kind == "labels":
         names = [*LABEL_MEASURES]
     else:
@@ -37,7 +41,7 @@ def best_epoch_problems(spec: RunSpec, plugins: Plugins) -> Iterator[Problem]:
     names = metric_names(spec, plugins)
     plain = [name for name in names if "/" not in name]
     if metric not in names:
-        allowed = ", ".join(plain) + ", or null"
+        allowed = ", or ".join((", ".join(plain), "null")) if plain else "null"
         message = "no evaluation of this run has a measure of this name"
         yield Problem("train.metric", message, metric, allowed, nearest(metric, names))
     elif spec.data.eval_split is None:

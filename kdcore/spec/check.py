@@ -32,6 +32,7 @@ from kdcore.spec.resolve import SCHEDULE, TEACHER, resolve_distiller, resolve_op
 from kdcore.spec.schedule import distiller_schedule_problems, schedule_problems
 from kdcore.spec.trackers import check_trackers
 from kdcore.spec.train_spec import TaskSpec, scaled_optimizer
+from kdcore.task_kinds import NO_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -215,7 +216,7 @@ class Checker:
         yield from _of_task_loss(spec)
         yield from _of_sampling(spec)
         yield from task_problems(spec, self.distillers, self._places, self._plugins)
-        if not spec.student.classifier:
+        if not spec.student.classifier and spec.task.kind != NO_LABELS:
             yield from _beside_encoder(spec)
         if spec.teacher_cache is not None:
             yield from _beside_cache(spec)
@@ -256,6 +257,7 @@ class Checker:
                 self.spec.task.weight,
                 own if complete else [1.0] * count,
                 classifier=self.spec.student.classifier,
+                labels=self.spec.task.kind != NO_LABELS,
             )
         except UserError as error:
             self._add([] if self.wrong("distiller") else error.problems)
@@ -271,12 +273,16 @@ class Checker:
             self._add([self._nothing_to_learn(weight)])
 
     def _nothing_to_learn(self, weight: float) -> Problem:
-        if not self.spec.student.classifier:
-            message = (
-                "a student without a classifier learns from the distiller alone, and this one gives no loss"
+        if not self.spec.student.classifier or self.spec.task.kind == NO_LABELS:
+            who = (
+                "a student without a classifier" if not self.spec.student.classifier else "without labels it"
             )
+            message = f"{who} learns from the distiller alone, and this one gives no loss"
             name = self.spec.distiller[0].name
-            return Problem("distiller", message, name, hint="use one that reads features or embeddings")
+            logits = "logits, " if self.spec.student.classifier else ""
+            return Problem(
+                "distiller", message, name, hint=f"use one that reads {logits}features or embeddings"
+            )
         message = "with it nothing is left to learn from: the distillers give no loss term of their own"
         return Problem("task.weight", message, weight, "a number above 0")
 
@@ -371,7 +377,7 @@ def _beside_learning(spec: RunSpec) -> Iterator[Problem]:
             yield Problem(
                 f"{member.where}.{why}", message, getattr(member.spec, why), hint="leave train.fsdp out"
             )
-        if member.spec.learns and spec.task.weight == 0:
+        if member.spec.learns and spec.task.weight == 0 and spec.task.kind != NO_LABELS:
             message = "a teacher that learns needs the task loss"
             yield Problem("task.weight", message, spec.task.weight, "a number above 0")
 

@@ -1,4 +1,4 @@
-"""What a spec with several labels an image cannot have, and what only such a spec can. Needs no torch."""
+"""What does not go with `task.kind`: distillers of another task, and several labels an image. Needs no torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from kdcore.entries import DistillerEntry
 from kdcore.errors import Problem, listed
 from kdcore.spec.members import MEAN
+from kdcore.spec.no_labels_task import no_labels_problems
+from kdcore.task_kinds import NO_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,21 +33,37 @@ def task_problems(
         places: where each of them stands in the spec.
         plugins: for the distillers that would work.
     """
-    if spec.task.kind != LABELS:
-        if spec.task.pos_weight is not None:
-            message = "this is for several labels an image, and task.kind is 'classes'"
-            yield Problem("task.pos_weight", message, allowed="null", hint="use task.class_weights")
-        return
+    kind = spec.task.kind
     for resolved, where in zip(distillers, places, strict=True):
-        if not resolved.provided.entry.works_with(LABELS):
+        if not resolved.provided.entry.works_with(kind):
             works = (
                 item.entry.name
                 for item in plugins.all(DistillerEntry)
-                if item.entry.works_with(LABELS) and item.entry.kind != "baseline"
+                if item.entry.works_with(kind) and item.entry.kind != "baseline"
             )
-            message = f"distiller '{resolved.name}' is for images of one class each"
-            allowed = f"with task.kind 'labels' work: {listed(works, _MOST)}"
-            yield Problem(where, message, resolved.name, allowed)
+            allowed = f"with task.kind '{kind}' work: {listed(works, _MOST)}"
+            yield Problem(where, _why_not(resolved.provided.entry, kind), resolved.name, allowed)
+    if kind == NO_LABELS:
+        yield from no_labels_problems(spec)
+    elif kind == LABELS:
+        yield from _several_labels(spec, distillers, places)
+    elif spec.task.pos_weight is not None:
+        message = "this is for several labels an image, and task.kind is 'classes'"
+        yield Problem("task.pos_weight", message, allowed="null", hint="use task.class_weights")
+
+
+def _why_not(entry: DistillerEntry, kind: str) -> str:
+    if kind == LABELS:
+        return f"distiller '{entry.name}' is for images of one class each"
+    if kind == NO_LABELS and entry.works_with("classes"):
+        return f"distiller '{entry.name}' reads labels, and with task.kind 'none' there are none"
+    return f"distiller '{entry.name}' is for the task {' and '.join(map(repr, entry.tasks or ()))}"
+
+
+def _several_labels(
+    spec: RunSpec, distillers: Sequence[ResolvedDistiller], places: Sequence[str]
+) -> Iterator[Problem]:
+    for resolved, where in zip(distillers, places, strict=True):
         if resolved.teacher == MEAN:
             message = f"the mean of teachers is that of probabilities of classes; {_SEVERAL}"
             yield Problem(f"{where}.teacher", message, MEAN, "a teacher's name")

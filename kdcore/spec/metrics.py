@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kdcore.entries import MetricEntry
 from kdcore.errors import Problem, UserError
+from kdcore.task_kinds import NO_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,9 +49,9 @@ def _looked_up(
             problems.append(Problem(where, "this metric is in the list twice", name))
         elif task not in item.entry.tasks:
             tasks = " and ".join(f"'{one}'" for one in item.entry.tasks)
-            problems.append(
-                Problem(where, f"this metric is for the task {tasks}, and the task is '{task}'", name)
-            )
+            message = f"this metric is for the task {tasks}, and the task is '{task}'"
+            hint = "nothing is measured by labels: leave it out" if task == NO_LABELS else None
+            problems.append(Problem(where, message, name, hint=hint))
         else:
             found.append(item)
     return found, tuple(problems)

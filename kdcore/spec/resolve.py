@@ -115,17 +115,25 @@ def default_arguments(
     return {} if options is None else arguments(options)
 
 
-def resolve_task_weight(weight: float | None, own: Sequence[float], *, classifier: bool = True) -> float:
+def resolve_task_weight(
+    weight: float | None, own: Sequence[float], *, classifier: bool = True, labels: bool = True
+) -> float:
     """The factor of the task loss; if none is given, that of the only distiller.
 
     Args:
         weight: `task.weight` of the spec.
         own: the task weight of each distiller.
         classifier: whether the student has a classifier; without one there is no task loss, and the weight is 0.
+        labels: whether labels are read; if not, there is no task loss either.
 
     Raises:
-        UserError: none is given, and there are several distillers; or the student has no classifier, and it is above 0.
+        UserError: none is given, and there are several distillers; or there is no task loss, and it is above 0.
     """
+    if not labels:
+        if weight:
+            message = "with task.kind 'none' no label is read, so there is no task loss"
+            raise UserError(Problem("task.weight", message, weight, "0", hint="leave it out"))
+        return 0.0
     if not classifier:
         if weight:
             message = "the student has no classifier, so there is no task loss"

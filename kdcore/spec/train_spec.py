@@ -18,11 +18,15 @@ TopK = Annotated[Int, Field(ge=1)]
 class TaskSpec(Section):
     """What the labels are, and the loss against them."""
 
-    kind: Literal["classes", "labels"] = Field(
-        "classes", description="'classes': an image has one class; 'labels': any number of them."
+    kind: Literal["classes", "labels", "none"] = Field(
+        "classes",
+        description="'classes': an image has one class; 'labels': any number of them; 'none': labels are not read, and "
+        "the agreement with the teacher is measured.",
     )
     weight: Float | None = Field(
-        None, ge=0, description="Factor of the task loss; null: the distiller's own. 0 needs no labels."
+        None,
+        ge=0,
+        description="Factor of the task loss; null: the distiller's own, or 0 with kind 'none'. 0 needs no labels.",
     )
     label_smoothing: Float = Field(0.0, ge=0, lt=1, description="Label smoothing of the task loss.")
     loss: Literal["cross-entropy", "bce", "focal"] = Field(

@@ -59,7 +59,13 @@ def data(
 
     with stdout_for_the_result():
         loaded = load_spec(spec, overrides=overrides or ())
-        facts = data_facts(loaded.spec.data, get_plugins(), most=images or None, stats=stats)
+        facts = data_facts(
+            loaded.spec.data,
+            get_plugins(),
+            most=images or None,
+            stats=stats,
+            labels=loaded.spec.task.kind != "none",
+        )
         if page is not None:
             from kd_report.data_page import data_page
 

@@ -51,6 +51,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.rundir.summary": (
         "CLASS_MEASURES",
         "ENCODER_MEASURES",
+        "MAIN_MEASURES",
         "is_percent",
         "main_measure",
         "measure_label",

@@ -42,6 +42,7 @@ from kdcore.rundir.statefile import read_state, write_state
 from kdcore.rundir.summary import (
     CLASS_MEASURES,
     ENCODER_MEASURES,
+    MAIN_MEASURES,
     has_several_labels,
     is_percent,
     main_measure,
@@ -64,6 +65,7 @@ __all__ = [
     "ENCODER_MEASURES",
     "EXPORT_ABOUT",
     "EXPORT_SCRIPT",
+    "MAIN_MEASURES",
     "SPEC_SUFFIXES",
     "TABLES",
     "BuiltModel",

@@ -84,7 +84,7 @@ def headline(measured: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 MAIN_MEASURES: Final = ("top1", "map", "micro_f1", "knn_top1", "agreement", "neighbour_agreement")
-"""What can be the measure of a run's task, the most telling first."""
+"""What can be the measure of a run's task, those with labels first."""
 
 
 def main_measure(*measured: Mapping[str, Any]) -> str | None:

@@ -14,6 +14,7 @@ from kd_report.reports.figure_numbers import NUMBERS
 from kd_report.reports.gap import find_vanilla, gap
 from kd_report.reports.result import ReportResult
 from kdcore import Problem, ReportSection, UserError
+from kdcore.inspect import MAIN_MEASURES, main_measure, measure_label
 from kdcore.plugin import duration, flat, percent, read_json, short_count, write_text
 
 if TYPE_CHECKING:
@@ -63,52 +64,88 @@ def _labels(runs: Sequence[Facts]) -> list[str]:
     return [os.path.relpath(path, common) for path in paths]
 
 
+def _measures(runs: Sequence[Facts]) -> list[str]:
+    """The measures of the runs' tasks, in the order of MAIN_MEASURES; most runs that are compared have the same."""
+    found = {main_measure(run.student) for run in runs}
+    return [name for name in MAIN_MEASURES if name in found]
+
+
 def _lead(runs: Sequence[Facts], labels: Sequence[str]) -> str:
-    scored = [
-        (top1, label) for run, label in zip(runs, labels, strict=True) if (top1 := _top1(run)) is not None
-    ]
-    if not scored:
-        return "None of them has measured top-1."
-    best, label = max(scored, key=lambda item: item[0])
-    return f"Highest top-1 of the student: {percent(best, 2)}, {label}."
+    names = _measures(runs)
+    if not names:
+        return "No student was measured."
+    best = []
+    for name in names:
+        scored = [
+            (value, label)
+            for run, label in zip(runs, labels, strict=True)
+            if (value := _own(run, name)) is not None
+        ]
+        value, label = max(scored, key=lambda item: item[0])
+        best.append(f"Highest {measure_label(name)} of the student: {percent(value, 2)}, {label}.")
+    return " ".join(best)
 
 
-def _top1(run: Facts) -> float | None:
-    found = run.student.get("top1")
-    return None if found is None else float(found)
+def _own(run: Facts, name: str) -> float | None:
+    """The measure of the student, if it is the one of the run's task."""
+    return float(run.student[name]) if main_measure(run.student) == name else None
+
+
+def _test(run: Facts, name: str) -> float | None:
+    """The measure on the test images, if it is the one of the run's task."""
+    tested = (run.summary.get("test") or {}).get("student") or {}
+    return tested.get(name) if main_measure(run.student) == name else None
+
+
+def _ordered(runs: Sequence[Facts], names: Sequence[str]) -> list[int]:
+    """The numbers of the runs: by their measure, the highest first, and at the end those without any."""
+
+    def key(index: int) -> tuple[int, float]:
+        name = main_measure(runs[index].student)
+        return (len(names), 0.0) if name is None else (names.index(name), -float(runs[index].student[name]))
+
+    return sorted(range(len(runs)), key=key)
 
 
 def _results(runs: Sequence[Facts], labels: Sequence[str], folder: Path) -> ReportSection:
-    order = sorted(
-        range(len(runs)), key=lambda i: -1.0 if (top1 := _top1(runs[i])) is None else top1, reverse=True
-    )
-    header = ["run", "distiller", "student", "parameters", "top-1", "best", "teacher", "gap closed"]
-    header += ["agreement", "ECE", "epochs", "images/s", "time"]
-    rows = [_row(runs[index], labels[index], folder) for index in order]
-    table = figure(
-        "Results",
-        numbers(header, rows, caption="Results of the runs"),
-        note="The student after its last epoch; best: after its best one. Gap closed: of the way from the same student "
-        "alone to the teacher, if there is such a run next to this one.",
-        wide=True,
-    )
+    names = _measures(runs)
+    order = _ordered(runs, names)
+    tested = [name for name in names if any(_test(run, name) is not None for run in runs)]
+    header = ["run", "distiller", "student", "parameters"]
+    for name in names or ["top1"]:
+        header += [measure_label(name), *(["test"] if name in tested else []), "best", "teacher"]
+    agreement = [] if "agreement" in names else ["agreement"]
+    header += ["gap closed", *agreement, "ECE", "epochs", "images/s", "time"]
+    rows = [_row(runs[index], labels[index], folder, names or ["top1"], tested) for index in order]
+    note = "The student after its last epoch; best: after its best one. Gap closed: of the way from the same student "
+    note += "alone to the teacher, if there is such a run next to this one."
+    if tested:
+        note += " Test: the finished student on the test images, measured once."
+    table = figure("Results", numbers(header, rows, caption="Results of the runs"), note=note, wide=True)
+    charts = [_chart(runs, labels, order, name) for name in names]
+    return ReportSection("results", "Results", "", (table, *charts))
+
+
+def _chart(runs: Sequence[Facts], labels: Sequence[str], order: Sequence[int], name: str) -> Markup:
+    """Students and their teachers by one measure."""
     pairs = [
-        StudentAndTeacher(labels[index], top1, runs[index].teacher.get("top1"))
+        StudentAndTeacher(labels[index], value, runs[index].teacher.get(name))
         for index in order
-        if (top1 := _top1(runs[index])) is not None
+        if (value := _own(runs[index], name)) is not None
     ]
-    figures = [table]
-    if pairs:
-        legend = [("student mark", "student")]
-        if any(pair.teacher is not None for pair in pairs):
-            legend.append(("teacher mark square", "its teacher"))
-        chart = dumbbells(pairs[:ROWS], label="top-1 of the runs", x_label="top-1, %")
-        note = f"The {ROWS} highest of {len(pairs)}." if len(pairs) > ROWS else None
-        figures.append(figure("Top-1", chart, legend=legend, note=note))
-    return ReportSection("results", "Results", "", tuple(figures))
+    legend = [("student mark", "student")]
+    if any(pair.teacher is not None for pair in pairs):
+        legend.append(("teacher mark square", "its teacher"))
+    what = measure_label(name)
+    chart = dumbbells(pairs[:ROWS], label=f"{what} of the runs", x_label=f"{what}, %")
+    note = f"The {ROWS} highest of {len(pairs)}." if len(pairs) > ROWS else None
+    title = what if name in ("map", "knn_top1") else what[0].upper() + what[1:]
+    return figure(title, chart, legend=legend, note=note)
 
 
-def _row(run: Facts, label: str, folder: Path) -> tuple[Markup | str | None, ...]:
+def _row(
+    run: Facts, label: str, folder: Path, names: Sequence[str], tested: Sequence[str]
+) -> tuple[Markup | str | None, ...]:
     """One run in the table of results."""
     student, summary = run.student, run.summary
     closed = gap(summary, run.num_classes, find_vanilla(run.run, run.spec))
@@ -117,16 +154,22 @@ def _row(run: Facts, label: str, folder: Path) -> tuple[Markup | str | None, ...
         summary.get("wall_seconds"),
         summary.get("status"),
     )
+    scores: list[str | None] = []
+    for name in names:
+        own = main_measure(student) == name
+        scores.append(percent(_own(run, name), 2))
+        scores += [percent(_test(run, name), 2)] if name in tested else []
+        scores += [
+            percent(one, 2) if own else None for one in (student.get(f"best_{name}"), run.teacher.get(name))
+        ]
     return (
         _link(run, label, folder),
         run.method,
         student.get("model"),
         short_count(student["parameters"]) if student.get("parameters") else None,
-        percent(_top1(run), 2),
-        percent(student.get("best_top1"), 2),
-        percent(run.teacher.get("top1"), 2),
+        *scores,
         percent(closed.percent if closed is not None and closed.vanilla else None),
-        percent(student.get("agreement")),
+        *([] if "agreement" in names else [percent(student.get("agreement"))]),
         percent(_ece(run), 2),
         summary.get("epochs") if status == "finished" else f"{summary.get('epochs', 0)}, {status}",
         f"{rate:,.0f}" if rate else None,
@@ -154,6 +197,8 @@ def _curves(runs: Sequence[Facts], labels: Sequence[str]) -> ReportSection | Non
     figures = []
     for title, part, name, unit in (
         ("Top-1 on the evaluation images", "eval", "top1", "%"),
+        ("mAP on the evaluation images", "eval", "map", "%"),
+        ("Micro F1 on the evaluation images", "eval", "micro_f1", "%"),
         ("k-NN top-1 on the evaluation images", "eval", "knn_top1", "%"),
         ("Agreement with the teacher", "eval", "agreement", "%"),
         ("Neighbours shared with the teacher", "eval", "neighbour_agreement", "%"),

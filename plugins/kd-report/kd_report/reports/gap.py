@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore import KdError, RunDirectory
-from kdcore.inspect import same_results, teachers_of
+from kdcore.inspect import main_measure, same_results, teachers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 _OF_THE_METHOD: Final = ("seed", "distiller", "teacher", "task", "teacher_cache")
 """What a run without a teacher may have otherwise and still be the same student on the same data."""
+_GUESSED: Final = ("top1", "knn_top1")
+"""The measures of which guessing gives 100 / K."""
+_OF_LABELS: Final = (*_GUESSED, "map", "micro_f1")
+"""The measures that student and teacher both have: an agreement is of the two."""
 
 
 @dataclass(frozen=True)
@@ -21,38 +25,44 @@ class Gap:
     """The gap between student and teacher.
 
     Attributes:
+        measure: in which it is: `top1`, with several labels an image `map` or `micro_f1`, for an encoder `knn_top1`.
         percent: of it that was closed; None: there is no gap.
-        baseline: where it begins, in percent of top-1: the student alone, or guessing.
+        baseline: where it begins, in percent: the student alone, or guessing.
         vanilla: run directories of the student alone; empty: none is known, and `baseline` is 100 / K.
     """
 
+    measure: str
     percent: float | None
     baseline: float
     vanilla: tuple[Path, ...]
 
 
 def gap(summary: dict[str, Any], num_classes: int | None, vanilla: list[RunDirectory]) -> Gap | None:
-    """(student - baseline) / (teacher - baseline), in top-1; None where one of the two was not measured.
+    """(student - baseline) / (teacher - baseline) in the measure of the run's task; None where one was not measured.
 
     With several teachers it is the best one.
 
     The baseline is the mean of the runs of the same student without a teacher. If there is no such run, it is the
-    top-1 of guessing, 100 / K: the result is how much of the teacher's lead over guessing the student has.
+    top-1 of guessing, 100 / K: the result is how much of the teacher's lead over guessing the student has. With several
+    labels an image, guessing has no such value, and there is no gap without such a run.
     """
-    student = (summary.get("student") or {}).get("top1")
-    measured = [one["top1"] for one in teachers_of(summary).values() if one.get("top1") is not None]
-    if student is None or not measured:
+    student = summary.get("student") or {}
+    name = main_measure(student)
+    if name not in _OF_LABELS:
+        return None
+    measured = [one[name] for one in teachers_of(summary).values() if one.get(name) is not None]
+    if not measured:
         return None
     teacher = max(measured)
-    alone = [top1 for run in vanilla if (top1 := _top1(run)) is not None]
+    alone = [value for run in vanilla if (value := _value(run, name)) is not None]
     if alone:
         baseline = sum(alone) / len(alone)
-    elif num_classes is not None:
+    elif num_classes and name in _GUESSED:
         baseline = 100 / num_classes
     else:
         return None
-    percent = 100 * (student - baseline) / (teacher - baseline) if teacher > baseline else None
-    return Gap(percent, baseline, tuple(run.path for run in vanilla) if alone else ())
+    percent = 100 * (student[name] - baseline) / (teacher - baseline) if teacher > baseline else None
+    return Gap(name, percent, baseline, tuple(run.path for run in vanilla) if alone else ())
 
 
 def find_vanilla(run: RunDirectory, spec: dict[str, Any]) -> list[RunDirectory]:
@@ -83,6 +93,6 @@ def _beside(run: RunDirectory) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
             continue
 
 
-def _top1(run: RunDirectory) -> float | None:
-    top1 = ((run.summary() or {}).get("student") or {}).get("top1")
-    return float(top1) if top1 is not None else None
+def _value(run: RunDirectory, name: str) -> float | None:
+    found = ((run.summary() or {}).get("student") or {}).get(name)
+    return float(found) if found is not None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from kdcore.inspect import has_several_labels
+from kdcore.inspect import has_several_labels, measure_label
 from kdcore.plugin import duration, percent, short_count
 
 if TYPE_CHECKING:
@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 _SCORES: Final = {
     "top1": "Student, top-1",
     "map": "Student, mAP",
+    "micro_f1": "Student, micro F1",
     "knn_top1": "Student, k-NN top-1",
     "agreement": "Agreement with the teacher",
     "neighbour_agreement": "Neighbours shared with the teacher",
 }
 """What can be the student's score, the first that was measured, and its label."""
-_MEASURED: Final = {"top1": "top-1", "map": "mAP", "knn_top1": "k-NN top-1"}
-"""What test and teachers can have, the first that was measured, and its name."""
+_MEASURED: Final = {"top1": "top-1", "map": "mAP", "micro_f1": "micro F1", "knn_top1": "k-NN top-1"}
+"""What teachers can have, the first that was measured, and its name."""
+_TESTED: Final = {**_MEASURED, "agreement": "agreement", "neighbour_agreement": "shared neighbours"}
+"""What the test can have."""
 _MOST: Final = 6  # tiles that stand in one row
 
 
@@ -63,9 +66,10 @@ def tiles(facts: Facts, gap: Gap | None) -> list[Tile]:
     if student.get("agreement") is not None and _first(student):
         of = "of images and labels" if has_several_labels(student) else "of images: the teacher's first class"
         found.append(Tile("Agreement", percent(student["agreement"]), of))
-    averaged = (student.get("ema") or {}).get("top1")
-    if averaged is not None:
-        found.append(Tile("Averaged student", percent(averaged), "top-1 of the EMA of the weights"))
+    for name, what in _first(student.get("ema") or {}):
+        found.append(
+            Tile("Averaged student", percent(student["ema"][name]), f"{what} of the EMA of the weights")
+        )
     seconds = facts.summary.get("wall_seconds")
     if seconds and len(found) < _MOST:
         rate = facts.summary.get("images_per_second")
@@ -95,7 +99,9 @@ def _test(facts: Facts) -> list[Tile]:
     test = facts.summary.get("test") or {}
     scores = test.get("student") or {}
     sub = f"{test.get('size') or 0:,} images of '{test.get('split')}', once, at the end"
-    return [Tile(f"Test, {what}", percent(scores[name]), sub, "student") for name, what in _first(scores)]
+    return [
+        Tile(f"Test, {what}", percent(scores[name]), sub, "student") for name, what in _first(scores, _TESTED)
+    ]
 
 
 def _teachers(facts: Facts) -> list[Tile]:
@@ -106,9 +112,9 @@ def _teachers(facts: Facts) -> list[Tile]:
     ]
 
 
-def _first(scores: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _first(scores: Mapping[str, Any], names: Mapping[str, str] = _MEASURED) -> list[tuple[str, str]]:
     """The first of the measures that there is, and its name."""
-    return [(name, what) for name, what in _MEASURED.items() if scores.get(name) is not None][:1]
+    return [(name, what) for name, what in names.items() if scores.get(name) is not None][:1]
 
 
 def _encoder(facts: Facts) -> list[Tile]:
@@ -133,7 +139,7 @@ def _gap(gap: Gap | None) -> list[Tile]:
             return [
                 Tile("Gap closed", "none", f"the student alone has {percent(gap.baseline)} ({runs}): no gap")
             ]
-        sub = f"from {percent(gap.baseline)} alone ({runs}) to the teacher's top-1"
+        sub = f"from {percent(gap.baseline)} alone ({runs}) to the teacher's {measure_label(gap.measure)}"
         return [Tile("Gap closed", percent(gap.percent, 0), sub)]
     if gap.percent is None:
         return []

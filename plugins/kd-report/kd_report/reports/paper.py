@@ -13,6 +13,7 @@ from kd_report.charts.svg import clipped
 from kd_report.reports.figure_numbers import NUMBERS, as_numbers
 from kd_report.sections.classes import EACH, EXTREMES, class_rows
 from kd_report.sections.matrices import SIDE, blocks
+from kdcore.inspect import main_measure, measure_label
 from kdcore.plugin import pip_install, write_json
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _new(columns: int = 1, width: float = _COLUMN, height: float = 2.3) -> tuple
 
 
 def _accuracy(facts: Facts) -> Figure | None:
-    name = "top1" if facts.student.get("top1") is not None else "agreement"
+    name = main_measure(facts.student) or "agreement"
     curves = [("student", "eval", STUDENT, "-"), ("averaged student", "ema", AVERAGED, "--")]
     figure, (axes,) = _new()
     some = False
@@ -111,9 +112,9 @@ def _accuracy(facts: Facts) -> Figure | None:
             some = True
     if not some:
         return None
-    if name == "top1" and facts.teacher.get("top1") is not None:
-        axes.axhline(facts.teacher["top1"], color=TEACHER, linestyle="-.", label="teacher")
-    axes.set(xlabel="epoch", ylabel="top-1, %" if name == "top1" else "agreement, %")
+    if facts.teacher.get(name) is not None:
+        axes.axhline(facts.teacher[name], color=TEACHER, linestyle="-.", label="teacher")
+    axes.set(xlabel="epoch", ylabel=f"{measure_label(name)}, %")
     axes.legend()
     return figure
 

@@ -57,3 +57,46 @@ def test_what_is_no_run_is_told(make_run, tmp_path: Path):
         report(make_run().path, tmp_path)
     with pytest.raises(UserError, match="cannot be written"):
         report(make_run("a").path, make_run("b").path, output=tmp_path / "no" / "page.html")
+
+
+def _measured(run, student: dict, teacher: dict | None, test: dict | None = None):
+    """The run, with other measures."""
+    summary = run.summary()
+    plain = {"model": "resnet10t", "parameters": 78_042, "top1": None}
+    summary["student"] = {**plain, **student}
+    summary["teacher"] = (
+        None if teacher is None else {"model": "resnet34", "parameters": 21_300_000, **teacher}
+    )
+    if test is not None:
+        summary["test"] = {"split": "test", "size": 500, "student": test}
+    run.write_summary(summary)
+    return run
+
+
+def test_several_labels_are_compared_by_map_with_the_test_beside_it(make_run, read_page):
+    labels = {"task": {"kind": "labels"}}
+    mld = _measured(
+        make_run("mld", distiller={"name": "mld"}, **labels),
+        {"map": 75.0, "best_map": 76.0, "micro_f1": 60.0, "agreement": 88.0},
+        {"map": 90.0, "micro_f1": 70.0},
+        {"map": 74.25, "micro_f1": 61.0},
+    )
+    alone = _measured(make_run("alone", teacher=False, **labels), {"map": 60.0, "micro_f1": 55.0}, None)
+    page = read_page(report(mld.path, alone.path).path.read_text("utf-8"))
+    assert "Highest mAP of the student: 75.00 %, mld." in page.text
+    assert "parameters mAP test best teacher gap closed" in page.text
+    # gap closed: (75 - 60) / (90 - 60)
+    assert "mld mld resnet10t 78 k 75.00 % 74.25 % 76.00 % 90.00 % 50.0 % 88.0 %" in page.text
+    assert "top-1 of the runs" not in page.text
+
+
+def test_encoders_and_runs_without_labels_have_their_own_measures(make_run, read_page):
+    encoder = _measured(make_run("encoder"), {"knn_top1": 81.0}, {"knn_top1": 85.0})
+    plain = _measured(make_run("plain", labelled=False), {"agreement": 66.0}, {"top1": None})
+    nothing = _measured(make_run("nothing", labelled=False), {}, None)
+    page = read_page(report(encoder.path, plain.path, nothing.path).path.read_text("utf-8"))
+    assert "Highest k-NN top-1 of the student: 81.00 %, encoder." in page.text
+    assert "Highest agreement of the student: 66.00 %, plain." in page.text
+    assert page.text.index("encoder dkd") < page.text.index("plain dkd") < page.text.index("nothing dkd")
+    page = read_page(report(nothing.path, nothing.path).path.read_text("utf-8"))
+    assert "No student was measured." in page.text

@@ -35,6 +35,24 @@ def test_nothing_is_said_of_what_was_not_measured(student: float | None, teacher
     assert gap(_summary(student, teacher), 10, []) is None
 
 
+@pytest.mark.parametrize("name", ["map", "micro_f1"])
+def test_with_several_labels_it_begins_at_the_student_alone(make_run, name: str):
+    summary = {"student": {name: 75.0}, "teacher": {name: 90.0}}
+    assert gap(summary, 5, []) is None  # guessing has no such value
+    alone = make_run("a", teacher=False)
+    alone.write_summary({**(alone.summary() or {}), "student": {name: 60.0}})
+    found = gap(summary, 5, [alone])
+    assert found is not None
+    assert (found.measure, found.percent, found.baseline) == (name, pytest.approx(50.0), 60.0)
+
+
+def test_an_encoder_is_compared_by_its_neighbours():
+    found = gap({"student": {"knn_top1": 50.0}, "teacher": {"knn_top1": 90.0}}, 10, [])
+    assert found is not None
+    assert (found.measure, found.percent) == ("knn_top1", pytest.approx(50.0))
+    assert gap({"student": {"agreement": 50.0}, "teacher": {"top1": 90.0}}, 10, []) is None
+
+
 def test_only_finished_runs_of_the_same_student_on_the_same_data_count(make_run):
     run = make_run()
     make_run("stopped", teacher=False, status="interrupted")

@@ -272,6 +272,28 @@ def test_a_wrong_comparison_file(base, tmp_path: Path, change: dict[str, Any], t
     assert told in str(caught.value)
 
 
+def test_only_some_methods_of_a_file_are_run_and_the_folder_is_the_same(base, tmp_path: Path):
+    base()
+    file = tmp_path / "methods.toml"
+    file.write_text(
+        "spec = 'base.json'\ndistillers = ['kd', 'dkd']\nbaseline = 'hot'\n"
+        "[[variants]]\nlabel = 'hot'\ndistiller = {name = 'kd', temperature = 8.0}\n"
+    )
+    request = read_comparison(file)
+    whole = make_plan(request, get_plugins())
+    some = make_plan(replace(request, only=("dkd", "kd")), get_plugins())
+    assert (some.labels, some.baseline, some.folder) == (("kd", "dkd"), None, whole.folder)
+    assert make_plan(replace(request, only=("hot",)), get_plugins()).baseline == "hot"
+    with pytest.raises(UserError) as caught:
+        make_plan(replace(request, only=("hat", "kd"), baseline="hut"), get_plugins())
+    assert [(one.where, one.value, one.nearest) for one in caught.value.problems] == [
+        ("--only", "hat", "hot"),
+        ("--baseline", "hut", "hot"),
+    ]
+    with pytest.raises(UserError, match="--only"):
+        make_plan(replace(request, only=()), get_plugins())
+
+
 def test_mistakes_in_variants_name_them(base, tmp_path: Path):
     base()
     path = tmp_path / "some.json"

@@ -16,6 +16,7 @@ from kd_compare.flags import (
     Launcher,
     LauncherOptions,
     Name,
+    Only,
     Output,
     Overrides,
     SamplerSeed,
@@ -31,6 +32,7 @@ from kdcore.plugin import JsonFlag, finite, kept_in, print_json, say, say_all, s
 def compare(
     specs: Specs,
     distillers: Distillers = None,
+    only: Only = None,
     seeds: Seeds = None,
     budget: Budget = None,
     eta: Eta = None,
@@ -57,6 +59,7 @@ def compare(
         result = compare_specs(
             specs,
             distillers=None if distillers is None else [name.strip() for name in distillers.split(",")],
+            only=None if only is None else [label.strip() for label in only.split(",")],
             seeds=None if seeds is None else parse_seeds(seeds),
             budget=budget,
             eta=eta,

@@ -30,6 +30,7 @@ def compare(
     spec: RunSpec | Mapping[str, Any] | str | Path | Sequence[str | Path],
     *,
     distillers: Sequence[str] | str | None = None,
+    only: Sequence[str] | str | None = None,
     seeds: int | Sequence[int] | None = None,
     budget: str | Sequence[int] | None = None,
     eta: int | None = None,
@@ -55,6 +56,7 @@ def compare(
         spec: a run spec's file, or several, or a comparison file; or a run spec made in Python, as for `kdcore.run`: a
             `RunSpec`, or a dict of what a file would hold. Its relative paths are relative to the current directory.
         distillers: with one spec, the methods: names, or `all`; the baseline, a student without a teacher, is added.
+        only: labels of the methods that are run; the others are left out, also the baseline. None: all methods.
         seeds: their number, or the seeds; None: three, or the comparison file's.
         budget: drop methods early: `auto`, or the epochs after which they are judged. None: the file's, or no budget.
         eta: with a budget, 1/ETA of the methods continue after each rung; None: 3.
@@ -85,6 +87,7 @@ def compare(
             request = replace(request, base=Path.cwd())
         given: dict[str, Any] = {
             "distillers": (distillers,) if isinstance(distillers, str) else distillers and tuple(distillers),
+            "only": (only,) if isinstance(only, str) else only and tuple(only),
             "seeds": None if seeds is None else _seeds(seeds),
             "budget": ",".join(map(str, budget)) if isinstance(budget, list | tuple) else budget,
             "eta": eta,

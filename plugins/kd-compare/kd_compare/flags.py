@@ -21,6 +21,14 @@ Distillers = Annotated[
         show_default=False,
     ),
 ]
+Only = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LABEL,...",
+        help="Of a comparison's methods, run only these, by their labels; no baseline is added.",
+        show_default=False,
+    ),
+]
 Seeds = Annotated[
     str | None,
     typer.Option(

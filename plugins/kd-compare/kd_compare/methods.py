@@ -12,7 +12,7 @@ from kdcore.inspect import read_values
 from kdcore.plugin import listed, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from kd_compare.request import Request
@@ -102,6 +102,27 @@ def _name(distiller: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def labelled_methods(request: Request, bases: dict[Path, LoadedSpec], plugins: Plugins) -> dict[str, Variant]:
+    """The methods of a request by their labels, in the order of the table.
+
+    Raises:
+        UserError: a distiller is not known, two methods get the same label, or `only` has a label that no method has.
+    """
+    variants = chosen_methods(request, plugins)
+    methods = dict(zip(unique_labels(variants, bases), variants, strict=True))
+    if request.only is None:
+        return methods
+    asked = {"--only": list(request.only) or [""], "--baseline": [request.baseline or next(iter(methods))]}
+    if unknown := [
+        _no_method(flag, label, methods)
+        for flag, labels in asked.items()
+        for label in labels
+        if label not in methods
+    ]:
+        raise UserError(unknown)
+    return {label: variant for label, variant in methods.items() if label in request.only}
+
+
 def unique_labels(variants: Sequence[Variant], bases: dict[Path, LoadedSpec]) -> list[str]:
     """A label for each method.
 
@@ -129,21 +150,19 @@ def chosen_baseline(request: Request, loaded: dict[str, LoadedSpec], plugins: Pl
     Raises:
         UserError: no method has the label that the request names.
     """
-    if request.baseline is not None:
-        if request.baseline not in loaded:
-            raise UserError(
-                Problem(
-                    "--baseline",
-                    "no method of the comparison has this name",
-                    request.baseline,
-                    listed(loaded),
-                    nearest(request.baseline, loaded),
-                )
-            )
+    if request.baseline in loaded:
         return request.baseline
+    if request.baseline is not None and request.only is None:
+        raise UserError(_no_method("--baseline", request.baseline, loaded))
     alone = [label for label, one in loaded.items() if is_baseline(one)]
     named = [name for name in _baselines(plugins) if name in alone]
     return named[0] if named else alone[0] if len(alone) == 1 else None
+
+
+def _no_method(flag: str, label: str, methods: Iterable[str]) -> Problem:
+    labels = list(methods)
+    message = "no method of the comparison has this name"
+    return Problem(flag, message, label, listed(labels), nearest(label, labels))
 
 
 def file_name(label: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kd_compare.halving import Budget, parse_budget
 from kd_compare.method_problems import MethodProblems
-from kd_compare.methods import chosen_baseline, chosen_methods, is_baseline, unique_labels
+from kd_compare.methods import chosen_baseline, is_baseline, labelled_methods
 from kd_compare.plan_checks import all_teachers, check_existing, check_models
 from kd_compare.planned_run import PlannedRun, planned_run
 from kdcore import Problem, RunDirectory, UserError
@@ -82,16 +82,15 @@ def make_plan(
     Raises:
         UserError: with every problem that was found.
     """
-    variants = chosen_methods(request, plugins)
     bases = _load_bases(request, plugins)
-    labels = unique_labels(variants, bases)
-    variants = [
-        replace(variant, overrides=(*variant.overrides, *(tuned or {}).get(label, ())))
-        for label, variant in zip(labels, variants, strict=True)
-    ]
+    methods = labelled_methods(request, bases, plugins)
+    methods = {
+        label: replace(variant, overrides=(*variant.overrides, *(tuned or {}).get(label, ())))
+        for label, variant in methods.items()
+    }
     folder = _folder(request, bases)
-    problems, loaded = MethodProblems(labels), dict[str, LoadedSpec]()
-    for label, variant in zip(labels, variants, strict=True):
+    problems, loaded = MethodProblems(list(methods)), dict[str, LoadedSpec]()
+    for label, variant in methods.items():
         try:
             loaded[label] = _load(request, variant, folder, plugins)
         except UserError as error:
@@ -117,7 +116,7 @@ def make_plan(
         budget=_budget(request, loaded),
         notes=tuple(dict.fromkeys(notes)),
         metric=_metric(loaded),
-        variants={label: one for label, one in zip(labels, variants, strict=True) if label in loaded},
+        variants={label: one for label, one in methods.items() if label in loaded},
     )
 
 

@@ -45,6 +45,7 @@ class Request:
         specs: the specs' files; with `distillers` or `variants` there is one.
         distillers: names; `all` alone is every one that is installed and works here. None: the spec's own.
         variants: of the comparison file.
+        only: labels; the other methods are left out. None: all methods.
         seeds: those to run.
         name: of the comparison's folder; None: from the file.
         output: folder in which that is made; None: the spec's.
@@ -63,6 +64,7 @@ class Request:
     specs: tuple[Path, ...]
     distillers: tuple[str, ...] | None = None
     variants: tuple[Variant, ...] = ()
+    only: tuple[str, ...] | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
     name: str | None = None
     output: Path | None = None

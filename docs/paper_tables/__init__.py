@@ -1,0 +1,1 @@
+"""The tables of papers: their published numbers, what runs of kd have reached, and the page with both."""

@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +16,11 @@ import pytest
 from kdcore.plugins import installers, sources
 
 SpecFile = Callable[..., Path]
+
+# what a run imports; each process that is forked after it saves six seconds
+PRELOADED = ["torch", "torchvision", "timm", "accelerate", "sklearn.datasets", "kdcore.run.run"]
+FORKED = Path(__file__).with_name("forked_kd.py")
+PATHS = [entry for entry in sys.path if entry]  # before any test adds to them
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -58,3 +69,66 @@ def spec_file(tmp_path: Path) -> SpecFile:
         return path
 
     return write
+
+
+class ForkedKd:
+    """`python -m kdcore` in a process forked from one that has imported torch and timm; the rest is as for Popen."""
+
+    def __init__(self, arguments: list[str], environment: Mapping[str, str], out: Path, err: Path) -> None:
+        self._files = out, err
+        self._arguments = arguments
+        request = {
+            "arguments": arguments,
+            "environment": dict(environment),
+            "paths": PATHS,
+            "folder": str(Path.cwd()),
+            "out": str(out),
+            "err": str(err),
+        }
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        self._process = context.Process(
+            target=runpy.run_path, args=(str(FORKED),), kwargs={"init_globals": {"REQUEST": request}}
+        )
+        self._process.start()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired(self._arguments, timeout)
+        out, err = (file.read_text("utf-8") if file.exists() else "" for file in self._files)
+        return out, err
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+
+@pytest.fixture(scope="session")
+def fork_kd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ForkedKd]]:
+    """Starts `kd` with arguments and variables; `together`: both streams in one text, the first."""
+    if sys.platform != "linux":
+        pytest.skip("libraries survive a fork on Linux only")
+    folder, numbers, started = tmp_path_factory.mktemp("forked"), itertools.count(), list[ForkedKd]()
+
+    def start(*arguments: object, environment: Mapping[str, str], together: bool = False) -> ForkedKd:
+        number = next(numbers)
+        out = folder / f"{number}.out"
+        err = out if together else folder / f"{number}.err"
+        started.append(ForkedKd([*map(str, arguments)], environment, out, err))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.end()

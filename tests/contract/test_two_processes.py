@@ -5,36 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
 
-def _start(spec: Path, output: Path, site: Path, rank: int, port: int) -> subprocess.Popen[str]:
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_") or k == "KD_NO_REPORT"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "kdcore", "run", str(spec), "--output", str(output), "--json"],
-        env={
-            **inherited,
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(site), inherited.get("PYTHONPATH", "")])),
-            "ACCELERATE_USE_CPU": "true",
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": "2",
-            "LOCAL_WORLD_SIZE": "2",
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def test_two_processes_agree_with_one(site: Path, kd, write, tmp_path: Path):
+def test_two_processes_agree_with_one(site: Path, kd, fork_kd, write, tmp_path: Path):
     path = write(
         tmp_path / "a.json",
         data={"dataset": "toy-shapes", "image_size": 16, "workers": 0, "mixup": 0.3},
@@ -48,7 +25,19 @@ def test_two_processes_agree_with_one(site: Path, kd, write, tmp_path: Path):
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    both = [_start(path, tmp_path / "two", site, rank, port) for rank in range(2)]
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_") or k == "KD_NO_REPORT"}
+    shared = {
+        **inherited,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(site), inherited.get("PYTHONPATH", "")])),
+        "ACCELERATE_USE_CPU": "true",
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+    together = ("run", path, "--output", tmp_path / "two", "--json")
+    both = [fork_kd(*together, environment={**shared, **rank}) for rank in ranks]
     told = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert json.loads(told[0][0])["status"] == "finished"

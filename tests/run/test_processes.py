@@ -8,9 +8,8 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,40 +34,40 @@ SPEC: dict[str, Any] = {
 }
 
 
-def _start_together(spec: Path, output: Path) -> list[subprocess.Popen[str]]:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_") or k == "KD_NO_REPORT"}
-    return [
-        subprocess.Popen(
-            [sys.executable, "-m", "kdcore", "run", str(spec), "--output", str(output)],
-            env={
-                **inherited,
-                "ACCELERATE_USE_CPU": "true",
-                "OMP_NUM_THREADS": "1",
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": "2",
-                "LOCAL_WORLD_SIZE": "2",
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
+@pytest.fixture
+def start_together(fork_kd) -> Callable[[Path, Path], list[Any]]:
+    def start(spec: Path, output: Path) -> list[Any]:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_") or k == "KD_NO_REPORT"}
+        shared = {
+            **inherited,
+            "ACCELERATE_USE_CPU": "true",
+            "OMP_NUM_THREADS": "1",
+            "WORLD_SIZE": "2",
+            "LOCAL_WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+        }
+        ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+        run = ("run", spec, "--output", output)
+        return [fork_kd(*run, environment={**shared, **rank}, together=True) for rank in ranks]
+
+    return start
 
 
-def _train_together(spec: Path, output: Path) -> Path:
-    both = _start_together(spec, output)
-    told = [process.communicate(timeout=180)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
-    directory = output / spec.stem
-    assert json.loads((directory / "environment.json").read_text())["processes"] == 2
-    return directory
+@pytest.fixture
+def train_together(start_together) -> Callable[[Path, Path], Path]:
+    def train(spec: Path, output: Path) -> Path:
+        both = start_together(spec, output)
+        told = [process.communicate(timeout=180)[0] for process in both]
+        assert [process.returncode for process in both] == [0, 0], told
+        directory = output / spec.stem
+        assert json.loads((directory / "environment.json").read_text())["processes"] == 2
+        return directory
+
+    return train
 
 
 def _assert_same(one: Path, other: Path, atol: float = 1e-5, rtol: float = 0) -> None:
@@ -88,7 +87,7 @@ def _assert_same(one: Path, other: Path, atol: float = 1e-5, rtol: float = 0) ->
             torch.testing.assert_close(second[key], value, atol=atol, rtol=rtol, msg=key)
 
 
-def test_two_processes_train_what_one_trains(spec_file, tmp_path):
+def test_two_processes_train_what_one_trains(spec_file, tmp_path, train_together):
     teachers = [{"name": "still", **RESNET}, {"name": "peer", **VIT, "learns": True}]
     still = [
         {**({"name": one} if isinstance(one, str) else one), "teacher": "still"} for one in SPEC["distiller"]
@@ -96,30 +95,30 @@ def test_two_processes_train_what_one_trains(spec_file, tmp_path):
     distillers = [*still, {"name": "dml", "teacher": "peer"}, "average"]
     path = spec_file("vit", **{**SPEC, "teacher": teachers, "distiller": distillers})
     alone = run(path, quiet=True)
-    _assert_same(alone.directory, _train_together(path, tmp_path / "two"))
+    _assert_same(alone.directory, train_together(path, tmp_path / "two"))
 
 
-def test_two_gradients_over_two_processes(spec_file, tmp_path):
+def test_two_gradients_over_two_processes(spec_file, tmp_path, train_together):
     dot = {"name": "dot", "lr": 0.02, "delta": 0.09}
     path = spec_file("dot", **{**SPEC, "distiller": ["kd", "rkd"], "optimizer": dot})
     alone = run(path, quiet=True)
-    _assert_same(alone.directory, _train_together(path, tmp_path / "two"))
+    _assert_same(alone.directory, train_together(path, tmp_path / "two"))
 
 
-def test_two_processes_train_the_encoder_that_one_trains(spec_file, tmp_path):
+def test_two_processes_train_the_encoder_that_one_trains(spec_file, tmp_path, train_together):
     encoders = {"teacher": {**RESNET, "classifier": False}, "student": {**VIT, "classifier": False}}
     path = spec_file("vit", **{**SPEC, **encoders, "distiller": ["rkd", "fitnet"], "task": {"weight": 0.0}})
     alone = run(path, quiet=True)
     assert alone.summary["student"]["knn_top1"] > 0
-    _assert_same(alone.directory, _train_together(path, tmp_path / "two"))
+    _assert_same(alone.directory, train_together(path, tmp_path / "two"))
 
 
-def test_weights_spread_over_processes(spec_file, tmp_path):
+def test_weights_spread_over_processes(spec_file, tmp_path, train_together):
     path = spec_file("vit", **SPEC)
     alone = run(path, quiet=True)
     train = {**SPEC["train"], "fsdp": "student+teacher", "grad_checkpointing": True}
     path = spec_file("vit", **{**SPEC, "train": train})
-    spread = _train_together(path, tmp_path / "spread")
+    spread = train_together(path, tmp_path / "spread")
     _assert_same(alone.directory, spread)
 
     # as if it had been killed in its second epoch: one process goes on from what two have written
@@ -132,11 +131,11 @@ def test_weights_spread_over_processes(spec_file, tmp_path):
     _assert_same(alone.directory, run(path, output=half.parent, quiet=True).directory)
 
 
-def test_a_signal_to_one_process_stops_both_after_the_same_step(spec_file, tmp_path):
+def test_a_signal_to_one_process_stops_both_after_the_same_step(spec_file, tmp_path, start_together):
     spec = spec_file(
         **{**SPEC, "teacher": None, "distiller": "vanilla", "train": {"epochs": 10_000, "batch_size": 4}}
     )
-    both = _start_together(spec, tmp_path / "two")
+    both = start_together(spec, tmp_path / "two")
     directory = tmp_path / "two" / spec.stem
     waited = time.monotonic()
     while not (directory / "metrics.jsonl").exists() and time.monotonic() < waited + 150:
@@ -150,12 +149,12 @@ def test_a_signal_to_one_process_stops_both_after_the_same_step(spec_file, tmp_p
     assert (directory / "checkpoints").is_dir()
 
 
-def test_batch_norm_over_processes(spec_file, tmp_path):
+def test_batch_norm_over_processes(spec_file, tmp_path, train_together):
     train = {"epochs": 2, "batch_size": 8, "sync_bn": True}
     # small batches through batch norm are chaotic: at lr 0.005 a rounding grows to 3e-3 in these eight steps
     path = spec_file("bn", **{**SPEC, "student": RESNET, "train": train, "optimizer": {"lr": 0.0005}})
     alone = run(path, quiet=True)
-    _assert_same(alone.directory, _train_together(path, tmp_path / "two"), atol=1e-4, rtol=1e-3)
+    _assert_same(alone.directory, train_together(path, tmp_path / "two"), atol=1e-4, rtol=1e-3)
 
 
 def test_nothing_to_spread(spec_file, capsys):

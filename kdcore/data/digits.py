@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image
@@ -34,24 +35,33 @@ class Digits:
                     "", "digits does not have this split", split, ", ".join(SPLITS), nearest(split, SPLITS)
                 )
             )
-        try:
-            from sklearn.datasets import load_digits
-        except ImportError as error:
-            hint = pip_install("kdcore", extra="digits")
-            raise UserError(
-                Problem("", "digits needs scikit-learn, which is not installed", hint=hint)
-            ) from error
-        data = load_digits()
-        targets = np.asarray(data.target, dtype=np.int64)
+        images, targets = _read()
         # numpy keeps RandomState's stream fixed, so the split is the same with every version
         order = np.random.RandomState(1797).permutation(len(targets))
         test = np.concatenate([order[targets[order] == label][:TEST_PER_CLASS] for label in range(10)])
         chosen = np.sort(test) if split == "test" else np.setdiff1d(np.arange(len(targets)), test)
         self.targets: list[int] = targets[chosen].tolist()
-        self._pixels = np.round(data.images[chosen] * (255 / 16)).astype(np.uint8)
+        self._pixels = np.round(images[chosen] * (255 / 16)).astype(np.uint8)
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         return Image.fromarray(self._pixels[index]), self.targets[index]
+
+
+@cache
+def _read() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """All images `[1797, 8, 8]` and their classes `[1797]`. A run opens four splits, and reading takes a while."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        hint = pip_install("kdcore", extra="digits")
+        raise UserError(
+            Problem("", "digits needs scikit-learn, which is not installed", hint=hint)
+        ) from error
+    data = load_digits()
+    images, targets = data.images, np.asarray(data.target, dtype=np.int64)
+    for array in (images, targets):
+        array.flags.writeable = False  # they are shared
+    return images, targets

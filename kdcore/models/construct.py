@@ -104,7 +104,7 @@ def _construct_timm(
             frame.num_classes, frame.in_chans, size, spec.options, spec.small_input, pretrained, where
         )
     check_types(model, spec.options, where)
-    warnings += _check_built(model, architecture, size, spec.small_input, frame.num_classes, where)
+    warnings += _check_built(model, architecture, size, spec, frame)
     taken = input_of(model.pretrained_cfg, size, frame.in_chans)  # type: ignore[arg-type]
     return Constructed(model, taken, size, trained, warnings)
 
@@ -170,19 +170,18 @@ def _check_pretrained(architecture: TimmArchitecture, frame: Frame) -> tuple[str
 
 
 def _check_built(
-    model: nn.Module,
-    architecture: TimmArchitecture,
-    size: tuple[int, int],
-    small_input: bool,
-    num_classes: int,
-    where: str,
+    model: nn.Module, architecture: TimmArchitecture, size: tuple[int, int], spec: ModelSpec, frame: Frame
 ) -> tuple[str, ...]:
-    if num_classes != 0 and not hasattr(model, "get_classifier"):
+    where = frame.where
+    if frame.num_classes != 0 and not hasattr(model, "get_classifier"):
         message = "this is an encoder without a classifier"
         hint = "as a teacher of features or embeddings, set teacher.classifier to false"
         raise UserError(Problem(f"{where}.model", message, value=architecture.tagged, hint=hint))
+    made_of = (frame.num_classes, frame.in_chans, repr(sorted(spec.options.items())))
     try:
-        return size_warnings(model, architecture.name, architecture.module, size, small_input, where)
+        return size_warnings(
+            model, architecture.name, architecture.module, size, spec.small_input, where, made_of
+        )
     except UserError as error:
         problems = [Problem(f"{where}.model", p.message, hint=p.hint) for p in error.problems]
         raise UserError(problems) from error

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from kdcore.data import digits
 from kdcore.data.digits import Digits
 from kdcore.errors import UserError
 
@@ -51,6 +52,7 @@ def test_unknown_split():
 
 
 def test_without_scikit_learn(monkeypatch):
+    digits._read.cache_clear()
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(UserError, match=r'pip install "scikit-learn>='):
         Digits(None, "train")

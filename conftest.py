@@ -13,6 +13,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+_MEMORY = 4 * 2**30  # of a worker and the processes that it starts
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than processors, if the memory allows it: a quarter of the time tests wait for something."""
+    import psutil
+
+    cores = psutil.cpu_count() or 1
+    return max(1, min(cores + 1, psutil.virtual_memory().total // _MEMORY))
+
+
 def pytest_collection_finish() -> None:
     """Leave torch, timm and thousands of tests out of garbage collection, whose full passes would be slow."""
     gc.collect()

@@ -8,18 +8,18 @@ import gzip
 import lzma
 import os
 import shutil
-import sys
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from kdcore.data.cache import cache_dir
 from kdcore.errors import Problem, RunFailed, UserError
+from kdcore.rundir.lock import Locked, lock
 from kdcore.text import byte_size
 
 Opener = Callable[[Path], Any]
@@ -167,21 +167,11 @@ def _cannot_write(path: Path, folder: Path, error: OSError) -> RunFailed:
 def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
     """Whether this process got the folder's lock; all processes of a run call this, and one of them unpacks.
 
-    Without locks, all processes would unpack, which is slow but not wrong.
+    Without locks, as on some network drives, all processes would unpack, which is slow but not wrong.
     """
-    if sys.platform == "win32":
-        yield False
-        return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    taken = False
-    try:
-        with suppress(
-            OSError
-        ):  # another process has the lock, or the file system does not support locks, like some network drives
-            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with ExitStack() as stack:
+        taken = False
+        with suppress(OSError, Locked):
+            stack.enter_context(lock(folder.with_name(f"{folder.name}.lock"), wait=wait))
             taken = True
         yield taken
-    finally:
-        os.close(handle)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import torch
 
 from kdcore.rundir.summary import ENCODER_MEASURES, is_percent
@@ -160,5 +160,9 @@ def peak_memory(device: torch.device) -> int:
     """The peak memory of this process in bytes: on the GPU, or on the machine if there is none."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

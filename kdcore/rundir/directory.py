@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import io
 import json
 import shutil
@@ -14,6 +13,7 @@ from kdcore.errors import Problem, UserError
 from kdcore.json_files import Shape, read_json, read_json_lines
 from kdcore.rundir import shapes, student_folder
 from kdcore.rundir.files import finite, remove_leftovers, write_json, write_text
+from kdcore.rundir.lock import Locked, is_locked, lock
 from kdcore.text import csv_cell
 
 if TYPE_CHECKING:
@@ -87,14 +87,7 @@ class RunDirectory:
     @property
     def in_use(self) -> bool:
         """Whether a process has locked this directory: it is at work here."""
-        try:
-            with (self.path / ".lock").open("r") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        return is_locked(self.path / ".lock")
 
     def damage(self) -> str | None:
         """What is wrong with the students of a finished run, in a few words; None if they are complete."""
@@ -212,21 +205,11 @@ class RunDirectory:
             DirectoryInUse: another process uses it.
             UserError: it cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / ".lock").open("w")
-        except OSError as error:
-            raise UserError(
-                Problem(
-                    "output",
-                    f"{self.path} cannot be written: {error.strerror}",
-                    hint="use another 'output', or --output DIR",
-                )
-            ) from error
-        with lock as file:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(lock(self.path / ".lock"))
+            except Locked:
                 raise DirectoryInUse(
                     Problem(
                         "output",
@@ -234,13 +217,17 @@ class RunDirectory:
                         hint="wait until it ends, or use another 'name' or --output for this run",
                     )
                 ) from None
-            try:
-                for folder in (self.path, self.path / FIGURES):
-                    remove_leftovers(folder)
-                yield
-            finally:
-                # loader processes that were forked since then have the file open too, and would keep the lock
-                fcntl.flock(file, fcntl.LOCK_UN)
+            except OSError as error:
+                raise UserError(
+                    Problem(
+                        "output",
+                        f"{self.path} cannot be written: {error.strerror}",
+                        hint="use another 'output', or --output DIR",
+                    )
+                ) from error
+            for folder in (self.path, self.path / FIGURES):
+                remove_leftovers(folder)
+            yield
 
     def _read(self, name: str, shape: Shape) -> dict[str, Any]:
         path = self.path / name

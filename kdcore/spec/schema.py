@@ -17,6 +17,7 @@ from kdcore.spec.names import DOT
 from kdcore.spec.resolve import SCHEDULE, TEACHER
 from kdcore.spec.schema_options import add_options
 from kdcore.text import message
+from kdcore.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+# a name, not an address: editors keep apart what they know of several schemas by it
+_ID: Final = f"urn:kdcore:run-spec:{__version__}"
 
 
 def spec_schema(plugins: Plugins, warn: Callable[[str], None] | None = None) -> Schema:
@@ -73,6 +76,7 @@ def spec_schema(plugins: Plugins, warn: Callable[[str], None] | None = None) -> 
     add_options(defs, plugins, warn)
     return {
         "$schema": _DIALECT,
+        "$id": _ID,
         "title": "kd run spec",
         **{key: value for key, value in schema.items() if key != "title"},
     }

@@ -1,4 +1,4 @@
-"""Writes the files of `pages()` from the code: docs/reference, parts of other pages, a picture, kdcore/__init__.pyi.
+"""Writes the files of `pages()` from the code: docs/reference, parts of others, a picture, stubs, conda/recipe.yaml.
 
     uv run python docs/generate.py [--check]
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os.path
+import runpy
 import sys
 import textwrap
 from pathlib import Path
@@ -49,6 +50,7 @@ _RULES: Final = f"<!-- The rules from here on are written by `{COMMAND}`. Do not
 _RECIPES: Final = f"<!-- From here on this is written by `{COMMAND}`. Do not edit it. -->\n"
 _METHOD: Final = f"<!-- Written by `{COMMAND}`. Do not edit; the text of people is in {{}}. -->\n\n"
 _WIDTH: Final = 80  # of the help texts
+_RELEASE: Final = HERE.parent / ".ci" / "release.py"
 
 Schema = dict[str, Any]
 
@@ -83,6 +85,7 @@ def pages() -> dict[str, str]:
             "methods/README.md": f"{_own_words('methods/README.md', _RECIPES)}\n{overview}",
             "floors.svg": picture(),
             "../kdcore/plugins/known.json": known(plugins),
+            "../conda/recipe.yaml": runpy.run_path(str(_RELEASE))["recipe"](_RELEASE.parents[1]),
         }
     )
 

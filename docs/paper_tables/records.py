@@ -58,7 +58,7 @@ def record(path: Path, pairs: Mapping[str, Pair]) -> tuple[str, str, str, Data] 
     expected = resolved_dict(load_row(pair, label))
     wanted = expected["train"]["epochs"]
     changes = spec_changes(expected, directory.spec())
-    if summary["epochs"] != wanted:
+    if summary["epochs"] != wanted and "train.epochs" not in {place for place, _, _ in changes}:
         changes.append(("train.epochs", wanted, summary["epochs"]))
     if wrong := [change for change in changes if change[0] not in _FREE | _NOTED]:
         raise UserError(

@@ -48,13 +48,14 @@ def _train(contender: str, pixels: str) -> float:
         step = run.step()
     for _ in range(STEPS):
         step()
-    peak = _peak()
+    used = peak()
     if run is not None:
         run.folder.cleanup()
-    return peak
+    return used
 
 
-def _peak() -> float:
+def peak() -> float:
+    """MiB of this process: of the accelerator if there is one."""
     import resource
 
     import torch

@@ -10,10 +10,13 @@ from kdcore.errors import RunFailed, UserError
 from kdcore.run.changes import Changes, compare
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from accelerate import Accelerator
 
     from kdcore.run.context import RunContext
     from kdcore.run.loop import Training
+    from kdcore.rundir.checkpoints import Checkpoints
 
 
 def resume(training: Training, context: RunContext) -> None:
@@ -24,8 +27,7 @@ def resume(training: Training, context: RunContext) -> None:
         RunFailed: the processes found different checkpoints.
     """
     display, checkpoints = context.display, training.saver.checkpoints
-    with training.accelerator.main_process_first():  # it removes what a killed process left
-        content = checkpoints.load(display.warn)
+    content = _newest(training.accelerator, checkpoints, display.warn)
     _check_same(training.accelerator, -1 if content is None else content["position"]["step"])
     if content is None:
         if checkpoints.any:
@@ -38,6 +40,21 @@ def resume(training: Training, context: RunContext) -> None:
         state.accept(changes)
     where = f"epoch {state.epoch}" + (f", batch {state.batch}" if state.batch else "")
     display.note(f"continuing from the checkpoint after {where} (step {state.step})")
+
+
+def _newest(
+    accelerator: Accelerator, checkpoints: Checkpoints, warn: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """The newest complete checkpoint: the main process finds and checks it, the others read the same one."""
+    content = None
+    if accelerator.is_main_process:  # it also removes what a killed process left
+        content = checkpoints.load(warn, together=False)
+    if accelerator.num_processes == 1:
+        return content
+    step = broadcast_object_list([None if content is None else content["position"]["step"]])[0]
+    if accelerator.is_main_process or step is None:
+        return content
+    return checkpoints.at(step)
 
 
 def _changes(training: Training, context: RunContext, content: dict[str, Any]) -> Changes | None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from kdcore.errors import RunFailed
 from kdcore.run.finite_checks import check_finite
-from kdcore.run.sharding import spread, spread_optimizer, whole
+from kdcore.run.sharding import spread, spread_optimizer
 from kdcore.run.shipped import parts_of
 from kdcore.rundir.checkpoints import BEST, Checkpoints
+from kdcore.rundir.sharded_state import take_apart, write_parts
 from kdcore.rundir.statefile import Damaged
 
 if TYPE_CHECKING:
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
     from accelerate import Accelerator
     from timm.utils import ModelEmaV3
+    from torch import Tensor
 
     from kdcore.distill.distillation import Distillation
     from kdcore.distill.with_heads import ShippedModel
     from kdcore.run.meter import Meter
     from kdcore.run.skipped_images import Skipped
     from kdcore.run.state import RunState
+    from kdcore.rundir.sharded_state import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,18 +78,33 @@ class Saver:
             RunFailed: a loss is not finite.
         """
         self.check()
-        main = self._parts.accelerator.is_main_process
-        content = whole(self.content(), main)
-        if main:
+        content = self._parts_written(self.content(), self._state.step)
+        if self._parts.accelerator.is_main_process:
             self.checkpoints.save(self._state.step, content)
         self.saved_at, self.saved_step = time.monotonic(), self._state.step
 
     def save_best(self) -> None:
         """Keep the student as the best so far."""
-        main = self._parts.accelerator.is_main_process
-        student = whole(dict(self._parts.distillation.shipped.state_dict()), main)
-        if main:
-            self.checkpoints.save_best({"student": student, "shipped_as": self._shipped_as}, self._state.best)
+        student = dict(self._parts.distillation.shipped.state_dict())
+        content = self._parts_written({"student": student, "shipped_as": self._shipped_as}, None)
+        if self._parts.accelerator.is_main_process:
+            self.checkpoints.save_best(content, self._state.best)
+
+    def _parts_written(self, content: dict[str, Any], step: int | None) -> dict[str, Any]:
+        """Write this process's parts of sharded tensors; the content without them.
+
+        Every process waits until all have written.
+        """
+        accelerator = self._parts.accelerator
+        rest, tensors = take_apart(content)
+        if tensors:
+            if accelerator.is_main_process:
+                self.checkpoints.begin(step)
+            accelerator.wait_for_everyone()
+            write_parts(self.checkpoints.parts_of(step), tensors)
+            accelerator.wait_for_everyone()
+        found: dict[str, Any] = rest
+        return found
 
     def load_best(self) -> int:
         """Restore the student of the best epoch, in all processes; the number of that epoch.
@@ -95,8 +113,11 @@ class Saver:
             RunFailed: its file is damaged or missing.
         """
         shipped = self._parts.distillation.shipped
+        own = shipped.state_dict()
         try:
-            shipped.load_state_dict(spread(self.checkpoints.load_best()["student"], shipped))
+            content = self.checkpoints.load_best(together=False)
+            content = self.checkpoints.together(content, None, lambda place: own.get(str(place[-1])))
+            shipped.load_state_dict(spread(content["student"], shipped))
         except Damaged as error:
             raise RunFailed(
                 f"the student of the best epoch, {self.checkpoints.folder / BEST}: {error}"
@@ -123,7 +144,16 @@ class Saver:
             raise RunFailed("another process of this run failed; see its message")
 
     def load(self, content: dict[str, Any]) -> None:
-        """Restore the run from a checkpoint's content."""
+        """Restore the run from a checkpoint's content, of which this process reads its parts of sharded tensors.
+
+        Raises:
+            RunFailed: a part of a tensor is missing.
+        """
+        step = content["position"]["step"]
+        try:
+            content = self.checkpoints.together(content, step, self._tensors())
+        except Damaged as error:
+            raise RunFailed(f"the checkpoint of step {step} in {self.checkpoints.folder}: {error}") from error
         parts = self._parts
         parts.distillation.load_state_dict(spread(content["distillation"], parts.distillation))
         parts.optimizer.load_state_dict(spread_optimizer(content["optimizer"], parts.optimizer))
@@ -141,6 +171,20 @@ class Saver:
             parts.skipped.load_state_dict(content["skipped"])
         self._state.restore(content, with_teacher=self._alone)
         self.saved_step = self._state.step
+
+    def _tensors(self) -> Callable[[Place], Tensor | None]:
+        """Finds this process's tensor for a place in the content: a weight, or the one that optimizer state is for."""
+        own = dict(self._parts.distillation.state_dict())
+        average = {} if self._parts.ema is None else dict(self._parts.ema.module.state_dict())
+        groups = self._parts.optimizer.param_groups
+        parameters = [parameter for group in groups for parameter in group["params"]]
+
+        def find(place: Place) -> Tensor | None:
+            if place[0] == "optimizer" and place[1] == "state":
+                return parameters[int(place[2])]  # type: ignore[no-any-return]
+            return {"distillation": own, "ema": average}.get(str(place[0]), {}).get(str(place[-1]))
+
+        return find
 
     @property
     def _alone(self) -> bool:

@@ -1,14 +1,15 @@
 """Sharded weights: torch's `fully_shard` (FSDP2) for student, heads and, if asked for, the teacher.
 
 Each process holds a part of every weight, of its gradient and of the optimizer's state. A block's weights are
-gathered only for its forward and backward pass. Checkpoints hold whole tensors: any number of processes can read them.
+gathered only for its forward and backward pass. In a checkpoint each process writes its parts; any number of processes
+can read them (`kdcore.rundir.sharded_state`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from kdcore.run.prepare import Prepared
     from kdcore.spec.models import RunSpec
 
-Value = TypeVar("Value")
 _CONTAINERS = (nn.Sequential, nn.ModuleList)
 
 
@@ -169,25 +169,14 @@ def problems(spec: RunSpec, distillation: Distillation) -> Iterator[Problem]:
 # -- tensors ---------------------------------------------------------------------------------------------------
 
 
-def whole(value: Value, keep: bool = True) -> Value:
-    """Gather each sharded tensor in `value` on the CPU; every process must call it.
-
-    Args:
-        value: nested dicts, lists and tuples of anything.
-        keep: whether this process needs the tensors; the others only help, and get None instead.
-    """
-    gathered: Value = _mapped(value, lambda tensor: _gathered(tensor, keep))
-    return gathered
-
-
 def spread(values: Mapping[str, Any], like: nn.Module) -> dict[str, Any]:
-    """Shard a state of whole tensors like the state of `like`."""
+    """Shard the whole tensors of a state like the state of `like`."""
     current = like.state_dict()
     return {name: _like(value, current.get(name)) for name, value in values.items()}
 
 
 def spread_optimizer(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Shard an optimizer's state of whole tensors like its parameters."""
+    """Shard the whole tensors of an optimizer's state like its parameters."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     placed = dict(state)
     placed["state"] = {
@@ -229,29 +218,12 @@ def _from_main_process(module: nn.Module) -> None:
         dist.broadcast(tensor.detach(), 0)
 
 
-def _mapped(value: Any, change: Callable[[DTensor], Any]) -> Any:
-    if isinstance(value, DTensor):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: _mapped(item, change) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_mapped(item, change) for item in value]
-    if isinstance(value, tuple):
-        return tuple(_mapped(item, change) for item in value)
-    return value
-
-
-def _gathered(tensor: DTensor, keep: bool) -> Tensor | None:
-    full: Tensor = tensor.full_tensor()
-    return full.detach().cpu() if keep else None
-
-
 def _same_shape(value: Any, parameter: Tensor) -> bool:
     return isinstance(value, Tensor) and value.dim() > 0 and value.shape == parameter.shape
 
 
 def _like(value: Any, current: Any) -> Any:
-    if not isinstance(current, DTensor):
+    if not isinstance(current, DTensor) or isinstance(value, DTensor):
         return value
     # every process has read the whole tensor: nothing needs to be sent
     return distribute_tensor(

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from kdcore.json_files import read_json
 from kdcore.rundir.files import sync_folder, write_json
+from kdcore.rundir.sharded_state import FOLDER, digests, put_together
 from kdcore.rundir.statefile import Damaged, read_state, write_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from torch import Tensor
+
+    from kdcore.rundir.sharded_state import Place
 
 _KEPT = 2
 _STEP = "step-"
@@ -20,15 +25,37 @@ _MANIFEST = "manifest.json"
 BEST = "best"
 
 
+def _name(step: int | None) -> str:
+    return BEST if step is None else f"{_STEP}{step:08d}"
+
+
 class Checkpoints:
     """The folder `checkpoints/` of a run: `step-NNNNNNNN/` for resuming, `best/` with the best student."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def begin(self, step: int | None) -> Path:
+        """Make the folder for the parts of sharded tensors, which each process writes before `save` or `save_best`.
+
+        Args:
+            step: of the checkpoint; None: it is the best so far.
+        """
+        folder = self.parts_of(step)
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def parts_of(self, step: int | None) -> Path:
+        """The folder that `begin` makes."""
+        return self._unfinished(_name(step)) / FOLDER
+
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write `state` as the newest checkpoint, and remove all except the last two."""
-        self._write(f"{_STEP}{step:08d}", state, {"step": step})
+        """Write `state` as the newest checkpoint, and remove all except the last two.
+
+        Sharded tensors of the state are in the folder of `begin`.
+        """
+        self._write(_name(step), state, {"step": step})
         for old in self._steps()[:-_KEPT]:
             shutil.rmtree(self.folder / old)
 
@@ -41,29 +68,51 @@ class Checkpoints:
         """Whether there is a checkpoint, complete or not."""
         return bool(self._steps())
 
-    def load(self, warn: Callable[[str], None]) -> dict[str, Any] | None:
-        """The newest complete state, or None; calls `warn` for each damaged one."""
-        self._clean()
-        return self.peek(warn)
+    def load(self, warn: Callable[[str], None], *, together: bool = True) -> dict[str, Any] | None:
+        """The newest complete state, or None; calls `warn` for each damaged one.
 
-    def peek(self, warn: Callable[[str], None] = lambda text: None) -> dict[str, Any] | None:
+        Without `together`, sharded tensors stay where they are.
+        """
+        self._clean()
+        return self.peek(warn, together=together)
+
+    def peek(
+        self, warn: Callable[[str], None] = lambda text: None, *, together: bool = True
+    ) -> dict[str, Any] | None:
         """Like `load`, but changes nothing in the folder: the run may be in progress."""
         names = self._steps()
         for name in reversed(names):
             try:
-                return self._read(name)
+                return self._read(name, together=together)
             except Damaged as error:
                 before = "trying the previous one" if name != names[0] else "there is no earlier one"
                 warn(f"checkpoint {name}: {error}; {before}")
         return None
 
-    def load_best(self) -> dict[str, Any]:
+    def at(self, step: int) -> dict[str, Any] | None:
+        """The state of a step that another process has checked; None if it is not there. Sharded tensors stay there."""
+        try:
+            return self._read(_name(step), together=False, parts=False)
+        except Damaged:
+            return None
+
+    def load_best(self, *, together: bool = True) -> dict[str, Any]:
         """The best state.
 
         Raises:
             Damaged: it is missing or incomplete.
         """
-        return self._read(BEST)
+        return self._read(BEST, together=together)
+
+    def together(
+        self, state: dict[str, Any], step: int | None, like: Callable[[Place], Tensor | None]
+    ) -> dict[str, Any]:
+        """The state of a step, or the best one, with the parts of its sharded tensors that this process needs.
+
+        Raises:
+            Damaged: a part is missing.
+        """
+        return self._together(_name(step), state, like)
 
     def about_best(self) -> dict[str, Any]:
         """The epoch and the scores of the best state.
@@ -75,12 +124,15 @@ class Checkpoints:
 
     def _write(self, name: str, state: dict[str, Any], about: dict[str, Any]) -> None:
         target = self.folder / name
-        temporary = self.folder / f".{name}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
+        temporary = self._unfinished(name)
+        parts = digests(temporary / FOLDER)
+        if not parts:
+            shutil.rmtree(temporary, ignore_errors=True)
         try:
-            temporary.mkdir(parents=True)
-            digest = write_state(temporary / _STATE, state)
-            write_json(temporary / _MANIFEST, {**about, "sha256": {_STATE: digest}})
+            temporary.mkdir(parents=True, exist_ok=True)
+            known = {_STATE: write_state(temporary / _STATE, state)}
+            known |= {f"{FOLDER}/{part}": digest for part, digest in parts.items()}
+            write_json(temporary / _MANIFEST, {**about, "sha256": known})
             if target.exists():
                 # a folder cannot be replaced in one step: the old one is kept under a name that `_clean` recognises
                 target.rename(self.folder / f".{name}.old")
@@ -90,10 +142,27 @@ class Checkpoints:
             shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(self.folder / f".{name}.old", ignore_errors=True)
 
-    def _read(self, name: str) -> dict[str, Any]:
-        digest = self._manifest(name)["sha256"][_STATE]
-        state: dict[str, Any] = read_state(self.folder / name / _STATE, digest)
-        return state
+    def _read(self, name: str, *, together: bool = True, parts: bool = True) -> dict[str, Any]:
+        known = self._manifest(name)["sha256"]
+        state: dict[str, Any] = read_state(self.folder / name / _STATE, known[_STATE])
+        if parts and len(known) > 1:
+            found = digests(self.folder / name / FOLDER)
+            for part, digest in known.items():
+                if part != _STATE and found.get(part.removeprefix(f"{FOLDER}/")) != digest:
+                    raise Damaged(f"{part} is damaged or missing")
+        return self._together(name, state) if together else state
+
+    def _together(
+        self, name: str, state: dict[str, Any], like: Callable[[Place], Tensor | None] = lambda place: None
+    ) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = put_together(state, self.folder / name / FOLDER, like)
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            raise Damaged(f"{FOLDER} cannot be read: {error}") from error
+        return found
+
+    def _unfinished(self, name: str) -> Path:
+        return self.folder / f".{name}.tmp"
 
     def _manifest(self, name: str) -> dict[str, Any]:
         try:

@@ -12,6 +12,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from kdcore.rundir.files import atomic
+from kdcore.rundir.sharded_state import Sharded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +79,8 @@ def _flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
         return {"tuple": [_flatten(item, tensors) for item in value]}
     if isinstance(value, list):
         return [_flatten(item, tensors) for item in value]
+    if isinstance(value, Sharded):
+        return {"sharded": [value.key, list(value.shape), str(value.dtype).removeprefix("torch.")]}
     if isinstance(value, torch.dtype):  # an optimizer's settings may hold a number format
         return {"dtype": str(value).removeprefix("torch.")}
     if value is None or isinstance(value, bool | int | float | str):
@@ -94,6 +97,8 @@ def _unflatten(value: Any, tensors: dict[str, Tensor]) -> Any:
             return tensors[content]
         if kind == "tuple":
             return tuple(_unflatten(item, tensors) for item in content)
+        if kind == "sharded":
+            return Sharded(content[0], tuple(content[1]), getattr(torch, content[2]))
         if kind == "dtype":
             return getattr(torch, content)
         return {key: _unflatten(item, tensors) for key, item in content}

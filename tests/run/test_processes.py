@@ -120,6 +120,8 @@ def test_weights_spread_over_processes(spec_file, tmp_path, train_together):
     path = spec_file("vit", **{**SPEC, "train": train})
     spread = train_together(path, tmp_path / "spread")
     _assert_same(alone.directory, spread)
+    for name in (*(folder.name for folder in (spread / "checkpoints").glob("step-*")), "best"):
+        assert len(list((spread / "checkpoints" / name / "shards").glob("shard-*.safetensors"))) == 2
 
     # as if it had been killed in its second epoch: one process goes on from what two have written
     half = tmp_path / "half" / "vit"

@@ -9,7 +9,7 @@ from torch import nn
 
 from kdcore import UserError, run
 from kdcore.run.accelerator import make_accelerator
-from kdcore.run.sharding import blocks, whole
+from kdcore.run.sharding import blocks
 from kdcore.spec.models import RunSpec
 
 
@@ -43,12 +43,6 @@ class _Block(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Linear(2, 2)
-
-
-def test_whole_tensors_stay_as_they_are():
-    value = {"a": [torch.ones(2), (3, None)], "b": "c"}
-    assert whole(value)["a"][0] is value["a"][0]
-    assert whole(value) == value
 
 
 def test_a_single_number_cannot_be_spread(spec_file, monkeypatch):

@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from kdcore.data.keyed_randomness import kept_generators, seed_sample
+from kdcore.data.source import Files
 from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kdcore.data.shard_order import Shards
     from kdcore.data.source import Source
 
 FILES_READ: Final = 512
 """Number of files whose bytes are part of a fingerprint; all files if a split has fewer."""
 IMAGES_DECODED: Final = 64
 """The same for a dataset without files: its images are decoded, which takes longer."""
+SHARDS_READ: Final = 16
+"""The same for shards, of which each has to be opened."""
+_ALL_NUMBERS: Final = 1 << 20  # of a larger dataset whose names are numbers, two names say as much as all
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class SplitFingerprint:
         samples: their number; None for a stream of unknown length.
         names: digest of the samples' names in their order; None for a stream.
         labels: digest of their class indices; None if unknown without decoding.
-        sizes: digest of the files' sizes in bytes; None if there are no files.
+        sizes: digest of the sizes in bytes of the files, or of the shards; None if there are no files.
         contents: digest of the contents of evenly spaced samples; None for a stream.
         classes: the classes' names, or None.
         modified: the latest modification time of a file, in nanoseconds; None if there are no files.
@@ -54,16 +59,29 @@ def split_fingerprint(source: Source) -> SplitFingerprint:
     classes = None if source.classes is None else list(source.classes)
     if source.stream:
         return SplitFingerprint(len(source) or None, classes=classes)
-    files = source.files()
+    files = source.files() if source.shards is None else _of_shards(source.shards)
     return SplitFingerprint(
         samples=len(source),
         names=sample_names(source),
         labels=_labels(source),
         sizes=None if files is None else _hex(files.sizes),
-        contents=_contents(source, FILES_READ if files is not None else IMAGES_DECODED),
+        contents=_contents(source, _samples_read(source)),
         classes=classes,
         modified=None if files is None else files.modified,
     )
+
+
+def _of_shards(shards: Shards) -> Files:
+    """Sizes and times of the shards instead of the samples."""
+    found = [path.stat() for path in shards.files]
+    sizes = np.array([status.st_size for status in found], dtype=np.int64)
+    return Files(sizes, max(status.st_mtime_ns for status in found))
+
+
+def _samples_read(source: Source) -> int:
+    if source.shards is not None:
+        return SHARDS_READ
+    return IMAGES_DECODED if source.files() is None else FILES_READ
 
 
 def _labels(source: Source) -> str | None:
@@ -76,6 +94,12 @@ def _labels(source: Source) -> str | None:
 def sample_names(source: Source, positions: Iterable[int] | None = None) -> str:
     """Digest of the samples' names in their order: file and its folder, or the number if there is no file."""
     digest = hashlib.sha256()
+    if positions is None and source.shards is not None:
+        for shard, size in zip(source.shards.names, source.shards.sizes.tolist(), strict=True):
+            digest.update(f"{shard} {size};".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+    if positions is None and source.numbered and len(source) > _ALL_NUMBERS:
+        positions = (0, len(source) - 1)
     for position in range(len(source)) if positions is None else positions:
         name = source.name(position).replace("\\", "/")
         digest.update("/".join(name.split("/")[-2:]).encode("utf-8", "surrogateescape"))

@@ -10,6 +10,7 @@ from kdcore.data.folder import open_folder
 from kdcore.data.held_out import held_out
 from kdcore.data.hidden_labels import hide_labels
 from kdcore.data.open_archive import open_archive
+from kdcore.data.open_shards import open_shards
 from kdcore.data.pixels import PixelRule
 from kdcore.data.registered import WrappedSource
 from kdcore.data.table import open_table
@@ -19,6 +20,7 @@ from kdcore.plugins.importing import cause
 from kdcore.spec.data_spec import HELD_OUT
 from kdcore.spec.datasets import ImageFiles, ImageTable, TimmDataset, resolve_dataset
 from kdcore.spec.resolve import arguments, resolve_options
+from kdcore.spec.timm_datasets import SHARDS
 
 if TYPE_CHECKING:
     from kdcore.data.source import Source
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def open_split(data: DataSpec, split: str, *, plugins: Plugins, where: str, labels: bool = True) -> Source:
-    """One split of the spec's dataset: registered, a folder, tar, zip or table of images, or known to timm's factory.
+    """One split of the spec's dataset: registered, files of images, shards, or known to timm's factory.
 
     `where` is the split's place in the spec, such as `data.train_split`; problems with the dataset are reported at
     `data.dataset`. Without `labels`, no label is read: the images of a folder or archive are all those below the split,
@@ -85,6 +87,8 @@ def _open(
 ) -> Source:
     found = resolve_dataset(data, Path.cwd(), plugins, dataset_where)
     if isinstance(found, TimmDataset):
+        if found.name.partition("/")[0].lower() in SHARDS:
+            return open_shards(data, split, where=where, dataset_where=dataset_where)
         return open_timm(data, split, where=where, dataset_where=dataset_where)
     if isinstance(found, ImageFiles):
         if found.is_folder:

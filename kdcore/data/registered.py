@@ -41,6 +41,8 @@ class WrappedSource(Source):
         ValueError: it has no length or items, is empty, or its labels are not one class index per sample.
     """
 
+    numbered = True
+
     def __init__(self, dataset: Any, title: str, num_classes: int | None, plugin: str | None = None) -> None:
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise ValueError(f"it gave {type(dataset).__name__}, which does not have len() or items")

@@ -112,6 +112,11 @@ class KeyedSamples(ByValue, Dataset[Columns | SampleFailure]):
         """Approximate memory of all images once they were read; 0 if they are not kept, or were already in memory."""
         return 0 if self.memory is None or self.source.in_memory else self.memory.expected
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether they are all samples of the source, in its order."""
+        return self._positions is None
+
     def source_index(self, position: int) -> int:
         """The position in the source for a position of the training set."""
         return position if self._positions is None else int(self._positions[position])

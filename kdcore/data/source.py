@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kdcore.data.label_sets import LabelSets
+    from kdcore.data.shard_order import Shards
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_BITS, _PNG_COLOUR = 24, 25  # places in the file
@@ -75,6 +76,9 @@ class Source:
         groups: the group of every sample `[N]`, int64; samples of one group are not divided by `data.eval_fraction`.
             None: they have no groups.
         fixed: True if a sample is known to be always the same and reading it draws no random numbers.
+        numbered: True if a sample's name is only its number.
+        shards: the large files that the samples are in, if an epoch should read one after another; None: samples may be
+            read in any order.
     """
 
     rule: PixelRule = PixelRule()
@@ -88,6 +92,8 @@ class Source:
     stream: bool = False
     in_memory: bool = False
     fixed: bool = False
+    numbered: bool = False
+    shards: Shards | None = None
     split: str = ""
     notes: tuple[str, ...] = ()
 
@@ -116,6 +122,14 @@ class Source:
     def label_numbers(self, num_classes: int | None) -> int | None:
         """How many different labels there are: K classes, or the sets of labels; None if K is not known."""
         return num_classes if self.label_sets is None else len(self.label_sets)
+
+    def read_labels(self) -> list[int]:
+        """The class index of every sample `[N]`, -1 without one, if `labels` is None: by reading all samples.
+
+        Raises:
+            RunFailed: an image cannot be read.
+        """
+        return [self[index][1] for index in range(len(self))]
 
     def files(self) -> Files | None:
         """Sizes and times of the samples' files; None if samples are not files."""

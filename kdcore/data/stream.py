@@ -1,4 +1,4 @@
-"""Streams: datasets whose samples can only be read one after another (`hfids/`, `tfds/`, `wds/`).
+"""Streams: datasets whose samples can only be read one after another (`hfids/`, `tfds/`).
 
 Each process of the run reads a stream with exactly one loader process: timm's readers give each loader its own shards
 and shuffling, so with several loaders the samples would depend on their number.
@@ -59,13 +59,10 @@ class StreamTrainData(TrainData):
         labels_read: bool = False,
     ) -> None:
         if len(source) == 0:
-            hint = (
-                "For webdatasets: an _info.json next to the shards, or 'a-{000..009}.tar|COUNT' as the split."
-            )
             message = (
                 f"{source.title} does not report its number of samples, so the end of an epoch is unknown"
             )
-            raise UserError(Problem("data.train_split", message, hint=hint))
+            raise UserError(Problem("data.train_split", message))
         self.size = len(source)
         self.labelled = source.labelled
         self.batches_per_epoch, self.batch_size = whole_batches(self.size, batch_size, world)

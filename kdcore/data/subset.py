@@ -69,7 +69,7 @@ def known_labels(source: Source) -> torch.Tensor:
     """The labels `[N]`; if the source does not know them in advance, all images are read to find them."""
     if source.labels is not None:
         return source.labels
-    return torch.tensor([source[index][1] for index in range(len(source))], dtype=torch.int64)
+    return torch.tensor(source.read_labels(), dtype=torch.int64)
 
 
 def some_labels(labels: torch.Tensor | None) -> bool:

@@ -1,4 +1,4 @@
-"""Sources for all datasets of timm's factory (`torch/cifar10`, `hfds/...`, `wds/...`)."""
+"""Sources for all datasets of timm's factory (`torch/cifar10`, `hfds/...`, `hfids/...`)."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class ReaderSource(Source):
     """
 
     fixed = True
+    numbered = True
 
     def __init__(self, dataset: Any, title: str) -> None:
         self._reader = dataset.reader
@@ -120,8 +121,6 @@ def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str) -> 
     root = data.root
     if prefix == "torch":
         root = str(cache_dir() / "datasets") if root is None else root
-    elif prefix == "wds":
-        root = str(Path(str(root)).absolute())
     options: dict[str, Any] = {
         "name": name,
         "root": root,

@@ -144,7 +144,8 @@ def build_train_data(
     numbers = source.label_numbers(num_classes)
     samples = KeyedSamples(source, chosen.positions, steps, seed, count, numbers, broken, partners)
     draw = choose_draw(chosen, data, whole_batches(len(samples), batch_size, world)[1])
-    sampler = EpochBatches(seed, len(samples), batch_size, rank, world, augmentations, draw)
+    shards = source.shards if draw is None and chosen.positions is None else None
+    sampler = EpochBatches(seed, len(samples), batch_size, rank, world, augmentations, draw, shards)
     if torch.device(device).type != "meta":  # a check reads no images
         samples.memory = remember(samples, data.in_memory, world)
     workers = worker_count(data.workers, samples, world, arrival.device.type)

@@ -53,8 +53,8 @@ class DataSpec(Section):
 
     dataset: Text = Field(
         "digits",
-        description="A registered name (kd list-datasets), a folder, tar, zip or table of images, or a name of timm's "
-        "dataset factory ('torch/cifar100', 'hfds/...', 'wds/...').",
+        description="A registered name (kd list-datasets), a folder, tar, zip or table of images, shards ('wds/', "
+        "'parquet/', 'arrow/'), or a name of timm's dataset factory ('torch/cifar100', 'hfds/...', 'hfids/...').",
     )
     root: Text | None = Field(None, description="Folder where the dataset is, or to which it is downloaded.")
     options: dict[str, Any] = Field(

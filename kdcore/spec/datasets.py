@@ -34,7 +34,7 @@ _OTHER_ARCHIVES: Final = (".gz", ".xz", ".bz2", ".zst", ".7z", ".rar")
 
 @dataclass(frozen=True)
 class TimmDataset:
-    """A dataset of timm's factory, by its whole name."""
+    """A dataset of timm's factory, or shards, by its whole name."""
 
     name: str
 

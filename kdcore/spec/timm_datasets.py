@@ -1,4 +1,4 @@
-"""What may stand behind a prefix of timm's dataset factory, checked before timm sees it.
+"""What may stand behind a prefix: a dataset of timm's factory, checked before timm sees it, or kd's own shards.
 
 timm leaves the checking to others, and some of those would run what a name says: webdataset hands URLs to a
 shell, tensorflow-datasets fetches community code. So names are held to a safe form here.
@@ -30,8 +30,12 @@ KINDS: Final = {
     "hfds": Kind(("datasets",), "datasets", False),
     "hfids": Kind(("datasets",), "datasets", True),
     "tfds": Kind(("tensorflow", "tensorflow-datasets"), "tensorflow tensorflow-datasets", True),
-    "wds": Kind(("webdataset",), "webdataset", True),
+    "wds": Kind((), "", False),
+    "parquet": Kind(("pyarrow",), "pyarrow", False),
+    "arrow": Kind(("pyarrow",), "pyarrow", False),
 }
+SHARDS: Final = {"wds": "webdataset", "parquet": "set of Parquet files", "arrow": "set of Arrow files"}
+"""The prefixes that kd reads itself, from a folder of shards, and what is in it."""
 TORCH_FOLDERS: Final = ("folder", "image_folder")
 _TRAIN_OR_TEST: Final = ("cifar10", "cifar100", "fashion_mnist", "kmnist", "mnist", "qmnist")
 _TORCH: Final = (*_TRAIN_OR_TEST, *TORCH_FOLDERS, "imagenet", "inat", "inaturalist", "places365")
@@ -50,7 +54,7 @@ def check_name(dataset: str, where: str) -> None:
     """Raises UserError if timm's factory has no dataset of this name, or the name has an unsafe form."""
     prefix, _, name = dataset.partition("/")
     prefix = prefix.lower()
-    if not name and prefix != "wds":
+    if not name and prefix not in SHARDS:
         raise UserError(Problem(where, f"a dataset's name is missing after '{prefix}/'", value=dataset))
     if prefix == "torch" and _torch_name(dataset) not in _TORCH:
         names = sorted(f"torch/{known}" for known in _TORCH)
@@ -67,16 +71,10 @@ def check_access(dataset: str, split: str, root: str | None, *, where: str, data
     _check_libraries(dataset, KINDS[prefix], dataset_where)
     if prefix == "torch":
         _check_torch_split(_torch_name(dataset), split, where)
-    elif prefix == "wds" and (root is None or not Path(root).is_dir()):
+    elif prefix in SHARDS and (root is None or not Path(root).is_dir()):
         root_where = dataset_where.rpartition(".")[0] + ".root"
-        raise UserError(
-            Problem(
-                root_where,
-                "a webdataset is read from a local folder of shards; give that folder here",
-                value=root,
-                hint="Download remote shards first: webdataset would pass their URLs to a shell.",
-            )
-        )
+        message = f"a {SHARDS[prefix]} is read from a local folder of shards; give that folder here"
+        raise UserError(Problem(root_where, message, root, hint="Download remote shards first."))
 
 
 def _torch_name(dataset: str) -> str:

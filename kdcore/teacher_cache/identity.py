@@ -113,8 +113,9 @@ def _views(views: Sequence[AugmentSpec]) -> dict[str, Any]:
 
 def _names(train: IndexedTrainData) -> str:
     """Digest of the chosen samples' names and classes."""
-    chosen = (train.samples.source_index(position) for position in range(len(train.samples)))
-    digest = hashlib.sha256(sample_names(train.samples.source, chosen).encode())
+    samples = train.samples
+    chosen = None if samples.takes_all else map(samples.source_index, range(len(samples)))
+    digest = hashlib.sha256(sample_names(samples.source, chosen).encode())
     if train.labels is not None:
         digest.update(train.labels.numpy().tobytes())
     return digest.hexdigest()

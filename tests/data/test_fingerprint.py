@@ -119,3 +119,18 @@ def test_an_image_that_is_missing_is_part_of_it(images: Path):
     before = split_fingerprint(source)
     (images / "train/cat/0.bmp").unlink()
     assert _differs(before, split_fingerprint(source)) == {"contents", "sizes"}
+
+
+def test_names_that_are_numbers_are_not_read_one_by_one() -> None:
+    class Many:
+        def __init__(self, size: int) -> None:
+            self.size, self.asked = size, 0
+
+        def __len__(self) -> int:
+            return self.size
+
+        def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+            return Image.new("RGB", (2, 2), (index & 255, 0, 0)), 0
+
+    found = [split_fingerprint(WrappedSource(Many(size), "many", 10)) for size in (10**9, 10**9 + 1)]
+    assert _differs(*found) >= {"samples", "names"}

@@ -38,7 +38,7 @@ def make_stand_ins(spec, folder):
     """Make what the spec's paths lead to."""
     dataset = spec.get("data", {}).get("dataset", "digits")
     known = {item.entry.name for item in get_plugins().all(DatasetEntry)}
-    if dataset not in known and not re.match(r"(torch|hfds|hfids|tfds|wds)/", dataset):
+    if dataset not in known and not re.match(r"(torch|hfds|hfids|tfds|wds|parquet|arrow)/", dataset):
         stand_in(folder / dataset, folder=not dataset.endswith((".tar", ".gz")))
     if "unlabelled" in spec.get("data", {}):
         stand_in(folder / spec["data"]["unlabelled"], folder=True)

@@ -20,6 +20,7 @@ def check(plugins, base, **data):
         "hfids/x",
         "tfds/x",
         "wds/",
+        "parquet/",
     ],
 )
 def test_known_names(plugins, tmp_path, name):

@@ -1,0 +1,155 @@
+"""Shards of webdatasets: tars in which a sample's files follow one another and share a name up to the first dot."""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from kdcore.data.cache import cache_dir
+from kdcore.data.special_targets import UNLABELLED
+from kdcore.data.unpack import plain_tar
+from kdcore.errors import RunFailed
+
+if TYPE_CHECKING:
+    from kdcore.data.draws import Positions
+
+IMAGES: Final = ("jpg", "jpeg", "png", "webp", "ppm", "bmp", "tif", "tiff", "npy")
+"""What follows the first dot of the name of a sample's image."""
+_VERSION: Final = "1"  # of what is kept in the cache
+
+
+@dataclass(frozen=True)
+class WebShard:
+    """A tar of a webdataset.
+
+    Attributes:
+        path: the tar, which may be compressed.
+        label: the field of the samples' JSON files that holds the class index; '' means: it is in their '.cls' files.
+    """
+
+    path: Path
+    label: str = ""
+
+    def open(self) -> OpenTar:
+        """Read its index, from kd's cache if it is there."""
+        plain = plain_tar(self.path, where="data.dataset")
+        status = plain.stat()
+        about = f"{_VERSION}|{plain.absolute()}|{status.st_size}|{status.st_mtime_ns}|{self.label}"
+        kept = cache_dir() / "shards" / f"{blake2b(about.encode(), digest_size=16).hexdigest()}.npz"
+        with suppress(OSError, ValueError, KeyError), np.load(kept, allow_pickle=False) as found:
+            return OpenTar(plain, found["spans"], found["labels"], found["keys"].tobytes())
+        opened = _index(plain, self.label)
+        with suppress(OSError):  # a folder that cannot be written costs time only
+            opened.keep(kept)
+        return opened
+
+
+class OpenTar:
+    """A tar whose samples are known by their places in it.
+
+    Args:
+        path: the uncompressed tar.
+        spans: offset and size of each image `[n, 2]`.
+        labels: class indices `[n]`, -1 without one.
+        keys: the samples' names, with a line end after each.
+    """
+
+    def __init__(self, path: Path, spans: Positions, labels: Positions, keys: bytes) -> None:
+        self._path, self._spans, self.labels, self._keys = path, spans, labels, keys
+        self._file = path.open("rb", buffering=0)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def content(self, number: int) -> bytes:
+        """The bytes of an image file."""
+        offset, size = (int(value) for value in self._spans[number])
+        data = os.pread(self._file.fileno(), size, offset)  # forked processes share no position
+        if len(data) != size:
+            raise RunFailed(f"{self._path} was truncated during the run")
+        return data
+
+    def label(self, number: int) -> int:
+        """Its class index."""
+        return int(self.labels[number])
+
+    def key(self, number: int) -> str:
+        """The common part of its files' names."""
+        return self._keys.split(b"\n", number + 1)[number].decode("utf-8", "surrogateescape")
+
+    def keep(self, file: Path) -> None:
+        """Write the index, whole or not at all."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
+            try:
+                keys = np.frombuffer(self._keys, dtype=np.uint8)
+                np.savez(part, spans=self._spans, labels=self.labels, keys=keys)
+                part.close()
+                Path(part.name).replace(file)
+            except BaseException:
+                Path(part.name).unlink(missing_ok=True)
+                raise
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+
+
+def _index(path: Path, label: str) -> OpenTar:
+    spans: list[tuple[int, int]] = []
+    labels: list[int] = []
+    keys: list[str] = []
+    current, files = "", dict[str, tarfile.TarInfo]()
+
+    def add(archive: tarfile.TarFile) -> None:
+        image = next((files[kind] for kind in IMAGES if kind in files), None)
+        if image is not None:
+            spans.append((image.offset_data, image.size))
+            labels.append(_label(archive, files, label, f"{path}:{current}"))
+            keys.append(current)
+
+    try:
+        with tarfile.open(path, "r:") as archive:
+            while (member := archive.next()) is not None:
+                archive.members = []  # type: ignore[attr-defined]  # else every member stays in memory
+                if not member.isreg() or member.issparse():
+                    continue
+                folder, _, name = member.name.rpartition("/")
+                start, dot, kind = name.partition(".")
+                key = f"{folder}/{start}" if folder else start
+                if not dot or not start:
+                    continue
+                if key != current:
+                    add(archive)
+                    current, files = key, {}
+                files[kind.lower()] = member
+            add(archive)
+    except tarfile.TarError as error:
+        raise RunFailed(f"the shard {path} cannot be read: {error}") from error
+    text = "".join(f"{key}\n" for key in keys).encode("utf-8", "surrogateescape")
+    places = np.array(spans, dtype=np.int64).reshape(-1, 2)
+    return OpenTar(path, places, np.array(labels, dtype=np.int64), text)  # type: ignore[arg-type]
+
+
+def _label(archive: tarfile.TarFile, files: dict[str, tarfile.TarInfo], field: str, name: str) -> int:
+    kind = "json" if field else "cls"
+    if kind not in files:
+        return UNLABELLED
+    content = archive.extractfile(files[kind])
+    assert content is not None
+    text = content.read()
+    value: Any = None
+    with suppress(ValueError, TypeError, KeyError):
+        value = json.loads(text)[field] if field else text.decode()
+        return UNLABELLED if value is None else max(int(value), UNLABELLED)
+    what = f"the field '{field}' of its JSON file" if field else "its '.cls' file"
+    raise RunFailed(f"{name}: {what} is no class index: {text[:40].decode('utf-8', 'replace')!r}")

@@ -1,0 +1,249 @@
+"""Webdatasets, Parquet and Arrow: the same samples with any number of loader processes, and from any place on."""
+
+from __future__ import annotations
+
+import pickle
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kdcore.data import web_shards
+from kdcore.data.evaluate import build_eval_data
+from kdcore.data.fingerprint import split_fingerprint
+from kdcore.data.open_shards import expand
+from kdcore.data.opening import open_split
+from kdcore.data.shards import ShardSource
+from kdcore.data.subset import known_labels
+from kdcore.data.train import build_train_data
+from kdcore.errors import RunFailed, UserError
+from tests.shards import image_bytes, write_info, write_tar, write_tars
+
+SIZES = (5, 7, 4, 8)
+
+
+@pytest.fixture
+def opened(tmp_path, make_data, make_plugins):
+    def of(dataset="wds/", split="train", root=tmp_path, **data):
+        spec = make_data(dataset=dataset, root=str(root), **data)
+        return open_split(spec, split, plugins=make_plugins(), where="data.train_split")
+
+    return of
+
+
+@pytest.fixture
+def build(make_data, small_input):
+    def built(source, batch_size=6, world=1, rank=0, num_classes=3, **data):
+        spec = make_data(augment={"crop": "resized"}, **{"in_memory": False, "workers": 0, **data})
+        return build_train_data(
+            source,
+            spec,
+            small_input,
+            batch_size=batch_size,
+            seed=0,
+            num_classes=num_classes,
+            world=world,
+            rank=rank,
+        )
+
+    return built
+
+
+def content(batches):
+    return [
+        (batch.images.numpy().tobytes(), batch.target.tolist(), batch.index.tolist()) for batch in batches
+    ]
+
+
+def write_parquet(path: Path, count: int = 10, group: int = 4, **columns):
+    pa = pytest.importorskip("pyarrow")
+    images = pa.array(
+        [{"bytes": image_bytes(number), "path": f"{number}.png"} for number in range(count)],
+        pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+    )
+    table = pa.table({"image": images, "label": [number % 3 for number in range(count)], **columns})
+    names = b'{"info": {"features": {"label": {"names": ["ant", "bee", "cat"], "_type": "ClassLabel"}}}}'
+    table = table.replace_schema_metadata({b"huggingface": names})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        pytest.importorskip("pyarrow.parquet").write_table(table, path, row_group_size=group)
+        return
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=group)
+
+
+# -- webdatasets -----------------------------------------------------------------------------------------------
+
+
+def test_a_webdataset(tmp_path, opened):
+    write_tars(tmp_path, sizes=SIZES)
+    source = opened()
+    assert isinstance(source, ShardSource)
+    assert (len(source), source.num_classes, source.stream, source.classes) == (24, 3, False, None)
+    assert source.labels.tolist() == [number % 3 for number in range(24)]
+    assert source.shards.sizes.tolist() == list(SIZES)
+    for index in (0, 4, 5, 23):
+        image, label = source[index]
+        assert label == index % 3
+        assert source.content(index) == image_bytes(index)
+        assert np.asarray(image).shape == (10, 12, 3)
+    assert (source.name(0), source.name(6)) == ("train-000.tar[0]", "train-001.tar[1]")
+    with pytest.raises(IndexError):
+        source[24]
+
+
+def test_workers_change_nothing(tmp_path, opened, build):
+    write_tars(tmp_path, sizes=SIZES)
+    source = opened()
+    one = [content(build(source, workers=0).epoch(epoch)) for epoch in (0, 1)]
+    for workers in (1, 2):
+        data = build(source, workers=workers)
+        assert [content(data.epoch(epoch)) for epoch in (0, 1)] == one
+    assert one[0] != one[1]
+    assert sorted(index for _, _, batch in one[0] for index in batch) == list(range(24))
+    halves = [content(build(source, world=2, rank=rank).epoch(0)) for rank in (0, 1)]
+    assert [left[2] + right[2] for left, right in zip(*halves, strict=True)] == [each[2] for each in one[0]]
+
+
+def test_no_image_before_the_place_is_read_again(tmp_path, opened, build, monkeypatch):
+    write_tars(tmp_path, sizes=SIZES)
+    whole = content(build(opened()).epoch(3))
+    source, read = opened(), []
+    get = ShardSource.__getitem__
+
+    def counted(self, index):
+        read.append(index)
+        return get(self, index)
+
+    monkeypatch.setattr(ShardSource, "__getitem__", counted)
+    assert content(build(source).epoch(3, skip=2)) == whole[2:]
+    assert sorted(read) == sorted(index for _, _, batch in whole[2:] for index in batch)
+
+
+def test_lengths_of_shards_are_taken_from_the_info(tmp_path, opened, monkeypatch, build):
+    write_tars(tmp_path, sizes=SIZES)
+    write_info(tmp_path, "train", SIZES)
+    scanned = []
+    index = web_shards._index
+    monkeypatch.setattr(web_shards, "_index", lambda *a: scanned.append(a[0].name) or index(*a))
+    source = opened(num_classes=3)
+    assert (len(source), source.labels, source.labelled, scanned) == (24, None, True, ["train-000.tar"])
+    assert len(content(build(source).epoch(0))) == 4
+    assert known_labels(source).tolist() == [number % 3 for number in range(24)]
+    with pytest.raises(UserError, match=r"data\.num_classes: wds/ does not report its number of classes"):
+        opened()
+    write_info(tmp_path, "train", (5, 7, 4, 9))
+    with pytest.raises(RunFailed, match=r"the shard train-003\.tar has 8 samples, and 9 when .* _info\.json"):
+        opened(num_classes=3)[24]
+
+
+def test_an_index_is_kept(tmp_path, opened, monkeypatch):
+    write_tars(tmp_path)
+    first = opened()
+    monkeypatch.setattr(web_shards, "_index", lambda *a: pytest.fail("read again"))
+    again = opened()
+    assert again.labels.tolist() == first.labels.tolist()
+    assert again.content(9) == first.content(9)
+    monkeypatch.undo()
+    write_tar(tmp_path / "train-000.tar", range(6))
+    assert len(opened()) == 25
+
+
+def test_where_labels_are(tmp_path, opened):
+    write_tar(tmp_path / "train-000.tar", range(6), label="class", n1=None, n2=None)
+    write_info(tmp_path, "train", (6,), alt_label="class")
+    assert [opened(num_classes=3)[index][1] for index in range(6)] == [0, -1, -1, 0, 1, 2]
+    (tmp_path / "_info.json").unlink()
+    write_tar(tmp_path / "bad.tar", range(3), n1="cat")
+    with pytest.raises(UserError, match=r"images/0001: its '\.cls' file is no class index: 'cat'"):
+        opened(split="bad")
+    write_tar(tmp_path / "none.tar", range(3), n0=None, n1=None, n2=None)
+    source = opened(split="none")
+    assert (source.labelled, source.num_classes, source[1][1]) == (False, None, -1)
+
+
+def test_splits(tmp_path, opened):
+    write_tars(tmp_path, "train", (3, 4))
+    write_tars(tmp_path / "val", "part", (2,))
+    write_tar(tmp_path / "packed-0.tar.gz", range(2), "w:gz")
+    assert [len(opened(split=split)) for split in ("train", "val", "packed")] == [7, 2, 2]
+    assert len(opened(split="train-{000..001}.tar|7")) == 7
+    assert len(opened(split="{train-001,val/part-000}.tar")) == 6
+    with pytest.raises(UserError, match=r"(?s)1 of 3 shards are not in .*train-002\.tar"):
+        opened(split="train-{000..002}.tar")
+    with pytest.raises(UserError, match=r"(?s)data\.train_split: there are no shards.*There are .*train-000"):
+        opened(split="test")
+    with pytest.raises(UserError, match=r"data\.root: a webdataset is read from a local folder"):
+        opened(root=tmp_path / "nothing")
+
+
+def test_damaged_shards(tmp_path, opened):
+    (tmp_path / "train-0.tar").write_bytes(b"no tar at all" * 100)
+    with pytest.raises(UserError, match=r"data\.dataset: .*train-0\.tar"):
+        opened()
+    with tarfile.open(tmp_path / "train-0.tar", "w"):
+        pass
+    with pytest.raises(UserError, match="have no samples"):
+        opened()
+    (tmp_path / "_info.json").write_text('{"splits": {"train": {"filenames": 3}}}')
+    with pytest.raises(UserError, match=r"_info\.json has no splits with 'filenames'"):
+        opened()
+
+
+def test_names(tmp_path, opened):
+    write_tars(tmp_path, sizes=(3, 3))
+    before = split_fingerprint(opened())
+    assert before == split_fingerprint(opened())
+    write_tar(tmp_path / "train-001.tar", range(3, 7))
+    assert before != split_fingerprint(opened())
+    assert list(expand("a-{08..11}.tar")) == ["a-08.tar", "a-09.tar", "a-10.tar", "a-11.tar"]
+    assert list(expand("{a,b}{1..2}")) == ["a1", "a2", "b1", "b2"]
+
+
+def test_broken_images_are_named(tmp_path, opened):
+    write_tar(tmp_path / "train.tar", range(3))
+    data = (tmp_path / "train.tar").read_bytes()
+    place = data.index(image_bytes(1))
+    (tmp_path / "train.tar").write_bytes(data[:place] + b"x" * 40 + data[place + 40 :])
+    with pytest.raises(RunFailed, match=r"image 1 cannot be read: train\.tar:images/0001"):
+        opened()[1]
+
+
+# -- Parquet and Arrow -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_tables_in_shards(kind, tmp_path, opened, build, make_data, small_input):
+    write_parquet(tmp_path / "data" / f"train-00000-of-00002.{kind}")
+    write_parquet(tmp_path / "data" / f"train-00001-of-00002.{kind}", count=5)
+    source = opened(f"{kind}/")
+    assert (len(source), source.classes, source.num_classes) == (15, ("ant", "bee", "cat"), 3)
+    assert source.labels.tolist() == [number % 3 for number in (*range(10), *range(5))]
+    assert source.shards.sizes.tolist() == ([4, 4, 2, 4, 1] if kind == "parquet" else [10, 5])
+    assert isinstance(source[11][0], Image.Image)
+    assert source.content(11) == image_bytes(1)
+    assert pickle.loads(pickle.dumps(source)).content(7) == image_bytes(7)
+    whole = content(build(source).epoch(0))
+    assert content(build(source, workers=2).epoch(0)) == whole
+    assert content(build(source).epoch(0, skip=1)) == whole[1:]
+    measured = build_eval_data(source, make_data(workers=0), small_input, batch_size=4)
+    assert sum(len(target) for _, target in measured) == 15
+
+
+def test_columns_are_checked(tmp_path, opened):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    for columns, message in (
+        ({"pixels": [1]}, "it has no column image.*its columns: pixels"),
+        ({"image": ["a.png"]}, "its column 'image' is string, not the bytes of image files"),
+        ({"image": [b"x"], "label": ["cat"]}, "its column 'label' is string, not a class index"),
+    ):
+        parquet.write_table(pa.table(columns), tmp_path / "train.parquet")
+        with pytest.raises(UserError, match=f"(?s)data.dataset: the shard .*train.parquet.*{message}"):
+            opened("parquet/")
+    parquet.write_table(pa.table({"image": [image_bytes(0), None]}), tmp_path / "train.parquet")
+    source = opened("parquet/")
+    assert (source.labelled, source.content(0)) == (False, image_bytes(0))
+    with pytest.raises(RunFailed, match="row 1 has no bytes"):
+        source[1]

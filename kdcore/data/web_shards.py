@@ -152,4 +152,4 @@ def _label(archive: tarfile.TarFile, files: dict[str, tarfile.TarInfo], field: s
         value = json.loads(text)[field] if field else text.decode()
         return UNLABELLED if value is None else max(int(value), UNLABELLED)
     what = f"the field '{field}' of its JSON file" if field else "its '.cls' file"
-    raise RunFailed(f"{name}: {what} is no class index: {text[:40].decode('utf-8', 'replace')!r}")
+    raise RunFailed(f"{name}: {what} is not a class index: {text[:40].decode('utf-8', 'replace')!r}")

@@ -157,7 +157,7 @@ def test_where_labels_are(tmp_path, opened):
     assert [opened(num_classes=3)[index][1] for index in range(6)] == [0, -1, -1, 0, 1, 2]
     (tmp_path / "_info.json").unlink()
     write_tar(tmp_path / "bad.tar", range(3), n1="cat")
-    with pytest.raises(UserError, match=r"images/0001: its '\.cls' file is no class index: 'cat'"):
+    with pytest.raises(UserError, match=r"images/0001: its '\.cls' file is not a class index: 'cat'"):
         opened(split="bad")
     write_tar(tmp_path / "none.tar", range(3), n0=None, n1=None, n2=None)
     source = opened(split="none")

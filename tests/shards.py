@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 
@@ -50,3 +52,20 @@ def write_info(root: Path, split: str, sizes: tuple[int, ...], **more: Any) -> N
     files = [f"{split}-{shard:03}.tar" for shard in range(len(sizes))]
     about = {"name": split, "num_samples": sum(sizes), "filenames": files, "shard_lengths": sizes, **more}
     (root / "_info.json").write_text(json.dumps({"splits": {split: about}}))
+
+
+FEATURES = (
+    b'{"info": {"features": {"image": {"_type": "Image"}, '
+    b'"label": {"names": ["ant", "bee", "cat"], "_type": "ClassLabel"}}}}'
+)
+
+
+def write_parquet(path: Path, numbers: range, images: Callable[[int], bytes] = image_bytes) -> None:
+    """A shard as on the Hugging Face hub; the class of image N is N modulo 3."""
+    pa = pytest.importorskip("pyarrow")
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    column = pa.array([{"bytes": images(number), "path": None} for number in numbers], kind)
+    table = pa.table({"image": column, "label": [number % 3 for number in numbers]})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(table.replace_schema_metadata({b"huggingface": FEATURES}), path)

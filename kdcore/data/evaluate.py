@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.utils.data import DataLoader
 
+    from kdcore.data.hf_stream import HfStream
     from kdcore.data.inputs import InputConfig
     from kdcore.data.source import Source
     from kdcore.data.timm_source import StreamSource
@@ -128,7 +129,7 @@ def build_eval_data(
     arrival = Arrival(device, steps.normalise)
     part = max(1, batch_size // world)
     if source.stream:
-        stream: StreamSource = source  # type: ignore[assignment]  # the only ones there are
+        stream: StreamSource | HfStream = source  # type: ignore[assignment]  # the only ones there are
         return StreamEvalData(stream, steps, part, world, arrival)
     if len(source) == 0:
         raise UserError(Problem("data.eval_split", "there are no images to evaluate on"))

@@ -41,6 +41,11 @@ def worker_count(workers: int | None, samples: KeyedSamples, world: int, device_
         return 0
     if samples.memory is not None and (device_type == "cpu" or not shared_with_loaders()):
         return 0
+    return default_workers(world)
+
+
+def default_workers(world: int) -> int:
+    """Loader processes per process of the run, from the CPUs and the processes of this machine."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MOST_WORKERS, cpus // processes_here(world))
 

@@ -1,7 +1,8 @@
 """Streams: datasets whose samples can only be read one after another (`hfids/`, `tfds/`).
 
-Each process of the run reads a stream with exactly one loader process: timm's readers give each loader its own shards
-and shuffling, so with several loaders the samples would depend on their number.
+The shards of a stream of Hugging Face are read in lanes. For `tfds/`, each process of the run reads the stream with
+exactly one loader process: timm's reader gives each loader its own shards and shuffling, so with several loaders the
+samples would depend on their number.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from torch.utils.data import IterableDataset, default_collate
 
 from kdcore.data.batches import EvalData, RawBatch, TrainData, check_skip
 from kdcore.data.keyed_randomness import LOADER, ORDER, mix64, seed_sample
+from kdcore.data.lanes import LaneBatches, Lanes, check_label
 from kdcore.data.loader import make_loader, passed
 from kdcore.data.modes import UnknownRange
 from kdcore.data.sampler import whole_batches
 from kdcore.data.samples import Columns, SampleFailure, unexpected, varied
 from kdcore.data.sending import ByValue
+from kdcore.data.source import Refused
 from kdcore.data.special_targets import UNLABELLED, without_labels
-from kdcore.errors import Problem, UserError
+from kdcore.errors import KdError, Problem, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kdcore.data.hf_stream import HfStream
     from kdcore.data.normalise import Arrival
     from kdcore.data.steps import Steps
     from kdcore.data.timm_source import StreamSource
@@ -47,22 +51,24 @@ class StreamTrainData(TrainData):
 
     def __init__(
         self,
-        source: StreamSource,
+        source: StreamSource | HfStream,
         steps: Steps,
         batch_size: int,
         seed: int,
         views: int,
         num_classes: int,
-        rank: int,
-        world: int,
         arrival: Arrival,
         labels_read: bool = False,
+        *,
+        rank: int,
+        world: int,
     ) -> None:
         if len(source) == 0:
             message = (
                 f"{source.title} does not report its number of samples, so the end of an epoch is unknown"
             )
-            raise UserError(Problem("data.train_split", message))
+            hint = "set data.epoch_samples: the number of samples that an epoch takes from it"
+            raise UserError(Problem("data.train_split", message, hint=hint))
         self.size = len(source)
         self.labelled = source.labelled
         self.batches_per_epoch, self.batch_size = whole_batches(self.size, batch_size, world)
@@ -77,7 +83,7 @@ class StreamTrainData(TrainData):
         if skip == self.batches_per_epoch:
             return
         seed = mix64(ORDER, self._seed) & _READER_SEED
-        reader = self._source.open(training=True, seed=seed, batch_size=self._part)
+        reader: Any = self._source.open(training=True, seed=seed, batch_size=self._part)
         reader.set_epoch(epoch)
         keys = (self._seed, epoch, self._rank)
         stream = StreamBatches(
@@ -99,11 +105,46 @@ class StreamTrainData(TrainData):
             yield RawBatch(self._arrival(images), target if self.labelled else None, None)
 
 
+class LaneTrainData(StreamTrainData):
+    """Training data from the shards of a stream, read in lanes by any number of loader processes.
+
+    Samples before a skipped batch are read, and not decoded.
+    """
+
+    def __init__(self, source: HfStream, *arguments: Any, rank: int, world: int, workers: int) -> None:
+        super().__init__(source, *arguments, rank=rank, world=world)
+        self._shards, self._lanes = source, Lanes(source.num_shards, rank, world)
+        self._workers = self._lanes.workers(workers)
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
+        """The batches of an epoch, starting at batch `skip`, without index."""
+        check_skip(epoch, skip, self.batches_per_epoch)
+        if skip == self.batches_per_epoch:
+            return
+        batches = LaneBatches(
+            self._shards,
+            self._lanes,
+            self._part,
+            self._steps,
+            self._views,
+            self._num_classes,
+            self._labels_read,
+            (self._seed, epoch),
+            skip,
+            self.batches_per_epoch,
+        )
+        loader = make_loader(
+            batches, workers=self._workers, device_type=self._arrival.device.type, batch_size=None
+        )
+        for images, target in passed(loader):
+            yield RawBatch(self._arrival(images), target if self.labelled else None, None)
+
+
 class StreamEvalData(EvalData):
-    """Evaluation data from a stream; timm's reader divides it among the processes."""
+    """Evaluation data from a stream; its reader divides it among the processes."""
 
     def __init__(
-        self, source: StreamSource, steps: Steps, batch_size: int, world: int, arrival: Arrival
+        self, source: StreamSource | HfStream, steps: Steps, batch_size: int, world: int, arrival: Arrival
     ) -> None:
         self.total = len(source) or None
         self.size = self.total if world == 1 else None
@@ -153,23 +194,16 @@ class StreamBatches(ByValue, IterableDataset[Columns | SampleFailure]):
                 seed_sample(*self._keys, number, 0)  # all generators: the reader may draw, too
                 images = varied(self._steps.fixed(image), self._steps, self._views, *self._keys, number)
                 target = UNLABELLED if label is None else int(label)
-                if self._num_classes is not None and target >= self._num_classes:
-                    message = f"has class {target}, but there are only {self._num_classes} classes"
-                    yield SampleFailure(f"sample {number} of {self._title} {message}")
-                    return
-                if target < 0 and self._labels_read:
-                    message = (
-                        f"sample {number} of {self._title} has no label. Of a stream all samples must have one, or "
-                        "nothing may read labels: task.weight 0, and a distiller that needs none"
-                    )
-                    yield SampleFailure(message, refused=True)
-                    return
+                check_label(f"sample {number} of {self._title}", target, self._num_classes, self._labels_read)
                 waiting.append((images, target))
                 if len(waiting) == self._batch_size:
                     yield list(default_collate(waiting))
                     waiting = []
         except UnknownRange as error:
             yield SampleFailure(f"sample {number} of {self._title} cannot be used: {error}", refused=True)
+            return
+        except KdError as error:
+            yield SampleFailure(str(error), isinstance(error, Refused))
             return
         except Exception as error:
             yield SampleFailure(f"{self._title}: {unexpected(error)}")

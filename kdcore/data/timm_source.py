@@ -12,6 +12,7 @@ import torch
 
 from kdcore.data.cache import cache_dir
 from kdcore.data.folder import open_folder
+from kdcore.data.hf_stream import HfStream
 from kdcore.data.registered import WrappedSource
 from kdcore.data.source import Source, checked_index, decode, unreadable
 from kdcore.data.special_targets import UNLABELLED
@@ -74,7 +75,7 @@ class StreamSource(Source):
 
     stream = True
 
-    def __init__(self, options: dict[str, Any], num_classes: int | None) -> None:
+    def __init__(self, options: dict[str, Any], num_classes: int | None, samples: int | None = None) -> None:
         self._options = options
         self._opened = False
         self.title = str(options["name"])
@@ -83,7 +84,7 @@ class StreamSource(Source):
         if classes:
             self.classes = tuple(sorted(classes, key=lambda name: classes[name]))
         self.num_classes = len(classes) or num_classes
-        self._size = int(getattr(first.reader, "num_samples", 0) or 0)
+        self._size = samples or int(getattr(first.reader, "num_samples", 0) or 0)
 
     def __len__(self) -> int:
         return self._size  # 0: unknown
@@ -129,9 +130,13 @@ def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str) -> 
         # readers other than tfds would convert with Pillow alone, which clips 16 bits
         "input_img_mode": ("L" if data.channels == 1 else "RGB") if prefix == "tfds" else "",
     }
+    samples = data.epoch_samples if where == "data.train_split" else None
     try:
-        if KINDS[prefix].stream:
-            source: Source = StreamSource(options, data.num_classes)
+        if prefix == "hfids":
+            found = name.partition("/")[2]
+            source: Source = HfStream(found, root, split, data.num_classes, samples)
+        elif KINDS[prefix].stream:
+            source = StreamSource(options, data.num_classes, samples)
         elif prefix == "torch":
             source = WrappedSource(_create(**options), name, None)
         else:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from kdcore.data.batches import RawBatch, TrainData, check_skip
-from kdcore.data.loader import make_loader, passed, worker_count
+from kdcore.data.hf_stream import HfStream
+from kdcore.data.loader import default_workers, make_loader, passed, worker_count
 from kdcore.data.memory import reached, remember
 from kdcore.data.normalise import Arrival
 from kdcore.data.partners import Partners
 from kdcore.data.sampler import EpochBatches, whole_batches
 from kdcore.data.samples import KeyedSamples
 from kdcore.data.sampling import choose_draw, refuse_stream
-from kdcore.data.stream import StreamTrainData
+from kdcore.data.stream import LaneTrainData, StreamTrainData
+from kdcore.data.timm_source import StreamSource
 from kdcore.data.training_set import training_set
 from kdcore.data.views import view_transform
 from kdcore.errors import Problem, UserError
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from kdcore.data.sampler import Key
     from kdcore.data.samples import Columns
     from kdcore.data.source import Source
-    from kdcore.data.timm_source import StreamSource
     from kdcore.data.training_set import TrainingSet
     from kdcore.spec.models import AugmentSpec, DataSpec
 
@@ -135,10 +136,12 @@ def build_train_data(
     if source.stream:
         refuse_stream(data)
     if source.stream:
-        stream: StreamSource = source  # type: ignore[assignment]  # the only ones there are
-        return StreamTrainData(
-            stream, steps, batch_size, seed, count, num_classes, rank, world, arrival, labels_read
-        )
+        given = (steps, batch_size, seed, count, num_classes, arrival, labels_read)
+        if isinstance(source, HfStream):
+            wanted = default_workers(world) if data.workers is None else data.workers
+            return LaneTrainData(source, *given, rank=rank, world=world, workers=wanted)
+        assert isinstance(source, StreamSource)
+        return StreamTrainData(source, *given, rank=rank, world=world)
     broken: Literal["replace", "fail"] = "replace" if data.skip_broken else "fail"
     partners = Partners(_labels(chosen), seed) if partner else None
     numbers = source.label_numbers(num_classes)

@@ -42,10 +42,14 @@ def training_set(source: Source, data: DataSpec, *, seed: int, num_classes: int)
     """Choose the samples to train on: all of the split, or `data.train_samples` of a seeded, class-balanced draw.
 
     Raises:
-        UserError: there are no samples, `train_samples` does not fit, or a label is not one of the classes.
+        UserError: there are no samples, `train_samples` or `epoch_samples` does not fit, or a label is not one of the
+            classes.
     """
     if not source.stream and len(source) == 0:
         raise UserError(Problem("data.train_split", "there are no training images"))
+    if data.epoch_samples is not None and not source.stream:
+        message = "only of a stream an epoch can be a part; this dataset is none"
+        raise UserError(Problem("data.epoch_samples", message, data.epoch_samples, "null, and train_samples"))
     positions = choose_samples(source, data.train_samples, seed)
     if source.stream:
         return TrainingSet(None, len(source), None)

@@ -89,6 +89,12 @@ class DataSpec(Section):
         ge=1,
         description="Train on this number of samples, drawn with the seed and balanced over the classes; null: on all.",
     )
+    epoch_samples: Int | None = Field(
+        None,
+        ge=1,
+        description="Of a stream: the number of samples that an epoch takes from it; null: as many as the stream "
+        "reports.",
+    )
     sampling: Literal["shuffled", "balanced", "weights"] = Field(
         "shuffled",
         description="'shuffled': each epoch has every image once; 'balanced': all classes are equally frequent, so "

@@ -45,7 +45,7 @@ def open_stream(monkeypatch, make_picture, make_data):
             return Stream(pictures, {**options, "unlabelled": unlabelled}, size, classes or {}, fail)
 
         monkeypatch.setattr(timm.data.dataset_factory, "create_dataset", create)
-        spec = make_data(dataset="hfids/some/one", **{"num_classes": 3, **data})
+        spec = make_data(dataset="tfds/some/one", **{"num_classes": 3, **data})
         return open_timm(spec, "train", where="data.train_split", dataset_where="data.dataset")
 
     return opened
@@ -83,7 +83,7 @@ def test_source(open_stream):
     named = open_stream(classes={"b": 1, "a": 0}, num_classes=None)
     assert (named.classes, named.num_classes) == (("a", "b"), 2)
     with pytest.raises(
-        UserError, match=r"data\.num_classes: hfids/some/one does not report its number of classes"
+        UserError, match=r"data\.num_classes: tfds/some/one does not report its number of classes"
     ):
         open_stream(num_classes=None)
 
@@ -127,9 +127,11 @@ def test_evaluation(open_stream, make_data, small_input):
 
 def test_errors(open_stream, build):
     with pytest.raises(
-        UserError, match=r"data\.train_split: hfids/some/one does not report its number of samples"
+        UserError, match=r"data\.train_split: tfds/some/one does not report its number of samples"
     ):
         build(open_stream(size=0))
+    longer = open_stream(size=0, epoch_samples=16)
+    assert build(longer).batches_per_epoch == 4
     with pytest.raises(UserError, match=r"data\.in_memory: the images of a stream cannot be kept in memory"):
         build(open_stream(), in_memory=True)
     with pytest.raises(UserError, match=r"data\.train_samples: a stream has no subset"):
@@ -138,7 +140,7 @@ def test_errors(open_stream, build):
         build(open_stream(), world=3)
     with pytest.raises(RunFailed, match="has class 2, but there are only 2"):
         list(build(open_stream(), num_classes=2).epoch(0))
-    with pytest.raises(RunFailed, match=r"hfids/some/one: .*OSError: connection lost") as caught:
+    with pytest.raises(RunFailed, match=r"tfds/some/one: .*OSError: connection lost") as caught:
         list(build(open_stream(fail=OSError("connection lost"))).epoch(0))
     assert "Traceback" not in str(caught.value)
     with pytest.raises(RunFailed, match="gave no samples"):
@@ -147,7 +149,7 @@ def test_errors(open_stream, build):
 
 def test_a_sample_without_a_label_is_refused_where_labels_are_read(open_stream, build):
     with pytest.raises(
-        RunFailed, match=r"sample \d of hfids/some/one has no label\. .*task\.weight 0"
+        RunFailed, match=r"sample \d of tfds/some/one has no label\. .*task\.weight 0"
     ) as caught:
         list(build(open_stream(unlabelled=2), labels_read=True, batch_size=10).epoch(0))
     assert caught.value.exit_code == 2

@@ -1,7 +1,8 @@
-"""Runs on a webdataset: the same to the bit with any number of loader processes, and after a kill."""
+"""Runs on a webdataset and on a stream: the same to the bit with any number of loader processes, and after a kill."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -13,7 +14,7 @@ from kdcore import run
 from kdcore.distill.teacher_passes import TeacherPasses
 from kdcore.run.fill_cache import cache_teacher
 from kdcore.run.loop import Training
-from tests.shards import write_info, write_tars
+from tests.shards import write_info, write_parquet, write_tars
 
 TEACHER = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
 
@@ -31,6 +32,27 @@ def spec(spec_file, tmp_path, monkeypatch):
     def of(name, workers=0, **changes):
         settings = {"teacher": TEACHER, "distiller": {"name": "kd"}, "train": {"batch_size": 8}, **changes}
         return spec_file(name, data={**data, "workers": workers}, **settings)
+
+    return of
+
+
+@pytest.fixture
+def stream(spec, tmp_path, monkeypatch):
+    """The same for a stream of Hugging Face."""
+    pytest.importorskip("datasets", reason="streams of Hugging Face need the package datasets")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    root = tmp_path / "stream"
+    for shard, size in enumerate((9, 14, 7, 12)):
+        write_parquet(root / f"train-{shard:05}-of-00004.parquet", range(10 * shard, 10 * shard + size))
+    write_parquet(root / "test-00000-of-00001.parquet", range(8))
+
+    def of(name, workers, **changes):
+        path = spec(name, workers, **changes)
+        settings = json.loads(path.read_text())
+        settings["data"] |= {"dataset": f"hfids/{root}", "root": str(tmp_path / "hf"), "epoch_samples": 40}
+        settings["data"] |= {"eval_split": "test", "in_memory": None}
+        path.write_text(json.dumps(settings))
+        return path
 
     return of
 
@@ -60,11 +82,13 @@ def killed_at(spec, step):
     assert os.WTERMSIG(status) == signal.SIGKILL
 
 
-def test_a_killed_run_ends_as_one_that_was_not(spec):
+@pytest.mark.parametrize("kind", ["spec", "stream"])
+def test_a_killed_run_ends_as_one_that_was_not(kind, request):
+    spec = request.getfixturevalue(kind)
     torch.set_num_threads(1)
     saving = {"checkpoint": {"minutes": 1e-9}, "train": {"batch_size": 8, "ema": 0.9}}
     straight = run(spec("straight", workers=1, **saving), quiet=True)
-    killed_at(spec("killed", **saving), 8)  # five steps an epoch
+    killed_at(spec("killed", workers=0, **saving), 8)  # five steps an epoch
     resumed = run(spec("killed", workers=2, **saving), existing="resume", quiet=True)
     for name, value in weights(straight).items():
         assert torch.equal(value, weights(resumed)[name]), name

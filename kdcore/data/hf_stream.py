@@ -1,0 +1,115 @@
+"""Streams of Hugging Face's `datasets` (`hfids/`): shards that are read one after another, from the hub or a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from kdcore.data.column_shards import IMAGE_COLUMNS, LABEL_COLUMNS
+from kdcore.data.source import Source, Unreadable, decode
+from kdcore.data.special_targets import UNLABELLED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from kdcore.data.pixels import Decoded
+
+_ROWS: Final = 16  # read together
+
+
+class HfStream(Source):
+    """A split as a stream.
+
+    Args:
+        name: of the dataset: on the hub, or a folder.
+        root: the folder for downloads, or None.
+        split: the split.
+        num_classes: K, if the dataset does not say it.
+        samples: the samples of an epoch; None: as many as the dataset reports.
+
+    Raises:
+        ValueError: it has no column of images.
+    """
+
+    stream = True
+
+    def __init__(
+        self, name: str, root: str | None, split: str, num_classes: int | None, samples: int | None
+    ) -> None:
+        datasets = import_module("datasets")
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+            builder = datasets.load_dataset_builder(name, cache_dir=root)
+            found = builder.as_streaming_dataset(split=split)
+        self.title = f"hfids/{name}"
+        features: dict[str, Any] = found.features or next(iter(found.take(1)), {})
+        columns = list(features)
+        image = next((column for column in IMAGE_COLUMNS if column in columns), None)
+        if image is None:
+            raise ValueError(
+                f"it has no column {', '.join(IMAGE_COLUMNS)}; its columns: {', '.join(columns)}"
+            )
+        self._image = image
+        self._label = next((column for column in LABEL_COLUMNS if column in columns), None)
+        self._dataset = found.cast_column(image, datasets.Image(decode=False))
+        names = getattr((found.features or {}).get(self._label), "names", None)
+        if names:
+            self.classes = tuple(str(one) for one in names)
+        self.num_classes = len(names) if names else num_classes
+        self.labelled = self._label is not None
+        known = (builder.info.splits or {}).get(split)
+        self._size = samples or int(getattr(known, "num_examples", 0) or 0)
+        self.num_shards = int(found.num_shards)
+
+    def __len__(self) -> int:
+        return self._size  # 0: unknown
+
+    def __getitem__(self, index: int) -> tuple[Decoded, int]:
+        raise TypeError(f"{self.title} is a stream: its samples have no index")
+
+    def read(self, shard: int) -> Iterator[Any]:
+        """See `ShardStream`."""
+        # not by iterating, which would divide the shard among the loader processes once more
+        for rows in self._dataset.shard(num_shards=self.num_shards, index=shard).iter(batch_size=_ROWS):
+            for number in range(len(rows[self._image])):
+                yield {name: column[number] for name, column in rows.items()}
+
+    def decoded(self, sample: Any, number: int) -> tuple[Decoded, int | None]:
+        """See `ShardStream`."""
+        image = sample[self._image]
+        content = image["bytes"]
+        if content is None:
+            try:
+                content = Path(image["path"]).read_bytes()
+            except (OSError, TypeError) as error:
+                message = f"image {number} cannot be read: {self.title}: {image['path']}: {error}"
+                raise Unreadable(message) from error
+        label = None if self._label is None else sample[self._label]
+        return decode(content, self.title, number, self.rule), label
+
+    def open(self, *, training: bool, seed: int, batch_size: int) -> Iterable[tuple[Decoded, int]]:
+        """The samples of this process for evaluation, decoded and in their order."""
+        import torch.distributed as dist
+
+        rank, world = 0, 1
+        if dist.is_available() and dist.is_initialized():
+            rank, world = dist.get_rank(), dist.get_world_size()
+        return _Samples(self, rank, world)
+
+
+class _Samples:
+    """Every world-th sample; it can be sent to a loader process."""
+
+    def __init__(self, stream: HfStream, rank: int, world: int) -> None:
+        self._stream, self._rank, self._world = stream, rank, world
+
+    def __iter__(self) -> Iterator[tuple[Decoded, int]]:
+        number = 0
+        for shard in range(self._stream.num_shards):
+            for sample in self._stream.read(shard):
+                if number % self._world == self._rank:
+                    image, label = self._stream.decoded(sample, number)
+                    yield image, UNLABELLED if label is None else label
+                number += 1

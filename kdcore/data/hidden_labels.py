@@ -23,6 +23,7 @@ class HiddenLabels(Source):
         self.labels = torch.full((len(source),), UNLABELLED)
         self.weights, self.groups = source.weights, source.groups
         self.in_memory, self.fixed = source.in_memory, source.fixed
+        self.numbered, self.shards = source.numbered, source.shards
         self.rule, self.split, self.notes = source.rule, source.split, source.notes
 
     def __len__(self) -> int:

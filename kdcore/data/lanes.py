@@ -117,7 +117,7 @@ class LaneBatches(ByValue, IterableDataset[Columns | SampleFailure]):
         part: samples of a batch in this process.
         steps: the image transforms before normalising.
         views: augmented views of each sample.
-        num_classes: K, to check labels.
+        num_classes: K, to check labels; None: not checked.
         labels_read: a sample without a label is refused.
         keys: seed and epoch.
         first: the first batch.
@@ -131,7 +131,7 @@ class LaneBatches(ByValue, IterableDataset[Columns | SampleFailure]):
         part: int,
         steps: Steps,
         views: int,
-        num_classes: int,
+        num_classes: int | None,
         labels_read: bool,
         keys: tuple[int, int],
         first: int,

@@ -75,8 +75,10 @@ class _Found:
                 self.labels.append(labels)
 
 
-def open_shards(data: DataSpec, split: str, *, where: str, dataset_where: str) -> ShardSource:
-    """A split in shards in the folder `data.root`.
+def open_shards(
+    data: DataSpec, split: str, *, where: str, dataset_where: str, labels: bool = True
+) -> ShardSource:
+    """A split in shards in the folder `data.root`; without `labels` the number of classes need not be known.
 
     Raises:
         UserError: the split has no shards, or one of them cannot be read.
@@ -99,13 +101,13 @@ def open_shards(data: DataSpec, split: str, *, where: str, dataset_where: str) -
             found.labels = None
     if not found.parts:
         raise UserError(Problem(where, f"the {len(paths)} shards in {root} have no samples", value=split))
-    labels = None if found.labels is None else torch.from_numpy(np.concatenate(found.labels))
+    classes = None if found.labels is None else torch.from_numpy(np.concatenate(found.labels))
     sizes, loaded = (np.array(values, dtype=np.int64) for values in (found.sizes, found.loaded))
     shards = Shards(tuple(found.names), sizes, loaded, tuple(paths))
-    source = ShardSource(f"{kind}/", shards, found.parts, labels)
+    source = ShardSource(f"{kind}/", shards, found.parts, classes)
     source.split = split
     source.classes = found.classes
-    source.num_classes = _num_classes(source, data, dataset_where)
+    source.num_classes = _num_classes(source, data, dataset_where) if labels else None
     return source
 
 

@@ -88,7 +88,7 @@ def _open(
     found = resolve_dataset(data, Path.cwd(), plugins, dataset_where)
     if isinstance(found, TimmDataset):
         if found.name.partition("/")[0].lower() in SHARDS:
-            return open_shards(data, split, where=where, dataset_where=dataset_where)
+            return open_shards(data, split, where=where, dataset_where=dataset_where, labels=labels)
         return open_timm(data, split, where=where, dataset_where=dataset_where)
     if isinstance(found, ImageFiles):
         if found.is_folder:

@@ -127,7 +127,7 @@ class LaneTrainData(StreamTrainData):
             self._part,
             self._steps,
             self._views,
-            self._num_classes,
+            self._num_classes if self.labelled else None,
             self._labels_read,
             (self._seed, epoch),
             skip,

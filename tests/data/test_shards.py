@@ -26,9 +26,9 @@ SIZES = (5, 7, 4, 8)
 
 @pytest.fixture
 def opened(tmp_path, make_data, make_plugins):
-    def of(dataset="wds/", split="train", root=tmp_path, **data):
+    def of(dataset="wds/", split="train", root=tmp_path, labels=True, **data):
         spec = make_data(dataset=dataset, root=str(root), **data)
-        return open_split(spec, split, plugins=make_plugins(), where="data.train_split")
+        return open_split(spec, split, plugins=make_plugins(), where="data.train_split", labels=labels)
 
     return of
 
@@ -134,6 +134,8 @@ def test_lengths_of_shards_are_taken_from_the_info(tmp_path, opened, monkeypatch
     assert known_labels(source).tolist() == [number % 3 for number in range(24)]
     with pytest.raises(UserError, match=r"data\.num_classes: wds/ does not report its number of classes"):
         opened()
+    hidden = opened(labels=False)
+    assert (hidden.labelled, hidden.num_classes, hidden.shards.sizes.tolist()) == (False, None, list(SIZES))
     write_info(tmp_path, "train", (5, 7, 4, 9))
     with pytest.raises(RunFailed, match=r"the shard train-003\.tar has 8 samples, and 9 when .* _info\.json"):
         opened(num_classes=3)[24]

@@ -58,7 +58,7 @@ class ShardSource(Source):
         self.title, self.shards, self.labels = title, shards, labels
         self._parts = tuple(parts)
         self._opened: OrderedDict[int, OpenShard] = OrderedDict()
-        self.labelled = bool((labels >= 0).any()) if labels is not None else self[0][1] >= 0
+        self.labelled = bool((labels >= 0).any()) if labels is not None else self._open(0).label(0) >= 0
 
     def __len__(self) -> int:
         return int(self.shards.ends[-1])

@@ -104,7 +104,10 @@ def open_shards(
     classes = None if found.labels is None else torch.from_numpy(np.concatenate(found.labels))
     sizes, loaded = (np.array(values, dtype=np.int64) for values in (found.sizes, found.loaded))
     shards = Shards(tuple(found.names), sizes, loaded, tuple(paths))
-    source = ShardSource(f"{kind}/", shards, found.parts, classes)
+    try:
+        source = ShardSource(f"{kind}/", shards, found.parts, classes)
+    except KdError as error:
+        raise UserError(Problem(dataset_where, str(error))) from error
     source.split = split
     source.classes = found.classes
     source.num_classes = _num_classes(source, data, dataset_where) if labels else None

@@ -139,6 +139,9 @@ def test_lengths_of_shards_are_taken_from_the_info(tmp_path, opened, monkeypatch
     write_info(tmp_path, "train", (5, 7, 4, 9))
     with pytest.raises(RunFailed, match=r"the shard train-003\.tar has 8 samples, and 9 when .* _info\.json"):
         opened(num_classes=3)[24]
+    write_info(tmp_path, "train", (6, 7, 4, 8))
+    with pytest.raises(UserError, match=r"data\.dataset: the shard train-000\.tar has 5 samples, and 6 when"):
+        opened(num_classes=3)
 
 
 def test_an_index_is_kept(tmp_path, opened, monkeypatch):

@@ -13,8 +13,8 @@ from PIL import Image
 from kdcore.data import web_shards
 from kdcore.data.evaluate import build_eval_data
 from kdcore.data.fingerprint import split_fingerprint
-from kdcore.data.open_shards import expand
 from kdcore.data.opening import open_split
+from kdcore.data.shard_files import expand
 from kdcore.data.shards import ShardSource
 from kdcore.data.subset import known_labels
 from kdcore.data.train import build_train_data

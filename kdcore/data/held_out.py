@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kdcore.data.draws import Positions
     from kdcore.data.source import Source
 
-Rows = np.ndarray[Any, np.dtype[np.uint8]]
+Rows = np.ndarray[Any, np.dtype[np.int8]]
 WHERE: Final = "data.eval_fraction"
 _SEED: Final = 1  # not the run's: runs with different seeds are evaluated on the same images
 
@@ -36,7 +36,7 @@ def held_out(source: Source, fraction: float) -> tuple[Source, Source]:
     known = labels >= 0 if source.labelled else np.ones(len(labels), dtype=bool)
     chosen, groups = np.zeros(len(labels), dtype=bool), source.groups
     if sets is not None:
-        rows = sets.rows.numpy()[labels[known]]
+        rows = sets.rows.clamp(min=0).numpy()[labels[known]]
         if groups is None:
             chosen[known] = draw_labelled(rows, fraction)
         else:

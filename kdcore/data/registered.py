@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from kdcore.data.label_sets import LabelSets
+from kdcore.data.label_sets import LabelSets, note_on_partial
 from kdcore.data.source import Source, Unreadable, checked_index, unreadable
 from kdcore.data.special_targets import UNLABELLED
 from kdcore.errors import KdError, RunFailed
@@ -62,6 +62,8 @@ class WrappedSource(Source):
             self.labelled = bool((self.labels >= 0).any())
         else:
             self.labelled = self[0][1] >= 0
+        if self.label_sets is not None and self.labels is not None:
+            self.notes = note_on_partial(title, self.label_sets, self.labels, self.classes)
         self.num_classes = num_classes or (None if self.classes is None else len(self.classes))
         if self.num_classes is None and self.labels is not None and self.labelled:
             sets = self.label_sets
@@ -129,10 +131,11 @@ def _labels(dataset: Any) -> tuple[Tensor | None, LabelSets | None]:
 
 
 def _rows(labels: Tensor, attribute: str) -> tuple[Tensor, Tensor]:
-    """The labels `[N, K]` of 0 and 1, and which samples have known ones."""
+    """The labels `[N, K]` of 0, 1 and -1 for one that is not known, and which samples have known ones."""
     missing = (labels == UNLABELLED).all(dim=1)
-    if not bool(((labels == 0) | (labels == 1) | missing.unsqueeze(1)).all()):
+    if not bool(((labels == 0) | (labels == 1) | (labels == UNLABELLED)).all()):
         raise ValueError(
-            f"its {attribute} are {list(labels.shape)}: several labels an image, so they must be 0 or 1"
+            f"its {attribute} are {list(labels.shape)}: several labels an image, so they must be 0 or 1, or -1 for a "
+            "label that is not known"
         )
-    return labels.clamp(min=0), ~missing
+    return labels, ~missing

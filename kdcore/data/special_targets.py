@@ -8,15 +8,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 UNLABELLED: Final = -1
-"""The target of an image without a label; in targets `[B, K]` each value of its row."""
+"""The target of an image without a label; in targets `[B, K]` of each label that is not known."""
 
 BROKEN: Final = -2
 """The target of an image that cannot be read, in targets `[B, K]` each value; evaluation leaves it out."""
 
 
 def has_label(target: Tensor) -> Tensor:
-    """Which of the targets `[B]` are classes, or which rows of `[B, K]` have no `UNLABELLED`: booleans `[B]`."""
-    return target >= 0 if target.dim() == 1 else (target >= 0).all(dim=1)
+    """Which of the targets `[B]` are classes, or which rows of `[B, K]` have a label that is known: booleans `[B]`."""
+    return target >= 0 if target.dim() == 1 else (target >= 0).any(dim=1)
 
 
 def was_read(target: Tensor) -> Tensor:

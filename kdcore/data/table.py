@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from kdcore.data.folder import FolderSource
+from kdcore.data.label_sets import note_on_partial
 from kdcore.data.layout import choose_split
 from kdcore.data.table_labels import LabelColumns, label_columns
 from kdcore.data.table_rows import read_rows
@@ -86,6 +87,8 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str, labels: bo
         source.weights = _weights(chosen, path_column, weight_column, path, place)
     source.split = name
     source.notes = _missing(absolute, data, path, place)
+    if found.sets is not None:
+        source.notes += note_on_partial(str(path), found.sets, torch.tensor(numbers), found.classes)
     return source
 
 

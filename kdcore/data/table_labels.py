@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from kdcore.data.label_sets import LabelSets
+from kdcore.data.special_targets import UNLABELLED
 from kdcore.errors import Problem, UserError, listed, nearest
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class LabelColumns:
         if classes is None:
             return RowLabels([-1] * len(chosen), None)
         index = {name: number for number, name in enumerate(classes)}
-        rows = np.zeros((len(chosen), len(classes)), dtype=np.uint8)
+        rows = np.zeros((len(chosen), len(classes)), dtype=np.int8)
         known = np.ones(len(chosen), dtype=bool)
         for number, row in enumerate(chosen):
             cell = row[self.label]
@@ -119,25 +120,29 @@ class LabelColumns:
                 raise UserError(
                     Problem(f"{self.where}.classes", message, name, listed(self.each), nearest=near)
                 )
-        rows = np.zeros((len(chosen), len(classes)), dtype=np.uint8)
+        rows = np.zeros((len(chosen), len(classes)), dtype=np.int8)
         known = np.ones(len(chosen), dtype=bool)
+        values = {**dict.fromkeys(_YES, 1), **dict.fromkeys(_NO, 0)}
+        if self.options.empty is not None:
+            values[""] = UNLABELLED if self.options.empty == "unlabelled" else 0
         for number, row in enumerate(chosen):
             cells = [row[column].lower() for column in classes]
-            if not any(cells):
+            if not any(cells) and self.options.empty != "none":
                 known[number] = False
                 continue
-            wrong = next(
-                (place for place, cell in enumerate(cells) if cell not in _YES and cell not in _NO), None
-            )
+            wrong = next((place for place, cell in enumerate(cells) if cell not in values), None)
             if wrong is not None:
                 raise UserError(self._wrong_cell(row, classes[wrong]))
-            rows[number] = [cell in _YES for cell in cells]
+            rows[number] = [values[cell] for cell in cells]
         return _in_sets(rows, known, classes)
 
     def _wrong_cell(self, row: dict[str, str], column: str) -> Problem:
         value = row[column]
-        has = f"'{value}'" if value else "nothing"
-        message = f"{self.path} has {has} in its column '{column}', for {next(iter(row.values()))}"
+        if not value:
+            message = f"{self.path} has nothing in its column '{column}', for {next(iter(row.values()))}"
+            allowed = '"none": the image does not have this label; "unlabelled": it is not known'
+            return Problem(f"{self.where}.empty", message, None, allowed)
+        message = f"{self.path} has '{value}' in its column '{column}', for {next(iter(row.values()))}"
         hint = "an image whose labels are not known has nothing in all of these columns"
         if self.options.labels == "*":
             hint += "; if this column is not a label, name those that are in 'labels'"
@@ -158,7 +163,7 @@ class LabelColumns:
 
 
 def _in_sets(
-    rows: np.ndarray[Any, np.dtype[np.uint8]], known: np.ndarray[Any, np.dtype[np.bool_]], classes: _Names
+    rows: np.ndarray[Any, np.dtype[np.int8]], known: np.ndarray[Any, np.dtype[np.bool_]], classes: _Names
 ) -> RowLabels:
     sets, numbers = LabelSets.of(torch.from_numpy(rows), torch.from_numpy(known))
     return RowLabels(numbers.tolist(), classes, sets)

@@ -68,10 +68,12 @@ def build_distillers(
     seed: int,
     *,
     some_labels: bool = False,
+    partly_labelled: bool = False,
 ) -> BuiltDistillers:
     """Build the distillers.
 
-    With `some_labels`, those that read the labels have to allow samples without one.
+    With `some_labels`, those that read the labels have to allow samples without one; with `partly_labelled`, samples of
+    which only some labels are known.
 
     Raises:
         UserError: a name or option is wrong, a distiller cannot work with these models or without what is missing.
@@ -123,7 +125,7 @@ def build_distillers(
         weights.append(weight)
     _check_one_student(built)
     if some_labels:
-        check_some_labels(built, setup, plugins, seed)
+        check_some_labels(built, setup, plugins, seed, partly=partly_labelled)
     instances = all(_instance(item) is not None for item in items)  # all of them have the same weight
     weight = resolve_task_weight(
         task_weight, weights[:1] if instances else weights, classifier=setup.student.has_logits
@@ -174,21 +176,31 @@ def _check_one_student(built: Mapping[str, nn.Module]) -> None:
         raise UserError(Problem("distiller", message))
 
 
-def check_some_labels(built: Mapping[str, nn.Module], setup: Setup, plugins: Plugins, seed: int) -> None:
-    """Raises UserError if a distiller needs the label of every sample."""
-    needing = [name for name, one in built.items() if _needs_every_label(one)]
+def check_some_labels(
+    built: Mapping[str, nn.Module], setup: Setup, plugins: Plugins, seed: int, *, partly: bool = False
+) -> None:
+    """Raises UserError if a distiller needs the label of every sample, or every label of the samples that have one."""
+    needs = _needs_whole_labels if partly else _needs_every_label
+    needing = [name for name, one in built.items() if needs(one)]
     if needing:
         who = listed(f"'{name}'" for name in needing)
         said = f"distillers {who} need" if len(needing) > 1 else f"distiller {who} needs"
         message = f"{said} the label of every training image, and only some have one"
+        if partly:
+            message = f"{said} all labels of a training image, and of some images only some are known"
         own = setup_for(None, setup, "distiller")
-        works = listed(_working(own, plugins, seed, lambda one: not _needs_every_label(one)), _MOST)
+        works = listed(_working(own, plugins, seed, lambda one: not needs(one)), _MOST)
         raise UserError(Problem("distiller", message, allowed=f"with these images work: {works}"))
 
 
 def _needs_every_label(distiller: nn.Module) -> bool:
     requires = cast("Distiller", distiller).requires
     return requires.reads_labels and requires.unlabelled is None
+
+
+def _needs_whole_labels(distiller: nn.Module) -> bool:
+    requires = cast("Distiller", distiller).requires
+    return requires.reads_labels and requires.unlabelled != "given"
 
 
 def _build(

@@ -89,6 +89,8 @@ class Distillation(nn.Module):
             it.
         some_labels: only some of the samples have a label; the target of the others is -1, or a row of -1. They are
             left out of the task loss. Distillers that read the target are refused unless they allow it, see `Requires`.
+        partly_labelled: with several labels an image, of some images only some are known: -1 for the others. Of the
+            distillers that read the target only those with `Requires.unlabelled="given"` work. Implies `some_labels`.
         batch_size: samples of a batch, of all processes, for distillers whose layers depend on it.
         task: `classes`: an image has one class; `labels`: any number of labels, and targets are 0 and 1, `[B, K]`;
             `none`: a target is not read, and there is no task loss. Distillers that read logits or targets work with
@@ -117,6 +119,7 @@ class Distillation(nn.Module):
         train_size: int = 0,
         train_labels: Tensor | None = None,
         some_labels: bool = False,
+        partly_labelled: bool = False,
         batch_size: int | None = None,
         task: Literal["classes", "labels", "none"] = "classes",
         task_weight: float | None = None,
@@ -156,14 +159,26 @@ class Distillation(nn.Module):
             if task_weight:
                 raise ValueError(f"task_weight is {task_weight}; with the task 'none' there is no task loss")
             task_weight = 0.0
+        if partly_labelled and task != "labels":
+            raise ValueError(f"partly_labelled is for several labels an image, and the task is '{task}'")
+        some_labels = some_labels or partly_labelled
         built = build_distillers(
-            distillers, options, setup, plugins, task_weight, seed, some_labels=some_labels
+            distillers,
+            options,
+            setup,
+            plugins,
+            task_weight,
+            seed,
+            some_labels=some_labels,
+            partly_labelled=partly_labelled,
         )
         self.task_weight, self._schedules = built.task_weight, built.schedules
         self._add_distillers(built, learner)
-        self._check_target = TargetCheck(classes, some_labels=some_labels, labels=task == "labels")
+        self._check_target = TargetCheck(
+            classes, some_labels=some_labels, labels=task == "labels", partly_labelled=partly_labelled
+        )
         self.task = task
-        self.some_labels = some_labels
+        self.some_labels, self.partly_labelled = some_labels, partly_labelled
         self._train_size = train_size
         self.num_classes = classes
         if task_loss is not None and label_smoothing > 0:
@@ -287,7 +302,8 @@ class Distillation(nn.Module):
         Args:
             images: `[B, C, H, W]`, or `[B, V, C, H, W]` for distillers that see V views.
             target: class indices `[B]`, probabilities `[B, K]`, with several labels 0 and 1 `[B, K]`, or None if no
-                loss reads them; with `some_labels` -1, or a row of -1, for a sample without a label.
+                loss reads them; with `some_labels` -1 for a sample without a label, or in `[B, K]` for a label that is
+                not known.
             index: positions in the training set `[B]`, for distillers that need them.
             progress: how far the run is, for losses that change; None: the beginning of the run, with a warning if a
                 distiller reads it.

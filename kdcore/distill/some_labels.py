@@ -20,8 +20,8 @@ class Labelled:
     """Which samples of this process have a label.
 
     Attributes:
-        mask: booleans `[B]`.
-        factor: their number, divided by the mean number of a process; None with one process.
+        mask: booleans `[B]`; with several labels an image, whether one of them is known.
+        factor: the number of known labels, divided by the mean number of a process; None with one process.
     """
 
     mask: Tensor
@@ -33,7 +33,7 @@ class Labelled:
         mask = has_label(target)
         if world_size() == 1:
             return cls(mask, None)
-        count = mask.sum().float()
+        count = (target >= 0).sum().float()
         mean = sum_over_processes(count) / world_size()
         return cls(mask, count / mean.clamp(min=1 / world_size()))
 

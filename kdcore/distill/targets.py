@@ -20,12 +20,19 @@ class TargetCheck:
     stays on the device, and is read at calls 1, 2, 4, 8, ... and then at every 256th call.
 
     With `some_labels`, -1 or a row of -1 is right: a sample without a label. With `labels`, an image has any number of
-    labels: targets are numbers from 0 to 1 for each of them.
+    labels: targets are numbers from 0 to 1 for each of them, and with `partly_labelled` -1 for each that is not known.
     """
 
-    def __init__(self, num_classes: int, *, some_labels: bool = False, labels: bool = False) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        some_labels: bool = False,
+        labels: bool = False,
+        partly_labelled: bool = False,
+    ) -> None:
         self.num_classes, self.labels = num_classes, labels
-        self.some_labels = some_labels
+        self.some_labels, self.partly_labelled = some_labels, partly_labelled
         self.values = True
         self._calls = 0
         self._found: Tensor | None = None
@@ -105,10 +112,18 @@ class TargetCheck:
 
     def _wrong(self, target: Tensor) -> Tensor:
         """Which rows are wrong, `[B]`."""
-        wrong = _wrong_labels(target) if self.labels else _wrong(target, self.num_classes)
+        if self.labels:
+            return self._wrong_labels(target)
+        wrong = _wrong(target, self.num_classes)
         if not self.some_labels:
             return wrong
         return wrong & ~(target == UNLABELLED if target.dim() == 1 else (target == UNLABELLED).all(dim=1))
+
+    def _wrong_labels(self, target: Tensor) -> Tensor:
+        unknown = target == UNLABELLED
+        if not self.partly_labelled:
+            unknown = unknown.all(dim=1, keepdim=True) if self.some_labels else torch.zeros_like(unknown)
+        return _wrong_labels(torch.where(unknown, 0, target))
 
 
 def check_index(index: Tensor, batch: int, train_size: int) -> None:
@@ -180,9 +195,9 @@ def _why_labels(target: Tensor, wrong: Tensor, classes: int) -> str:
     row = int(wrong.nonzero()[0])
     values = target[row]
     bad = values[~((values >= 0) & (values <= 1))]
-    hint = (
-        " (-1 in a whole row, for an image whose labels are not known, needs Distillation(some_labels=True))"
-        if bool((values == UNLABELLED).all())
-        else ""
-    )
+    hint = ""
+    if bool((values == UNLABELLED).all()):
+        hint = " (-1 in a whole row, for an image whose labels are not known, needs Distillation(some_labels=True))"
+    elif bool((bad == UNLABELLED).all()):
+        hint = " (-1, for a label that is not known, needs Distillation(partly_labelled=True))"
     return f"target[{row}] has the value {float(bad[0]):.4g}; allowed: from 0 to 1, for each of {classes} labels{hint}"

@@ -6,19 +6,31 @@ import torch
 from torch import Tensor
 
 
-def average_precision(scores: Tensor, positive: Tensor, counts: Tensor | None = None) -> Tensor:
+def average_precision(
+    scores: Tensor, positive: Tensor, counts: Tensor | None = None, *, known: Tensor | None = None
+) -> Tensor:
     """Average precision of each class in percent `[K]`, or `[R, K]` with counts; NaN for a class without images.
 
     Args:
         scores: `[N, K]`; only their order within a class matters.
         positive: which images have each class `[N, K]`, boolean.
         counts: how often each of R samples has each image `[N, R]`, float32; None: one sample has each image once.
+        known: for which images it is known whether they have a class `[N, K]`; the others are left out. None: for all.
 
     Source: scikit-learn's `average_precision_score`: the sum of the precision at each threshold, times the growth of
     the recall; images with equal scores share one threshold.
     """
     pairs = zip(scores.T.contiguous(), positive.T.contiguous(), strict=True)
-    found = torch.stack([_of_class(*pair, counts) for pair in pairs], dim=1)
+    if known is None:
+        found = torch.stack([_of_class(*pair, counts) for pair in pairs], dim=1)
+    else:
+        found = torch.stack(
+            [
+                _of_class(one[own], has[own], None if counts is None else counts[own])
+                for (one, has), own in zip(pairs, known.T.contiguous(), strict=True)
+            ],
+            dim=1,
+        )
     return found[0] if counts is None else found
 
 

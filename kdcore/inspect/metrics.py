@@ -64,13 +64,15 @@ class Metrics:
 
         Args:
             logits: `[N, K]`.
-            target: class indices `[N]`, or with several labels 0 and 1 `[N, K]`; images without a label are left out.
+            target: class indices `[N]`, or with several labels 0 and 1 `[N, K]`; images without a label, or with one
+                that is not known, are left out.
 
         Returns:
             The value of each metric; nothing if no image has a label.
         """
-        labelled = has_label(target.cpu())
-        target = target.cpu()[labelled]
+        target = target.cpu()
+        labelled = has_label(target) if target.dim() == 1 else (target >= 0).all(dim=1)
+        target = target[labelled]
         if not len(target):
             return {}
         chosen = logits.cpu()[labelled].float()

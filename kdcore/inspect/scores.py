@@ -164,9 +164,10 @@ def add_precision(
     scores: Tensor,
     positive: Tensor,
     draw: Draw | None,
+    known: Tensor | None = None,
 ) -> None:
-    """Add mAP, its interval, and the average precision of each class."""
-    each = average_precision(scores, positive)
+    """Add mAP, its interval, and the average precision of each class; `known` as in `average_precision`."""
+    each = average_precision(scores, positive, known=known)
     for about, value in zip(classes, each.tolist(), strict=True):
         about["average_precision"] = None if math.isnan(value) else value
     seen = ~each.isnan()
@@ -176,7 +177,7 @@ def add_precision(
     resamples = min(draw.resamples, max(_FEWEST, _WORK // scores.numel()))
     counts = draw(torch.ones(len(scores), dtype=torch.int64), resamples)
     # a sample without an image of a class has no value for it, and the mean is over the others
-    values = average_precision(scores[:, seen], positive[:, seen], counts.T.float().contiguous()).nanmean(
-        dim=1
-    )
+    drawn = counts.T.float().contiguous()
+    own = None if known is None else known[:, seen]
+    values = average_precision(scores[:, seen], positive[:, seen], drawn, known=own).nanmean(dim=1)
     intervals |= intervals_of({"map": values})

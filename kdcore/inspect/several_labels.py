@@ -27,11 +27,11 @@ def count_labels(predicted: Tensor, target: Tensor) -> ClassCounts:
 
     Args:
         predicted: the labels that each image gets `[N, K]`, boolean.
-        target: its labels `[N, K]`, 0 or 1.
+        target: its labels `[N, K]`, 0 or 1; below 0 where they are not known, which is left out.
     """
-    positive = target > 0
+    positive, given = target > 0, predicted & (target >= 0)
     return ClassCounts(
-        right=(predicted & positive).sum(dim=0), images=positive.sum(dim=0), predicted=predicted.sum(dim=0)
+        right=(given & positive).sum(dim=0), images=positive.sum(dim=0), predicted=given.sum(dim=0)
     )
 
 
@@ -59,10 +59,10 @@ def best_thresholds(probabilities: Tensor, target: Tensor) -> Tensor:
 
     Args:
         probabilities: `[N, K]`.
-        target: `[N, K]`, 0 or 1; all labelled.
+        target: `[N, K]`, 0 or 1; below 0 where it is not known, which is left out.
     """
-    columns = zip(probabilities.double().T, (target > 0).T, strict=True)
-    return torch.stack([_best_threshold(*column) for column in columns])
+    columns = zip(probabilities.double().T, target.T, strict=True)
+    return torch.stack([_best_threshold(one[of >= 0], of[of >= 0] > 0) for one, of in columns])
 
 
 def _best_threshold(probabilities: Tensor, positive: Tensor) -> Tensor:
@@ -96,7 +96,8 @@ def label_scores(
 
     Args:
         logits: `[N, K]`.
-        target: `[N, K]`, 0 or 1; rows of -1 for images whose labels are not known, which are left out.
+        target: `[N, K]`, 0 or 1, -1 where a label is not known: it is left out, and the exact match is that of the
+            labels that are known.
         thresholds: of each label `[K]`; None: those with the largest F1 on these images, so the `tuned_*` are what
             could be reached at best.
         tuned: whether to measure with thresholds at all.
@@ -108,14 +109,15 @@ def label_scores(
     logits, target = logits[known].double(), target[known]
     if not len(target):
         return Scores()
-    decided = [logits > 0]
+    seen = target >= 0
+    decided = [(logits > 0) & seen]
     if not tuned:
         thresholds = None
     else:
         probabilities = logits.sigmoid()
         if thresholds is None:
             thresholds = best_thresholds(probabilities, target)
-        decided.append(probabilities > thresholds)
+        decided.append((probabilities > thresholds) & seen)
     positive = target > 0
     counts = [count_labels(one, target) for one in decided]
     overall: dict[str, float | None] = {name: float(value) for name, value in _averages(counts).items()}
@@ -124,7 +126,8 @@ def label_scores(
     draw = Draw(seed, resamples)
     intervals = _intervals(decided, positive, exact, draw) if resamples else {}
     labels = _per_label(counts, thresholds)
-    add_precision(overall, intervals, labels, logits, positive, draw if map_interval else None)
+    known_ones = None if bool(seen.all()) else seen
+    add_precision(overall, intervals, labels, logits, positive, draw if map_interval else None, known_ones)
     return Scores(overall, intervals, tuple(labels), thresholds)
 
 

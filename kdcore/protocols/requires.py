@@ -29,8 +29,9 @@ class Requires:
         target: it reads the ground truth, so images without labels are refused.
         unlabelled: what it gets if only some samples have a label, and it reads the target or partners. `"skipped"`:
             the labelled samples of each batch (also in `prepare`), so it must give means over samples, and work with
-            one; it is not called for a batch without any. `"given"`: all samples, and `Batch.labelled`. None: such
-            training sets are refused. What reads neither always gets all samples.
+            one; it is not called for a batch without any. `"given"`: all samples, and `Batch.labelled`; the target is
+            -1 where it is not known, with several labels an image for each label by itself. None: such training sets
+            are refused. What reads neither always gets all samples.
         teacher_logits: it reads the teacher's logits. If no distiller of a run reads them or the embedding, the teacher
             stops at the deepest stage that is read, and its logits are None.
         distillation_logits: it reads the logits of the student's second classifier; a student without one is refused.

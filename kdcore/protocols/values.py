@@ -56,7 +56,7 @@ class Batch:
         target: class indices `[B]` (-1: no label), probabilities `[B, K]` (mixup, cutmix), or None if there are no
             labels.
         index: positions in the training set `[B]`, or None if they are not known (streams).
-        labelled: which samples have a label, booleans `[B]`, if some samples of the training set have none; None: all
+        labelled: which samples have a known label, booleans `[B]`, if some samples of the training set have none; None: all
             of them have one, or the target is None.
     """
 

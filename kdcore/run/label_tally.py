@@ -55,7 +55,7 @@ class LabelTally:
         finite = torch.cat([nothing.bool().all(dim=1), *self._finite])
         whole, known = was_read(target), has_label(target)
         same = [((predicted == one.to(device)) & whole.unsqueeze(1)).sum() for one in teachers.values()]
-        exact = (predicted == (target > 0)).all(dim=1) & known
+        exact = ((predicted == (target > 0)) | (target < 0)).all(dim=1) & known
         counts = count_labels(predicted[known], target[known])
         parts = torch.stack([known.sum(), whole.sum(), (~finite & whole).sum(), exact.sum(), *same])
         sums = accelerator.reduce(

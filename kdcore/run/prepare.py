@@ -129,7 +129,7 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     if process.device.type not in ("cpu", "meta"):
         distillation.trust_targets()  # labels were compared with the classes when they were read
     _check_needs(distillation, splits, spec)
-    if chosen.some_labels:
+    if distillation.some_labels:
         check_mixing(distillation, spec.data)
     _check_measures(splits, spec)
     tables = _tables(spec, splits, models, chosen, distillation)
@@ -206,6 +206,7 @@ def _distillation(
         train_size=chosen.size,
         train_labels=chosen.labels if splits.train.label_sets is None else None,
         some_labels=chosen.some_labels,
+        partly_labelled=splits.train.label_sets is not None and splits.train.label_sets.partial,
         batch_size=spec.train.batch_size,
         task=spec.task.kind,
         task_weight=spec.task.weight,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kdcore.data.special_targets import has_label
 from kdcore.tasks import TaskLoss, class_weights, pos_weights
 
 if TYPE_CHECKING:
@@ -41,9 +40,9 @@ def _pos_weights(spec: RunSpec, chosen: TrainingSet, splits: Splits) -> Tensor |
     given, sets, labels = spec.task.pos_weight, splits.train.label_sets, chosen.labels
     if given is None:
         return None
-    counts, samples = None, 0
+    counts = samples = None
     if sets is not None and labels is not None:
-        counts, samples = sets.counts(labels), int(has_label(labels).sum())
+        counts, samples = sets.counts(labels), sets.known(labels)
     return pos_weights(
         given,
         num_classes=splits.num_classes,

@@ -29,8 +29,8 @@ class TableOptions(Options):
     )
     empty: Literal["none", "unlabelled"] | None = Field(
         None,
-        description="For several labels in a cell: what an empty one says; 'none': the image has none of the labels; "
-        "'unlabelled': its labels are not known.",
+        description="For several labels an image: what an empty cell says; 'none': the image has none of the labels, "
+        "or not the one of this column; 'unlabelled': they are, or it is, not known.",
     )
     split: str | None = Field(None, description="The column of the splits. By default 'split'.")
     group: str | None = Field(
@@ -79,9 +79,7 @@ class TableOptions(Options):
     @model_validator(mode="after")
     def _one_form(self) -> TableOptions:
         if self.labels is not None:
-            other = next(
-                (name for name in ("label", "label_delimiter", "empty") if getattr(self, name)), None
-            )
+            other = next((name for name in ("label", "label_delimiter") if getattr(self, name)), None)
             if other is not None:
                 raise ValueError(
                     f"'labels' is for a column for each label, and '{other}' for labels in one column"

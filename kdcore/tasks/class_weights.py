@@ -49,7 +49,7 @@ def pos_weights(
     num_classes: int,
     classes: Sequence[str] | None,
     counts: Tensor | None,
-    samples: int,
+    samples: Tensor | None,
 ) -> Tensor:
     """The factor of the images that have a label, for each label `[K]`, float32.
 
@@ -58,21 +58,21 @@ def pos_weights(
         num_classes: K.
         classes: the labels' names, if they are known.
         counts: the training images that have each label `[K]`; None: not known.
-        samples: all training images whose labels are known.
+        samples: for each label the training images for which it is known `[K]`; None: not known.
 
     Raises:
         UserError: the numbers do not fit the labels, or `balanced` cannot be computed.
     """
     if not isinstance(given, str):
         return _given(given, num_classes, classes, _POSITIVE)
-    if counts is None:
+    if counts is None or samples is None:
         message = "the labels of this data are not known before training"
         raise UserError(Problem(_POSITIVE, message, given, "a number for each label"))
     if empty := (counts == 0).nonzero().flatten().tolist():
         names = listed(str(index) if classes is None else classes[index] for index in empty)
         message = f"no training image has these labels, so they have no balanced weight: {names}"
         raise UserError(Problem(_POSITIVE, message, "balanced", "a number for each label"))
-    return ((samples - counts.double()) / counts.double()).float()
+    return ((samples.double() - counts.double()) / counts.double()).float()
 
 
 def _given(

@@ -58,9 +58,14 @@ class TaskLoss:
     def of_labelled(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """The loss of the samples with a label, `labelled` `[B]`, as if the others were not in the batch.
 
-        Without any it is 0, with a gradient of zeros. The targets of the others may have any values. It waits for no
-        device: the batch keeps its size.
+        Without any it is 0, with a gradient of zeros. The targets of the others may have any values. With several
+        labels an image it is the mean over all labels of the batch that are known; those with a target below 0 are not.
+        It waits for no device: the batch keeps its size.
         """
+        if self.labels:
+            seen = labelled.unsqueeze(1) & (target >= 0)
+            parts = self._of_labels(logits, torch.where(seen, target, 0))
+            return torch.where(seen, parts, 0.0).sum() / seen.sum().clamp(min=1)
         mask = labelled if target.dim() == 1 else labelled.unsqueeze(1)
         known = torch.where(mask, target, 0)
         losses = self._of_samples(logits, known)
@@ -80,9 +85,22 @@ class TaskLoss:
         weights = self._weights(logits)
         if self.kind == "cross-entropy":
             return self._cross_entropy(logits, target, weights, "none")
+        if self.labels:
+            return self._of_labels(logits, target).mean(dim=1)
+        if self.kind == "bce":
+            return self._bce(logits, target, weights).mean(dim=1)
+        return self._focal(logits, target, weights)
+
+    def _of_labels(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of each label `[B, K]`."""
+        weights = self._weights(logits)
         if self.kind == "bce":
             return self._bce(logits, target, weights)
-        return self._focal(logits, target, weights)
+        wide = _wide(logits)
+        wanted = self._smoothed(target, wide)
+        wrong = torch.sigmoid(-wide) * wanted + torch.sigmoid(wide) * (1 - wanted)
+        factor = wrong.clamp_min(torch.finfo(wide.dtype).tiny) ** self.gamma
+        return factor * self._binary(wide, wanted, weights)
 
     def _cross_entropy(
         self, logits: Tensor, target: Tensor, weights: Tensor | None, reduction: Literal["mean", "none"]
@@ -100,7 +118,7 @@ class TaskLoss:
         wanted = self._smoothed(target, wide)
         if self.threshold is not None:
             wanted = (wanted > self.threshold).to(wide.dtype)
-        return self._binary(wide, wanted, weights).mean(dim=1)
+        return self._binary(wide, wanted, weights)
 
     def _binary(self, logits: Tensor, wanted: Tensor, weights: Tensor | None) -> Tensor:
         """Binary cross-entropy of each class `[B, K]`."""
@@ -110,12 +128,6 @@ class TaskLoss:
         )
 
     def _focal(self, logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
-        if self.labels:
-            wide = _wide(logits)
-            wanted = self._smoothed(target, wide)
-            wrong = torch.sigmoid(-wide) * wanted + torch.sigmoid(wide) * (1 - wanted)
-            factor = wrong.clamp_min(torch.finfo(wide.dtype).tiny) ** self.gamma
-            return (factor * self._binary(wide, wanted, weights)).mean(dim=1)
         logs = _wide(logits).log_softmax(dim=1)
         wanted = self._smoothed(target, logs)
         # 1 - p from the logarithm: exact where p is close to 1

@@ -122,7 +122,7 @@ def test_a_column_for_each_label(table):
             "data.options.labels",
             "has '2' in its column 'b', for 0.png",
         ),
-        ("path,a,b\n0.png,1,\n", {"labels": "*"}, "data.options.labels", "has nothing in its column 'b'"),
+        ("path,a,b\n0.png,1,\n", {"labels": "*"}, "data.options.empty", "has nothing in its column 'b'"),
         ("path,a\n0.png,1\n", {"labels": "*"}, "data.options.labels", "has no columns of labels"),
         (
             BY_COLUMN,
@@ -192,7 +192,7 @@ def test_a_dataset_of_a_plugin(folder):
     source = WrappedSource(Several(), "several", None)
     assert (source.num_classes, targets(source)) == (3, [[1, 0, 1], [0, 0, 0], [-1, -1, -1]])
     Several.targets = np.array([[1, 0, 2], [0, 0, 0], [0, 0, 0]])
-    with pytest.raises(ValueError, match="several labels an image, so they must be 0 or 1"):
+    with pytest.raises(ValueError, match="several labels an image, so they must be 0 or 1, or -1"):
         WrappedSource(Several(), "several", None)
 
 
@@ -222,3 +222,39 @@ def test_held_out_images_have_labels(table):
     assert len(evaluation) in (1, 2, 3)
     assert bool((evaluation.labels >= 0).all())
     assert len(train) + len(evaluation) == 6
+
+
+PARTLY = "path,cat,dog,fox\n0.png,1,,0\n1.png,,,\n2.png,0,1,1\n3.png,,0,1\n4.png,0,,1\n"
+
+
+def test_of_an_image_some_labels_are_known(table):
+    source = table(PARTLY, labels="*", empty="unlabelled")
+    assert targets(source) == [[1, -1, 0], [-1, -1, -1], [0, 1, 1], [-1, 0, 1], [0, -1, 1]]
+    sets, numbers = source.label_sets, source.labels
+    assert has_label(sets.targets(numbers)).tolist() == [True, False, True, True, True]
+    assert sets.partial
+    assert sets.counts(numbers).tolist() == [1, 1, 3]
+    assert sets.known(numbers).tolist() == [3, 2, 4]
+    (note,) = source.notes
+    assert "of 3 of 4 images only some labels are known; not known are: cat 1, dog 2" in note
+    none = table(PARTLY, labels="*", empty="none")
+    assert targets(none) == [[1, 0, 0], [0, 0, 0], [0, 1, 1], [0, 0, 1], [0, 0, 1]]
+    assert (none.label_sets.partial, none.notes) == (False, ())
+
+
+def test_a_plugins_dataset_and_a_held_out_part_with_some_known_labels(table):
+    class Partly:
+        targets = torch.tensor([[1, -1], [0, 1], [-1, -1]])
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            raise AssertionError
+
+    source = WrappedSource(Partly(), "partly", None)
+    assert source.label_sets.targets(source.labels).tolist() == [[1, -1], [0, 1], [-1, -1]]
+    assert "of 1 of 2 images only some labels are known; not known are: 1 1" in source.notes[0]
+    train, evaluation = held_out(table(PARTLY, labels="*", empty="unlabelled"), 0.5)
+    assert len(train) + len(evaluation) == 5
+    assert bool((evaluation.labels >= 0).all())

@@ -88,3 +88,31 @@ def test_intervals_hold_what_resampling_gives(drawn):
         draws.append(float(label_averages(count_labels(logits[rows] > 0, target[rows]))["micro_f1"]))
     ends = torch.tensor(draws).quantile(torch.tensor([0.025, 0.975]))
     assert [low, high] == pytest.approx(ends.tolist(), abs=2.5)
+
+
+def test_labels_that_are_not_known_are_left_out(drawn):
+    logits, target = drawn
+    known = torch.rand(target.shape, generator=torch.Generator().manual_seed(1)) < 0.7
+    known[3] = False  # nothing is known of this image
+    partly = torch.where(known, target, -1.0)
+    found = label_scores(logits, partly, resamples=200)
+    right = given = positive = 0
+    for label in range(5):
+        own = known[:, label]
+        real, said = target[own, label], logits[own, label]
+        row = found.per_class[label]
+        assert row["f1"] == pytest.approx(100 * metrics.f1_score(real, said > 0, zero_division=0))
+        if real.any():
+            assert row["average_precision"] == pytest.approx(
+                100 * metrics.average_precision_score(real, said)
+            )
+            chances = said.double().sigmoid()
+            cuts = [metrics.f1_score(real, chances > float(cut) - 1e-12) for cut in chances]
+            assert row["tuned_f1"] == pytest.approx(100 * max(cuts))
+        right += int(((said > 0) & (real > 0)).sum())
+        given, positive = given + int((said > 0).sum()), positive + int(real.sum())
+    assert found.overall["micro_f1"] == pytest.approx(200 * right / (given + positive))
+    exact = (((logits > 0) == (target > 0)) | ~known).all(dim=1)[known.any(dim=1)]
+    assert found.overall["exact_match"] == pytest.approx(100 * float(exact.double().mean()))
+    for name, (low, high) in found.intervals.items():
+        assert low <= found.overall[name] <= high

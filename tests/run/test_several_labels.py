@@ -163,6 +163,46 @@ def test_a_student_learns_from_images_without_labels(make_spec, done, pairs, tmp
     assert "map" not in student
 
 
+def partly_table(pairs, folder):
+    """The pairs with a column for each label; of every third image one label is not known."""
+    _, rows = pairs
+    names = sorted({name for row in rows for name in row["label"]})
+    lines = [",".join(["path", "split", *names])]
+    for number, row in enumerate(rows):
+        cells = [str(int(name in row["label"])) for name in names]
+        if number % 3 == 0:
+            cells[number % len(names)] = ""
+        lines.append(",".join([row["path"], row["split"], *cells]))
+    table = folder / "partly.csv"
+    table.write_text("\n".join(lines))
+    return str(table)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_labels_that_are_not_known_are_left_out_and_named(make_spec, pairs, tmp_path, capsys):
+    table = {"dataset": partly_table(pairs, tmp_path), "options": {"labels": "*", "empty": "unlabelled"}}
+    spec = make_spec("partly", data=table, task={"pos_weight": "balanced"}, distiller=["mld", "fitnet"])
+    spec["task"]["weight"] = 1.0
+    report = validate(spec)
+    told = [text for text in report.warnings if "only some labels are known" in text]
+    assert len(told) == 3  # of each split
+    assert "of 11 of 32 images" in told[0]
+    found = run(spec)
+    student = found.summary["student"]
+    assert {"map", "micro_f1", "exact_match", "tuned_macro_f1", "thresholds"} <= set(student)
+    opened = open_run(found.directory)
+    logits, target = opened.predictions[0].logits.double(), opened.predictions[0].target
+    known = target >= 0
+    assert 0 < int((~known).sum()) == 5
+    right = ((logits > 0) & (target == 1)).sum()
+    f1 = 200 * right / (((logits > 0) & known).sum() + (target == 1).sum())
+    assert student["micro_f1"] == pytest.approx(float(f1))
+    exact = (((logits > 0) == (target == 1)) | ~known).all(dim=1)
+    assert student["exact_match"] == pytest.approx(100 * float(exact.double().mean()))
+    with pytest.raises(UserError, match="only some labels of some training images are known"):
+        validate({**spec, "data": {**spec["data"], "mixup": 0.5}})
+
+
 @pytest.mark.parametrize(
     ("changes", "where", "message"),
     [

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from kdcore import Distillation, TaskLoss, UserError
+from kdcore import Distillation, Requires, TaskLoss, UserError
 from kdcore.tasks import pos_weights
 
 TARGET = torch.tensor([[1.0, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
@@ -73,7 +73,7 @@ def test_cross_entropy_is_for_one_class():
 
 
 def test_weights_of_labels():
-    known = {"num_classes": 3, "classes": ("a", "b", "c"), "samples": 10}
+    known = {"num_classes": 3, "classes": ("a", "b", "c"), "samples": torch.tensor([10, 10, 10])}
     balanced = pos_weights("balanced", counts=torch.tensor([5, 2, 10]), **known)
     assert balanced.tolist() == [1.0, 4.0, 0.0]
     assert pos_weights({"b": 2.0}, counts=None, **known).tolist() == [1.0, 2.0, 1.0]
@@ -86,6 +86,24 @@ def test_weights_of_labels():
     ):
         with pytest.raises(UserError, match=f"(?s)task.pos_weight.*{words}"):
             pos_weights(given, counts=counts, **known)
+
+
+def test_of_images_of_which_some_labels_are_known_only_these_count(logits):
+    target = torch.tensor([[1.0, -1, 0, -1], [-1, -1, -1, -1], [1, 1, 0, 0]])
+    known = target >= 0
+    for kind in ("bce", "focal"):
+        own = TaskLoss(kind=kind, labels=True, pos_weight=torch.tensor([0.5, 1, 2, 8]), label_smoothing=0.1)
+        found = own.of_labelled(logits.requires_grad_(), target, known.any(dim=1))
+        each = [
+            TaskLoss(
+                kind=kind, labels=True, pos_weight=own.pos_weight[column : column + 1], label_smoothing=0.1
+            )(logits[row, column].reshape(1, 1), target[row, column].reshape(1, 1))
+            for row, column in known.nonzero().tolist()
+        ]
+        torch.testing.assert_close(found, torch.stack(each).mean())
+        (gradient,) = torch.autograd.grad(found, logits)
+        assert bool((gradient[~known] == 0).all())
+        assert bool((gradient[known] != 0).all())
 
 
 class Tiny(torch.nn.Module):
@@ -135,3 +153,30 @@ def test_rows_of_minus_one_with_some_labels():
 def test_what_does_not_go_together():
     with pytest.raises(ValueError, match="task is 'labels', and task_loss has labels=False"):
         several(task_loss=TaskLoss(kind="bce"))
+
+
+class ReadsTarget(torch.nn.Module):
+    def __init__(self, unlabelled):
+        super().__init__()
+        self.requires = Requires(teacher=False, target=True, unlabelled=unlabelled, tasks=("labels",))
+
+    def forward(self, student, teacher, batch, progress):
+        known = batch.target >= 0
+        return {"own": (batch.target * known).sum() / known.sum() + 0 * student.logits.sum()}
+
+
+def test_a_distiller_that_reads_labels_has_to_know_of_unknown_ones():
+    target = torch.tensor([[1.0, -1, 0, 0], [-1, -1, -1, -1]])
+    made = several(ReadsTarget("given"), partly_labelled=True, task_weight=1.0)
+    out = made(torch.randn(2, 3, 2, 2), target)
+    assert out.terms["own"].item() == pytest.approx(1 / 3)
+    for unlabelled in ("skipped", None):
+        with pytest.raises(
+            UserError, match="needs all labels of a training image, and of some images only some"
+        ):
+            several(ReadsTarget(unlabelled), partly_labelled=True, task_weight=1.0)
+    plain = several(ReadsTarget("given"), some_labels=True, task_weight=1.0)
+    with pytest.raises(ValueError, match=r"target\[0\] has the value -1.*partly_labelled=True"):
+        plain(torch.randn(2, 3, 2, 2), target)
+    with pytest.raises(ValueError, match="partly_labelled is for several labels"):
+        Distillation(Tiny(), None, "vanilla", num_classes=4, image_size=2, partly_labelled=True)

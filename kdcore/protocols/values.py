@@ -53,11 +53,11 @@ class Batch:
 
     Attributes:
         images: `[B, C, H, W]`, normalised for the student.
-        target: class indices `[B]` (-1: no label), probabilities `[B, K]` (mixup, cutmix), or None if there are no
-            labels.
+        target: class indices `[B]` (-1: no label), probabilities `[B, K]` (mixup, cutmix), with several labels an image
+            0 and 1 `[B, K]` (-1: not known), or None if there are no labels.
         index: positions in the training set `[B]`, or None if they are not known (streams).
-        labelled: which samples have a known label, booleans `[B]`, if some samples of the training set have none; None: all
-            of them have one, or the target is None.
+        labelled: which samples have a known label, booleans `[B]`, if some labels of the training set are not known;
+            None: all are, or the target is None.
     """
 
     images: Tensor

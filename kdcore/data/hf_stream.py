@@ -53,6 +53,11 @@ class HfStream(Source):
             )
         self._image = image
         self._label = next((column for column in LABEL_COLUMNS if column in columns), None)
+        if hasattr(features.get(self._label), "feature"):
+            raise ValueError(
+                f"its column '{self._label}' has lists, several labels an image, and a stream has one class an image; "
+                "'hfds/...' reads them"
+            )
         self._dataset = found.cast_column(image, datasets.Image(decode=False))
         names = getattr((found.features or {}).get(self._label), "names", None)
         if names:

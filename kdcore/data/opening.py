@@ -89,7 +89,7 @@ def _open(
     if isinstance(found, TimmDataset):
         if found.name.partition("/")[0].lower() in SHARDS:
             return open_shards(data, split, where=where, dataset_where=dataset_where, labels=labels)
-        return open_timm(data, split, where=where, dataset_where=dataset_where)
+        return open_timm(data, split, where=where, dataset_where=dataset_where, labels=labels)
     if isinstance(found, ImageFiles):
         if found.is_folder:
             return open_folder(found.path, split, where=where, labels=labels)

@@ -193,6 +193,13 @@ class StreamBatches(ByValue, IterableDataset[Columns | SampleFailure]):
             for number, (image, label) in enumerate(self._samples()):
                 seed_sample(*self._keys, number, 0)  # all generators: the reader may draw, too
                 images = varied(self._steps.fixed(image), self._steps, self._views, *self._keys, number)
+                if isinstance(label, list | tuple) or (getattr(label, "ndim", 0) or 0) > 0:
+                    message = (
+                        f"sample {number} of {self._title} has several labels, {label!r}. A stream has one class an "
+                        "image; several labels come from a table, from 'hfds/...', or from a dataset of a plugin"
+                    )
+                    yield SampleFailure(message, refused=True)
+                    return
                 target = UNLABELLED if label is None else int(label)
                 check_label(f"sample {number} of {self._title}", target, self._num_classes, self._labels_read)
                 waiting.append((images, target))

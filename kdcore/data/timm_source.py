@@ -6,45 +6,76 @@ import contextlib
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from kdcore.data.cache import cache_dir
 from kdcore.data.folder import open_folder
 from kdcore.data.hf_stream import HfStream
+from kdcore.data.label_sets import LabelSets
 from kdcore.data.registered import WrappedSource
 from kdcore.data.source import Source, checked_index, decode, unreadable
 from kdcore.data.special_targets import UNLABELLED
-from kdcore.errors import KdError, Problem, UserError
+from kdcore.errors import KdError, Problem, UserError, listed, nearest
+from kdcore.spec.hub_options import HubOptions
 from kdcore.spec.timm_datasets import KINDS, TORCH_FOLDERS, check_access
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from kdcore.data.pixels import Decoded
     from kdcore.spec.models import DataSpec
+
+
+IMAGE: Final = "image"
+LABELS: Final = ("label", "labels")
+"""The columns of a Hugging Face dataset that are read by default."""
 
 
 class ReaderSource(Source):
     """A dataset with one of timm's readers that return undecoded images.
 
     timm's own dataset silently replaces an image that cannot be read with the next one; this class raises an error.
+    A column of lists are several labels an image: an empty list is none of them, None that they are not known.
+
+    Args:
+        dataset: timm's.
+        title: its name in messages.
+        num_classes: K of lists of numbers without names; None: not known.
+        labels: whether labels are read.
+
+    Raises:
+        ValueError: the column of labels has something else, or K of lists is not known.
     """
 
     fixed = True
     numbered = True
 
-    def __init__(self, dataset: Any, title: str) -> None:
+    def __init__(
+        self, dataset: Any, title: str, num_classes: int | None = None, *, labels: bool = True
+    ) -> None:
         self._reader = dataset.reader
         self._title = title
+        if not labels:
+            self._reader.label_key = self._reader.image_key  # there may be no column of labels
+            self.labels, self.labelled = torch.full((len(self._reader),), UNLABELLED), False
+            return
         classes: dict[str, int] = getattr(self._reader, "class_to_idx", None) or {}
         if classes:
             self.classes = tuple(sorted(classes, key=lambda name: classes[name]))
-        column = self._reader.dataset[self._reader.label_key]
-        self.labels = torch.tensor(
-            [UNLABELLED if label is None else label for label in column], dtype=torch.int64
-        )
+        column = list(self._reader.dataset[self._reader.label_key])
+        if any(isinstance(label, list) for label in column):
+            count = len(classes) or num_classes
+            self.label_sets, self.labels = _sets(column, count, self._reader.label_key)
+        else:
+            self.labels = torch.tensor(
+                [UNLABELLED if label is None else label for label in column], dtype=torch.int64
+            )
         self.labelled = bool((self.labels >= 0).any())
-        if self.classes is not None:
+        if self.label_sets is not None:
+            self.num_classes = self.label_sets.num_labels
+        elif self.classes is not None:
             self.num_classes = len(self.classes)
         elif self.labelled:
             self.num_classes = int(self.labels.max()) + 1
@@ -55,16 +86,40 @@ class ReaderSource(Source):
     def __getitem__(self, index: int) -> tuple[Decoded, int]:
         index = checked_index(index, len(self))
         try:
-            file, label = self._reader[index]
+            file, _ = self._reader[index]
             with file:
                 data = file.read()
         except Exception as error:
             raise unreadable(self.name(index), index, error) from error
-        return decode(data, self.name(index), index, self.rule), -1 if label is None else int(label)
+        assert self.labels is not None
+        return decode(data, self.name(index), index, self.rule), int(self.labels[index])
 
     def name(self, index: int) -> str:
         """The dataset and the number of the sample."""
         return f"{self._title}[{index}]"
+
+
+def _sets(column: list[Any], num_classes: int | None, name: str) -> tuple[LabelSets, Tensor]:
+    """The sets of labels of a column of lists of indices, and the number of each sample's `[N]`."""
+    if num_classes is None:
+        raise ValueError(
+            f"the labels in its column '{name}' have no names: set data.num_classes to their number"
+        )
+    rows = torch.zeros(len(column), num_classes, dtype=torch.int8)
+    known = torch.ones(len(column), dtype=torch.bool)
+    for number, labels in enumerate(column):
+        if labels is None:
+            known[number] = False
+        elif not isinstance(labels, list) or any(
+            not isinstance(label, int) or not 0 <= label < num_classes for label in labels
+        ):
+            raise ValueError(
+                f"its column '{name}' has {labels!r}; several labels an image are a list of indices from 0 to "
+                f"{num_classes - 1}"
+            )
+        else:
+            rows[number, labels] = 1
+    return LabelSets.of(rows, known)
 
 
 class StreamSource(Source):
@@ -104,8 +159,10 @@ class StreamSource(Source):
             logging.disable(level)
 
 
-def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str) -> Source:
+def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str, labels: bool = True) -> Source:
     """A split of a dataset of timm's factory, downloaded if the library can do that.
+
+    Without `labels`, a Hugging Face dataset needs no column of labels.
 
     Raises:
         UserError: the name or split is unknown, a library is missing, or the dataset cannot be opened.
@@ -140,7 +197,9 @@ def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str) -> 
         elif prefix == "torch":
             source = WrappedSource(_create(**options), name, None)
         else:
-            source = ReaderSource(_create(**options), name)
+            section = dataset_where.rpartition(".")[0]
+            dataset = _with_columns(options, data, f"{section}.options", labels)
+            source = ReaderSource(dataset, name, data.num_classes, labels=labels)
     except KdError:
         raise
     except Exception as error:  # each library has its own errors: files, network, hubs, asserts
@@ -152,7 +211,7 @@ def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str) -> 
                 hint=f"It was looked for in {root}." if root is not None else None,
             )
         ) from error
-    if source.stream and source.num_classes is None:
+    if labels and source.stream and source.num_classes is None:
         classes_where = dataset_where.rpartition(".")[0] + ".num_classes"
         raise UserError(
             Problem(
@@ -160,6 +219,28 @@ def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str) -> 
             )
         )
     return source
+
+
+def _with_columns(options: dict[str, Any], data: DataSpec, where: str, labels: bool) -> Any:
+    """A Hugging Face dataset with the columns that `data.options` names, or the usual ones.
+
+    Raises:
+        UserError: it has no such column.
+    """
+    given = HubOptions.model_validate(data.options)
+    image, label = given.image or IMAGE, given.label or LABELS[0]
+    dataset = _create(**options, input_key=image, target_key=label)
+    columns = getattr(dataset.reader.dataset, "column_names", None)
+    if columns is None or not labels or label in columns or "," in label or "/" in label:
+        return dataset
+    if given.label is None and LABELS[1] in columns:
+        return _create(**options, input_key=image, target_key=LABELS[1])
+    message = f"{data.dataset} has no column '{label}'"
+    hint = 'name the column of its labels: "options": {"label": COLUMN}; "task": {"kind": "none"} reads none'
+    others = listed(name for name in columns if name != image)
+    raise UserError(
+        Problem(f"{where}.label", message, given.label, others, nearest(label, columns), hint=hint)
+    )
 
 
 def _create(**options: Any) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdcore.data import check_same_classes, open_split
+from kdcore.data.sidecar import sidecar_hint
 from kdcore.data.subset import labelled_of, some_labels
 from kdcore.data.unlabelled import with_unlabelled
 from kdcore.errors import Problem, UserError
@@ -107,7 +108,8 @@ def open_splits(
                 "task.weight",
                 f"{which} have no labels, which the task loss reads",
                 value=spec.task.weight,
-                hint="set it to 0, or give the images in a folder per class",
+                hint=sidecar_hint(data, train.split)
+                or "set task.kind to 'none', or give the images in a folder per class",
             )
         )
     return Splits(train, evaluation, num_classes or 0, names, test)
@@ -122,9 +124,9 @@ def _check_kind(source: Source, spec: RunSpec) -> None:
         message = f"the images of {spec.data.dataset} have several labels each"
         raise UserError(Problem("task.kind", message, spec.task.kind, "labels"))
     message = f"the images of {spec.data.dataset} have one class each"
-    hint = (
+    hint = sidecar_hint(spec.data, source.split) or (
         "several labels an image come from a table, with lists of labels, data.options.label_delimiter or "
-        "data.options.labels, or from a dataset of a plugin"
+        "data.options.labels, from 'hfds/...' with lists, or from a dataset of a plugin"
     )
     raise UserError(Problem("task.kind", message, spec.task.kind, "classes", hint=hint))
 

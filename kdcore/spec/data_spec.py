@@ -59,7 +59,7 @@ class DataSpec(Section):
     root: Text | None = Field(None, description="Folder where the dataset is, or to which it is downloaded.")
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="Options of a plugin's dataset (kd show NAME), or of a table: its columns.",
+        description="Options of a plugin's dataset (kd show NAME), or of a table or Hugging Face dataset: its columns.",
     )
     train_split: str = Field("train", description="Name of the split to train on.")
     eval_split: str | None = Field(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kdcore.entries import DatasetEntry
 from kdcore.errors import Problem, UserError, nearest
 from kdcore.plugins import Provided
+from kdcore.spec.hub_options import HubOptions, is_hub
 from kdcore.spec.option_paths import located
 from kdcore.spec.paths import absolute, kind_of, missing
 from kdcore.spec.resolve import resolve_options, validated
@@ -21,6 +22,8 @@ from kdcore.spec.table_options import TableOptions
 from kdcore.spec.timm_datasets import KINDS, check_name
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from kdcore.plugins import Plugins
     from kdcore.spec.models import DataSpec
 
@@ -123,9 +126,11 @@ def dataset_options(data: DataSpec, base: Path, plugins: Plugins) -> tuple[dict[
     try:
         provided = plugins.find(DatasetEntry, data.dataset, WHERE)
     except UserError:  # it is not a plugin's, or another check reports it
+        if is_hub(data.dataset):
+            return _validated(data, HubOptions, "a Hugging Face dataset")
         if data.dataset.lower().endswith(TABLES):
-            return _table_options(data)
-        message = "only tables and datasets of plugins have options, and this is not one of them"
+            return _validated(data, TableOptions, "a table of images")
+        message = "only tables, datasets 'hfds/...' and datasets of plugins have options, and this is not one of them"
         return data.options, [Problem("data.options", message, data.options)] if data.options else []
     try:
         options = resolve_options(provided, data.options, plugins, "data.options")
@@ -138,9 +143,9 @@ def dataset_options(data: DataSpec, base: Path, plugins: Plugins) -> tuple[dict[
     return data.options, [Problem(f"data.options.{key}", message, data.options[key]) for key in data.options]
 
 
-def _table_options(data: DataSpec) -> tuple[dict[str, Any], list[Problem]]:
+def _validated(data: DataSpec, model: type[BaseModel], owner: str) -> tuple[dict[str, Any], list[Problem]]:
     try:
-        options = validated(TableOptions, data.options, "a table of images", "data.options")
+        options = validated(model, data.options, owner, "data.options")
     except UserError as error:
         return data.options, list(error.problems)
     return options.model_dump(mode="json"), []

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import Problem
 from kdcore.spec.datasets import TABLES
+from kdcore.spec.hub_options import is_hub
 from kdcore.spec.train_spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def _of_data(spec: RunSpec) -> Iterator[Problem]:
         message = f"no image counts as labelled: {_NONE}"
         yield Problem("data.labelled_fraction", message, data.labelled_fraction, "null")
     for name in _COLUMNS:
-        if data.options.get(name) is not None and data.dataset.lower().endswith(TABLES):
+        has_columns = data.dataset.lower().endswith(TABLES) or is_hub(data.dataset)
+        if data.options.get(name) is not None and has_columns:
             yield Problem(f"data.options.{name}", _NONE, data.options[name], hint="leave it out")
 
 

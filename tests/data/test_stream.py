@@ -7,6 +7,7 @@ import timm.data.dataset_factory
 import torch
 
 from kdcore.data.evaluate import build_eval_data
+from kdcore.data.hidden_labels import hide_labels
 from kdcore.data.timm_source import open_timm
 from kdcore.data.train import build_train_data
 from kdcore.errors import RunFailed, UserError
@@ -31,18 +32,21 @@ class Stream:
         for count, index in enumerate(order):
             if self.fail is not None and count == 4:
                 raise self.fail
-            yield self.pictures[index], None if index == self.options.get("unlabelled") else index % 3
+            label = [index % 3, 1] if self.options.get("several") else index % 3
+            yield self.pictures[index], None if index == self.options.get("unlabelled") else label
 
 
 @pytest.fixture
 def open_stream(monkeypatch, make_picture, make_data):
     monkeypatch.setattr("importlib.metadata.version", lambda distribution: "99.0")  # they are installed
 
-    def opened(count=10, size=10, classes=None, fail=None, unlabelled=None, **data):
+    def opened(count=10, size=10, classes=None, fail=None, unlabelled=None, several=False, **data):
         pictures = [make_picture(number) for number in range(count)]
 
         def create(**options):
-            return Stream(pictures, {**options, "unlabelled": unlabelled}, size, classes or {}, fail)
+            return Stream(
+                pictures, {**options, "unlabelled": unlabelled, "several": several}, size, classes or {}, fail
+            )
 
         monkeypatch.setattr(timm.data.dataset_factory, "create_dataset", create)
         spec = make_data(dataset="tfds/some/one", **{"num_classes": 3, **data})
@@ -155,6 +159,20 @@ def test_a_sample_without_a_label_is_refused_where_labels_are_read(open_stream, 
     assert caught.value.exit_code == 2
     (batch,) = build(open_stream(unlabelled=2), batch_size=10).epoch(0)
     assert batch.target.tolist().count(-1) == 1
+
+
+def test_a_sample_with_several_labels_is_refused_with_what_to_do(open_stream, build):
+    with pytest.raises(RunFailed, match=r"has several labels, \[\d, 1\]\. .*come from a table") as caught:
+        list(build(open_stream(several=True)).epoch(0))
+    assert caught.value.exit_code == 2
+
+
+def test_without_labels_none_of_them_is_read(open_stream, build, make_data, small_input):
+    source = hide_labels(open_stream(several=False))
+    (batch, _) = build(source, num_classes=1).epoch(0)
+    assert batch.target is None
+    evaluation = build_eval_data(source, make_data(), small_input, batch_size=10)
+    assert {label for _, target in evaluation for label in target.tolist()} == {-1}
 
 
 @pytest.mark.parametrize(

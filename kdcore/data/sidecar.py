@@ -17,7 +17,7 @@ def sidecar_hint(data: DataSpec, split: str) -> str | None:
     for folder in (root, root / split):
         try:
             found = sorted(one for one in folder.iterdir() if one.suffix.lower() in TABLES)
-        except OSError:  # it is no folder
+        except OSError:  # it is not a folder
             continue
         if found:
             return f"if {found[0]} has the labels, set data.dataset to it"

@@ -37,7 +37,7 @@ class ReaderSource(Source):
     """A dataset with one of timm's readers that return undecoded images.
 
     timm's own dataset silently replaces an image that cannot be read with the next one; this class raises an error.
-    A column of lists are several labels an image: an empty list is none of them, None that they are not known.
+    Lists in the column of labels are several labels an image; None stands for labels that are not known.
 
     Args:
         dataset: timm's.

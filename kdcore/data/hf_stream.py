@@ -53,7 +53,7 @@ class HfStream(Source):
             )
         self._image = image
         self._label = next((column for column in LABEL_COLUMNS if column in columns), None)
-        if hasattr(features.get(self._label), "feature"):
+        if self._label is not None and hasattr(features.get(self._label), "feature"):
             raise ValueError(
                 f"its column '{self._label}' has lists, several labels an image, and a stream has one class an image; "
                 "'hfds/...' reads them"

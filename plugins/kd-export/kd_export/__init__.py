@@ -8,8 +8,11 @@ from kdcore.plugin import lazy_names
 
 if TYPE_CHECKING:
     from kd_export.check import ExportCheck as ExportCheck
+    from kd_export.export_several import ExportsResult as ExportsResult
+    from kd_export.export_several import export_all as export_all
     from kd_export.export_student import ExportResult as ExportResult
     from kd_export.export_student import export as export
+    from kd_export.latency import Latency as Latency
     from kd_export.prediction.predict import PredictResult as PredictResult
     from kd_export.prediction.predict import predict as predict
     from kd_export.push_student import PushResult as PushResult
@@ -17,7 +20,9 @@ if TYPE_CHECKING:
 
 NAMES: Final = {
     "kd_export.check": ("ExportCheck",),
+    "kd_export.export_several": ("ExportsResult", "export_all"),
     "kd_export.export_student": ("ExportResult", "export"),
+    "kd_export.latency": ("Latency",),
     "kd_export.prediction.predict": ("PredictResult", "predict"),
     "kd_export.push_student": ("PushResult", "push"),
 }

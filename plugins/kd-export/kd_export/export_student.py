@@ -30,6 +30,7 @@ class ExportResult:
         weights: which of the run's weights it has.
         epoch: after which epoch they were taken.
         int8: whether it is quantised.
+        loads: whether its `load.py` can load it: its plugin says how.
         check: how it differs from the run's student; None: it was not compared.
         warnings: one line each for the user.
     """
@@ -40,6 +41,7 @@ class ExportResult:
     weights: Which
     epoch: int
     int8: bool
+    loads: bool
     check: ExportCheck | None
     warnings: tuple[str, ...]
 
@@ -83,9 +85,7 @@ def export(
     plugins = get_plugins()
     exporter = find_exporter(to, int8, plugins)
     student = open_run_student(run, weights, plugins=plugins)
-    name = f"{exporter.name}-int8" if int8 else exporter.name
-    if weights != "last":
-        name = f"{name}-{weights}"
+    name = export_folder(exporter.name, int8, weights)
     path = Path(output) if output is not None else student.run.path / "export" / name
     with new_folder(path, force=force) as folder:
         written, found = _write(folder, student, exporter, samples)
@@ -99,7 +99,23 @@ def export(
         warnings.append(
             f"the run is not finished: these are its best weights so far, of epoch {student.epoch}"
         )
-    return ExportResult(exporter.name, path, files, weights, student.epoch, int8, found, tuple(warnings))
+    return ExportResult(
+        target=exporter.name,
+        path=path,
+        files=files,
+        weights=weights,
+        epoch=student.epoch,
+        int8=int8,
+        loads=bool(written.load),
+        check=found,
+        warnings=tuple(warnings),
+    )
+
+
+def export_folder(name: str, int8: bool, weights: Which) -> str:
+    """What the folder of an export is called: `onnx`, `onnx-int8`, `onnx-ema`."""
+    form = name.rpartition("/")[2]  # of `plugin/name`
+    return "-".join([form, *(["int8"] if int8 else []), *([weights] if weights != "last" else [])])
 
 
 def _write(

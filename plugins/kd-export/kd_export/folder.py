@@ -25,7 +25,7 @@ def new_folder(path: Path, *, force: bool, mark: str = EXPORT_ABOUT) -> Iterator
             that only `force` replaces; or it cannot be written.
     """
     remove_leftovers(path.parent)
-    _check_free(path, force, mark)
+    check_free(path, force, mark)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     try:
@@ -46,7 +46,8 @@ def new_folder(path: Path, *, force: bool, mark: str = EXPORT_ABOUT) -> Iterator
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check_free(path: Path, force: bool, mark: str) -> None:
+def check_free(path: Path, force: bool, mark: str = EXPORT_ABOUT) -> None:
+    """Raises UserError if `new_folder` would refuse this path."""
     if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return
     if not (path / mark).is_file():

@@ -1,4 +1,4 @@
-"""What kd-export adds to kd: three commands and five formats."""
+"""What kd-export adds to kd: three commands and six formats."""
 
 from __future__ import annotations
 
@@ -49,6 +49,12 @@ def kd_exporters() -> list[ExporterEntry]:
             target="kd_export.formats.onnx:write_onnx",
             requires=("onnx>=1.19", "onnxruntime>=1.23", "onnxscript>=0.5.4"),
             int8=True,
+        ),
+        ExporterEntry(
+            name="openvino",
+            summary="OpenVINO's model.xml and model.bin, for CPUs, GPUs and NPUs.",
+            target="kd_export.formats.openvino:write_openvino",
+            requires=("openvino>=2025.3",),
         ),
         ExporterEntry(
             name="pt2",

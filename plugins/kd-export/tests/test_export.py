@@ -78,6 +78,24 @@ def test_onnx_runs_in_onnxruntime(a_run, name):
     assert json.loads(props["kd"])["run"] == name
 
 
+@pytest.mark.parametrize("name", ["small", "vit"])
+def test_openvino_runs_on_the_cpu(a_run, name):
+    openvino = pytest.importorskip("openvino")
+    run = a_run(name)
+    result = export(run, "openvino", samples=12)
+    assert result.check.same_top1 == 12
+    assert list(result.files)[:2] == ["model.xml", "model.bin"]
+    model = openvino.Core().read_model(result.path / "model.xml")
+    shape = model.input("images").partial_shape
+    assert shape[0].is_dynamic
+    assert [size.get_length() for size in list(shape)[1:]] == [3, 16, 16]
+    compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for batch in (1, 5):
+        given = compiled({"images": images(batch).numpy()})["logits"]
+        np.testing.assert_allclose(given, logits_of(run, images(batch)), atol=1e-4)
+    assert json.loads(model.get_rt_info(["kd", "classes"]).astype(str))[3] == "3"
+
+
 def test_int8_is_told_beside_the_student(a_run):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

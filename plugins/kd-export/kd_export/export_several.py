@@ -1,0 +1,135 @@
+"""`export_all`: a run's student in several formats at once, and which of them is the fastest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from kd_export.export_student import ExportResult, export, export_folder
+from kd_export.exporters import find_exporter
+from kd_export.folder import check_free
+from kd_export.latency import Latency, latencies
+from kdcore import ExporterEntry, KdError, RunFailed, UserError
+from kdcore.inspect import open_run_student, own_surroundings
+from kdcore.plugin import get_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kdcore.inspect import RunStudent, Which
+    from kdcore.plugin import Plugins
+
+ALL: Final = "all"
+INT8: Final = "-int8"
+"""What the name of a format has at its end for its 8-bit form, as the name of its folder has."""
+
+
+@dataclass(frozen=True)
+class ExportsResult:
+    """Several exports of one run.
+
+    Attributes:
+        exports: those that were written.
+        left_out: why others were not tried: something that they need is not installed.
+        failed: why others cannot hold this student.
+        latencies: of the student and of each export, if they were compared; the student's is first.
+    """
+
+    exports: tuple[ExportResult, ...]
+    left_out: dict[str, UserError]
+    failed: dict[str, KdError]
+    latencies: tuple[Latency, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "exports": [one.as_dict() for one in self.exports],
+            "left_out": {name: str(error) for name, error in self.left_out.items()},
+            "failed": {name: str(error) for name, error in self.failed.items()},
+            "latencies": [dict(one.__dict__) for one in self.latencies],
+        }
+
+
+@own_surroundings("kd_export.export_all")
+def export_all(
+    run: str | Path,
+    to: str | Sequence[str] = ALL,
+    *,
+    weights: Which = "last",
+    output: str | Path | None = None,
+    force: bool = False,
+    samples: int | None = None,
+    compare: bool = True,
+) -> ExportsResult:
+    """Write a run's student in several formats, each checked as by `export`, and measure how fast they are.
+
+    Args:
+        run: the run directory.
+        to: names of formats, 'onnx-int8' for a format in 8 bits; or 'all': every format of every plugin, also in 8 bits
+            if it offers them. Of 'all', what needs something that is not installed is left out.
+        weights: as for `export`.
+        output: a folder, in which each format has one of its own; None: `export/` in the run directory.
+        force: replace earlier exports there.
+        samples: as for `export`.
+        compare: whether to measure latencies.
+
+    Raises:
+        UserError: there is no such run or format, something is missing for a named format, or a folder is taken.
+        RunFailed: no format can hold the student.
+    """
+    plugins = get_plugins()
+    names, left_out = _chosen(to, plugins)
+    student = open_run_student(run, weights, plugins=plugins)
+    base = Path(output) if output is not None else student.run.path / "export"
+    folders = {name: base / export_folder(*_split(name), weights) for name in names}
+    for folder in folders.values():
+        check_free(folder, force)
+    exports: dict[str, ExportResult] = {}
+    failed: dict[str, KdError] = {}
+    for name, folder in folders.items():
+        form, int8 = _split(name)
+        try:
+            exports[name] = export(
+                run, form, weights=weights, int8=int8, output=folder, force=force, samples=samples
+            )
+        except KdError as error:
+            failed[name] = error
+    if not exports:
+        raise _nothing(failed, left_out)
+    measured = _compared(student, exports) if compare else ()
+    return ExportsResult(tuple(exports.values()), left_out, failed, measured)
+
+
+def _split(name: str) -> tuple[str, bool]:
+    """The format of a name, and whether it is in 8 bits."""
+    return name.removesuffix(INT8), name.endswith(INT8)
+
+
+def _chosen(to: str | Sequence[str], plugins: Plugins) -> tuple[list[str], dict[str, UserError]]:
+    """The formats that can be written here, and why others cannot."""
+    if to != ALL:
+        names = list(dict.fromkeys([to] if isinstance(to, str) else to))
+        for name in names:
+            find_exporter(*_split(name), plugins)
+        return names, {}
+    found, left_out = [], dict[str, UserError]()
+    for provided in plugins.all(ExporterEntry):
+        entry = provided.entry
+        for name in (entry.name, f"{entry.name}{INT8}") if entry.int8 else (entry.name,):
+            try:
+                find_exporter(*_split(name), plugins)
+            except UserError as error:
+                left_out[name] = error
+            else:
+                found.append(name)
+    return found, left_out
+
+
+def _compared(student: RunStudent, exports: dict[str, ExportResult]) -> tuple[Latency, ...]:
+    return latencies(student, {name: one.path for name, one in exports.items() if one.loads})
+
+
+def _nothing(failed: dict[str, KdError], left_out: dict[str, UserError]) -> KdError:
+    lines = [f"{name}: {error}" for name, error in {**failed, **left_out}.items()]
+    return RunFailed("\n".join(["no export was written", *lines]))

@@ -1,0 +1,84 @@
+"""Several formats at once: what is written, left out and measured."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from kd_export import export_all
+from kd_export import latency as measuring
+
+from kdcore import UserError
+
+
+@pytest.fixture(autouse=True)
+def _few_rounds(monkeypatch):
+    monkeypatch.setattr(measuring, "_ROUNDS", 3)
+
+
+def test_formats_are_written_checked_and_timed_next_to_the_student(a_run, tmp_path):
+    result = export_all(a_run(), ["torch", "torchscript"], samples=12, output=tmp_path / "out")
+    assert [one.target for one in result.exports] == ["torch", "torchscript"]
+    assert [one.path for one in result.exports] == [
+        tmp_path / "out" / name for name in ("torch", "torchscript")
+    ]
+    assert all(one.check.same_top1 == 12 for one in result.exports)
+    assert [one.name for one in result.latencies] == ["student", "torch", "torchscript"]
+    assert result.latencies[0].of_student == 1
+    assert all(one.milliseconds > 0 and one.rounds == 3 for one in result.latencies)
+
+
+def test_all_leaves_out_what_is_not_installed(kd, a_run, monkeypatch):
+    monkeypatch.setattr(
+        "kd_export.exporters.metadata.version", lambda name: (_ for _ in ()).throw(_missing(name))
+    )
+    run = a_run()
+    done = kd("export", run, "--to", "all", "--samples", 3, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert {one["target"] for one in told["exports"]} == {"timm", "torch", "pt2", "torchscript"}
+    assert set(told["left_out"]) >= {"onnx", "onnx-int8", "openvino"}
+    assert "pip install" in told["left_out"]["openvino"]
+    assert "warning: openvino was left out: " in done.err
+    assert told["failed"] == {}
+    assert told["latencies"] == []
+
+
+def _missing(name):
+    from importlib.metadata import PackageNotFoundError
+
+    return PackageNotFoundError(name)
+
+
+def test_a_format_that_cannot_hold_the_student_is_named_and_the_others_are_written(kd, a_run, monkeypatch):
+    import torch
+
+    def fail(*args, **more):
+        raise RuntimeError("data-dependent")
+
+    monkeypatch.setattr(torch.export, "export", fail)
+    done = kd("export", a_run(), "--to", "pt2,torch", "--samples", 3, "--compare")
+    assert done.code == 1
+    assert "warning: pt2 was not written: this student cannot be exported to pt2" in done.err
+    head, student, torch_row, note = done.out.splitlines()
+    assert re.split(r"  +", head.strip())[:2] == ["format", "size"]
+    assert student.startswith("student, in PyTorch")
+    assert torch_row.startswith("torch ")
+    assert "3 of 3" in torch_row
+    assert note.startswith("one image at a time on the CPU, 3 rounds in turns")
+
+
+def test_nothing_is_written_if_a_folder_is_taken_or_a_name_is_wrong(kd, a_run):
+    run = a_run()
+    export_all(run, ["torch"], samples=0, compare=False)
+    with pytest.raises(UserError, match="an earlier export is here"):
+        export_all(run, ["torchscript", "torch"], samples=0)
+    assert not (run / "export" / "torchscript").exists()
+    assert export_all(run, ["torch"], samples=0, force=True, compare=False).exports
+    done = kd("export", run, "--to", "torch,onxn")
+    assert done.code == 2
+    assert "did you mean 'onnx'?" in done.err
+    done = kd("export", run, "--to", "torch,pt2", "--int8")
+    assert done.code == 2
+    assert "8 bits are part of a format's name" in done.err

@@ -49,21 +49,24 @@ def test_its_code_is_there(entry):
     assert callable(PLUGINS.load(provided, "test"))
 
 
-def test_the_extra_is_what_the_formats_require():
-    wanted = {text for entry in plugin.kd_exporters() for text in entry.requires}
+@pytest.mark.parametrize("entry", [each for each in plugin.kd_exporters() if each.requires])
+def test_the_extra_of_a_format_is_what_it_requires(entry):
     extras = [text.partition(";") for text in metadata.requires("kd-export") or ()]
-    assert {
-        text.strip() for text, _, marker in extras if "extra == 'onnx'" in marker.replace('"', "'")
-    } == wanted
+    marked = f"extra == '{entry.name}'"
+    found = {text.strip() for text, _, marker in extras if marked in marker.replace('"', "'")}
+    assert found == set(entry.requires)
 
 
 def test_public_names():
     assert kd_export.__all__ == [
         "ExportCheck",
         "ExportResult",
+        "ExportsResult",
+        "Latency",
         "PredictResult",
         "PushResult",
         "export",
+        "export_all",
         "predict",
         "push",
     ]

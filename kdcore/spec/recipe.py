@@ -8,6 +8,7 @@ from kdcore.entries import DistillerEntry
 from kdcore.errors import UserError
 from kdcore.spec.place import Fault, Path, place
 from kdcore.spec.recipes import distiller_part, find_recipe, layered
+from kdcore.task_kinds import NO_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +52,7 @@ def with_recipe(
         below.pop("student", None)  # which student is nothing that a recipe says
     for section in _OTHERS_ARGUMENTS:
         _without_foreign_options(below, raw, section)
+    _without_task_loss(below, raw)
     several = raw.get("teacher")
     if isinstance(several, list) and isinstance(below.get("teacher"), dict):
         mine = below.pop("teacher")  # what a recipe says of the teacher holds for each of them
@@ -94,6 +96,13 @@ def _without_foreign_options(below: dict[str, Any], raw: dict[str, Any], section
     own = raw.get(section)
     if isinstance(own, dict) and own.get("name") not in (None, below.get(section, {}).get("name")):
         below.get(section, {}).pop("options", None)
+
+
+def _without_task_loss(below: dict[str, Any], raw: dict[str, Any]) -> None:
+    """What a recipe says of the task loss is nothing for a spec without labels."""
+    task = raw.get("task")
+    if isinstance(task, dict) and task.get("kind") == NO_LABELS:
+        below.pop("task", None)
 
 
 def _added(before: Any, after: Any, path: Path = ()) -> Iterator[Path]:

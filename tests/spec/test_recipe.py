@@ -54,6 +54,12 @@ def test_the_spec_wins_key_by_key(load):
     assert (spec.data.augment.crop, spec.data.augment.hflip, spec.data.image_size) == ("pad", 0.0, 32)
 
 
+def test_without_labels_the_recipe_says_nothing_of_the_task_loss(load):
+    assert load({"recipe": "imagenet-300-vit", "distiller": "dist"}).spec.task.label_smoothing == 0.1
+    spec = load({"recipe": "imagenet-300-vit", "distiller": "dist", "task": {"kind": "none"}}).spec
+    assert (spec.task.label_smoothing, spec.task.weight, spec.train.ema) == (0.0, 0.0, 0.99996)
+
+
 def test_null_in_the_spec_wins_too(load):
     assert load({"recipe": "imagenet-300-vit"}).spec.train.ema == 0.99996
     assert load({"recipe": "imagenet-300-vit", "train": {"ema": None}}).spec.train.ema is None

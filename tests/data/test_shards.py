@@ -252,3 +252,41 @@ def test_columns_are_checked(tmp_path, opened):
     assert (source.labelled, source.content(0)) == (False, image_bytes(0))
     with pytest.raises(RunFailed, match="row 1 has no bytes"):
         source[1]
+
+
+# -- what other tools write ------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # webdataset leaves its file to the garbage collector
+def test_what_webdataset_writes_and_reads(tmp_path, opened):
+    webdataset = pytest.importorskip("webdataset", reason="needs the package webdataset")
+    path = tmp_path / "train-000.tar"
+    with webdataset.TarWriter(str(path)) as writer:
+        for number in range(5):
+            content = {"png": image_bytes(number), "cls": number % 3, "json": {"place": number}}
+            writer.write({"__key__": f"a/{number:03}", **content})
+    source = opened()
+    theirs = list(webdataset.WebDataset(str(path), shardshuffle=False))
+    assert [source.content(index) for index in range(len(source))] == [sample["png"] for sample in theirs]
+    assert source.labels.tolist() == [int(sample["cls"]) for sample in theirs]
+    shard = source._open(0)
+    assert [shard.key(number) for number in range(5)] == [sample["__key__"] for sample in theirs]
+
+
+def test_what_save_to_disk_writes(tmp_path, opened):
+    datasets = pytest.importorskip("datasets", reason="needs the package datasets")
+    rows = {"image": [{"bytes": image_bytes(number), "path": None} for number in range(5)]}
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["ant", "bee", "cat"])}
+    )
+    saved = datasets.Dataset.from_dict({**rows, "label": [0, 1, 2, 0, 1]}, features=features)
+    datasets.DatasetDict({"train": saved}).save_to_disk(str(tmp_path), num_shards={"train": 2})
+    source = opened("arrow/")
+    assert (len(source), source.classes, source.labels.tolist()) == (
+        5,
+        ("ant", "bee", "cat"),
+        [0, 1, 2, 0, 1],
+    )
+    assert source.content(4) == image_bytes(4)

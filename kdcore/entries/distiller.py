@@ -77,8 +77,8 @@ class DistillerEntry:
     filters of `kd list-distillers`; `()` needs nothing, and None does not say.
 
     `tasks` has those of `kdcore.plugin.TASKS` that it works with. None: all of them, unless it needs logits, labels or
-    partners, which are then those of one class an image. With `none` works what is for `classes` and needs no labels or
-    partners; it need not be listed.
+    partners, which are then those of one class an image. With `none` works what is for `classes` and needs no labels,
+    partners or teacher that learns; it need not be listed.
 
     Raises:
         ValueError: a field has the wrong form.
@@ -123,7 +123,7 @@ class DistillerEntry:
         """Whether it is for this task; True if the declaration does not say."""
         if task == NO_LABELS:
             listed = self.tasks is None or not {"classes", NO_LABELS}.isdisjoint(self.tasks)
-            return listed and not _OF_LABELS & set(self.needs or ())
+            return listed and not (_OF_LABELS | {"learning-teacher"}) & set(self.needs or ())
         if self.tasks is not None:
             return task in self.tasks
         return task == "classes" or self.needs is None or not _OF_CLASSES & set(self.needs)

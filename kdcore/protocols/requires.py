@@ -40,8 +40,9 @@ class Requires:
         student_pass: it calls `student.student_pass` for another pass of the student.
         student_momentum: decay of a moving average of the student, for `student.student_pass(images, ema=True)`.
         tasks: those that it works with, of `kdcore.plugin.TASKS`; None: all, unless it reads logits, the target or
-            partners, which are those of one class an image. With `none` works what is for `classes` and reads neither
-            target nor partners; it need not be listed. It is not combined with other requirements.
+            partners, which are those of one class an image. With `none` works what is for `classes` and needs neither
+            target nor partners nor a teacher that learns; it need not be listed. It is not combined with other
+            requirements.
         student_logits: it reads the student's logits, so a student without a classifier is refused; None: yes, unless
             it reads a teacher without its logits.
     """
@@ -121,7 +122,7 @@ class Requires:
         """Whether the distiller is for this task: `tasks`, or what None stands for."""
         if task == NO_LABELS:
             listed = self.tasks is None or not {"classes", NO_LABELS}.isdisjoint(self.tasks)
-            return listed and not self.reads_labels
+            return listed and not self.reads_labels and not self.teacher_learns
         if self.tasks is not None:
             return task in self.tasks
         reads_logits = (self.teacher and self.teacher_logits) or self.reads_student_logits

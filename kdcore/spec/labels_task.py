@@ -55,6 +55,8 @@ def task_problems(
 def _why_not(entry: DistillerEntry, kind: str) -> str:
     if kind == LABELS:
         return f"distiller '{entry.name}' is for images of one class each"
+    if kind == NO_LABELS and "learning-teacher" in (entry.needs or ()):
+        return f"the teacher of distiller '{entry.name}' learns from labels, and with task.kind 'none' there are none"
     if kind == NO_LABELS and entry.works_with("classes"):
         return f"distiller '{entry.name}' reads labels, and with task.kind 'none' there are none"
     return f"distiller '{entry.name}' is for the task {' and '.join(map(repr, entry.tasks or ()))}"

@@ -79,6 +79,15 @@ def test_one_spec_alone_is_compared_with_vanilla(base):
     assert plan(base()).labels == ("vanilla",)
 
 
+def test_a_student_that_cannot_learn_alone_is_not_added(base):
+    without = {"task": {"kind": "none"}, "distiller": "kd"}
+    found = plan(base(**without), distillers=("kd", "dist"))
+    assert (found.labels, found.baseline) == (("kd", "dist"), None)
+    encoder = {**TEACHER, "classifier": False}
+    found = plan(base(student=encoder, teacher=encoder, distiller="rkd"), distillers=("rkd", "pkt"))
+    assert (found.labels, found.baseline) == (("rkd", "pkt"), None)
+
+
 def test_all_are_those_that_are_installed(base):
     names = {item.entry.name for item in get_plugins().all(DistillerEntry)}
     found = plan(base(), distillers=("all",))

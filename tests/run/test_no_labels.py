@@ -168,6 +168,7 @@ def test_the_student_gets_the_class_names_of_its_teacher(make_spec, photos):
         ({"metrics": ["no-such"]}, "metrics[0]", "no-such"),
         ({"distiller": "dkd"}, "distiller", "reads labels"),
         ({"distiller": "dkd"}, "distiller", "dist, "),
+        ({"distiller": "dml"}, "distiller", "the teacher of distiller 'dml' learns from labels"),
         ({"distiller": "vanilla"}, "distiller", "learns from the distiller alone"),
         (
             {"teacher": None, "distiller": "skd", "train": {"keep": "best"}},

@@ -24,8 +24,10 @@ _RUN_NAME: Final = 128
 _LONGEST_END: Final = len(f"-seed{2**63}")
 
 
-def chosen_methods(request: Request, plugins: Plugins) -> list[Variant]:
+def chosen_methods(request: Request, plugins: Plugins, *, alone: bool = True) -> list[Variant]:
     """The methods of a request, with a baseline if the request names distillers or variants.
+
+    `alone`: whether a student without a teacher can be trained; without labels or a classifier it has no loss.
 
     Raises:
         UserError: a distiller is not known.
@@ -47,7 +49,7 @@ def chosen_methods(request: Request, plugins: Plugins) -> list[Variant]:
         if _name(own) in baselines:
             return found
     labels = {variant.label or variant.distiller for variant in found}
-    if request.baseline is None and baselines and not labels & set(baselines):
+    if alone and request.baseline is None and baselines and not labels & set(baselines):
         found.insert(0, _named(baselines[0], base, own))
     return found
 
@@ -108,7 +110,9 @@ def labelled_methods(request: Request, bases: dict[Path, LoadedSpec], plugins: P
     Raises:
         UserError: a distiller is not known, two methods get the same label, or `only` has a label that no method has.
     """
-    variants = chosen_methods(request, plugins)
+    base = bases[request.specs[0]].spec
+    alone = base.task.kind != "none" and base.student.classifier
+    variants = chosen_methods(request, plugins, alone=alone)
     methods = dict(zip(unique_labels(variants, bases), variants, strict=True))
     if request.only is None:
         return methods

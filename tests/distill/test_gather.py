@@ -155,7 +155,8 @@ def test_a_gathered_loss_has_the_gradient_of_the_whole_batch(tmp_path: Path):
     pytest.importorskip("kd_feature")
     methods = _whole_batch_methods()
     assert {"crd", "rkd", "sp", "pkt", "cc"} <= set(methods)
-    mp.spawn(_train, args=(str(tmp_path / "rendezvous"), str(tmp_path), methods), nprocs=_WORLD)
+    given = (str(tmp_path / "rendezvous"), str(tmp_path), methods)
+    mp.start_processes(_train, args=given, nprocs=_WORLD, start_method="forkserver")
     images, net = _data()
     wanted = {}
     for name, loss in _LOSSES.items():
@@ -215,7 +216,8 @@ def _gather_all(rank: int, rendezvous: str, out: str) -> None:
 
 
 def test_every_value_of_an_output_is_gathered_in_the_order_of_the_processes(tmp_path: Path):
-    mp.spawn(_gather_all, args=(str(tmp_path / "rendezvous"), str(tmp_path)), nprocs=_WORLD)
+    given = (str(tmp_path / "rendezvous"), str(tmp_path))
+    mp.start_processes(_gather_all, args=given, nprocs=_WORLD, start_method="forkserver")
     for rank in range(_WORLD):
         for found in torch.load(tmp_path / f"{rank}.pt", weights_only=True):
             assert found.tolist() == [0, 1, 2, 10, 11, 12]

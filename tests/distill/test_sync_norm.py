@@ -68,7 +68,8 @@ class _Scaled(nn.Module):
 
 
 def test_two_processes_normalise_as_one(tmp_path: Path):
-    mp.spawn(_train, args=(str(tmp_path / "rendezvous"), str(tmp_path)), nprocs=2)
+    given = (str(tmp_path / "rendezvous"), str(tmp_path))
+    mp.start_processes(_train, args=given, nprocs=2, start_method="forkserver")
     network = _network()
     whole = _steps(network, _images(), network)
     parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]

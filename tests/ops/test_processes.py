@@ -42,7 +42,7 @@ def _worker(rank: int, folder: str) -> None:
 
 
 def test_two_processes_have_the_values_and_gradients_of_one(tmp_path: Path):
-    mp.spawn(_worker, args=(str(tmp_path),), nprocs=2)
+    mp.start_processes(_worker, args=(str(tmp_path),), nprocs=2, start_method="forkserver")
     whole = _values().requires_grad_()
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)

@@ -86,7 +86,8 @@ class TimmAdapter:
 
         A subclass may take a map from another place; it must not change the final features.
         """
-        return self._by_stage(model, images, stages)
+        # some classes stop after the deepest map by default, and give what they have then as the final features
+        return self._by_stage(model, images, stages, stop_early=False)
 
     def _by_stage(
         self, model: nn.Module, images: Tensor, stages: Sequence[Stage], **how: bool

@@ -80,6 +80,29 @@ def test_shapes_are_as_announced(model_case):
     assert output.embedding.dim() == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet10t", {}),
+        ("test_vit", {}),
+        # these stop after the deepest map that is wanted, unless they are told not to
+        ("hiera_tiny_224", {"img_size": 64, "embed_dim": 8, "num_heads": 1, "stages": (1, 1, 1, 1)}),
+        (
+            "sam2_hiera_tiny",
+            {"embed_dim": 8, "num_heads": 1, "stages": (1, 1, 1, 1), "global_att_blocks": ()},
+        ),
+    ],
+)
+def test_a_shallow_stage_alone_leaves_logits_and_embedding_as_they_are(name, options):
+    model = timm.create_model(name, num_classes=5, **options).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        whole, shallow = (TimmAdapter().forward(model, images, stages, True) for stages in (STAGES, (1,)))
+        assert torch.equal(shallow.logits, model(images))
+    assert torch.equal(shallow.embedding, whole.embedding)
+    assert torch.equal(shallow.features[1].map, whole.features[1].map)
+
+
 def test_gradients_reach_every_parameter(model_case):
     model, images = model_case
     output = TimmAdapter().forward(model, images, STAGES, True)

@@ -258,8 +258,13 @@ def try_each(
             run(left)
         except UserError as error:
             refusing = [left[0]] if len(left) == 1 else _refusing(error, left)
-            if not refusing:
-                return refused, dict.fromkeys(left, reason(error))
+            if not refusing:  # it names no method, as one that is found in the first step
+                found = [try_each([name], run) for name in left]
+                alone = {name: why for one, _ in found for name, why in one.items()}
+                failed = {name: why for _, one in found for name, why in one.items()}
+                if not alone and not failed:
+                    failed = dict.fromkeys(left, f"together: {reason(error)}")
+                return refused | alone, failed
             refused |= dict.fromkeys(refusing, reason(error))
             left = [name for name in left if name not in refusing]
         except Exception:

@@ -183,6 +183,14 @@ def test_a_method_that_refuses_is_told_from_one_that_fails(coverage):
     assert coverage.pair.try_each(["mgd"], run) == ({"mgd": "no map"}, {})
     assert coverage.pair.try_each(["cwd"], run) == ({}, {})
 
+    def late(methods):
+        if "catkd" in methods:  # found in the first step, which does not know whose place it is
+            raise UserError(Problem("student", "the logits are not linear in the map"))
+
+    refused, failed = coverage.pair.try_each(["cwd", "catkd", "mgd"], late)
+    assert refused == {"catkd": "the logits are not linear in the map"}
+    assert failed == {}
+
 
 def test_only_missing_parts_are_tried(coverage, data, tmp_path, monkeypatch):
     names = ("test_resnet", "test_vit", "gemma4_vit_167m_enc")

@@ -65,7 +65,7 @@ def split_fingerprint(source: Source) -> SplitFingerprint:
         names=sample_names(source),
         labels=_labels(source),
         sizes=None if files is None else _hex(files.sizes),
-        contents=_contents(source, _samples_read(source)),
+        contents=_contents(source, _samples_read(source, files)),
         classes=classes,
         modified=None if files is None else files.modified,
     )
@@ -78,10 +78,10 @@ def _of_shards(shards: Shards) -> Files:
     return Files(sizes, max(status.st_mtime_ns for status in found))
 
 
-def _samples_read(source: Source) -> int:
+def _samples_read(source: Source, files: Files | None) -> int:
     if source.shards is not None:
         return SHARDS_READ
-    return IMAGES_DECODED if source.files() is None else FILES_READ
+    return IMAGES_DECODED if files is None else FILES_READ
 
 
 def _labels(source: Source) -> str | None:

@@ -23,8 +23,6 @@ from kdcore.plugin import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from kd_export.check import ExportCheck
     from kd_export.export_several import ExportsResult
     from kd_export.export_student import ExportResult
@@ -108,12 +106,13 @@ def _several(
     compare: bool,
     as_json: bool,
 ) -> None:
-    from kd_export.export_several import INT8, export_all
+    from kd_export.export_several import export_all
+    from kd_export.exporters import INT8, form_of
 
     if int8 and (len(names) > 1 or names == ["all"]):
         message = "with several formats, 8 bits are part of a format's name"
         raise UserError(Problem("--int8", message, hint=f"--to {','.join(names)},onnx{INT8}"))
-    chosen = [f"{name}{INT8}" for name in names] if int8 else names
+    chosen = [form_of(name, int8) for name in names]
     with stdout_for_the_result():
         result = export_all(
             run,
@@ -124,7 +123,7 @@ def _several(
             samples=samples,
             compare=compare,
         )
-    warn_all(f"{one.target}: {line}" for one in result.exports for line in one.warnings)
+    warn_all(f"{one.form}: {line}" for one in result.exports for line in one.warnings)
     warn_all(f"{name} was left out: {error}" for name, error in result.left_out.items())
     warn_all(f"{name} was not written: {error}" for name, error in result.failed.items())
     if as_json:
@@ -138,23 +137,24 @@ def _several(
 def describe_all(result: ExportsResult) -> list[str]:
     """The results as a table."""
     from kd_export.latency import STUDENT
+    from kdcore.inspect import EXPORT_ABOUT, EXPORT_SCRIPT
 
     times = {one.name: one for one in result.latencies}
     header = ["format", "size", "largest difference", "same first class", "top-1"]
     header += ["ms an image", "of the student's"] * bool(times)
     rows = []
     if times:
-        rows.append([f"{STUDENT}, in PyTorch", "", "", "", "", f"{times[STUDENT].milliseconds:.2f}", "1.00"])
+        rows.append(
+            [f"{STUDENT}, in PyTorch", "", "", "", "", f"{times[STUDENT].milliseconds:.2f}", "1.00", ""]
+        )
     for one in result.exports:
-        name = f"{one.target}-int8" if one.int8 else one.target
-        found, time = one.check, times.get(name)
-        size = sum(count for file, count in one.files.items() if file not in ("kd.json", "load.py"))
-        rows.append([name, byte_size(size), *_checked(found)])
+        time = times.get(one.form)
+        size = sum(count for file, count in one.files.items() if file not in (EXPORT_ABOUT, EXPORT_SCRIPT))
+        row = [one.form, byte_size(size), *_checked(one.check)]
         if times:
-            rows[-1] += [f"{time.milliseconds:.2f}", f"{time.of_student:.2f}"] if time else ["", ""]
-    lines = table(
-        [*header, "in"], [[*row, place] for row, place in zip(rows, _places(result, times), strict=True)]
-    )
+            row += [f"{time.milliseconds:.2f}", f"{time.of_student:.2f}"] if time else ["", ""]
+        rows.append([*row, str(one.path)])
+    lines = table([*header, "in"], rows)
     if times:
         first = times[STUDENT]
         lines.append(
@@ -169,10 +169,6 @@ def _checked(found: ExportCheck | None) -> list[str]:
         return ["not checked", "", ""]
     same = "" if found.same_top1 is None else f"{found.same_top1:,} of {found.images:,}"
     return [f"{found.largest_difference:.2g}", same, "" if found.top1 is None else f"{found.top1:.2f} %"]
-
-
-def _places(result: ExportsResult, times: Mapping[str, object]) -> list[str]:
-    return [*([""] if times else []), *(str(one.path) for one in result.exports)]
 
 
 def describe(result: ExportResult) -> list[str]:

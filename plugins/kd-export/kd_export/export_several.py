@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kd_export.export_student import ExportResult, export, export_folder
-from kd_export.exporters import find_exporter
+from kd_export.export_student import ExportResult, export_folder, write_export
+from kd_export.exporters import INT8, Exporter, find_exporter, form_of
 from kd_export.folder import check_free
 from kd_export.latency import Latency, latencies
 from kdcore import ExporterEntry, KdError, RunFailed, UserError
@@ -17,12 +17,10 @@ from kdcore.plugin import get_plugins
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kdcore.inspect import RunStudent, Which
+    from kdcore.inspect import Which
     from kdcore.plugin import Plugins
 
 ALL: Final = "all"
-INT8: Final = "-int8"
-"""What the name of a format has at its end for its 8-bit form, as the name of its folder has."""
 
 
 @dataclass(frozen=True)
@@ -79,55 +77,42 @@ def export_all(
         RunFailed: no format can hold the student.
     """
     plugins = get_plugins()
-    names, left_out = _chosen(to, plugins)
+    exporters, left_out = _chosen(to, plugins)
     student = open_run_student(run, weights, plugins=plugins)
     base = Path(output) if output is not None else student.run.path / "export"
-    folders = {name: base / export_folder(*_split(name), weights) for name in names}
-    for folder in folders.values():
+    folders = [base / export_folder(exporter, weights) for exporter in exporters]
+    for folder in folders:
         check_free(folder, force)
     exports: dict[str, ExportResult] = {}
     failed: dict[str, KdError] = {}
-    for name, folder in folders.items():
-        form, int8 = _split(name)
+    for exporter, folder in zip(exporters, folders, strict=True):
         try:
-            exports[name] = export(
-                run, form, weights=weights, int8=int8, output=folder, force=force, samples=samples
+            exports[exporter.form] = write_export(
+                student, exporter, folder, weights=weights, force=force, samples=samples
             )
         except KdError as error:
-            failed[name] = error
+            failed[exporter.form] = error
     if not exports:
         raise _nothing(failed, left_out)
-    measured = _compared(student, exports) if compare else ()
+    loaded = {form: one.path for form, one in exports.items() if one.loads}
+    measured = latencies(student, loaded) if compare else ()
     return ExportsResult(tuple(exports.values()), left_out, failed, measured)
 
 
-def _split(name: str) -> tuple[str, bool]:
-    """The format of a name, and whether it is in 8 bits."""
-    return name.removesuffix(INT8), name.endswith(INT8)
-
-
-def _chosen(to: str | Sequence[str], plugins: Plugins) -> tuple[list[str], dict[str, UserError]]:
+def _chosen(to: str | Sequence[str], plugins: Plugins) -> tuple[list[Exporter], dict[str, UserError]]:
     """The formats that can be written here, and why others cannot."""
     if to != ALL:
-        names = list(dict.fromkeys([to] if isinstance(to, str) else to))
-        for name in names:
-            find_exporter(*_split(name), plugins)
-        return names, {}
-    found, left_out = [], dict[str, UserError]()
+        names = dict.fromkeys([to] if isinstance(to, str) else to)
+        return [find_exporter(name.removesuffix(INT8), name.endswith(INT8), plugins) for name in names], {}
+    found, left_out = list[Exporter](), dict[str, UserError]()
     for provided in plugins.all(ExporterEntry):
         entry = provided.entry
-        for name in (entry.name, f"{entry.name}{INT8}") if entry.int8 else (entry.name,):
+        for int8 in (False, True) if entry.int8 else (False,):
             try:
-                find_exporter(*_split(name), plugins)
+                found.append(find_exporter(entry.name, int8, plugins))
             except UserError as error:
-                left_out[name] = error
-            else:
-                found.append(name)
+                left_out[form_of(entry.name, int8)] = error
     return found, left_out
-
-
-def _compared(student: RunStudent, exports: dict[str, ExportResult]) -> tuple[Latency, ...]:
-    return latencies(student, {name: one.path for name, one in exports.items() if one.loads})
 
 
 def _nothing(failed: dict[str, KdError], left_out: dict[str, UserError]) -> KdError:

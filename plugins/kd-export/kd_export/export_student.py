@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kd_export.about import write_about
 from kd_export.check import IMAGES, ExportCheck, check, require_same
-from kd_export.exporters import Exporter, find_exporter
+from kd_export.exporters import Exporter, find_exporter, form_of
 from kd_export.folder import new_folder
 from kd_export.script import write_script
 from kdcore.inspect import about_student, open_run_student, own_surroundings
@@ -44,6 +44,11 @@ class ExportResult:
     loads: bool
     check: ExportCheck | None
     warnings: tuple[str, ...]
+
+    @property
+    def form(self) -> str:
+        """The name of the format, with `-int8` for its 8-bit form."""
+        return form_of(self.target, self.int8)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -85,8 +90,16 @@ def export(
     plugins = get_plugins()
     exporter = find_exporter(to, int8, plugins)
     student = open_run_student(run, weights, plugins=plugins)
-    name = export_folder(exporter.name, int8, weights)
-    path = Path(output) if output is not None else student.run.path / "export" / name
+    path = (
+        Path(output) if output is not None else student.run.path / "export" / export_folder(exporter, weights)
+    )
+    return write_export(student, exporter, path, weights=weights, force=force, samples=samples)
+
+
+def write_export(
+    student: RunStudent, exporter: Exporter, path: Path, *, weights: Which, force: bool, samples: int | None
+) -> ExportResult:
+    """The export of an opened student into the folder `path`; the rest is as for `export`."""
     with new_folder(path, force=force) as folder:
         written, found = _write(folder, student, exporter, samples)
         files = _sizes(folder, written)
@@ -105,17 +118,16 @@ def export(
         files=files,
         weights=weights,
         epoch=student.epoch,
-        int8=int8,
+        int8=exporter.int8,
         loads=bool(written.load),
         check=found,
         warnings=tuple(warnings),
     )
 
 
-def export_folder(name: str, int8: bool, weights: Which) -> str:
+def export_folder(exporter: Exporter, weights: Which) -> str:
     """What the folder of an export is called: `onnx`, `onnx-int8`, `onnx-ema`."""
-    form = name.rpartition("/")[2]  # of `plugin/name`
-    return "-".join([form, *(["int8"] if int8 else []), *([weights] if weights != "last" else [])])
+    return exporter.form if weights == "last" else f"{exporter.form}-{weights}"
 
 
 def _write(

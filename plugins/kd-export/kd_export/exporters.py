@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kdcore.inspect import RunStudent
     from kdcore.plugin import Plugins
 
+INT8: Final = "-int8"
+"""What the name of a format has at its end for its 8-bit form."""
 MISTAKE: Final = "this is a mistake in the plugin"
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -45,6 +47,11 @@ class Exporter:
     def name(self) -> str:
         """The name of the format."""
         return self.provided.entry.name
+
+    @property
+    def form(self) -> str:
+        """The name of the format, with `-int8` for its 8-bit form."""
+        return form_of(self.name, self.int8)
 
     @property
     def label(self) -> str:
@@ -88,6 +95,11 @@ class Exporter:
         if kept is not None:
             raise kept
         return returned
+
+
+def form_of(name: str, int8: bool) -> str:
+    """The name of a format, with `-int8` for its 8-bit form."""
+    return f"{name}{INT8}" if int8 else name
 
 
 def find_exporter(name: str, int8: bool, plugins: Plugins) -> Exporter:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kdcore import Problem, RunDirectory, UserError
 from kdcore.inspect import resolved_dict, spec_changes
-from kdcore.plugin import listed, nearest
+from kdcore.plugin import listed, nearest, write_text
 from paper_tables.published import load_row
 
 if TYPE_CHECKING:
@@ -87,10 +87,7 @@ def write_records(path: Path, records: Data) -> None:
             for label, runs in sorted(records[pair].items())
         ]
         blocks.append(f"{json.dumps(pair)}: {{\n" + ",\n".join(lines) + "\n}")
-    text = "{\n" + ",\n".join(blocks) + "\n}\n" if blocks else "{}\n"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, "{\n" + ",\n".join(blocks) + "\n}\n" if blocks else "{}\n")
 
 
 def _row_of(path: Path, pairs: Mapping[str, Pair]) -> tuple[Pair, str, str]:

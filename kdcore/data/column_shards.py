@@ -13,6 +13,7 @@ from kdcore.data.special_targets import UNLABELLED
 from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from kdcore.data.draws import Positions
@@ -40,16 +41,11 @@ class Columns:
         """From a file's schema; raises ValueError if it has no column of images."""
         kinds = import_module("pyarrow.types")
 
-        image = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
-        if image is None:
-            raise ValueError(
-                f"it has no column {', '.join(IMAGE_COLUMNS)}; its columns: {', '.join(schema.names)}"
-            )
+        image, label = image_and_label(schema.names)
         kind = schema.field(image).type
         binary = [kind] if not kinds.is_struct(kind) else [one.type for one in kind if one.name == "bytes"]
         if not any(kinds.is_binary(one) or kinds.is_large_binary(one) for one in binary):
             raise ValueError(f"its column '{image}' is {kind}, not the bytes of image files")
-        label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
         if label is not None and not kinds.is_integer(schema.field(label).type):
             raise ValueError(f"its column '{label}' is {schema.field(label).type}, not a class index")
         return cls(image, label, _class_names(schema, label))
@@ -118,6 +114,14 @@ class OpenRows:
     def key(self, number: int) -> str:
         """The row's number."""
         return f"row {number}"
+
+
+def image_and_label(names: Sequence[str]) -> tuple[str, str | None]:
+    """The columns of images and of classes among these; raises ValueError if there are no images."""
+    image = next((name for name in IMAGE_COLUMNS if name in names), None)
+    if image is None:
+        raise ValueError(f"it has no column {', '.join(IMAGE_COLUMNS)}; its columns: {', '.join(names)}")
+    return image, next((name for name in LABEL_COLUMNS if name in names), None)
 
 
 def labels_of(column: Any) -> Positions:

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kdcore.data.column_shards import IMAGE_COLUMNS, LABEL_COLUMNS
+from kdcore.data.column_shards import image_and_label
 from kdcore.data.source import Source, Unreadable, decode
 from kdcore.data.special_targets import UNLABELLED
 
@@ -45,20 +45,13 @@ class HfStream(Source):
             found = builder.as_streaming_dataset(split=split)
         self.title = f"hfids/{name}"
         features: dict[str, Any] = found.features or next(iter(found.take(1)), {})
-        columns = list(features)
-        image = next((column for column in IMAGE_COLUMNS if column in columns), None)
-        if image is None:
-            raise ValueError(
-                f"it has no column {', '.join(IMAGE_COLUMNS)}; its columns: {', '.join(columns)}"
-            )
-        self._image = image
-        self._label = next((column for column in LABEL_COLUMNS if column in columns), None)
+        self._image, self._label = image_and_label(list(features))
         if self._label is not None and hasattr(features.get(self._label), "feature"):
             raise ValueError(
                 f"its column '{self._label}' has lists, several labels an image, and a stream has one class an image; "
                 "'hfds/...' reads them"
             )
-        self._dataset = found.cast_column(image, datasets.Image(decode=False))
+        self._dataset = found.cast_column(self._image, datasets.Image(decode=False))
         names = getattr((found.features or {}).get(self._label), "names", None)
         if names:
             self.classes = tuple(str(one) for one in names)

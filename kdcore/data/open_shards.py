@@ -16,7 +16,7 @@ from kdcore.data.shard_order import Shards
 from kdcore.data.shards import ShardSource
 from kdcore.data.web_shards import WebShard
 from kdcore.errors import KdError, Problem, UserError
-from kdcore.spec.timm_datasets import check_access
+from kdcore.spec.timm_datasets import check_access, unknown_class_count
 
 if TYPE_CHECKING:
     from kdcore.data.shards import Shard
@@ -94,9 +94,7 @@ def _num_classes(source: ShardSource, data: DataSpec, dataset_where: str) -> int
     if source.labels is not None and source.labelled:
         return int(source.labels.max()) + 1
     if source.labelled and data.num_classes is None:
-        where = f"{dataset_where.rpartition('.')[0]}.num_classes"
-        message = f"{source.title} does not report its number of classes"
-        raise UserError(Problem(where, message, hint=f"set {where}"))
+        raise unknown_class_count(source.title, dataset_where)
     return data.num_classes if source.labelled else None
 
 

@@ -19,7 +19,7 @@ from kdcore.data.source import Source, checked_index, decode, unreadable
 from kdcore.data.special_targets import UNLABELLED
 from kdcore.errors import KdError, Problem, UserError, listed, nearest
 from kdcore.spec.hub_options import HubOptions
-from kdcore.spec.timm_datasets import KINDS, TORCH_FOLDERS, check_access
+from kdcore.spec.timm_datasets import KINDS, TORCH_FOLDERS, check_access, unknown_class_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -212,12 +212,7 @@ def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str, lab
             )
         ) from error
     if labels and source.stream and source.num_classes is None:
-        classes_where = dataset_where.rpartition(".")[0] + ".num_classes"
-        raise UserError(
-            Problem(
-                classes_where, f"{name} does not report its number of classes", hint=f"set {classes_where}"
-            )
-        )
+        raise unknown_class_count(name, dataset_where)
     return source
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import tarfile
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,8 +16,11 @@ from kdcore.data.cache import cache_dir
 from kdcore.data.special_targets import UNLABELLED
 from kdcore.data.unpack import plain_tar
 from kdcore.errors import RunFailed
+from kdcore.rundir.files import atomic
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kdcore.data.draws import Positions
 
 IMAGES: Final = ("jpg", "jpeg", "png", "webp", "ppm", "bmp", "tif", "tiff", "npy")
@@ -89,15 +90,9 @@ class OpenTar:
     def keep(self, file: Path) -> None:
         """Write the index, whole or not at all."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
-            try:
-                keys = np.frombuffer(self._keys, dtype=np.uint8)
-                np.savez(part, spans=self._spans, labels=self.labels, keys=keys)
-                part.close()
-                Path(part.name).replace(file)
-            except BaseException:
-                Path(part.name).unlink(missing_ok=True)
-                raise
+        with atomic(file) as part:
+            keys = np.frombuffer(self._keys, dtype=np.uint8)
+            np.savez(part, spans=self._spans, labels=self.labels, keys=keys)
 
     def __del__(self) -> None:
         if hasattr(self, "_file"):

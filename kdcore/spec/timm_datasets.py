@@ -77,6 +77,12 @@ def check_access(dataset: str, split: str, root: str | None, *, where: str, data
         raise UserError(Problem(root_where, message, root, hint="Download remote shards first."))
 
 
+def unknown_class_count(title: str, dataset_where: str) -> UserError:
+    """The error for a dataset with classes that does not say how many, and of which the spec does not say it."""
+    where = dataset_where.rpartition(".")[0] + ".num_classes"
+    return UserError(Problem(where, f"{title} does not report its number of classes", hint=f"set {where}"))
+
+
 def _torch_name(dataset: str) -> str:
     return dataset.lower().rpartition("/")[2]
 

@@ -82,11 +82,11 @@ class TaskLoss:
 
     def _of_samples(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of each sample `[B]`, not yet divided by the weight of its class."""
+        if self.labels:
+            return self._of_labels(logits, target).mean(dim=1)
         weights = self._weights(logits)
         if self.kind == "cross-entropy":
             return self._cross_entropy(logits, target, weights, "none")
-        if self.labels:
-            return self._of_labels(logits, target).mean(dim=1)
         if self.kind == "bce":
             return self._bce(logits, target, weights).mean(dim=1)
         return self._focal(logits, target, weights)

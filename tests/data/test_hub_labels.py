@@ -7,13 +7,13 @@ import io
 import pytest
 import torch
 from timm.data.dataset import ImageDataset
-from timm.data.readers.reader import Reader
 
 from kdcore import UserError, validate
 from kdcore.data import open_split
 from kdcore.data.timm_source import ReaderSource
 from kdcore.plugins import get_plugins
 from kdcore.spec.models import DataSpec
+from tests.hub_reader import HubReader
 
 LABELS = [[0, 2], [1], [], None, [2]]
 ROWS = [[1, 0, 1], [0, 1, 0], [0, 0, 0], [-1, -1, -1], [0, 0, 1]]
@@ -23,25 +23,6 @@ def encoded(picture):
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
-
-
-class HubReader(Reader):
-    """As timm's reader of Hugging Face datasets."""
-
-    label_key, image_key = "label", "image"
-
-    def __init__(self, files, labels, class_to_idx):
-        super().__init__()
-        self.files, self.dataset, self.class_to_idx = files, {"label": labels, "image": files}, class_to_idx
-
-    def __getitem__(self, index):
-        return io.BytesIO(self.files[index]), self.dataset[self.label_key][index]
-
-    def __len__(self):
-        return len(self.files)
-
-    def _filename(self, index, basename=False, absolute=False):
-        return str(index)
 
 
 @pytest.fixture

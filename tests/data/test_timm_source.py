@@ -8,37 +8,14 @@ import struct
 import pytest
 import timm.data.dataset_factory
 from timm.data.dataset import ImageDataset
-from timm.data.readers.reader import Reader
 
 from kdcore.data.timm_source import ReaderSource, open_timm
 from kdcore.errors import RunFailed, UserError
+from tests.hub_reader import HubReader
 
 
 def opened(data, split="train"):
     return open_timm(data, split, where="data.train_split", dataset_where="data.dataset")
-
-
-class Columns(dict):
-    pass
-
-
-class HubReader(Reader):
-    """As timm's reader of Hugging Face datasets: files from `[]`, labels in a column."""
-
-    label_key = "label"
-
-    def __init__(self, files, labels, class_to_idx):
-        super().__init__()
-        self.files, self.dataset, self.class_to_idx = files, Columns(label=labels), class_to_idx
-
-    def __getitem__(self, index):
-        return io.BytesIO(self.files[index]), self.dataset["label"][index]
-
-    def __len__(self):
-        return len(self.files)
-
-    def _filename(self, index, basename=False, absolute=False):
-        return str(index)
 
 
 @pytest.fixture

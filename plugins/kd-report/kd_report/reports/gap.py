@@ -16,7 +16,7 @@ _OF_THE_METHOD: Final = ("seed", "distiller", "teacher", "task", "teacher_cache"
 """What a run without a teacher may have otherwise and still be the same student on the same data."""
 _GUESSED: Final = ("top1", "knn_top1")
 """The measures of which guessing gives 100 / K."""
-_OF_LABELS: Final = (*_GUESSED, "map", "micro_f1")
+OF_LABELS: Final = ("top1", "map", "micro_f1", "knn_top1")
 """The measures that student and teacher both have: an agreement is of the two."""
 
 
@@ -48,7 +48,7 @@ def gap(summary: dict[str, Any], num_classes: int | None, vanilla: list[RunDirec
     """
     student = summary.get("student") or {}
     name = main_measure(student)
-    if name not in _OF_LABELS:
+    if name not in OF_LABELS:
         return None
     measured = [one[name] for one in teachers_of(summary).values() if one.get(name) is not None]
     if not measured:

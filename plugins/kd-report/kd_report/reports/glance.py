@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from kdcore.inspect import has_several_labels, measure_label
+from kd_report.reports.gap import OF_LABELS
+from kdcore.inspect import MAIN_MEASURES, has_several_labels, main_measure, measure_label
 from kdcore.plugin import duration, percent, short_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from kd_report.reports.facts import Facts
     from kd_report.reports.gap import Gap
@@ -22,11 +23,7 @@ _SCORES: Final = {
     "agreement": "Agreement with the teacher",
     "neighbour_agreement": "Neighbours shared with the teacher",
 }
-"""What can be the student's score, the first that was measured, and its label."""
-_MEASURED: Final = {"top1": "top-1", "map": "mAP", "micro_f1": "micro F1", "knn_top1": "k-NN top-1"}
-"""What teachers can have, the first that was measured, and its name."""
-_TESTED: Final = {**_MEASURED, "agreement": "agreement", "neighbour_agreement": "shared neighbours"}
-"""What the test can have."""
+"""The label of the student's score, which is its main measure."""
 _MOST: Final = 6  # tiles that stand in one row
 
 
@@ -79,7 +76,7 @@ def tiles(facts: Facts, gap: Gap | None) -> list[Tile]:
 
 def _score(facts: Facts) -> Tile | None:
     student = facts.student
-    name = next((name for name in _SCORES if student.get(name) is not None), None)
+    name = main_measure(student)
     if name is None:
         return None
     sub = str(student.get("model"))
@@ -100,7 +97,8 @@ def _test(facts: Facts) -> list[Tile]:
     scores = test.get("student") or {}
     sub = f"{test.get('size') or 0:,} images of '{test.get('split')}', once, at the end"
     return [
-        Tile(f"Test, {what}", percent(scores[name]), sub, "student") for name, what in _first(scores, _TESTED)
+        Tile(f"Test, {what}", percent(scores[name]), sub, "student")
+        for name, what in _first(scores, MAIN_MEASURES)
     ]
 
 
@@ -112,9 +110,9 @@ def _teachers(facts: Facts) -> list[Tile]:
     ]
 
 
-def _first(scores: Mapping[str, Any], names: Mapping[str, str] = _MEASURED) -> list[tuple[str, str]]:
-    """The first of the measures that there is, and its name."""
-    return [(name, what) for name, what in names.items() if scores.get(name) is not None][:1]
+def _first(scores: Mapping[str, Any], names: Sequence[str] = OF_LABELS) -> list[tuple[str, str]]:
+    """The first of the measures that there is, and what people call it."""
+    return [(name, measure_label(name)) for name in names if scores.get(name) is not None][:1]
 
 
 def _encoder(facts: Facts) -> list[Tile]:

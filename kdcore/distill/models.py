@@ -105,6 +105,8 @@ class TeacherPlan:
         fallback: the same, if they record none.
         classifier: whether it has a classifier for the classes of the data.
         channels: the channels of the images that it takes; None: all.
+        trained: whether its weights are there. Those of a `run` that has not ended are not: the weights that a
+            model of a plugin brings with it are only where that run starts.
     """
 
     model: ModelSource
@@ -112,6 +114,7 @@ class TeacherPlan:
     fallback: tuple[int, int] | None = None
     classifier: bool = True
     channels: Literal["grey"] | tuple[int, ...] | None = None
+    trained: bool = True
 
 
 def build_models(
@@ -219,7 +222,11 @@ def plan_teacher(
         known_of_it = {"run": None, "model": None, "checkpoint": str(directory.path)}
     size = teacher.image_size or (None if directory.finished else trained.data.image_size)
     return TeacherPlan(
-        teacher.model_copy(update=known_of_it), size, classifier=teacher.classifier, channels=channels
+        teacher.model_copy(update=known_of_it),
+        size,
+        classifier=teacher.classifier,
+        channels=channels,
+        trained=directory.finished,
     )
 
 
@@ -294,16 +301,17 @@ class Builder:
         def build(num_classes: int, meta: bool) -> BuiltModel:
             builder = replace(self, meta=self.meta or meta)
             classes = num_classes if plan.classifier else 0
-            return builder.build(
+            built = builder.build(
                 plan.model,
                 member.where,
                 plan.size,
                 plan.fallback,
                 num_classes=classes,
-                teacher=True,
+                teacher=plan.trained,
                 draw=draw,
                 channels=plan.channels,
             )
+            return built if plan.trained else replace(built, warnings=())  # the teacher's own run shows them
 
         in_chans = count_of(plan.channels, self.spec.data.channels)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from types import ModuleType
 
@@ -191,6 +192,26 @@ def test_only_teachers_may_be_models_that_cannot_be_trained(monkeypatch, known, 
     found = problem(lambda: check(load_dict(given, base=tmp_path, plugins=known), known))
     assert found.where == "student.model"
     assert "cannot be trained" in found.message
+
+
+def test_a_teacher_that_is_trained_first_may_start_from_weights_for_other_classes(
+    monkeypatch, known, tmp_path
+):
+    from kdcore.run.preflight import check
+
+    monkeypatch.setattr(Described, "said", ModelDescription(num_classes=7, has_weights=True))
+    monkeypatch.setattr(
+        Described, "forward", lambda self, images: super(Described, self).forward(images.mean((2, 3)))
+    )
+    below = spec() | {"name": "teacher", "student": {"model": "nets/described"}}
+    (tmp_path / "teacher.json").write_text(json.dumps(below), "utf-8")
+    student = spec() | {
+        "teacher": {"run": "teacher.json"},
+        "student": {"model": "resnet10t"},
+    }
+    loaded = load_dict(student, base=tmp_path, plugins=known)
+    checked = check(loaded, known)
+    assert not any("knows 7 classes" in line for line in checked.warnings)
 
 
 def test_a_teacher_without_parameters_is_not_folded():

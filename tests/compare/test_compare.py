@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import kd_compare
 import pytest
@@ -45,18 +45,17 @@ def wait_for(what, seconds: float = 240.0) -> None:
         time.sleep(0.05)
 
 
-def test_a_killed_comparison_leaves_checkpoints_and_goes_on(base: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_killed_comparison_leaves_checkpoints_and_goes_on(
+    base: Path, fork_kd: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+):
     flags = ["--distillers", "kd", "--seeds", "1", "--jobs", "2"]
     folder = base.parent / "runs" / "compare-base"
     runs = [RunDirectory(folder / "runs" / f"{name}-seed0") for name in ("vanilla", "kd")]
-    command = [sys.executable, "-m", "kdcore", "compare", str(base), *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        wait_for(lambda: any(run.metrics() for run in runs) or process.poll() is not None)
-        process.send_signal(signal.SIGKILL)
-        said = process.communicate()
+    process = fork_kd("compare", base, *flags, environment=environment)
+    wait_for(lambda: any(run.metrics() for run in runs) or process.poll() is not None)
+    process.send_signal(signal.SIGKILL)
+    said = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL, said
     wait_for(lambda: not any(run.in_use for run in runs))  # the runs end as well
     statuses = {(run.summary() or {}).get("status") for run in runs}  # None: it had not begun
@@ -73,9 +72,11 @@ def test_a_killed_comparison_leaves_checkpoints_and_goes_on(base: Path, capsys: 
         assert run.metrics()[: len(before)] == before  # times too: no epoch was trained again
     assert list((folder / "teacher-cache").glob("*/manifest.json"))
 
-    # a forked run, though interrupted, gives what a new process gives
-    alone = [sys.executable, "-m", "kdcore", "run", str(folder / "specs" / "kd-seed0.json"), "--output"]
-    subprocess.run([*alone, base.parent / "alone"], env=environment, capture_output=True, check=True)
+    # a run of a comparison, though interrupted, gives what `kd run` gives
+    spec = folder / "specs" / "kd-seed0.json"
+    alone = fork_kd("run", spec, "--output", base.parent / "alone", environment=environment)
+    said = alone.communicate(timeout=300)
+    assert alone.returncode == 0, said
     students = [
         path / "student" / "model.safetensors" for path in (runs[1].path, base.parent / "alone" / "kd-seed0")
     ]

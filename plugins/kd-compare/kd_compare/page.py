@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from kd_report.page import render
 
+from kd_compare.cells import best, caption, cells, head, said
 from kd_compare.plots import curves_plot, gains_plot, scores_plot
-from kd_compare.table import best, caption, cells, head, said
 from kd_compare.tuning.page import short
 from kdcore.inspect import is_percent
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final, Literal
 from kd_report.charts import standalone
 
 from kd_compare.display import Board, Cell
+from kd_compare.gather import gather, score_at
 from kd_compare.halving import survivors
 from kd_compare.handles import Handles
 from kd_compare.jobs import Jobs
 from kd_compare.page import page
 from kd_compare.planned_run import PlannedRun, spec_path
 from kd_compare.plots import curves_plot, scores_plot
-from kd_compare.result import ComparisonResult, Status, gather, score_at
 from kd_compare.run_job import log_path, run_job
 from kd_compare.statistics import mean
 from kd_compare.table import to_csv, to_latex, to_markdown
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kd_compare.display import ComparisonDisplay
     from kd_compare.launch import NamedLauncher
     from kd_compare.plan import ComparisonPlan
+    from kd_compare.result import ComparisonResult, Status
     from kdcore.plugin import StopRequest
 
 RESULT: Final = "comparison.json"

@@ -7,24 +7,13 @@ import io
 import re
 from typing import TYPE_CHECKING, Final
 
-from kd_compare.result import beside, metric_label
-from kd_compare.statistics import INTERVAL
+from kd_compare.cells import NONE, ONE_SEED, best, caption, cells, gain, head, number, said, score
 from kdcore.inspect import is_percent, measure_label
-from kdcore.plugin import clock, columns, csv_cell, latex, markdown, printable
+from kdcore.plugin import columns, csv_cell, latex, markdown, printable
 
 if TYPE_CHECKING:
-    from kd_compare.result import ComparisonResult, MethodRow, RunRow
+    from kd_compare.result import ComparisonResult, MethodRow
 
-HEAD: Final = (
-    "method",
-    "top-1 %",
-    "gain",
-    "agreement %",
-    "images/s",
-    "extra parameters",
-    "time of a run",
-    "runs",
-)
 _LESS: Final = (  # the first goes first
     "time of a run",
     "extra parameters",
@@ -32,7 +21,6 @@ _LESS: Final = (  # the first goes first
     "agreement %",
     "shared neighbours %",
 )
-_NONE: Final = "n/a"
 _PLAIN: Final = {  # columns of the CSV, and the fields of a row that they show
     "method": "label",
     **{
@@ -42,109 +30,6 @@ _PLAIN: Final = {  # columns of the CSV, and the fields of a row that they show
     **{name: name for name in ("images_per_second", "extra_parameters", "wall_seconds", "dropped_after")},
     **{name: name for name in ("knn_top1", "neighbour_agreement", "test_score")},
 }
-_ONE_SEED: Final = " (one seed: no interval)"  # not in LaTeX: its columns are narrow, its caption says so
-
-
-def said(run: RunRow) -> str:
-    """Why a run failed, and where its output is."""
-    return f"{run.error}{f' (its output: {run.log})' if run.log else ''}"
-
-
-def tuned_with(result: ComparisonResult) -> str:
-    """The budget of the tunings that the methods got first; empty: they got none."""
-    if result.tuned is None:
-        return ""
-    one = result.tuned
-    trials = "trial" if one["trials"] == 1 else "trials"
-    return (
-        f"Before, each method was tuned with {one['trials']} {trials} of seed {one['seed']} (sampler {one['sampler']}, "
-        f"sampler seed {one['sampler_seed']})."
-    )
-
-
-def head(result: ComparisonResult) -> tuple[str, ...]:
-    """The columns' names."""
-    gain = f"gain over {result.baseline}" if result.baseline else "gain"
-    second = beside(result.metric)
-    named = [] if second is None else [metric_label(second)]
-    return (
-        "method",
-        metric_label(result.metric),
-        gain,
-        *named,
-        *([f"test {metric_label(result.metric)}"] if tested(result) else []),
-        *HEAD[4:],
-    )
-
-
-def tested(result: ComparisonResult) -> bool:
-    """Whether students were tested on `data.test_split`."""
-    return any(row.test_score is not None for row in result.methods)
-
-
-def cells(result: ComparisonResult, row: MethodRow) -> list[str]:
-    """A method's row as text."""
-    second = beside(result.metric)
-    return [
-        row.label,
-        score(row),
-        gain(result, row),
-        *([] if second is None else [number(getattr(row, second))]),
-        *([number(row.test_score)] if tested(result) else []),
-        number(row.images_per_second, 0),
-        _NONE if row.extra_parameters is None else f"{row.extra_parameters:,}",
-        _NONE if row.wall_seconds is None else clock(row.wall_seconds),
-        state(row),
-    ]
-
-
-def score(row: MethodRow) -> str:
-    """Mean and standard deviation."""
-    if row.score is None:
-        return _NONE
-    return f"{row.score:.2f}" + ("" if row.std is None else f" ± {row.std:.2f}")
-
-
-def gain(result: ComparisonResult, row: MethodRow) -> str:
-    """Mean difference and half the width of its interval."""
-    if row.label == result.baseline:
-        return "baseline"
-    if row.gain is None:
-        return _NONE
-    half = row.gain.half
-    return f"{row.gain.mean:+.2f}" + (_ONE_SEED if half is None else f" ± {half:.2f}")
-
-
-def state(row: MethodRow) -> str:
-    """How many runs are done, and what became of the others."""
-    count = f"{row.finished}/{row.runs}"
-    if row.dropped_after is None:
-        return count
-    at = "" if row.dropped_at is None else f" at {row.dropped_at:.2f}"
-    return f"dropped after epoch {row.dropped_after}{at}"
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """A number with thousands separated."""
-    return _NONE if value is None else f"{value:,.{digits}f}"
-
-
-def best(result: ComparisonResult) -> str | None:
-    """The label of the best method."""
-    ranked = result.ranked()
-    return ranked[0].label if ranked and ranked[0].score is not None else None
-
-
-def caption(result: ComparisonResult) -> str:
-    """What the numbers are, in a sentence or two."""
-    count = len(result.seeds)
-    text = f"Mean ± standard deviation over {count} seeds" if count > 1 else "One seed"
-    if result.baseline and count > 1:
-        text += f"; gain over {result.baseline}: {INTERVAL}"
-    if result.budget:
-        rungs = ", ".join(map(str, result.budget["rungs"]))
-        text += f". Budget: 1/{result.budget['eta']} of the methods continue after epoch {rungs} of {result.epochs}"
-    return f"{text}. {tuned_with(result)}".rstrip()
 
 
 def to_csv(result: ComparisonResult) -> str:
@@ -196,13 +81,9 @@ def to_latex(result: ComparisonResult) -> str:
     for row in result.ranked():
         found = [
             row.label,
-            *(
-                _dropped(row)
-                if row.score is None
-                else (score(row), gain(result, row).removesuffix(_ONE_SEED))
-            ),
+            *(_dropped(row) if row.score is None else (score(row), gain(result, row).removesuffix(ONE_SEED))),
             number(row.images_per_second, 0),
-            _NONE if row.extra_parameters is None else f"{row.extra_parameters:,}",
+            NONE if row.extra_parameters is None else f"{row.extra_parameters:,}",
         ]
         escaped = [_plus_minus(latex(cell)) for cell in found]
         escaped[2] = re.sub(r"^-(?=\d)", "$-$", escaped[2])

@@ -150,6 +150,10 @@ def test_every_run_once_and_everything_is_written(base: Path, stop: StopRequest,
     assert written["status"] == "finished"
     assert written["methods"][1]["gain"]["pairs"] == 3
     assert "paired by seed" in written["interval"]
+    assert written["corrected_for"] == 2
+    assert "corrected for 2 methods" in written["corrected_interval"]
+    assert written["methods"][1]["gain"]["corrected_high"] == pytest.approx(24)
+    assert written["lead"] == {"highest": "kd", "best": "kd", "unclear": [], "others": 2}
 
 
 def test_what_is_finished_is_not_repeated(base: Path, stop: StopRequest, played: Played):

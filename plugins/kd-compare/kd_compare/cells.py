@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kd_compare.lead import find_lead
 from kd_compare.result import beside, metric_label
-from kd_compare.statistics import INTERVAL
+from kd_compare.statistics import interval_text
 from kdcore.plugin import clock
 
 if TYPE_CHECKING:
     from kd_compare.result import ComparisonResult, MethodRow, RunRow
+    from kd_compare.statistics import Gain
 
 HEAD: Final = (
     "method",
@@ -53,6 +55,7 @@ def head(result: ComparisonResult) -> tuple[str, ...]:
         gain,
         *named,
         *([f"test {metric_label(result.metric)}"] if tested(result) else []),
+        *([f"test {gain}"] if has_test_gains(result) else []),
         *HEAD[4:],
     )
 
@@ -62,20 +65,35 @@ def tested(result: ComparisonResult) -> bool:
     return any(row.test_score is not None for row in result.methods)
 
 
+def has_test_gains(result: ComparisonResult) -> bool:
+    """Whether a method has a gain on `data.test_split`."""
+    return any(row.test_gain is not None for row in result.methods)
+
+
 def cells(result: ComparisonResult, row: MethodRow) -> list[str]:
     """A method's row as text."""
     second = beside(result.metric)
     return [
         row.label,
         score(row),
-        gain(result, row),
+        gain(result, row, row.gain),
         *([] if second is None else [number(getattr(row, second))]),
         *([number(row.test_score)] if tested(result) else []),
+        *([gain(result, row, row.test_gain)] if has_test_gains(result) else []),
         number(row.images_per_second, 0),
         NONE if row.extra_parameters is None else f"{row.extra_parameters:,}",
         NONE if row.wall_seconds is None else clock(row.wall_seconds),
         state(row),
     ]
+
+
+def gains(result: ComparisonResult, row: MethodRow) -> list[Gain | None]:
+    """For each cell of a method's row, the gain that it shows; None: it shows none."""
+    found: list[Gain | None] = [None] * len(head(result))
+    found[2] = row.gain
+    if has_test_gains(result):
+        found[-len(HEAD[4:]) - 1] = row.test_gain
+    return found
 
 
 def score(row: MethodRow) -> str:
@@ -85,14 +103,14 @@ def score(row: MethodRow) -> str:
     return f"{row.score:.2f}" + ("" if row.std is None else f" ± {row.std:.2f}")
 
 
-def gain(result: ComparisonResult, row: MethodRow) -> str:
-    """Mean difference and half the width of its interval."""
+def gain(result: ComparisonResult, row: MethodRow, found: Gain | None) -> str:
+    """A method's mean difference, and half the width of its corrected interval."""
     if row.label == result.baseline:
         return "baseline"
-    if row.gain is None:
+    if found is None:
         return NONE
-    half = row.gain.half
-    return f"{row.gain.mean:+.2f}" + (ONE_SEED if half is None else f" ± {half:.2f}")
+    half = found.corrected_half
+    return f"{found.mean:+.2f}" + (ONE_SEED if half is None else f" ± {half:.2f}")
 
 
 def state(row: MethodRow) -> str:
@@ -110,9 +128,30 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def best(result: ComparisonResult) -> str | None:
-    """The label of the best method."""
-    ranked = result.ranked()
-    return ranked[0].label if ranked and ranked[0].score is not None else None
+    """The label of the best method; None: no method is clearly better than all others."""
+    found = find_lead(result)
+    return None if found is None else found.best
+
+
+def lead_text(result: ComparisonResult) -> str:
+    """Which method has the highest mean, and which ones do not differ clearly from it; empty: nothing to say."""
+    found = find_lead(result)
+    if found is None or not found.others:
+        return ""
+    if len(result.seeds) < 2:
+        return "Without intervals, no method is shown as the best."
+    corrected = f" (intervals corrected for {found.others} methods)" if found.others > 1 else ""
+    if found.best is not None:
+        return (
+            f"{found.highest} has the highest mean, and differs clearly from every other method{corrected}."
+        )
+    if len(found.unclear) == found.others > 1:
+        said = "no other method differs clearly from it"
+    else:
+        *first, last = found.unclear
+        names = f"{', '.join(first)} and {last} do" if first else f"{last} does"
+        said = f"{names} not differ clearly from it"
+    return f"{found.highest} has the highest mean; {said}{corrected}."
 
 
 def caption(result: ComparisonResult) -> str:
@@ -120,8 +159,8 @@ def caption(result: ComparisonResult) -> str:
     count = len(result.seeds)
     text = f"Mean ± standard deviation over {count} seeds" if count > 1 else "One seed"
     if result.baseline and count > 1:
-        text += f"; gain over {result.baseline}: {INTERVAL}"
+        text += f"; gain over {result.baseline}: {interval_text(result.compared)}"
     if result.budget:
         rungs = ", ".join(map(str, result.budget["rungs"]))
         text += f". Budget: 1/{result.budget['eta']} of the methods continue after epoch {rungs} of {result.epochs}"
-    return f"{text}. {tuned_with(result)}".rstrip()
+    return " ".join(filter(None, (f"{text}.", lead_text(result), tuned_with(result))))

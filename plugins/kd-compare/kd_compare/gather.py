@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kd_compare.result import METRICS, RANKED, ComparisonResult, MethodRow, RunRow, Status
 from kd_compare.run_job import log_path
-from kd_compare.statistics import deviation, mean, paired_gain
+from kd_compare.statistics import deviation, mean, paired_gains
 from kdcore.plugin import has_top_5
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from kd_compare.plan import ComparisonPlan
     from kd_compare.planned_run import PlannedRun
+    from kd_compare.statistics import Gain
 
 
 def gather(
@@ -48,20 +49,6 @@ def gather(
     metric = plan.metric or next(
         (name for name in RANKED if any(one.row.value(name) is not None for one in found)), "top1"
     )
-    scores = {label: _scores(found, label, metric) for label in plan.labels}
-    tests = {label: _test_scores(found, label, metric) for label in plan.labels}
-    rows = []
-    for label in plan.labels:
-        own = [one for one in found if one.run.label == label]
-        base = scores[plan.baseline] if plan.baseline is not None and plan.baseline != label else None
-        test_base = None if base is None or plan.baseline is None else tests[plan.baseline]
-        rows.append(
-            replace(
-                _method(label, own, scores[label], base, dropped.get(label), metric),
-                test_score=mean(list(tests[label].values())),
-                test_gain=paired_gain(tests[label], test_base) if test_base else None,
-            )
-        )
     known = [one for one in found if one.summary]
     taught = next((one.summary["teacher"] for one in known if one.summary.get("teacher")), None)
     student = next((one.summary["student"] for one in known if one.summary.get("student")), None)
@@ -74,7 +61,7 @@ def gather(
         metric=metric,
         baseline=plan.baseline,
         seeds=plan.seeds,
-        methods=tuple(rows),
+        methods=_rows(plan, found, metric, dropped),
         runs=tuple(one.row for one in found),
         curves={
             label: _curve([one for one in found if one.run.label == label], metric) for label in plan.labels
@@ -125,6 +112,30 @@ class _Found:
         )
 
 
+def _rows(
+    plan: ComparisonPlan, found: Sequence[_Found], metric: str, dropped: Mapping[str, int]
+) -> tuple[MethodRow, ...]:
+    """A row for each method, with its gains over the baseline."""
+    scores = {label: _scores(found, label, metric) for label in plan.labels}
+    tests = {label: _test_scores(found, label, metric) for label in plan.labels}
+    gains, test_gains = _gains(scores, plan.baseline), _gains(tests, plan.baseline)
+    return tuple(
+        replace(
+            _method(
+                label,
+                [one for one in found if one.run.label == label],
+                scores[label],
+                dropped.get(label),
+                metric,
+            ),
+            gain=gains.get(label),
+            test_score=mean(list(tests[label].values())),
+            test_gain=test_gains.get(label),
+        )
+        for label in plan.labels
+    )
+
+
 def _measured(about: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """The measures of a student: what an epoch's record has, and mAP, which may be measured at the end alone."""
     names = [name for record in records[-1:] for name in record.get("eval") or {}]
@@ -151,6 +162,14 @@ def _test_scores(found: Sequence[_Found], label: str, metric: str) -> dict[int, 
     }
 
 
+def _gains(scores: Mapping[str, Mapping[int, float]], baseline: str | None) -> dict[str, Gain]:
+    """By label, the gain over the baseline."""
+    if baseline is None:
+        return {}
+    others = {label: own for label, own in scores.items() if label != baseline}
+    return paired_gains(others, scores[baseline])
+
+
 def _scores(found: Sequence[_Found], label: str, metric: str) -> dict[int, float]:
     pairs = [
         (one.run.seed, one.row.value(metric))
@@ -163,8 +182,7 @@ def _scores(found: Sequence[_Found], label: str, metric: str) -> dict[int, float
 def _method(
     label: str,
     own: Sequence[_Found],
-    scores: dict[int, float],
-    base: dict[int, float] | None,
+    scores: Mapping[int, float],
     dropped_after: int | None,
     metric: str,
 ) -> MethodRow:
@@ -194,8 +212,8 @@ def _method(
         runs=len(own),
         score=mean(list(scores.values())),
         std=deviation(list(scores.values())),
-        gain=None if base is None else paired_gain(scores, base),
-        test_gain=None,  # `gather` adds it
+        gain=None,  # `_rows` adds the gains
+        test_gain=None,
         **{name: average(name) if done else None for name in (*METRICS, "top5", "test_top1")},
         scores={name: score for name in names if (score := average_score(name)) is not None},
         images_per_second=average("images_per_second"),

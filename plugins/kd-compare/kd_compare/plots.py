@@ -42,7 +42,7 @@ def scores_plot(result: ComparisonResult) -> Markup | None:
 
 
 def gains_plot(result: ComparisonResult) -> Markup | None:
-    """Gain of each method over the baseline with its confidence interval; None without gains."""
+    """Gain of each method over the baseline with its corrected confidence interval; None without gains."""
     rows = []
     for row in result.ranked():
         if row.gain is None:
@@ -52,13 +52,14 @@ def gains_plot(result: ComparisonResult) -> Markup | None:
             DotRow(
                 name=row.label,
                 mean=row.gain.mean,
-                low=row.gain.low,
-                high=row.gain.high,
+                low=row.gain.corrected_low,
+                high=row.gain.corrected_high,
                 written=f"{row.gain.mean:+.2f}",
                 class_=better if row.gain.clear else None,
             )
         )
-    title = f"gain over {result.baseline} in percent points, 95 % interval"
+    corrected = f" corrected for {result.compared} methods" if result.compared > 1 else ""
+    title = f"gain over {result.baseline} in percent points, 95 % interval{corrected}"
     return dot_plot(rows, label=title, reference=0.0) if rows else None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from kd_compare.statistics import CONFIDENCE, INTERVAL, Gain
+from kd_compare.lead import find_lead
+from kd_compare.statistics import CONFIDENCE, INTERVAL, Gain, interval_text
 from kdcore import __version__
 from kdcore.inspect import is_percent, measure_label, teachers_of
 
@@ -186,6 +187,16 @@ class ComparisonResult:
             ),
         )
 
+    @property
+    def compared(self) -> int:
+        """How many methods are compared with the baseline: what the corrected intervals are corrected for."""
+        return sum(row.gain is not None for row in self.methods)
+
+    def scores(self, label: str) -> dict[int, float]:
+        """The metric of a method's finished runs, by seed."""
+        own = [run for run in self.runs if run.method == label and run.status == "finished"]
+        return {run.seed: score for run in own if (score := run.value(self.metric)) is not None}
+
     def failures(self) -> list[RunRow]:
         """The runs that failed."""
         return [run for run in self.runs if run.status == "failed"]
@@ -199,4 +210,7 @@ class ComparisonResult:
             "directory": str(self.directory),
             "confidence": CONFIDENCE,
             "interval": INTERVAL,
+            "corrected_for": self.compared,
+            "corrected_interval": interval_text(self.compared),
+            "lead": None if (leading := find_lead(self)) is None else asdict(leading),
         }

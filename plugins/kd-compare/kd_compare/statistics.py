@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CONFIDENCE: Final = 0.95
-INTERVAL: Final = "95 % confidence interval of the mean difference, paired by seed, Student's t"
+INTERVAL: Final = "95 % confidence intervals of the mean difference, paired by seed, Student's t"
 _LARGEST: Final = 1e6  # of a quantile that is looked for
 
 
@@ -20,25 +20,41 @@ class Gain:
 
     Attributes:
         mean: in percent points.
-        low: lower end of the confidence interval; None with one seed.
+        low: lower end of the 95 % confidence interval of this method alone; None with one seed.
         high: upper end.
         pairs: how many seeds both have.
+        corrected_low: lower end of the interval at the level 1 - 0.05 / m (Bonferroni), where m methods are compared
+            with the baseline: all m intervals together hold with at least 95 %.
+        corrected_high: upper end.
     """
 
     mean: float
     low: float | None
     high: float | None
     pairs: int
+    corrected_low: float | None
+    corrected_high: float | None
 
     @property
     def half(self) -> float | None:
-        """Half the interval's width."""
+        """Half the width of the interval of this method alone."""
         return None if self.high is None else self.high - self.mean
 
     @property
+    def corrected_half(self) -> float | None:
+        """Half the width of the corrected interval."""
+        return None if self.corrected_high is None else self.corrected_high - self.mean
+
+    @property
     def clear(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+        """Whether the corrected interval leaves out zero."""
+        low, high = self.corrected_low, self.corrected_high
+        return low is not None and high is not None and (low > 0 or high < 0)
+
+
+def interval_text(methods: int) -> str:
+    """What the corrected intervals of this number of methods are."""
+    return INTERVAL if methods < 2 else f"{INTERVAL}, corrected for {methods} methods (Bonferroni)"
 
 
 def mean(values: Sequence[float]) -> float | None:
@@ -54,20 +70,39 @@ def deviation(values: Sequence[float]) -> float | None:
     return math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
 
 
-def paired_gain(scores: Mapping[int, float], baseline: Mapping[int, float]) -> Gain | None:
+def paired_gain(scores: Mapping[int, float], baseline: Mapping[int, float], methods: int = 1) -> Gain | None:
     """What a method gains over the baseline, seed by seed; None where they share no seed.
 
     The same seed gives both the same student at the start, the same images and order, so that the differences vary
     less than the scores.
+
+    Args:
+        scores: by seed.
+        baseline: by seed.
+        methods: how many are compared with the baseline: what the corrected interval is corrected for.
     """
     differences = [scores[seed] - baseline[seed] for seed in sorted(scores.keys() & baseline.keys())]
     middle, spread, count = mean(differences), deviation(differences), len(differences)
     if middle is None:
         return None
     if spread is None:
-        return Gain(middle, None, None, count)
-    half = t_quantile(0.5 + CONFIDENCE / 2, count - 1) * spread / math.sqrt(count)
-    return Gain(middle, middle - half, middle + half, count)
+        return Gain(middle, None, None, count, None, None)
+    error = spread / math.sqrt(count)
+    half = t_quantile(0.5 + CONFIDENCE / 2, count - 1) * error
+    corrected = t_quantile(1 - (1 - CONFIDENCE) / (2 * methods), count - 1) * error
+    return Gain(middle, middle - half, middle + half, count, middle - corrected, middle + corrected)
+
+
+def paired_gains(scores: Mapping[str, Mapping[int, float]], baseline: Mapping[int, float]) -> dict[str, Gain]:
+    """The gain of each method that shares a seed with the baseline, corrected for the number of these methods.
+
+    Args:
+        scores: by label, and by seed; without the baseline's own.
+        baseline: by seed.
+    """
+    compared = {label: own for label, own in scores.items() if own.keys() & baseline.keys()}
+    gains = {label: paired_gain(own, baseline, len(compared)) for label, own in compared.items()}
+    return {label: gain for label, gain in gains.items() if gain is not None}
 
 
 def t_quantile(probability: float, freedom: int) -> float:

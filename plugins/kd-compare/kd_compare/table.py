@@ -7,12 +7,26 @@ import io
 import re
 from typing import TYPE_CHECKING, Final
 
-from kd_compare.cells import NONE, ONE_SEED, best, caption, cells, gain, head, number, said, score
+from kd_compare.cells import (
+    NONE,
+    ONE_SEED,
+    best,
+    caption,
+    cells,
+    gain,
+    has_test_gains,
+    head,
+    number,
+    said,
+    score,
+    tested,
+)
 from kdcore.inspect import is_percent, measure_label
 from kdcore.plugin import columns, csv_cell, latex, markdown, printable
 
 if TYPE_CHECKING:
     from kd_compare.result import ComparisonResult, MethodRow
+    from kd_compare.statistics import Gain
 
 _LESS: Final = (  # the first goes first
     "time of a run",
@@ -21,6 +35,10 @@ _LESS: Final = (  # the first goes first
     "agreement %",
     "shared neighbours %",
 )
+_GAIN: Final = {  # ends of a gain's columns in the CSV, and the fields that they show
+    "": "mean",
+    **{f"_{name}": name for name in ("low", "high", "corrected_low", "corrected_high")},
+}
 _PLAIN: Final = {  # columns of the CSV, and the fields of a row that they show
     "method": "label",
     **{
@@ -37,21 +55,24 @@ def to_csv(result: ComparisonResult) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     more = dict.fromkeys(name for row in result.methods for name in row.scores if name not in _PLAIN)
-    writer.writerow([*_PLAIN, *more, "gain", "gain_low", "gain_high"])
+    both = ("gain", "test_gain") if has_test_gains(result) else ("gain",)
+    writer.writerow([*_PLAIN, *more, *(f"{name}{end}" for name in both for end in _GAIN)])
     for row in result.ranked():
-        delta = (None, None, None) if row.gain is None else (row.gain.mean, row.gain.low, row.gain.high)
+        gains = [getattr(row, name) for name in both]
+        deltas = [getattr(one, name, None) for one in gains for name in _GAIN.values()]
         cells_of_row = [csv_cell(getattr(row, name)) for name in _PLAIN.values()]
-        writer.writerow([*cells_of_row, *(row.scores.get(name) for name in more), *delta])
+        writer.writerow([*cells_of_row, *(row.scores.get(name) for name in more), *deltas])
     return out.getvalue()
 
 
 def to_markdown(result: ComparisonResult) -> str:
-    """A table with the best method in bold, and what its numbers are."""
+    """A table, and what its numbers are; a method that is clearly the best is in bold."""
     rows = [[markdown(name) for name in head(result)], ["---"] * len(head(result))]
+    bold = best(result)
     for row in result.ranked():
         label, *others = cells(result, row)
         found = [markdown(label), *others]
-        if row.label == best(result):
+        if row.label == bold:
             found[:2] = [f"**{cell}**" for cell in found[:2]]
         rows.append(found)
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -63,34 +84,58 @@ def to_markdown(result: ComparisonResult) -> str:
 
 
 def to_latex(result: ComparisonResult) -> str:
-    """A booktabs table with the best score in bold."""
-    name = measure_label(result.metric)
-    unit = " (\\%)" if is_percent(result.metric) else ""
-    scored = latex(name if name[:2] in ("k-", "mA") else name[0].upper() + name[1:]) + unit
-    gained = f"Gain over {latex(result.baseline)}" if result.baseline else "Gain"
+    """A booktabs table with the best score in bold, if a method is clearly the best."""
+    names = _latex_head(result)
     lines = [
         "% \\usepackage{booktabs}",
         "\\begin{table}",
         "  \\centering",
         f"  \\caption{{{_plus_minus(latex(caption(result)))}}}",
-        "  \\begin{tabular}{@{}lrrrr@{}}",
+        f"  \\begin{{tabular}}{{@{{}}l{'r' * (len(names) - 1)}@{{}}}}",
         "    \\toprule",
-        f"    Method & {scored} & {gained} & Images/s & Extra parameters \\\\",
+        f"    {' & '.join(names)} \\\\",
         "    \\midrule",
     ]
+    bold = best(result)
     for row in result.ranked():
-        found = [
-            row.label,
-            *(_dropped(row) if row.score is None else (score(row), gain(result, row).removesuffix(ONE_SEED))),
-            number(row.images_per_second, 0),
-            NONE if row.extra_parameters is None else f"{row.extra_parameters:,}",
+        escaped = [
+            re.sub(r"^-(?=\d)", "$-$", _plus_minus(latex(cell))) if column else latex(cell)
+            for column, cell in enumerate(_latex_cells(result, row))
         ]
-        escaped = [_plus_minus(latex(cell)) for cell in found]
-        escaped[2] = re.sub(r"^-(?=\d)", "$-$", escaped[2])
-        if row.label == best(result):
+        if row.label == bold:
             escaped[1] = f"\\textbf{{{escaped[1]}}}"
         lines.append(f"    {' & '.join(escaped)} \\\\")
     return "\n".join([*lines, "    \\bottomrule", "  \\end{tabular}", "\\end{table}", ""])
+
+
+def _latex_head(result: ComparisonResult) -> list[str]:
+    name = measure_label(result.metric)
+    unit = " (\\%)" if is_percent(result.metric) else ""
+    plain = latex(name)
+    gained = f"ain over {latex(result.baseline)}" if result.baseline else "ain"
+    return [
+        "Method",
+        latex(name if name[:2] in ("k-", "mA") else name[0].upper() + name[1:]) + unit,
+        f"G{gained}",
+        *([f"Test {plain}{unit}"] if tested(result) else []),
+        *([f"Test g{gained}"] if has_test_gains(result) else []),
+        "Images/s",
+        "Extra parameters",
+    ]
+
+
+def _latex_cells(result: ComparisonResult, row: MethodRow) -> list[str]:
+    def short(found: Gain | None) -> str:
+        return gain(result, row, found).removesuffix(ONE_SEED)
+
+    return [
+        row.label,
+        *(_dropped(row) if row.score is None else (score(row), short(row.gain))),
+        *([number(row.test_score)] if tested(result) else []),
+        *([short(row.test_gain)] if has_test_gains(result) else []),
+        number(row.images_per_second, 0),
+        NONE if row.extra_parameters is None else f"{row.extra_parameters:,}",
+    ]
 
 
 def _dropped(row: MethodRow) -> tuple[str, str]:

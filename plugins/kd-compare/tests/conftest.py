@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from kd_compare.result import ComparisonResult, MethodRow, RunRow
-from kd_compare.statistics import deviation, mean, paired_gain
+from kd_compare.statistics import deviation, mean, paired_gains
 
 from kdcore.plugin import get_plugins
 
@@ -15,8 +15,9 @@ from kdcore.plugin import get_plugins
 def _result(scores: dict[str, list[float]], **changes: Any) -> ComparisonResult:
     rows, runs = [], []
     base = dict(enumerate(scores["vanilla"])) if "vanilla" in scores else None
+    others = {label: dict(enumerate(values)) for label, values in scores.items() if label != "vanilla"}
+    gains = {} if base is None else paired_gains(others, base)
     for label, values in scores.items():
-        gain = None if base is None or label == "vanilla" else paired_gain(dict(enumerate(values)), base)
         rows.append(
             MethodRow(
                 label,
@@ -26,7 +27,7 @@ def _result(scores: dict[str, list[float]], **changes: Any) -> ComparisonResult:
                 len(values),
                 score=mean(values),
                 std=deviation(values),
-                gain=gain,
+                gain=gains.get(label),
                 top1=mean(values),
                 agreement=80.0,
                 images_per_second=1234.5,

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from kd_compare.page import page
 from kd_compare.plots import curves_plot, gains_plot, scores_plot
+from kd_compare.statistics import Gain
 from kd_report.charts import standalone
 
 SCORES = {"vanilla": [50.0, 52.0, 54.0], "<b>&kd": [53.0, 56.0, 59.0]}
@@ -83,3 +84,27 @@ def test_top_5_is_shown_where_there_is_one(make_result, top5, shown):
     result = make_result(SCORES)
     text = page(replace(result, runs=tuple(replace(one, top5=top5) for one in result.runs)))
     assert ("top-5" in text) is shown
+
+
+def test_the_tile_names_a_best_method_only_if_it_is_clearly_the_best(make_result):
+    tied = page(make_result({"vanilla": [50.0, 52.0, 54.0], "kd": [50.0, 52.5, 54.0]}))
+    assert '<div class="label">highest mean</div><div class="value">52.17 %</div>' in tied
+    assert '<tr class="">' in tied
+    assert '<tr class="best">' not in tied
+    assert "vanilla does not differ clearly from it" in tied
+    clear = page(make_result({"vanilla": [50.0, 52.0, 54.0], "kd": [60.0, 62.5, 64.0]}))
+    assert '<div class="label">best</div><div class="value">62.17 %</div>' in clear
+    assert clear.count('<tr class="best">') == 1
+
+
+def test_clear_gains_have_a_colour_those_on_the_test_images_too(make_result):
+    result = make_result({"vanilla": [50.0, 52.0, 54.0], "kd": [60.0, 62.5, 64.0]})
+    worse = Gain(-2.0, -3.0, -1.0, 3, -3.0, -1.0)
+    rows = [replace(row, test_score=40.0, test_gain=worse if row.gain else None) for row in result.methods]
+    text = page(replace(result, methods=tuple(rows)))
+    assert '<th scope="col">test gain over vanilla</th>' in text
+    assert '<td class="worse">-2.00 ± 1.00</td>' in text
+    assert text.count('<td class="clear">') == 1
+    unclear = replace(worse, corrected_high=0.5)  # alone it would be clear
+    rows = [replace(row, test_gain=unclear if row.gain else None) for row in rows]
+    assert '<td class="worse">' not in page(replace(result, methods=tuple(rows)))

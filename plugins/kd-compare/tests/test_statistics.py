@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from kd_compare.statistics import deviation, mean, paired_gain, t_quantile
+from kd_compare.statistics import deviation, interval_text, mean, paired_gain, paired_gains, t_quantile
 
 # printed tables of Student's t, two-sided 95 % and 99 %
 TABLE = {
@@ -55,4 +55,47 @@ def test_one_seed_has_no_interval():
     gain = paired_gain({0: 2.0}, {0: 1.0})
     assert gain is not None
     assert (gain.mean, gain.low, gain.high, gain.half, gain.clear) == (1.0, None, None, None, False)
+    assert (gain.corrected_low, gain.corrected_high, gain.corrected_half) == (None, None, None)
     assert paired_gain({0: 2.0}, {1: 1.0}) is None
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 4, 9, 30])
+@pytest.mark.parametrize("methods", [1, 2, 13, 76])
+def test_corrected_quantiles_are_those_of_scipy(freedom: int, methods: int):
+    stats = pytest.importorskip("scipy.stats")
+    probability = 1 - 0.05 / (2 * methods)
+    assert t_quantile(probability, freedom) == pytest.approx(stats.t.ppf(probability, freedom), rel=1e-7)
+
+
+def test_the_corrected_interval_holds_for_all_methods_together():
+    # differences 1, 2, 3: mean 2, deviation 1. With 2 degrees of freedom t of p is (2p - 1) / sqrt(2 p (1 - p)), so at
+    # 1 - 0.05 / 5 two-sided, p = 0.995, it is 0.99 / sqrt(0.00995) = 9.92484
+    base = {0: 50.0, 1: 60.0, 2: 70.0}
+    scores = {f"m{number}": {0: 51.0, 1: 62.0, 2: 73.0} for number in range(5)}
+    gains = paired_gains({**scores, "other seeds": {8: 1.0}}, base)
+    assert list(gains) == list(scores)  # the one without a common seed is not compared, and does not count
+    gain = gains["m0"]
+    assert gain.half == pytest.approx(4.30265 / math.sqrt(3), abs=1e-5)
+    assert gain.corrected_half == pytest.approx(0.99 / math.sqrt(0.00995) / math.sqrt(3), rel=1e-9)
+    assert (gain.corrected_low, gain.corrected_high) == (
+        pytest.approx(2 - gain.corrected_half),
+        pytest.approx(2 + gain.corrected_half),
+    )
+
+
+def test_one_method_alone_needs_no_correction():
+    gain = paired_gains({"kd": {0: 51.0, 1: 63.0}}, {0: 50.0, 1: 60.0})["kd"]
+    assert (gain.corrected_low, gain.corrected_high) == (gain.low, gain.high)
+    assert "corrected" not in interval_text(1)
+    assert interval_text(3).endswith("Student's t, corrected for 3 methods (Bonferroni)")
+
+
+def test_what_is_clear_alone_need_not_be_clear_among_many():
+    # differences 3, 4, 5: 4 - 4.30265 / sqrt(3) = 1.52; with ten methods t is 14.089 and 4 - 8.13 < 0
+    scores, base = {0: 53.0, 1: 64.0, 2: 75.0}, {0: 50.0, 1: 60.0, 2: 70.0}
+    alone, among = paired_gain(scores, base), paired_gain(scores, base, 10)
+    assert alone is not None
+    assert among is not None
+    assert (alone.clear, among.clear) == (True, False)
+    assert (among.low, among.high) == (alone.low, alone.high)
+    assert among.corrected_half == pytest.approx(14.0890 / math.sqrt(3), abs=1e-3)

@@ -94,7 +94,7 @@ def test_the_gain_is_that_on_the_test_images_if_there_are_any(result: TuneResult
 
     comparison = result.comparison
     assert comparison is not None
-    tests = {"default": (40.0, None), "tuned": (43.5, Gain(3.5, 1.5, 5.5, 2))}
+    tests = {"default": (40.0, None), "tuned": (43.5, Gain(3.5, 1.5, 5.5, 2, 1.5, 5.5))}
     rows = [
         replace(row, test_score=tests[row.label][0], test_gain=tests[row.label][1])
         if row.label in tests

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kd_report.page import render
 
 from kd_compare.cells import best, caption, cells, gains, head, said
-from kd_compare.plots import curves_plot, gains_plot, scores_plot
+from kd_compare.plots import curves_figure, curves_plot, gains_plot, scores_plot
 from kd_compare.tuning.page import short
 from kdcore.inspect import is_percent
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def page(result: ComparisonResult) -> str:
     """The result as HTML."""
     ranked = result.ranked()
-    plots = [gains_plot(result), scores_plot(result), curves_plot(result)]
+    many = curves_figure(result)
+    plots = [gains_plot(result), scores_plot(result), None if many else curves_plot(result)]
     return render(
         "comparison.html",
         {
@@ -33,6 +34,7 @@ def page(result: ComparisonResult) -> str:
             "percent": is_percent(result.metric),
             "encoders": result.metric in ("knn_top1", "neighbour_agreement"),
             "plots": [plot for plot in plots if plot is not None],
+            "many": many,
             "failures": result.failures(),
             "said": said,
             "short": short,

@@ -7,18 +7,22 @@ from kd_report.charts.dots import DotRow, dot_plot
 from kd_report.charts.figure import figure, numbers
 from kd_report.charts.lines import Curve, line_chart
 from kd_report.charts.matrix import matrix
+from kd_report.charts.panels import Panels
 from kd_report.charts.reliability import reliability
 from kd_report.charts.scatter import Cloud, scatter
 from kd_report.charts.styles import standalone, styles
+from kd_report.charts.svg import element, ticks
 
 __all__ = [
     "Cloud",
     "Curve",
     "DotRow",
+    "Panels",
     "Share",
     "StudentAndTeacher",
     "dot_plot",
     "dumbbells",
+    "element",
     "figure",
     "line_chart",
     "matrix",
@@ -28,4 +32,5 @@ __all__ = [
     "shares",
     "standalone",
     "styles",
+    "ticks",
 ]

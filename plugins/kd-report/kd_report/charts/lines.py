@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
 from kd_report.charts.dots import WIDE
@@ -76,8 +77,21 @@ def line_chart(
     y_label: str,
     log: bool = False,
     names_inside: bool = False,
+    names_at_ends: bool = False,
 ) -> Markup:
-    """Curves on common axes; a single point is a dot. With `names_inside`, a wider chart has its own legend."""
+    """Curves on common axes; a single point is a dot.
+
+    Args:
+        lines: the curves.
+        label: for screen readers.
+        x_label: below the horizontal axis.
+        y_label: above the vertical axis.
+        log: the vertical axis is logarithmic, if all values are positive.
+        names_inside: a wider chart has its own legend.
+        names_at_ends: each name stands at the end of its curve. If a curve ends before the others, it is as with
+            `names_inside`.
+    """
+    names_inside = names_inside or names_at_ends
     right = WIDE - room((line.name for line in lines), _LETTERS) - 26 if names_inside else float(_RIGHT)
     height = max(_HEIGHT, _TOP + _LEGEND * len(lines) + 8) if names_inside else _HEIGHT
     bottom = height - (_HEIGHT - _BOTTOM)
@@ -89,30 +103,71 @@ def line_chart(
     x = Scale(min(xs), max(xs), _LEFT + 4, right - 4)
     epochs = [value for value in ticks(min(xs), max(xs), 6) if value == int(value) or max(xs) - min(xs) < 1]
     inside = [value for value in epochs if min(xs) <= value <= max(xs)] or sorted({min(xs), max(xs)})
+    at_ends = _names_at_ends(lines, x, y) if names_at_ends else None
+    if at_ends is None:
+        at_ends = joined(_key(line, right + 8, _TOP + 6 + _LEGEND * i) for i, line in enumerate(lines))
     return svg(
         height,
         across(marks, y, _LEFT, right),
         along(inside, x, bottom + 2),
         text((_LEFT + right) / 2, height - 5, x_label, anchor="middle", class_="axis"),
         text(_LEFT - 38, 10, y_label, class_="axis"),
-        joined(_draw(line, x, y) for line in lines),
-        *(_key(line, right + 8, _TOP + 6 + _LEGEND * i) for i, line in enumerate(lines) if names_inside),
+        joined(draw_curve(line, x, y) for line in lines),
+        *([at_ends] if names_inside else []),
         label=label,
         width=WIDE if names_inside else WIDTH,
     )
 
 
 def _key(line: Curve, left: float, y: float) -> Markup:
-    mark = element("line", x1=left, x2=left + 14, y1=y, y2=y)
+    mark = element("path", d=f"M{left:.1f} {y:.1f}H{left + 14:.1f}")  # a path has the dashes of its curve
     name = text(left + 18, y + 4, clipped(line.name, _LETTERS))
     return element("g", mark, class_=f"line {line.class_}".rstrip(), style=_style(line)) + name
+
+
+def _names_at_ends(lines: Sequence[Curve], x: Scale, y: Scale) -> Markup | None:
+    """A name for each curve, right of its last point; None: a curve ends before the others."""
+    ends = [[(place, value) for place, value in line.points if value is not None][-1:] for line in lines]
+    last = [end[0] for end in ends if end]
+    if len(last) < len(lines) or len({place for place, _ in last}) != 1:
+        return None
+    heights = [y(value) for _, value in last]
+    free = spread(heights, _LEGEND - 2, _TOP, y.start)
+    parts = []
+    for line, height, own in zip(lines, heights, free, strict=True):
+        link = element("path", d=f"M{x.end:.1f} {height:.1f}L{x.end + 18:.1f} {own:.1f}", class_="leader")
+        parts.append(element("g", link, class_=f"line {line.class_}".rstrip(), style=_style(line)))
+        parts.append(text(x.end + 22, own + 4, clipped(line.name, _LETTERS)))
+    return joined(parts)
+
+
+def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Places at least `gap` apart, from `low` to `high`, as near to the given ones as possible.
+
+    Their order stays. Without the gaps they have to increase, so this is isotonic regression, by pooling neighbours. If
+    there is too little room, the gap is smaller.
+    """
+    gap = min(gap, (high - low) / max(len(places) - 1, 1))
+    room_left = high - low - gap * (len(places) - 1)
+    order = sorted(range(len(places)), key=places.__getitem__)
+    pools = list[list[float]]()
+    for rank, index in enumerate(order):
+        pool = [places[index] - gap * rank]
+        while pools and fmean(pools[-1]) > fmean(pool):
+            pool = pools.pop() + pool
+        pools.append(pool)
+    starts = [min(max(fmean(pool), low), low + room_left) for pool in pools for _ in pool]
+    found = dict(zip(order, starts, strict=True))
+    ranks = {index: rank for rank, index in enumerate(order)}
+    return [found[index] + gap * ranks[index] for index in range(len(places))]
 
 
 def _style(line: Curve) -> str | None:
     return None if line.colour is None else f"--c: {line.colour}"
 
 
-def _draw(line: Curve, x: Scale, y: Scale) -> Markup:
+def draw_curve(line: Curve, x: Scale, y: Scale) -> Markup:
+    """A curve, without axes."""
     parts = []
     if line.level is not None:
         parts.append(element("line", x1=x.start - 4, x2=x.end + 4, y1=y(line.level), y2=y(line.level)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 from xml.etree import ElementTree
 
@@ -24,6 +25,7 @@ from kd_report.charts import (
     shares,
     standalone,
 )
+from kd_report.charts.lines import spread
 from kd_report.charts.svg import WIDTH, Scale, clipped, element, log_ticks, ticks
 from markupsafe import Markup
 
@@ -223,6 +225,68 @@ def test_names_of_curves_can_be_inside_the_chart():
     assert len(names) == 30
     assert all(float(text.attrib["y"]) < height and float(text.attrib["x"]) < width for text in names)
     assert next(group.get("style") for group in root.iter("g")) == "--c: hsl(0 1% 1%)"
+
+
+def _names_and_lines(root: ElementTree.Element) -> tuple[dict[str, float], dict[str, float]]:
+    """By name, the height of its text and that of the end of its curve."""
+    texts = {str(text.text): float(text.attrib["y"]) - 4 for text in root.iter("text")}
+    ends = {}
+    for group in root.iter("g"):
+        title, path = group.find("title"), group.find("path")
+        if title is not None and path is not None:
+            ends[str(title.text)] = float(path.attrib["d"].split()[-1])
+    return texts, ends
+
+
+def test_names_stand_at_the_ends_of_their_curves():
+    curves = [Curve(name, [(1, 1.0), (2, end)], "s1") for name, end in (("low", 2.0), ("high", 90.0))]
+    texts, ends = _names_and_lines(
+        _parsed(line_chart(curves, label="x", x_label="e", y_label="y", names_at_ends=True))
+    )
+    for name in ("low", "high"):
+        assert texts[name] == pytest.approx(ends[name], abs=0.11)
+
+
+def test_names_that_would_lie_on_each_other_make_room_in_their_order():
+    curves = [Curve(f"m{number}", [(1, 1.0), (2, 90.0 + number / 10)], "s1") for number in range(8)]
+    root = _parsed(line_chart(curves, label="x", x_label="e", y_label="y", names_at_ends=True))
+    texts, ends = _names_and_lines(root)
+    names = [f"m{number}" for number in reversed(range(8))]  # from the top
+    assert sorted(ends, key=ends.__getitem__) == names
+    heights = [texts[name] for name in names]
+    assert all(below - above >= 13.9 for above, below in itertools.pairwise(heights))
+    assert len([path for path in root.iter("path") if path.get("class") == "leader"]) == 8
+
+
+@pytest.mark.parametrize(
+    "curves",
+    [
+        [Curve("whole", [(1, 1.0), (2, 2.0), (3, 3.0)], "s1"), Curve("dropped", [(1, 1.0), (2, 2.0)], "s2")],
+        [Curve("some", [(1, 1.0)], "s1"), Curve("nothing", [], "s2")],
+    ],
+    ids=["a curve ends early", "a curve is empty"],
+)
+def test_names_without_an_end_of_their_own_are_in_a_legend(curves):
+    labels = {"label": "x", "x_label": "e", "y_label": "y"}
+    assert line_chart(curves, **labels, names_at_ends=True) == (
+        line_chart(curves, **labels, names_inside=True)
+    )
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
+def test_places_are_spread_as_little_as_possible(places: list[float]):
+    found = spread(places, 12, 0, 100)
+    ordered = [new for _, new in sorted(zip(places, found, strict=True))]
+    assert all(after - before >= 12 - 1e-9 for before, after in itertools.pairwise(ordered))
+    assert min(found) >= -1e-9
+    assert max(found) <= 100 + 1e-9
+    far = sorted(places)
+    if all(after - before >= 12 for before, after in itertools.pairwise(far)):
+        assert found == pytest.approx(places)
+
+
+def test_without_room_the_gaps_are_smaller():
+    assert spread([50.0, 50.0, 50.0], 80, 0, 100) == [0, 50, 100]
 
 
 def test_a_chart_as_a_file_has_its_styles():

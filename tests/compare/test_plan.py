@@ -234,6 +234,7 @@ seeds = [4, 2]
 distillers = ["kd"]
 budget = [1]
 eta = 2
+reports = true
 
 [[variants]]
 label = "kd-t=2"
@@ -250,6 +251,8 @@ def test_a_comparison_file(base, tmp_path: Path):
     request = read_comparison(path)
     found = make_plan(request, get_plugins())
     assert found.labels == ("vanilla", "kd-t=2", "kd")
+    assert found.reports
+    assert not make_plan(replace(request, reports=False), get_plugins()).reports
     assert (found.name, found.seeds, found.budget) == ("some", (4, 2), Budget((1,), 2))
     specs = {run.label: run.loaded.spec for run in found.runs}
     assert (specs["kd-t=2"].optimizer.lr, specs["kd"].optimizer.lr) == (0.1, 0.05)
@@ -270,6 +273,7 @@ def test_a_comparison_file(base, tmp_path: Path):
         ({"variants": [{"label": "a b"}]}, "variants[0].label"),
         ({"variants": [{"label": "x", "distiler": "kd"}]}, "did you mean 'distiller'?"),
         ({"eta": 1}, "2 or more"),
+        ({"reports": "yes"}, "reports"),
     ],
 )
 def test_a_wrong_comparison_file(base, tmp_path: Path, change: dict[str, Any], told: str):

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import kd_report
 import pytest
 from kd_compare import runner
 from kd_compare.display import Silent
@@ -263,6 +264,82 @@ def test_the_teacher_is_trained_once_before_the_runs(base: Path, stop: StopReque
     played.calls.clear()
     go(plan(base, "kd", seeds=(7,)), stop)
     assert [name for name, _ in played.calls] == ["vanilla-seed7", "kd-seed7"]
+
+
+@pytest.fixture
+def reported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs whose report is made; that of kd with seed 1 cannot be made."""
+    names: list[str] = []
+
+    def report(path: Path) -> SimpleNamespace:
+        names.append(path.name)
+        if path.name == "kd-seed1":
+            raise RuntimeError("no such font")
+        (path / "report.html").write_text("a page")
+        return SimpleNamespace(path=path / "report.html")
+
+    monkeypatch.setattr(kd_report, "report", report)
+    return names
+
+
+def test_reports_are_made_after_the_runs_and_only_where_missing(
+    base: Path, stop: StopRequest, played: Played, reported: list[str]
+):
+    played.fail = {"vanilla-seed0": "loss is nan"}
+    notes = Notes()
+    found = plan(base, "kd", reports=True)
+    result = go(found, stop, notes)
+    assert reported == ["vanilla-seed1", "vanilla-seed2", "kd-seed0", "kd-seed1", "kd-seed2"]
+    assert result.status == "failed"  # for the run, not for the report
+    assert [Path(run.report).parent.name if run.report else None for run in result.runs] == [
+        None,
+        "vanilla-seed1",
+        "vanilla-seed2",
+        "kd-seed0",
+        None,
+        "kd-seed2",
+    ]
+    (note,) = [text for text in notes.texts if "could not be made" in text]
+    assert note.startswith(
+        "report 4/5  kd, seed 1: it could not be made (RuntimeError: no such font); 'kd report "
+    )
+    page = (found.folder / "comparison.html").read_text()
+    assert 'href="runs/kd-seed0/report.html"' in page
+    assert "<code>kd report runs/kd-seed1</code>" in page
+    written = json.loads((found.folder / "comparison.json").read_text())
+    assert written["runs"][1]["report"].endswith("report.html")
+    reported.clear()
+    played.fail = {}
+    assert go(found, stop).status == "finished"
+    assert reported == ["vanilla-seed0", "kd-seed1"]
+
+
+def test_without_the_flag_no_report_is_made(
+    base: Path, stop: StopRequest, played: Played, reported: list[str]
+):
+    found = plan(base, "kd", seeds=(0,))
+    result = go(found, stop)
+    assert (reported, result.runs[0].report) == ([], None)
+    assert "<code>kd report runs/kd-seed0</code>" in (found.folder / "comparison.html").read_text()
+
+
+def test_a_request_to_stop_ends_the_reports_and_keeps_the_result(
+    base: Path, stop: StopRequest, played: Played, reported: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    make = kd_report.report
+
+    def once(path: Path) -> Any:
+        stop.signal = signal.SIGINT
+        return make(path)
+
+    monkeypatch.setattr(kd_report, "report", once)
+    found = plan(base, "kd", reports=True)
+    with pytest.raises(
+        Interrupted, match="stopped by SIGINT: all runs have ended, 5 of them without a report"
+    ):
+        go(found, stop)
+    assert len(reported) == 1
+    assert json.loads((found.folder / "comparison.json").read_text())["status"] == "finished"
 
 
 def test_two_calls_at_once_are_refused(base: Path, stop: StopRequest, played: Played):

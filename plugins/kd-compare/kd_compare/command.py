@@ -19,6 +19,7 @@ from kd_compare.flags import (
     Only,
     Output,
     Overrides,
+    Reports,
     SamplerSeed,
     Search,
     Seeds,
@@ -46,6 +47,7 @@ def compare(
     tuned: Tuned = None,
     search: Search = None,
     sampler_seed: SamplerSeed = None,
+    reports: Reports = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare distillers, or specs, over several seeds.
@@ -73,6 +75,7 @@ def compare(
             tuned=tuned,
             search=search or (),
             sampler_seed=sampler_seed,
+            reports=reports,
         )
     if as_json:
         print_json(finite(result.as_dict()))

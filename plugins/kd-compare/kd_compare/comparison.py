@@ -44,6 +44,7 @@ def compare(
     tuned: int | None = None,
     search: Sequence[str] | Mapping[str, Any] = (),
     sampler_seed: int | None = None,
+    reports: bool | None = None,
     quiet: bool = False,
 ) -> ComparisonResult:
     """Train the missing runs of a comparison, and compare.
@@ -71,6 +72,8 @@ def compare(
             methods have their own values.
         search: with `tuned`, what is searched, as for `tune`; empty: the numbers among each method's options.
         sampler_seed: with `tuned`, the seed of all tunings; None: 0.
+        reports: write the report of each finished run that has none, after the runs; None: the comparison file's, or no
+            reports.
         quiet: show nothing.
 
     Raises:
@@ -98,6 +101,7 @@ def compare(
             "tuned": tuned,
             "search": search or None,
             "sampler_seed": sampler_seed,
+            "reports": reports,
         }
         request = replace(request, **{key: value for key, value in given.items() if value is not None})
         if request.eta < 2:

@@ -108,3 +108,11 @@ SamplerSeed = Annotated[
         help="With --tuned: with another seed, other values are tried.  [default: 0]", show_default=False
     ),
 ]
+Reports = Annotated[
+    bool | None,
+    typer.Option(
+        "--reports/--no-reports",
+        help="After the runs, write the report of each finished run that has none.  [default: no-reports]",
+        show_default=False,
+    ),
+]

@@ -109,6 +109,7 @@ class _Found:
             wall_seconds=self.summary.get("wall_seconds"),
             error=error,
             log=str(log) if log.exists() else None,
+            report=str(run.directory.report) if run.directory.report.is_file() else None,
         )
 
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from kd_report.page import render
 
+from kd_compare.about import about_method
 from kd_compare.cells import best, caption, cells, gains, head, said
 from kd_compare.plots import curves_figure, curves_plot, gains_plot, scores_plot
 from kd_compare.tuning.page import short
 from kdcore.inspect import is_percent
+from kdcore.plugin import get_plugins
 
 if TYPE_CHECKING:
     from kd_compare.result import ComparisonResult, MethodRow
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 def page(result: ComparisonResult) -> str:
     """The result as HTML."""
-    ranked = result.ranked()
+    ranked, plugins = result.ranked(), get_plugins()
     many = curves_figure(result)
     plots = [gains_plot(result), scores_plot(result), None if many else curves_plot(result)]
     return render(
@@ -27,7 +29,7 @@ def page(result: ComparisonResult) -> str:
             "result": result,
             "name": result.directory.name,
             "head": head(result),
-            "rows": [(row, _cells(result, row)) for row in ranked],
+            "rows": [(row, _cells(result, row), about_method(result, row, plugins)) for row in ranked],
             "first": ranked[0] if ranked and ranked[0].score is not None else None,
             "best": best(result),
             "caption": caption(result),
@@ -35,6 +37,7 @@ def page(result: ComparisonResult) -> str:
             "encoders": result.metric in ("knn_top1", "neighbour_agreement"),
             "plots": [plot for plot in plots if plot is not None],
             "many": many,
+            "unreported": any(run.status == "finished" and run.report is None for run in result.runs),
             "failures": result.failures(),
             "said": said,
             "short": short,

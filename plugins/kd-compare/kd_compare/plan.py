@@ -39,6 +39,7 @@ class ComparisonPlan:
         notes: what the user should know.
         metric: what methods are ranked by, `train.metric` of all specs; None: they have none.
         variants: by label, what was asked for.
+        reports: whether each finished run gets a report.
         tuned: what the tunings of the methods have found; None: they were not tuned.
     """
 
@@ -53,6 +54,7 @@ class ComparisonPlan:
     metric: str | None = None
     variants: Mapping[str, Variant] = field(default_factory=dict)
     tuned: Mapping[str, Any] | None = None
+    reports: bool = False
 
     @property
     def name(self) -> str:
@@ -116,6 +118,7 @@ def make_plan(
         budget=_budget(request, loaded),
         notes=tuple(dict.fromkeys(notes)),
         metric=_metric(loaded),
+        reports=request.reports,
         variants={label: one for label, one in methods.items() if label in loaded},
     )
 

@@ -59,6 +59,7 @@ class Request:
         tuned: trials that each method gets before it is compared; None: it is not tuned.
         search: what they search, as for `kd tune`; empty: the numbers among the method's options.
         sampler_seed: of all these tunings.
+        reports: whether each finished run gets a report.
     """
 
     specs: tuple[Path, ...]
@@ -78,6 +79,7 @@ class Request:
     tuned: int | None = None
     search: Sequence[str] | Mapping[str, Any] = ()
     sampler_seed: int = 0
+    reports: bool = False
 
 
 class VariantSpec(BaseModel):
@@ -117,6 +119,7 @@ class ComparisonFile(BaseModel):
         default_factory=dict, description="What these tunings search, as for 'kd tune', by place in the spec."
     )
     sampler_seed: int = Field(0, ge=0, description="Of these tunings.")
+    reports: bool = Field(False, description="Whether each finished run gets a report.")
 
     @field_validator("seeds")
     @classmethod
@@ -165,6 +168,7 @@ def read_comparison(path: Path) -> Request:
         tuned=found.tuned,
         search=found.search,
         sampler_seed=found.sampler_seed,
+        reports=found.reports,
     )
 
 

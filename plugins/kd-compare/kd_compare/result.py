@@ -50,6 +50,7 @@ class RunRow:
         wall_seconds: training and evaluation, over all its processes in time.
         error: why it failed.
         log: the file with its output; None: there is none yet.
+        report: the page of its report; None: there is none.
     """
 
     method: str
@@ -69,6 +70,7 @@ class RunRow:
     wall_seconds: float | None = None
     error: str | None = None
     log: str | None = None
+    report: str | None = None
 
     def value(self, metric: str) -> float | None:
         """A measure by its name; None if the run does not have it."""

@@ -16,6 +16,7 @@ from kd_compare.page import page
 from kd_compare.planned_run import PlannedRun, spec_path
 from kd_compare.plots import curves_plot, scores_plot
 from kd_compare.run_job import log_path, run_job
+from kd_compare.run_reports import make_reports, without_report
 from kd_compare.statistics import mean
 from kd_compare.table import to_csv, to_latex, to_markdown
 from kd_compare.teachers import train_teachers
@@ -95,7 +96,14 @@ class Runner:
             if self._later:
                 return self._save("prepared", tables=True)
             failed = any(status == "failed" for status, _ in self._statuses.values())
-            return self._save("failed" if failed else "finished", tables=True)
+            status: Literal["failed", "finished"] = "failed" if failed else "finished"
+            result = self._save(status, tables=True)
+            if not self.plan.reports:
+                return result
+            make_reports(self.plan.runs, self.stop, self.progress.note)
+            result = self._save(status, tables=True)  # the page links the reports
+            self._check_reports()
+            return result
 
     def prepared(self, commands: Sequence[str]) -> ComparisonResult:
         """Write the result as it stands before any run: the tunings of the methods are left to the user."""
@@ -256,6 +264,17 @@ class Runner:
         raise Interrupted(
             f"stopped by {self.stop.signal.name}: {done} of {len(self.plan.runs)} runs are finished, the others have a "
             "checkpoint: the same command goes on",
+            self.stop.exit_code,
+        )
+
+    def _check_reports(self) -> None:
+        """Raises Interrupted if somebody asked to stop before all reports were made."""
+        missing = len(without_report(self.plan.runs))
+        if self.stop.signal is None or not missing:
+            return
+        raise Interrupted(
+            f"stopped by {self.stop.signal.name}: all runs have ended, {missing} of them without a report: the same "
+            "command makes the missing reports",
             self.stop.exit_code,
         )
 

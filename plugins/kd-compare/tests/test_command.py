@@ -40,7 +40,8 @@ def test_without_flags_everything_is_as_the_function_has_it(call):
     assert given["specs"] == [Path("base.json")]
     assert (given["launcher"], given["launcher_options"]) == ("local", ())
     assert {
-        given[name] for name in ("distillers", "seeds", "budget", "eta", "baseline", "name", "output", "jobs")
+        given[name]
+        for name in ("distillers", "seeds", "budget", "eta", "baseline", "name", "output", "jobs", "reports")
     } == {None}
     assert "kd" in done.stdout
     assert "comparison.html" in done.stdout
@@ -53,6 +54,11 @@ def test_flags_reach_the_function(call):
     assert (given["distillers"], given["seeds"], given["jobs"]) == (["kd", "dkd"], (0, 5), 2)
     assert given["overrides"] == ["train.epochs=3"]
     assert (given["launcher"], given["launcher_options"]) == ("queue", ["partition=gpu", "hours=2"])
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--reports", True), ("--no-reports", False)])
+def test_reports_can_be_asked_for_and_refused(call, flag: str, value: bool):
+    assert call("base.json", flag)[1]["reports"] is value
 
 
 def test_json_alone_is_on_stdout(call):

@@ -83,15 +83,25 @@ class ModelInfo:
         Raises:
             UserError: the model has no such stage or module.
         """
-        if ref not in self._probed:
-            wanted = STAGES if ref in STAGES else (ref,)
-            self._probed.update({info.stage: info for info in self._probe(wanted)})
+        self.measure((ref,))
         if ref not in self._probed:
             from kdcore.errors import Problem, UserError, listed
 
             known = listed(str(number) for number in STAGES if number in self._probed)
             raise UserError(Problem(self.name, f"its adapter has no stage {ref}", allowed=f"stages {known}"))
         return self._probed[ref]
+
+    def measure(self, refs: Sequence[Stage]) -> None:
+        """Measure the shapes of several stages and modules in one forward pass, before `stage` is asked for each.
+
+        Raises:
+            UserError: the model has no such module.
+        """
+        missing = [ref for ref in dict.fromkeys(refs) if ref not in self._probed]
+        paths = [ref for ref in missing if ref not in STAGES]
+        wanted = [*(STAGES if len(paths) < len(missing) else ()), *paths]
+        if wanted:
+            self._probed.update({info.stage: info for info in self._probe(wanted)})
 
     @cached_property
     def embedding_dim(self) -> int:

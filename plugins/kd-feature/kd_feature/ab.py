@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from kd_feature.activations import before_activation
+from kd_feature.activations import pairs_before_activation
 from kd_feature.regressor import Regressor
-from kd_feature.stages import StagePair, maps, needed, shapes, stage_pairs, teacher_of
+from kd_feature.stages import maps, needed, shapes, stage_pairs, teacher_of
 from kdcore.ops import check_positive, check_same_shape, prepare_features
 
 if TYPE_CHECKING:
@@ -56,13 +56,7 @@ class AB(nn.Module):
     def __init__(self, options: ABOptions, setup: Setup) -> None:
         super().__init__()
         self.options = options
-        self.pairs = tuple(
-            StagePair(
-                before_activation(setup.student, pair.student),
-                before_activation(teacher_of(setup), pair.teacher),
-            )
-            for pair in stage_pairs(options.stages)
-        )
+        self.pairs = pairs_before_activation(stage_pairs(options.stages), setup.student, teacher_of(setup))
         self.connectors = nn.ModuleList()
         for of_student, of_teacher in shapes(self.pairs, setup):
             same = (of_student.channels, of_student.grid) == (of_teacher.channels, of_teacher.grid)

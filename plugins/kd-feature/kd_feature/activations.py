@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from torch import nn
 
+from kd_feature.stages import StagePair
 from kdcore import Stage, UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kdcore import ModelInfo
 
 # The modules whose output is stage n: ResNet and its relatives, and RegNet.
@@ -51,17 +54,29 @@ def block_end(model: ModelInfo, stage: Stage) -> BlockEnd | None:
     return None
 
 
-def before_activation(model: ModelInfo, stage: Stage) -> Stage:
-    """The stage before its last ReLU, if it has one that is known; otherwise the stage itself.
+def before_activation(model: ModelInfo, stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Each stage before its last ReLU, if it has one that is known; otherwise the stage itself.
 
     Maps of other networks, such as ConvNeXt, ViT and MobileNetV2, end with no activation. Module paths stay as they
     are.
     """
-    end = block_end(model, stage)
-    if end is None:
-        return stage
-    shape, inner = model.stage(stage), model.stage(end.stage)
-    return end.stage if (shape.channels, shape.grid) == (inner.channels, inner.grid) else stage
+    ends = {stage: end.stage for stage in stages if (end := block_end(model, stage)) is not None}
+    model.measure([*ends, *ends.values()])  # all of them in one pass
+
+    def same(stage: Stage, inner: Stage) -> bool:
+        ours, theirs = model.stage(stage), model.stage(inner)
+        return (ours.channels, ours.grid) == (theirs.channels, theirs.grid)
+
+    return tuple(ends[stage] if stage in ends and same(stage, ends[stage]) else stage for stage in stages)
+
+
+def pairs_before_activation(
+    pairs: Sequence[StagePair], student: ModelInfo, teacher: ModelInfo
+) -> tuple[StagePair, ...]:
+    """Pairs of stages, each before its last ReLU as `before_activation` says."""
+    ours = before_activation(student, [pair.student for pair in pairs])
+    theirs = before_activation(teacher, [pair.teacher for pair in pairs])
+    return tuple(map(StagePair, ours, theirs))
 
 
 def _module(model: ModelInfo, path: str) -> nn.Module | None:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd_feature.activations import before_activation, block_end
+from kd_feature.activations import block_end, pairs_before_activation
 from kd_feature.heads import conv_norm
-from kd_feature.stages import StagePair, maps, needed, shapes, stage_pairs, teacher_of
+from kd_feature.stages import maps, needed, shapes, stage_pairs, teacher_of
 from kdcore.ops import at_least_float32, check_same_shape, prepare_features
 
 if TYPE_CHECKING:
@@ -84,10 +84,7 @@ class OFD(nn.Module):
         teacher = teacher_of(setup)
         chosen = stage_pairs(options.stages)
         norms = _norms(options, [pair.teacher for pair in chosen], teacher)
-        self.pairs = tuple(
-            StagePair(before_activation(setup.student, one.student), before_activation(teacher, one.teacher))
-            for one in chosen
-        )
+        self.pairs = pairs_before_activation(chosen, setup.student, teacher)
         self.requires = needed(self.pairs, whole_batch=True)
         self.connectors = nn.ModuleList()
         for number, (of_student, of_teacher) in enumerate(shapes(self.pairs, setup)):

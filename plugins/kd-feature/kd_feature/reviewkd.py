@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kd_feature.activations import before_activation
+from kd_feature.activations import pairs_before_activation
 from kd_feature.fusion import Fusion
-from kd_feature.stages import StagePair, needed, stage_pairs, teacher_of
+from kd_feature.stages import needed, stage_pairs, teacher_of
 from kdcore.ops import check_same_shape, prepare_features
 
 if TYPE_CHECKING:
@@ -64,13 +64,7 @@ class ReviewKD(nn.Module):
         self.options = options
         pairs = stage_pairs(options.stages)
         if options.pre_activation:
-            pairs = tuple(
-                StagePair(
-                    before_activation(setup.student, pair.student),
-                    before_activation(teacher_of(setup), pair.teacher),
-                )
-                for pair in pairs
-            )
+            pairs = pairs_before_activation(pairs, setup.student, teacher_of(setup))
         self.pairs = pairs
         self.requires = needed(pairs, whole_batch=True, embedding=options.embedding)
         student = _shapes(setup.student, [pair.student for pair in pairs], options.embedding)

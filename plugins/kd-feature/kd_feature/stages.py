@@ -59,6 +59,8 @@ def shapes(pairs: tuple[StagePair, ...], setup: Setup) -> list[tuple[StageInfo, 
         UserError: a model has no such stage.
     """
     teacher = teacher_of(setup)
+    setup.student.measure([pair.student for pair in pairs])
+    teacher.measure([pair.teacher for pair in pairs])
     return [(setup.student.stage(pair.student), teacher.stage(pair.teacher)) for pair in pairs]
 
 

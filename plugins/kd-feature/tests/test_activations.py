@@ -35,7 +35,7 @@ def _built(name, **options):
 )
 def test_the_stage_is_the_relu_of_this_map(name, options, block):
     model, adapter, info = _built(name, **options)
-    assert before_activation(info, 4) == f"{block}:in"
+    assert before_activation(info, [4]) == (f"{block}:in",)
     seen = {}
     modules = {n: block_end(info, n).stage.removesuffix(":in") for n in (1, 2, 3, 4)}
     for number, path in modules.items():
@@ -53,10 +53,9 @@ def test_the_stage_is_the_relu_of_this_map(name, options, block):
 def test_other_networks_keep_their_stage(name):
     options = {"img_size": 64} if "vit" in name else {}
     info = _built(name, **options)[2]
-    assert [before_activation(info, n) for n in (1, 4)] == [1, 4]
+    assert before_activation(info, [1, 4]) == (1, 4)
 
 
 def test_paths_and_models_without_modules_stay_as_they_are():
     info = model_of_shapes("shapes", [(4, (2, 2), 0)] * 4)
-    assert before_activation(info, 2) == 2
-    assert before_activation(info, "layer4.1") == "layer4.1"
+    assert before_activation(info, [2, "layer4.1"]) == (2, "layer4.1")

@@ -104,10 +104,8 @@ def test_worker_count(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "handled", "code", "printed"),
     [
-        ("SIGINT", True, 0, "noted\n[19]\n"),
         ("SIGINT", False, 130, "interrupted\n"),
         ("SIGTERM", True, 0, "noted\n[19]\n"),
-        ("SIGTERM", False, -15, ""),
     ],
 )
 def test_a_signal_to_the_process_group_is_for_the_run_not_for_its_loaders(name, handled, code, printed):

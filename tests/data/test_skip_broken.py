@@ -48,6 +48,8 @@ def test_the_next_one_that_can_be_read_stands_in(folder, make_data, small_input,
     assert sorted(indices) == sorted([0, 1, 3, 3, 4, 5, 6, 7, 8, 9, 0, 0])
 
 
+# each process that is spawned imports torch again; test_sending.py has them
+@pytest.mark.parametrize("start_method", ["fork", "forkserver"], indirect=True)
 def test_workers_change_nothing(folder, make_data, small_input, start_method):
     passes = [
         list(built(folder, make_data(workers=workers, skip_broken=True), small_input).epoch(3))

@@ -53,6 +53,8 @@ def test_an_epoch(build, source):
     assert torch.cat([batch.target for batch in batches]).tolist() == source.labels[index].tolist()
 
 
+# each process that is spawned imports torch again; test_sending.py has them
+@pytest.mark.parametrize("start_method", ["fork", "forkserver"], indirect=True)
 def test_workers_and_skip_change_nothing(build, start_method):
     alone, data = build(batch_size=3), build(batch_size=3, workers=2 if start_method == "fork" else 1)
     for epoch in (0, 1, 5):  # the same processes all the time

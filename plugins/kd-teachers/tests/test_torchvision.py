@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 import torchvision
@@ -28,9 +30,13 @@ def test_the_logits_are_torchvisions_and_the_last_layer_is_the_classifier(name, 
 
 
 def test_every_classifier_is_built_on_the_meta_device(make):
+    smallest: dict[str, tuple[int, str]] = {}  # of each family: the others differ in depth and width
     for name in torchvision.models.list_models(module=torchvision.models):
-        if name.split("_")[-1] in ("h", "128gf", "64x8d") or "vit_h" in name:
-            continue  # large, and like the others
+        size = torchvision.models.get_model_weights(name).DEFAULT.meta["num_params"]
+        family = re.split(r"[\d_]", name)[0]
+        smallest[family] = min(smallest.get(family, (size, name)), (size, name))
+    assert len(smallest) > 15
+    for _, name in smallest.values():
         model = make("torchvision", name=name, device="meta", num_classes=7).model
         last = model.get_classifier()
         assert 7 in (getattr(last, "out_features", 0), getattr(last, "out_channels", 0)), name

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from kd_classic.mlkd import mlkd_class_loss as mlkd_class_loss
     from kd_classic.mlkd import mlkd_loss as mlkd_loss
     from kd_classic.mlkd import mlkd_paper_loss as mlkd_paper_loss
+    from kd_classic.mlkd import mlkd_standardized_loss as mlkd_standardized_loss
     from kd_classic.nkd import NKD as NKD
     from kd_classic.nkd import nkd_loss as nkd_loss
     from kd_classic.normkd import NormKD as NormKD
@@ -108,7 +109,7 @@ _NAMES: Final = {
     "ldrld": "LDRLD ldrld_loss",
     "luminet": "LumiNet luminet_loss",
     "mld": "MLD mld_loss",
-    "mlkd": "MLKD mlkd_batch_loss mlkd_class_loss mlkd_loss mlkd_paper_loss",
+    "mlkd": "MLKD mlkd_batch_loss mlkd_class_loss mlkd_loss mlkd_paper_loss mlkd_standardized_loss",
     "nkd": "NKD nkd_loss",
     "normkd": "NormKD normkd_loss",
     "pskd": "PSKD pskd_loss",

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from kd_classic.logits import divergences
 from kd_classic.read import read_views
+from kd_classic.standardize import standardize_logits
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import check_positive, full_precision, prepare_logits
 
@@ -77,17 +78,29 @@ def mlkd_loss(
         ValueError: shapes or types do not fit, or the temperature is not above 0.
     """
     check_positive("temperature", temperature)
-    weak, strong = _views(student_logits, teacher_logits, student_logits_strong, teacher_logits_strong)
-    share_of_samples, share_of_classes = (mask.mean() for mask in _unsure(weak[1]))
-    loss = weak[0].new_zeros(())
-    for t in (temperature, *_STRONG, *_MORE):
-        of_samples = divergences(*weak, t).mean() + _between_samples(*weak, t).mean()
-        loss = loss + share_of_samples * of_samples + share_of_classes * _between_classes(*weak, t).mean()
-    for t in (temperature, *_STRONG):
-        loss = loss + divergences(*strong, t).mean()
-    for t in _MORE:
-        loss = loss + divergences(*weak, t).mean()
-    return loss
+    views = _views(student_logits, teacher_logits, student_logits_strong, teacher_logits_strong)
+    return _released(*views, temperature, standardize=False)
+
+
+def mlkd_standardized_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    student_logits_strong: Tensor,
+    teacher_logits_strong: Tensor,
+    *,
+    temperature: float,
+) -> Tensor:
+    """`mlkd_loss` with z-scores in the first level, that of each sample; the relations and the masks read the logits.
+
+    Source: Sun et al., "Logit Standardization in Knowledge Distillation", CVPR 2024, and the authors'
+    `mdistiller/distillers/MLKD.py`.
+
+    Raises:
+        ValueError: shapes or types do not fit, or the temperature is not above 0.
+    """
+    check_positive("temperature", temperature)
+    views = _views(student_logits, teacher_logits, student_logits_strong, teacher_logits_strong)
+    return _released(*views, temperature, standardize=True)
 
 
 def mlkd_paper_loss(
@@ -98,7 +111,7 @@ def mlkd_paper_loss(
     *,
     temperature: float,
 ) -> Tensor:
-    """The same as the paper describes it: all three levels of both views, at all five temperatures.
+    """MLKD as the paper describes it: all three levels of both views, at all five temperatures.
 
     The masks choose samples and classes of the weak view. Otherwise as `mlkd_loss`.
 
@@ -106,12 +119,34 @@ def mlkd_paper_loss(
         ValueError: shapes or types do not fit, or the temperature is not above 0.
     """
     check_positive("temperature", temperature)
-    weak, strong = _views(student_logits, teacher_logits, student_logits_strong, teacher_logits_strong)
-    samples, classes = _unsure(weak[1])
+    views = _views(student_logits, teacher_logits, student_logits_strong, teacher_logits_strong)
+    return _as_in_the_paper(*views, temperature, standardize=False)
+
+
+def _released(weak: Pair, strong: Pair, temperature: float, *, standardize: bool) -> Tensor:
+    """The sum of the authors' code."""
+    first, first_strong = (_first_level(pair, standardize) for pair in (weak, strong))
+    share_of_samples, share_of_classes = (mask.mean() for mask in _unsure(weak[1]))
     loss = weak[0].new_zeros(())
     for t in (temperature, *_STRONG, *_MORE):
-        for pair, of_samples, of_classes in ((weak, samples, classes), (strong, None, None)):
-            rows = divergences(*pair, t) + _between_samples(*pair, t)
+        of_samples = divergences(*first, t).mean() + _between_samples(*weak, t).mean()
+        loss = loss + share_of_samples * of_samples + share_of_classes * _between_classes(*weak, t).mean()
+    for t in (temperature, *_STRONG):
+        loss = loss + divergences(*first_strong, t).mean()
+    for t in _MORE:
+        loss = loss + divergences(*first, t).mean()
+    return loss
+
+
+def _as_in_the_paper(weak: Pair, strong: Pair, temperature: float, *, standardize: bool) -> Tensor:
+    """The sum of all levels of both views."""
+    samples, classes = _unsure(weak[1])
+    views = [(pair, _first_level(pair, standardize)) for pair in (weak, strong)]
+    masks = ((samples, classes), (None, None))
+    loss = weak[0].new_zeros(())
+    for t in (temperature, *_STRONG, *_MORE):
+        for (pair, first), (of_samples, of_classes) in zip(views, masks, strict=True):
+            rows = divergences(*first, t) + _between_samples(*pair, t)
             columns = _between_classes(*pair, t)
             loss = loss + (rows if of_samples is None else rows * of_samples).mean()
             loss = loss + (columns if of_classes is None else columns * of_classes).mean()
@@ -129,6 +164,11 @@ def _views(
             f"the logits of both views have shapes {list(weak[0].shape)} and {list(strong[0].shape)}"
         )
     return weak, (strong[0].to(weak[0].dtype), strong[1].to(weak[0].dtype))
+
+
+def _first_level(pair: Pair, standardize: bool) -> Pair:
+    """What the first level compares: the logits, or their z-scores."""
+    return (standardize_logits(pair[0]), standardize_logits(pair[1])) if standardize else pair
 
 
 def _unsure(teacher: Tensor) -> tuple[Tensor, Tensor]:
@@ -176,7 +216,7 @@ class MLKD(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the loss term, weighted."""
         options = self.options
-        loss_of = mlkd_loss if options.version == "released" else mlkd_paper_loss
-        views = read_views(options, student, teacher, batch, "mlkd")
-        loss = loss_of(*views, temperature=options.temperature)
+        sum_of = _released if options.version == "released" else _as_in_the_paper
+        views = _views(*read_views(options, student, teacher, batch, "mlkd"))
+        loss = sum_of(*views, options.temperature, standardize=options.standardize)
         return {"mlkd": options.weight * loss}

@@ -11,6 +11,7 @@ from kd_classic import (
     mlkd_class_loss,
     mlkd_loss,
     mlkd_paper_loss,
+    mlkd_standardized_loss,
 )
 from kd_classic.options.relations import MLKDOptions
 from kd_dev.testing.values import numbers, terms_of
@@ -20,15 +21,21 @@ from kdcore import ModelOutput, Requires
 Rows = list[list[float]]
 
 
-class Slow:
-    """The authors' formulas in plain numbers."""
+def z_scores(rows: Rows) -> Rows:
+    """As the authors of Logit Standardization compute them."""
+    return [[(x - statistics.mean(row)) / (1e-7 + statistics.stdev(row)) for x in row] for row in rows]
 
-    def __init__(self, oracle, student: Rows, teacher: Rows) -> None:
+
+class Slow:
+    """The authors' formulas in plain numbers; those of Logit Standardization standardise in `instance` alone."""
+
+    def __init__(self, oracle, student: Rows, teacher: Rows, standardize: bool = False) -> None:
         self.oracle, self.student, self.teacher = oracle, student, teacher
+        self.first = [z_scores(rows) if standardize else rows for rows in (student, teacher)]
 
     def instance(self, t: float) -> list[float]:
         soft = self.oracle.softmax
-        pairs = zip(self.student, self.teacher, strict=True)
+        pairs = zip(*self.first, strict=True)
         return [t * t * self.oracle.kl(soft(b, t), soft(a, t)) for a, b in pairs]
 
     def batch(self, t: float) -> list[float]:
@@ -60,11 +67,18 @@ def slow_mlkd(oracle, weak: Slow, strong: Slow, temperature: float, *, released:
     samples = [float(x <= statistics.median(tops)) for x in tops]
     classes = [float(x <= statistics.median(sums)) for x in sums]
     total = 0.0
-    for t in (temperature, 3.0, 5.0, 2.0, 6.0):
+    views = (
+        strong,
+        strong,
+        strong,
+        weak,
+        weak,
+    )  # those of the released code, which may have the temperature 2 twice
+    for t, view in zip((temperature, 3.0, 5.0, 2.0, 6.0), views, strict=True):
         if released:
             total += mean(samples) * (mean(weak.instance(t)) + mean(weak.batch(t)))
             total += mean(classes) * mean(weak.classes(t))
-            total += mean((weak if t in (2.0, 6.0) else strong).instance(t))
+            total += mean(view.instance(t))
         else:
             total += mean(
                 [m * (a + b) for m, a, b in zip(samples, weak.instance(t), weak.batch(t), strict=True)]
@@ -74,8 +88,18 @@ def slow_mlkd(oracle, weak: Slow, strong: Slow, temperature: float, *, released:
     return total
 
 
-both_versions = pytest.mark.parametrize("loss_of", [mlkd_loss, mlkd_paper_loss])
+LOSSES = {"released": mlkd_loss, "paper": mlkd_paper_loss, "standardized": mlkd_standardized_loss}
+every_loss = pytest.mark.parametrize("loss_of", LOSSES.values(), ids=LOSSES)
+with_and_without = pytest.mark.parametrize("standardize", [False, True])
 shapes = pytest.mark.parametrize(("samples", "classes"), [(1, 3), (5, 2), (6, 6), (3, 8), (9, 4)])
+
+
+def slow_loss(
+    oracle, logits: list[torch.Tensor], temperature: float, version: str, standardize: bool
+) -> float:
+    rows = [one.tolist() for one in logits]
+    weak, strong = (Slow(oracle, *rows[i : i + 2], standardize) for i in (0, 2))
+    return slow_mlkd(oracle, weak, strong, temperature, released=version == "released")
 
 
 @shapes
@@ -90,20 +114,29 @@ def test_the_relations_equal_the_papers_formulas(oracle, draw, samples, classes,
 
 
 @shapes
-@both_versions
-def test_the_sum_is_the_released_one_or_the_papers(oracle, samples, classes, loss_of):
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_sum_is_the_released_one_or_the_papers(oracle, samples, classes, name):
     logits = [numbers(samples, classes, seed=seed, scale=2.0) for seed in range(4)]
-    slow = [Slow(oracle, logits[i].tolist(), logits[i + 1].tolist()) for i in (0, 2)]
-    expected = slow_mlkd(oracle, *slow, 4.0, released=loss_of is mlkd_loss)
-    loss = loss_of(*logits, temperature=4.0)
+    version = "paper" if name == "paper" else "released"
+    expected = slow_loss(oracle, logits, 4.0, version, standardize=name == "standardized")
+    loss = LOSSES[name](*logits, temperature=4.0)
     assert loss.item() == pytest.approx(expected, rel=1e-9)
 
 
-@both_versions
+@every_loss
 def test_the_gradient_is_that_of_the_formula_for_both_views(loss_of):
     s, t, s_strong, t_strong = (numbers(2, 3, seed=seed) for seed in range(4))
     both = (s.requires_grad_(), s_strong.requires_grad_())
     assert torch.autograd.gradcheck(lambda a, b: loss_of(a, t, b, t_strong, temperature=4.0), both)
+
+
+@every_loss
+def test_the_order_of_samples_and_classes_does_not_matter(loss_of):
+    # not among the shared properties: where two samples or classes are equally sure, rounding decides which is masked
+    logits = [numbers(5, 7, seed=seed, scale=2.0) for seed in range(4)]
+    expected = loss_of(*logits, temperature=4.0)
+    for turned in ([one[[3, 0, 4, 1, 2]] for one in logits], [one.flip(1).roll(2, 1) for one in logits]):
+        torch.testing.assert_close(loss_of(*turned, temperature=4.0), expected)
 
 
 @pytest.mark.parametrize("loss", [mlkd_batch_loss, mlkd_class_loss])
@@ -159,16 +192,18 @@ def test_views_of_different_shapes_are_refused():
 
 
 @pytest.mark.parametrize("version", ["released", "paper"])
-def test_the_distiller_reads_both_views(setup, version):
+@with_and_without
+def test_the_distiller_reads_both_views(oracle, setup, version, standardize):
     weak, t_weak, strong, t_strong = (numbers(4, 5, seed=seed) for seed in range(4))
     student, teacher = (
         ModelOutput(first, views=(ModelOutput(first), ModelOutput(second)))
         for first, second in ((weak, strong), (t_weak, t_strong))
     )
-    distiller = MLKD(MLKDOptions(weight=0.5, temperature=2.0, version=version), setup)
+    options = MLKDOptions(weight=0.5, temperature=2.0, version=version, standardize=standardize)
+    distiller = MLKD(options, setup)
     assert distiller.requires == Requires(views=("weak", "strong"), whole_batch=True, unlabelled="given")
-    loss_of = mlkd_loss if version == "released" else mlkd_paper_loss
-    expected = loss_of(weak, t_weak, strong, t_strong, temperature=2.0)
-    torch.testing.assert_close(terms_of(distiller, student, teacher), {"mlkd": 0.5 * expected})
+    expected = slow_loss(oracle, [weak, t_weak, strong, t_strong], 2.0, version, standardize)
+    found = terms_of(distiller, student, teacher)["mlkd"]
+    assert found.item() == pytest.approx(0.5 * expected, rel=1e-9)
     with pytest.raises(ValueError, match="two views of each image"):
         terms_of(distiller, weak, t_weak)

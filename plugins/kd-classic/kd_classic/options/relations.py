@@ -56,7 +56,7 @@ class SKDOptions(CorrectOptions):
     )
 
 
-class MLKDOptions(CorrectOptions):
+class MLKDOptions(LogitOptions):
     """MLKD (Jin et al., CVPR 2023), defaults of the authors' CIFAR-100 configuration.
 
     The authors add 0.1 of the task loss of each of the two views; the task weight 0.2 of their mean is the same.
@@ -71,6 +71,12 @@ class MLKDOptions(CorrectOptions):
         default=4.0,
         gt=0,
         description="The first of the temperatures; the others are 2, 3, 5 and 6.",
+    )
+    standardize: bool = Field(
+        default=False,
+        description="In the first level, replace the logits of each sample, of student and teacher, by their z-scores "
+        "over the classes (Logit Standardization, CVPR 2024). The other levels and the masks read the logits. Its "
+        "authors use it with temperature 2 and weight 9, or 6 for some pairs, and the same task weight.",
     )
     version: Literal["released", "paper"] = Field(
         default="released",

@@ -21,14 +21,6 @@ LOSSES = {
     for name, loss in family.get("EXTREMES", {}).items()
     if not name.startswith("wkd")
 }
-LOSSES |= {
-    "mlkd-samples": lambda s, t, y: kd_classic.mlkd_batch_loss(s, t, temperature=4.0),
-    "mlkd-classes": lambda s, t, y: kd_classic.mlkd_class_loss(s, t, temperature=4.0),
-    "mlkd-paper": lambda s, t, y: kd_classic.mlkd_paper_loss(s, t, s.flip(0), t.flip(0), temperature=4.0),
-    "dml": lambda s, t, y: kd_classic.dml_loss(s, t),
-    "cskd": lambda s, t, y: kd_classic.cskd_loss(s, t, temperature=4.0),
-    "average": lambda s, t, y: kd_classic.average_kd_loss(s, torch.stack([t, t.flip(0)]), temperature=4.0),
-}
 # factors of the loss, as the gradient scaler of float16 tries them: gradients of float16 logits begin at 6e-8
 SCALES = {torch.float16: (2.0**16, 2.0**8, 1.0)}
 # whose gradients are below 1e-15 here, by its formula: 0 in float16 with any scale

@@ -48,7 +48,7 @@ def camkd_feature_loss(
     the authors' `distiller_zoo/CAMKD.py`.
 
     Raises:
-        ValueError: shapes or types do not fit, or there is one teacher only.
+        ValueError: shapes or types do not fit, there is one teacher only, or no sample.
     """
     _check(student_maps, teacher_maps, crossed_logits)
     student = at_least_float32(student_maps)
@@ -80,6 +80,8 @@ def _check(student: Tensor, teacher: Tensor, crossed: Tensor) -> None:
         )
     if len(student) < 2:
         raise ValueError("there is one teacher, and this loss weighs at least 2 against each other")
+    if student.shape[1] < 1:
+        raise ValueError(f"student_maps has shape {list(student.shape)}; it must hold at least one sample")
 
 
 class CAMKDFeature(nn.Module):

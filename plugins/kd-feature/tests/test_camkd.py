@@ -8,7 +8,9 @@ import torch
 from kd_dev.testing.models import Pair, build_models
 from kd_dev.testing.values import numbers
 from kd_feature import CAMKDFeature, camkd_feature_loss
+from kd_feature.camkd import teacher_weights
 from kd_feature.options.classifiers import CAMKDFeatureOptions
+from torch import nn
 from torch.nn import functional as F
 
 from kdcore import Batch, FeatureMap, ModelOutput, Progress
@@ -48,7 +50,7 @@ def test_the_gradient_is_that_of_the_formula_and_the_students_only():
     assert crossed.grad is None
 
 
-def test_half_precision_is_worked_on_in_float32_and_large_logits_are_finite():
+def test_half_precision_is_worked_on_in_float32():
     student, theirs, crossed = given()
     exact = camkd_feature_loss(
         student.half().double(), theirs.half().double(), crossed.half().double(), TARGET
@@ -56,8 +58,76 @@ def test_half_precision_is_worked_on_in_float32_and_large_logits_are_finite():
     half = camkd_feature_loss(student.half(), theirs.half(), crossed.half(), TARGET)
     assert half.dtype == torch.float32
     assert half.item() == pytest.approx(exact.item(), rel=1e-5)
-    large = camkd_feature_loss(student.float(), theirs.float(), 1e4 * crossed.float().sign(), TARGET)
-    assert large.isfinite()
+
+
+def at_the_end(size: float, of_logits: float) -> dict[str, list[torch.Tensor]]:
+    """Maps and crossed logits of these sizes."""
+    student, theirs, crossed = given()
+    right = of_logits * F.one_hot(TARGET, 3).double().expand(3, 4, 3)
+    return {
+        "signs": [size * student.sign(), size * theirs.sign(), of_logits * crossed.sign()],
+        "equal maps": [size * theirs, size * theirs, crossed],
+        "nothing": [0 * student, 0 * theirs, 0 * crossed],
+        "all right": [student, size * theirs, right],
+        "all wrong": [size * student, theirs, -right],
+        "one right": [student, theirs, torch.stack([right[0], -right[1], -right[2]])],
+    }
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_values_and_gradients_are_finite(dtype):
+    for name, (student, theirs, crossed) in at_the_end(1e4, 1e4).items():
+        student = student.to(dtype).requires_grad_()
+        value = camkd_feature_loss(student, theirs.to(dtype), crossed.to(dtype), TARGET)
+        value.backward()
+        assert value.isfinite(), name
+        assert student.grad.isfinite().all(), name
+        assert (value.dtype, student.grad.dtype) == (dtype if dtype.itemsize >= 4 else torch.float32, dtype)
+
+
+def test_the_gradient_of_the_weights_is_finite_for_large_logits():
+    # of the distiller, whose weights are not constants
+    for name, (_, _, crossed) in at_the_end(1e4, 1e4).items():
+        logits = crossed.float().requires_grad_()
+        weights = teacher_weights(logits, TARGET)
+        (weights * torch.arange(12.0).view(3, 4)).sum().backward()
+        assert logits.grad.isfinite().all(), name
+        torch.testing.assert_close(weights.sum(0), torch.ones(4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_under_autocast_it_works_in_float32(dtype):
+    # larger maps have gradients of the translator that float16 cannot hold
+    for name, (student, theirs, crossed) in at_the_end(30.0, 1e3).items():
+        translator, classifier = nn.Conv2d(5, 5, 1, bias=False), nn.Linear(3, 3, bias=False)
+        nn.init.dirac_(translator.weight)
+        nn.init.eye_(classifier.weight)
+        with torch.autocast("cpu", dtype=dtype):
+            mapped = torch.stack([translator(one.float()) for one in student])
+            scored = classifier(crossed.float())
+            assert mapped.dtype == scored.dtype == dtype
+            value = camkd_feature_loss(mapped, theirs.to(dtype), scored, TARGET)
+        value.backward()
+        assert value.dtype == torch.float32
+        assert translator.weight.grad.isfinite().all(), name
+        exact = camkd_feature_loss(mapped.float(), theirs.to(dtype).float(), scored.float(), TARGET)
+        torch.testing.assert_close(value, exact)
+
+
+def test_the_gradient_has_a_gradient():
+    student, theirs, crossed = given(2)
+    student.requires_grad_()
+    assert torch.autograd.gradgradcheck(
+        lambda s: camkd_feature_loss(s, theirs, crossed, TARGET), (student,), fast_mode=True
+    )
+
+
+def test_no_value_is_read_on_the_way():
+    # a meta tensor has none: what would make a GPU wait raises here
+    student = torch.empty(2, 4, 5, 2, 3, device="meta", requires_grad=True)
+    theirs, crossed = torch.empty(2, 4, 5, 2, 3, device="meta"), torch.empty(2, 4, 3, device="meta")
+    camkd_feature_loss(student, theirs, crossed, TARGET.to("meta")).backward()
+    assert student.grad.shape == student.shape
 
 
 def test_the_most_probable_class_of_a_soft_target_counts():
@@ -76,6 +146,7 @@ def test_the_most_probable_class_of_a_soft_target_counts():
         (lambda s, t, c: (s, t[:, :, :4], c), "both maps of one shape"),
         (lambda s, t, c: (s, t, c[:2]), "same teachers and samples"),
         (lambda s, t, c: (s[:1], t[:1], c[:1]), "there is one teacher"),
+        (lambda s, t, c: (s[:, :0], t[:, :0], c[:, :0]), "at least one sample"),
     ],
 )
 def test_what_does_not_fit_is_refused(cut, message):

@@ -121,6 +121,11 @@ def _regions(logits):
     return torch.stack([logits, logits.flip(0)], dim=2)
 
 
+def _own_regions(logits):
+    """Regions of a sample that do not depend on the other samples."""
+    return torch.stack([logits, -logits, 2 * logits], dim=2)
+
+
 EXTREMES = {
     "sdd": lambda s, t, y: sdd_kd_loss(_regions(s), _regions(t), y, temperature=4.0),
     "sdd-dkd": lambda s, t, y: sdd_dkd_loss(
@@ -139,6 +144,17 @@ EXTREMES = {
     "wkd-sharp": lambda s, t, y: wkd(s, t, y, temperature=1.0),
 }
 PROPERTIES = {
+    # where two classes are equal in the teacher, the order of the classes decides whether it is right
+    "sdd": (
+        lambda s, t, y, temp: sdd_kd_loss(_own_regions(s), _own_regions(t), y, temperature=temp),
+        {"shift", "samples", "divergence"},
+    ),
+    "sdd-dkd": (
+        lambda s, t, y, temp: sdd_dkd_loss(
+            _own_regions(s), _own_regions(t), y, alpha=1.0, beta=8.0, temperature=temp
+        ),
+        {"shift", "samples", "divergence"},
+    ),
     "dkd": (
         lambda s, t, y, temp: dkd_loss(s, t, y, alpha=1.0, beta=8.0, temperature=temp),
         {"shift", "classes", "samples", "divergence"},

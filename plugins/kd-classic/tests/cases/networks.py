@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from kd_classic import camkd_loss, ebkd_loss
+from kd_classic import average_kd_loss, camkd_loss, dml_loss, ebkd_loss
 
 DISTILLERS = {
     "dml": {
@@ -30,10 +30,22 @@ def _two(teacher):
 
 
 EXTREMES = {
+    "dml": lambda s, t, y: dml_loss(s, t),
+    "average": lambda s, t, y: average_kd_loss(s, _two(t), temperature=4.0),
     "ebkd": lambda s, t, y: ebkd_loss(s, _two(t), temperature=4.0),
     "camkd": lambda s, t, y: camkd_loss(s, _two(t), y, temperature=4.0),
 }
 PROPERTIES = {
+    "dml": (lambda s, t, y, temp: dml_loss(s, t), {"shift", "classes", "samples", "divergence"}),
+    "average": (
+        lambda s, t, y, temp: average_kd_loss(s, torch.stack([t, -t]), temperature=temp),
+        {"shift", "classes", "samples"},
+    ),
+    # with teachers that differ the student cannot agree
+    "average-equal": (
+        lambda s, t, y, temp: average_kd_loss(s, torch.stack([t, t]), temperature=temp),
+        {"divergence"},
+    ),
     "ebkd": (
         lambda s, t, y, temp: ebkd_loss(s, torch.stack([t, -t]), temperature=temp),
         {"shift", "classes", "samples"},

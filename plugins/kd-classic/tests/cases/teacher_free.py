@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kd_classic import pskd_loss, tfkd_reg_loss, uskd_loss
+from kd_classic import cskd_loss, pskd_loss, tfkd_reg_loss, uskd_loss, uskd_probability_loss
 
 DISTILLERS = {
     "cskd": {"task_weight": 1.0, "defaults": {"weight": 1.0, "temperature": 4.0}, "wrong": []},
@@ -30,13 +30,21 @@ DISTILLERS = {
     },
 }
 EXTREMES = {
+    "cskd": lambda s, t, y: cskd_loss(s, t, temperature=4.0),
     # what the teacher's place holds here has no gradient in these losses, or is detached
     "pskd": lambda s, t, y: pskd_loss(s, t.double().softmax(1), y, alpha=0.5),
     "uskd": lambda s, t, y: uskd_loss(s, t.detach(), y, alpha=1.0, beta=0.1, mu=0.005),
+    "uskd-probability": lambda s, t, y: uskd_probability_loss(
+        s, t.detach(), y, alpha=1.0, beta=0.1, mu=0.005
+    ),
     "tfkd": lambda s, t, y: tfkd_reg_loss(s, y, temperature=20.0, correct_probability=0.99),
     "tfkd-sharp": lambda s, t, y: tfkd_reg_loss(s, y, temperature=0.1, correct_probability=0.99),
 }
 PROPERTIES = {
+    "cskd": (
+        lambda s, t, y, temp: cskd_loss(s, t, temperature=temp),
+        {"shift", "classes", "samples", "divergence"},
+    ),
     "pskd": (
         lambda s, t, y, temp: pskd_loss(s, (t / temp).softmax(1), y, alpha=0.5),
         {"shift", "classes", "samples"},

@@ -84,7 +84,33 @@ def semckd(pair_losses: Tensor, attention: Tensor) -> Tensor:
     return (attention * pair_losses).sum() / (1.0 * pair_losses.shape[0] * pair_losses.shape[1])
 
 
+def _three(features: Tensor) -> Tensor:
+    """The maps for three teachers: the features, and two others that are made of them."""
+    return torch.stack([features, features.flip(0), -features])
+
+
+def camkd(student: Tensor, teacher: Tensor, crossed_logits: Tensor, target: Tensor) -> Tensor:
+    """Zhang et al.: the cross-entropy and the error of each teacher, one after another."""
+    wrong = torch.stack([F.cross_entropy(one, target, reduction="none") for one in crossed_logits])
+    weights = (1 - F.softmax(wrong, dim=0)) / (len(wrong) - 1)
+    pairs = zip(_three(student), _three(teacher), strict=True)
+    apart = [F.mse_loss(one, other, reduction="none").flatten(1).mean(1) for one, other in pairs]
+    return (weights * torch.stack(apart)).sum() / (len(target) * len(wrong))
+
+
+def our_camkd(student: Tensor, teacher: Tensor, crossed_logits: Tensor, target: Tensor) -> Tensor:
+    """kd's, with the same three teachers."""
+    from kd_feature import camkd_feature_loss
+
+    return camkd_feature_loss(_three(student), _three(teacher), crossed_logits, target)
+
+
+def _crossed(shape: tuple[int, ...], samples: int) -> dict[str, Tensor]:
+    return {"crossed_logits": torch.randn(3, samples, 100), "target": torch.randint(100, (samples,))}
+
+
 LOSSES = {
+    "camkd-feature, three teachers": Loss(f"{__name__}:our_camkd", camkd, {}, MAP, more=_crossed),
     "srrl": Loss("kd_feature:srrl_loss", srrl, {"beta": 1.0}, MAP, more=_logits),
     "fsp": Loss(f"{__name__}:our_fsp", fsp, {}, NARROW),
     "norm, four copies": Loss(f"{__name__}:our_norm", norm, {}, MAP),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from kdcore.cli.output import JsonFlag, print_json, say_all, table
+from kdcore.cli.output import JsonFlag, print_json, say_all, table, terminal_width
 from kdcore.commands.distillers import chosen
 from kdcore.entries import (
     KINDS,
@@ -22,11 +23,16 @@ from kdcore.entries import (
     SectionEntry,
 )
 from kdcore.plugins import get_plugins
+from kdcore.text import columns as aligned
+from kdcore.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kdcore.plugins import Provided
+
+_SUMMARY: Final = 40  # the width that the summaries keep on a terminal
+_TITLE: Final = 20  # the least width of a title
 
 
 def list_distillers(
@@ -50,6 +56,7 @@ def list_distillers(
     """List the distillers that a spec can name.
 
     A need is what you have to have: labels, teacher, logits and so on. 'kd show NAME' explains those of a distiller.
+    A wide terminal, or a file, also gets the titles of the papers.
     """
     found = chosen(kind, needs or (), without or (), task)
     columns: dict[str, Callable[[Any], str]] = {
@@ -57,7 +64,8 @@ def list_distillers(
         "year": lambda entry: "" if entry.paper is None else str(entry.paper.year),
         "needs": lambda entry: "(not stated)" if entry.needs is None else ", ".join(entry.needs),
     }
-    _show(found, columns, as_json)
+    titles = ["" if item.entry.paper is None else item.entry.paper.title for item in found]
+    _show(found, columns, as_json, titles)
 
 
 def list_adapters(as_json: JsonFlag = False) -> None:
@@ -111,7 +119,12 @@ def as_dict(provided: Provided[Any]) -> dict[str, Any]:
     }
 
 
-def _show(found: Sequence[Provided[Any]], columns: dict[str, Callable[[Any], str]], as_json: bool) -> None:
+def _show(
+    found: Sequence[Provided[Any]],
+    columns: dict[str, Callable[[Any], str]],
+    as_json: bool,
+    titles: Sequence[str] = (),
+) -> None:
     count = Counter(item.entry.name for item in found)
     if as_json:
         print_json([{**as_dict(item), "ambiguous": count[item.entry.name] > 1} for item in found])
@@ -126,7 +139,25 @@ def _show(found: Sequence[Provided[Any]], columns: dict[str, Callable[[Any], str
         ]
         for item in found
     ]
-    say_all(table(["name", *columns, "plugin", "summary"], rows))
+    head = ["name", *columns, "plugin", "summary"]
+    say_all(table(*_with_papers(head, rows, titles)))
+
+
+def _with_papers(
+    head: list[str], rows: list[list[str]], titles: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
+    """The table with the titles in front of its last column: clipped to a terminal, left out if it is too narrow."""
+    longest = max(map(len, titles), default=0)
+    width = terminal_width()
+    if width is not None:
+        starts = aligned([[printable(cell) for cell in (*row[:-1], "")] for row in (head, *rows)])
+        room = width - len(starts[0]) - _SUMMARY - 2  # two spaces follow a column
+        longest = min(longest, room) if room >= _TITLE else 0
+    if longest == 0:
+        return head, rows
+    short = [textwrap.shorten(title, longest, placeholder=" ...") for title in titles]
+    with_titles = [[*row[:-1], title, row[-1]] for row, title in zip(rows, short, strict=True)]
+    return [*head[:-1], "paper", head[-1]], with_titles
 
 
 def _classes(models: Sequence[str]) -> str:

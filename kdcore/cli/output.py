@@ -114,10 +114,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str =
     return [*heads, *(line for row in lines[1:] for line in row)]
 
 
+def terminal_width() -> int | None:
+    """The width that stdout has for a line; None if it is not a terminal: then no line is broken."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def _wrapped(start: str, cell: str) -> list[str]:
-    if not sys.stdout.isatty():
+    width = terminal_width()
+    if width is None:
         return [(start + cell).rstrip()]
-    room = max(shutil.get_terminal_size().columns - len(start), _NARROWEST)
+    room = max(width - len(start), _NARROWEST)
     first, *others = textwrap.wrap(cell, room, break_on_hyphens=False) or [""]
     return [(start + first).rstrip(), *(" " * len(start) + line for line in others)]
 

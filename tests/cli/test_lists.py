@@ -72,6 +72,33 @@ def test_distillers_as_json(kd, fox):
     assert [item["ambiguous"] for item in vanillas] == [True, True]
 
 
+PAPERS = """
+from kdcore import Paper
+PAPER = Paper(title="On the Many Ways of Reddening a Small Network", year=2020, url="https://example.org/red")
+@hookimpl
+def kd_distillers():
+    return [DistillerEntry(name="red", kind="logit", summary="Reddens.", target="m:T", options="m:O", paper=PAPER)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("width", "title"),
+    [
+        (None, "On the Many Ways of Reddening a Small Network"),
+        (300, "On the Many Ways of Reddening a Small Network"),
+        (110, "On the Many Ways ..."),  # 47 for the other columns, 40 for the summary, 2 between
+        (108, None),
+    ],
+)
+def test_the_titles_of_papers_if_there_is_room(kd, add_plugin, alone, monkeypatch, width, title):
+    add_plugin("kd-red", PAPERS)
+    monkeypatch.setattr("kdcore.cli.lists.terminal_width", lambda: width)
+    head, red, vanilla = kd("list-distillers").out.splitlines()
+    assert head.split()[4:] == (["plugin", "summary"] if title is None else ["plugin", "paper", "summary"])
+    assert red.endswith("  kd-red  Reddens." if title is None else f"  kd-red  {title}  Reddens.")
+    assert vanilla.index("No distillation") == head.index("summary")
+
+
 NEEDY = """
 @hookimpl
 def kd_distillers():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +99,22 @@ def test_an_unknown_name(kd, fox):
     assert "did you mean 'red'?" in done.err
     (allowed,) = [line for line in done.err.splitlines() if "allowed: " in line]
     assert all(name in allowed for name in ("cifar-240", "den", "digits", "red", "timm", "vanilla"))
+
+
+def test_an_optimizer_is_named_as_one(kd, alone):
+    done = kd("show", "dot")
+    assert (done.code, done.out) == (2, "")
+    assert "this is an optimizer" in done.err
+    assert '"optimizer": {"name": "dot"}' in done.err
+    assert "'optimizer.delta'; docs/methods/dot.md has" in done.err
+    assert (Path(__file__).parents[2] / "docs" / "methods" / "dot.md").is_file()
+
+
+def test_an_optimizer_of_timm_is_named_as_one(kd, alone):
+    done = kd("show", "lookahead_AdamW")
+    assert done.code == 2
+    assert '"optimizer": {"name": "lookahead_adamw"}' in done.err
+    assert "one of timm's" in done.err
 
 
 def test_a_name_whose_plugin_is_disabled(kd, fox):

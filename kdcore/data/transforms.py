@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from timm.data.auto_augment import augment_and_mix_transform, auto_augment_transform, rand_augment_transform
 from timm.data.random_erasing import RandomErasing
@@ -66,9 +66,7 @@ def train_transform(
     erase: Any = _same if normalised else None
     if augment.random_erasing > 0:
         erase = RandomErasing(augment.random_erasing, mode="const", device="cpu")  # type: ignore[no-untyped-call]
-    crop = augment.crop
-    if crop == "auto":
-        crop = "pad" if max(size) <= SMALL else "resized"
+    crop = crop_of(augment, size)
     fixed: list[Any] = []
     if crop != "resized":
         fixed.append(_shorter_side(size, input.interpolation))
@@ -109,6 +107,13 @@ def train_transform(
         steps += _colours(augment)
         draws |= TORCH
     return ImageSteps(rule, fixed, steps, draws, normalise, erase)
+
+
+def crop_of(augment: AugmentSpec, size: tuple[int, int]) -> Literal["resized", "pad", "none"]:
+    """How images are cropped for this height and width."""
+    if augment.crop == "auto":
+        return "pad" if max(size) <= SMALL else "resized"
+    return augment.crop
 
 
 def _same(images: Tensor) -> Tensor:

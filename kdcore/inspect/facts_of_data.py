@@ -14,6 +14,7 @@ from kdcore.data.duplicates import repeated_images, shared_images
 from kdcore.data.modes import UnknownRange
 from kdcore.data.pixels import PixelRule, mode_of, size_of
 from kdcore.data.steps import channels_first
+from kdcore.data.unlabelled import with_unlabelled
 from kdcore.errors import Problem, RunFailed, UserError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def data_facts(
     labels: bool = True,
     advance: Callable[[], None] = lambda: None,
 ) -> DataFacts:
-    """Look at the images that a spec names.
+    """Look at the images that a spec names; those of `data.unlabelled` are training images.
 
     Args:
         data: the section of a loaded spec.
@@ -103,7 +104,7 @@ def data_facts(
         advance: called after each image.
 
     Raises:
-        UserError: a split is missing or is a stream.
+        UserError: a split is missing or is a stream, or `data.unlabelled` cannot be listed.
     """
     sources = {"train": data.train_split, "eval": data.eval_split, "test": data.test_split}
     opened = {
@@ -111,6 +112,8 @@ def data_facts(
         for role, split in sources.items()
         if split is not None
     }
+    measured = [source for role, source in opened.items() if role != "train"]
+    opened["train"] = with_unlabelled(opened["train"], measured, data)
     rule = PixelRule.of(data)
     moments = Moments(rule) if stats else None
     splits = []

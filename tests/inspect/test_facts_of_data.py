@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from kdcore.cli import main
+from kdcore.errors import UserError
 from kdcore.inspect import data_facts
 from kdcore.plugins import get_plugins
 from kdcore.spec.models import DataSpec
@@ -71,6 +72,23 @@ def test_some_images_and_grey_ones(photos):
     assert found.mean is None
     grey = data_facts(DataSpec(dataset=str(photos), eval_split=None, channels=1), get_plugins(), stats=True)
     assert len(grey.mean) == 1
+
+
+def test_images_of_data_unlabelled_are_training_images(photos, tmp_path):
+    more = tmp_path / "more"
+    more.mkdir()
+    Image.new("RGB", (8, 9)).save(more / "new.png")
+    (more / "empty.png").write_bytes(b"")
+    (more / "again.png").write_bytes((photos / "train" / "cat" / "train0.png").read_bytes())
+    data = DataSpec(dataset=str(photos), eval_split="val", unlabelled=str(more))
+    train, evaluation = data_facts(data, get_plugins()).splits
+    assert (train.images, train.labelled, evaluation.images) == (14, 11, 5)
+    assert train.classes == {"cat": 8, "dog": 3}
+    assert train.sizes["9x8"] == 1
+    assert train.broken["more/empty.png"] == "the file is empty"
+    assert train.repeated["more/again.png"] == "train/cat/train0.png"
+    with pytest.raises(UserError, match=r"data\.unlabelled"):
+        data_facts(data.model_copy(update={"unlabelled": str(tmp_path / "more" / "none")}), get_plugins())
 
 
 def test_the_command(photos, tmp_path, capsys):

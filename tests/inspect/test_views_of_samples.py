@@ -10,7 +10,7 @@ from PIL import Image
 from kdcore.data.inputs import InputConfig
 from kdcore.data.transforms import eval_transform
 from kdcore.inspect import sample_views
-from kdcore.inspect.views_of_samples import evaluated_box
+from kdcore.inspect.crop_boxes import evaluated_box
 from kdcore.plugins import get_plugins
 from kdcore.spec.load import load_dict
 from kdcore.spec.models import DataSpec
@@ -52,7 +52,9 @@ def test_each_view_has_the_size_and_the_colours_of_its_model(samples):
     for view in first.views.values():
         assert np.abs(np.asarray(view, int) - (250, 0, 0)).max() <= 1
     assert first.image.size == (60, 30)
-    assert first.box == pytest.approx((0.25, 0, 0.75, 1))
+    assert list(first.boxes) == [title for title in first.views if "student" in title]
+    for box in first.boxes.values():  # without a random crop training sees what evaluation sees
+        assert box == pytest.approx((0.25, 0, 0.75, 1))
 
 
 @pytest.mark.parametrize("size", [(96, 96), (48, 96)])
@@ -72,9 +74,73 @@ def test_the_box_is_what_evaluation_sees(size, crop, image):
     assert seen[1].max().item() == pytest.approx(bottom, abs=0.03)
 
 
+@pytest.mark.parametrize(
+    ("size", "augment"),
+    [
+        (48, {"crop": "resized", "hflip": 0.5, "vflip": 0.5, "color_jitter": 0}),
+        ([32, 64], {"crop": "resized", "scale": [0.1, 0.3], "hflip": 0}),
+        (48, {"crop": "pad", "padding": 8, "hflip": 0.5}),
+        ([32, 64], {"crop": "pad", "padding": 8, "grayscale": 1e-9}),  # on Pillow's images
+    ],
+)
+def test_the_boxes_are_what_training_sees(augment, size, tmp_path):
+    """As above, of the random crops of two epochs."""
+    rows, columns = np.mgrid[0:90, 0:120]
+    pixels = np.stack([10 + columns * 240 / 119, 10 + rows * 240 / 89, rows * 0 + 255], axis=-1)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.fromarray(pixels.round().astype(np.uint8)).save(
+                tmp_path / "photos" / name / f"{number}.png"
+            )
+    data = {
+        "dataset": "photos",
+        "train_split": "",
+        "eval_split": None,
+        "image_size": size,
+        "augment": augment,
+    }
+    spec = {"data": data, "student": {"model": "test_resnet"}, "distiller": "vanilla"}
+    found = sample_views(load_dict(spec, base=tmp_path), get_plugins())
+    assert len(found) == 4
+    boxes = [(one.views[title], box) for one in found for title, box in one.boxes.items() if "epoch" in title]
+    assert len({box for _, box in boxes}) > 4  # they are random
+    for view, box in boxes:
+        seen = np.asarray(view, float)
+        seen = (seen[seen[..., 2] > 200][:, :2] - 10) / 240  # without the padding
+        got = (*seen.min(axis=0), *seen.max(axis=0))
+        assert got == pytest.approx(box, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("empty", "expected"),
+    [
+        ("none", ["cat", "cat, dog", "none of the labels"]),
+        ("unlabelled", ["cat; not known: bird", "cat, dog", "none of the labels"]),
+    ],
+)
+def test_the_labels_of_an_image(empty, expected, tmp_path):
+    """The number of a set of labels is no class: its names are told."""
+    for number in range(3):
+        Image.new("RGB", (16, 16), (80 * number, 0, 0)).save(tmp_path / f"{number}.png")
+    table = "path,bird,cat,dog\n0.png,,1,0\n1.png,0,1,1\n2.png,0,0,0\n"
+    (tmp_path / "table.csv").write_text(table, encoding="utf-8")
+    options = {"labels": "*", "empty": empty}
+    data = {"dataset": "table.csv", "train_split": "", "eval_split": None, "image_size": 16}
+    spec = {
+        "data": {**data, "options": options},
+        "task": {"kind": "labels"},
+        "student": {"model": "test_resnet"},
+        "distiller": "vanilla",
+    }
+    found = sample_views(load_dict(spec, base=tmp_path), get_plugins())
+    assert [one.label for one in found] == expected
+
+
 def test_the_page_shows_them_and_needs_no_network(samples):
     page = data_page("a<b", ["train    4 images"], samples)
     assert "Images of a&lt;b" in page
     assert page.count("data:image/png;base64,") == 3 * 5
+    assert page.count('class="box"') == 3 * 3
     assert "left: 25.0%; top: 0.0%; width: 50.0%; height: 100.0%" in page
     assert "http" not in page.replace("http-equiv", "")

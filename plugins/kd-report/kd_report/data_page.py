@@ -36,16 +36,23 @@ def data_page(name: str, facts: Sequence[str], samples: Sequence[SampleViews]) -
 
 
 def _row(sample: SampleViews) -> dict[str, Any]:
-    left, top, right, bottom = (100 * side for side in sample.box)
     return {
         **_shown(sample.image),
         "name": sample.name,
         "label": sample.label,
+        "boxes": [{"title": title, **_placed(box)} for title, box in sample.boxes.items()],
+        "views": [{"title": title, **_shown(view)} for title, view in sample.views.items()],
+    }
+
+
+def _placed(box: tuple[float, float, float, float]) -> dict[str, float]:
+    """Per cent of the image's width and height."""
+    left, top, right, bottom = (100 * side for side in box)
+    return {
         "left": round(left, 2),
         "top": round(top, 2),
         "width": round(right - left, 2),
         "height": round(bottom - top, 2),
-        "views": [{"title": title, **_shown(view)} for title, view in sample.views.items()],
     }
 
 

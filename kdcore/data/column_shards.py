@@ -37,11 +37,16 @@ class Columns:
     classes: tuple[str, ...] | None
 
     @classmethod
-    def of(cls, schema: Any) -> Columns:
-        """From a file's schema; raises ValueError if it has no column of images."""
+    def of(cls, schema: Any, *, labels: bool = True) -> Columns:
+        """From a file's schema; without `labels`, its labels may be of any kind.
+
+        Raises:
+            ValueError: it has no column of images, or its labels are not class indices.
+        """
         kinds = import_module("pyarrow.types")
 
         image, label = image_and_label(schema.names)
+        label = label if labels else None
         kind = schema.field(image).type
         binary = [kind] if not kinds.is_struct(kind) else [one.type for one in kind if one.name == "bytes"]
         if not any(kinds.is_binary(one) or kinds.is_large_binary(one) for one in binary):

@@ -29,6 +29,7 @@ class HfStream(Source):
         split: the split.
         num_classes: K, if the dataset does not say it.
         samples: the samples of an epoch; None: as many as the dataset reports.
+        labels: whether labels are read.
 
     Raises:
         ValueError: it has no column of images.
@@ -37,7 +38,14 @@ class HfStream(Source):
     stream = True
 
     def __init__(
-        self, name: str, root: str | None, split: str, num_classes: int | None, samples: int | None
+        self,
+        name: str,
+        root: str | None,
+        split: str,
+        num_classes: int | None,
+        samples: int | None,
+        *,
+        labels: bool = True,
     ) -> None:
         datasets = import_module("datasets")
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
@@ -45,7 +53,8 @@ class HfStream(Source):
             found = builder.as_streaming_dataset(split=split)
         self.title = f"hfids/{name}"
         features: dict[str, Any] = found.features or next(iter(found.take(1)), {})
-        self._image, self._label = image_and_label(list(features))
+        self._image, found_label = image_and_label(list(features))
+        self._label = found_label if labels else None
         if self._label is not None and hasattr(features.get(self._label), "feature"):
             raise ValueError(
                 f"its column '{self._label}' has lists, several labels an image, and a stream has one class an image; "

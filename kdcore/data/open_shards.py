@@ -27,8 +27,9 @@ _MOST_LABELS: Final = 50_000_000  # of more samples, labels are read with the im
 
 @dataclass
 class _Found:
-    """The parts of a split, one after another."""
+    """The parts of a split, one after another; without `read_labels`, nothing is read of their labels."""
 
+    read_labels: bool = True
     names: list[str] = field(default_factory=list)
     parts: list[Shard] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
@@ -52,7 +53,7 @@ class _Found:
 def open_shards(
     data: DataSpec, split: str, *, where: str, dataset_where: str, labels: bool = True
 ) -> ShardSource:
-    """A split in shards in the folder `data.root`; without `labels` the number of classes need not be known.
+    """A split in shards in the folder `data.root`; without `labels` none is read, so they may be of any kind.
 
     Raises:
         UserError: the split has no shards, or one of them cannot be read.
@@ -62,7 +63,7 @@ def open_shards(
     root = Path(str(data.root)).absolute()
     info = read_info(root, split, dataset_where) if kind == "wds" else ShardInfo()
     paths = paths_of(root, split, kind, info, where)
-    found = _Found()
+    found = _Found(read_labels=labels)
     for path in paths:
         try:
             _ADD[kind](found, path, info)
@@ -99,7 +100,7 @@ def _num_classes(source: ShardSource, data: DataSpec, dataset_where: str) -> int
 
 
 def _add_tar(found: _Found, path: Path, info: ShardInfo) -> None:
-    part = WebShard(path, info.label)
+    part = WebShard(path, info.label, found.read_labels)
     size = info.sizes.get(path)
     if size is not None:
         found.labels = None  # they are read with the images
@@ -133,7 +134,7 @@ def _add_arrow(found: _Found, path: Path, info: ShardInfo) -> None:
 
 
 def _columns(found: _Found, schema: Any) -> Columns:
-    columns = Columns.of(schema)
+    columns = Columns.of(schema, labels=found.read_labels)
     found.classes = columns.classes or found.classes
     return columns
 

@@ -191,7 +191,7 @@ def open_timm(data: DataSpec, split: str, *, where: str, dataset_where: str, lab
     try:
         if prefix == "hfids":
             found = name.partition("/")[2]
-            source: Source = HfStream(found, root, split, data.num_classes, samples)
+            source: Source = HfStream(found, root, split, data.num_classes, samples, labels=labels)
         elif KINDS[prefix].stream:
             source = StreamSource(options, data.num_classes, samples)
         elif prefix == "torch":

@@ -35,20 +35,23 @@ class WebShard:
     Attributes:
         path: the tar, which may be compressed.
         label: the field of the samples' JSON files that holds the class index; '' means: it is in their '.cls' files.
+        read_labels: whether labels are read; otherwise samples have none.
     """
 
     path: Path
     label: str = ""
+    read_labels: bool = True
 
     def open(self) -> OpenTar:
         """Read its index, from kd's cache if it is there."""
         plain = plain_tar(self.path, where="data.dataset")
         status = plain.stat()
-        about = f"{_VERSION}|{plain.absolute()}|{status.st_size}|{status.st_mtime_ns}|{self.label}"
+        field = self.label if self.read_labels else None
+        about = f"{_VERSION}|{plain.absolute()}|{status.st_size}|{status.st_mtime_ns}|{field!r}"
         kept = cache_dir() / "shards" / f"{blake2b(about.encode(), digest_size=16).hexdigest()}.npz"
         with suppress(OSError, ValueError, KeyError), np.load(kept, allow_pickle=False) as found:
             return OpenTar(plain, found["spans"], found["labels"], found["keys"].tobytes())
-        opened = _index(plain, self.label)
+        opened = _index(plain, field)
         with suppress(OSError):  # a folder that cannot be written costs time only
             opened.keep(kept)
         return opened
@@ -99,7 +102,7 @@ class OpenTar:
             self._file.close()
 
 
-def _index(path: Path, label: str) -> OpenTar:
+def _index(path: Path, label: str | None) -> OpenTar:
     spans: list[tuple[int, int]] = []
     labels: list[int] = []
     keys: list[str] = []
@@ -109,7 +112,8 @@ def _index(path: Path, label: str) -> OpenTar:
         image = next((files[kind] for kind in IMAGES if kind in files), None)
         if image is not None:
             spans.append((image.offset_data, image.size))
-            labels.append(_label(archive, files, label, f"{path}:{current}"))
+            name = f"{path}:{current}"
+            labels.append(UNLABELLED if label is None else _label(archive, files, label, name))
             keys.append(current)
 
     try:

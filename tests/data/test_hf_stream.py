@@ -63,6 +63,19 @@ def test_a_stream_in_shards(opened, make_data, small_input):
     assert (measured.size, measured.total) == (None, None)
 
 
+def test_without_labels_their_column_may_hold_lists(opened, make_data, make_plugins, small_input, tmp_path):
+    column = pa.array([{"bytes": image_bytes(number), "path": None} for number in range(4)])
+    table = pa.table({"image": column, "label": [["ant"], [], ["bee", "cat"], None]})
+    parquet.write_table(table, opened.folder / "train-00000-of-00001.parquet")
+    with pytest.raises(UserError, match="lists, several labels"):
+        opened(epoch_samples=4)
+    data = make_data(dataset=f"hfids/{opened.folder}", root=str(tmp_path / "cache"), epoch_samples=4)
+    source = open_split(data, "train", plugins=make_plugins(), where="data.train_split", labels=False)
+    assert (source.labelled, source.classes, source.num_classes) == (False, None, None)
+    (batch,) = build(source, make_data, small_input).epoch(0)
+    assert (len(batch.images), batch.target) == (4, None)
+
+
 def test_errors(opened, make_data, small_input):
     write(opened.folder, (4,), lambda number: b"no image" if number == 2 else image_bytes(number))
     with pytest.raises(UserError, match=r"(?s)does not report its number of samples.*data\.epoch_samples"):

@@ -254,6 +254,33 @@ def test_columns_are_checked(tmp_path, opened):
         source[1]
 
 
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+@pytest.mark.parametrize("labels", [["a cat", "a dog"], [[0, 2], None]])
+def test_columns_of_other_labels_without_labels(kind, labels, tmp_path, opened, build):
+    """`task.kind: "none"` reads no label, so it may be text, or a list."""
+    write_parquet(tmp_path / f"train.{kind}", 2, label=labels)
+    with pytest.raises(UserError, match=r"its column 'label' is .*, not a class index"):
+        opened(f"{kind}/")
+    source = opened(f"{kind}/", labels=False)
+    assert (source.labelled, source.num_classes, source.labels.tolist()) == (False, None, [-1, -1])
+    (batch,) = build(source, batch_size=2).epoch(0)
+    assert (len(batch.images), batch.target) == (2, None)
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+def test_texts_in_a_webdataset_without_labels(lengths, tmp_path, opened, build):
+    write_tar(tmp_path / "train-000.tar", range(4), n1="a cat on a mat")
+    if lengths:
+        write_info(tmp_path, "train", (4,))
+    for _ in range(2):  # the second time from the cache
+        source = opened(labels=False)
+        assert (len(source), source.labelled, source.labels.tolist()) == (4, False, [-1] * 4)
+        (batch,) = build(source, batch_size=4).epoch(0)
+        assert batch.target is None
+        with pytest.raises((UserError, RunFailed), match="a cat on a mat"):
+            opened(num_classes=3)[1]
+
+
 # -- what other tools write ------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from pathlib import Path
@@ -20,7 +21,7 @@ from kdcore.spec.resolve import validated
 from kdcore.spec.table_options import TableOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -92,19 +93,27 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str, labels: bo
     return source
 
 
-def files_of_table(path: Path, column: str | None, root: Path | None) -> list[str]:
+def files_of_table(
+    path: Path, column: str | None, root: Path | None, options: Mapping[str, Any] | None = None
+) -> list[str]:
     """The files that a table of images names, in the order of its rows; its other columns are not read.
 
     Args:
         path: the table.
         column: of the files; None: `path`, `file`, `filename`, `file_name` or `image`.
         root: the folder that paths are relative to; None: that of the table.
+        options: as `data.options` of a table; its encoding, delimiter and column of files are used.
 
     Raises:
-        UserError: the table cannot be read, has no such column, or a row has no file.
+        UserError: the table cannot be read, has no such column, or a row has no file; or an option is wrong.
     """
-    columns, rows = read_rows(path, TableOptions(), "IMAGES")
-    found = _column(column, PATHS, columns, "--column", path)
+    flag = "--table-option"
+    given = _at_flag(options or {}, flag)
+    if column is not None and given.path is not None:
+        raise UserError(Problem(f"{flag} path", "cannot be used with --column", given.path))
+    columns, rows = read_rows(path, given, "IMAGES", f"{flag} ")
+    where = "--column" if given.path is None else f"{flag} path"
+    found = _column(column or given.path, PATHS, columns, where, path)
     if found is None:
         message = f"{path} has no column of files; its columns are {listed(columns)}"
         raise UserError(Problem("IMAGES", message, allowed=" or ".join(PATHS), hint="name it: --column NAME"))
@@ -115,6 +124,17 @@ def files_of_table(path: Path, column: str | None, root: Path | None) -> list[st
         )
     folder = path.parent if root is None else root
     return [str(folder / row[found]) for row in rows]
+
+
+def _at_flag(options: Mapping[str, Any], flag: str) -> TableOptions:
+    """Options that a flag gives."""
+    try:
+        return validated(TableOptions, options, "a table of images", flag)
+    except UserError as error:
+        raise UserError(
+            dataclasses.replace(problem, where=problem.where.replace(f"{flag}.", f"{flag} ", 1))
+            for problem in error.problems
+        ) from error
 
 
 def _column(

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,13 +23,25 @@ if TYPE_CHECKING:
 Rows = list[dict[str, str]]
 """A text for each column; a missing value is empty."""
 _DELIMITERS: Final = (",", ";", "\t", "|")
+_QUOTED: Final = re.compile(r'"(?:[^"]|"")*(?:"|$)')
+_SEP: Final = re.compile(
+    r"\s*sep=(.)[ ]*(?:\r\n|\r|\n|$)", re.IGNORECASE
+)  # the first line of a CSV file of Excel
 _MARKS: Final = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-def read_rows(path: Path, options: TableOptions, where: str) -> tuple[list[str], Rows]:
+def read_rows(
+    path: Path, options: TableOptions, where: str, options_where: str = "data.options."
+) -> tuple[list[str], Rows]:
     """The columns of a table, and its rows.
 
     A CSV file without a line of headings has the columns `path` and, if there is one more, `label`.
+
+    Args:
+        path: the table.
+        options: how it is read.
+        where: its place, for messages.
+        options_where: what stands before an option's name in messages.
 
     Raises:
         UserError: the file cannot be read, or is not a table.
@@ -37,13 +50,15 @@ def read_rows(path: Path, options: TableOptions, where: str) -> tuple[list[str],
     try:
         if kind == ".parquet":
             return _parquet(path, where)
-        text = _text(path, options, where)
-        return _jsonl(text, path, where) if kind == ".jsonl" else _csv(text, path, options, where)
+        text = _text(path, options, options_where)
+        if kind == ".jsonl":
+            return _jsonl(text, path, where)
+        return _csv(text, path, options, where, options_where)
     except OSError as error:
         raise UserError(Problem(where, f"{path} cannot be read: {error.strerror or error}")) from error
 
 
-def _text(path: Path, options: TableOptions, where: str) -> str:
+def _text(path: Path, options: TableOptions, options_where: str) -> str:
     data = path.read_bytes()
     found = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
     encoding = options.encoding or found
@@ -53,15 +68,18 @@ def _text(path: Path, options: TableOptions, where: str) -> str:
         line = data[: error.start].count(b"\n") + 1
         message = f"{path} is not {encoding}: byte {data[error.start]:#04x} in line {line}"
         hint = 'name its encoding, such as "cp1252" for files of Excel on Windows'
-        raise UserError(Problem("data.options.encoding", message, options.encoding, hint=hint)) from error
+        place = f"{options_where}encoding"
+        raise UserError(Problem(place, message, options.encoding, hint=hint)) from error
 
 
-def _csv(text: str, path: Path, options: TableOptions, where: str) -> tuple[list[str], Rows]:
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = options.delimiter or (
-        "\t" if path.suffix.lower() == ".tsv" else max(_DELIMITERS, key=first.count)
-    )
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+def _csv(
+    text: str, path: Path, options: TableOptions, where: str, options_where: str
+) -> tuple[list[str], Rows]:
+    said = _SEP.match(text)
+    above = 0 if said is None else said[0].count("\n") or 1  # lines that the reader does not see
+    delimiter = options.delimiter or (said[1] if said is not None else _delimiter(text, path))
+    rest = text if said is None else text[said.end() :]
+    lines = csv.reader(io.StringIO(rest, newline=""), delimiter=delimiter, strict=True)
     columns: list[str] | None = None
     rows: Rows = []
     try:
@@ -74,13 +92,23 @@ def _csv(text: str, path: Path, options: TableOptions, where: str) -> tuple[list
                     rows.append(dict(zip(columns, _stripped(cells), strict=True)))
                 continue
             if len(cells) != len(columns):
-                message = f"{path}: line {lines.line_num} has {len(cells)} values, and there are {len(columns)} columns"
-                hint = "name the 'delimiter' in data.options, or put values that contain it in quotes"
+                line = lines.line_num + above
+                message = f"{path}: line {line} has {len(cells)} values, and there are {len(columns)} columns"
+                hint = f"name it: {options_where}delimiter, or put values that contain it in quotes"
                 raise UserError(Problem(where, message, hint=hint))
             rows.append(dict(zip(columns, _stripped(cells), strict=True)))
     except csv.Error as error:
-        raise UserError(Problem(where, f"{path}: line {lines.line_num} is not CSV: {error}")) from error
+        line = lines.line_num + above
+        raise UserError(Problem(where, f"{path}: line {line} is not CSV: {error}")) from error
     return columns or [], rows
+
+
+def _delimiter(text: str, path: Path) -> str:
+    """The one that the first line has most of, apart from what is in quotes."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return max(_DELIMITERS, key=_QUOTED.sub("", first).count)
 
 
 def _headings(cells: list[str], path: Path, where: str) -> list[str]:

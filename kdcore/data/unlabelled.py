@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from kdcore.spec.models import DataSpec
 
 WHERE: Final = "data.unlabelled"
+_READING: Final = ("path", "delimiter", "encoding")
+"""The options of a table that count for a second table, too."""
 
 
 class JoinedSource(Source):
@@ -134,7 +136,9 @@ def _opened(path: Path, data: DataSpec) -> Source:
     lower = str(path).lower()
     try:
         if lower.endswith(TABLES):
-            plain = data.model_copy(update={"options": {}, "sampling": "shuffled"})
+            own = data.options if data.dataset.lower().endswith(TABLES) else {}
+            options = {name: own[name] for name in _READING if own.get(name) is not None}
+            plain = data.model_copy(update={"options": options, "sampling": "shuffled"})
             return open_table(path, plain, "", where=WHERE)
         if lower.endswith(ARCHIVES):
             return open_archive(path, "", where=WHERE, dataset_where=WHERE)

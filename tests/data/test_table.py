@@ -67,6 +67,28 @@ def test_delimiters_and_marks_of_encodings_are_found(table, delimiter, encoding)
     assert facts(opened(table(text, encoding=encoding), "train"))[2] == ("Mäuse", "cat")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"path, relative";"class, or name"\nbilder/0.png;cat\nbilder/1.png;"dog; small"\n',
+        '"path, ""relative"", or not";label\nbilder/0.png;cat\nbilder/1.png;"dog; small"\n',
+        'sep=;\npath, relative;label\nbilder/0.png;cat\nbilder/1.png;"dog; small"\n',
+        'SEP=;\r\npath, relative;label\r\nbilder/0.png;cat\r\nbilder/1.png;"dog; small"\r\n',
+    ],
+)
+def test_what_is_in_quotes_is_no_delimiter_and_excels_first_line_names_it(table, text):
+    first = text.splitlines()[-3]
+    columns = [name.strip('"').replace('""', '"') for name in first.split(";")]
+    source = opened(table(text), options={"path": columns[0], "label": columns[1]})
+    assert facts(source) == (["0.png", "1.png"], [0, 1], ("cat", "dog; small"))
+
+
+def test_a_line_after_excels_first_one_is_counted_as_in_the_file(table):
+    found = problem(table("sep=;\npath;label\nbilder/0.png;cat;x\n"))
+    assert "line 3 has 3 values, and there are 2 columns" in found.message
+    assert "data.options.delimiter" in found.hint
+
+
 def test_another_encoding_has_to_be_named(table):
     path = table(ROWS.replace("dog", "Mäuse").replace(",", ";"), encoding="cp1252")
     found = problem(path, "train")

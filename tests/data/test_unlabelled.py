@@ -73,6 +73,17 @@ def test_a_table_and_a_tar(folders, train):
     assert source.key(4).startswith("more.tar/")
 
 
+def test_a_table_is_read_as_that_of_the_data(folders, train, tmp_path):
+    path = folders / "more.csv"
+    path.write_text("Datei:Größe\nmore/a.png:1\nmore/b.png:2\n", encoding="cp1252")
+    options = {"path": "Datei", "label": "Klasse", "delimiter": ":", "encoding": "cp1252"}
+    assert names(joined(train, path, dataset="photos.csv", options=options))[4:] == ["a", "b"]
+    with pytest.raises(UserError, match=r"data\.unlabelled: .*is not utf-8"):
+        joined(train, path, dataset="photos.csv")
+    with pytest.raises(UserError, match=r"data\.unlabelled: .*is not utf-8"):
+        joined(train, path, dataset="own", options=options)
+
+
 def test_a_zip(folders, train, make_picture):
     with zipfile.ZipFile(folders / "more.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(folders / "more" / "a.png", "x/a.png")

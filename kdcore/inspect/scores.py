@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kdcore.data.special_targets import has_label
 from kdcore.inspect.average_precision import average_precision
-from kdcore.inspect.bootstrap import RESAMPLES, interval, resample
+from kdcore.inspect.bootstrap import RESAMPLES, column_intervals, interval, resample
 from kdcore.inspect.class_counts import ClassCounts, count_classes
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Scores:
         overall: by name; None for one that has no value, such as mAP without scores.
         intervals: 95 % confidence intervals of them: the images are drawn again with replacement.
         per_class: for each class, by name: its `images` (a number), `precision`, `recall`, `f1`, and if the scores are
-            known `average_precision` (None for a class without images).
+            known `average_precision` (None for a class without images); and `intervals`, those of these measures.
         thresholds: with several labels an image, that of each label's probability `[K]` for the measures `tuned_*`.
     """
 
@@ -98,7 +98,11 @@ def class_scores(
     overall: dict[str, float | None] = {f"top{k}": 100 * float((ranks < k).double().mean()) for k in wanted}
     overall |= overall_scores(counts)
     classes = _per_class(counts)
-    intervals = _class_intervals(predicted, target, ranks, num_classes, wanted, draw) if resamples else {}
+    intervals: dict[str, Interval] = {}
+    if resamples:
+        drawn = _drawn_counts(predicted, target, ranks, num_classes, wanted, draw)
+        intervals = intervals_of({**drawn[0], **drawn[1].averages()})
+        add_class_intervals(classes, drawn[1])
     if logits is not None:
         # float64: no two probabilities are rounded to the same number
         sure = logits[known].double().log_softmax(dim=1)
@@ -126,13 +130,14 @@ def _per_class(counts: ClassCounts) -> list[dict[str, Any]]:
         "recall": counts.recall.tolist(),
         "f1": counts.f1.tolist(),
     }
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    rows = zip(*columns.values(), strict=True)
+    return [{**dict(zip(columns, values, strict=True)), "intervals": {}} for values in rows]
 
 
-def _class_intervals(
+def _drawn_counts(
     predicted: Tensor, target: Tensor, ranks: Tensor, num_classes: int, top_k: Sequence[int], draw: Draw
-) -> dict[str, Interval]:
-    """The intervals of what the predicted classes and the ranks say."""
+) -> tuple[dict[str, Tensor], ClassCounts]:
+    """In all samples: the top-k accuracies `[R]` by name, and the counts of the classes `[R, K]`."""
     # images that are equal in all three are one group: there are fewer of them than images
     groups, counts = torch.unique(torch.stack([target, predicted, ranks]), dim=1, return_counts=True)
     drawn = draw(counts)
@@ -143,7 +148,7 @@ def _class_intervals(
         predicted=_summed(drawn, given, num_classes),
     )
     found = {f"top{k}": 100 * drawn[:, rank < k].sum(dim=1) / drawn.sum(dim=1) for k in top_k}
-    return intervals_of({**found, **values.averages()})
+    return found, values
 
 
 def _summed(drawn: Tensor, classes: Tensor, num_classes: int) -> Tensor:
@@ -155,6 +160,32 @@ def intervals_of(found: Mapping[str, Tensor]) -> dict[str, Interval]:
     """The intervals of measures in all samples `[R]`; those without one are left out."""
     ends = {name: interval(values) for name, values in found.items()}
     return {name: pair for name, pair in ends.items() if pair is not None}
+
+
+def add_class_intervals(classes: Sequence[dict[str, Any]], drawn: ClassCounts, before: str = "") -> None:
+    """Add the intervals of each class; a sample in which 0 is divided by 0 has no value.
+
+    Args:
+        classes: a row for each class; measures that they lack get no interval.
+        drawn: the counts in all samples `[R, K]`.
+        before: the first part of the measures' names.
+    """
+    both = drawn.images + drawn.predicted
+    measures = {
+        "precision": (drawn.precision, drawn.predicted),
+        "recall": (drawn.recall, drawn.images),
+        "f1": (drawn.f1, both),
+    }
+    for name, (values, whole) in measures.items():
+        if before + name in classes[0]:
+            _add_intervals(classes, before + name, values.masked_fill(whole == 0, math.nan))
+
+
+def _add_intervals(classes: Sequence[dict[str, Any]], name: str, values: Tensor) -> None:
+    """Add the intervals of a measure of the classes, from its values in all samples `[R, K]`."""
+    for about, ends in zip(classes, column_intervals(values), strict=True):
+        if ends is not None:
+            about["intervals"][name] = ends
 
 
 def add_precision(
@@ -179,5 +210,7 @@ def add_precision(
     # a sample without an image of a class has no value for it, and the mean is over the others
     drawn = counts.T.float().contiguous()
     own = None if known is None else known[:, seen]
-    values = average_precision(scores[:, seen], positive[:, seen], drawn, known=own).nanmean(dim=1)
-    intervals |= intervals_of({"map": values})
+    values = average_precision(scores[:, seen], positive[:, seen], drawn, known=own)
+    intervals |= intervals_of({"map": values.nanmean(dim=1)})
+    with_images = [about for about, has in zip(classes, seen.tolist(), strict=True) if has]
+    _add_intervals(with_images, "average_precision", values)

@@ -10,7 +10,7 @@ from torch import Tensor
 from kdcore.data.special_targets import has_label
 from kdcore.inspect.bootstrap import RESAMPLES
 from kdcore.inspect.class_counts import ClassCounts
-from kdcore.inspect.scores import Draw, Scores, add_precision, intervals_of
+from kdcore.inspect.scores import Draw, Scores, add_class_intervals, add_precision, intervals_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,8 +124,8 @@ def label_scores(
     exact = (decided[0] == positive).all(dim=1)
     overall["exact_match"] = 100 * float(exact.double().mean())
     draw = Draw(seed, resamples)
-    intervals = _intervals(decided, positive, exact, draw) if resamples else {}
     labels = _per_label(counts, thresholds)
+    intervals = _intervals(decided, positive, exact, labels, draw) if resamples else {}
     known_ones = None if bool(seen.all()) else seen
     add_precision(overall, intervals, labels, logits, positive, draw if map_interval else None, known_ones)
     return Scores(overall, intervals, tuple(labels), thresholds)
@@ -152,11 +152,13 @@ def _per_label(counts: Sequence[ClassCounts], thresholds: Tensor | None) -> list
     if thresholds is not None:
         columns |= {"threshold": thresholds, "tuned_f1": counts[1].f1}
     values = zip(*(column.tolist() for column in columns.values()), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in values]
+    return [{**dict(zip(columns, row, strict=True)), "intervals": {}} for row in values]
 
 
-def _intervals(decided: Sequence[Tensor], positive: Tensor, exact: Tensor, draw: Draw) -> dict[str, Interval]:
-    """The intervals of what the predicted labels say."""
+def _intervals(
+    decided: Sequence[Tensor], positive: Tensor, exact: Tensor, labels: Sequence[dict[str, Any]], draw: Draw
+) -> dict[str, Interval]:
+    """The intervals of what the predicted labels say; those of each label are added to its row."""
     parts = [positive, *(part for one in decided for part in (one & positive, one))]
     table = torch.cat([*parts, exact.unsqueeze(1)], dim=1).double()  # exact sums, whatever their order
     drawn = draw(torch.ones(len(table), dtype=torch.int64))
@@ -164,6 +166,9 @@ def _intervals(decided: Sequence[Tensor], positive: Tensor, exact: Tensor, draw:
     sums = torch.cat([drawn[start : start + step].double() @ table for start in range(0, len(drawn), step)])
     images, *others = sums[:, :-1].chunk(len(parts), dim=1)
     pairs = zip(others[::2], others[1::2], strict=True)
-    found = _averages([ClassCounts(right, images, given) for right, given in pairs])
+    counts = [ClassCounts(right, images, given) for right, given in pairs]
+    for before, one in zip(("", "tuned_"), counts, strict=False):
+        add_class_intervals(labels, one, before)
+    found = _averages(counts)
     found["exact_match"] = 100 * sums[:, -1] / len(table)
     return intervals_of(found)

@@ -174,13 +174,20 @@ class RunDirectory:
         write_text(self.path / METRICS, "".join(line + "\n" for line in lines))
 
     def write_classes(self, rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> None:
-        """Write `classes.csv`: the final student's measures of each class; one without a name has its index."""
+        """Write `classes.csv`: the final student's measures of each class; one without a name has its index.
+
+        The ends of a measure's interval are in columns of their own, such as `f1_low` and `f1_high`.
+        """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["class", *rows[0]])
-        for index, row in enumerate(rows):
+        flat = [{**row, **_ends(row.get("intervals", {}))} for row in rows]
+        columns = [
+            name for name in dict.fromkeys(name for row in flat for name in row) if name != "intervals"
+        ]
+        writer.writerow(["class", *columns])
+        for index, row in enumerate(flat):
             name = str(index) if names is None else names[index]
-            writer.writerow([csv_cell(name), *row.values()])
+            writer.writerow([csv_cell(name), *(row.get(column) for column in columns)])
         write_text(self.path / CLASSES, out.getvalue())
 
     def write_summary(self, summary: dict[str, Any]) -> None:
@@ -241,3 +248,12 @@ class RunDirectory:
         said = (error.strerror if isinstance(error, OSError) else None) or error
         hint = "'kd run SPEC --fresh' deletes this run and starts again"
         return UserError(Problem(str(path), f"this file of the run is damaged: {said}", hint=hint))
+
+
+def _ends(intervals: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """The ends of intervals by their names."""
+    return {
+        f"{name}_{end}": value
+        for name, pair in intervals.items()
+        for end, value in zip(("low", "high"), pair, strict=True)
+    }

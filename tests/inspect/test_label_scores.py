@@ -81,6 +81,10 @@ def test_intervals_hold_what_resampling_gives(drawn):
     assert set(found.intervals) == set(found.overall)
     for name, (low, high) in found.intervals.items():
         assert low <= found.overall[name] <= high
+    for row in found.per_class[:4]:
+        assert {"precision", "recall", "f1", "tuned_f1", "average_precision"} == set(row["intervals"])
+        for name, (low, high) in row["intervals"].items():
+            assert low <= row[name] <= high
     low, high = found.intervals["micro_f1"]
     draws = []
     for seed in range(300):

@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 from torch import Tensor
 
 from kdcore.inspect.average_precision import average_precision
-from kdcore.inspect.bootstrap import interval, resample
+from kdcore.inspect.bootstrap import column_intervals, interval, resample
 from kdcore.inspect.class_counts import count_classes
 from kdcore.inspect.scores import Scores, class_ranks, class_scores
 
@@ -114,6 +114,34 @@ def test_the_intervals_are_those_of_images_drawn_again():
         assert found.intervals[name] == pytest.approx(wanted, abs=2.0), name
         low, high = found.intervals[name]
         assert low < float(found.overall[name] or 0) < high
+
+
+def test_the_intervals_of_a_class_are_those_of_images_drawn_again():
+    logits, target = made(150, 4)
+    target[target == 3] = 0
+    target[0] = 3  # a class with one image, which every third draw lacks
+    found = measured(logits, target)
+    drawn = np.random.default_rng(0).integers(0, 150, (250, 150))
+    parts = [measured(logits[rows], target[rows], resamples=0).per_class for rows in drawn]
+    for number, row in enumerate(found.per_class):
+        assert row["intervals"].keys() == {"precision", "recall", "f1", "average_precision"}
+        for name, (low, high) in row["intervals"].items():
+            values = [
+                part[number][name] for part in parts if part[number]["images"] or name in ("precision", "f1")
+            ]
+            assert (low, high) == pytest.approx(np.percentile(values, [2.5, 97.5]), abs=4), name
+            assert low <= row[name] <= high
+    never = measured(logits, torch.where(target == 3, 0, target)).per_class[3]
+    assert never["intervals"].keys() == {"precision", "f1"}  # no image has the class, and some get it
+
+
+def test_intervals_of_columns_are_those_of_each():
+    values = torch.randn(101, 6, generator=torch.Generator().manual_seed(0))
+    values[:30, 1], values[:51, 2], values[:, 3] = math.nan, math.nan, math.nan
+    wanted = [interval(column) for column in values.T]
+    assert wanted[2] is wanted[3] is None
+    for own, other in zip(column_intervals(values), wanted, strict=True):
+        assert own == (None if other is None else pytest.approx(other))
 
 
 def test_the_intervals_are_a_function_of_the_seed():

@@ -55,6 +55,11 @@ def test_the_measures_of_each_class_are_a_table(ranked: RunResult):
         rows = list(csv.DictReader(file))
     assert [row["class"] for row in rows] == [str(k) for k in range(10)]
     assert sum(int(row["images"]) for row in rows) == 100
+    for row in rows:
+        for name in ("precision", "recall", "f1"):
+            if row[f"{name}_low"]:  # empty for a class that no image gets
+                assert float(row[f"{name}_low"]) <= float(row[name]) <= float(row[f"{name}_high"])
+    assert rows[0]["recall_low"]
     mean = sum(float(row["recall"]) for row in rows) / 10
     assert mean == pytest.approx(ranked.summary["student"]["balanced_accuracy"])
 

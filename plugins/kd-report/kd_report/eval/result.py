@@ -37,7 +37,7 @@ class ModelScores:
         scores: the other measures of the predicted classes, and mAP, in percent by name; empty without labels.
         intervals: 95 % confidence intervals of top-1, top-5 and the scores, by resampling the images.
         per_class: for each class its `class`, `images`, `precision`, `recall`, `f1` and `average_precision`; with
-            several labels an image for each label, with `threshold` and `tuned_f1`.
+            several labels an image for each label, with `threshold` and `tuned_f1`; and the `intervals` of these.
     """
 
     name: str

@@ -25,6 +25,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "table",
         "warn_all",
     ),
+    "kdcore.cli.key_values": ("key_values",),
     "kdcore.cli.run_flags": ("Best", "Ema", "RunPath", "chosen_weights"),
     "kdcore.cli.spec_flags": ("Overrides", "SpecPath"),
     "kdcore.entries": (

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from kd_export import predict
+from kd_export import export, predict
 from kd_report import evaluate
 from safetensors.torch import load_file
 
@@ -267,6 +267,18 @@ def test_predictions(done, pairs, tmp_path):
         with pytest.raises(UserError, match="any number of labels") as caught:
             predict(done.directory, files, tmp_path / "no.csv", **given)
         assert caught.value.problems[0].where == flag
+
+
+def test_an_export_on_named_data_has_the_thresholds_of_its_run(done, tmp_path):
+    path = export(done.directory, "torch", samples=0, output=tmp_path / "shipped").path
+    data = json.loads((done.directory / "spec.json").read_text())["data"]
+    images = {"data": data["dataset"], "root": data["root"], "split": "test"}
+    found = evaluate(path, **images, table_options={"empty": "unlabelled"}, batch_sizes=())
+    wanted = evaluate(done.directory, split="test", batch_sizes=())
+    for name in ("map", "micro_f1", "tuned_micro_f1", "tuned_macro_f1"):
+        assert found.student.scores[name] == pytest.approx(wanted.student.scores[name])
+    with pytest.raises(UserError, match="images have several labels"):
+        evaluate(done.directory, top_k=(2,), batch_sizes=())
 
 
 def test_evaluation(done):

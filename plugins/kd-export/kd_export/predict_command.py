@@ -15,6 +15,7 @@ from kdcore.plugin import (
     JsonFlag,
     chosen_weights,
     duration,
+    key_values,
     print_json,
     say,
     stdout_for_the_result,
@@ -67,6 +68,14 @@ def predict(
             help="Folder that paths in a table are relative to.  [default: the table's]", show_default=False
         ),
     ] = None,
+    table_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--table-option",
+            metavar="KEY=VALUE",
+            help="How a table is read: a key of data.options, such as encoding=cp1252; may be repeated.",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes in a row, the most likely first.")] = 1,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Add the probability of each class.")
@@ -105,6 +114,7 @@ def predict(
             output,
             column=column,
             root=root,
+            table_options=key_values(table_options, "--table-option", "encoding=cp1252"),
             weights=chosen_weights(ema, best),
             top=top,
             probabilities=probabilities,

@@ -6,13 +6,13 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kdcore import Problem, UserError
 from kdcore.inspect import TABLES, files_of_table, images_below_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 STDIN: Final = "-"
 
@@ -33,7 +33,10 @@ class Listed:
 
 
 def list_images(
-    given: Sequence[str | Path], column: str | None = None, root: str | Path | None = None
+    given: Sequence[str | Path],
+    column: str | None = None,
+    root: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Listed:
     """All images of what was given, in that order.
 
@@ -41,12 +44,14 @@ def list_images(
         given: files, folders, tables, or "-".
         column: the column of files in a table; None: one of the usual names.
         root: the folder that the paths in a table are relative to; None: that of the table.
+        options: how a table is read, as `data.options` of a spec.
 
     Raises:
         UserError: something does not exist, a table cannot be read, or there are no images.
     """
     tables = [one for one in given if Path(one).suffix.lower() in TABLES]
-    for flag, value in (("--column", column), ("--root", root)):
+    flags = (("--column", column), ("--root", root), ("--table-option", dict(options or {}) or None))
+    for flag, value in flags:
         if value is not None and not tables:
             message = f"this is for tables, which end in {' '.join(TABLES)}; none is given"
             raise UserError(Problem(flag, message, str(value), hint="leave it out"))
@@ -70,7 +75,7 @@ def list_images(
             below += [os.path.relpath(file, path) for file in found]
             notes += left
         elif path.exists() and one in tables:
-            found = files_of_table(path, column, None if root is None else Path(root))
+            found = files_of_table(path, column, None if root is None else Path(root), options)
             paths += found
             base = path.parent if root is None else Path(root)
             below += [_below(file, base) for file in found]

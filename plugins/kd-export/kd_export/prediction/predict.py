@@ -17,7 +17,7 @@ from kdcore import Problem, RunFailed, UserError
 from kdcore.inspect import own_surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kd_export.prediction.listing import Listed
     from kd_export.prediction.opening import Opened
@@ -65,6 +65,7 @@ def predict(
     *,
     column: str | None = None,
     root: str | Path | None = None,
+    table_options: Mapping[str, Any] | None = None,
     weights: Which = "last",
     top: int = 1,
     probabilities: bool = False,
@@ -86,6 +87,7 @@ def predict(
         output: a `.csv`, `.jsonl` or `.parquet` file; None: CSV to standard output.
         column: the column of files in a table; None: `path`, `file`, `filename`, `file_name` or `image`.
         root: the folder that the paths in a table are relative to; None: that of the table.
+        table_options: how a table is read, as `data.options` of a spec: `{"encoding": "cp1252"}`.
         weights: which of a run's students.
         top: the number of classes in a row, the most likely first.
         probabilities: add the probability of each class.
@@ -107,7 +109,7 @@ def predict(
     if organize is not None and opened.predictor.thresholds is not None:
         message = "an image gets any number of labels, so there is no one folder for it"
         raise UserError(Problem("--organize", message, hint="the table has the labels"))
-    listed = list_images(images, column, root)
+    listed = list_images(images, column, root, table_options)
     path = None if output is None else Path(output)
     with open_writer(path, force=force) as writer:
         organizer = None if organize is None else Organizer(Path(organize))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kd_report.cli.eval_flags import (
     BatchSizes,
@@ -18,8 +18,10 @@ from kd_report.cli.eval_flags import (
     Samples,
     SmallInput,
     Split,
+    TableOptions,
     Target,
     Teacher,
+    TopK,
 )
 from kd_report.cli.eval_table import rows, teacher_rows, title
 from kdcore import Problem, UserError
@@ -28,6 +30,7 @@ from kdcore.plugin import (
     Ema,
     JsonFlag,
     chosen_weights,
+    key_values,
     print_json,
     read_image_size,
     say,
@@ -54,9 +57,11 @@ def evaluate(
     data: Data = None,
     root: Root = None,
     split: Split = None,
+    table_options: TableOptions = None,
     teacher: Teacher = None,
     no_teacher: NoTeacher = False,
     samples: Samples = None,
+    top_k: TopK = None,
     batch_sizes: BatchSizes = "1,8,64",
     device: Device = None,
     as_json: JsonFlag = False,
@@ -78,13 +83,15 @@ def evaluate(
             pretrained=pretrained,
             checkpoint=checkpoint,
             small_input=small_input,
-            options=_options(options or []),
+            options=key_values(options, "--option", "depth=6"),
             data=data,
             root=root,
             split=split,
+            table_options=key_values(table_options, "--table-option", "encoding=cp1252"),
             image_size=None if image_size is None else read_image_size(image_size, "--image-size"),
             teacher=teacher if teacher is not None else not no_teacher,
             samples=samples,
+            top_k=_top_k(top_k or []),
             batch_sizes=sizes,
             device=device,
         )
@@ -111,19 +118,12 @@ def _sizes(text: str) -> tuple[int, ...]:
     return sizes
 
 
-def _options(texts: list[str]) -> dict[str, Any]:
-    import json
-
-    found: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise UserError(Problem("--option", "must be KEY=VALUE", text, "such as depth=6"))
-        try:
-            found[key] = json.loads(value)
-        except (ValueError, RecursionError):
-            found[key] = value
-    return found
+def _top_k(texts: list[str]) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for text in texts for part in text.split(","))
+    except ValueError:
+        text = " ".join(texts)
+        raise UserError(Problem("--top-k", "must be whole numbers", text, "such as 3 or 2,3,10")) from None
 
 
 def _print(result: EvalResult) -> None:

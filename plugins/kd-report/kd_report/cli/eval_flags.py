@@ -47,6 +47,22 @@ Teacher = Annotated[
     ),
 ]
 NoTeacher = Annotated[bool, typer.Option("--no-teacher", help="Do not use a teacher.")]
+TableOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--table-option",
+        metavar="KEY=VALUE",
+        help="Of a table as --data: a key of data.options, such as encoding=cp1252; may be repeated.",
+    ),
+]
+TopK = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--top-k",
+        metavar="K,K",
+        help="Measure top-k accuracy for these k, apart from 1 and 5; may be repeated.",
+    ),
+]
 Samples = Annotated[int | None, typer.Option(min=1, help="Use at most N images.", show_default=False)]
 BatchSizes = Annotated[
     str, typer.Option(metavar="N,N", help="Measure the speed at these batch sizes; 0: do not measure it.")

@@ -44,9 +44,11 @@ def evaluate(
     data: str | None = None,
     root: str | Path | None = None,
     split: str | None = None,
+    table_options: Mapping[str, Any] | None = None,
     image_size: int | tuple[int, int] | None = None,
     teacher: str | Path | bool = True,
     samples: int | None = None,
+    top_k: Sequence[int] = (),
     batch_sizes: Sequence[int] = BATCH_SIZES,
     device: str | torch.device | None = None,
 ) -> EvalResult:
@@ -64,9 +66,11 @@ def evaluate(
         data: a dataset as `data.dataset` in a spec; None: the run's own.
         root: the folder of the dataset, as `data.root`.
         split: a split of the dataset; None: the run's evaluation split, or 'test'.
+        table_options: if `data` is a table: as `data.options`, such as `{"encoding": "cp1252"}`.
         image_size: side of the input in pixels, or (height, width); not for a run.
         teacher: a run directory or the name of a pretrained model; True: the run's own; False: none.
         samples: the largest number of images, balanced over the classes if these are known.
+        top_k: more values of k for top-k accuracy than 1, 5 and those of the run's spec.
         batch_sizes: for the speed; empty: the speed is not measured.
         device: None: the accelerator if there is one.
 
@@ -88,10 +92,15 @@ def evaluate(
             image_size=image_size,
         ),
         images=ImageChoice(
-            dataset=data, root=None if root is None else str(root), split=split, samples=samples
+            dataset=data,
+            root=None if root is None else str(root),
+            split=split,
+            samples=samples,
+            table_options=dict(table_options or {}),
         ),
         teacher=str(teacher) if isinstance(teacher, Path) else teacher,
         device=None if device is None else str(device),
+        top_k=tuple(top_k),
     )
     plugins = get_plugins()
     return measure_all(request, open_target(request, _device(device), plugins), batch_sizes, plugins)

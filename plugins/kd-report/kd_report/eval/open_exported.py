@@ -127,4 +127,5 @@ def _with_data(
         source = open_split(data, data.eval_split or "", plugins=plugins, where="data.eval_split")
     check_classes(source, exported.num_classes, exported.classes, request.images)
     known = (exported.num_classes, exported.classes)
-    return on_data(request, student, data, source, known, source.notes, device, plugins)
+    found = on_data(request, student, data, source, known, source.notes, device, plugins)
+    return replace(found, thresholds=exported.thresholds)

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kd_report.eval.named_teacher import StudentSide, named_teacher
-from kd_report.eval.opened import Opened, OpenedImages, Setting, check_classes, check_predicts, with_flags
+from kd_report.eval.opened import (
+    Opened,
+    OpenedImages,
+    Setting,
+    check_classes,
+    check_predicts,
+    checked_top_k,
+    with_flags,
+)
 from kd_report.eval.problem_places import reported_at_flags
 from kdcore import FoundTeacher, OpenedModel, Problem, UserError
 from kdcore.inspect import (
@@ -98,9 +106,10 @@ def on_data(
         plugins: where the teacher is looked for.
 
     Raises:
-        UserError: there is no such teacher, or it has other classes.
+        UserError: there is no such teacher, it has other classes, or the k of a top-k accuracy do not fit.
     """
     num_classes, names = known
+    top_k = checked_top_k(request.top_k, num_classes, several=source.label_sets is not None)
     classes, teacher = names or source.classes, FoundTeacher()
     if isinstance(request.teacher, str):
         side = StudentSide(
@@ -121,6 +130,7 @@ def on_data(
         setting=Setting(device=device),
         weights=None,
         warnings=warnings,
+        top_k=top_k,
         classes=classes,
     )
 

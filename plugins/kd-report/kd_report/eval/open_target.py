@@ -16,6 +16,7 @@ from kd_report.eval.opened import (
     check_classes,
     check_no_model_flags,
     check_predicts,
+    checked_top_k,
     with_flags,
 )
 from kd_report.eval.problem_places import reported_at_flags
@@ -92,6 +93,9 @@ def _open_run(request: EvalRequest, device: torch.device, plugins: Plugins) -> O
     student, source, teacher = run.student, run.images.chosen, run.teacher
     check_predicts(student.num_classes, student.name)
     check_classes(source, student.num_classes, student.classes, request.images)
+    several = student.thresholds is not None or source.label_sets is not None
+    of_run = run.spec.task.top_k
+    top_k = checked_top_k(request.top_k, student.num_classes, several=several, of_run=of_run)
     warnings = source.notes
     if isinstance(request.teacher, str):
         side = StudentSide(
@@ -113,7 +117,7 @@ def _open_run(request: EvalRequest, device: torch.device, plugins: Plugins) -> O
         weights=request.weights,
         warnings=warnings,
         metrics=None if run.spec.metrics is None else tuple(run.spec.metrics),
-        top_k=run.spec.task.top_k,
+        top_k=top_k,
         classes=student.classes,
         thresholds=student.thresholds,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore import Problem, UserError
-from kdcore.inspect import check_class_names
+from kdcore.inspect import TABLES, check_class_names
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ class Opened:
         weights: which of a run's students; None: the target is not a run.
         warnings: what the user should know.
         metrics: the names of metrics in a run's spec; None: it names none, or the target is not a run.
-        top_k: of a run's spec: more values of k for top-k.
+        top_k: of a run's spec, and as asked for: more values of k for top-k.
         classes: the names of the classes; None: not known.
         thresholds: with several labels an image, those of the student of a run or an export `[K]`; None: not known.
     """
@@ -81,11 +81,20 @@ class Opened:
 
 
 def with_flags(data: DataSpec, images: ImageChoice) -> DataSpec:
-    """A spec's data with the changes that the flags ask for."""
+    """A spec's data with the changes that the flags ask for.
+
+    Raises:
+        UserError: there are options of a table, and no table.
+    """
+    if images.table_options and not str(images.dataset or "").lower().endswith(TABLES):
+        message = "this is for a table as --data"
+        allowed = f"a file that ends in {', '.join(TABLES)}"
+        raise UserError(Problem("--table-option", message, images.dataset, allowed, hint="leave it out"))
     changes: dict[str, Any] = {"in_memory": False}  # the images are read once
     if images.dataset is not None:
         # fields for the run's dataset do not apply to another dataset
-        changes |= {"dataset": images.dataset, "root": images.root, "num_classes": None, "options": {}}
+        changes |= {"dataset": images.dataset, "root": images.root, "num_classes": None}
+        changes["options"] = dict(images.table_options)
     elif images.root is not None:
         changes["root"] = images.root
     if images.split is not None:
@@ -145,3 +154,29 @@ def check_classes(
     elif source.num_classes is not None and source.num_classes > num_classes:
         message = f"it has {source.num_classes} classes, the model knows {num_classes}"
         raise UserError(Problem(where, message, value))
+
+
+def checked_top_k(
+    top_k: tuple[int, ...], num_classes: int, *, several: bool, of_run: tuple[int, ...] = ()
+) -> tuple[int, ...]:
+    """The values of k that are measured: those of the run, and those that were asked for.
+
+    Args:
+        top_k: as asked for.
+        num_classes: K.
+        several: whether an image has several labels.
+        of_run: those of the run's spec.
+
+    Raises:
+        UserError: a value is not below K, or an image has several labels.
+    """
+    if top_k and several:
+        message = "top-k is for one class an image, and these images have several labels"
+        raise UserError(Problem("--top-k", message, list(top_k), hint="leave it out"))
+    wrong = [k for k in top_k if not 1 <= k < num_classes]
+    if wrong:
+        message = (
+            f"with {num_classes} classes the top-k accuracy of every model is 100 % from k = {num_classes} on"
+        )
+        raise UserError(Problem("--top-k", message, wrong, f"1 to {num_classes - 1}"))
+    return tuple(dict.fromkeys((*of_run, *top_k)))

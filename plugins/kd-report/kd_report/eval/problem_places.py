@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from kd_report.eval.request import EvalRequest
 
-_OPTION: Final = "model.options."
+_OPTIONS: Final = {"model.options.": "--option", "data.options.": "--table-option"}
 
 
 @contextlib.contextmanager
@@ -30,8 +30,9 @@ def reported_at_flags(request: EvalRequest) -> Iterator[None]:
     }
 
     def flag(where: str) -> str:
-        if where.startswith(_OPTION):
-            return f"--option {where.removeprefix(_OPTION)}"
+        for start, name in _OPTIONS.items():
+            if where.startswith(start) and (start != "data.options." or images.dataset is not None):
+                return f"{name} {where.removeprefix(start)}"
         return flags.get(where) or where
 
     try:

@@ -41,12 +41,14 @@ class ImageChoice:
         root: the folder of the dataset.
         split: a split of it.
         samples: the largest number of images.
+        table_options: as `data.options`, of a table of images that `dataset` names.
     """
 
     dataset: str | None = None
     root: str | None = None
     split: str | None = None
     samples: int | None = None
+    table_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,7 @@ class EvalRequest:
         images: which images.
         teacher: a run directory or the name of a pretrained model; True: the run's own; False: none.
         device: as it was given; None: the best of this machine.
+        top_k: more values of k for top-k.
     """
 
     target: str
@@ -68,3 +71,4 @@ class EvalRequest:
     images: ImageChoice = field(default_factory=ImageChoice)
     teacher: str | bool = True
     device: str | None = None
+    top_k: tuple[int, ...] = ()

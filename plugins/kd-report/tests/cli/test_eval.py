@@ -75,6 +75,9 @@ def test_alone_and_as_json(kd, asked):
     assert told["student"]["speed"][0]["quartiles"] == [12.0, 24.0]
     assert asked[0][1]["batch_sizes"] == ()
     assert asked[0][1]["options"] == {"depth": 2, "act": "relu"}
+    kd("eval", "runs/x", "--top-k", "2,3", "--top-k", "7", "--table-option", "delimiter=;")
+    assert asked[1][1]["top_k"] == (2, 3, 7)
+    assert asked[1][1]["table_options"] == {"delimiter": ";"}
     assert "resnet34" not in kd("eval", "runs/x", "--no-teacher").out
 
 
@@ -84,6 +87,8 @@ def test_alone_and_as_json(kd, asked):
         (["--batch-sizes", "1,x"], "must be whole numbers"),
         (["--batch-sizes", "1,-2"], "at least one image"),
         (["--option", "depth"], "must be KEY=VALUE"),
+        (["--table-option", "encoding"], "must be KEY=VALUE"),
+        (["--top-k", "3,x"], "must be whole numbers"),
         (["--ema", "--best"], "exclude each other"),
         (["--teacher", "resnet34", "--no-teacher"], "cannot be used with --teacher"),
     ],

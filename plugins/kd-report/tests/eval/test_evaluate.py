@@ -200,6 +200,36 @@ def test_a_model_whose_logits_are_not_finite(pair, tmp_path, numbers):
         evaluate(tmp_path / "w.pth", model="test_resnet", data=numbers, image_size=32, samples=20, **QUICK)
 
 
+def test_any_k_below_the_number_of_classes(pair, numbers, narrow):
+    found = evaluate(pair, top_k=(2, 3, 2), samples=40, **QUICK)
+    scores = [found.student.top1, *(found.student.scores[f"top{k}"] for k in (2, 3)), found.student.top5]
+    assert scores == sorted(scores)
+    assert "top3" in found.student.intervals
+    assert "top3" in found.teacher.scores
+    assert {"top-2", "top-3"} <= {row[0] for row in rows(found)}
+    with pytest.raises(UserError, match="with 10 classes") as caught:
+        evaluate(pair, top_k=(3, 10), **QUICK)
+    assert (caught.value.problems[0].where, caught.value.problems[0].allowed) == ("--top-k", "1 to 9")
+    model = {"model": "resnet10t", "options": {"channels": narrow["channels"]}, "image_size": 16}
+    other = evaluate("resnet10t", data=numbers, top_k=(4,), samples=20, **{**model, "model": None}, **QUICK)
+    assert "top4" in other.student.scores
+
+
+def test_how_a_table_is_read(pair, numbers, tmp_path):
+    table = tmp_path / "t.csv"
+    names = [f"{label}/{number}.png" for label in range(10) for number in range(2)]
+    table.write_text("Datei:Größe\n" + "".join(f"{name}:{name[0]}\n" for name in names), encoding="cp1252")
+    given = {"data": str(table), "root": f"{numbers}/test", "split": "", **QUICK}
+    options = {"path": "Datei", "label": "Größe", "delimiter": ":", "encoding": "cp1252"}
+    assert evaluate(pair, table_options=options, **given).labelled == 20
+    for wrong, where in (({}, "encoding"), ({**options, "path": "Bild"}, "path")):
+        with pytest.raises(UserError) as caught:
+            evaluate(pair, table_options=wrong, **given)
+        assert caught.value.problems[0].where == f"--table-option {where}"
+    with pytest.raises(UserError, match="--table-option: this is for a table"):
+        evaluate(pair, data=numbers, table_options=options, **QUICK)
+
+
 def test_top_5_is_left_out_with_few_classes(tmp_path):
     for name in ("cat", "dog"):
         folder = tmp_path / "pets" / "test" / name

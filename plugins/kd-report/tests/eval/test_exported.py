@@ -111,15 +111,20 @@ def _dataset(run):
     return json.loads((run / "spec.json").read_text())["data"]["dataset"]
 
 
-@pytest.mark.parametrize("to", ["torch", "onnx", "pt2", "torchscript"])
+@pytest.mark.parametrize("to", ["timm", "torch", "onnx", "onnx-int8", "openvino", "pt2", "torchscript"])
 def test_every_format_of_kd_export(exported, to):
     kd_export = pytest.importorskip("kd_export", reason="kd-export is not installed")
-    if to == "onnx":
-        pytest.importorskip("onnxruntime")
-        pytest.importorskip("onnxscript")
+    for library in {"onnx": ("onnxruntime", "onnxscript"), "openvino": ("openvino",)}.get(
+        to.removesuffix("-int8"), ()
+    ):
+        pytest.importorskip(library)
     run = exported.parent.parent
-    path = kd_export.export(run, to, samples=0).path
+    path = kd_export.export(run, to.removesuffix("-int8"), int8=to.endswith("-int8"), samples=0).path
     found, wanted = evaluate(path, samples=40, **QUICK), evaluate(run, samples=40, **QUICK)
+    if to == "onnx-int8":
+        assert found.student.top1 == pytest.approx(wanted.student.top1, abs=10)
+        assert found.student.nll == pytest.approx(wanted.student.nll, rel=0.1)
+        return
     assert found.student.top1 == wanted.student.top1
     assert found.student.nll == pytest.approx(wanted.student.nll, rel=1e-4)
     assert found.student.weights_bytes > 1000

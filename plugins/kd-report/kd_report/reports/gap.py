@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from kdcore.inspect import Source
+
 _OF_THE_METHOD: Final = ("seed", "distiller", "teacher", "task", "teacher_cache")
 """What a run without a teacher may have otherwise and still be the same student on the same data."""
 _GUESSED: Final = ("top1", "knn_top1")
@@ -28,7 +30,7 @@ class Gap:
         measure: in which it is: `top1`, with several labels an image `map` or `micro_f1`, for an encoder `knn_top1`.
         percent: of it that was closed; None: there is no gap.
         baseline: where it begins, in percent: the student alone, or guessing.
-        vanilla: run directories of the student alone; empty: none is known, and `baseline` is 100 / K.
+        vanilla: run directories of the student alone; empty: none is known, and `baseline` is guessing.
     """
 
     measure: str
@@ -37,14 +39,25 @@ class Gap:
     vanilla: tuple[Path, ...]
 
 
-def gap(summary: dict[str, Any], num_classes: int | None, vanilla: list[RunDirectory]) -> Gap | None:
+def gap(
+    summary: dict[str, Any],
+    num_classes: int | None,
+    vanilla: list[RunDirectory],
+    chance_map: float | None = None,
+) -> Gap | None:
     """(student - baseline) / (teacher - baseline) in the measure of the run's task; None where one was not measured.
 
     With several teachers it is the best one.
 
-    The baseline is the mean of the runs of the same student without a teacher. If there is no such run, it is the
-    top-1 of guessing, 100 / K: the result is how much of the teacher's lead over guessing the student has. With several
-    labels an image, guessing has no such value, and there is no gap without such a run.
+    The baseline is the mean of the runs of the same student without a teacher. If there is no such run, it is that of
+    guessing: the top-1 is 100 / K, and the mAP `chance_map`. The result is then how much of the teacher's lead over
+    guessing the student has. Without a value of guessing there is no gap without such a run.
+
+    Args:
+        summary: of the run.
+        num_classes: K; None: not known.
+        vanilla: the runs of the student alone.
+        chance_map: as `map_of_guessing`; None: not known.
     """
     student = summary.get("student") or {}
     name = main_measure(student)
@@ -59,10 +72,27 @@ def gap(summary: dict[str, Any], num_classes: int | None, vanilla: list[RunDirec
         baseline = sum(alone) / len(alone)
     elif num_classes and name in _GUESSED:
         baseline = 100 / num_classes
+    elif name == "map" and chance_map is not None:
+        baseline = chance_map
     else:
         return None
     percent = 100 * (student[name] - baseline) / (teacher - baseline) if teacher > baseline else None
     return Gap(name, percent, baseline, tuple(run.path for run in vanilla) if alone else ())
+
+
+def map_of_guessing(images: Source) -> float | None:
+    """The mAP of equal scores for all images, in percent; None unless images have several labels.
+
+    The average precision of such scores is the share of the images that have the label, among those for which it is
+    known. Labels that no image has do not count.
+    """
+    if images.label_sets is None or images.labels is None:
+        return None
+    counts = images.label_sets.counts(images.labels).double()
+    seen = counts > 0
+    if not bool(seen.any()):
+        return None
+    return 100 * float((counts[seen] / images.label_sets.known(images.labels)[seen]).mean())
 
 
 def find_vanilla(run: RunDirectory, spec: dict[str, Any]) -> list[RunDirectory]:

@@ -11,7 +11,7 @@ from kd_report.page import render
 from kd_report.reports import facts as told
 from kd_report.reports import paper
 from kd_report.reports.collect import collect
-from kd_report.reports.gap import find_vanilla, gap
+from kd_report.reports.gap import find_vanilla, gap, map_of_guessing
 from kd_report.reports.glance import lead, tiles
 from kd_report.reports.look import findings_of
 from kd_report.reports.maps import can_tsne
@@ -152,7 +152,8 @@ def _values(
     facts: told.Facts, opened: OpenedRun | None, plugins: Plugins, notes: list[str], with_figures: bool
 ) -> dict[str, Any]:
     classes = facts.num_classes or (opened.student.num_classes if opened is not None else None)
-    closed = gap(facts.summary, classes, find_vanilla(facts.run, facts.spec))
+    chance = None if opened is None else map_of_guessing(opened.images.whole)
+    closed = gap(facts.summary, classes, find_vanilla(facts.run, facts.spec), chance)
     return {
         "name": facts.spec.get("name") or facts.run.name,
         "status": facts.summary.get("status"),

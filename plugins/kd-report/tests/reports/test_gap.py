@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from kd_report.reports.gap import find_vanilla, gap
+import torch
+from kd_report.reports.gap import find_vanilla, gap, map_of_guessing
+
+from kdcore.data.label_sets import LabelSets
+from kdcore.data.source import Source
+from kdcore.inspect import label_scores
 
 
 def _summary(student: float | None, teacher: float | None) -> dict[str, object]:
@@ -44,6 +49,21 @@ def test_with_several_labels_it_begins_at_the_student_alone(make_run, name: str)
     found = gap(summary, 5, [alone])
     assert found is not None
     assert (found.measure, found.percent, found.baseline) == (name, pytest.approx(50.0), 60.0)
+
+
+def test_map_without_a_run_alone_begins_at_equal_scores_for_all_images():
+    rows = torch.tensor([[1, 0, 0, -1], [1, 1, 0, 0], [0, 1, 0, 1], [1, 0, 0, 0]], dtype=torch.int8)
+    images = Source()
+    images.label_sets, images.labels = LabelSets.of(rows)
+    chance = map_of_guessing(images)
+    assert chance == pytest.approx(100 * (3 / 4 + 2 / 4 + 1 / 3) / 3)
+    known = [label_scores(torch.zeros(4, 4), rows.float(), resamples=0).overall["map"]]
+    assert known == [pytest.approx(chance)]
+    found = gap({"student": {"map": 75.0}, "teacher": {"map": 90.0}}, 4, [], 60.0)
+    assert found is not None
+    assert (found.percent, found.baseline, found.vanilla) == (pytest.approx(50.0), 60.0, ())
+    assert gap({"student": {"micro_f1": 75.0}, "teacher": {"micro_f1": 90.0}}, 4, [], 60.0) is None
+    assert map_of_guessing(Source()) is None
 
 
 def test_an_encoder_is_compared_by_its_neighbours():

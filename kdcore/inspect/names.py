@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from kdcore.plugins import get_plugins
-from kdcore.spec.datasets import ImageFiles, resolve_dataset
+from kdcore.spec.datasets import ImageFiles, ImageTable, resolve_dataset
 from kdcore.spec.formats import PARSERS
 from kdcore.spec.models import DataSpec
 from kdcore.spec.names import TimmName, resolve_model
@@ -16,13 +16,13 @@ SPEC_SUFFIXES: Final = tuple(PARSERS)
 
 
 def find_dataset(name: str) -> Path | None:
-    """The folder or archive that `data.dataset` means in the current folder; None for a dataset that has a name.
+    """The folder, archive or table that `data.dataset` means in the current folder; None for a dataset that has a name.
 
     Raises:
         UserError: there is no such dataset.
     """
     found = resolve_dataset(DataSpec(dataset=name), Path.cwd(), get_plugins())
-    return found.path if isinstance(found, ImageFiles) else None
+    return found.path if isinstance(found, ImageFiles | ImageTable) else None
 
 
 def find_model(name: str) -> str | None:

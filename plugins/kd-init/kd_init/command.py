@@ -24,7 +24,7 @@ def init(
     ] = Path("spec.toml"),
     dataset: Annotated[
         str | None,
-        typer.Option(help="A dataset's name, or a folder, tar or zip of images.", show_default=False),
+        typer.Option(help="A dataset's name, or a folder, tar, zip or table of images.", show_default=False),
     ] = None,
     student: Annotated[
         str | None, typer.Option(help="A timm model, or a plugin's.", show_default=False)

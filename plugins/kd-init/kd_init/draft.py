@@ -108,7 +108,7 @@ def _recipe(name: str | None) -> Iterator[DraftLine]:
 
 def _data(wish: Wish, size: int | tuple[int, int]) -> Iterator[DraftLine]:
     yield DraftLine(
-        ("data", "dataset"), wish.dataset, "a name (kd list-datasets), a folder, a tar or a zip of images"
+        ("data", "dataset"), wish.dataset, "a name (kd list-datasets), a folder, tar, zip or table of images"
     )
     if wish.dataset.partition("/")[0] in ("torch", "hfds", "tfds") and not kind_of(wish.dataset):
         yield DraftLine(("data", "root"), "data", "its folder; a download goes there")

@@ -51,7 +51,7 @@ def image_side(dataset: str, path: Path | None) -> int | None:
 
 
 def has_splits(path: Path) -> bool | None:
-    """Whether a folder or archive has a split for training; None: unknown."""
+    """Whether a folder or archive has a split for training; None: unknown, as of a table."""
     try:
         if path.is_dir():
             return any(item.name.lower() in _TRAINING for item in path.iterdir() if item.is_dir())

@@ -93,7 +93,7 @@ class Interview:
     def _dataset(self) -> tuple[str, Path | None]:
         default = Suggestion(QUICK, "built in, no download")
         answer = self.ask(
-            "--dataset", "dataset: a name, or a folder, tar or zip of images", default, find_dataset
+            "--dataset", "dataset: a name, or a folder, tar, zip or table of images", default, find_dataset
         )
         path = find_dataset(answer)
         return (answer, None) if path is None else (self._from_folder(answer), path)

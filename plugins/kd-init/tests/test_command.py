@@ -148,6 +148,15 @@ def test_a_teacher_that_is_there(init, tmp_path):
     }
 
 
+def test_a_table_beside_a_spec_in_another_folder(init, tmp_path):
+    (tmp_path / "photos.csv").write_text("path,label,split\na.png,cat,train\nb.png,dog,test\n")
+    (tmp_path / "specs").mkdir()
+    flags = ("--yes", "--no-models", "--teacher", "none", "--dataset")
+    assert init("specs/a.json", *flags, "photos.csv").code == 0
+    assert json.loads((tmp_path / "specs" / "a.json").read_text())["data"]["dataset"] == "../photos.csv"
+    assert load_spec(tmp_path / "specs" / "a.json").spec.data.dataset == str(tmp_path / "photos.csv")
+
+
 def test_a_file_of_weights_with_other_classes_is_finetuned(init, tmp_path):
     (tmp_path / "t.safetensors").write_text("")
     (tmp_path / "specs").mkdir()

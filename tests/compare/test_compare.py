@@ -70,6 +70,10 @@ def test_a_killed_comparison_leaves_checkpoints_and_goes_on(
     for run, before in zip(runs, trained, strict=True):
         assert len(run.metrics()) == EPOCHS
         assert run.metrics()[: len(before)] == before  # times too: no epoch was trained again
+    for row, run in zip(result.runs, runs, strict=True):
+        low, high = row.intervals["top1"]
+        assert low <= row.top1 <= high
+        assert [low, high] == run.summary()["student"]["intervals"]["top1"]
     assert list((folder / "teacher-cache").glob("*/manifest.json"))
 
     # a run of a comparison, though interrupted, gives what `kd run` gives

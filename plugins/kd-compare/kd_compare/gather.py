@@ -105,6 +105,7 @@ class _Found:
             test_top1=((self.summary.get("test") or {}).get("student") or {}).get("top1"),
             scores=_measured(last, self.records),
             test_scores=_numbers((self.summary.get("test") or {}).get("student") or {}),
+            intervals={name: (low, high) for name, (low, high) in (last.get("intervals") or {}).items()},
             images_per_second=mean([record["images_per_second"] for record in self.records]),
             wall_seconds=self.summary.get("wall_seconds"),
             error=error,

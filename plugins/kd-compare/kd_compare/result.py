@@ -46,6 +46,8 @@ class RunRow:
         test_top1: of the finished student on `data.test_split`.
         test_scores: every measure of it there, by name.
         scores: every measure of the student in percent, and the metrics of plugins, by name.
+        intervals: 95 % confidence intervals of measures of a finished run's student, by drawing its evaluation images
+            again: they say nothing of other seeds.
         images_per_second: trained, mean over its epochs.
         wall_seconds: training and evaluation, over all its processes in time.
         error: why it failed.
@@ -66,6 +68,7 @@ class RunRow:
     test_top1: float | None = None
     scores: dict[str, float] = field(default_factory=dict)
     test_scores: dict[str, float] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     images_per_second: float | None = None
     wall_seconds: float | None = None
     error: str | None = None

@@ -3,6 +3,7 @@
 from typing import Final
 
 from kdcore.cli.group import load_command
+from kdcore.cli.key_values import key_values
 from kdcore.cli.output import (
     JsonFlag,
     bold,
@@ -82,6 +83,7 @@ __all__ = [
     "has_top_5",
     "import_named",
     "kept_in",
+    "key_values",
     "kind_of",
     "latex",
     "lazy_names",

@@ -21,7 +21,6 @@ IMAGES: Final = (
     ".icb",
     ".icns",
     ".ico",
-    ".im",
     ".j2c",
     ".j2k",
     ".jfif",

@@ -23,7 +23,6 @@ EXACT = {
     ".icb",
     ".icns",
     ".ico",
-    ".im",
     ".j2c",
     ".j2k",
     ".jp2",

@@ -97,14 +97,14 @@ def test_an_export_predicts_as_its_run(a_run, pictures, tmp_path, to):
         to.removesuffix("-int8"), ()
     ):
         pytest.importorskip(library)
-    run = a_run()
+    run = a_run("small" if to == "openvino" else "resnet")  # OpenVINO has no pooling beyond the image's side
     exported = export(run, to.removesuffix("-int8"), int8=to.endswith("-int8"), samples=0).path
     predict(run, [pictures], tmp_path / "run.csv", probabilities=True)
     predict(exported, [pictures], tmp_path / "export.csv", probabilities=True)
     for one, other in zip(read(tmp_path / "run.csv"), read(tmp_path / "export.csv"), strict=True):
         assert one["path"] == other["path"]
         numbers = [key for key in one if key.startswith("p")]
-        near = 0.1 if to == "onnx-int8" else 1e-4
+        near = 0.2 if to == "onnx-int8" else 1e-4
         assert [float(one[key]) for key in numbers[2:]] == pytest.approx(
             [float(other[key]) for key in numbers[2:]], abs=near
         )

@@ -218,9 +218,10 @@ def test_any_k_below_the_number_of_classes(pair, numbers, narrow):
 def test_how_a_table_is_read(pair, numbers, tmp_path):
     table = tmp_path / "t.csv"
     names = [f"{label}/{number}.png" for label in range(10) for number in range(2)]
-    table.write_text("Datei:Größe\n" + "".join(f"{name}:{name[0]}\n" for name in names), encoding="cp1252")
-    given = {"data": str(table), "root": f"{numbers}/test", "split": "", **QUICK}
-    options = {"path": "Datei", "label": "Größe", "delimiter": ":", "encoding": "cp1252"}
+    rows_of = (f"{name}:{name[0]}:{split}\n" for split in ("train", "test") for name in names)
+    table.write_text("Datei:Größe:Teil\n" + "".join(rows_of), encoding="cp1252")
+    given = {"data": str(table), "root": f"{numbers}/test", **QUICK}
+    options = {"path": "Datei", "label": "Größe", "split": "Teil", "delimiter": ":", "encoding": "cp1252"}
     assert evaluate(pair, table_options=options, **given).labelled == 20
     for wrong, where in (({}, "encoding"), ({**options, "path": "Bild"}, "path")):
         with pytest.raises(UserError) as caught:

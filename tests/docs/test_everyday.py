@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import kdcore
-from kdcore.spec.load import load_spec
 
 PAGE = "docs/everyday.md"
 
@@ -64,9 +63,24 @@ def test_the_rare_classes(root, tmp_path):
         counts = Counter((row["split"], int(row["label"])) for row in csv.DictReader(file))
     assert [counts["train", label] for label in (0, 9)] == [100, 1]
     assert all(counts["test", label] == 40 for label in range(10))
-    text = (folder / "student.json").read_text(encoding="utf-8")
-    (tmp_path / "student.json").write_text(text, encoding="utf-8")
-    assert load_spec(tmp_path / "student.json").spec.data.channels == 1
+    comparison = tomllib.loads((folder / "compare.toml").read_text(encoding="utf-8"))
+    spec = json.loads((folder / "student.json").read_text(encoding="utf-8"))
+    spec |= {"output": str(tmp_path / "runs"), "report": False}
+    spec["student"] = {"model": "resnet10t", "options": {"channels": [4, 4, 8, 8]}}
+    spec["data"] |= {
+        "dataset": str(tmp_path / "digits.csv"),
+        "image_size": 16,
+        "eval_samples": 50,
+        "workers": 0,
+    }
+    spec["train"] = {"epochs": 1, "batch_size": 50}
+    changes = [
+        f"{key}={value}" for variant in comparison["variants"][:2] for key, value in variant["set"].items()
+    ]
+    assert changes == ["data.sampling=balanced", "task.class_weights=balanced"]
+    summary = kdcore.run(spec, overrides=changes, quiet=True).summary
+    assert (summary["data"]["train_size"], summary["data"]["eval_size"]) == (250, 50)
+    assert summary["student"]["macro_f1"] is not None
 
 
 def test_few_labels(root, tmp_path):

@@ -1,0 +1,54 @@
+"""docs/everyday.md: its tables are those of its records, and what it says of them holds."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def everyday(root):
+    """docs/everyday.py."""
+    sys.path.insert(0, str(root / "docs"))
+    try:
+        import everyday
+    finally:
+        sys.path.pop(0)
+    return everyday
+
+
+@pytest.fixture(scope="module")
+def records(everyday):
+    return json.loads(everyday.RECORDS.read_text("utf-8"))
+
+
+def test_the_tables_are_those_of_the_records(everyday, records):
+    page = everyday.PAGE.read_text("utf-8")
+    assert everyday.with_tables(page, records) == page
+    assert set(records) == set(everyday.TABLES)
+
+
+def test_the_records_are_those_of_the_comparisons(root, records):
+    for name, record in records.items():
+        folder = root / "examples" / name
+        comparison = tomllib.loads((folder / "compare.toml").read_text("utf-8"))
+        wanted = {"vanilla"} if "baseline" not in comparison else set()
+        wanted |= {variant["label"] for variant in comparison["variants"]}
+        runs = {(run["method"], run["seed"]) for run in record["runs"]}
+        assert runs == {(method, seed) for method in wanted for seed in range(comparison["seeds"])}
+        assert {run["status"] for run in record["runs"]} == {"finished"}
+        assert str(folder.relative_to(root) / "compare.toml") in record["command"]
+        spec = json.loads((folder / comparison["spec"]).read_text("utf-8"))
+        assert record["epochs"] == spec["train"]["epochs"]
+
+
+def test_distillation_with_several_labels_beats_the_student_alone(everyday, records):
+    for measure in ("map", "micro_f1", "exact_match"):
+        alone, distilled = (
+            everyday.values(records["label-pairs"], name, measure, "test_scores")
+            for name in ("vanilla", "mld-1")
+        )
+        assert all(own > other for own, other in zip(distilled, alone, strict=True)), measure

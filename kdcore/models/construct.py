@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -118,13 +118,15 @@ def _construct_plugin(architecture: PluginArchitecture, spec: ModelSpec, frame: 
         model = architecture.create(frame.num_classes, frame.in_chans, spec.options, spec.small_input, where)
     description = description_of(model)
     if description is not None:
+        # with a checkpoint, the classifier is that of its weights
+        known = description if spec.checkpoint is None else replace(description, num_classes=None)
         taken, warnings = check_described(
-            description,
+            known,
             num_classes=frame.num_classes,
             in_chans=frame.in_chans,
             size=frame.size,
             fallback=frame.fallback,
-            keep_classifier=frame.keep_classifier and spec.checkpoint is None,
+            keep_classifier=frame.keep_classifier,
             where=where,
         )
         return Constructed(model, taken, frame.size, None, warnings, description)

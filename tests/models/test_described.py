@@ -129,6 +129,15 @@ def test_another_number_of_classes(make, classes, text):
     assert make(said, teacher=True, num_classes=0).warnings == ()
 
 
+def test_a_checkpoint_brings_its_own_classifier(make, tmp_path):
+    said = ModelDescription(num_classes=7, place="options.path")
+    weights = nn.Linear(3, 10).state_dict()
+    torch.save(weights, tmp_path / "net.pt")
+    built = make(said, teacher=True, checkpoint=str(tmp_path / "net.pt"))
+    assert torch.equal(built.model.weight, weights["weight"])
+    assert built.warnings == ()
+
+
 def test_its_warnings_are_those_of_the_run(make):
     said = ModelDescription(warnings=("no file",), place="options.path")
     assert make(said).warnings == ("student.options.path: no file",)

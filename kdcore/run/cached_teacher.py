@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
+
+import torch
 
 from kdcore.errors import Problem, UserError
 from kdcore.protocols import FeatureMap, ModelOutput
@@ -17,7 +19,6 @@ from kdcore.text import byte_size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import torch
     from accelerate import Accelerator
     from torch import Tensor
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from kdcore.spec.members import Member
 
 OWN_FOLDER = "teacher-cache"  # in the run directory
+_SIZES: Final = 8
 
 
 class CachedTeacher:
@@ -37,12 +39,22 @@ class CachedTeacher:
 
     A step always gets what the cache holds, even if it was computed for this step. So the numbers do not depend on
     whether the cache was filled before, and a resumed run is bit-equal to one that was not killed.
+
+    Args:
+        cache: the teacher's.
+        teacher: its passes.
+        accelerator: of the run.
+        in_part: of a batch of which some rows are there, only the others are computed. Where each image is drawn once
+            an epoch, this happens after a kill alone, and the whole batch gives the bits of before.
     """
 
-    def __init__(self, cache: TeacherCache, teacher: TeacherPasses, accelerator: Accelerator) -> None:
+    def __init__(
+        self, cache: TeacherCache, teacher: TeacherPasses, accelerator: Accelerator, *, in_part: bool = False
+    ) -> None:
         self.cache = cache
         self._teacher = teacher
         self._accelerator = accelerator
+        self._in_part = in_part
 
     def __call__(self, epoch: int, images: Tensor, index: Tensor) -> ModelOutput:
         """The teacher's output for a batch.
@@ -54,10 +66,20 @@ class CachedTeacher:
         """
         stored = self.cache.read(epoch, index)
         if stored is None:
+            places = self.cache.missing_of(epoch, index) if self._in_part else None
+            if places is not None:
+                images = images[_rounded_up(places, len(images)).to(images.device)]
             with self._accelerator.autocast():
                 live = self._teacher.compute(images, whole=True)
-            stored = self.cache.write(epoch, index, live)
+            stored = self.cache.write(epoch, index, live, places)
         return _moved(stored, self._accelerator.device)
+
+
+def _rounded_up(places: Tensor, batch: int) -> Tensor:
+    """Places with the last one repeated, so that at most `_SIZES` different numbers of images are computed."""
+    step = -(-batch // _SIZES)
+    more = min(-(-len(places) // step) * step, batch) - len(places)
+    return torch.cat([places, places[-1:].expand(more)])
 
 
 def cache_folder(loaded: LoadedSpec) -> Path:

@@ -169,7 +169,14 @@ class Session:
             rows = f"{cache.rows_filled:,} of {cache.rows_total:,} rows{of} filled"
             self.display.note(f"cache    {cache.path}: {rows}")
         teachers = prepared.distillation.teacher_passes
-        return {name: CachedTeacher(cache, teachers[name], accelerator) for name, cache in caches.items()}
+        data = self.loaded.spec.data
+        again = (
+            data.sampling != "shuffled" or data.labelled_fraction is not None
+        )  # an epoch lacks some images
+        return {
+            name: CachedTeacher(cache, teachers[name], accelerator, in_part=again)
+            for name, cache in caches.items()
+        }
 
     def _training(
         self,

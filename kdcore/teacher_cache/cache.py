@@ -134,8 +134,20 @@ class TeacherCache:
         rows = self._numbers(epoch, index)
         return self._output(rows) if self._there(rows).all() else None
 
-    def write(self, epoch: int, index: Tensor, output: ModelOutput) -> ModelOutput:
+    def missing_of(self, epoch: int, index: Tensor) -> Tensor:
+        """Places `[M]` in a batch, from 0, of the rows that are missing or damaged."""
+        return torch.from_numpy(np.flatnonzero(~self._there(self._numbers(epoch, index))))
+
+    def write(
+        self, epoch: int, index: Tensor, output: ModelOutput, places: Tensor | None = None
+    ) -> ModelOutput:
         """Store the outputs of a batch that are missing, and return the whole batch as stored.
+
+        Args:
+            epoch: as for `read`.
+            index: as for `read`.
+            output: of the whole batch, or of some of its images.
+            places: which images these are: what `missing_of` returned.
 
         Raises:
             RunFailed: an output is not finite, or too large for the cache's number format.
@@ -144,7 +156,9 @@ class TeacherCache:
         new = np.flatnonzero(~self._there(rows))
         if not len(new):
             return self._output(rows)
-        values = self._encoded(output, torch.from_numpy(new))
+        # another process may have filled some since `missing_of`
+        which = new if places is None else np.searchsorted(places.numpy(), new)
+        values = self._encoded(output, torch.from_numpy(which))
         if set(self._wanted) == set(self.manifest.fields):
             self._store(rows[new], values)
         # otherwise: damaged rows of a cache that stores more than this run computes; they stay as they are

@@ -91,6 +91,25 @@ def test_a_filled_cache_stands_in_for_the_teacher(spec_file, asked, distiller, t
         assert other["terms"] == pytest.approx(one["terms"], rel=1e-4 if not train else 5e-2)
 
 
+def test_where_an_epoch_lacks_some_images_only_what_is_missing_is_computed(spec_file, asked):
+    spec = {
+        "data": {"sampling": "balanced", "augment": {"crop": "none"}},
+        "teacher": TEACHER,
+        "distiller": KD,
+        "train": {"epochs": 4, "batch_size": 16},
+        "optimizer": {"lr": 0.001},
+    }
+    live = run(spec_file("live", **spec), quiet=True)
+    asked.clear()
+    cached = run(spec_file("cached", **spec, teacher_cache=_cache(1)), quiet=True)
+    assert asked[0] == 16
+    assert asked[-1] < 16  # in steps of an eighth of a batch
+    assert {size % 2 for size in asked} == {0}
+    assert 40 <= sum(asked) < 40 + 2 * len(asked)  # each row once, and what they are rounded up by
+    # without augmentation, all epochs see the images of the cache
+    assert _distance(live.directory, cached.directory) < 1e-4
+
+
 def test_the_first_epochs_fill_it_and_the_others_read_it(spec_file, asked):
     spec = {"teacher": TEACHER, "distiller": KD, "train": {"epochs": 6, "batch_size": 40}}
     first = run(spec_file("first", **spec, teacher_cache=_cache(dtype="float16")), quiet=True)

@@ -1,0 +1,219 @@
+"""Writes docs/results/cifar10.json, the records of finished comparisons, and the tables made from it in two pages.
+
+The pages are docs/results/cifar10.md and README.md.
+
+uv run python docs/evidence.py runs/compare-few-labels-2000 ...    # folders of `kd compare` and `kd tune`
+uv run python docs/evidence.py                                     # only the tables again, from the records
+
+Records of other comparisons stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from kd_compare.statistics import t_quantile
+
+RESULTS = Path(__file__).parent / "results"
+RECORDS = RESULTS / "cifar10.json"
+PAGES = (RESULTS / "cifar10.md", RESULTS.parents[1] / "README.md")
+TABLE = re.compile(
+    r"(<!-- table (\S+) (\S+): from docs/evidence.py -->\n).*?(<!-- end of the table -->)", re.DOTALL
+)
+
+Data = dict[str, Any]
+
+
+def comparison(folder: Path) -> Data:
+    """What a comparison found: the models, each method's options, and a record for each run."""
+    found = read(folder / "comparison.json")
+    methods: dict[str, Data] = {}
+    for run in found["runs"]:
+        directory = folder / "runs" / Path(run["directory"]).name
+        spec = read(directory / "spec.json")
+        one = methods.setdefault(run["method"], {"changes": options(spec), "runs": []})
+        one["runs"].append({"seed": run["seed"], "status": run["status"], **record(directory)})
+    data, train = spec["data"], spec["train"]
+    return {
+        "kind": "comparison",
+        "baseline": found["baseline"],
+        "teacher": found["teacher"],
+        "student": found["student"],
+        "epochs": train["epochs"],
+        "batch_size": train["batch_size"],
+        "precision": train["precision"],
+        "splits": {name: data[f"{name}_split"] for name in ("train", "eval", "test")},
+        "environment": environment(directory),
+        "methods": methods,
+    }
+
+
+def tuning(folder: Path) -> Data:
+    """The trials of a tuning: their values and scores."""
+    found = read(folder / "tuning.json")
+    trials = [
+        {"values": one["values"], "score": one["score"], "status": one["status"]} for one in found["trials"]
+    ]
+    return {"kind": "tuning", "best": found["best"], "space": found["space"], "trials": trials}
+
+
+def options(spec: Data) -> Data:
+    """What distinguishes a method in a comparison: its distillers, and the other values that were tuned."""
+    return {
+        "distiller": spec["distiller"],
+        "task.weight": spec["task"]["weight"],
+        "task.label_smoothing": spec["task"]["label_smoothing"],
+        "optimizer.lr": spec["optimizer"]["lr"],
+        "train.epochs": spec["train"]["epochs"],
+    }
+
+
+def record(directory: Path) -> Data:
+    """The end of one run, its curve, and what it cost."""
+    summary = read(directory / "summary.json")
+    lines = (directory / "metrics.jsonl").read_text("utf-8").splitlines()
+    test = summary.get("test") or {}
+    return {
+        "validation": rounded(summary["student"]["top1"]),
+        "test": rounded(test["student"]["top1"]) if test else None,
+        "agreement": rounded(summary["student"]["agreement"]),
+        "heads": summary["distiller"]["parameters"],
+        "curve": [rounded(json.loads(line)["eval"]["top1"]) for line in lines],
+        "seconds": round(summary["wall_seconds"], 1),
+        "peak_memory_mib": round(summary["peak_memory_bytes"] / 2**20),
+    }
+
+
+def environment(directory: Path) -> Data:
+    """The versions that the runs were made with."""
+    found = read(directory / "environment.json")
+    return {name: found[name] for name in ("python", "kdcore", "packages", "cpus") if name in found}
+
+
+def rounded(value: float | None) -> float | None:
+    """To the two digits that the tables show."""
+    return None if value is None else round(value, 2)
+
+
+def read(path: Path) -> Any:
+    """A JSON file."""
+    return json.loads(path.read_text("utf-8"))
+
+
+def gain(scores: dict[int, float], base: dict[int, float], methods: int) -> tuple[float, float]:
+    """The mean difference seed by seed, half its 95 % interval, corrected for the number of methods."""
+    differences = [scores[seed] - base[seed] for seed in sorted(scores)]
+    count = len(differences)
+    quantile = t_quantile(1 - 0.05 / (2 * methods), count - 1)
+    return statistics.mean(differences), quantile * statistics.stdev(differences) / math.sqrt(count)
+
+
+def scores_of(method: Data) -> dict[int, float]:
+    """Top-1 on the test images by seed."""
+    return {run["seed"]: run["test"] for run in method["runs"]}
+
+
+def accuracy_table(records: Data, names: list[str]) -> str:
+    """A row for each method, the highest mean first."""
+    (one,) = (records[name] for name in names)
+    seeds = sorted(scores_of(one["methods"][one["baseline"]]))
+    head = ["method", *(f"seed {seed}" for seed in seeds), "mean", f"gain over {one['baseline']}"]
+    rows = [[*head, "agrees with the teacher", "memory"], ["---"] * (len(head) + 2)]
+    for label, own, gained in ranked(one):
+        runs = one["methods"][label]["runs"]
+        rows.append(
+            [
+                label,
+                *(f"{own[seed]:.2f}" for seed in seeds),
+                f"{statistics.mean(own.values()):.2f} ± {statistics.stdev(own.values()):.2f}",
+                gained,
+                f"{statistics.mean(run['agreement'] for run in runs):.1f}",
+                f"{max(run['peak_memory_mib'] for run in runs):,} MiB",
+            ]
+        )
+    return markdown(rows)
+
+
+def summary_table(records: Data, names: list[str]) -> str:
+    """The means and gains alone."""
+    (one,) = (records[name] for name in names)
+    rows = [["method", "top-1 on the test images", f"gain over {one['baseline']}"], ["---"] * 3]
+    rows += [[label, f"{statistics.mean(own.values()):.1f}", gained] for label, own, gained in ranked(one)]
+    return markdown(rows)
+
+
+def ranked(one: Data) -> list[tuple[str, dict[int, float], str]]:
+    """Each method's label, its top-1 by seed and its gain as text, the highest mean first."""
+    base = scores_of(one["methods"][one["baseline"]])
+    found = []
+    for label, method in one["methods"].items():
+        own, gained = scores_of(method), "baseline"
+        if label != one["baseline"]:
+            middle, half = gain(own, base, len(one["methods"]) - 1)
+            gained = f"{middle:+.2f} ± {half:.2f}"
+        found.append((label, own, gained))
+    return sorted(found, key=lambda row: -statistics.mean(row[1].values()))
+
+
+def tuned_table(records: Data, names: list[str]) -> str:
+    """A row for each tuning: its budget, what it searched, and what it found."""
+    rows = [["method", "trials", "first trial", "best trial", "values found"], ["---"] * 5]
+    for name in names:
+        one = records[name]
+        best = one["trials"][one["best"]]
+        found = ", ".join(f"`{path}` {short(value)}" for path, value in best["values"].items())
+        first = one["trials"][0]["score"]
+        rows.append(
+            [name.rpartition("-")[2], str(len(one["trials"])), f"{first:.2f}", f"{best['score']:.2f}", found]
+        )
+    return markdown(rows)
+
+
+def short(value: Any) -> str:
+    """A value with three digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """A table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def tables(text: str, records: Data) -> str:
+    """The page with its tables made again: a comment says which one belongs where."""
+
+    def one(found: re.Match[str]) -> str:
+        begin, kind, names, end = found.groups()
+        makers = {"accuracy": accuracy_table, "summary": summary_table, "tuned": tuned_table}
+        return f"{begin}{makers[kind](records, names.split(','))}{end}"
+
+    return TABLE.sub(one, text)
+
+
+def written(records: Data) -> str:
+    """The records as JSON with a line for each run."""
+    text = json.dumps(records, indent=1)
+    flat = re.compile(r"\{[^{}]*\}|\[[^\[\]{}]*\]")
+    return flat.sub(lambda found: re.sub(r"\s*\n\s*", " ", found.group()), text) + "\n"
+
+
+def main(folders: list[str]) -> None:
+    """Add the folders' records, and write the tables."""
+    records = read(RECORDS) if RECORDS.exists() else {}
+    for folder in map(Path, folders):
+        tuned = (folder / "tuning.json").exists()
+        records[folder.name] = tuning(folder) if tuned else comparison(folder)
+    if folders:
+        RECORDS.write_text(written(records), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(tables(page.read_text("utf-8"), records), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,73 @@
+"""docs/results/cifar10.md: its tables are those of its records, and the records show what the page says."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from kd_compare.statistics import paired_gain
+
+
+@pytest.fixture(scope="module")
+def evidence(root):
+    """docs/evidence.py."""
+    sys.path.insert(0, str(root / "docs"))
+    try:
+        import evidence
+    finally:
+        sys.path.pop(0)
+    return evidence
+
+
+@pytest.fixture(scope="module")
+def records(evidence):
+    return json.loads(evidence.RECORDS.read_text("utf-8"))
+
+
+def test_the_tables_are_those_of_the_records(evidence, records):
+    texts = [page.read_text("utf-8") for page in evidence.PAGES]
+    assert [evidence.tables(text, records) for text in texts] == texts
+    named = [
+        {name for _, _, names, _ in evidence.TABLE.findall(text) for name in names.split(",")}
+        for text in texts
+    ]
+    assert named[0] == set(records)  # nothing that was measured is left out
+    assert named[1] <= named[0]
+    assert named[1]
+
+
+def test_every_run_has_finished_and_its_curve_ends_with_its_score(records):
+    runs = [
+        run
+        for one in records.values()
+        for method in one.get("methods", {}).values()
+        for run in method["runs"]
+    ]
+    assert len(runs) >= 12
+    for run in runs:
+        assert (run["status"], run["curve"][-1]) == ("finished", run["validation"])
+        assert 0 < run["test"] < 100
+
+
+def test_distillation_gains_where_few_images_have_a_label(evidence, records):
+    methods = records["few-labels-500"]["methods"]
+    base = evidence.scores_of(methods["alone"])
+    gains = {
+        name: evidence.gain(evidence.scores_of(method), base, len(methods) - 1)
+        for name, method in methods.items()
+        if name != "alone"
+    }
+    assert max(middle - half for middle, half in gains.values()) > 0
+    for name, (middle, half) in gains.items():  # as `kd compare` computes them
+        told = paired_gain(evidence.scores_of(methods[name]), base, len(gains))
+        assert told is not None
+        assert told.corrected_half is not None
+        assert (middle, half) == pytest.approx((told.mean, told.corrected_half))
+
+
+def test_a_gain_by_hand(evidence):
+    # differences 1, 2, 3: mean 2, deviation 1; two methods: Student's t at 1 - 0.05 / 4 with two degrees is 6.2053
+    middle, half = evidence.gain({0: 11.0, 1: 22.0, 2: 33.0}, {0: 10.0, 1: 20.0, 2: 30.0}, 2)
+    assert middle == pytest.approx(2.0)
+    assert half == pytest.approx(6.2053 / 3**0.5, rel=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import tomllib
 
@@ -43,6 +44,17 @@ def test_the_records_are_those_of_the_comparisons(root, records):
         assert str(folder.relative_to(root) / "compare.toml") in record["command"]
         spec = json.loads((folder / comparison["spec"]).read_text("utf-8"))
         assert record["epochs"] == spec["train"]["epochs"]
+
+
+def test_balanced_sampling_and_class_weights_help_rare_classes(everyday, records):
+    found = {
+        name: everyday.values(records["rare-classes"], name, "macro_f1")
+        for name in ("vanilla", "balanced-sampling", "class-weights")
+    }
+    for name in ("balanced-sampling", "class-weights"):
+        gains = [own - other for own, other in zip(found[name], found["vanilla"], strict=True)]
+        assert min(gains) > 0
+        assert statistics.mean(gains) >= 10
 
 
 def test_distillation_with_several_labels_beats_the_student_alone(everyday, records):

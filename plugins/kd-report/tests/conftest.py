@@ -116,6 +116,8 @@ class SomeImages(list[int]):
     """Images that are not looked at."""
 
     stream = False
+    labels = None
+    label_sets = None
 
 
 def made_up(classes: int, images: int, seed: int, labelled: bool = True) -> Predictions:

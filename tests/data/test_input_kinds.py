@@ -165,8 +165,18 @@ def other_format(put):
     same(put, file.getvalue(), "jpg")
 
 
+def more_formats(put):
+    for ending in ("dds", "sgi"):
+        same(put, rgb(), ending)
+
+
+def icons(put):
+    assert put(Image.new("RGB", (32, 32)), "ico", sizes=[(16, 16), (32, 32)]).shape == (32, 32, 3)
+
+
 IMAGES = [
-    plain, palette, transparency, one_bit, grey_of_16_bits, colour_of_16_bits, white_is_zero, unknown_range,
+    plain, more_formats, icons, palette, transparency, one_bit,
+    grey_of_16_bits, colour_of_16_bits, white_is_zero, unknown_range,
     arrays, more_channels, other_colours, frames, orientation, profile, tiny, huge, other_format,
 ]  # fmt: skip
 

@@ -76,10 +76,13 @@ class CachedTeacher:
 
 
 def _rounded_up(places: Tensor, batch: int) -> Tensor:
-    """Places with the last one repeated, so that at most `_SIZES` different numbers of images are computed."""
+    """Places, and the first of the batch until there are as many as one of at most `_SIZES` numbers, above 0.
+
+    There are none if another process has filled the rows meanwhile.
+    """
     step = -(-batch // _SIZES)
-    more = min(-(-len(places) // step) * step, batch) - len(places)
-    return torch.cat([places, places[-1:].expand(more)])
+    steps = max(-(-len(places) // step), 1)
+    return torch.cat([places, places.new_zeros(min(steps * step, batch) - len(places))])
 
 
 def cache_folder(loaded: LoadedSpec) -> Path:

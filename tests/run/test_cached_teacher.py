@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from kdcore import UserError, run
+from kdcore import ModelOutput, UserError, run
 from kdcore.distill.teacher_passes import TeacherPasses
 from kdcore.errors import Interrupted
+from kdcore.run.cached_teacher import CachedTeacher
 from kdcore.run.fill_cache import cache_teacher
 from kdcore.run.signals import StopRequest
 
@@ -108,6 +111,26 @@ def test_where_an_epoch_lacks_some_images_only_what_is_missing_is_computed(spec_
     assert 40 <= sum(asked) < 40 + 2 * len(asked)  # each row once, and what they are rounded up by
     # without augmentation, all epochs see the images of the cache
     assert _distance(live.directory, cached.directory) < 1e-4
+
+
+def test_another_process_may_fill_the_rows_between_two_looks():
+    computed = []
+
+    def compute(images, whole):
+        computed.append(len(images))
+        return ModelOutput(logits=images.flatten(1))
+
+    def write(epoch, index, output, places):
+        assert (len(places), len(output.logits)) == (0, 2)
+        return stored
+
+    stored = ModelOutput(logits=torch.ones(16, 3))
+    nothing = torch.zeros(0, dtype=torch.int64)
+    cache = SimpleNamespace(read=lambda *_: None, missing_of=lambda *_: nothing, write=write)
+    accelerator = SimpleNamespace(autocast=contextlib.nullcontext, device=torch.device("cpu"))
+    teacher = CachedTeacher(cache, SimpleNamespace(compute=compute), accelerator, in_part=True)
+    assert teacher(0, torch.zeros(16, 3, 1, 1), torch.arange(16)) is stored
+    assert computed == [2]
 
 
 def test_the_first_epochs_fill_it_and_the_others_read_it(spec_file, asked):

@@ -11,14 +11,13 @@ Records of other comparisons stay as they are.
 from __future__ import annotations
 
 import json
-import math
 import re
 import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
-from kd_compare.statistics import t_quantile
+from kd_compare.statistics import paired_gain
 
 RESULTS = Path(__file__).parent / "results"
 RECORDS = RESULTS / "cifar10.json"
@@ -108,10 +107,10 @@ def read(path: Path) -> Any:
 
 def gain(scores: dict[int, float], base: dict[int, float], methods: int) -> tuple[float, float]:
     """The mean difference seed by seed, half its 95 % interval, corrected for the number of methods."""
-    differences = [scores[seed] - base[seed] for seed in sorted(scores)]
-    count = len(differences)
-    quantile = t_quantile(1 - 0.05 / (2 * methods), count - 1)
-    return statistics.mean(differences), quantile * statistics.stdev(differences) / math.sqrt(count)
+    found = paired_gain(scores, base, methods)
+    assert found is not None
+    assert found.corrected_half is not None
+    return found.mean, found.corrected_half
 
 
 def scores_of(method: Data) -> dict[int, float]:
@@ -168,10 +167,8 @@ def tuned_table(records: Data, names: list[str]) -> str:
         one = records[name]
         best = one["trials"][one["best"]]
         found = ", ".join(f"`{path}` {short(value)}" for path, value in best["values"].items())
-        first = one["trials"][0]["score"]
-        rows.append(
-            [name.rpartition("-")[2], str(len(one["trials"])), f"{first:.2f}", f"{best['score']:.2f}", found]
-        )
+        scores = [f"{trial['score']:.2f}" for trial in (one["trials"][0], best)]
+        rows.append([name.removeprefix("tune-few-labels-"), str(len(one["trials"])), *scores, found])
     return markdown(rows)
 
 

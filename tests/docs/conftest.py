@@ -8,9 +8,12 @@ that is missing.
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -86,6 +89,22 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture(scope="session")
 def root():
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def docs_script():
+    """Imports a module or package in docs, with those of its modules that are named, as its script does."""
+
+    def load(name: str, *parts: str) -> ModuleType:
+        sys.path.insert(0, str(ROOT / "docs"))
+        try:
+            for part in parts:
+                import_module(f"{name}.{part}")
+            return import_module(name)
+        finally:
+            sys.path.pop(0)
+
+    return load
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 
 import pytest
 import timm
@@ -22,19 +21,9 @@ IN_PLACE = ("test_nfnet", "test_byobnet", "test_resnet", "efficientvit_m0")
 
 
 @pytest.fixture(scope="module")
-def coverage(root):
+def coverage(docs_script):
     """docs/timm_coverage, as the script imports it."""
-    sys.path.insert(0, str(root / "docs"))
-    try:
-        import timm_coverage.main
-        import timm_coverage.numbers
-        import timm_coverage.page
-        import timm_coverage.pair
-        import timm_coverage.paths
-        import timm_coverage.shapes
-    finally:
-        sys.path.pop(0)
-    return timm_coverage
+    return docs_script("timm_coverage", "main", "numbers", "page", "pair", "paths", "shapes")
 
 
 @pytest.fixture(scope="module")

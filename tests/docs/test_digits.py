@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
@@ -12,14 +11,9 @@ from kdcore.plugins import get_plugins
 
 
 @pytest.fixture(scope="module")
-def digits(root):
+def digits(docs_script):
     """docs/digits.py."""
-    sys.path.insert(0, str(root / "docs"))
-    try:
-        import digits
-    finally:
-        sys.path.pop(0)
-    return digits
+    return docs_script("digits")
 
 
 @pytest.fixture(scope="module")

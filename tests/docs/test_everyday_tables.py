@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
 import tomllib
 
 import pytest
 
 
 @pytest.fixture(scope="module")
-def everyday(root):
+def everyday(docs_script):
     """docs/everyday.py."""
-    sys.path.insert(0, str(root / "docs"))
-    try:
-        import everyday
-    finally:
-        sys.path.pop(0)
-    return everyday
+    return docs_script("everyday")
 
 
 @pytest.fixture(scope="module")

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 from kd_compare.statistics import paired_gain
 
 
 @pytest.fixture(scope="module")
-def evidence(root):
+def evidence(docs_script):
     """docs/evidence.py."""
-    sys.path.insert(0, str(root / "docs"))
-    try:
-        import evidence
-    finally:
-        sys.path.pop(0)
-    return evidence
+    return docs_script("evidence")
 
 
 @pytest.fixture(scope="module")

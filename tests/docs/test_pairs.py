@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
@@ -12,17 +11,9 @@ from kdcore.plugins import get_plugins
 
 
 @pytest.fixture(scope="module")
-def pairs(root):
+def pairs(docs_script):
     """docs/distiller_pairs, as the script imports it."""
-    sys.path.insert(0, str(root / "docs"))
-    try:
-        import distiller_pairs.main
-        import distiller_pairs.page
-        import distiller_pairs.specs
-        import distiller_pairs.train
-    finally:
-        sys.path.pop(0)
-    return distiller_pairs
+    return docs_script("distiller_pairs", "main", "page", "specs", "train")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -21,14 +20,9 @@ ROW = ("compare-cifar100-resnet56-to-resnet20", "crd")
 
 
 @pytest.fixture(scope="module")
-def papers(root):
-    """The modules of docs/paper_tables, as the script imports them."""
-    sys.path.insert(0, str(root / "docs"))
-    try:
-        from paper_tables import main, page, published, records
-    finally:
-        sys.path.pop(0)
-    return SimpleNamespace(main=main, page=page, published=published, records=records)
+def papers(docs_script):
+    """docs/paper_tables, as the script imports it."""
+    return docs_script("paper_tables", "main", "page", "published", "records")
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import re
+import weakref
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -41,6 +42,20 @@ def is_full_disk(error: BaseException) -> bool:
 def is_dead_loader_process(error: BaseException) -> bool:
     """Whether a loader process died; torch raises a plain RuntimeError from a signal handler, wherever the run is."""
     return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")
+
+
+def keep_loader_queues(iterator: object) -> None:
+    """Let a DataLoader's iterator end its processes at once when it is collected as a part of a cycle.
+
+    There, Python calls the finalizers of its queues first. Then its processes are told to end through a closed queue,
+    and the collection waits 10 s for each. A queue that something else holds is not a part of the cycle.
+    """
+    queues = (getattr(iterator, "_index_queues", None), getattr(iterator, "_worker_result_queue", None))
+    weakref.finalize(iterator, _nothing, *queues).atexit = False
+
+
+def _nothing(*_: object) -> None:
+    pass
 
 
 def is_lost_peer(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import multiprocessing
 import os
 import signal
@@ -46,6 +47,36 @@ def test_a_dead_loader_process_is_recognised():
         list(DataLoader(_Dies(), num_workers=1, multiprocessing_context="fork"))
     assert compat.is_dead_loader_process(caught.value)
     assert not compat.is_dead_loader_process(RuntimeError("something else"))
+
+
+class _Numbers(Dataset[int]):
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_collected_cycle_ends_the_processes_of_a_loader(kept, monkeypatch):
+    loader = DataLoader(_Numbers(), num_workers=1, multiprocessing_context="fork", persistent_workers=True)
+    iterator = iter(loader)
+    if kept:
+        compat.keep_loader_queues(iterator)
+    workers = list(iterator._workers)
+    exit_codes = []
+    # what torch does where a process did not end by itself
+    monkeypatch.setattr(type(workers[0]), "terminate", lambda self: exit_codes.append("forced"))
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 2.0)
+    cycle = [iterator]
+    cycle.append(cycle)
+    del loader, iterator, cycle
+    gc.collect()
+    ended = not workers[0].is_alive()
+    workers[0].kill()
+    # if this fails with False, torch ends them by itself, and `keep_loader_queues` may go
+    assert (ended, exit_codes) == ((True, []) if kept else (False, ["forced"]))
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110

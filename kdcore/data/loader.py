@@ -6,7 +6,7 @@ import atexit
 import os
 import signal
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MOST_WORKERS = 8
 _LINGER = 30  # seconds
 _running: WeakSet[Any] = WeakSet()  # iterators with their own processes
+_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 def worker_count(workers: int | None, samples: KeyedSamples, world: int, device_type: str) -> int:
@@ -75,11 +76,24 @@ def passed(loader: DataLoader[Any]) -> Iterator[Columns]:
     Raises:
         RunFailed: an image cannot be read, or a loader process died.
     """
-    with _many_workers():
+    with _many_workers(), _signals_wait() if loader.num_workers else nullcontext():
         iterator = iter(loader)
-    if loader.num_workers:
+    if loader.num_workers and iterator not in _running:
         _running.add(iterator)
+        compat.keep_loader_queues(iterator)
     return _passed(iterator)
+
+
+@contextmanager
+def loaders_end() -> Iterator[None]:
+    """At the end of this block, the loader processes end that began in it, also those that would be used again."""
+    before = WeakSet(_running)
+    try:
+        yield
+    finally:
+        for iterator in list(_running):
+            if iterator not in before:
+                iterator._shutdown_workers()
 
 
 def _passed(iterator: Iterator[Any]) -> Iterator[Columns]:
@@ -109,6 +123,19 @@ def _many_workers() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    # a process that is forked here begins without a signal that is meant for the run; see `_start_worker`
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _end_workers() -> None:
     for iterator in _running:
         iterator._shutdown_workers()
@@ -124,3 +151,5 @@ def _start_worker(worker: int) -> None:
     # needs its loaders until the step is done; they end with it, or by themselves after a while.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LINGER))
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
+from kdcore.data.loader import loaders_end
 from kdcore.distill.splits import open_splits
 from kdcore.errors import Interrupted, Problem, UserError
 from kdcore.plugins import get_plugins
@@ -106,7 +107,8 @@ def cache_teacher(
         for below in loaded.teachers.values():
             run_teacher(RunContext(loaded=below, plugins=plugins, display=display, stop=stop))
         try:
-            caches, computed = _fill(loaded, plugins, display, stop, table)
+            with loaders_end():
+                caches, computed = _fill(loaded, plugins, display, stop, table)
         except Exception as error:
             failure = explained(error, loaded.directory)
             if failure is error:

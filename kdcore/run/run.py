@@ -130,11 +130,13 @@ def _run(context: RunContext, existing: Existing) -> RunResult:
     with directory.locked() if is_main_process() else contextlib.nullcontext():
         if existing == "fresh" and is_main_process():
             directory.clear()
+        from kdcore.data.loader import loaders_end
         from kdcore.run.session import Session
 
         session = Session(context)
         try:
-            return session.run()
+            with loaders_end():
+                return session.run()
         except Interrupted:
             session.conclude("interrupted")
             raise

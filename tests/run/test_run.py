@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -111,7 +112,9 @@ def test_the_same_spec_gives_the_same_weights_whatever_the_workers_and_another_s
         "two": spec_file("two", teacher=TEACHER, distiller=KD, data={"workers": 2}),
         "other": spec_file("other", teacher=TEACHER, distiller=KD, seed=1),
     }
+    processes = set(multiprocessing.active_children())
     results = {name: run(path, quiet=True) for name, path in specs.items()}
+    assert set(multiprocessing.active_children()) <= processes  # no loader process outlives its run
     for name in ("beside", "two"):
         assert _same(results["one"].directory, results[name].directory)
         assert _without_times(results["one"].metrics) == _without_times(results[name].metrics)

@@ -111,8 +111,8 @@ def test_where_both_agree_it_is_zero_and_has_no_slope(loss, one_shape, features)
     value = loss(agreed, features)
     value.backward()
     assert abs(value.item()) < 1e-9
-    # relative to the features: PKT's 1e-7 beside their norm tells more on small ones
-    assert (agreed.grad * features).abs().max().item() < 1e-6
+    # relative to the features: PKT adds 1e-7 to norms and probabilities, which tells on small and on opposite ones
+    assert (agreed.grad * features).abs().max().item() < 1e-3
 
 
 @having("positive")

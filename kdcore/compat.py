@@ -47,8 +47,8 @@ def is_dead_loader_process(error: BaseException) -> bool:
 def keep_loader_queues(iterator: object) -> None:
     """Let a DataLoader's iterator end its processes at once when it is collected as a part of a cycle.
 
-    There, Python calls the finalizers of its queues first. Then its processes are told to end through a closed queue,
-    and the collection waits 10 s for each. A queue that something else holds is not a part of the cycle.
+    There, Python calls the finalizers of its queues first. The request to end then goes through a closed queue, and
+    the collection waits 10 s for each process. A queue that something else holds is not a part of the cycle.
     """
     queues = (getattr(iterator, "_index_queues", None), getattr(iterator, "_worker_result_queue", None))
     weakref.finalize(iterator, _nothing, *queues).atexit = False

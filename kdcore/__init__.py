@@ -34,6 +34,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.models.student": ("load_student",),
         "kdcore.run.fill_cache": ("cache_teacher",),
         "kdcore.run.run": ("run",),
+        "kdcore.run.save_run": ("save_run",),
         "kdcore.rundir.directory": ("RunDirectory",),
         "kdcore.spec.models": ("RunSpec",),
         "kdcore.tasks": ("TaskLoss",),

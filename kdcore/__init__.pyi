@@ -77,6 +77,7 @@ from kdcore.run.fill_cache import CacheResult, cache_teacher
 from kdcore.run.preflight import Preflight
 from kdcore.run.result import RunResult
 from kdcore.run.run import run
+from kdcore.run.save_run import save_run
 from kdcore.rundir.directory import RunDirectory
 from kdcore.spec.members import Member
 from kdcore.spec.models import RunSpec
@@ -185,6 +186,7 @@ __all__ = [
     "open_run",
     "remove_cache",
     "run",
+    "save_run",
     "schema",
     "show",
     "show_cache",

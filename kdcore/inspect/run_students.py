@@ -47,7 +47,7 @@ class RunStudent:
         run: the run directory.
         spec: the run's spec, where its data gives the channels that the student takes.
         weights: which of the run's weights it has: the last ones, their average, or those of the best epoch.
-        epoch: after which epoch they were taken.
+        epoch: after which epoch they were taken; None: not known, of a student from a user's own training loop.
         opened: the network, its input and its classes.
         scores: what the run measured with these weights, in percent, by name: `top1`, `macro_f1`, ...
         finished: whether the run is finished.
@@ -57,7 +57,7 @@ class RunStudent:
     run: RunDirectory
     spec: RunSpec
     weights: Which
-    epoch: int
+    epoch: int | None
     opened: OpenedStudent
     scores: Mapping[str, float]
     finished: bool
@@ -202,7 +202,7 @@ def _about(directory: RunDirectory, weights: Which, *, own: bool) -> dict[str, A
     records = directory.metrics()
     if own:
         student: dict[str, Any] = (directory.summary() or {}).get("student") or {}
-        return {"epoch": len(records), **student}
+        return {"epoch": len(records) or None, **student}
     if weights == "best":
         epoch = Checkpoints(directory.checkpoints).about_best()["epoch"]
         records = [record for record in records if record["epoch"] == epoch]

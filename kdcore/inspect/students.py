@@ -74,6 +74,9 @@ def open_student(directory: RunDirectory, spec: RunSpec, which: Which, plugins: 
         raise UserError(
             Problem(str(directory.path), "this run has no averaged student: its train.ema is null")
         )
+    if which == "best" and directory.own_loop:
+        message = "this student was trained outside of kd: only this one was saved, and no best epoch"
+        raise UserError(Problem(str(directory.path), message))
     if directory.finished and folder.is_dir():
         found = _from_folder(folder, plugins)
         if which == "best":

@@ -22,6 +22,11 @@ def end_is_missing(directory: RunDirectory, plugins: Plugins) -> bool:
     return not {*loaded, NOTIFY} <= directory.steps_done()
 
 
+def leave_out(directory: RunDirectory, plugins: Plugins) -> None:
+    """Record all steps as done, for a run directory at whose end nothing is to happen."""
+    directory.step_done(NOTIFY, *(_PLUGIN + info.name for info in plugins.infos if info.status == "loaded"))
+
+
 def complete(directory: RunDirectory, plugins: Plugins, display: Display) -> bool:
     """Do the missing steps at the end of a finished run: each plugin's `kd_run_finished`, then the notification.
 

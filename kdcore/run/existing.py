@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kdcore.errors import Problem, UserError
 from kdcore.run.result import RunResult
+from kdcore.rundir.directory import SPEC
 from kdcore.spec import difference
 from kdcore.spec.load import resolved_dict
 
@@ -30,6 +31,8 @@ def finished_run(loaded: LoadedSpec, existing: Existing, display: Display | None
         if existing == "resume":
             raise UserError(Problem("--resume", f"there is no run to resume in {directory.path}"))
         return None
+    if directory.own_loop:
+        return _of_own_loop(loaded)
     changes = spec_changes(directory.spec(), resolved_dict(loaded))
     if changes:
         raise UserError(
@@ -49,6 +52,23 @@ def finished_run(loaded: LoadedSpec, existing: Existing, display: Display | None
             return None
         return RunResult(directory.path, directory.summary() or {}, directory.metrics())
     return None
+
+
+def _of_own_loop(loaded: LoadedSpec) -> RunResult:
+    """A student that `save_run` wrote: there is nothing to continue, and no other spec has such a run.
+
+    Raises:
+        UserError: the spec is not the one in the directory.
+    """
+    directory = loaded.directory
+    own = loaded.path is not None and loaded.path.resolve() == (directory.path / SPEC).resolve()
+    changed = difference.spec_changes(directory.spec(), resolved_dict(loaded))
+    # these are written as they were given, without defaults
+    if not own or any(not where.startswith(("distiller", "task.weight")) for where, *_ in changed):
+        message = f"{directory.path} holds a student that was trained outside of kd, in another loop"
+        hint = "use another 'name' or --output; --fresh deletes that student and starts this run"
+        raise UserError(Problem("name", message, loaded.spec.name, hint=hint))
+    return RunResult(directory.path, directory.summary() or {}, directory.metrics())
 
 
 def spec_changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:

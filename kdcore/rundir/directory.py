@@ -28,6 +28,7 @@ CLASSES = "classes.csv"
 REPORT = "report.html"
 FIGURES = "figures"
 END = ".end.json"
+OWN_LOOP = "own"  # in `summary.json` at `loop`: the student comes from a user's own training loop
 EXPORTS = "export"
 EMA = "student-ema"
 TEACHERS = "teachers"  # those that learned in the run, a folder for each
@@ -83,6 +84,11 @@ class RunDirectory:
     def finished(self) -> bool:
         """Whether a run was completed here."""
         return (self.summary() or {}).get("status") == "finished"
+
+    @property
+    def own_loop(self) -> bool:
+        """Whether the student was trained outside of kd, and saved by `save_run`."""
+        return (self.summary() or {}).get("loop") == OWN_LOOP
 
     @property
     def in_use(self) -> bool:

@@ -55,6 +55,7 @@ _SCORES: Final[Shape] = {
 }
 SUMMARY: Final[Shape] = {
     "status": str,
+    "loop": str,
     "error": str,
     "student": _SCORES,
     "ema": _SCORES,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.errors import Problem, UserError
+from kdcore.rundir.directory import RunDirectory
 from kdcore.spec.check import Checker
 from kdcore.spec.files import RUN_SPEC, find_file, read_file
 from kdcore.spec.json_values import plain
@@ -197,6 +198,10 @@ class _Loader:
     ) -> tuple[LoadedSpec | None, list[Problem]]:
         try:
             file = find_file(Path(run), where, given)
+            if file.name == RUN_SPEC and RunDirectory(file.parent).own_loop:
+                message = f"{file.parent} holds a student that was trained outside of kd: there is no run"
+                hint = f'name it as "checkpoint": "{file.parent}", in place of "run"'
+                return None, [Problem(where, message, given, hint=hint)]
             if file.resolve() in above:
                 names = " -> ".join(path.name for path in (*above[above.index(file.resolve()) :], file))
                 return None, [Problem(where, f"the specs train each other's teacher: {names}", given)]

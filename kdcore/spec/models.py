@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
@@ -17,6 +17,7 @@ from kdcore.spec.teacher_cache_spec import TeacherCacheSpec
 from kdcore.spec.train_spec import CheckpointSpec, OptimizerSpec, SchedulerSpec, TaskSpec, TrainSpec
 
 __all__ = [
+    "RUN_NAME",
     "AppliedRecipe",
     "AugmentSpec",
     "CheckpointSpec",
@@ -33,6 +34,10 @@ __all__ = [
     "TrackerSpec",
     "TrainSpec",
 ]
+
+
+RUN_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""What a run's name looks like."""
 
 
 class AppliedRecipe(Section):
@@ -63,7 +68,7 @@ class RunSpec(Section, metaclass=_Explained):
 
     name: str = Field(
         "run",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        pattern=RUN_NAME,
         max_length=128,
         json_schema_extra={
             "x-words": "letters, digits, '_', '.' and '-', the first a letter or a digit",

@@ -45,12 +45,25 @@ def model_card(
 def _description(student: RunStudent) -> str:
     spec = student.spec
     data = markdown_code(dataset_name(spec.data.dataset))
+    if student.run.own_loop:
+        return _of_own_loop(student, data)
     if not spec.teacher:
         return f"A {markdown(student.name)} {_what(student)}, trained on {data} without a teacher by kd."
     names = " + ".join(distiller.name for distiller in spec.distiller)
     return (
         f"A {markdown(student.name)} {_what(student)}, trained on {data} with the help of {_taught(student)} "
         f"by the distiller {markdown_code(names)} of kd."
+    )
+
+
+def _of_own_loop(student: RunStudent, data: str) -> str:
+    """The same of a student that was trained outside of kd."""
+    taught = f" with the help of {_taught(student)}" if student.spec.teacher else ""
+    names = [markdown_code(one.name) for one in student.spec.distiller if one.name != "vanilla"]
+    methods = f" by {' + '.join(names)}" if names else ""
+    return (
+        f"A {markdown(student.name)} {_what(student)}, trained on {data}{taught}{methods}, in a training loop outside "
+        "of kd, and saved with kd."
     )
 
 
@@ -65,13 +78,17 @@ def _details(student: RunStudent) -> Iterator[tuple[str, Any]]:
             "parameters": f"{student.parameters:,}",
             "input": f"{height} x {width}, {_COLOURS.get(data.channels, f'{data.channels} channels')}",
             **({"classes": student.num_classes} if student.num_classes else {"embedding": student.output[1]}),
-            "weights": f"{_WEIGHTS[student.weights]} ({student.epoch})",
+            "weights": _weights(student),
         },
     )
     for label, model, about in _teachers(student):
         scores = {"parameters": f"{about['parameters']:,}"} if about.get("parameters") else {}
         yield label.capitalize(), {"model": model, **scores}
     yield "Distiller", [_distiller(name.name, name.options, student.plugins) for name in spec.distiller]
+    if student.run.own_loop:
+        yield "Data", markdown(dataset_name(data.dataset))
+        yield "Training", "in a training loop outside of kd"
+        return
     images = "all images" if data.train_samples is None else f"{data.train_samples:,} images"
     yield (
         "Data",
@@ -83,6 +100,13 @@ def _details(student: RunStudent) -> Iterator[tuple[str, Any]]:
         f"{spec.train.epochs} epochs, batch size {spec.train.batch_size}, {markdown(spec.optimizer.name)}, "
         f"learning rate {spec.optimizer.lr:g}, {spec.scheduler.name} schedule, seed {spec.seed}",
     )
+
+
+def _weights(student: RunStudent) -> str:
+    """Which weights of the training they are."""
+    if student.run.own_loop:
+        return "as they were saved after training"
+    return f"{_WEIGHTS[student.weights]} ({student.epoch})"
 
 
 def _distiller(name: str, options: Mapping[str, Any], plugins: Plugins) -> str:

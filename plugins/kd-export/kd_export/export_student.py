@@ -28,7 +28,7 @@ class ExportResult:
         path: its folder.
         files: what is in it, with sizes in bytes; the model itself comes first.
         weights: which of the run's weights it has.
-        epoch: after which epoch they were taken.
+        epoch: after which epoch they were taken; None: not known.
         int8: whether it is quantised.
         loads: whether its `load.py` can load it: its plugin says how.
         check: how it differs from the run's student; None: it was not compared.
@@ -39,7 +39,7 @@ class ExportResult:
     path: Path
     files: dict[str, int]
     weights: Which
-    epoch: int
+    epoch: int | None
     int8: bool
     loads: bool
     check: ExportCheck | None

@@ -114,6 +114,8 @@ def _source(given: dict[str, Any]) -> str:
         return str(Path(given["checkpoint"]).name)
     if given.get("pretrained"):
         return "timm's pretrained"
+    if "pretrained" not in given:  # of a student from a user's own training loop
+        return ""
     return "random at the start"
 
 
@@ -152,6 +154,8 @@ def data_rows(facts: Facts) -> Rows:
 
 def training_rows(facts: Facts) -> Rows:
     """How it was trained."""
+    if facts.run.own_loop:
+        return _own_loop_rows(facts)
     train, optimizer, scheduler = (facts.part(name) for name in ("train", "optimizer", "scheduler"))
     done, wanted = facts.summary.get("epochs"), train.get("epochs")
     rows: Rows = [("epochs", f"{wanted}" if done in (None, wanted) else f"{done} of {wanted}")]
@@ -169,6 +173,26 @@ def training_rows(facts: Facts) -> Rows:
         rows.append(("teacher cache", f"{cache.get('augmentations')} augmentations"))
     rows.append(("precision", str(train.get("precision"))))
     rows.append(("seed", str(facts.spec.get("seed"))))
+    return rows
+
+
+def _own_loop_rows(facts: Facts) -> Rows:
+    """How it was trained outside of kd, as far as it was given."""
+    given = {
+        "epochs": facts.part("train").get("epochs") or facts.summary.get("epochs"),
+        "batch": facts.part("train").get("batch_size"),
+        "optimizer": facts.part("optimizer").get("name"),
+        "learning rate": facts.part("optimizer").get("lr"),
+        "weight decay": facts.part("optimizer").get("weight_decay"),
+        "schedule": facts.part("scheduler").get("name"),
+        "task loss": facts.part("task").get("weight"),
+        "precision": facts.part("train").get("precision"),
+        "seed": facts.spec.get("seed"),
+    }
+    rows: Rows = [("loop", "outside of kd: the results are those that were given")]
+    for name, value in given.items():
+        if value is not None:
+            rows.append((name, f"weight {value_text(value)}" if name == "task loss" else value_text(value)))
     return rows
 
 

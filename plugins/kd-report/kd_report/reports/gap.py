@@ -98,8 +98,10 @@ def map_of_guessing(images: Source) -> float | None:
 def find_vanilla(run: RunDirectory, spec: dict[str, Any]) -> list[RunDirectory]:
     """Finished runs next to this one, of the same student on the same data without a teacher.
 
-    The one with the same seed if there is one, otherwise all.
+    The one with the same seed if there is one, otherwise all; none for a student of a user's own training loop.
     """
+    if run.own_loop:
+        return []
     found = [(other, said) for other, said in _beside(run) if same_results(spec, said, but=_OF_THE_METHOD)]
     same_seed = [other for other, said in found if said.get("seed") == spec.get("seed")]
     return same_seed or [other for other, _ in found]
@@ -115,6 +117,8 @@ def _beside(run: RunDirectory) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
         if folder == run.path.absolute() or not other.exists:
             continue
         try:
+            if other.own_loop:  # how it was trained is not known
+                continue
             said = other.spec()
             distiller = said.get("distiller")
             if isinstance(distiller, dict) and distiller.get("name") == "vanilla" and other.finished:

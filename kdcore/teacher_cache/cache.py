@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,7 @@ from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.protocols import FeatureMap, ModelOutput
 from kdcore.rundir.files import remove_leftovers, sync_folder
 from kdcore.teacher_cache.manifest import CHECKSUMS, Manifest, NoCache
+from kdcore.teacher_cache.row_files import RowFiles
 from kdcore.teacher_cache.rows import Field, Rows, fields, stage_name
 from kdcore.teacher_cache.size import check_room, estimate
 from kdcore.teacher_cache.sparse import join, split
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 _HOUR: Final = 3600.0  # processes on other machines may be creating a cache in the same folder
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
-_EMPTY = 0  # the checksum of a missing row
 
 
 class TeacherCache:
@@ -57,21 +56,7 @@ class TeacherCache:
         self._rows = rows
         self._augmentations = settings.augmentations
         self._wanted = fields(rows, settings)
-        self._files = {
-            field.name: os.open(path / f"{field.name}.bin", os.O_RDWR) for field in manifest.fields
-        }
-        self._arrays: dict[str, npt.NDArray[Any]] = {
-            field.name: np.memmap(
-                path / f"{field.name}.bin",
-                field.storage,
-                "r",
-                shape=(manifest.rows, *field.shape),
-            )
-            for field in manifest.fields
-        }
-        self._checksum_file = os.open(path / CHECKSUMS, os.O_RDWR)
-        self._checksums: npt.NDArray[Any] = np.memmap(path / CHECKSUMS, "<u4", "r", shape=(manifest.rows,))
-        self._checked = np.zeros(manifest.rows, dtype=bool)  # each row once per process
+        self._files = RowFiles(path, manifest)
         self._told = False
 
     @classmethod
@@ -116,7 +101,7 @@ class TeacherCache:
     @property
     def rows_filled(self) -> int:
         """The number of these rows that are filled."""
-        return int(np.count_nonzero(self._checksums[: self.rows_total]))
+        return int(np.count_nonzero(self._files.filled() < self.rows_total))
 
     def missing(self, augmentation: int) -> Tensor:
         """Positions `[M]` of the samples of an augmentation whose rows are missing or damaged."""
@@ -160,16 +145,13 @@ class TeacherCache:
         which = new if places is None else np.searchsorted(places.numpy(), new)
         values = self._encoded(output, torch.from_numpy(which))
         if set(self._wanted) == set(self.manifest.fields):
-            self._store(rows[new], values)
+            self._files.store(rows[new], values)
         # otherwise: damaged rows of a cache that stores more than this run computes; they stay as they are
         return self._output(rows, new, values)
 
     def close(self) -> None:
         """Close the files; the system writes the data even if the process is killed."""
-        for handle in (*self._files.values(), self._checksum_file):
-            os.fsync(handle)
-            os.close(handle)
-        self._files.clear()
+        self._files.close()
 
     # -- rows ------------------------------------------------------------------------------------------------
 
@@ -179,42 +161,12 @@ class TeacherCache:
         return numbers
 
     def _there(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Which rows are filled and valid; each process checks a row once."""
-        there = self._checksums[rows] != _EMPTY
-        damaged = 0
-        for place in np.flatnonzero(there & ~self._checked[rows]):
-            row = int(rows[place])
-            if self._checksum([self._arrays[field.name][row] for field in self.manifest.fields]) == int(
-                self._checksums[row]
-            ):
-                self._checked[row] = True
-            else:
-                there[place] = False
-                damaged += 1
-        if damaged and not self._told:
+        """Which rows are filled and valid."""
+        there = self._files.there(rows)
+        if self._files.damaged and not self._told:
             self._told = True
             self.warn(f"teacher cache: rows of {self.path} are damaged; they are computed again")
-        found: npt.NDArray[np.bool_] = there
-        return found
-
-    @staticmethod
-    def _checksum(parts: list[npt.NDArray[Any]]) -> int:
-        value = 0
-        for part in parts:
-            value = zlib.crc32(part.tobytes(), value)
-        return value or 1  # 0 means that the row is missing
-
-    def _store(self, rows: npt.NDArray[np.int64], values: dict[str, npt.NDArray[Any]]) -> None:
-        # written through files, not through the maps: on a full disk a map kills the process without a message
-        for field in self.manifest.fields:
-            content = values[field.name]
-            for place, row in enumerate(rows):
-                os.pwrite(self._files[field.name], content[place].tobytes(), int(row) * field.row_bytes)
-        for place, row in enumerate(rows):
-            parts = [values[field.name][place] for field in self.manifest.fields]
-            checksum = self._checksum(parts)
-            os.pwrite(self._checksum_file, checksum.to_bytes(4, "little"), 4 * int(row))
-        self._checked[rows] = True
+        return there
 
     # -- outputs ---------------------------------------------------------------------------------------------
 
@@ -271,7 +223,7 @@ class TeacherCache:
         """The rows' outputs; for the positions `new` of the batch, `values` instead of the data on the disk."""
         parts: dict[str, Tensor] = {}
         for field in self._wanted:
-            kept = np.asarray(self._arrays[field.name][rows])
+            kept = self._files.read(field, rows)
             if values is not None:
                 kept[new] = values[field.name]
             parts[field.name] = self._tensor(field, kept)

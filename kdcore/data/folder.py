@@ -12,6 +12,7 @@ import torch
 
 from kdcore.data.layout import check_not_splits, choose_split
 from kdcore.data.left_out import LeftOut
+from kdcore.data.litdata import refuse_litdata
 from kdcore.data.source import Files, Names, Source, checked_index, decode, unreadable
 from kdcore.data.walk import images_below, top_level
 from kdcore.errors import Problem, UserError, listed
@@ -83,6 +84,7 @@ def open_folder(root: Path, split: str, *, where: str, labels: bool = True) -> F
         UserError: the folder cannot be listed, the split does not exist, a class folder or the whole split is empty.
     """
     left = LeftOut()
+    refuse_litdata(root, split, where)
     try:
         folder = root
         if split:

@@ -69,6 +69,20 @@ def test_errors_of_the_user(image_folder, tmp_path):
         open_folder(tmp_path / "nowhere", "train", where="data.train_split")
 
 
+@pytest.mark.parametrize("split", ["train", ""])
+def test_a_folder_of_litdata(tmp_path, split):
+    folder = tmp_path / split
+    folder.mkdir(exist_ok=True)
+    index = folder / "index.json"
+    for content in ("[]", '{"chunks": []}', '{"chunks": [{"filename": "chunk-0-0.bin"}]}'):
+        index.write_text(content)
+        with pytest.raises(UserError, match="neither images nor class folders"):
+            open_folder(tmp_path, split, where="data.train_split")
+    (folder / "chunk-0-0.bin").write_bytes(b"chunk")
+    with pytest.raises(UserError, match=r"(?s)data\.train_split: .*chunks of LitData.*'wds/'.*'parquet/'"):
+        open_folder(tmp_path, split, where="data.train_split")
+
+
 def test_errors_while_reading(image_folder):
     source = open_folder(image_folder, "train", where="")
     Path(source.name(4)).unlink()

@@ -47,9 +47,9 @@ def list_caches(
         rows.append(
             (
                 f"{about.teacher} on {about.dataset}",
-                f"{about.samples:,} x {about.augmentations}",
+                f"{f'{about.samples:,}' if about.samples else 'stream'} x {about.augmentations}",
                 f"{content} ({about.fields[0].dtype})",
-                f"{100 * info.filled / about.rows:.0f} %",
+                f"{100 * info.filled / about.rows:.0f} %" if about.rows else f"{info.filled:,} rows",
                 byte_size(info.bytes_used),
                 str(info.path),
             )
@@ -73,10 +73,10 @@ def show_cache(path: CachePath, as_json: JsonFlag = False) -> None:
     output.say(f"teacher   {about.teacher}, weights {weights[:12]}")
     data = about.identity.get("data") or {}
     size = "x".join(map(str, data.get("image_size") or ["?"]))
-    output.say(f"data      {about.dataset}, split {data.get('split')}, {about.samples:,} samples of {size}")
-    output.say(
-        f"rows      {info.filled:,} of {about.rows:,} filled: {about.augmentations} augmentations each"
-    )
+    samples = f"{about.samples:,} samples" if about.samples else "a stream, samples"
+    output.say(f"data      {about.dataset}, split {data.get('split')}, {samples} of {size}")
+    of = f" of {about.rows:,}" if about.rows else ""
+    output.say(f"rows      {info.filled:,}{of} filled: {about.augmentations} augmentations each")
     for field in about.fields:
         shape = "x".join(map(str, field.shape))
         output.say(f"          {field.name} {shape} {field.dtype}, {byte_size(field.row_bytes)} a row")

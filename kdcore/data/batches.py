@@ -25,6 +25,7 @@ class RawBatch:
         index: positions in the training set `[B]`, or None for a stream.
         broken: positions of images that could not be read and were replaced by others.
         partner: for each sample the image of another one of its class, `[B, C, H, W]`, or None.
+        key: of a stream in shards, numbers that say where each sample is `[B]`; otherwise None.
     """
 
     images: Tensor
@@ -32,6 +33,14 @@ class RawBatch:
     index: Tensor | None
     broken: tuple[int, ...] = ()
     partner: Tensor | None = None
+    key: Tensor | None = None
+
+    @property
+    def cached_by(self) -> Tensor:
+        """What a teacher cache finds the outputs by `[B]`: the positions, or the keys of a stream."""
+        found = self.index if self.key is None else self.key
+        assert found is not None  # other streams have no cache
+        return found
 
 
 class TrainData:
@@ -45,6 +54,7 @@ class TrainData:
         batches_per_epoch: number of whole batches; the remaining samples are not used in that epoch.
         labelled: whether batches have a target.
         stream: whether batches have no index.
+        keyed: whether the samples of a stream have keys, the same in each epoch.
     """
 
     size: int
@@ -53,6 +63,7 @@ class TrainData:
     batches_per_epoch: int
     labelled: bool
     stream = False
+    keyed = False
 
     @property
     def labelled_size(self) -> int | None:

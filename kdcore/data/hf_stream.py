@@ -13,7 +13,7 @@ from kdcore.data.source import Source, Unreadable, decode
 from kdcore.data.special_targets import UNLABELLED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from kdcore.data.pixels import Decoded
 
@@ -36,6 +36,10 @@ class HfStream(Source):
     """
 
     stream = True
+    reported: int
+    """The number of samples that the dataset reports; 0: unknown."""
+    shard_names: tuple[str, ...]
+    """The files of the split: the address with its revision, or name and size of a file on the disk."""
 
     def __init__(
         self,
@@ -67,7 +71,9 @@ class HfStream(Source):
         self.num_classes = len(names) if names else num_classes
         self.labelled = self._label is not None
         known = (builder.info.splits or {}).get(split)
-        self._size = samples or int(getattr(known, "num_examples", 0) or 0)
+        self.reported = int(getattr(known, "num_examples", 0) or 0)
+        self._size = samples or self.reported
+        self.shard_names = _names(getattr(builder.config, "data_files", None) or {}, split)
         self.num_shards = int(found.num_shards)
 
     def __len__(self) -> int:
@@ -104,6 +110,18 @@ class HfStream(Source):
         if dist.is_available() and dist.is_initialized():
             rank, world = dist.get_rank(), dist.get_world_size()
         return _Samples(self, rank, world)
+
+
+def _names(files: Mapping[Any, Iterable[str]], split: str) -> tuple[str, ...]:
+    own = files[split] if split in files else [file for some in files.values() for file in some]
+    return tuple(_name(str(file)) for file in own)
+
+
+def _name(file: str) -> str:
+    path = Path(file)
+    if "://" in file or not path.is_file():
+        return file
+    return f"{path.name} {path.stat().st_size}"
 
 
 class _Samples:

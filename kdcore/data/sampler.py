@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kdcore.data.shard_order import Shards
 
 Key = tuple[int, int]  # epoch, position in the training set
-_REPEAT: Final = 1 << 40  # added to the epoch of a key for each time that the epoch had the sample before
+REPEAT: Final = 1 << 40  # added to the epoch of a key for each time that the epoch had the sample before
 _AT_ONCE: Final = 4096  # samples whose positions are computed together
 
 
@@ -105,7 +105,7 @@ class EpochBatches(Sampler[list[Key]]):
                 continue
             for batch, counts in zip(positions, before[places].tolist(), strict=True):
                 yield [
-                    (augmentation + _REPEAT * count, position)
+                    (augmentation + REPEAT * count, position)
                     for count, position in zip(counts, batch, strict=True)
                 ]
 

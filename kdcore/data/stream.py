@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset, default_collate
 
 from kdcore.data.batches import EvalData, RawBatch, TrainData, check_skip
 from kdcore.data.keyed_randomness import LOADER, ORDER, mix64, seed_sample
-from kdcore.data.lanes import LaneBatches, Lanes, check_label
+from kdcore.data.lanes import LaneBatches, Lanes, SampleMaker, check_label
 from kdcore.data.loader import make_loader, passed
 from kdcore.data.modes import UnknownRange
 from kdcore.data.sampler import whole_batches
@@ -24,10 +24,14 @@ from kdcore.data.samples import Columns, SampleFailure, unexpected, varied
 from kdcore.data.sending import ByValue
 from kdcore.data.source import Refused
 from kdcore.data.special_targets import UNLABELLED, without_labels
+from kdcore.data.stream_pass import StreamPass
 from kdcore.errors import KdError, Problem, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
 
     from kdcore.data.hf_stream import HfStream
     from kdcore.data.normalise import Arrival
@@ -108,13 +112,30 @@ class StreamTrainData(TrainData):
 class LaneTrainData(StreamTrainData):
     """Training data from the shards of a stream, read in lanes by any number of loader processes.
 
-    Samples before a skipped batch are read, and not decoded.
+    Samples before a skipped batch are read, and not decoded. With `augmentations` = A, a sample has A variants, and
+    epoch e uses number e mod A.
+
+    Attributes:
+        shards: the stream.
+        make: makes its samples.
     """
 
-    def __init__(self, source: HfStream, *arguments: Any, rank: int, world: int, workers: int) -> None:
+    keyed = True
+
+    def __init__(
+        self,
+        source: HfStream,
+        *arguments: Any,
+        rank: int,
+        world: int,
+        workers: int,
+        augmentations: int | None = None,
+    ) -> None:
         super().__init__(source, *arguments, rank=rank, world=world)
-        self._shards, self._lanes = source, Lanes(source.num_shards, rank, world)
-        self._workers = self._lanes.workers(workers)
+        self.shards, self._lanes = source, Lanes(source.num_shards, rank, world)
+        self._workers, self._augmentations = self._lanes.workers(workers), augmentations
+        classes = self._num_classes if self.labelled else None
+        self.make = SampleMaker(source, self._steps, self._views, classes, self._labels_read, self._seed)
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[RawBatch]:
         """The batches of an epoch, starting at batch `skip`, without index."""
@@ -122,22 +143,22 @@ class LaneTrainData(StreamTrainData):
         if skip == self.batches_per_epoch:
             return
         batches = LaneBatches(
-            self._shards,
-            self._lanes,
-            self._part,
-            self._steps,
-            self._views,
-            self._num_classes if self.labelled else None,
-            self._labels_read,
-            (self._seed, epoch),
-            skip,
-            self.batches_per_epoch,
+            self.make, self._lanes, self._part, epoch, self._augmentations, skip, self.batches_per_epoch
         )
+        yield from self._arrived(batches)
+
+    def lacking(
+        self, augmentation: int, there: npt.NDArray[np.bool_], size: int, *, rank: int, world: int
+    ) -> Iterator[RawBatch]:
+        """Every sample of the stream whose key is not there yet, once, shard by shard; see `StreamPass`."""
+        yield from self._arrived(StreamPass(self.make, augmentation, there, size, rank, world))
+
+    def _arrived(self, batches: IterableDataset[Columns | SampleFailure]) -> Iterator[RawBatch]:
         loader = make_loader(
             batches, workers=self._workers, device_type=self._arrival.device.type, batch_size=None
         )
-        for images, target in passed(loader):
-            yield RawBatch(self._arrival(images), target if self.labelled else None, None)
+        for images, target, key in passed(loader):
+            yield RawBatch(self._arrival(images), target if self.labelled else None, None, key=key)
 
 
 class StreamEvalData(EvalData):

@@ -139,7 +139,9 @@ def build_train_data(
         given = (steps, batch_size, seed, count, num_classes, arrival, labels_read)
         if isinstance(source, HfStream):
             wanted = default_workers(world) if data.workers is None else data.workers
-            return LaneTrainData(source, *given, rank=rank, world=world, workers=wanted)
+            return LaneTrainData(
+                source, *given, rank=rank, world=world, workers=wanted, augmentations=augmentations
+            )
         assert isinstance(source, StreamSource)
         return StreamTrainData(source, *given, rank=rank, world=world)
     broken: Literal["replace", "fail"] = "replace" if data.skip_broken else "fail"

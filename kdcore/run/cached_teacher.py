@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor
 
+    from kdcore.data.stream import LaneTrainData
     from kdcore.data.train import IndexedTrainData
     from kdcore.distill.distillation import Distillation
     from kdcore.distill.splits import Splits
@@ -62,7 +63,7 @@ class CachedTeacher:
         Args:
             epoch: the epoch, or the augmentation.
             images: `[B, C, H, W]` as the student sees them, on the device.
-            index: positions in the training set `[B]`, on the CPU.
+            index: positions in the training set, or keys of a stream's samples `[B]`, on the CPU.
         """
         stored = self.cache.read(epoch, index)
         if stored is None:
@@ -110,7 +111,7 @@ def identity_of(loaded: LoadedSpec, prepared: Prepared, member: Member) -> Ident
         RunFailed: an image cannot be read.
     """
     teacher = prepared.models.teachers[member.name]
-    train = cast("IndexedTrainData", prepared.train)  # a stream has no cache
+    train = cast("IndexedTrainData | LaneTrainData", prepared.train)  # other streams have no cache
     views = view_recipes(loaded.spec.data, prepared.distillation)
     own, taken = member.spec, prepared.models.input
     return identify(loaded.spec, own, teacher.built, teacher.weights, taken, train, views)
@@ -126,21 +127,31 @@ def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
     assert settings is not None
     distillation = prepared.distillation
     problem = None
-    if splits.train.stream:
-        problem = "the samples of a stream have no positions, and the cache finds outputs by position"
-    elif not distillation.requires.teacher:
+    stream = splits.train.stream
+    if stream and not prepared.train.keyed:
+        message = (
+            f"the reader of {loaded.spec.data.dataset} shuffles by itself and does not say which samples it gives, and "
+            "the cache finds outputs by sample"
+        )
+        hint = "remove teacher_cache from the spec, or read shards of the images: 'hfids/...', 'wds/', 'parquet/'"
+        raise UserError(Problem("teacher_cache", message, hint=hint))
+    if not distillation.requires.teacher:
         problem = "no distiller of this run reads the teacher"
     if problem is not None:
         raise UserError(Problem("teacher_cache", problem, hint="remove teacher_cache from the spec"))
     samples, folder, size = prepared.train.size or 0, cache_folder(loaded), 0
+    if stream:  # 0 if it does not report them; then the size for each sample is known
+        samples = getattr(splits.train, "reported", 0)
     for teacher in distillation.teacher_passes.values():
         if teacher.is_read:
             rows = rows_of(distillation, teacher)
             _check_top_k(rows, settings.top_k)
-            size += estimate(rows, settings, samples)
+            size += estimate(rows, settings, samples or 1)
     if not any(folder.glob("*/manifest.json")):  # a cache that is there may be the right one
         check_room(folder, size)
     times = "1 augmentation" if settings.augmentations == 1 else f"{settings.augmentations} augmentations"
+    if not samples:
+        return f"{byte_size(size)} for {times} of each sample of the stream, in {folder}"
     return f"{byte_size(size)} for {times} of {samples:,} samples, in {folder}"
 
 
@@ -174,7 +185,7 @@ def open_caches(
                 identity_of(loaded, prepared, member),
                 rows_of(prepared.distillation, teacher),
                 settings,
-                prepared.train.size or 0,
+                0 if prepared.train.stream else prepared.train.size,
             )
             cache.warn = warn
     return caches

@@ -6,9 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
 
 from kdcore.data.loader import loaders_end
+from kdcore.data.stream import LaneTrainData
 from kdcore.distill.splits import open_splits
 from kdcore.errors import Interrupted, Problem, UserError
 from kdcore.plugins import get_plugins
@@ -28,9 +30,10 @@ from kdcore.run.signals import stop_requests
 from kdcore.teacher_cache.table import check_table_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from kdcore.data.batches import RawBatch, TrainData
     from kdcore.data.train import IndexedTrainData
     from kdcore.plugins import Plugins
     from kdcore.run.signals import StopRequest
@@ -48,7 +51,8 @@ class CacheResult:
     Attributes:
         path: the cache's folder; with several teachers the folder of their caches.
         paths: each teacher's cache, by the teacher's name.
-        rows: augmentations times samples, for each teacher; the caches hold all of them.
+        rows: augmentations times samples, for each teacher; the caches hold all of them. Of a stream: all rows that
+            they hold.
         computed: rows that this call added.
         size_bytes: size of the cache.
         seconds: wall time of this call.
@@ -130,12 +134,43 @@ def _total(caches: Mapping[str, TeacherCache]) -> int:
     return sum(cache.rows_total for cache in caches.values())
 
 
+def _progress(train: TrainData, caches: Mapping[str, TeacherCache]) -> str:
+    filled = sum(cache.rows_filled for cache in caches.values())
+    return f"{filled:,}" if train.stream else f"{filled:,} of {_total(caches):,}"
+
+
+def _missing(
+    train: TrainData, caches: Mapping[str, TeacherCache], augmentation: int, rank: int, world: int
+) -> tuple[Iterable[RawBatch], int]:
+    """The batches of the images of which a teacher lacks an augmentation, each image once, and about how many.
+
+    They are those of one of several processes.
+    """
+    if isinstance(train, LaneTrainData):
+        found = [cache.there(augmentation) for cache in caches.values()]
+        length = min(len(there) for there in found)
+        there = np.logical_and.reduce([one[:length] for one in found])
+        number = (train.shards.reported or train.size) // (BATCH * world)
+        return train.lacking(augmentation, there, BATCH, rank=rank, world=world), max(number, 1)
+    lacking = [cache.missing(augmentation) for cache in caches.values()]
+    missing = torch.unique(torch.cat(lacking))[rank::world].tolist()
+    keys = [
+        [(augmentation, position) for position in missing[start : start + BATCH]]
+        for start in range(0, len(missing), BATCH)
+    ]
+    return cast("IndexedTrainData", train).given(keys), len(keys)
+
+
 def _fill(
     loaded: LoadedSpec, plugins: Plugins, display: Display, stop: StopRequest, table: Path | None
 ) -> tuple[dict[str, TeacherCache], int]:
     accelerator = make_accelerator(loaded.spec)
     rank, world = accelerator.process_index, accelerator.num_processes
     splits = open_splits(loaded.spec, plugins, loaded.teachers)
+    if table is not None and splits.train.stream:
+        message = "a table has a name for each image, and the samples of a stream have none"
+        hint = "leave --table out, or download the shards and read them as 'parquet/' or 'arrow/'"
+        raise UserError(Problem("--table", message, hint=hint))
     # each process has all of the data: it takes its part of the missing rows
     prepared = prepare(loaded, splits, plugins, Process(accelerator.device))
     for text in prepared.warnings:
@@ -143,7 +178,7 @@ def _fill(
     with accelerator.main_process_first():
         caches = open_caches(loaded, prepared, display.warn)
     for cache in caches.values():
-        display.note(f"cache    {cache.path}: {cache.rows_filled:,} of {cache.rows_total:,} rows filled")
+        display.note(f"cache    {cache.path}: {cache.progress} rows filled")
     frozen = prepared.distillation.eval().teacher_passes
     if loaded.spec.train.compile:
         for one in frozen.values():
@@ -154,25 +189,19 @@ def _fill(
     display.begin(augmentations, 0)
     try:
         for augmentation in range(augmentations):
-            lacking = [cache.missing(augmentation) for cache in caches.values()]
-            # an image is read once for all teachers that lack a row for it
-            missing = torch.unique(torch.cat(lacking))[rank::world].tolist()
-            batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
-            display.epoch(augmentation, len(batches), 0)
-            keys = [[(augmentation, position) for position in batch] for batch in batches]
+            batches, number = _missing(prepared.train, caches, augmentation, rank, world)
+            display.epoch(augmentation, number, 0)
             mark, done = time.monotonic(), 0
-            for raw in cast("IndexedTrainData", prepared.train).given(keys):
-                assert raw.index is not None
+            for raw in batches:
                 images = raw.images.to(accelerator.device, non_blocking=True)
-                for teacher, rows in zip(teachers, lacking, strict=True):
-                    teacher(augmentation, images, raw.index)
-                    computed += int(torch.isin(raw.index, rows).sum())
-                done += len(raw.index)
+                for teacher in teachers:
+                    computed += len(teacher.cache.missing_of(augmentation, raw.cached_by))
+                    teacher(augmentation, images, raw.cached_by)
+                done += len(raw.cached_by)
                 display.advance(done / (time.monotonic() - mark))
                 if stop.signal is not None:
-                    filled = sum(cache.rows_filled for cache in caches.values())
                     raise Interrupted(
-                        f"stopped by {stop.signal.name}: {filled:,} of {_total(caches):,} rows are saved; the same "
+                        f"stopped by {stop.signal.name}: {_progress(prepared.train, caches)} rows are saved; the same "
                         "command continues from there",
                         stop.exit_code,
                     )

@@ -250,9 +250,9 @@ class Training:
         )
         teacher_output = None
         if self.cached_teachers is not None:
-            assert raw.index is not None  # a stream cannot have a cache
             teacher_output = {
-                name: cached(state.epoch, images, raw.index) for name, cached in self.cached_teachers.items()
+                name: cached(state.epoch, images, raw.cached_by)
+                for name, cached in self.cached_teachers.items()
             }
         alone = not last or self.separate is not None  # without DDP's averages
         with self.accelerator.no_sync(self.model) if alone else contextlib.nullcontext():

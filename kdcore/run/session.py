@@ -166,13 +166,11 @@ class Session:
             caches = open_caches(self.loaded, prepared, self.display.warn)
         for name, cache in caches.items():
             of = f" of teacher '{name}'" if len(caches) > 1 else ""
-            rows = f"{cache.rows_filled:,} of {cache.rows_total:,} rows{of} filled"
-            self.display.note(f"cache    {cache.path}: {rows}")
+            self.display.note(f"cache    {cache.path}: {cache.progress} rows{of} filled")
         teachers = prepared.distillation.teacher_passes
         data = self.loaded.spec.data
-        again = (
-            data.sampling != "shuffled" or data.labelled_fraction is not None
-        )  # an epoch lacks some images
+        # an epoch lacks some images
+        again = data.sampling != "shuffled" or data.labelled_fraction is not None or prepared.train.stream
         return {
             name: CachedTeacher(cache, teachers[name], accelerator, in_part=again)
             for name, cache in caches.items()

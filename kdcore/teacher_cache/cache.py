@@ -90,31 +90,44 @@ class TeacherCache:
 
     @property
     def size_bytes(self) -> int:
-        """The size of all files when the cache is full."""
-        return self.manifest.rows * (4 + sum(field.row_bytes for field in self.manifest.fields))
+        """The size of all files when the cache is full; of a stream, their present size."""
+        return (self.manifest.rows or len(self._files)) * (
+            4 + sum(field.row_bytes for field in self.manifest.fields)
+        )
 
     @property
     def rows_total(self) -> int:
-        """The number of rows that this run may read."""
-        return self._augmentations * self.manifest.samples
+        """The number of rows that this run may read; of a stream, of those that are filled."""
+        return self.rows_filled if self.manifest.grows else self._augmentations * self.manifest.samples
 
     @property
     def rows_filled(self) -> int:
         """The number of these rows that are filled."""
-        return int(np.count_nonzero(self._files.filled() < self.rows_total))
+        rows = self._files.filled()
+        if self.manifest.grows:
+            return int(np.count_nonzero(rows % self.manifest.augmentations < self._augmentations))
+        return int(np.count_nonzero(rows < self.rows_total))
+
+    @property
+    def progress(self) -> str:
+        """How many rows are filled, and of how many if that is known, for messages."""
+        return f"{self.rows_filled:,}" + ("" if self.manifest.grows else f" of {self.rows_total:,}")
+
+    def there(self, augmentation: int) -> npt.NDArray[np.bool_]:
+        """Of which samples `[N]` the row of an augmentation is valid; of a stream, N samples that the files reach."""
+        samples = self.manifest.samples or -(-len(self._files) // self.manifest.augmentations)
+        return self._there(self._numbers(augmentation, torch.arange(samples)))
 
     def missing(self, augmentation: int) -> Tensor:
         """Positions `[M]` of the samples of an augmentation whose rows are missing or damaged."""
-        start = augmentation * self.manifest.samples
-        rows = np.arange(start, start + self.manifest.samples)
-        return torch.from_numpy(np.flatnonzero(~self._there(rows)))
+        return torch.from_numpy(np.flatnonzero(~self.there(augmentation)))
 
     def read(self, epoch: int, index: Tensor) -> ModelOutput | None:
         """The outputs for a batch of an epoch, in float32 on the CPU; None unless all rows are filled.
 
         Args:
             epoch: the epoch; it uses augmentation `epoch` mod augmentations.
-            index: positions in the training set `[B]`.
+            index: positions in the training set `[B]`, or keys of a stream's samples.
         """
         rows = self._numbers(epoch, index)
         return self._output(rows) if self._there(rows).all() else None
@@ -156,8 +169,10 @@ class TeacherCache:
     # -- rows ------------------------------------------------------------------------------------------------
 
     def _numbers(self, epoch: int, index: Tensor) -> npt.NDArray[np.int64]:
-        augmentation = epoch % self._augmentations
-        numbers: npt.NDArray[np.int64] = augmentation * self.manifest.samples + index.cpu().numpy()
+        augmentation, places = epoch % self._augmentations, index.cpu().numpy()
+        numbers: npt.NDArray[np.int64] = augmentation * self.manifest.samples + places
+        if self.manifest.grows:  # all rows of a sample together: new samples come behind them
+            numbers = places * self.manifest.augmentations + augmentation
         return numbers
 
     def _there(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -293,9 +308,13 @@ def _find(folder: Path, wanted: Manifest) -> tuple[Path, Manifest] | None:
             serving.append((manifest.fields == wanted.fields, filled, path, manifest))
     if not serving:
         return None
-    best = max(serving, key=lambda item: ((item[0] or item[1] == item[3].rows), item[1]))
+    best = max(serving, key=lambda item: ((item[0] or _is_full(item[1], item[3])), item[1]))
     exact, filled, path, manifest = best
-    return (path, manifest) if exact or filled == manifest.rows else None
+    return (path, manifest) if exact or _is_full(filled, manifest) else None
+
+
+def _is_full(filled: int, manifest: Manifest) -> bool:
+    return not manifest.grows and filled == manifest.rows
 
 
 def _create(folder: Path, manifest: Manifest) -> tuple[Path, Manifest]:

@@ -11,9 +11,13 @@ import torch
 
 from kdcore.data.fingerprint import sample_names
 from kdcore.data.samples import SampleFailure
+from kdcore.data.stream import LaneTrainData
+from kdcore.data.stream_pass import first_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
 
     from kdcore.data.inputs import InputConfig
     from kdcore.data.train import IndexedTrainData
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from kdcore.spec.models import AugmentSpec, RunSpec, TeacherSpec
 
 _LOOKED_AT = 64  # samples whose augmented images are part of the identity
+_SHARDS_LOOKED_AT = 8  # of a stream: each has to be opened, possibly elsewhere
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def identify(
     teacher: BuiltModel,
     weights: str | None,
     taken: InputConfig,
-    train: IndexedTrainData,
+    train: IndexedTrainData | LaneTrainData,
     views: Sequence[AugmentSpec] = (),
 ) -> Identity:
     """The identity of the outputs of a teacher.
@@ -67,7 +72,7 @@ def identify(
         teacher: the teacher.
         weights: the digest of its weights.
         taken: the student's input images.
-        train: the training images; a stream has no cache.
+        train: the training images: with positions, or a stream in shards.
         views: how each of several views is augmented.
 
     Raises:
@@ -90,9 +95,7 @@ def identify(
                 else teacher.channels,
             },
             "data": {
-                "split": train.samples.source.split,
-                "samples": len(train.samples),
-                "names": _names(train),
+                **_samples(train),
                 "image_size": list(taken.image_size),
                 "interpolation": taken.interpolation,
                 "channels": spec.data.channels,
@@ -111,6 +114,19 @@ def _views(views: Sequence[AugmentSpec]) -> dict[str, Any]:
     return {"views": [view.model_dump(mode="json") for view in views]} if len(views) > 1 else {}
 
 
+def _samples(train: IndexedTrainData | LaneTrainData) -> dict[str, Any]:
+    """Which samples there are."""
+    if isinstance(train, LaneTrainData):
+        names = hashlib.sha256("\n".join(train.shards.shard_names).encode("utf-8", "surrogateescape"))
+        return {
+            "split": train.shards.split,
+            "shards": train.shards.num_shards,
+            "names": names.hexdigest(),
+        }
+    source = train.samples.source
+    return {"split": source.split, "samples": len(train.samples), "names": _names(train)}
+
+
 def _names(train: IndexedTrainData) -> str:
     """Digest of the chosen samples' names and classes."""
     samples = train.samples
@@ -121,18 +137,26 @@ def _names(train: IndexedTrainData) -> str:
     return digest.hexdigest()
 
 
-def _images(train: IndexedTrainData, taken: InputConfig) -> str:
+def _images(train: IndexedTrainData | LaneTrainData, taken: InputConfig) -> str:
     """Evenly spaced samples as in the first epoch, in whole grey levels: normalising adds only rounding."""
-    size = len(train.samples)
-    positions = sorted({number * size // _LOOKED_AT for number in range(_LOOKED_AT)})
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (taken.mean, taken.std))
     digest = hashlib.sha256()
-    for position in positions:
-        found = train.samples[(0, position)]
-        if isinstance(found, SampleFailure):
-            raise found.error()
-        levels = found[0][0]
+    looked_at = (
+        first_samples(train.make, _SHARDS_LOOKED_AT)
+        if isinstance(train, LaneTrainData)
+        else _evenly_spaced(train)
+    )
+    for levels in looked_at:
         if levels.dtype != torch.uint8:
             levels = ((levels * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
         digest.update(levels.numpy().tobytes())
     return digest.hexdigest()
+
+
+def _evenly_spaced(train: IndexedTrainData) -> Iterator[Tensor]:
+    size = len(train.samples)
+    for position in sorted({number * size // _LOOKED_AT for number in range(_LOOKED_AT)}):
+        found = train.samples[(0, position)]
+        if isinstance(found, SampleFailure):
+            raise found.error()
+        yield found[0][0]

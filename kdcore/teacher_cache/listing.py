@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from kdcore.errors import Problem, UserError
 from kdcore.teacher_cache.manifest import CHECKSUMS, NAME, Manifest, NoCache
+from kdcore.teacher_cache.row_files import RowFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +42,7 @@ class CacheInfo:
             about |= {
                 "teacher": manifest.teacher,
                 "dataset": manifest.dataset,
-                "samples": manifest.samples,
+                "samples": manifest.samples or None,  # of a stream, nobody counts them
                 "augmentations": manifest.augmentations,
                 "classes": manifest.num_classes,
                 "top_k": manifest.top_k,
@@ -50,7 +50,7 @@ class CacheInfo:
                     {"name": field.name, "shape": list(field.shape), "dtype": field.dtype}
                     for field in manifest.fields
                 ],
-                "rows": manifest.rows,
+                "rows": manifest.rows or None,
                 "filled": self.filled,
                 "created": manifest.created,
                 "kdcore": manifest.kdcore,
@@ -117,19 +117,12 @@ def damaged_rows(info: CacheInfo) -> list[int]:
     manifest = info.manifest
     if manifest is None:
         return []
-    arrays = [
-        np.memmap(info.path / f"{field.name}.bin", np.uint8, "r", shape=(manifest.rows, field.row_bytes))
-        for field in manifest.fields
-    ]
-    checksums = np.fromfile(info.path / CHECKSUMS, "<u4")
-    damaged = []
-    for row in np.flatnonzero(checksums):
-        value = 0
-        for array in arrays:
-            value = zlib.crc32(array[row].tobytes(), value)
-        if (value or 1) != int(checksums[row]):
-            damaged.append(int(row))
-    return damaged
+    rows = RowFiles(info.path, manifest, write=False)
+    try:
+        filled = rows.filled()
+        return [int(row) for row in filled[~rows.there(filled)]]
+    finally:
+        rows.close()
 
 
 def remove(info: CacheInfo) -> None:

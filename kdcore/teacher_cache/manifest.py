@@ -49,7 +49,7 @@ class Manifest:
         fields: the arrays.
         num_classes: K.
         augmentations: the number of augmentations of each sample.
-        samples: N, the size of the training set.
+        samples: N, the size of the training set; 0 for a stream, whose rows are not counted before they are written.
         top_k: the number of stored logits, None for all.
         created: the time of creation, in ISO format.
         kdcore: the version that created it.
@@ -69,8 +69,13 @@ class Manifest:
 
     @property
     def rows(self) -> int:
-        """The number of rows: augmentations x samples."""
+        """The number of rows: augmentations x samples; 0 for a stream."""
         return self.augmentations * self.samples
+
+    @property
+    def grows(self) -> bool:
+        """Whether the files grow with the rows that are written."""
+        return self.samples == 0
 
     def serves(self, wanted: Manifest) -> bool:
         """Whether a run that needs the other manifest can use this cache."""
@@ -111,6 +116,6 @@ class Manifest:
             path = folder / name
             if not path.is_file():
                 raise NoCache(f"its file {name} is missing")
-            if path.stat().st_size != size:
+            if path.stat().st_size != size and not manifest.grows:
                 raise NoCache(f"its file {name} has {path.stat().st_size} bytes instead of {size}")
         return manifest

@@ -24,40 +24,44 @@ EMPTY: Final = 0  # the checksum of a missing row
 class RowFiles:
     """Rows by their numbers.
 
-    A row is valid once its checksum is written, after its numbers, and as long as the two match.
+    A row is valid once its checksum is written, after its numbers, and as long as the two match. If the number of
+    samples is not known (a stream), the files grow with what this process and others write.
 
     Attributes:
         damaged: how many rows with a wrong checksum were met.
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(self, path: Path, manifest: Manifest, *, write: bool = True) -> None:
         self.damaged = 0
-        self._fields = manifest.fields
-        self._files = {
-            field.name: os.open(path / f"{field.name}.bin", os.O_RDWR) for field in manifest.fields
-        }
-        self._arrays: dict[str, npt.NDArray[Any]] = {
-            field.name: np.memmap(
-                path / f"{field.name}.bin",
-                field.storage,
-                "r",
-                shape=(manifest.rows, *field.shape),
-            )
-            for field in manifest.fields
-        }
-        self._checksum_file = os.open(path / CHECKSUMS, os.O_RDWR)
-        self._checksums: npt.NDArray[Any] = np.memmap(path / CHECKSUMS, "<u4", "r", shape=(manifest.rows,))
-        self._checked = np.zeros(manifest.rows, dtype=bool)  # each row once per process
+        self._path, self._fields, self._grows = path, manifest.fields, manifest.grows
+        self._writes = write
+        how = os.O_RDWR if write else os.O_RDONLY
+        self._files = {field.name: os.open(path / f"{field.name}.bin", how) for field in manifest.fields}
+        self._checksum_file = os.open(path / CHECKSUMS, how)
+        self._arrays: dict[str, npt.NDArray[Any]] = {}
+        self._checksums: npt.NDArray[Any] = np.zeros(0, dtype="<u4")
+        self._checked = np.zeros(0, dtype=bool)  # each row once per process
+        self._map(self._on_disk() if self._grows else manifest.rows)
+
+    def __len__(self) -> int:
+        """The number of rows that the files have, filled or not."""
+        self._follow()
+        return len(self._checksums)
 
     def filled(self) -> npt.NDArray[np.int64]:
         """The numbers of the rows that have a checksum."""
+        self._follow()
         found: npt.NDArray[np.int64] = np.flatnonzero(self._checksums)
         return found
 
     def there(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which rows are filled and valid; each process checks a row once."""
-        there = self._checksums[rows] != EMPTY
-        for place in np.flatnonzero(there & ~self._checked[rows]):
+        if self._grows and len(rows) and int(rows.max()) >= len(self._checksums):
+            self._follow()
+        there = rows < len(self._checksums)
+        there[there] = self._checksums[rows[there]] != EMPTY
+        filled = np.flatnonzero(there)
+        for place in filled[~self._checked[rows[filled]]]:
             row = int(rows[place])
             if checksum([self._arrays[field.name][row] for field in self._fields]) == int(
                 self._checksums[row]
@@ -83,14 +87,39 @@ class RowFiles:
         for place, row in enumerate(rows):
             value = checksum([values[field.name][place] for field in self._fields])
             os.pwrite(self._checksum_file, value.to_bytes(4, "little"), 4 * int(row))
+        self._follow()
         self._checked[rows] = True
 
     def close(self) -> None:
         """Close the files; the system writes the data even if the process is killed."""
+        self._follow()
         for handle in (*self._files.values(), self._checksum_file):
-            os.fsync(handle)
+            if self._writes:
+                os.fsync(handle)
             os.close(handle)
         self._files.clear()
+        self._grows = False  # what is known stays readable
+
+    def _follow(self) -> None:
+        """See what was written behind the rows that are known."""
+        if self._grows and (rows := self._on_disk()) > len(self._checksums):
+            self._map(rows)
+
+    def _on_disk(self) -> int:
+        """The number of rows that all files have; a killed process may have left a part of one."""
+        sizes = [os.fstat(self._files[field.name]).st_size // field.row_bytes for field in self._fields]
+        return min(os.fstat(self._checksum_file).st_size // 4, *sizes)
+
+    def _map(self, rows: int) -> None:
+        for field in self._fields:
+            file, shape = self._path / f"{field.name}.bin", (rows, *field.shape)
+            # a file without a byte cannot be mapped
+            self._arrays[field.name] = (
+                np.memmap(file, field.storage, "r", shape=shape) if rows else np.zeros(shape, field.storage)
+            )
+        if rows:
+            self._checksums = np.memmap(self._path / CHECKSUMS, "<u4", "r", shape=(rows,))
+        self._checked = np.concatenate([self._checked, np.zeros(rows - len(self._checked), dtype=bool)])
 
 
 def checksum(parts: list[npt.NDArray[Any]]) -> int:

@@ -51,6 +51,11 @@ def test_a_stream_in_shards(opened, make_data, small_input):
     source = opened(epoch_samples=24)
     assert (source.stream, len(source), source.classes) == (True, 24, ("ant", "bee", "cat"))
     assert source.num_shards == 4
+    assert source.reported == 0
+    sizes = [path.stat().st_size for path in sorted(opened.folder.iterdir())]
+    assert source.shard_names == tuple(
+        f"train-{shard:05}-of-00004.parquet {size}" for shard, size in enumerate(sizes)
+    )
     one = content(build(source, make_data, small_input).epoch(0))
     assert len(one) == 6
     helped = build(source, make_data, small_input, workers=2)

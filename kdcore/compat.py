@@ -44,6 +44,15 @@ def is_dead_loader_process(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the accelerator's memory is full; for MPS, cuBLAS and cuDNN torch raises a plain RuntimeError."""
+    import torch
+
+    words = ("MPS backend out of memory", "_STATUS_ALLOC_FAILED")
+    full = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return full or isinstance(error, torch.OutOfMemoryError)
+
+
 def keep_loader_queues(iterator: object) -> None:
     """Let a DataLoader's iterator end its processes at once when it is collected as a part of a cycle.
 

@@ -8,6 +8,7 @@ import pytest
 
 from kdcore import DistillerEntry, run, validate
 from kdcore.plugins import get_plugins
+from tests.no_float64 import forbid_float64
 
 pytest.importorskip("sklearn", reason="the digits need scikit-learn")
 
@@ -61,11 +62,16 @@ def spec_of(entry: DistillerEntry, beside: bool = False) -> dict[str, Any]:
     return spec
 
 
-@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside-fitnet"])
+@pytest.mark.parametrize(
+    "beside",
+    [pytest.param(False, id="alone", marks=pytest.mark.accelerator), pytest.param(True, id="beside-fitnet")],
+)
 @pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.entry.name)
 @pytest.mark.filterwarnings("ignore")  # what a small set or a teacher without weights is warned of
 def test_it_trains_two_epochs(item, beside, tmp_path, monkeypatch):
     monkeypatch.setenv("KD_NO_REPORT", "1")
+    if not beside:
+        forbid_float64(monkeypatch)
     result = run(spec_of(item.entry, beside), output=tmp_path, quiet=True)
     assert [record["epoch"] for record in result.metrics] == [1, 2]
     terms = result.metrics[-1]["terms"]

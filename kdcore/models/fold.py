@@ -9,6 +9,8 @@ import torch
 from timm.layers import BatchNormAct2d, Conv2dSame
 from torch import Tensor, nn
 
+from kdcore.ops import widest_float
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -111,15 +113,16 @@ def _fold(pair: _Pair) -> None:
     convolution, norm = pair.convolution, pair.norm
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    scale = (norm.running_var.double() + norm.eps).rsqrt()
+    wide = widest_float(norm.running_var.device)
+    scale = (norm.running_var.to(wide) + norm.eps).rsqrt()
     if norm.weight is not None:
-        scale = scale * norm.weight.double()
+        scale = scale * norm.weight.to(wide)
     shift = (
-        -norm.running_mean.double()
+        -norm.running_mean.to(wide)
         if convolution.bias is None
-        else convolution.bias.double() - norm.running_mean
+        else convolution.bias.to(wide) - norm.running_mean
     )
-    bias = shift * scale + (0 if norm.bias is None else norm.bias.double())
+    bias = shift * scale + (0 if norm.bias is None else norm.bias.to(wide))
     weight = convolution.weight
     weight.mul_(scale.to(weight.dtype).view(-1, 1, 1, 1))
     convolution.bias = nn.Parameter(bias.to(weight.dtype), requires_grad=False)

@@ -17,7 +17,7 @@ from kdcore.ops.batch_norm import BatchNormOverProcesses
 from kdcore.ops.dot import Dot, dot_descent
 from kdcore.ops.ensemble import mean_logits
 from kdcore.ops.outputs import embeddings_of, logits_of, target_of
-from kdcore.ops.precision import at_least_float32, full_precision
+from kdcore.ops.precision import at_least_float32, full_precision, widest_float
 from kdcore.ops.processes import gather, sum_over_processes, world_size
 
 __all__ = [
@@ -38,5 +38,6 @@ __all__ = [
     "prepare_logits",
     "sum_over_processes",
     "target_of",
+    "widest_float",
     "world_size",
 ]

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 def explained(error: Exception, directory: RunDirectory) -> Exception:
     """Return a clear error with a hint for common failures; return any other error unchanged."""
-    import torch
-
     if compat.is_full_disk(error):
         return RunFailed(
             "the disk is full: free some space; the same command then continues from the last checkpoint"
@@ -28,7 +26,7 @@ def explained(error: Exception, directory: RunDirectory) -> Exception:
         return RunFailed(
             f"another process of this run ended or cannot be reached; see its own message ({first})"
         )
-    if isinstance(error, torch.OutOfMemoryError):
+    if compat.is_out_of_memory(error):
         return RunFailed(
             "the GPU is out of memory. Lower train.batch_size (and raise train.accumulate) or "
             "data.image_size, or set train.precision to 'bf16'"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdcore.data.special_targets import UNLABELLED, has_label
 from kdcore.errors import RunFailed
-from kdcore.ops import world_size
+from kdcore.ops import widest_float, world_size
 from kdcore.run.finite_checks import ADVICE, last_good
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Meter:
         self, device: torch.device, distillers: Sequence[str] = (), *, several_labels: bool = False
     ) -> None:
         self._device, self._several_labels = device, several_labels  # then there is no top-1
+        self._dtype = widest_float(device)
         self._distillers = tuple(distillers)  # to name a term's distiller in messages
         self.reset()
 
@@ -60,12 +61,12 @@ class Meter:
             for name, logits in output.logits_of_teachers.items():
                 self._look_at_teacher(name, logits, step)
             self._sums = sums + torch.cat(
-                [values.double() * size, self._hits(output.logits, target, size, sums.device)]
+                [values.to(self._dtype) * size, self._hits(output.logits, target, size, sums.device)]
             )
 
     def _hits(self, logits: Tensor | None, target: Tensor | None, size: int, device: torch.device) -> Tensor:
         # filled, not copied from the host: a copy would wait for the GPU in each step
-        images = torch.full((), size, dtype=torch.float64, device=device)
+        images = torch.full((), size, dtype=self._dtype, device=device)
         if logits is None or target is None or self._several_labels:
             none = torch.zeros_like(images)
             return torch.stack([none, none, none, images])
@@ -73,7 +74,7 @@ class Meter:
         classes = torch.where(known, target if target.dim() == 1 else target.argmax(dim=1), UNLABELLED)
         hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == classes.unsqueeze(1)
         counts = torch.stack([hits[:, 0].sum(), hits.sum(), known.sum()])
-        return torch.cat([counts.double(), images.unsqueeze(0)])
+        return torch.cat([counts.to(self._dtype), images.unsqueeze(0)])
 
     def _look_at_teacher(self, name: str, logits: Tensor, step: int) -> None:
         bad = self._teachers_bad.get(name)
@@ -85,7 +86,7 @@ class Meter:
         """`_sums` and `_bad`, with an entry for each of these names."""
         sums, bad = self._sums, self._bad
         if sums is None or bad is None:
-            sums = torch.zeros(_COUNTS, dtype=torch.float64, device=self._device)
+            sums = torch.zeros(_COUNTS, dtype=self._dtype, device=self._device)
             bad = torch.zeros(0, dtype=torch.int64, device=self._device)
         new = [name for name in losses if name not in self._names]
         if new:
@@ -163,7 +164,7 @@ class Meter:
     def load_state_dict(self, state: dict[str, Any], main_process: bool = True) -> None:
         """Restore the state within an epoch; the main process gets the sums of all processes."""
         self._names = tuple(state["names"])
-        self._sums = None if state["sums"] is None else state["sums"].to(self._device)
+        self._sums = None if state["sums"] is None else state["sums"].to(self._dtype).to(self._device)
         self._bad = None if state["bad"] is None else state["bad"].to(self._device)
         if self._sums is not None and not main_process:
             self._sums = torch.zeros_like(self._sums)

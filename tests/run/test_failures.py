@@ -27,6 +27,8 @@ GLOO = (
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
             r"Lower train\.batch_size",
         ),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 8.95 GB)"), r"Lower train\.batch_size"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), "out of memory"),
         (OSError(errno.ENOSPC, "No space left on device"), "disk is full: free some space"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk is full"),
         (SafetensorError('I/O error: Os { message: "No space left on device" }'), "disk is full"),

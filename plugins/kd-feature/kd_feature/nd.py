@@ -19,6 +19,7 @@ from kdcore.ops import (
     full_precision,
     prepare_features,
     target_of,
+    widest_float,
 )
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class ND(nn.Module):
 
     def prepare(self, outputs: Iterable[tuple[ModelOutput, Batch]]) -> None:
         """Compute the centers from the teacher's embeddings of the training set."""
-        dtype = torch.float32 if self.centers.device.type == "mps" else torch.float64
+        dtype = widest_float(self.centers.device)
         sums = self.centers.new_zeros(self.centers.shape, dtype=dtype)
         counts = sums.new_zeros(len(sums))
         for teacher, batch in outputs:

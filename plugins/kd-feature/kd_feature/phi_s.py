@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from kdcore.ops import at_least_float32, full_precision
+from kdcore.ops import at_least_float32, full_precision, widest_float
 
 
 def phi_s_scale(features: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class Moments:
     """
 
     def __init__(self, dim: int, device: torch.device) -> None:
-        dtype = torch.float32 if device.type == "mps" else torch.float64
+        dtype = widest_float(device)
         self.count = 0
         self.mean = torch.zeros(dim, dtype=dtype, device=device)
         self.products = torch.zeros(dim, dim, dtype=dtype, device=device)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
-from kdcore.ops import embeddings_of, full_precision, prepare_features
+from kdcore.ops import embeddings_of, full_precision, prepare_features, widest_float
 
 if TYPE_CHECKING:
     from kd_feature.options.relations import RKDOptions
@@ -81,9 +81,8 @@ class _Relations(NamedTuple):
 
 def _relations(features: Tensor) -> _Relations:
     flat = features.flatten(1)
-    if flat.device.type != "mps":  # a device without float64
-        # a distance that is computed from products is a small difference of large numbers
-        flat = flat.double()
+    # a distance that is computed from products is a small difference of large numbers
+    flat = flat.to(widest_float(flat.device))
     flat = flat - flat.detach().mean(dim=0)
     products = flat @ flat.T
     lengths = products.diagonal()

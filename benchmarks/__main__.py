@@ -3,6 +3,8 @@
 Each group runs in a process of its own, its cases one after the other. In a round each contender does one step, in
 random order; a ratio is taken within its round. Printed are the medians, with the ratios' quartiles; the JSON file
 has every single time and the environment. Nothing else should run on the machine meanwhile.
+
+`python -m benchmarks gpu --help` explains the command for a machine with an accelerator.
 """
 
 from __future__ import annotations
@@ -16,12 +18,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu.command import main as gpu
 from benchmarks.groups import GROUPS, run_group
 from benchmarks.table import as_dict, text
 
 
 def main() -> int:
-    """Run the groups."""
+    """Run the groups, or everything that only an accelerator can show."""
+    if sys.argv[1:2] == ["gpu"]:
+        return gpu(sys.argv[2:])
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

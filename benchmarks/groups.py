@@ -48,7 +48,6 @@ GROUPS = {
         Group(
             "crd", "benchmarks.crd", "CRD's loss and negatives, compared with RepDistiller's formulation", 12
         ),
-        Group("gpu", "benchmarks.steps.gpu", "on an accelerator: bf16, compiled, 224 px"),
         Group("order", "benchmarks.order", "time and memory up to the first batch, by the number of samples"),
         Group("memory", "benchmarks.memory", "peak memory of a process that trains", 45),
         Group("startup", "benchmarks.startup", "how long each command takes to answer", 45),

@@ -2,6 +2,8 @@
 
 A table stands between `<!-- measured: GROUP/CASE -->` and `<!-- end -->`; what it was measured on, where the name is
 `environment`. With `summary: GROUP/TEXT` it has a row for each case with this text in its name.
+
+Results of `python -m benchmarks gpu` fill the tables `gpu/PART` as well; those of `--small` fill none.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu.tables import tables
 from benchmarks.rounds import Measured, ratio
 from benchmarks.table import markdown, number, rounds
 
@@ -23,9 +26,10 @@ _PLACE = re.compile(
 
 def fill(page: str, results: dict[str, Any]) -> str:
     """The page with every table that the results have; one that they lack stays as it is."""
+    on_accelerator = tables(results) if "parts" in results else {}
     cases = {
         f"{group}/{fields['name']}": Measured(**fields)
-        for group, found in results["groups"].items()
+        for group, found in results.get("groups", {}).items()
         for fields in found
     }
 
@@ -41,6 +45,8 @@ def fill(page: str, results: dict[str, Any]) -> str:
             if not found:
                 return match[0]
             text = summary(found)
+        elif name in on_accelerator:
+            text = on_accelerator[name]
         elif name in cases:
             text = f"{markdown(cases[name])}\n\n{rounds(cases[name])} rounds."
         else:
@@ -78,8 +84,11 @@ def described(results: dict[str, Any]) -> str:
 def main() -> int:
     """Rewrite the page."""
     results, page = (Path(argument) for argument in sys.argv[1:3])
-    text = page.read_text()
-    page.write_text(fill(text, json.loads(results.read_text())))
+    found = json.loads(results.read_text("utf-8"))
+    if found.get("small"):
+        print(f"{results} is of --small: it shows that the parts work, and measures nothing", file=sys.stderr)
+        return 2
+    page.write_text(fill(page.read_text("utf-8"), found), "utf-8")
     return 0
 
 

@@ -16,18 +16,17 @@ if TYPE_CHECKING:
     from benchmarks.rounds import Step
 
 
-def bare_loop(workload: Workload, fast: bool = False) -> Step:
-    """KD with nothing around it; `fast`: in bf16, channels-last and compiled."""
+def bare_loop(workload: Workload, fast: bool = False, compiled: bool = False) -> Step:
+    """KD with nothing around it; `fast`: in bf16 and channels-last."""
     teacher: Any = workload.teacher_passes()
     student: Any = workload.model(workload.student).train()
     step_of = optimizer(student)
-    if fast:
-        teacher, student = _compiled(teacher), _compiled(student)
-    batches = cycle(_ordered(workload.images(), fast))
+    teacher, student = (prepared(one, fast, compiled) for one in (teacher, student))
+    batches = cycle(ordered(workload.images(), fast))
 
     def step() -> None:
         images, target = next(batches)
-        with _precision(images, fast):
+        with precision(images, fast):
             with torch.inference_mode():
                 teacher_logits = teacher(images).float()
             logits = student(images).float()
@@ -44,17 +43,16 @@ def bare_loop(workload: Workload, fast: bool = False) -> Step:
     return step
 
 
-def student_alone(workload: Workload, fast: bool = False) -> Step:
+def student_alone(workload: Workload, fast: bool = False, compiled: bool = False) -> Step:
     """No teacher: what a teacher that costs nothing comes down to."""
     student: Any = workload.model(workload.student).train()
     step_of = optimizer(student)
-    if fast:
-        student = _compiled(student)
-    batches = cycle(_ordered(workload.images(), fast))
+    student = prepared(student, fast, compiled)
+    batches = cycle(ordered(workload.images(), fast))
 
     def step() -> None:
         images, target = next(batches)
-        with _precision(images, fast):
+        with precision(images, fast):
             logits = student(images).float()
         F.cross_entropy(logits, target).backward()  # type: ignore[no-untyped-call]
         step_of.step()
@@ -63,14 +61,19 @@ def student_alone(workload: Workload, fast: bool = False) -> Step:
     return step
 
 
-def _compiled(model: nn.Module) -> Any:
-    return torch.compile(model.to(memory_format=torch.channels_last))
+def prepared(model: nn.Module, fast: bool, compiled: bool) -> Any:
+    """The model, in channels-last order and compiled, if asked for."""
+    if fast:
+        model = model.to(memory_format=torch.channels_last)
+    return torch.compile(model) if compiled else model
 
 
-def _ordered(batches: list[tuple[Tensor, Tensor]], fast: bool) -> list[tuple[Tensor, Tensor]]:
+def ordered(batches: list[tuple[Tensor, Tensor]], fast: bool) -> list[tuple[Tensor, Tensor]]:
+    """The images in the models' order."""
     memory_format = torch.channels_last if fast else torch.contiguous_format
     return [(images.contiguous(memory_format=memory_format), target) for images, target in batches]
 
 
-def _precision(images: Tensor, fast: bool) -> torch.autocast:
+def precision(images: Tensor, fast: bool) -> torch.autocast:
+    """Autocast to bf16, if asked for."""
     return torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=fast)

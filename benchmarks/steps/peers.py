@@ -7,6 +7,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.device import device
+from benchmarks.steps.bare import ordered, precision, prepared
 from benchmarks.steps.workload import (
     KD_WEIGHT,
     LR,
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
 NO_TORCHDISTILL = "not installed: uv run --group bench"
 
 
-def timm_task(workload: Workload) -> Step:
-    """The step of timm's `LogitDistillationTask` in a bare loop."""
+def timm_task(workload: Workload, fast: bool = False, compiled: bool = False) -> Step:
+    """The step of timm's `LogitDistillationTask` in a bare loop; compiled in its own way."""
     from timm.task import LogitDistillationTask
     from torch import nn
 
-    student = workload.model(workload.student)
+    student = prepared(workload.model(workload.student), fast, compiled=False)
     student.pretrained_cfg = _normalised(student)
-    teacher = workload.teacher_passes()
+    teacher = prepared(workload.teacher_passes(), fast, compiled=False)
     teacher.pretrained_cfg = _normalised(teacher)
     task = LogitDistillationTask(
         student,
@@ -43,12 +44,16 @@ def timm_task(workload: Workload) -> Step:
         device=device(),
         verbose=False,
     ).train()
+    if compiled:
+        task.compile()
     step_of = optimizer(student)
-    batches = cycle(workload.images())
+    batches = cycle(ordered(workload.images(), fast))
 
     def step() -> None:
         images, target = next(batches)
-        task(images, target)["loss"].backward()
+        with precision(images, fast):
+            loss = task(images, target)["loss"]
+        loss.backward()
         step_of.step()
         step_of.zero_grad(set_to_none=True)
 
@@ -61,7 +66,7 @@ def _normalised(model: Any) -> Any:
     return known if known else {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
-def torchdistill_box(workload: Workload) -> Step | None:
+def torchdistill_box(workload: Workload, fast: bool = False, compiled: bool = False) -> Step | None:
     """The step of torchdistill's `DistillationBox`, driven as in its example; None: not installed."""
     if find_spec("torchdistill") is None:
         return None
@@ -75,8 +80,8 @@ def torchdistill_box(workload: Workload) -> Step | None:
     kd = {"key": "KDLoss", "kwargs": {**whole, "temperature": TEMPERATURE, "alpha": TASK_WEIGHT}}
     weighted = {"key": "WeightedSumLoss", "kwargs": {"sub_terms": {"kd": {"criterion": kd, "weight": 1.0}}}}
     box = DistillationBox(
-        workload.teacher_passes(),
-        workload.model(workload.student).train(),
+        prepared(workload.teacher_passes(), fast, compiled),
+        prepared(workload.model(workload.student).train(), fast, compiled),
         {},
         {
             "num_epochs": 1,
@@ -100,12 +105,13 @@ def torchdistill_box(workload: Workload) -> Step | None:
     )
     box.pre_epoch_process(epoch=0)
     box.teacher_model.eval()
-    batches = cycle(workload.images())
+    batches = cycle(ordered(workload.images(), fast))
 
     def step() -> float:
         images, target = next(batches)
         box.pre_forward_process()
-        loss = box.forward_process(images, target, supp_dict={})
+        with precision(images, fast):
+            loss = box.forward_process(images, target, supp_dict={})
         box.post_forward_process(loss=loss)
         value: float = loss.item()  # its example logs the loss of each step
         return value

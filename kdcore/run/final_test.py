@@ -10,12 +10,15 @@ from kdcore.run.measures import Measures
 from kdcore.run.state import RunState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from accelerate import Accelerator
     from torch import Tensor, nn
 
     from kdcore.run.context import RunContext
     from kdcore.run.prepare import Prepared
     from kdcore.run.sharding import Shards
+    from kdcore.teacher_cache.cache import TeacherCache
 
 
 def measure_test(
@@ -25,6 +28,7 @@ def measure_test(
     shards: Shards | None,
     student: nn.Module,
     thresholds: Tensor | None = None,
+    caches: Mapping[str, TeacherCache] | None = None,
 ) -> dict[str, Any] | None:
     """What student, average and teachers reach on the test images, for the summary; None without a test split.
 
@@ -35,6 +39,7 @@ def measure_test(
         shards: the sharded models, if the weights are distributed over the processes.
         student: the student that is kept.
         thresholds: with several labels an image those that were chosen on the evaluation images.
+        caches: of the teachers, by name.
 
     Raises:
         Stopped: the run was asked to stop.
@@ -46,7 +51,7 @@ def measure_test(
     tables = {name: replace(rows, evaluation=None) for name, rows in prepared.tables.items()}
     on_test = replace(prepared, eval=prepared.test, tables=tables)
     state = RunState()
-    measures = Measures(context, on_test, accelerator, state, shards)
+    measures = Measures(context, on_test, accelerator, state, shards, caches)
     measures.thresholds = thresholds
     measures.teachers()
     measures.learners()

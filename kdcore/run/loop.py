@@ -18,6 +18,7 @@ from kdcore.protocols import Progress
 from kdcore.run.agreement import Agreement
 from kdcore.run.early_stop import patience_over
 from kdcore.run.final_test import measure_test
+from kdcore.run.kept_evaluation import caches_of
 from kdcore.run.measures import Measures, Stopped
 from kdcore.run.meter import Meter
 from kdcore.run.optimizer import build_optimizer, build_scheduler
@@ -106,12 +107,13 @@ class Training:
             accelerator=accelerator,
         )
         self.tested: dict[str, Any] | None = None  # on the test images, at the end
+        caches = caches_of(cached_teachers)
 
         def test(thresholds: Tensor | None) -> dict[str, Any] | None:
-            return measure_test(context, prepared, accelerator, self.shards, self.shipped, thresholds)
+            return measure_test(context, prepared, accelerator, self.shards, self.shipped, thresholds, caches)
 
         self._test = test
-        self.measures = Measures(context, prepared, accelerator, self.state, self.shards)
+        self.measures = Measures(context, prepared, accelerator, self.state, self.shards, caches)
         self.shipped_as = shipped_model(context.loaded, prepared.distillation, prepared.models)
         self.saver = Saver(
             context.directory.checkpoints, self.state, parts, self.agreement.now, self.shipped_as

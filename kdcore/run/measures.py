@@ -12,9 +12,12 @@ from kdcore.inspect.metrics import load_metrics
 from kdcore.run.evaluate import evaluate
 from kdcore.run.evaluate_encoder import Embedder, EncoderEvaluator
 from kdcore.run.evaluation import Evaluation, Wanted
+from kdcore.run.kept_evaluation import KeptEvaluation
 from kdcore.run.table_teacher import InOrder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from accelerate import Accelerator
     from torch import Tensor, nn
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from kdcore.run.prepare import Prepared
     from kdcore.run.sharding import Shards
     from kdcore.run.state import RunState
+    from kdcore.teacher_cache.cache import TeacherCache
 
 
 _MOST_SCORES: Final = 100_000_000  # images x classes whose logits are kept for mAP: 400 MB
@@ -43,6 +47,7 @@ class Measures:
         accelerator: device, precision and the other processes.
         state: where the results of the teachers are kept.
         shards: the sharded models, if the weights are distributed over the processes.
+        caches: of the teachers, by name: on a CPU they keep the logits for these images, too.
 
     Attributes:
         metrics: those of plugins.
@@ -58,10 +63,12 @@ class Measures:
         accelerator: Accelerator,
         state: RunState,
         shards: Shards | None,
+        caches: Mapping[str, TeacherCache] | None = None,
     ) -> None:
         spec = context.loaded.spec
         self._spec, self._context, self._accelerator = spec, context, accelerator
-        self._state, self._shards = state, shards
+        self._state, self._shards, self._caches = state, shards, caches or {}
+        self._taken = prepared.models.input
         self._teachers, self._data = prepared.distillation.teacher_passes, prepared.eval
         self._num_classes = prepared.distillation.num_classes
         self._average = None if prepared.ema is None else prepared.ema.module
@@ -152,7 +159,16 @@ class Measures:
         table = self._tables.get(name)
         if table is not None and table.evaluation is None:
             return False  # it does not know these images
-        if table is None:
+        cache = self._caches.get(name)
+        on_cpu = (
+            self._accelerator.device.type == "cpu"
+        )  # elsewhere, the pass is as fast as reading the pixels
+        if table is None and cache is not None and on_cpu and self._shards is None:
+            kept = KeptEvaluation(
+                teacher.model, self._images[name], cache, self._taken, teacher.memory_format
+            )
+            found = self._evaluate(kept, None, teacher)
+        elif table is None:
             found = self._evaluate(teacher.model, self._images[name], teacher)
         else:
             found = self._evaluate(InOrder.of(table, self._data), None, teacher)

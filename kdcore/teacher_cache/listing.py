@@ -103,7 +103,7 @@ def look_at(path: Path) -> CacheInfo:
     if not (path / NAME).is_file() and not (path / CHECKSUMS).is_file():
         hint = "'kd cache list FOLDER' finds the caches in or below a folder"
         raise UserError(Problem(str(path), "not a teacher cache", hint=hint))
-    used = sum(file.stat().st_blocks * 512 for file in path.iterdir() if file.is_file())
+    used = sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file())
     try:
         manifest = Manifest.read(path)
     except NoCache as error:

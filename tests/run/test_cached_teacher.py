@@ -18,7 +18,9 @@ from kdcore.distill.teacher_passes import TeacherPasses
 from kdcore.errors import Interrupted
 from kdcore.run.cached_teacher import CachedTeacher
 from kdcore.run.fill_cache import cache_teacher
+from kdcore.run.kept_evaluation import KeptEvaluation
 from kdcore.run.signals import StopRequest
+from kdcore.teacher_cache.listing import look_at
 
 KD = {"name": "kd"}
 TEACHER = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
@@ -144,6 +146,48 @@ def test_the_first_epochs_fill_it_and_the_others_read_it(spec_file, asked):
     again = run(spec_file("again", **spec, teacher_cache=_cache(dtype="float16")), quiet=True)
     assert asked == [40, 40]
     assert _distance(first.directory, again.directory) == 0  # filled on the way or before: the same numbers
+
+
+def test_the_teachers_logits_for_the_evaluation_are_kept(spec_file, monkeypatch: pytest.MonkeyPatch):
+    asked: list[int] = []
+    forward = KeptEvaluation.forward
+
+    def counted(self: KeptEvaluation, images: torch.Tensor) -> torch.Tensor:
+        hook = self.model.register_forward_hook(lambda *_: asked.append(len(images)))
+        try:
+            return forward(self, images)
+        finally:
+            hook.remove()
+
+    monkeypatch.setattr(KeptEvaluation, "forward", counted)
+    spec = {"teacher": TEACHER, "distiller": KD, "train": {"epochs": 1, "batch_size": 40}}
+    spec["data"] = {"eval_fraction": 0.25, "test_split": "test"}
+
+    def summary(name: str, **changes: Any) -> dict[str, Any]:
+        asked.clear()
+        found = run(spec_file(name, **{**spec, **changes}, teacher_cache=_cache(1)), quiet=True).summary
+        return {part: found[part] for part in ("teacher", "test", "student")}
+
+    live = run(spec_file("live", **spec), quiet=True).summary
+    first = summary("first")
+    assert asked
+    assert (first["teacher"], first["test"]["teachers"]) == (live["teacher"], live["test"]["teachers"])
+    assert summary("second") == first
+    assert asked == []
+    # other images are other batches, and a damaged file is computed again
+    summary("fewer", data={"eval_fraction": 0.25, "eval_samples": 7, "test_split": "test"})
+    assert asked == [7]
+    (folder,) = (spec_file("where").parent / "shared").glob("*/evaluation")
+    for file in folder.iterdir():
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    assert summary("third") == first
+    assert asked
+    assert look_at(folder.parent).bytes_used > sum(file.stat().st_size for file in folder.iterdir())
+    shutil.rmtree(folder)
+    folder.write_text("no folder")  # nothing can be written: it costs time only
+    assert summary("fourth") == first
 
 
 def test_another_teacher_or_other_images_are_not_taken_for_it(spec_file, asked):

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kd_classic.kd import kd_loss
-from kd_classic.logits import divergences
 from kdcore import Batch, ModelOutput, Progress, Requires, Setup
 from kdcore.ops import check_positive, prepare_logits
 
@@ -32,7 +31,9 @@ def deit_soft_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperatur
     """
     check_positive("temperature", temperature)
     student, teacher = prepare_logits(student_logits, teacher_logits)
-    return divergences(student, teacher, temperature).mean() / student.shape[1]
+    log_student, log_teacher = (F.log_softmax(one / temperature, dim=1) for one in (student, teacher))
+    apart = F.kl_div(log_student, log_teacher, reduction="sum", log_target=True)
+    return apart * (temperature**2 / student.numel())
 
 
 def deit_hard_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:

@@ -28,7 +28,8 @@ def mld_loss(student_logits: Tensor, teacher_logits: Tensor, *, temperature: flo
     """
     check_positive("temperature", temperature)
     student, teacher = prepare_logits(student_logits, teacher_logits)
-    student, teacher = student / temperature, teacher / temperature
+    if temperature != 1:  # the authors' temperature needs no copies
+        student, teacher = student / temperature, teacher / temperature
     yes = teacher.sigmoid() * (F.logsigmoid(teacher) - F.logsigmoid(student))
     no = (-teacher).sigmoid() * (F.logsigmoid(-teacher) - F.logsigmoid(-student))
     return (yes + no).sum(dim=1).mean() * temperature**2

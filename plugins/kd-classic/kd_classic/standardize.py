@@ -35,4 +35,4 @@ def standardize_logits(logits: Tensor) -> Tensor:
     shifted = logits - logits.detach().amax(dim=1, keepdim=True)
     deviation = shifted.std(dim=1, keepdim=True)
     scores = (shifted - shifted.mean(dim=1, keepdim=True)) / (deviation + _EPS)
-    return scores.masked_fill(deviation == 0, 0.0)
+    return scores.masked_fill_(deviation == 0, 0.0)

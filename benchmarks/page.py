@@ -19,6 +19,7 @@ from benchmarks.gpu.tables import tables
 from benchmarks.rounds import Measured, ratio
 from benchmarks.table import markdown, number, rounds
 
+PEAK = ", peak extra memory"
 _PLACE = re.compile(
     r"(?P<head><!-- (?P<kind>measured|summary): (?P<name>[^\n]+?) -->\n).*?(?P<end><!-- end -->)", re.DOTALL
 )
@@ -57,16 +58,25 @@ def fill(page: str, results: dict[str, Any]) -> str:
 
 
 def summary(cases: list[Measured]) -> str:
-    """A row for each case: what its base takes, and the others as ratios to it."""
-    first = cases[0]
+    """A row for each case: what its base takes, and the others as ratios to it, then the same of its peak memory."""
+    memory = {case.name.removesuffix(PEAK): case for case in cases if case.name.endswith(PEAK)}
+    times = [case for case in cases if not case.name.endswith(PEAK)] or cases
+    first = times[0]
     others = [name for name in first.values if name != first.base]
-    lines = [("", first.base, *others), ("---", *("---:" for _ in first.values))]
-    for case in cases:
-        scale = 1000 if case.unit == "ms" else 1
-        base = scale * statistics.median(case.values[case.base])
-        ratios = [f"{ratio(case.values[name], case.values[case.base]).median:.3f}" for name in others]
-        lines.append((case.name, f"{number(base)} {case.unit}", *ratios))
+    head, rule = [first.base, *others], ["---:"] * len(first.values)
+    lines = [("", *head, *([f"memory: {name}" for name in head] if memory else ()))]
+    lines.append(("---", *rule, *(rule if memory else ())))
+    for case in times:
+        lines.append((case.name, *_cells(case), *(_cells(memory[case.name]) if case.name in memory else ())))
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cells(case: Measured) -> list[str]:
+    scale = 1000 if case.unit == "ms" else 1
+    base = scale * statistics.median(case.values[case.base])
+    others = [name for name in case.values if name != case.base]
+    ratios = [f"{ratio(case.values[name], case.values[case.base]).median:.3f}" for name in others]
+    return [f"{number(base)} {case.unit}", *ratios]
 
 
 def described(results: dict[str, Any]) -> str:

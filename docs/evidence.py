@@ -1,8 +1,9 @@
-"""Writes docs/results/cifar10.json, the records of finished comparisons, and the tables made from it in two pages.
+"""Writes docs/results/cifar10.json and tune.json, the records of finished comparisons, and the tables made from them.
 
-The pages are docs/results/cifar10.md and README.md.
+cifar10.json is for docs/results/cifar10.md and README.md, and tune.json for docs/tune.md.
 
 uv run python docs/evidence.py runs/compare-few-labels-2000 ...    # folders of `kd compare` and `kd tune`
+uv run python docs/evidence.py --tune runs/tune-dkd ...            # those of docs/tune.md
 uv run python docs/evidence.py                                     # only the tables again, from the records
 
 Records of other comparisons stay as they are.
@@ -22,6 +23,7 @@ from kd_compare.statistics import paired_gain
 RESULTS = Path(__file__).parent / "results"
 RECORDS = RESULTS / "cifar10.json"
 PAGES = (RESULTS / "cifar10.md", RESULTS.parents[1] / "README.md")
+TUNE_RECORDS, TUNE_PAGES = RESULTS / "tune.json", (RESULTS.parent / "tune.md",)
 TABLE = re.compile(
     r"(<!-- table (\S+) (\S+): from docs/evidence.py -->\n).*?(<!-- end of the table -->)", re.DOTALL
 )
@@ -59,7 +61,15 @@ def tuning(folder: Path) -> Data:
     trials = [
         {"values": one["values"], "score": one["score"], "status": one["status"]} for one in found["trials"]
     ]
-    return {"kind": "tuning", "best": found["best"], "space": found["space"], "trials": trials}
+    tuned = {"kind": "tuning", "best": found["best"], "space": found["space"], "trials": trials}
+    if found["comparison"] is None:
+        return tuned
+    final = folder / f"final-trial-{found['best']}"
+    scores: dict[str, dict[str, float | None]] = {}
+    for run in read(final / "comparison.json")["runs"]:
+        one = record(final / "runs" / Path(run["directory"]).name)
+        scores.setdefault(run["method"], {})[str(run["seed"])] = one["validation"]
+    return {**tuned, "final": scores}
 
 
 def options(spec: Data) -> Data:
@@ -172,6 +182,39 @@ def tuned_table(records: Data, names: list[str]) -> str:
     return markdown(rows)
 
 
+def fresh_table(records: Data, names: list[str]) -> str:
+    """A row for each tuning: its budget, and what the best values gain with seeds that no trial had."""
+    head = [
+        "method",
+        "trials",
+        "first trial",
+        "best trial",
+        "fresh seeds: spec",
+        "fresh seeds: tuned",
+        "gain",
+    ]
+    rows = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for name in names:
+        one = records[name]
+        old, new = final_scores(one)
+        middle, half = gain(new, old, 1)
+        scores = [f"{trial['score']:.2f}" for trial in (one["trials"][0], one["trials"][one["best"]])]
+        scores += [
+            f"{statistics.mean(own.values()):.2f} ± {statistics.stdev(own.values()):.2f}"
+            for own in (old, new)
+        ]
+        rows.append([name, str(len(one["trials"])), *scores, f"{middle:+.2f} ± {half:.2f}"])
+    return markdown(rows)
+
+
+def final_scores(one: Data) -> tuple[dict[int, float], dict[int, float]]:
+    """Top-1 by seed of the spec's own values, and of the best ones."""
+    old, new = (one["final"][label] for label in ("default", "tuned"))
+    return {int(seed): score for seed, score in old.items()}, {
+        int(seed): score for seed, score in new.items()
+    }
+
+
 def short(value: Any) -> str:
     """A value with three digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
@@ -187,7 +230,12 @@ def tables(text: str, records: Data) -> str:
 
     def one(found: re.Match[str]) -> str:
         begin, kind, names, end = found.groups()
-        makers = {"accuracy": accuracy_table, "summary": summary_table, "tuned": tuned_table}
+        makers = {
+            "accuracy": accuracy_table,
+            "summary": summary_table,
+            "tuned": tuned_table,
+            "fresh": fresh_table,
+        }
         return f"{begin}{makers[kind](records, names.split(','))}{end}"
 
     return TABLE.sub(one, text)
@@ -200,16 +248,19 @@ def written(records: Data) -> str:
     return flat.sub(lambda found: re.sub(r"\s*\n\s*", " ", found.group()), text) + "\n"
 
 
-def main(folders: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Add the folders' records, and write the tables."""
-    records = read(RECORDS) if RECORDS.exists() else {}
-    for folder in map(Path, folders):
-        tuned = (folder / "tuning.json").exists()
-        records[folder.name] = tuning(folder) if tuned else comparison(folder)
-    if folders:
-        RECORDS.write_text(written(records), encoding="utf-8")
-    for page in PAGES:
-        page.write_text(tables(page.read_text("utf-8"), records), encoding="utf-8")
+    tune = arguments[:1] == ["--tune"]
+    folders = {RECORDS: [] if tune else arguments, TUNE_RECORDS: arguments[1:] if tune else []}
+    for path, pages in ((RECORDS, PAGES), (TUNE_RECORDS, TUNE_PAGES)):
+        records = read(path) if path.exists() else {}
+        for folder in map(Path, folders[path]):
+            tuned = (folder / "tuning.json").exists()
+            records[folder.name] = tuning(folder) if tuned else comparison(folder)
+        if folders[path]:
+            path.write_text(written(records), encoding="utf-8")
+        for page in pages:
+            page.write_text(tables(page.read_text("utf-8"), records), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -46,3 +46,27 @@ def test_tables_are_filled_in_place_and_again():
     assert "between" in once
     assert "2 CPUs, 2 threads; Python 3.11, torch 2.15" in once
     assert fill(once, RESULTS) == once
+
+
+def _loss(name, unit, ours):
+    values = {"theirs": [2.0, 2.0], "kd": [ours, ours]}
+    return {
+        **RESULTS["groups"]["steps"][0],
+        "name": name,
+        "base": "theirs",
+        "values": values,
+        "unit": unit,
+    }
+
+
+def test_a_summary_has_time_and_memory_of_a_case_in_one_row():
+    cases = [_loss("kd, 10 classes", "MiB", 1.0)]
+    cases += [
+        _loss("kd, 1,000 classes", "MiB", 1.0),
+        _loss("kd, 1,000 classes, peak extra memory", "MiB", 3.0),
+    ]
+    page = "<!-- summary: losses/, 1,000 classes -->\n<!-- end -->\n"
+    filled = fill(page, {**RESULTS, "groups": {"losses": cases}})
+    assert "|  | theirs | kd | memory: theirs | memory: kd |" in filled
+    assert "| kd, 1,000 classes | 2 MiB | 0.500 | 2 MiB | 1.500 |" in filled
+    assert "10 classes" not in filled

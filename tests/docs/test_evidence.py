@@ -65,3 +65,18 @@ def test_a_gain_by_hand(evidence):
     middle, half = evidence.gain({0: 11.0, 1: 22.0, 2: 33.0}, {0: 10.0, 1: 20.0, 2: 30.0}, 2)
     assert middle == pytest.approx(2.0)
     assert half == pytest.approx(6.2053 / 3**0.5, rel=1e-4)
+
+
+def test_tuned_values_beat_the_papers_with_seeds_that_no_trial_had(evidence):
+    records = json.loads(evidence.TUNE_RECORDS.read_text("utf-8"))
+    (page,) = evidence.TUNE_PAGES
+    text = page.read_text("utf-8")
+    assert evidence.tables(text, records) == text
+    ((_, _, names, _),) = evidence.TABLE.findall(text)
+    assert names.split(",") == list(records) == ["dkd", "crd"]
+    for one in records.values():
+        assert len(one["trials"]) == 20
+        assert one["trials"][one["best"]]["score"] == max(trial["score"] for trial in one["trials"])
+        old, new = evidence.final_scores(one)
+        assert len(old) == 3
+        assert min(new.values()) > max(old.values())

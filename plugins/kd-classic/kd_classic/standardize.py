@@ -33,6 +33,7 @@ def standardize_logits(logits: Tensor) -> Tensor:
     # A shift does not change the z-score. This one keeps the precision that a large common part would cost, and
     # makes equal logits exactly 0, so their deviation is exactly 0 too.
     shifted = logits - logits.detach().amax(dim=1, keepdim=True)
-    deviation = shifted.std(dim=1, keepdim=True)
-    scores = (shifted - shifted.mean(dim=1, keepdim=True)) / (deviation + _EPS)
+    centred = shifted - shifted.mean(dim=1, keepdim=True)  # autograd keeps this one for both lines below
+    deviation = centred.std(dim=1, keepdim=True)
+    scores = centred / (deviation + _EPS)
     return scores.masked_fill_(deviation == 0, 0.0)

@@ -58,6 +58,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "markdown",
         "markdown_code",
         "message",
+        "path_end",
         "percent",
         "printable",
         "short_count",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -97,7 +97,13 @@ def _as_json(character: str) -> str:
 
 def dataset_name(dataset: str) -> str:
     """The name of a dataset elsewhere: its own name, or that of its folder or archive, without the path."""
-    return Path(dataset).name if Path(dataset).is_absolute() else dataset
+    windows = PureWindowsPath(dataset)  # the run may have been made there
+    return path_end(dataset) if Path(dataset).is_absolute() or windows.is_absolute() else dataset
+
+
+def path_end(path: str) -> str:
+    """The last part of a path or of a name such as `torch/cifar10`, also of a path of Windows on another system."""
+    return path.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
 
 
 def has_top_5(num_classes: int | None) -> bool:

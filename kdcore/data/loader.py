@@ -150,6 +150,7 @@ def _start_worker(worker: int) -> None:
     # Ctrl-C, and SIGTERM from a cluster's scheduler, reach the whole process group. The run decides how it ends and
     # needs its loaders until the step is done; they end with it, or by themselves after a while.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LINGER))
+    if hasattr(signal, "alarm"):  # not on Windows
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LINGER))
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

@@ -16,6 +16,7 @@ from kdcore.data.broken import content
 from kdcore.data.source import Files, Names, Source, checked_index, decode, unreadable
 from kdcore.data.unpack import plain_tar
 from kdcore.errors import Problem, RunFailed, UserError
+from kdcore.rundir.positions import open_at, read_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,7 @@ _LOOKED_BEHIND: Final = 1 << 20  # bytes after a tar's end, where zeros fill its
 class TarSource(Source):
     """The images of one split in an uncompressed tar.
 
-    A forked process can use the open file: `pread` does not use a shared position.
+    A forked process can use the open file: reading at a position does not use a shared one.
     """
 
     fixed = True
@@ -65,7 +66,7 @@ class TarSource(Source):
         offset, size = (int(value) for value in self._spans[index])
         name = self.name(index)
         try:
-            data = os.pread(self._descriptor(), size, offset)
+            data = read_at(self._descriptor(), size, offset)
         except OSError as error:
             raise unreadable(name, index, error) from error
         if len(data) != size:
@@ -86,7 +87,7 @@ class TarSource(Source):
 
     def _descriptor(self) -> int:
         if self._opened is None:
-            self._opened = os.open(self._tar, os.O_RDONLY)
+            self._opened = open_at(self._tar)
         return self._opened
 
     def __getstate__(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tarfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from kdcore.data.special_targets import UNLABELLED
 from kdcore.data.unpack import plain_tar
 from kdcore.errors import RunFailed
 from kdcore.rundir.files import atomic
+from kdcore.rundir.positions import read_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +77,7 @@ class OpenTar:
     def content(self, number: int) -> bytes:
         """The bytes of an image file."""
         offset, size = (int(value) for value in self._spans[number])
-        data = os.pread(self._file.fileno(), size, offset)  # forked processes share no position
+        data = read_at(self._file.fileno(), size, offset)  # forked processes share no position
         if len(data) != size:
             raise RunFailed(f"{self._path} was truncated during the run")
         return data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import struct
 import zipfile
@@ -17,6 +16,7 @@ from kdcore.data.broken import content
 from kdcore.data.source import Files, unreadable
 from kdcore.data.tar import TarSource
 from kdcore.errors import Problem, UserError
+from kdcore.rundir.positions import read_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,11 +44,11 @@ class ZipSource(TarSource):
         name = self.name(index)
         try:
             signature, name_length, extra_length = _LOCAL.unpack(
-                os.pread(self._descriptor(), _LOCAL.size, start)
+                read_at(self._descriptor(), _LOCAL.size, start)
             )
             if signature != _SIGNATURE:
                 raise ValueError("its header in the zip is damaged")
-            data = os.pread(self._descriptor(), packed, start + _LOCAL.size + name_length + extra_length)
+            data = read_at(self._descriptor(), packed, start + _LOCAL.size + name_length + extra_length)
             if deflated:  # no more than the size that the zip gives: a bomb does not unpack
                 data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, max(size, 1))
         except (OSError, ValueError, struct.error, zlib.error) as error:

@@ -35,7 +35,9 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush renames in `folder` to the disk."""
+    """Flush renames in `folder` to the disk; Windows, which cannot open a folder, does this by itself."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -45,7 +47,8 @@ def sync_folder(folder: Path) -> None:
 
 def sync_file(path: Path) -> None:
     """Flush a file's content to the disk, also if another process wrote it."""
-    handle = os.open(path, os.O_RDONLY)
+    # Windows flushes only a file that is open for writing
+    handle = os.open(path, os.O_RDONLY if hasattr(os, "O_DIRECTORY") else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:
@@ -80,13 +83,9 @@ def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:
 def _is_running(process: int) -> bool:
     if process == os.getpid():
         return False  # this process got the number of an old one, and has written nothing yet
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # a process of another user
-    return True
+    import psutil  # `kd --help` does not need it
+
+    return bool(psutil.pid_exists(process))  # on Windows, signal 0 of `os.kill` is Ctrl-C
 
 
 def sha256_of(path: Path) -> str:

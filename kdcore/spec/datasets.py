@@ -159,7 +159,7 @@ def _unknown(name: str, paths: list[str], plugins: Plugins, where: str) -> Probl
     )
     prefix = name.partition("/")[0]
     plugin_names = {info.name for info in plugins.infos} | {info.distribution for info in plugins.infos}
-    if "/" in name and prefix not in plugin_names:
+    if "\\" in name or ("/" in name and prefix not in plugin_names):
         looks_like_path = True
     looked = " or ".join(paths)
     if not looks_like_path:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from kdcore.errors import Problem, UserError, listed
 from kdcore.spec.formats import PARSERS, parse
-from kdcore.spec.paths import kind_of, neighbour
+from kdcore.spec.paths import SLASHES, kind_of, neighbour, with_slashes
 
 RUN_SPEC: Final = "spec.json"  # what a run directory calls it
 _MOST_BYTES: Final = 2**20
@@ -103,6 +103,8 @@ def _missing(path: Path, where: str, given: dict[str, Any]) -> Problem:
         hint = f"the folder {path.parent} does not exist"
     elif near is None and (specs := _specs_in(path.parent)):
         hint = f"in that folder: {listed(specs)}"
+    if (portable := with_slashes(str(given.get("value", path)))) is not None:
+        near, hint = portable, SLASHES
     return Problem(
         where,
         "there is no such file" if not given else f"there is no file {path}",

@@ -53,8 +53,8 @@ def resolve_model(name: str, where: str, plugins: Plugins) -> TimmName | Provide
         message = "this is a location; a model is given by its name"
         raise UserError(Problem(where, message, name, hint=hint))
     plain = name.removeprefix(_TIMM)
-    if "/" in plain:
-        if Path(plain).suffix or plain.startswith((".", "~", os.sep)):
+    if "/" in plain or "\\" in plain:
+        if "\\" in plain or Path(plain).suffix or plain.startswith((".", "~", os.sep)):
             hint = "a file or folder of weights belongs in 'checkpoint'"
             raise UserError(Problem(where, "this is a path; a model is given by its name", name, hint=hint))
         return plugins.find(ModelEntry, name, where)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from kdcore.errors import Problem, nearest
+
+SLASHES: Final = "between folders write '/', which works on every system"
 
 
 def absolute(text: str, base: Path) -> str:
@@ -35,8 +37,17 @@ def neighbour(path: str | Path) -> str | None:
 def missing(where: str, text: str, path: str, what: str) -> Problem:
     """The problem of a path in the spec that leads nowhere; `text` is how the spec writes it."""
     parent = Path(path).parent
-    hint = None if kind_of(parent) == "folder" else f"the folder {parent} does not exist"
-    return Problem(where, f"there is no {what} {path}", value=text, nearest=neighbour(path), hint=hint)
+    near, hint = neighbour(path), None
+    if kind_of(parent) != "folder":
+        hint = f"the folder {parent} does not exist"
+    if (portable := with_slashes(text)) is not None:
+        near, hint = portable, SLASHES
+    return Problem(where, f"there is no {what} {path}", value=text, nearest=near, hint=hint)
+
+
+def with_slashes(text: str) -> str | None:
+    """A path that was written on Windows, as every system reads it; None: it has no backslash that separates here."""
+    return text.replace("\\", "/") if "\\" in text and os.sep == "/" else None
 
 
 def file_in_the_way(path: str) -> str | None:

@@ -13,6 +13,7 @@ from kdcore.data.fingerprint import sample_names
 from kdcore.data.samples import SampleFailure
 from kdcore.data.stream import LaneTrainData
 from kdcore.data.stream_pass import first_samples
+from kdcore.text import path_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -106,7 +107,7 @@ def identify(
             "seed": spec.seed,
             "precision": given.precision or spec.train.precision,
         },
-        dataset=spec.data.dataset.rstrip("/").rpartition("/")[2],
+        dataset=path_end(spec.data.dataset),
     )
 
 

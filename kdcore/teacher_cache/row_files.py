@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from kdcore.rundir.positions import open_at, write_at
 from kdcore.teacher_cache.manifest import CHECKSUMS
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class RowFiles:
         self._path, self._fields, self._grows = path, manifest.fields, manifest.grows
         self._writes = write
         how = os.O_RDWR if write else os.O_RDONLY
-        self._files = {field.name: os.open(path / f"{field.name}.bin", how) for field in manifest.fields}
-        self._checksum_file = os.open(path / CHECKSUMS, how)
+        self._files = {field.name: open_at(path / f"{field.name}.bin", how) for field in manifest.fields}
+        self._checksum_file = open_at(path / CHECKSUMS, how)
         self._arrays: dict[str, npt.NDArray[Any]] = {}
         self._checksums: npt.NDArray[Any] = np.zeros(0, dtype="<u4")
         self._checked = np.zeros(0, dtype=bool)  # each row once per process
@@ -83,10 +84,10 @@ class RowFiles:
         for field in self._fields:
             content = values[field.name]
             for place, row in enumerate(rows):
-                os.pwrite(self._files[field.name], content[place].tobytes(), int(row) * field.row_bytes)
+                write_at(self._files[field.name], content[place].tobytes(), int(row) * field.row_bytes)
         for place, row in enumerate(rows):
             value = checksum([values[field.name][place] for field in self._fields])
-            os.pwrite(self._checksum_file, value.to_bytes(4, "little"), 4 * int(row))
+            write_at(self._checksum_file, value.to_bytes(4, "little"), 4 * int(row))
         self._follow()
         self._checked[rows] = True
 

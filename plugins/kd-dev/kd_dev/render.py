@@ -133,7 +133,7 @@ def _sources(kind: str, values: dict[str, Any]) -> Iterator[tuple[Path, Path]]:
         roots.append(TEMPLATES / ("distiller-features" if values["features"] else "distiller-logits"))
     for root in roots:
         for source in sorted(path for path in root.rglob(f"*{_SUFFIX}") if path.is_file()):
-            name = str(source.relative_to(root)).removesuffix(_SUFFIX)
+            name = source.relative_to(root).as_posix().removesuffix(_SUFFIX)
             if name.startswith("LICENSE."):
                 if name != f"LICENSE.{values['license']}":
                     continue

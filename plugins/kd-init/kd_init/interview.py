@@ -146,7 +146,7 @@ class Interview:
         """A path relative to the current folder, made relative to the spec's folder."""
         if Path(answer).is_absolute() or answer.startswith("~"):
             return answer
-        return os.path.relpath(answer, self.folder)
+        return Path(os.path.relpath(answer, self.folder)).as_posix()  # a spec is read on every system
 
     def _is_teacher(self, answer: str) -> None:
         if answer == NONE:

@@ -72,7 +72,7 @@ def list_images(
                 problems.append(Problem("IMAGES", f"{path} cannot be listed: {error.strerror or error}"))
                 continue
             paths += found
-            below += [os.path.relpath(file, path) for file in found]
+            below += [Path(os.path.relpath(file, path)).as_posix() for file in found]
             notes += left
         elif path.exists() and one in tables:
             found = files_of_table(path, column, None if root is None else Path(root), options)
@@ -94,7 +94,8 @@ def list_images(
 
 def _below(file: str, folder: Path) -> str:
     """The path below a folder, or the name of a file that lies elsewhere."""
-    return os.path.relpath(file, folder) if Path(file).is_relative_to(folder) else Path(file).name
+    inside = Path(file).is_relative_to(folder)
+    return Path(os.path.relpath(file, folder)).as_posix() if inside else Path(file).name
 
 
 def _lines() -> list[str]:

@@ -61,7 +61,7 @@ def _labels(runs: Sequence[Facts]) -> list[str]:
         return names
     paths = [str(run.run.path.absolute()) for run in runs]
     common = os.path.commonpath(paths)
-    return [os.path.relpath(path, common) for path in paths]
+    return [Path(os.path.relpath(path, common)).as_posix() for path in paths]
 
 
 def _measures(runs: Sequence[Facts]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kd_report.reports.gap import OF_LABELS
 from kdcore.inspect import MAIN_MEASURES, has_several_labels, main_measure, measure_label
-from kdcore.plugin import duration, percent, short_count
+from kdcore.plugin import duration, path_end, percent, short_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ def lead(facts: Facts) -> str:
     images = f", {size:,} images" if size else ""
     epochs = facts.summary.get("epochs")
     passed = f", {epochs} epoch{'s' if epochs != 1 else ''}" if epochs else ""
-    dataset = str(facts.part("data").get("dataset")).rstrip("/").rpartition("/")[2]
+    dataset = path_end(str(facts.part("data").get("dataset")))
     return f"{student} {how} on {dataset}{images}{passed}."
 
 

@@ -15,7 +15,11 @@ ROOT = Path(__file__).resolve().parents[2]
 def machine() -> dict[str, Any]:
     """The environment as a run's summary has it, and the number of processors."""
     done = subprocess.run(  # this very program
-        [sys.executable, "-m", "benchmarks.gpu.machine"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "benchmarks.gpu.machine"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,  # what goes wrong is shown
+        text=True,
+        check=True,
     )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -54,6 +54,7 @@ def test_every_export_and_command(rows):
     found = get_plugins().all(ExporterEntry)
     names = {item.entry.name for item in found if item.plugin.name == "kd-export"}
     words = {"openvino": "OpenVINO", "onnx": "ONNX", "torchscript": "TorchScript", "pt2": "exported programs"}
+    words["executorch"] = "ExecuTorch"
     assert {"timm", "torch", *words} == names
     for word in (*words.values(), *(["8 bits"] if any(item.entry.int8 for item in found) else [])):
         assert word in rows["`kd export`"]

@@ -35,8 +35,8 @@ def export(
         str,
         typer.Option(
             metavar="FORMAT",
-            help="timm, torch, onnx, openvino, pt2, torchscript, or a format of another plugin; several, as in "
-            "onnx,onnx-int8; or all that can be written here.",
+            help="timm, torch, onnx, openvino, executorch, pt2, torchscript, or a format of another plugin; several, "
+            "as in onnx,onnx-int8; or all that can be written here.",
             show_default=False,
         ),
     ],

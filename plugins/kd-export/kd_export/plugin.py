@@ -1,4 +1,4 @@
-"""What kd-export adds to kd: three commands and six formats."""
+"""What kd-export adds to kd: three commands and seven formats."""
 
 from __future__ import annotations
 
@@ -55,6 +55,13 @@ def kd_exporters() -> list[ExporterEntry]:
             summary="OpenVINO's model.xml and model.bin, for CPUs, GPUs and NPUs.",
             target="kd_export.formats.openvino:write_openvino",
             requires=("openvino>=2025.3",),
+        ),
+        ExporterEntry(
+            name="executorch",
+            summary="ExecuTorch's model.pte for phones and boards, one image at a time, with XNNPACK.",
+            target="kd_export.formats.executorch:write_executorch",
+            requires=("executorch>=1.5", "torchao>=0.18"),
+            int8=True,
         ),
         ExporterEntry(
             name="pt2",

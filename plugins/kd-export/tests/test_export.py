@@ -96,6 +96,26 @@ def test_openvino_runs_on_the_cpu(a_run, name):
     assert json.loads(model.get_rt_info(["kd", "classes"]).astype(str))[3] == "3"
 
 
+@pytest.mark.parametrize("int8", [False, True])
+def test_executorch_runs_with_xnnpack(a_run, int8):
+    pytest.importorskip("torchao", reason="needs the extra 'executorch'")
+    runtime = pytest.importorskip("executorch.runtime", reason="needs the extra 'executorch'")
+    run = a_run()
+    result = export(run, "executorch", int8=int8, samples=40)
+    program = runtime.Runtime.get().load_program(result.path / "model.pte")
+    method = program.load_method("forward")
+    assert b"XnnpackBackend" in (result.path / "model.pte").read_bytes()
+    given = torch.cat([method.execute([image[None]])[0] for image in images(5)])
+    if not int8:
+        assert result.check.same_top1 == 40
+        np.testing.assert_allclose(given.numpy(), logits_of(run, images(5)), atol=1e-4)
+        return
+    assert result.check.same_top1 > 20
+    about = json.loads((result.path / "kd.json").read_text())
+    assert about["int8"]["calibration"] == {"split": "train", "images": 256, "method": "MinMax"}
+    assert result.files["model.pte"] < 0.5 * export(run, "executorch", samples=0).files["model.pte"]
+
+
 def test_int8_is_told_beside_the_student(a_run):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -245,7 +265,7 @@ def test_timm_cannot_build_a_plugins_model(make_run, own_model):
         UserError, match="timm cannot build own_net, which is a model of plugin kd-own"
     ) as caught:
         export(run, "timm")
-    assert caught.value.problems[0].allowed == "onnx, openvino, pt2, torch, torchscript"
+    assert caught.value.problems[0].allowed == "executorch, onnx, openvino, pt2, torch, torchscript"
     assert not (run / "export" / "timm").exists()
 
 

@@ -22,6 +22,12 @@ from kdcore.cli import main
 from kdcore.data.transforms import eval_transform
 from kdcore.inspect import open_run_student
 
+NEEDS = {
+    "onnx": ("onnxruntime", "onnxscript"),
+    "openvino": ("openvino",),
+    "executorch": ("executorch", "torchao"),
+}
+
 
 @pytest.fixture
 def pictures(tmp_path):
@@ -91,11 +97,11 @@ def test_the_embedding_is_what_the_classifier_reads(a_run, pictures, tmp_path):
         assert list(row["probabilities"].values()) == pytest.approx(logits.softmax(0).tolist(), abs=1e-5)
 
 
-@pytest.mark.parametrize("to", ["timm", "torch", "onnx", "onnx-int8", "openvino", "pt2", "torchscript"])
+@pytest.mark.parametrize(
+    "to", ["timm", "torch", "onnx", "onnx-int8", "openvino", "executorch", "pt2", "torchscript"]
+)
 def test_an_export_predicts_as_its_run(a_run, pictures, tmp_path, to):
-    for library in {"onnx": ("onnxruntime", "onnxscript"), "openvino": ("openvino",)}.get(
-        to.removesuffix("-int8"), ()
-    ):
+    for library in NEEDS.get(to.removesuffix("-int8"), ()):
         pytest.importorskip(library)
     run = a_run("small" if to == "openvino" else "resnet")  # OpenVINO has no pooling beyond the image's side
     exported = export(run, to.removesuffix("-int8"), int8=to.endswith("-int8"), samples=0).path

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from kd_export.formats.calibration import CalibrationImages
 from kd_export.formats.quietly import quietly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy as np
 
-    from kdcore.inspect import EvalData, RunStudent
+    from kdcore.inspect import RunStudent
 
-CALIBRATION: Final = 256
-"""Training images from which the ranges of the activations are taken."""
 _PRODUCTS: Final = ["Conv", "MatMul", "Gemm"]
 # between convolutions, these would otherwise turn the integers back into floats; the sums of a transformer have
 # outliers, which 8 bits over their whole range do not resolve
@@ -33,7 +31,7 @@ def quantise(path: Path, student: RunStudent, input_name: str) -> dict[str, Any]
     """
     import onnx
 
-    images = _Images(student, input_name)
+    calibration = CalibrationImages(student)
     with quietly("onnx with --int8"):
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -45,7 +43,7 @@ def quantise(path: Path, student: RunStudent, input_name: str) -> dict[str, Any]
         quantize_static(
             prepared,
             path,
-            images,
+            _Reader(calibration, input_name),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_PRODUCTS if "LayerNormalization" in kinds else _PRODUCTS + _BETWEEN,
             per_channel=True,
@@ -55,27 +53,17 @@ def quantise(path: Path, student: RunStudent, input_name: str) -> dict[str, Any]
         )
         prepared.unlink()
     return {
-        "calibration": {"split": student.train_split, "images": images.seen, "method": "MinMax"},
+        "calibration": {"split": student.train_split, "images": calibration.seen, "method": "MinMax"},
         "format": "QDQ, weights int8 per channel, activations uint8",
         "bytes_before": before,
     }
 
 
-class _Images:
+class _Reader:
     """Calibration images, batch by batch, as onnxruntime asks for them."""
 
-    def __init__(self, student: RunStudent, input_name: str) -> None:
-        self.seen = 0
-        self._name = input_name
-        self._batches = self._read(student.images(student.train_split, CALIBRATION))
-
-    def _read(self, data: EvalData) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
-        for images, _ in data:
-            images = images[: CALIBRATION - self.seen]
-            self.seen += len(images)
-            yield {self._name: images.numpy()}
-            if self.seen >= CALIBRATION:
-                return
+    def __init__(self, images: CalibrationImages, input_name: str) -> None:
+        self._batches = ({input_name: batch.numpy()} for batch in images)
 
     def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
         """The next batch, or None."""

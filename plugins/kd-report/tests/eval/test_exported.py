@@ -125,12 +125,19 @@ def small_run(folder, dataset):
     return run(spec, quiet=True).directory
 
 
-@pytest.mark.parametrize("to", ["timm", "torch", "onnx", "onnx-int8", "openvino", "pt2", "torchscript"])
+NEEDS = {
+    "onnx": ("onnxruntime", "onnxscript"),
+    "openvino": ("openvino",),
+    "executorch": ("executorch", "torchao"),
+}
+
+
+@pytest.mark.parametrize(
+    "to", ["timm", "torch", "onnx", "onnx-int8", "openvino", "executorch", "pt2", "torchscript"]
+)
 def test_every_format_of_kd_export(exported, to, tmp_path):
     kd_export = pytest.importorskip("kd_export", reason="kd-export is not installed")
-    for library in {"onnx": ("onnxruntime", "onnxscript"), "openvino": ("openvino",)}.get(
-        to.removesuffix("-int8"), ()
-    ):
+    for library in NEEDS.get(to.removesuffix("-int8"), ()):
         pytest.importorskip(library)
     run = (
         exported.parent.parent if to != "openvino" else small_run(tmp_path, _dataset(exported.parent.parent))

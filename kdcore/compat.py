@@ -5,16 +5,23 @@ Each has a test in `tests/test_compat.py` that fails when the library changes.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import logging
 import re
+import warnings
 import weakref
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import traceback
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import nn
 
+MOST_COMPILED: Final = 8
+"""Times that torch compiles one function before it gives up, as by default."""
 _PEER_LOST: Final = re.compile(r"gloo/transport|connection (closed|reset) by peer", re.IGNORECASE)
 
 
@@ -72,3 +79,86 @@ def is_lost_peer(error: BaseException) -> bool:
     if not isinstance(error, RuntimeError):
         return False
     return type(error).__name__.startswith("Dist") or bool(_PEER_LOST.search(str(error)))
+
+
+@contextlib.contextmanager
+def dynamic_numbers(names: Iterable[str]) -> Iterator[None]:
+    """Within it, `torch.compile` takes whole numbers in arguments of these names as variables from the first call on.
+
+    Otherwise it compiles a function for the first value, and again for the second.
+    """
+    import torch
+
+    before = torch.compiler.config.dynamic_sources
+    added = [f"L['{name}']" for name in names]
+    sources = ",".join([*filter(None, [before]), *added])
+    with torch.compiler.config.patch(dynamic_sources=sources):  # type: ignore[attr-defined]
+        yield
+
+
+def no_warning_at_breaks() -> None:
+    """Silence a warning of torch's own code: after a break of a graph, it looks at `grad` of computed tensors."""
+    warnings.filterwarnings(
+        "ignore", message=r"The \.grad attribute of a Tensor that is not a leaf", module=r"torch\."
+    )
+
+
+class CompileEvents:
+    """Records what `torch.compile` does not compile within it, and runs that as usual; torch says so only in its log.
+
+    Attributes:
+        breaks: the breaks of graphs: the place in the code, and torch's reason.
+        too_often: the functions that were compiled too often, and the condition that changed last.
+        failed: what torch says of functions that it cannot compile.
+    """
+
+    def __init__(self) -> None:
+        self.breaks: list[tuple[str, str]] = []
+        self.too_often: list[tuple[str, str]] = []
+        self.failed: list[str] = []
+
+    def __enter__(self) -> CompileEvents:
+        from torch._dynamo import config
+        from torch._dynamo.utils import counters, graph_break_reasons
+
+        self._first = len(graph_break_reasons)
+        self._missed = counters["frames"]["total"] - counters["frames"]["ok"]
+        self._log = logging.getLogger("torch._dynamo.convert_frame")
+        self._log.addFilter(self._seen)
+        # other libraries, such as timm's optimizers, raise the limit for all code
+        self._errors = config.patch(suppress_errors=True, recompile_limit=MOST_COMPILED)
+        self._errors.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        from torch._dynamo.utils import counters, graph_break_reasons
+
+        self._errors.__exit__(None, None, None)
+        self._log.removeFilter(self._seen)
+        for one in graph_break_reasons[self._first :]:
+            self.breaks.append((_place(one.user_stack), one.reason))
+        missed = counters["frames"]["total"] - counters["frames"]["ok"]
+        if missed > self._missed and not (self.breaks or self.failed or self.too_often):
+            # its log may be off
+            self.too_often.append(("a part of the step", "torch's log, which would name it, is off"))
+
+    def _seen(self, record: logging.LogRecord) -> bool:
+        """Keep the lines of torch's log that say it, and do not show them."""
+        text = str(record.msg)
+        if text.startswith("WON'T CONVERT"):
+            self.failed.append(text)
+            return False
+        if "torch._dynamo hit config" not in text or len(record.args or ()) < 4:
+            return True
+        _, _, function, reason, *_ = cast("tuple[object, ...]", record.args)
+        self.too_often.append((str(function), str(reason)))
+        return False
+
+
+def _place(stack: Sequence[traceback.FrameSummary]) -> str:
+    """File and line of the innermost call that is not in torch's own code."""
+    import torch
+
+    own = str(Path(torch.__file__).parent)
+    frame = next((one for one in reversed(stack) if not one.filename.startswith(own)), None)
+    return "an unknown place" if frame is None else f"{frame.filename}:{frame.lineno}"

@@ -104,3 +104,61 @@ def test_a_full_disk_is_recognised():
 )
 def test_a_lost_process_is_recognised(error: Exception, lost: bool):
     assert compat.is_lost_peer(error) is lost
+
+
+def test_whole_numbers_are_variables_of_a_compiled_function():
+    seen = []
+
+    def backend(graph, _):
+        seen.append(graph)
+        return graph.forward
+
+    def times(values, number):
+        return values * (number / 2)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(times, backend=backend)
+    for number in range(4):
+        with compat.dynamic_numbers(["number"]):
+            assert compiled(torch.ones(2), number).tolist() == [number / 2] * 2
+    assert len(seen) == 1
+    assert torch.compiler.config.dynamic_sources == ""
+
+
+def test_a_break_of_a_graph_is_recorded():
+    def breaks(values):
+        torch._dynamo.graph_break()
+        return values + 1
+
+    torch._dynamo.reset()
+    with compat.CompileEvents() as events:
+        torch.compile(breaks, backend="eager")(torch.ones(1))
+    ((place, reason),) = events.breaks
+    assert place.startswith(__file__)
+    assert "graph_break" in reason
+    assert events.too_often == events.failed == []
+    assert not torch._dynamo.config.suppress_errors
+
+
+def test_what_is_compiled_too_often_is_recorded():
+    def each_time(values, text):
+        return values * int(text)
+
+    torch._dynamo.reset()
+    with compat.CompileEvents() as events:
+        compiled = torch.compile(each_time, backend="eager")
+        for number in range(12):
+            compiled(torch.ones(1), str(number))
+    assert len(events.too_often) == 1
+    assert events.breaks == events.failed == []
+
+
+def test_what_the_compiler_cannot_do_is_recorded_and_runs():
+    def backend(*_):
+        raise NotImplementedError("not this graph")
+
+    torch._dynamo.reset()
+    with compat.CompileEvents() as events:
+        assert torch.compile(lambda values: values + 1, backend=backend)(torch.ones(1)).item() == 2
+    (text,) = events.failed
+    assert "not this graph" in text

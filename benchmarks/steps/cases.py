@@ -49,6 +49,8 @@ def cases() -> Cases:
     made["options"] = partial(options, PAIR)
     made["hints"] = partial(hints, PAIR)
     made["own"] = own
+    if _known(WORKLOADS[-1]):
+        made["compiled"] = partial(compiled, WORKLOADS[-1])
     return made
 
 
@@ -78,6 +80,16 @@ def options(workload: Workload) -> Case:
             steps[name] = _kd(stack, workload, **changes)
         close = stack.pop_all().close
     return Case(f"options: {workload.name}", "bare loop", steps, workload.batch, close=close)
+
+
+def compiled(workload: Workload) -> Case:
+    """A step that is not compiled, with both models compiled, and compiled whole."""
+    steps: dict[str, Step] = {}
+    with contextlib.ExitStack() as stack:
+        for name, value in (("kd live", False), ("models compiled", True), ("step compiled", "step")):
+            steps[name] = _kd(stack, workload, train__compile=value)
+        close = stack.pop_all().close
+    return Case(f"compiled: {workload.name}", "kd live", steps, workload.batch, close=close)
 
 
 def hints(workload: Workload) -> Case:

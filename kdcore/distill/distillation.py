@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from kdcore.distill.adapted_model import AdaptedModel, completed, gives_logits
 from kdcore.distill.build import BuiltDistillers, DistillerLike, build_distillers, has_head_of_student
+from kdcore.distill.compiled_step import CompiledStep, keeps_tensors
 from kdcore.distill.gather import WholeBatch
 from kdcore.distill.missing_progress import AssumedProgress, warn_missing_progress
 from kdcore.distill.passes import (
@@ -40,7 +42,7 @@ from kdcore.task_kinds import NO_LABELS
 from kdcore.tasks import TaskLoss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from kdcore.distill.teacher_passes import TeacherPasses
 
@@ -197,6 +199,8 @@ class Distillation(nn.Module):
         self.distillers = nn.ModuleList(built.modules.values()).to(next(learner.model.parameters()).device)
         self._names = tuple(built.modules)
         self._shipped: tuple[nn.Module] | None = None  # in a tuple: it is not a part of this module
+        self._step: CompiledStep | None = None
+        self._apart: frozenset[str] = frozenset()  # teachers whose passes are not part of the compiled step
         self._warned: set[str] = set()  # distillers that read a progress that was not given
         needs = {name: cast("Distiller", module).requires for name, module in built.modules.items()}
         together = [requires.of_member(None) for requires in needs.values()]
@@ -276,6 +280,35 @@ class Distillation(nn.Module):
         """Compile the student's forward pass with `torch.compile`; names in the state stay."""
         self._extract_student = torch.compile(self._extract_student)
 
+    def step_problems(self) -> Iterator[Problem]:
+        """Reasons why the whole step cannot be compiled."""
+        for name, distiller in zip(self._names, self.distillers, strict=True):
+            kept = keeps_tensors(distiller, cast("Distiller", distiller).requires)
+            if kept is not None:
+                message = (
+                    f"distiller '{name}' keeps {kept} from step to step, and a compiled backward pass may read it "
+                    "after it was changed"
+                )
+                hint = "true compiles student and teacher, and leaves the distillers as they are"
+                yield Problem("train.compile", message, "step", "true or false", hint=hint)
+
+    def compile_step(
+        self, warn: Callable[[str], None] = warnings.warn, *, apart: Collection[str] = ()
+    ) -> None:
+        """Compile everything from a batch to its loss as one function; then only the loss has a gradient.
+
+        Args:
+            warn: gets a line about each part that cannot be compiled and runs as usual.
+            apart: the teachers whose passes stay outside.
+
+        Raises:
+            UserError: a distiller keeps tensors from step to step.
+        """
+        if problems := list(self.step_problems()):
+            raise UserError(problems)
+        self._apart = frozenset(apart)
+        self._step = CompiledStep(self._losses, warn)
+
     def forward_teachers(self, images: Tensor, *, whole: bool = False) -> dict[str, ModelOutput]:
         """What the distillers read of each teacher, for images as the student sees them."""
         return self._teachers.compute(images, whole=whole)
@@ -318,9 +351,29 @@ class Distillation(nn.Module):
         target = self._check(images, None if self.task == NO_LABELS else target, index)
         if progress is not None and not isinstance(progress, Progress):
             raise ValueError(f"progress is {type(progress).__name__}; it must be a kdcore.Progress")
+        self._check_partner(images, partner)
+        if self._apart and teacher_output is None:
+            teacher_output = {
+                name: teacher.compute(images)
+                for name, teacher in self.teacher_passes.items()
+                if name in self._apart and teacher.is_read
+            }
+        losses = self._losses if self._step is None else self._step
+        output: DistillationOutput = losses(images, target, index, progress, teacher_output, partner)
+        return output
+
+    def _losses(
+        self,
+        images: Tensor,
+        target: Tensor | None,
+        index: Tensor | None,
+        progress: Progress | None,
+        teacher_output: ModelOutput | Mapping[str, ModelOutput] | None,
+        partner: Tensor | None,
+    ) -> DistillationOutput:
+        """One step's losses, from arguments that were checked."""
         # before the student, whose activations stay in memory: the teachers' are free again by then
         taught = self._taught(images, teacher_output)
-        self._check_partner(images, partner)
         student = pass_of_views(self._extract_student, turned(images, self._student_images))
         of_partner = None if partner is None else turned(partner, self._student_images)
         student = with_partner(student, self._extract_student, of_partner)
@@ -359,8 +412,14 @@ class Distillation(nn.Module):
         missing = [
             name for name, teacher in self.teacher_passes.items() if teacher.is_read and name not in known
         ]
-        if missing:
+        if missing and not self._apart:
             raise ValueError(f"teacher_output has no output of {', '.join(missing)}")
+        if missing:
+            return {
+                name: self.teacher_passes[name].compute(images) if name in missing else known[name]
+                for name in names
+                if name in missing or name in known
+            }
         return known
 
     def _check(self, images: Tensor, target: Tensor | None, index: Tensor | None) -> Tensor | None:
@@ -493,7 +552,7 @@ class Distillation(nn.Module):
                 given = {term: value * factor for term, value in given.items()}
             if isinstance(far, AssumedProgress) and far.read and name not in self._warned:
                 self._warned.add(name)
-                warn_missing_progress(name, stacklevel=6)  # the caller of this module
+                warn_missing_progress(name, stacklevel=7)  # the caller of this module
             for term, value in given.items():
                 terms[f"{name}.{term}" if several else term] = value
         return terms, idle

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kdcore.ops import gather
+from kdcore.ops import gather, world_size
 from kdcore.protocols import Batch, FeatureMap, ModelOutput
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ class WholeBatch:
     """
 
     def __init__(self, *, alone: bool = False) -> None:
-        self._alone = alone  # every process has all samples already
-        self._gathered: dict[int, tuple[Tensor, Tensor]] = {}  # the tensor itself keeps its id in use
+        self._alone = alone or world_size() == 1  # every process has all samples already
+        # pairs, not a dictionary by id: a compiled step would be compiled again for each new tensor
+        self._gathered: list[tuple[Tensor, Tensor]] = []
 
     def for_distiller(
         self, requires: Requires, student: ModelOutput, teacher: Seen, batch: Batch
@@ -103,6 +104,9 @@ class WholeBatch:
     def _whole(self, tensor: Tensor | None) -> Tensor | None:
         if tensor is None or self._alone:
             return tensor
-        if id(tensor) not in self._gathered:
-            self._gathered[id(tensor)] = (tensor, gather(tensor))
-        return self._gathered[id(tensor)][1]
+        for part, whole in self._gathered:
+            if part is tensor:
+                return whole
+        whole = gather(tensor)
+        self._gathered.append((tensor, whole))
+        return whole

@@ -122,9 +122,15 @@ class Training:
     def _model(self) -> Any:
         """The distillation as the steps call it: compiled, and distributed over the processes."""
         spec = self.spec
-        if spec.train.compile:
+        whole = spec.train.compile == "step"
+        if whole:
+            apart = [member.name for member in spec.members if member.spec.compile is False]
+            self.distillation.compile_step(self.context.display.warn, apart=apart)
+        elif spec.train.compile:
             self.distillation.compile_student()
         for member in spec.members:
+            if whole and self.cached_teachers is None:
+                continue  # its pass is a part of the step
             if spec.train.compile if member.spec.compile is None else member.spec.compile:
                 self.distillation.teacher_passes[member.name].compile()
         if self.shards is None:

@@ -179,6 +179,8 @@ def _check_training(loaded: LoadedSpec, prepared: Prepared) -> tuple[str, ...]:
     warnings: tuple[str, ...] = ()
     problems += sharding_problems(spec, prepared.distillation)
     problems += separate_problems(spec)
+    if spec.train.compile == "step":
+        problems += _step_problems(prepared.distillation)
     try:
         optimizer = build_optimizer(scaled_optimizer(spec.optimizer, spec.train), prepared.distillation)
         trial = try_optimizer(
@@ -197,6 +199,18 @@ def _check_training(loaded: LoadedSpec, prepared: Prepared) -> tuple[str, ...]:
     if problems:
         raise UserError(problems)
     return warnings
+
+
+def _step_problems(distillation: Distillation) -> list[Problem]:
+    """Why the whole step of this run cannot be compiled."""
+    problems, count_of = list(distillation.step_problems()), launcher.processes()
+    if count_of > 1:
+        message = (
+            f"in a run of {count_of} processes, they exchange tensors within a step, which is not compiled"
+        )
+        hint = "true compiles student and teacher; or use one process"
+        problems.append(Problem("train.compile", message, "step", "true or false", hint=hint))
+    return problems
 
 
 def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tuple[str, ...]) -> Preflight:

@@ -143,4 +143,4 @@ def separate_problems(spec: RunSpec) -> Iterator[Problem]:
             yield Problem(f"{member.where}.learns", message, value=True, allowed="false")
     if spec.train.compile:
         message = f"{user} goes through the student's graph twice, which a compiled one does not allow"
-        yield Problem("train.compile", message, value=True, allowed="false")
+        yield Problem("train.compile", message, value=spec.train.compile, allowed="false")

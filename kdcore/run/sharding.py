@@ -156,6 +156,12 @@ def problems(spec: RunSpec, distillation: Distillation) -> Iterator[Problem]:
     if distillation.requires.student_pass:
         message = "a distiller runs the student a second time, which sharded weights do not allow"
         yield Problem("train.fsdp", message, spec.train.fsdp, "null")
+    if spec.train.compile == "step":
+        message = (
+            "sharded weights are gathered block by block within the passes, so a step is not one function"
+        )
+        hint = "true compiles student and teacher; or leave train.fsdp out"
+        yield Problem("train.compile", message, value="step", allowed="true or false", hint=hint)
     modules = [("student", distillation.student), ("distiller", distillation.distillers)]
     if spec.train.fsdp == "student+teacher":
         modules += [("teacher", teacher) for teacher in distillation.teachers.values()]

@@ -111,7 +111,11 @@ class TeacherSpec(ModelSource):
     channels_last: Bool | None = Field(
         None, description="Its images and weights in channels-last order; null: as 'train' has it."
     )
-    compile: Bool | None = Field(None, description="Compile it with torch.compile; null: as 'train' has it.")
+    compile: Bool | None = Field(
+        None,
+        description="Compile it with torch.compile; null: as 'train' has it. If "
+        "train.compile is 'step', false leaves its pass out of the compiled step.",
+    )
     fold: Bool = Field(
         True,
         description="Fold its batch norms into its convolutions: fewer layers, the same outputs except for rounding.",

@@ -112,7 +112,11 @@ class TrainSpec(Section):
         description="Which weights become the student at the end: those after the last epoch, or those of the epoch "
         "with the best score on the evaluation images.",
     )
-    compile: Bool = Field(False, description="Compile student and teacher with torch.compile.")
+    compile: Bool | Literal["step"] = Field(
+        False,
+        description="true: compile student and teacher with torch.compile; 'step': everything from a batch to the "
+        "gradients as one function, with the losses.",
+    )
     channels_last: Bool = Field(False, description="Keep images and weights in channels-last order.")
     grad_checkpointing: Bool = Field(
         False,

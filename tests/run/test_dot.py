@@ -174,6 +174,7 @@ def test_it_is_tried_before_a_run():
         ),
         ({"optimizer": ALIGNED, "train": {"fsdp": "student"}}, "'align_gradients' needs the gradients"),
         ({"train": {"compile": True}}, "goes through the student's graph twice"),
+        ({"train": {"compile": "step"}}, "train.compile: 'dot' goes through the student's graph twice"),
         ({"train": {"fsdp": "student"}}, "the gradients of two losses apart"),
     ],
     ids=str,

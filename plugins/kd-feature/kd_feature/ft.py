@@ -109,8 +109,14 @@ class FT(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the loss terms, weighted; `ft` is 0 in the epochs of the paraphraser alone."""
         options = self.options
-        alone = options.paraphraser_epochs is not None and progress.epoch < options.paraphraser_epochs
-        fixed = options.paraphraser_epochs is not None and not alone
+        alone = fixed = False
+        if (
+            options.paraphraser_epochs is not None
+        ):  # an if, because a compiled step has no number that `not` takes
+            if progress.epoch < options.paraphraser_epochs:
+                alone = True
+            else:
+                fixed = True
         losses, errors = [], []
         pairs = zip(self.paraphrasers, self.translators, maps(self.pairs, student, teacher), strict=True)
         for paraphraser, translate, (ours, theirs) in pairs:

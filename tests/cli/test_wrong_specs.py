@@ -56,7 +56,7 @@ WRONG = [
     Wrong("boolean for a number", {"train": {"epochs": True}}, "train.epochs", ("whole number", "true")),
     Wrong("boolean for an option", dkd(alpha=True), "distiller.alpha", ("a number is wanted", "true")),
     Wrong("text for a boolean", student(pretrained="yes"), "student.pretrained", ("true or false", '"yes"')),
-    Wrong("number for a boolean", {"train": {"compile": 1}}, "train.compile", ("true or false is wanted",)),
+    Wrong("number for a boolean", {"train": {"sync_bn": 1}}, "train.sync_bn", ("true or false is wanted",)),
     Wrong("number for a name", {"student": {"model": 18}}, "student.model", ("text is wanted", "18")),
     Wrong("text for an object", {"data": "digits"}, "data", ("an object is wanted, not text",)),
     Wrong("list for an object", {"train": []}, "train", ("an object", "not a list")),

@@ -48,6 +48,11 @@ GROUPS = {
         Group(
             "crd", "benchmarks.crd", "CRD's loss and negatives, compared with RepDistiller's formulation", 12
         ),
+        Group(
+            "processes",
+            "benchmarks.processes",
+            "a training step in two processes, and how they agree to stop",
+        ),
         Group("order", "benchmarks.order", "time and memory up to the first batch, by the number of samples"),
         Group("memory", "benchmarks.memory", "peak memory of a process that trains", 45),
         Group("startup", "benchmarks.startup", "how long each command takes to answer", 45),

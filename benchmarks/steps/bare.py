@@ -11,17 +11,26 @@ from torch.nn import functional as F
 from benchmarks.steps.workload import KD_WEIGHT, TASK_WEIGHT, TEMPERATURE, Workload, optimizer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor, nn
 
     from benchmarks.rounds import Step
 
 
-def bare_loop(workload: Workload, fast: bool = False, compiled: bool = False) -> Step:
-    """KD with nothing around it; `fast`: in bf16 and channels-last."""
+def bare_loop(
+    workload: Workload,
+    fast: bool = False,
+    compiled: bool = False,
+    parallel: Callable[[nn.Module], nn.Module] | None = None,
+) -> Step:
+    """KD with nothing around it; `fast`: in bf16 and channels-last; `parallel`: what joins several processes."""
     teacher: Any = workload.teacher_passes()
     student: Any = workload.model(workload.student).train()
     step_of = optimizer(student)
     teacher, student = (prepared(one, fast, compiled) for one in (teacher, student))
+    if parallel is not None:
+        student = parallel(student)
     batches = cycle(ordered(workload.images(), fast))
 
     def step() -> None:

@@ -50,7 +50,7 @@ def contenders(workload: Workload, compiled: bool) -> Case:
     Raises:
         RuntimeError: the bare loop cannot do one either.
     """
-    fast: dict[str, bool] = {"fast": True, "compiled": compiled}
+    fast: dict[str, Any] = {"fast": True, "compiled": compiled}
     settings = {**FAST, "train__compile": compiled}
     steps: dict[str, Step] = {}
     notes: dict[str, str] = {}

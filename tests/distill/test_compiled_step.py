@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -212,7 +213,16 @@ def test_only_the_loss_has_a_gradient():
     )
 
 
-def test_torchs_own_compiler(monkeypatch):
+@pytest.fixture
+def without_distutils():
+    """Forgets distutils, which torch's compiler imports: setuptools would warn about it in a later test."""
+    yield
+    for name in [name for name in sys.modules if name.split(".")[0] == "distutils"]:
+        del sys.modules[name]
+
+
+@pytest.mark.filterwarnings("ignore:The distutils package is deprecated")
+def test_torchs_own_compiler(monkeypatch, without_distutils):
     monkeypatch.setattr(compiled_step, "BACKEND", "inductor")
     assert assert_same("kd", epochs=1) == []
     assert graphs() == 1

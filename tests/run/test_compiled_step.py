@@ -42,8 +42,8 @@ def test_a_resumed_run_ends_like_one_that_is_not_compiled(spec_file, capsys):
     found = weights(kdcore.run(spec, quiet=True))
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4, msg=name)
-    # one for each call, and one when models of the first are gone, however many epochs and steps
-    assert counters["stats"]["unique_graphs"] <= 3
+    # one for each call, and another when models of earlier runs are gone, however many epochs and steps
+    assert counters["stats"]["unique_graphs"] <= 4
     assert "train.compile" not in capsys.readouterr().err
 
 

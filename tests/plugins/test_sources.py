@@ -178,7 +178,7 @@ def test_what_the_packages_need_is_known():
 # -- extras ------------------------------------------------------------------------------------------------------
 
 REQUIRES = (
-    "torch>=2.9",
+    "torch>=2.12",
     'scikit-learn>=1.6; extra == "digits"',
     'old>=1; extra == "digits" and python_version < "3"',
     'kd-report>=0.1; extra == "all"',

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-_TORCH: Final = "torch>=2.9"
+_TORCH: Final = "torch>=2.12"
 _PYDANTIC: Final = "pydantic>=2.12"
 
 
@@ -76,7 +76,7 @@ PLUGIN_KINDS: Final[dict[str, PluginKind]] = {
             "`{module}/plugin.py`: the number of classes.",
             "`tests/test_{file}.py`: what is known of the samples.",
         ),
-        requirements=("pillow>=11.0",),
+        requirements=("pillow>=12.0",),
         options=True,
         has_class=True,
     ),
@@ -123,7 +123,7 @@ PLUGIN_KINDS: Final[dict[str, PluginKind]] = {
             "`{module}/plugin.py`: the packages that it needs, as `requires=(...)`.",
             "`tests/test_{file}.py`: what is in the files.",
         ),
-        requirements=("numpy>=2.0",),
+        requirements=("numpy>=2.2",),
         function="write_{file}",
         use="kd export runs/{name} --to {name}   # a command of kd-export",
         small_run=True,

@@ -47,7 +47,7 @@ def kd_exporters() -> list[ExporterEntry]:
             name="onnx",
             summary="ONNX for any runtime, with classes and preprocessing in its metadata.",
             target="kd_export.formats.onnx:write_onnx",
-            requires=("onnx>=1.19", "onnxruntime>=1.23", "onnxscript>=0.5.4"),
+            requires=("onnx>=1.19", "onnxruntime>=1.28", "onnxscript>=0.6"),
             int8=True,
         ),
         ExporterEntry(

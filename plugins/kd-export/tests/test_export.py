@@ -309,7 +309,7 @@ def test_a_missing_library_is_told_with_its_command(a_run, monkeypatch):
         UserError, match=r"needs onnx>=1\.19 \(version 1\.1 is installed\) and onnxruntime, which is missing"
     ) as caught:
         export(a_run(), "onnx")
-    assert caught.value.problems[0].hint == pip_install("onnx>=1.19", "onnxruntime>=1.23")
+    assert caught.value.problems[0].hint == pip_install("onnx>=1.19", "onnxruntime>=1.28")
 
 
 def test_there_is_no_average(make_run, students):

@@ -162,7 +162,7 @@ def test_the_torchscript_and_the_program_say_what_they_are(a_run):
     torch.export.load(export(run, "pt2", samples=0).path / "model.pt2", extra_files=more)
     assert json.loads(more["kd.json"])["target"] == "pt2"
     more = {"kd.json": ""}
-    with pytest.warns(FutureWarning):
+    with pytest.warns((FutureWarning, DeprecationWarning)):
         torch.jit.load(export(run, "torchscript", samples=0).path / "model.pt", _extra_files=more)
     assert json.loads(more["kd.json"])["model"]["name"] == "resnet10t"
 

@@ -91,7 +91,7 @@ def test_conda_gets_what_extras_need(release):
     assert set(outputs) == set(release.packages(ROOT))
     everything = {line.split()[0] for line in outputs["kd-all"]["requirements"]["run"]}
     assert {"kdcore", "kd-compare", "optuna", "submitit", "matplotlib-base", "scikit-learn"} <= everything
-    assert "pytorch >=2.9" in outputs["kdcore"]["requirements"]["run"]
+    assert "pytorch >=2.12" in outputs["kdcore"]["requirements"]["run"]
     assert outputs["kdcore"]["build"]["python"]["entry_points"] == ["kd = kdcore.cli:main"]
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from benchmarks.groups import Cases
     from benchmarks.rounds import Step
+    from benchmarks.steps.kd import KdRun
     from benchmarks.steps.workload import Workload
 
 WORLD: Final = 2
@@ -81,11 +82,12 @@ def _work(rank: int, port: int, workload: Workload, pipe: Connection) -> None:
     with contextlib.ExitStack() as stack:
         live, asking = _kd(stack, workload), _kd(stack, workload)
         # as if each step were the one after which the processes ask
-        asking.agreement.between_steps = asking.agreement.now
+        agreement: Any = asking.training.agreement
+        agreement.between_steps = agreement.now
         steps: dict[str, Step] = {
             BARE: _bare(workload),
-            CONTENDERS[1]: partial(next, _batches(live)),
-            CONTENDERS[2]: partial(next, _batches(asking)),
+            CONTENDERS[1]: live.step(),
+            CONTENDERS[2]: asking.step(),
         }
         pipe.send(None)
         while (name := pipe.recv()) is not None:
@@ -95,18 +97,12 @@ def _work(rank: int, port: int, workload: Workload, pipe: Connection) -> None:
     pipe.send(None)
 
 
-def _kd(stack: contextlib.ExitStack, workload: Workload) -> Any:
+def _kd(stack: contextlib.ExitStack, workload: Workload) -> KdRun:
     from benchmarks.steps.cases import begin
 
     run = begin(stack, workload, train__batch_size=WORLD * workload.batch)
     run.training.train_data.batch_size = WORLD * workload.batch
-    return run.training
-
-
-def _batches(training: Any) -> Any:
-    while True:
-        training.state.batch = 0
-        yield from training.batches()
+    return run
 
 
 def _bare(workload: Workload) -> Step:

@@ -140,7 +140,7 @@ def accuracy_table(records: Data, names: list[str]) -> str:
             [
                 label,
                 *(f"{own[seed]:.2f}" for seed in seeds),
-                f"{statistics.mean(own.values()):.2f} ± {statistics.stdev(own.values()):.2f}",
+                spread(own),
                 gained,
                 f"{statistics.mean(run['agreement'] for run in runs):.1f}",
                 f"{max(run['peak_memory_mib'] for run in runs):,} MiB",
@@ -155,6 +155,11 @@ def summary_table(records: Data, names: list[str]) -> str:
     rows = [["method", "top-1 on the test images", f"gain over {one['baseline']}"], ["---"] * 3]
     rows += [[label, f"{statistics.mean(own.values()):.1f}", gained] for label, own, gained in ranked(one)]
     return markdown(rows)
+
+
+def spread(scores: dict[int, float]) -> str:
+    """Mean and standard deviation over the seeds."""
+    return f"{statistics.mean(scores.values()):.2f} ± {statistics.stdev(scores.values()):.2f}"
 
 
 def ranked(one: Data) -> list[tuple[str, dict[int, float], str]]:
@@ -199,10 +204,7 @@ def fresh_table(records: Data, names: list[str]) -> str:
         old, new = final_scores(one)
         middle, half = gain(new, old, 1)
         scores = [f"{trial['score']:.2f}" for trial in (one["trials"][0], one["trials"][one["best"]])]
-        scores += [
-            f"{statistics.mean(own.values()):.2f} ± {statistics.stdev(own.values()):.2f}"
-            for own in (old, new)
-        ]
+        scores += [spread(old), spread(new)]
         rows.append([name, str(len(one["trials"])), *scores, f"{middle:+.2f} ± {half:.2f}"])
     return markdown(rows)
 

@@ -20,7 +20,7 @@ from kdcore.data.samples import Columns, SampleFailure, same
 from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from kdcore.data.samples import KeyedSamples
 
@@ -91,9 +91,7 @@ def loaders_end() -> Iterator[None]:
     try:
         yield
     finally:
-        for iterator in list(_running):
-            if iterator not in before:
-                iterator._shutdown_workers()
+        _end_workers(but=before)
 
 
 def _passed(iterator: Iterator[Any]) -> Iterator[Columns]:
@@ -136,9 +134,10 @@ def _signals_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end_workers() -> None:
-    for iterator in _running:
-        iterator._shutdown_workers()
+def _end_workers(but: Collection[Any] = ()) -> None:
+    for iterator in list(_running):
+        if iterator not in but:
+            iterator._shutdown_workers()
 
 
 # An exception's traceback may keep a loader until Python ends. There, multiprocessing sends its processes SIGTERM

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,7 @@ class CalibrationImages:
 
     def __init__(self, student: RunStudent) -> None:
         self.seen = 0
+        self._split = student.train_split
         self._data = student.images(student.train_split, CALIBRATION)
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -33,3 +34,8 @@ class CalibrationImages:
             yield images
             if self.seen >= CALIBRATION:
                 return
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For `kd.json`: the split, the number of images, and how the ranges were taken."""
+        return {"split": self._split, "images": self.seen, "method": "MinMax"}

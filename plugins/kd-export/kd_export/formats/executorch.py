@@ -82,7 +82,7 @@ def _quantised(student: RunStudent) -> tuple[nn.Module, dict[str, Any]]:
         for batch in images:
             observed(batch)
     facts = {
-        "calibration": {"split": student.train_split, "images": images.seen, "method": "MinMax"},
+        "calibration": images.facts,
         "format": "weights int8 per channel, activations int8",
     }
     return convert_pt2e(observed), facts

@@ -53,7 +53,7 @@ def quantise(path: Path, student: RunStudent, input_name: str) -> dict[str, Any]
         )
         prepared.unlink()
     return {
-        "calibration": {"split": student.train_split, "images": calibration.seen, "method": "MinMax"},
+        "calibration": calibration.facts,
         "format": "QDQ, weights int8 per channel, activations uint8",
         "bytes_before": before,
     }

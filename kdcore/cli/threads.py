@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from concurrent.futures import thread as pools
 from typing import Final
 
 from kdcore.cli import output
@@ -23,6 +24,7 @@ def leave_threads(code: int) -> None:
     Python itself would wait for it without end and without a word. Threads that a plugin started when it was imported
     are not waited for at all.
     """
+    _wake_pools()
     end = time.monotonic() + _SECONDS
     while (
         waiting := [thread for thread in _others() if not started_by_plugins(thread)]
@@ -40,6 +42,17 @@ def leave_threads(code: int) -> None:
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.flush()
     os._exit(code)
+
+
+def _wake_pools() -> None:
+    """Let the idle threads of pools end, as Python does when it ends: torch's compiler leaves such a pool.
+
+    Python's own function would also wait for the threads that are not idle.
+    """
+    with pools._global_shutdown_lock:
+        pools._shutdown = True
+    for queue in list(pools._threads_queues.values()):
+        queue.put(None)
 
 
 def _others() -> list[threading.Thread]:

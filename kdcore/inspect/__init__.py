@@ -32,6 +32,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.inspect.images": ("evaluation_images",),
     "kdcore.inspect.several_labels": ("label_scores",),
     "kdcore.inspect.metrics": ("Metrics", "load_metrics"),
+    "kdcore.inspect.pass_cost": ("Cost", "cost"),
     "kdcore.inspect.names": ("SPEC_SUFFIXES", "find_dataset", "find_model"),
     "kdcore.inspect.open_run": ("ENCODER", "read_spec"),
     "kdcore.inspect.predictions": ("autocast", "predict"),

@@ -24,6 +24,7 @@ from kdcore.inspect.images import evaluation_images
 from kdcore.inspect.metrics import Metrics, load_metrics
 from kdcore.inspect.names import SPEC_SUFFIXES, find_dataset, find_model
 from kdcore.inspect.open_run import ENCODER, read_spec
+from kdcore.inspect.pass_cost import Cost, cost
 from kdcore.inspect.predictions import autocast, predict
 from kdcore.inspect.run_path import find_run
 from kdcore.inspect.run_students import RunStudent, open_run_student
@@ -69,6 +70,7 @@ __all__ = [
     "SPEC_SUFFIXES",
     "TABLES",
     "BuiltModel",
+    "Cost",
     "DataFacts",
     "DataSpec",
     "Embedded",
@@ -95,6 +97,7 @@ __all__ = [
     "check_class_names",
     "class_ranks",
     "class_scores",
+    "cost",
     "data_facts",
     "default_arguments",
     "distiller_part",

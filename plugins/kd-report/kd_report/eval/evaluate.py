@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kd_report import measures
-from kd_report.eval.cost import cost
 from kd_report.eval.metrics import usable_metrics
 from kd_report.eval.open_target import open_target
 from kd_report.eval.request import EvalRequest, ImageChoice, ModelChoice
 from kd_report.eval.result import EvalResult, ModelScores, scored, scored_labels
 from kd_report.eval.speed import Racer, Speed, machine, measure
 from kdcore import Problem, UserError
-from kdcore.inspect import has_label, own_surroundings, predict
+from kdcore.inspect import cost, has_label, own_surroundings, predict
 from kdcore.ops import mean_logits
 from kdcore.plugin import dataset_name, get_plugins
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import nn
 
-from kd_report.eval.cost import cost
-from kdcore.inspect import autocast
+from kdcore.inspect import autocast, cost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

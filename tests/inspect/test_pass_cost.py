@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import torch
-from kd_report.eval.cost import cost
 from torch import nn
 from torch.nn import functional as F
+
+from kdcore.inspect import cost
 
 
 def test_multiply_adds_by_hand():

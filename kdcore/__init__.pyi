@@ -37,6 +37,7 @@ from kdcore.entries import (
     RecipeEntry,
     SectionEntry,
     Suits,
+    TransformEntry,
 )
 from kdcore.errors import Interrupted, KdError, Problem, RunFailed, UserError
 from kdcore.exported_files import ExportedFiles
@@ -71,6 +72,9 @@ from kdcore.protocols import (
     Setup,
     Stage,
     StageInfo,
+    Transform,
+    Transformed,
+    TransformSetup,
 )
 from kdcore.report_section import ReportSection
 from kdcore.run.fill_cache import CacheResult, cache_teacher
@@ -169,6 +173,10 @@ __all__ = [
     "TaskLoss",
     "TeacherPasses",
     "TimmAdapter",
+    "Transform",
+    "TransformEntry",
+    "TransformSetup",
+    "Transformed",
     "UserError",
     "__version__",
     "cache_teacher",

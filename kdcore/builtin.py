@@ -21,6 +21,7 @@ _COMMANDS: Final = (
         "List the models that a spec can name: timm's and those of plugins.",
         "list_models:list_models_command",
     ),
+    ("list-transforms", "List what can change a student before it is trained.", "lists:list_transforms"),
     ("list-recipes", "List the recipes: how the papers train.", "recipes:list_recipes"),
     ("list-commands", "List the commands and the plugins that have them.", "lists:list_commands"),
     ("list-exporters", "List the formats that a student can be exported to.", "lists:list_exporters"),
@@ -120,6 +121,11 @@ def kd_models() -> list[ModelEntry]:
             name="student-with-heads",
             summary="The student of a run together with its distiller's head; the run's folder names it.",
             target="kdcore.distill.with_heads:with_heads",
+        ),
+        ModelEntry(
+            name="transformed-student",
+            summary="The student of a run after its transforms; the run's folder names it.",
+            target="kdcore.models.transformed:transformed",
         ),
         ModelEntry(
             name="module",

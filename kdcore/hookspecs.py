@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ModelEntry,
         RecipeEntry,
         SectionEntry,
+        TransformEntry,
     )
     from kdcore.rundir.directory import RunDirectory
     from kdcore.stop_training import StopTraining
@@ -44,6 +45,11 @@ def kd_datasets() -> list[DatasetEntry]:  # type: ignore[empty-body]
 @hookspec
 def kd_models() -> list[ModelEntry]:  # type: ignore[empty-body]
     """Declare models."""
+
+
+@hookspec
+def kd_transforms() -> list[TransformEntry]:  # type: ignore[empty-body]
+    """Declare transforms: changes of the built student before it is trained."""
 
 
 @hookspec

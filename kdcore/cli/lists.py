@@ -21,6 +21,7 @@ from kdcore.entries import (
     LauncherEntry,
     MetricEntry,
     SectionEntry,
+    TransformEntry,
 )
 from kdcore.plugins import get_plugins
 from kdcore.text import columns as aligned
@@ -80,6 +81,11 @@ def list_datasets(as_json: JsonFlag = False) -> None:
     """
     classes = {"classes": lambda entry: str(entry.num_classes or "")}
     _show(get_plugins().all(DatasetEntry), classes, as_json)
+
+
+def list_transforms(as_json: JsonFlag = False) -> None:
+    """List the transforms: what can change a student before it is trained."""
+    _show(get_plugins().all(TransformEntry), {}, as_json)
 
 
 def list_commands(as_json: JsonFlag = False) -> None:

@@ -14,6 +14,7 @@ from kdcore.distill.finetuning import with_finetuning_spec
 from kdcore.distill.model_images import ModelImages
 from kdcore.distill.seeds import derive
 from kdcore.distill.teacher_classes import DataClasses, with_classes_of_data
+from kdcore.distill.transforms import with_transforms
 from kdcore.features import find_adapter
 from kdcore.models import BuiltModel, build_model
 from kdcore.models.digest import weights_digest
@@ -130,7 +131,20 @@ def build_models(
     classifier = spec.student.classifier
     own = None if classifier else 0
     channels = spec.student.channels
-    student = builder.build(spec.student, "student", spec.data.image_size, num_classes=own, channels=channels)
+
+    def bare(meta: bool) -> BuiltModel:
+        """The student before its transforms."""
+        size, one = spec.data.image_size, replace(builder, meta=meta)
+        return one.build(spec.student, "student", size, num_classes=own, channels=channels)
+
+    student = with_transforms(
+        bare(builder.meta),
+        loaded,
+        lambda: bare(False),
+        num_classes=classes.count if own is None else own,
+        plugins=plugins,
+        meta=builder.meta,
+    )
     given, taken = resolve_input(spec.data, student.input), student_input(spec, student.input)
     images = ModelImages(given, taken, channels)
     module = place(student.model, device, channels_last=spec.train.channels_last)

@@ -16,6 +16,7 @@ from kdcore.distill.distillation import Distillation
 from kdcore.errors import Problem, UserError
 from kdcore.features import find_adapter
 from kdcore.models import build_model
+from kdcore.models.transformed import named_model
 from kdcore.plugins import get_plugins
 from kdcore.spec.models import ModelSpec
 
@@ -53,7 +54,8 @@ def shipped_model(loaded: LoadedSpec, distillation: Distillation, models: RunMod
     spec = loaded.spec.student
     number = distillation.changes_student
     if number is None:
-        return ShippedModel(models.student.built.name, spec.options, spec.small_input)
+        named = named_model(models.student.built)
+        return ShippedModel(named.name, named.options, named.small_input)
     resolved = loaded.distillers[number]
     qualified = resolved.provided.qualified
     options = {
@@ -65,11 +67,11 @@ def shipped_model(loaded: LoadedSpec, distillation: Distillation, models: RunMod
 
 
 def _described(placed: PlacedModel, adapter: str | None, size: tuple[int, int]) -> dict[str, Any]:
-    built = placed.built
+    named = named_model(placed.built)
     return {
-        "model": built.name,
-        "small_input": built.small_input,
-        "options": dict(built.options),
+        "model": named.name,
+        "small_input": named.small_input,
+        "options": named.options,
         "adapter": adapter,
         "image_size": list(size),
         "channels": placed.channels,

@@ -16,6 +16,7 @@ from kdcore.entries.others import (
     ModelEntry,
     RecipeEntry,
     SectionEntry,
+    TransformEntry,
 )
 from kdcore.task_kinds import TASKS
 
@@ -24,6 +25,7 @@ AnyEntry = (
     | AdapterEntry
     | DatasetEntry
     | ModelEntry
+    | TransformEntry
     | CommandEntry
     | RecipeEntry
     | ExporterEntry
@@ -53,4 +55,5 @@ __all__ = [
     "RecipeEntry",
     "SectionEntry",
     "Suits",
+    "TransformEntry",
 ]

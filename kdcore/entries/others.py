@@ -101,6 +101,25 @@ class ModelEntry(Entry):
 
 
 @dataclass(frozen=True, slots=True)
+class TransformEntry(Entry):
+    """Declares a transform of the student: `target` is called as `(options)` and returns a `kdcore.Transform`.
+
+    It changes the built student before it is trained. `options` names the pydantic model (a subclass of
+    `kdcore.Options`) of the options that a spec gives next to its name; without it, there are none and `target` gets
+    None.
+
+    Raises:
+        ValueError: a field has the wrong form.
+    """
+
+    options: str | None = None
+
+    def __post_init__(self) -> None:
+        check_common(self)
+        check_options(self)
+
+
+@dataclass(frozen=True, slots=True)
 class CommandEntry(Entry):
     """Declares a command: `target` is a function that typer can call, or a `typer.Typer` with commands of its own.
 

@@ -14,6 +14,7 @@ from kdcore.features import find_adapter
 from kdcore.inspect.opened_model import OpenedModel
 from kdcore.inspect.several_labels import HALF
 from kdcore.models import build_model, load_student
+from kdcore.models.student_config import TRANSFORMED
 from kdcore.rundir.checkpoints import Checkpoints
 from kdcore.rundir.statefile import Damaged
 from kdcore.spec.channels import count_of
@@ -42,7 +43,7 @@ class OpenedStudent(OpenedModel):
         num_classes: K; 0 for an encoder.
         classes: the names of the classes; None: not known.
         network: the model as a spec would name it: the student's section of the run's spec, or the student with the
-            head of a distiller.
+            head of a distiller or with its transforms.
         thresholds: with several labels an image, the probability above which an image gets each label `[K]`: those that
             the run chose on its evaluation images, or 0.5; None: an image has one class.
     """
@@ -96,7 +97,7 @@ def open_student(directory: RunDirectory, spec: RunSpec, which: Which, plugins: 
         adapter=find_adapter(found.model, found.adapter(spec), plugins, "student.adapter"),
         num_classes=found.num_classes,
         classes=found.classes,
-        network=found.with_heads or spec.student,
+        network=found.named or spec.student,
         thresholds=_thresholds(directory, spec, which, found.num_classes),
     )
 
@@ -120,11 +121,12 @@ class _Network:
     input: InputConfig
     num_classes: int
     classes: tuple[str, ...] | None
-    with_heads: ModelSpec | None
+    named: ModelSpec | None  # with the head of a distiller or with transforms; otherwise the spec names it
 
     def adapter(self, spec: RunSpec) -> str | None:
         """The adapter that the spec names; with the head of a distiller it is another model."""
-        return spec.student.adapter if self.with_heads is None else None
+        headed = self.named is not None and self.named.model == WITH_HEADS
+        return None if headed else spec.student.adapter
 
 
 def _from_folder(folder: Path, plugins: Plugins) -> _Network:
@@ -135,7 +137,7 @@ def _from_folder(folder: Path, plugins: Plugins) -> _Network:
         input=loaded.input,
         num_classes=config.num_classes,
         classes=config.class_names,
-        with_heads=config.spec if config.spec.model == WITH_HEADS else None,
+        named=config.spec if config.spec.model in (WITH_HEADS, TRANSFORMED) else None,
     )
 
 
@@ -160,7 +162,7 @@ def _untrained(spec: RunSpec, shipped_as: dict[str, Any] | None, plugins: Plugin
         input=built.input,
         num_classes=num_classes,
         classes=classes,
-        with_heads=None if shipped_as is None else student,
+        named=None if shipped_as is None else student,
     )
 
 

@@ -17,13 +17,15 @@ from kdcore.models.checkpoints import read_checkpoint
 from kdcore.models.class_names import names_in
 from kdcore.models.construct import Constructed, Frame, construct
 from kdcore.models.containers import FoundWeights
-from kdcore.models.student_config import StudentConfig, config_of
+from kdcore.models.student_config import TRANSFORMED, StudentConfig, config_of, untransformed
 from kdcore.models.trained_size import size_note
 from kdcore.models.weights import fit_weights
 from kdcore.spec.image_size import sides
 from kdcore.spec.models import ModelSource, ModelSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kdcore.data.inputs import InputConfig
     from kdcore.description import ModelDescription
     from kdcore.plugins import Plugins
@@ -47,6 +49,8 @@ class BuiltModel:
         description: what a plugin's model says about itself, or None.
         new_classifier: whether its weights are those of an encoder, to which a classifier was added.
         channels: which channels of the run's images it takes; None: all.
+        transforms: what changed it after it was built: `name`, `options` and `record` of each transform.
+        notes: one line each for the user, about its transforms.
     """
 
     model: nn.Module
@@ -62,6 +66,8 @@ class BuiltModel:
     description: ModelDescription | None = None
     new_classifier: bool = False
     channels: Literal["grey"] | tuple[int, ...] | None = None
+    transforms: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def input_beside(self, images: InputConfig) -> InputConfig:
         """What it takes as a teacher, where the data gives these images: random weights have no normalisation."""
@@ -157,19 +163,38 @@ def _complete(spec: ModelSource, config: StudentConfig | None, where: str) -> Mo
             hint = "only a run directory as 'checkpoint' knows its model"
             raise UserError(Problem(f"{where}.model", "is missing", hint=hint))
         return ModelSpec(**fields)
-    if spec.model not in (None, config.spec.model):
+    if spec.model not in (None, *config.names):
         raise UserError(
             Problem(
                 f"{where}.model",
                 f"the run directory {where}.checkpoint holds another model",
                 value=spec.model,
-                allowed=f"{config.spec.model!r}, or leave it out in a teacher",
+                allowed=f"{' or '.join(map(repr, config.names))}, or leave it out in a teacher",
             )
         )
     fields["model"] = config.spec.model
+    if config.spec.model == TRANSFORMED:
+        _check_as_before(spec, config, where)
+        return ModelSpec(**{**fields, "small_input": False, "options": dict(config.spec.options)})
     fields["small_input"] = config.spec.small_input or spec.small_input
     fields["options"] = {**config.spec.options, **spec.options}
     return ModelSpec(**fields)
+
+
+def _check_as_before(spec: ModelSource, config: StudentConfig, where: str) -> None:
+    """Raises UserError for options that a student with transforms did not have: they are fixed."""
+    own = untransformed(config.spec).options
+    problems = [
+        Problem(f"{where}.options.{name}", "the student in the run directory was built without it", value)
+        if name not in own
+        else Problem(
+            f"{where}.options.{name}", "the student in the run directory has another", value, str(own[name])
+        )
+        for name, value in spec.options.items()
+        if name not in own or own[name] != value
+    ]
+    if problems and spec.model != TRANSFORMED:
+        raise UserError(problems)
 
 
 def _read_weights(spec: ModelSpec, config: StudentConfig | None, frame: Frame) -> FoundWeights:

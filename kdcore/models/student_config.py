@@ -16,6 +16,8 @@ from kdcore.spec.models import ModelSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+TRANSFORMED: Final = "transformed-student"
+"""The name of the model that a student with transforms is."""
 # arguments of timm's that a spec says elsewhere
 _ELSEWHERE: Final = ("num_classes", "in_chans", "img_size", "global_pool")
 
@@ -43,9 +45,23 @@ class StudentConfig:
     raw: Mapping[str, Any]
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What a spec may call its model: with transforms, also the name that the model had before them."""
+        return tuple(dict.fromkeys((self.spec.model, untransformed(self.spec).model)))
+
+    @property
     def weights(self) -> Path:
         """The file with the weights."""
         return self.path / WEIGHTS
+
+
+def untransformed(spec: ModelSpec) -> ModelSpec:
+    """The model of a student before its transforms; the same, if it has none."""
+    while spec.model == TRANSFORMED:
+        before = spec.options["model"]
+        fields = {name: before[name] for name in ("model", "small_input", "options")}
+        spec = ModelSpec.model_validate(fields)
+    return spec
 
 
 def find_student(path: Path) -> Path | None:
@@ -68,7 +84,7 @@ def config_of(checkpoint: str | None, model: str | None) -> StudentConfig | None
     config = load_config(path)
     if config is None and path.name == WEIGHTS and path.is_file():
         beside = load_config(path.parent)
-        if beside is not None and beside.weights == path and model in (None, beside.spec.model):
+        if beside is not None and beside.weights == path and model in (None, *beside.names):
             return beside
     return config
 

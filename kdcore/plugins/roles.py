@@ -17,6 +17,7 @@ from kdcore.entries import (
     ModelEntry,
     RecipeEntry,
     SectionEntry,
+    TransformEntry,
 )
 
 if TYPE_CHECKING:
@@ -91,6 +92,14 @@ ROLES: Final[dict[type[AnyEntry], Role]] = {
             hook="kd_models",
             entry=ModelEntry,
             usage=lambda name: {"student": {"model": name}},
+            options="strict",
+        ),
+        Role(
+            name="transform",
+            plural="transforms",
+            hook="kd_transforms",
+            entry=TransformEntry,
+            usage=lambda name: {"student": {"model": "resnet18", "transform": {"name": name}}},
             options="strict",
         ),
         Role(

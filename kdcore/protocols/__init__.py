@@ -11,6 +11,7 @@ from kdcore.protocols.model_info import ModelInfo, StageInfo
 from kdcore.protocols.requires import RECIPES, Requires, Views
 from kdcore.protocols.setup import Setup
 from kdcore.protocols.stage import STAGES, Stage
+from kdcore.protocols.transform import Transform, Transformed, TransformSetup
 from kdcore.protocols.values import Batch, FeatureMap, ModelOutput, Progress
 
 __all__ = [
@@ -32,5 +33,8 @@ __all__ = [
     "Setup",
     "Stage",
     "StageInfo",
+    "Transform",
+    "TransformSetup",
+    "Transformed",
     "Views",
 ]

@@ -72,7 +72,7 @@ def fingerprint(
 
 
 def _used(loaded: LoadedSpec, prepared: Prepared, plugins: Plugins) -> Iterator[PluginInfo]:
-    """The plugins whose code this run calls: those of its distillers, adapters, models and dataset."""
+    """The plugins whose code this run calls: those of its distillers, adapters, models, transforms and dataset."""
     distillation, models = prepared.distillation, prepared.models
     placed = (models.student, *models.teachers.values())
     parts = (
@@ -85,8 +85,10 @@ def _used(loaded: LoadedSpec, prepared: Prepared, plugins: Plugins) -> Iterator[
         for provided in plugins.all(DatasetEntry)
         if loaded.spec.data.dataset in (provided.entry.name, provided.qualified)
     }
+    named = {one["name"].partition("/")[0] for one in models.student.built.transforms}
     for info in plugins.infos:
-        if info.status == "loaded" and (_package(info.value) in packages or info.name in datasets):
+        used = _package(info.value) in packages or info.name in datasets or info.name in named
+        if info.status == "loaded" and used:
             yield info
 
 

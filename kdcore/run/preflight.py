@@ -64,6 +64,7 @@ class Preflight:
     eval_split: str | None = None
     test_split: str | None = None
     train_labelled: int | None = None
+    transforms: tuple[str, ...] = ()  # what the student's transforms did, one line each
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -75,6 +76,7 @@ class Preflight:
             **self.__dict__,
             "teachers": teachers,
             "image_size": list(self.image_size),
+            "transforms": list(self.transforms),
             "warnings": list(self.warnings),
         }
 
@@ -89,6 +91,7 @@ class Preflight:
             text.append(f"teacher  {label}{model}, {parameters:,} parameters")
         student = f"{self.student}, {self.student_parameters:,} parameters"
         text.append(f"student  {student}{self._heads()}{_CLASSIFIER[self.classifier]}")
+        text += [f"student  {note}" for note in self.transforms]
         return text if self.teacher_cache is None else [*text, f"cache    {self.teacher_cache}"]
 
     def _heads(self) -> str:
@@ -239,6 +242,7 @@ def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tup
         eval_split=prepared.eval_split,
         test_split=prepared.test_split,
         classifier=_classifier(prepared),
+        transforms=prepared.models.student.built.notes,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from kdcore.errors import RunFailed
+from kdcore.models.student_config import TRANSFORMED
 from kdcore.run.finite_checks import check_finite
 from kdcore.run.sharding import spread, spread_optimizer
 from kdcore.run.shipped import parts_of
@@ -64,7 +65,9 @@ class Saver:
         self.saved_step: int | None = None
         self.saved_at = self._started = time.monotonic()
         self._state, self._parts, self._agree = state, parts, agree
-        self._shipped_as = None if shipped_as.distiller is None else asdict(shipped_as)
+        # otherwise the spec says what the student is
+        changed = shipped_as.distiller is not None or shipped_as.name == TRANSFORMED
+        self._shipped_as = asdict(shipped_as) if changed else None
 
     @property
     def wall_seconds(self) -> float:

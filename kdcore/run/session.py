@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdcore.data.mix import Mixer
 from kdcore.distill.splits import Splits, open_splits
+from kdcore.distill.transforms import keep_transforms
 from kdcore.models import save_student
 from kdcore.run.accelerator import keep_own_buffers, make_accelerator
 from kdcore.run.end import complete
@@ -128,6 +129,8 @@ class Session:
             about["accepted_changes"] = training.state.accepted[-1]["changes"]
         resolved = json.loads(json.dumps(resolved_dict(self.loaded)))
         self.directory.begin(resolved, about)
+        if self.prepared is not None:
+            keep_transforms(self.directory, self.spec, self.prepared.models.student.built)
         if training.state.records:
             self.directory.write_metrics(training.state.records)
         self.trackers.start(self.spec, resolved)

@@ -30,6 +30,7 @@ FIGURES = "figures"
 END = ".end.json"
 OWN_LOOP = "own"  # in `summary.json` at `loop`: the student comes from a user's own training loop
 EXPORTS = "export"
+TRANSFORMS = "transforms.json"  # the records of the student's transforms
 EMA = "student-ema"
 TEACHERS = "teachers"  # those that learned in the run, a folder for each
 TEACHER_AVERAGES = "teachers-ema"  # their averages, with train.ema
@@ -207,7 +208,7 @@ class RunDirectory:
         """
         for name in ("checkpoints", "student", EMA, TEACHERS, TEACHER_AVERAGES, FIGURES, EXPORTS, *_TRACKERS):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in (SUMMARY, END, METRICS, CLASSES, ENVIRONMENT, "trackers.json", REPORT, SPEC):
+        for name in (SUMMARY, END, METRICS, CLASSES, ENVIRONMENT, "trackers.json", REPORT, SPEC, TRANSFORMS):
             (self.path / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager

@@ -32,6 +32,7 @@ from kdcore.spec.resolve import SCHEDULE, TEACHER, resolve_distiller, resolve_op
 from kdcore.spec.schedule import distiller_schedule_problems, schedule_problems
 from kdcore.spec.trackers import check_trackers
 from kdcore.spec.train_spec import TaskSpec, scaled_optimizer
+from kdcore.spec.transforms import checked_transforms
 from kdcore.task_kinds import NO_LABELS
 
 if TYPE_CHECKING:
@@ -70,7 +71,10 @@ class Checker:
     def check(self) -> None:
         """Check everything but the teacher's own spec."""
         spec = self.spec
-        student = self._model(spec.student, "student")
+        student, problems = checked_transforms(
+            self._model(spec.student, "student"), self._base, self._plugins, self.wrong
+        )
+        self._add(problems)
         checked = tuple(self._teacher(member) for member in spec.members)
         teachers = checked[0] if isinstance(spec.teacher, TeacherSpec) else checked or None
         dataset, problems = check_dataset(spec.data, self._base, self._plugins)

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from kdcore.spec.channels import Channels  # noqa: TC001  # pydantic reads it
 from kdcore.spec.fields import Bool, Int, Section, Text
 from kdcore.spec.image_size import ImageSize  # noqa: TC001  # pydantic reads it
+from kdcore.spec.named_spec import Transforms, TransformSpec
 
 
 class ModelSource(Section):
@@ -58,6 +59,19 @@ class ModelSpec(ModelSource):
         description="The channels of the images that the student takes: a list such as [0, 1, 2], or 'grey', computed "
         "from RGB; null: all.",
     )
+    transform: Transforms = Field(
+        None,
+        description="What changes the student after it is built and before it is trained: a transform of a plugin, "
+        "or a list of them in their order; null: nothing.",
+    )
+
+    @property
+    def transforms(self) -> tuple[tuple[str, TransformSpec], ...]:
+        """The transforms, each with its place in the spec."""
+        given = self.transform
+        if isinstance(given, TransformSpec):
+            return (("student.transform", given),)
+        return tuple((f"student.transform[{number}]", one) for number, one in enumerate(given or ()))
 
 
 class TeacherSpec(ModelSource):

@@ -1,10 +1,19 @@
-"""Distillers and trackers in a run spec: each has a name, and options next to it."""
+"""Distillers, transforms and trackers in a run spec: each has a name, and options next to it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from kdcore.spec.fields import SAME_RESULTS, Text, as_list
 
@@ -38,6 +47,44 @@ Distillers = Annotated[
         },
     ),
 ]
+
+
+class TransformSpec(NamedSpec):
+    """One transform of the student: its name, and its options next to it."""
+
+    name: Text = Field(description="A transform's name (kd list-transforms), or 'plugin/name'.")
+
+
+def _one_or_several(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """A name or an object stays one, a list becomes a tuple. As a list, so that errors have one form."""
+    if value is None:
+        return None
+    if isinstance(value, list | tuple) and not value:
+        raise ValueError("a list must have one transform at least; null: there is none")
+    found = validate(as_list(value))
+    return found if isinstance(value, list | tuple) else found[0]
+
+
+def _as_given(value: Any, info: SerializationInfo) -> Any:
+    how: dict[str, Any] = {"mode": info.mode, "exclude_unset": info.exclude_unset}
+    if isinstance(value, TransformSpec):
+        return value.model_dump(**how)
+    return value and [one.model_dump(**how) for one in value]
+
+
+if TYPE_CHECKING:
+    Transforms = TransformSpec | tuple[TransformSpec, ...] | None
+else:
+    Transforms = Annotated[
+        tuple[TransformSpec, ...],
+        WrapValidator(_one_or_several),
+        PlainSerializer(_as_given),
+        Field(
+            json_schema_extra={
+                "x-words": "a transform's name, an object of 'name' and options, a list of these, or null"
+            },
+        ),
+    ]
 
 
 class TrackerSpec(NamedSpec):

@@ -19,7 +19,7 @@ from kdcore.spec.problems import faults
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kdcore.entries import DatasetEntry, LauncherEntry, ModelEntry
+    from kdcore.entries import DatasetEntry, LauncherEntry, ModelEntry, TransformEntry
     from kdcore.plugins import Plugins, Provided
 
 SCHEDULE: Final = "schedule"
@@ -74,12 +74,15 @@ def _schedule(value: Any, where: str) -> Schedule:
 
 
 def resolve_options(
-    provided: Provided[ModelEntry] | Provided[DatasetEntry] | Provided[LauncherEntry],
+    provided: Provided[ModelEntry]
+    | Provided[DatasetEntry]
+    | Provided[LauncherEntry]
+    | Provided[TransformEntry],
     options: Mapping[str, Any],
     plugins: Plugins,
     where: str,
 ) -> BaseModel | None:
-    """The options of a plugin's model, dataset or launcher, with the defaults of the others.
+    """The options of a plugin's model, dataset, launcher or transform, with the defaults of the others.
 
     None if it declares no pydantic model. Problems with an option are reported at `where.option`.
 

@@ -15,7 +15,7 @@ from kdcore.spec import installed
 from kdcore.spec.models import RunSpec
 from kdcore.spec.names import DOT
 from kdcore.spec.resolve import SCHEDULE, TEACHER
-from kdcore.spec.schema_options import add_options
+from kdcore.spec.schema_options import add_options, add_transforms
 from kdcore.text import message
 from kdcore.version import __version__
 
@@ -74,6 +74,7 @@ def spec_schema(plugins: Plugins, warn: Callable[[str], None] | None = None) -> 
     schema["properties"]["$schema"] = {"type": "string", "description": "This schema, for editors."}
     _name_known(schema, plugins)
     add_options(defs, plugins, warn)
+    add_transforms(defs, plugins, warn)
     return {
         "$schema": _DIALECT,
         "$id": _ID,

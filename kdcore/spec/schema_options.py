@@ -1,11 +1,12 @@
-"""In the JSON Schema of a spec: the options of plugins' models and datasets, where one of them is named."""
+"""In the JSON Schema of a spec: the options of plugins' models, datasets and transforms, where one is named."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from kdcore.entries import DatasetEntry, ModelEntry
+from kdcore.entries import DatasetEntry, ModelEntry, TransformEntry
 from kdcore.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,6 +24,53 @@ def add_options(defs: Schema, plugins: Plugins, warn: Callable[[str], None]) -> 
     for section, rules in (("ModelSpec", models), ("TeacherSpec", models), ("DataSpec", datasets)):
         if rules:
             defs[section]["allOf"] = rules
+
+
+def add_transforms(defs: Schema, plugins: Plugins, warn: Callable[[str], None]) -> None:
+    """Add the transforms, each with its options, to the student's section; unknowns are reported to `warn`."""
+    items = plugins.all(TransformEntry)
+    several = Counter(item.entry.name for item in items)
+    branches = [{"type": "string", "minLength": 1}]
+    for item in items:
+        try:
+            branches.append(_transform(item, defs, several[item.entry.name] > 1, plugins))
+        except Exception as error:  # whatever a plugin's module or types raise
+            warn(f"transform {item.qualified} is left out of the schema: {_cause(error)}")
+    defs.pop("TransformSpec", None)
+    field: Schema = defs["ModelSpec"]["properties"]["transform"]
+    one: Schema = {"$ref": "#/$defs/Transform"}
+    defs["Transform"] = {"anyOf": branches} if items else {"type": ["string", "object"]}
+    defs["ModelSpec"]["properties"]["transform"] = {
+        "description": field["description"],
+        "anyOf": [one, {"type": "array", "items": one, "minItems": 1}, {"type": "null"}],
+    }
+
+
+def _transform(item: Provided[TransformEntry], defs: Schema, ambiguous: bool, plugins: Plugins) -> Schema:
+    entry = item.entry
+    key = re.sub(r"\W", "_", f"transform_{item.qualified}")
+    model = plugins.load_options(item, "student.transform")
+    options: Schema = {"type": "object", "additionalProperties": False}
+    if model is not None:
+        options = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}")
+    defs.update({f"{key}.{name}": part for name, part in options.pop("$defs", {}).items()})
+    names = [item.qualified] if ambiguous else [entry.name, item.qualified]
+    return {
+        **options,
+        "title": entry.name,
+        "description": entry.summary,
+        "properties": {
+            "name": {"enum": names, "description": entry.summary},
+            **options.get("properties", {}),
+        },
+        "required": ["name", *options.get("required", ())],
+    }
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return error.problems[0].message
+    return f"{type(error).__name__}: {error}"
 
 
 def _rules(
@@ -45,12 +93,7 @@ def _rules(
             options = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}")
         except Exception as error:  # whatever a plugin's module or types raise
             labels = ", ".join(item.qualified for item in members)
-            told = (
-                error.problems[0].message
-                if isinstance(error, UserError)
-                else f"{type(error).__name__}: {error}"
-            )
-            warn(f"the options of {role} {labels} are left out of the schema: {told}")
+            warn(f"the options of {role} {labels} are left out of the schema: {_cause(error)}")
             continue
         defs.update({f"{key}.{name}": part for name, part in options.pop("$defs", {}).items()})
         options.pop("required", None)  # a run directory may say it

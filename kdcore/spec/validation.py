@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MODEL: Final = "resnet18"
 _DISTILLER: Final = "vanilla"
+_TRANSFORM: Final = ("student", "transform")
 _ROUNDS: Final = 5
 
 
@@ -81,6 +82,9 @@ def _take_out(raw: dict[str, Any], path: Path) -> list[str]:
         section, role = steps[-1], place(path)
         gone = [key for key in ("pretrained", "checkpoint", "run") if section.pop(key, None) is not None]
         return [f"{role}.{key}" for key in (gone if section.get("model") else (*gone, "model"))]
+    if path[:2] == _TRANSFORM and isinstance(raw.get("student"), dict):
+        raw["student"].pop("transform", None)  # one without a name, or the like, leaves nothing to check
+        return [place(path[:2])]
     for holder, step in reversed(list(zip(steps, path, strict=False))):
         if isinstance(holder, dict):
             holder.pop(step, None)

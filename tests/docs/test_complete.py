@@ -39,6 +39,7 @@ TABLES = {
     ),
     "adapter": ("FeatureAdapter", "GivesMaps", "GivesTail", "PreparesModel", "AdapterEntry"),
     "data-and-models": ("DatasetEntry", "ModelDescription", "ModelEntry"),
+    "transform": ("TransformEntry", "Transform", "TransformSetup", "Transformed"),
     "commands-and-recipes": ("CommandEntry", "RecipeEntry"),
     "exporter": ("ExporterEntry", "ExportedFiles"),
     "metric": ("MetricEntry",),

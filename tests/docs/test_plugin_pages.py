@@ -28,6 +28,7 @@ from kd_dev.testing import (
     check_recipe,
     check_run_hooks,
     check_section,
+    check_transform,
 )
 from PIL import Image
 
@@ -42,6 +43,7 @@ ENTRY_POINTS = {  # of the packages that the pages write without a pyproject.tom
     "kd-labelled": "kd_labelled.plugin",
     "kd-tv": "kd_tv.plugin",
     "kd-diary": "kd_diary",
+    "kd-leaky": "kd_leaky.plugin",
     "kd-lab": "kd_lab.plugin",
     "kd-recall": "kd_recall.plugin",
     "kd-formats": "kd_formats.plugin",
@@ -225,6 +227,7 @@ def test_every_page_declares_what_it_has_to(name, here):
     [
         (check_command, "best"),
         (check_recipe, "lab-short"),
+        (check_transform, "leaky"),
         (check_exporter, "npz"),
         (check_metric, "macro-recall"),
         (check_section, "worst-classes"),

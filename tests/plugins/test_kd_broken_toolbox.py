@@ -32,6 +32,7 @@ RECORDS = {
     "adapters": "kd_feature_adapters() returned int 4, not a list of kdcore.AdapterEntry",
     "datasets": "kd_datasets() returned None, not a list of kdcore.DatasetEntry",
     "models": "kd_models() returned a list with dict {",
+    "transforms": "kd_transforms() returned a list with type <class 'KeyError'>, not kdcore.TransformEntry",
     "commands": "kd_commands() returned a list with builtin_function_or_method",
     "recipes": "kd_recipes() returned a list with MetricEntry",
     "exporters": "kd_exporters() returned a list with str 'npz', not kdcore.ExporterEntry",
@@ -162,6 +163,7 @@ SPECS = {
     },
     "dataset": lambda name: {"data": {"dataset": name, "image_size": 16, "workers": 0}},
     "model": lambda name: {"student": {"model": name}},
+    "transform": lambda name: {"student": TEACHER | {"transform": name}},
     "recipe": lambda name: {"recipe": name},
     "metric": lambda name: {"metrics": [name]},
 }
@@ -174,6 +176,8 @@ CAUSES = {
     ("failing", "dataset"): (2, "the images are locked"),
     ("wrong", "model"): (2, "returned str; it must return an nn.Module"),
     ("failing", "model"): (2, "KeyError: 'width'"),
+    ("wrong", "transform"): (2, "returned int; it must return a kdcore.Transformed"),
+    ("failing", "transform"): (2, "failed: OverflowError: too many channels"),
     ("lost", "recipe"): (2, "the package does not have this file"),
     ("wrong", "recipe"): (2, "this key is not known"),
 }

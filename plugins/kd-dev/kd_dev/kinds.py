@@ -92,6 +92,21 @@ PLUGIN_KINDS: Final[dict[str, PluginKind]] = {
         options=True,
         has_class=True,
     ),
+    "transform": PluginKind(
+        title="transform",
+        summary="Every ReLU becomes a leaky one.",
+        todo=(
+            "`{module}/{file}.py`: your change of the student, and its record.",
+            "`{module}/options.py`: its options.",
+            "`tests/test_{file}.py`: what is changed, and what is refused.",
+        ),
+        requirements=(
+            _PYDANTIC,
+            _TORCH,
+        ),
+        options=True,
+        has_class=True,
+    ),
     "command": PluginKind(
         title="command",
         summary="List runs, the best first.",

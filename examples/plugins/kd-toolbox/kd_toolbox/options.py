@@ -27,6 +27,12 @@ class PlainNetOptions(Options):
     )
 
 
+class LeakyOptions(Options):
+    """Options of `leaky`."""
+
+    slope: float = Field(0.1, gt=0, lt=1, description="What a negative value is multiplied with.")
+
+
 class NiceOptions(Options):
     """Options of `nice`."""
 

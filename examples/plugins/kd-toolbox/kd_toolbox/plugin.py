@@ -15,6 +15,7 @@ from kdcore import (
     ModelEntry,
     RecipeEntry,
     SectionEntry,
+    TransformEntry,
     hookimpl,
 )
 
@@ -75,6 +76,19 @@ def kd_models() -> list[ModelEntry]:
             summary="Four blocks of a convolution, ReLU and average pooling.",
             target="kd_toolbox.model:build",
             options="kd_toolbox.options:PlainNetOptions",
+        )
+    ]
+
+
+@hookimpl
+def kd_transforms() -> list[TransformEntry]:
+    """`leaky`."""
+    return [
+        TransformEntry(
+            name="leaky",
+            summary="Every ReLU becomes a leaky one.",
+            target="kd_toolbox.transform:Leaky",
+            options="kd_toolbox.options:LeakyOptions",
         )
     ]
 

@@ -19,6 +19,7 @@ from kd_dev.testing import (
     recipe_checks,
     run_hook_checks,
     section_checks,
+    transform_checks,
 )
 
 from kd_toolbox import options
@@ -37,6 +38,7 @@ def tiny():
         *distiller_checks("logit-cosine"),
         *adapter_checks("plain-net", models=[(tiny, 36)]),
         *dataset_checks("stripes"),
+        *transform_checks("leaky"),
         *command_checks("csv"),
         *recipe_checks("toolbox-quick"),
         *exporter_checks("npz"),
@@ -55,7 +57,7 @@ def test_the_readmes_table_is_what_it_adds(kd):
     assert (plugin["status"], plugin["heavy"]) == ("loaded", [])
     table = README.split("| role | name |")[1].split("\n\n")[0]
     said = set(re.findall(r"^\| ([a-z ]+) \| `([\w-]+)` \|", table, flags=re.MULTILINE))
-    assert len(said) == 10
+    assert len(said) == 11
     for role, name in said:
         assert plugin[f"{role.replace(' ', '_')}s"] == [name]
 
@@ -65,6 +67,7 @@ def test_the_readmes_options_are_those_of_the_models():
         "logit-cosine": options.LogitCosineOptions,
         "stripes": options.StripesOptions,
         "plain-net": options.PlainNetOptions,
+        "leaky": options.LeakyOptions,
         "nice": options.NiceOptions,
     }
     said = re.findall(r"^\| `([\w-]+)` \| `(\w+)` \| `([^`]+)` \|", README, flags=re.MULTILINE)

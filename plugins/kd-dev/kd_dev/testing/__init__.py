@@ -17,6 +17,7 @@ from kd_dev.testing.declared_checks import (
     check_recipe,
     check_run_hooks,
     check_section,
+    check_transform,
     command_checks,
     exporter_checks,
     launcher_checks,
@@ -24,6 +25,7 @@ from kd_dev.testing.declared_checks import (
     recipe_checks,
     run_hook_checks,
     section_checks,
+    transform_checks,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ __all__ = [
     "check_recipe",
     "check_run_hooks",
     "check_section",
+    "check_transform",
     "command_checks",
     "dataset_checks",
     "distiller_checks",
@@ -63,6 +66,7 @@ __all__ = [
     "recipe_checks",
     "run_hook_checks",
     "section_checks",
+    "transform_checks",
 ]
 
 

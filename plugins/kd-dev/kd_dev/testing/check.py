@@ -17,6 +17,7 @@ Kind = Literal[
     "distiller",
     "adapter",
     "dataset",
+    "transform",
     "command",
     "recipe",
     "exporter",
@@ -26,7 +27,7 @@ Kind = Literal[
     "run hook",
     "plugin",
 ]
-_ONE_THREAD: Final = ("distiller", "adapter", "exporter", "report section", "run hook")
+_ONE_THREAD: Final = ("distiller", "adapter", "transform", "exporter", "report section", "run hook")
 SubjectT = TypeVar("SubjectT")
 PAGE: Final = "docs/conformance.md"
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CALLED_WITH: Final[dict[str, tuple[str, ...]]] = {
     "dataset": ("root", "split"),
     "model": ("num_classes", "in_chans"),
+    "transform": ("options",),
     "exporter": ("student", "folder", "about"),
     "metric": ("probabilities", "targets"),
     "report section": ("run",),

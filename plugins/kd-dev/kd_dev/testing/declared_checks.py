@@ -1,4 +1,4 @@
-"""The checks of commands, recipes, exporters, metrics, report sections, launchers, and hooks of a run."""
+"""The checks of commands, recipes, exporters, metrics, report sections, launchers, transforms, and hooks of a run."""
 
 from __future__ import annotations
 
@@ -71,6 +71,15 @@ def launcher_checks(name: str) -> list[Check]:
     return [Check(subject.name, rule, subject) for rule in RULES]
 
 
+def transform_checks(name: str) -> list[Check]:
+    """The checks of a transform, with a small student; arguments and errors as for `command_checks`."""
+    from kd_dev.testing.transforms import RULES, TransformSubject
+    from kdcore import TransformEntry
+
+    subject = TransformSubject.of(TransformEntry, name)
+    return [Check(subject.name, rule, subject) for rule in RULES]
+
+
 def run_hook_checks(plugin_name: str) -> list[Check]:
     """The checks of what a plugin does during runs: they call its hooks with a tiny run.
 
@@ -114,6 +123,11 @@ def check_section(name: str, *, expected_failures: Mapping[str, str] | None = No
 def check_launcher(name: str, *, expected_failures: Mapping[str, str] | None = None) -> None:
     """Run all `launcher_checks`; raises as `check_distiller` does."""
     run(launcher_checks(name), expected_failures)
+
+
+def check_transform(name: str, *, expected_failures: Mapping[str, str] | None = None) -> None:
+    """Run all `transform_checks`; raises as `check_distiller` does."""
+    run(transform_checks(name), expected_failures)
 
 
 def check_run_hooks(plugin_name: str, *, expected_failures: Mapping[str, str] | None = None) -> None:

@@ -15,13 +15,20 @@ from kdcore import (
     Provided,
     RecipeEntry,
     SectionEntry,
+    TransformEntry,
     UserError,
 )
 from kdcore.plugin import get_plugins, role_of
 
 EntryT = TypeVar(
     "EntryT",
-    bound=CommandEntry | RecipeEntry | ExporterEntry | MetricEntry | SectionEntry | LauncherEntry,
+    bound=CommandEntry
+    | RecipeEntry
+    | ExporterEntry
+    | MetricEntry
+    | SectionEntry
+    | LauncherEntry
+    | TransformEntry,
 )
 
 

@@ -200,7 +200,7 @@ def declarations(subject: PluginSubject) -> None:
 
 @rule(
     "plugin",
-    summary="Every option of its distillers, models, datasets and launchers has a default and a description.",
+    summary="Every option of a distiller, model, dataset, transform or launcher has a default and a description.",
     why="A spec may contain only a thing's name. Only a path (`SpecFile`, `SpecFolder`) may have no default, because "
     "each spec has its own. The descriptions are what `kd show`, the JSON Schema and error messages say.",
     fix='Write each field as `Field(default=..., description="...")`.',

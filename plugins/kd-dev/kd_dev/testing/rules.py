@@ -16,6 +16,7 @@ from kd_dev.testing import (
     recipes,
     run_hooks,
     sections,
+    transforms,
 )
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ RULES: Final[dict[Kind, tuple[Rule[Any], ...]]] = {
     "distiller": distillers.RULES,
     "adapter": adapters.RULES,
     "dataset": datasets.RULES,
+    "transform": transforms.RULES,
     "command": commands.RULES,
     "recipe": recipes.RULES,
     "exporter": exporters.RULES,

@@ -17,6 +17,7 @@ from kdcore import (
     ModelEntry,
     RecipeEntry,
     SectionEntry,
+    TransformEntry,
     hookimpl,
 )
 
@@ -65,6 +66,11 @@ class Plugin:
     def kd_models(self) -> list[ModelEntry]:
         """Declare a model."""
         return [ModelEntry(f"{self.way}-model", "A broken model.", self._target("model"))]
+
+    @hookimpl
+    def kd_transforms(self) -> list[TransformEntry]:
+        """Declare a transform."""
+        return [TransformEntry(f"{self.way}-transform", "A broken transform.", self._target("Transform"))]
 
     @hookimpl
     def kd_commands(self) -> list[CommandEntry]:

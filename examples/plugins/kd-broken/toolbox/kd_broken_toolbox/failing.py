@@ -43,6 +43,21 @@ def model(num_classes: int, in_chans: int) -> nn.Module:
     raise KeyError("width")
 
 
+class Transform:
+    """Fails for every student."""
+
+    def __init__(self, options: None) -> None:
+        pass
+
+    def apply(self, model: nn.Module, setup: Any) -> Any:
+        """Raises OverflowError."""
+        raise OverflowError("too many channels")
+
+    def rebuild(self, model: nn.Module, record: Any) -> nn.Module:
+        """Raises OverflowError."""
+        raise OverflowError("too many channels")
+
+
 def command() -> None:
     """Raises LookupError."""
     raise LookupError("the list is empty")

@@ -45,6 +45,15 @@ class Models:
         return [{"name": "net", "summary": "A network.", "target": "net:build"}]
 
 
+class Transforms:
+    """A class instead of a record."""
+
+    @hookimpl
+    def kd_transforms(self) -> list[Any]:
+        """The class of an exception."""
+        return [KeyError]
+
+
 class Commands:
     """The function itself instead of a record that names it."""
 
@@ -104,6 +113,7 @@ distillers = Distillers()
 adapters = Adapters()
 datasets = Datasets()
 models = Models()
+transforms = Transforms()
 commands = Commands()
 recipes = Recipes()
 exporters = Exporters()

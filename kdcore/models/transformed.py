@@ -1,0 +1,218 @@
+"""A student that transforms changed: applied once, and rebuilt from their records as a model with a name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from kdcore.description import ModelDescription
+from kdcore.entries import TransformEntry
+from kdcore.errors import Problem, UserError
+from kdcore.models.build import BuiltModel, build_model
+from kdcore.models.student_config import TRANSFORMED
+from kdcore.plugins import get_plugins
+from kdcore.protocols.transform import Transform, Transformed, TransformSetup
+from kdcore.spec.model_spec import ModelSpec
+from kdcore.spec.resolve import resolve_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import nn
+
+    from kdcore.plugins import Plugins, Provided
+
+NAME: Final = TRANSFORMED
+_MISTAKE: Final = "this is a mistake in the plugin"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModel:
+    """What a built model is called in its folder.
+
+    Attributes:
+        name: of the model, as a spec would name it.
+        options: of the model.
+        small_input: whether it is the small-input variant.
+    """
+
+    name: str
+    options: dict[str, Any]
+    small_input: bool
+
+
+def named_model(built: BuiltModel) -> NamedModel:
+    """The name and the options from which a model is built again, its transforms included."""
+    if not built.transforms:
+        return NamedModel(built.name, dict(built.options), built.small_input)
+    base = {
+        "model": built.name,
+        "small_input": built.small_input,
+        "options": dict(built.options),
+        "input": {
+            "image_size": list(built.input.image_size),
+            "mean": list(built.input.mean),
+            "std": list(built.input.std),
+            "interpolation": built.input.interpolation,
+            "crop_pct": built.input.crop_pct,
+        },
+    }
+    return NamedModel(NAME, {"model": base, "transforms": [dict(one) for one in built.transforms]}, False)
+
+
+def apply_transforms(
+    built: BuiltModel, spec: ModelSpec, setup: TransformSetup, seed: int, plugins: Plugins
+) -> BuiltModel:
+    """Change a built student as its section of the spec says.
+
+    Args:
+        built: the student on the CPU, with its weights.
+        spec: the section.
+        setup: for all transforms; each gets its own place and generator.
+        seed: of the random numbers of each transform.
+        plugins: where transforms are looked up.
+
+    Raises:
+        UserError: a transform cannot change this student.
+    """
+    for where, one in spec.transforms:
+        provided = plugins.find(TransformEntry, one.name, f"{where}.name")
+        transform = _made(provided, one.options, plugins, where)
+        own = replace(setup, where=where, generator=torch.Generator().manual_seed(seed))
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            done = _applied(transform, built.model, own, provided)
+        record = {"name": provided.qualified, "options": one.options, "record": dict(done.record)}
+        built = replace(
+            built,
+            model=done.model,
+            parameters=_count(done.model),
+            transforms=(*built.transforms, record),
+            notes=built.notes + done.notes,
+            warnings=built.warnings + tuple(f"{where}: {line}" for line in done.warnings),
+        )
+    return built
+
+
+def rebuild_transforms(
+    built: BuiltModel, transforms: Sequence[Mapping[str, Any]], plugins: Plugins, where: str
+) -> BuiltModel:
+    """Change a built model as records say; on the meta device too.
+
+    Raises:
+        UserError: the plugin of a transform is missing, or a record does not fit the model.
+    """
+    model = built.model
+    for one in transforms:
+        provided = plugins.find(TransformEntry, one["name"], where)
+        transform = _made(provided, one["options"], plugins, where)
+        try:
+            model = transform.rebuild(model, one["record"])
+        except UserError:
+            raise
+        except Exception as error:
+            message = f"the record of {_who(provided)} does not fit the model '{built.name}'"
+            raise UserError(Problem(where, f"{message}: {type(error).__name__}: {error}")) from error
+    return replace(built, model=model, parameters=_count(model), transforms=tuple(transforms))
+
+
+def transformed(
+    num_classes: int, in_chans: int, *, model: Mapping[str, Any], transforms: Sequence[Mapping[str, Any]]
+) -> nn.Module:
+    """A student with its transforms and initial weights: those of its folder replace all of them.
+
+    Args:
+        num_classes: K.
+        in_chans: channels of the images.
+        model: `model`, `small_input`, `options` and `input` of the student before its transforms.
+        transforms: `name`, `options` and `record` of each transform.
+
+    Raises:
+        UserError: the plugin of a transform is missing, or a record does not fit.
+    """
+    plugins, taken = get_plugins(), model["input"]
+    height, width = taken["image_size"]
+    spec = ModelSpec.model_validate({name: model[name] for name in ("model", "small_input", "options")})
+    built = build_model(
+        spec,
+        num_classes=num_classes,
+        in_chans=in_chans,
+        image_size=(height, width),
+        plugins=plugins,
+        where="model",
+        device=torch.get_default_device(),
+        load_weights=False,
+    )
+    found = rebuild_transforms(built, transforms, plugins, "model").model
+    found.kd_description = ModelDescription(  # type: ignore[assignment]  # no tensor
+        image_size=(height, width),
+        fixed_size=_has_fixed_size(found),
+        mean=tuple(taken["mean"]),
+        std=tuple(taken["std"]),
+        interpolation=taken["interpolation"],
+        crop_pct=taken["crop_pct"],
+    )
+    return found
+
+
+def _who(provided: Provided[TransformEntry]) -> str:
+    return f"transform '{provided.entry.name}' of plugin {provided.plugin.label}"
+
+
+def _place(inner: str, where: str) -> str:
+    """The place of a transform's problem in the spec: the transform knows only the places within its options."""
+    if inner == where or inner.startswith(f"{where}."):
+        return inner
+    return f"{where}.{inner}" if inner else where
+
+
+def _count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _has_fixed_size(model: nn.Module) -> bool:
+    config: Any = getattr(model, "pretrained_cfg", None) or {}
+    return bool(config.get("fixed_input_size", False))
+
+
+def _made(
+    provided: Provided[TransformEntry], options: Mapping[str, Any], plugins: Plugins, where: str
+) -> Transform:
+    checked = resolve_options(provided, options, plugins, where)
+    try:
+        transform: object = plugins.load(provided, where)(checked)
+    except UserError:
+        raise
+    except Exception as error:
+        message = f"{_who(provided)} failed: {type(error).__name__}: {error}"
+        raise UserError(Problem(where, message, hint=_MISTAKE)) from error
+    if not isinstance(transform, Transform):
+        message = f"{_who(provided)} does not have the methods 'apply' and 'rebuild'"
+        raise UserError(Problem(where, message))
+    return transform
+
+
+def _applied(
+    transform: Transform, model: nn.Module, setup: TransformSetup, provided: Provided[TransformEntry]
+) -> Transformed:
+    who = _who(provided)
+    try:
+        done: object = transform.apply(model, setup)
+    except UserError as error:
+        problems = [replace(one, where=_place(one.where, setup.where)) for one in error.problems]
+        raise UserError(problems) from (error.__cause__ or error)
+    except Exception as error:
+        message = f"{who} failed: {type(error).__name__}: {error}"
+        raise UserError(Problem(setup.where, message, hint=_MISTAKE)) from error
+    if not isinstance(done, Transformed):
+        message = f"{who} returned {type(done).__name__}; it must return a kdcore.Transformed"
+        raise UserError(Problem(setup.where, message))
+    try:
+        json.dumps(dict(done.record), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        message = f"the record of {who} is not JSON: {error}"
+        raise UserError(Problem(setup.where, message)) from error
+    return done

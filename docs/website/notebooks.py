@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from html import escape
-from typing import Any
+from typing import Any, Final
+
+_PRE: Final = re.compile(r"<pre\b.*?</pre>", re.DOTALL)
 
 Output = dict[str, Any]
 
@@ -39,7 +41,8 @@ def _output(output: Output) -> str:
 
 def _html(text: str) -> str:
     """One block of HTML: an empty line would end it."""
-    line = re.sub(r"\s*\n\s*", " ", text)
+    kept = _PRE.sub(lambda match: match[0].replace("\n", "&#10;"), text)
+    line = re.sub(r"\s*\n\s*", " ", kept)
     return f'<div class="output">{line}</div>'
 
 

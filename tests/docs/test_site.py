@@ -110,9 +110,9 @@ def test_a_hidden_file_has_a_page_that_is_not_hidden(website, repository):
         (
             {
                 "output_type": "display_data",
-                "data": {"text/html": ["<table>\n", "\n  <tr>\n"], "text/plain": "x"},
+                "data": {"text/html": ["<table>\n", "\n  <pre>a\n\nb</pre>"], "text/plain": "x"},
             },
-            '<div class="output"><table> <tr> </div>',
+            '<div class="output"><table> <pre>a&#10;&#10;b</pre></div>',
         ),
         (
             {"output_type": "display_data", "data": {"image/png": "aGk=\n"}},

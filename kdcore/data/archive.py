@@ -14,6 +14,7 @@ from kdcore.data.layout import (
     is_hidden,
     is_image,
     is_of_the_system,
+    needs_no_note,
     without_classes,
 )
 from kdcore.data.left_out import LeftOut, ending
@@ -59,7 +60,7 @@ class ArchiveIndex:
             return
         for number, part in enumerate(parts[:-1], 1):
             if is_hidden(part):
-                if part.startswith("."):
+                if not needs_no_note(part):
                     self.hidden.add("/".join(parts[:number]))
                 return
         if not parts or is_of_the_system(parts[-1]):

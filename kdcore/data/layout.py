@@ -59,6 +59,17 @@ IMAGES: Final = (
 ANIMATED: Final = (".apng", ".avifs", ".gif", ".mpo")
 """Those of them that usually have several frames."""
 
+_MACOSX: Final = "__MACOSX"
+_FOLDERS_OF_SYSTEMS: Final = (
+    _MACOSX,
+    "@eaDir",  # a Synology NAS keeps small copies of the images there
+    "#recycle",
+    "#snapshot",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "lost+found",
+)
+
 # Tried in this order: the same name, a synonym, any folder for evaluation.
 _SAME: Final = (
     ("train", "training"),
@@ -69,8 +80,13 @@ _EVALUATION: Final = _SAME[1] + _SAME[2]
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder belongs to the system and not to the data ('.DS_Store', '._0001.jpg')."""
-    return name.startswith(".") or name == "__MACOSX"
+    """Whether a file or folder belongs to the system and not to the data ('.DS_Store', '._0001.jpg', '@eaDir')."""
+    return name.startswith(".") or name in _FOLDERS_OF_SYSTEMS
+
+
+def needs_no_note(folder: str) -> bool:
+    """Whether a hidden folder has nothing that anybody could miss: no images, only what macOS knows of them."""
+    return folder == _MACOSX
 
 
 def is_of_the_system(name: str) -> bool:

@@ -13,9 +13,9 @@ import torch
 
 from kdcore.data.folder import FolderSource
 from kdcore.data.label_sets import note_on_partial
-from kdcore.data.layout import choose_split
+from kdcore.data.layout import find_split
 from kdcore.data.table_labels import LabelColumns, label_columns
-from kdcore.data.table_rows import read_rows
+from kdcore.data.table_rows import PATHS, read_rows
 from kdcore.errors import Problem, UserError, listed, nearest
 from kdcore.spec.resolve import validated
 from kdcore.spec.table_options import TableOptions
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from kdcore.data.table_rows import Rows
     from kdcore.spec.models import DataSpec
 
-PATHS: Final = ("path", "file", "filename", "file_name", "image")
 LABELS: Final = ("label", "class")
 SPLITS: Final = ("split",)
 WEIGHTS: Final = ("weight",)
@@ -60,6 +59,8 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str, labels: bo
     place = f"{section}.dataset"
     options = validated(TableOptions, data.options, "a table of images", f"{section}.options")
     columns, rows = read_rows(path, options, place)
+    if not rows:
+        raise UserError(Problem(place, f"{path} has no rows"))
     path_column = _column(options.path, PATHS, columns, f"{section}.options.path", path)
     if path_column is None:
         message = f"{path} has no column of files; its columns are {listed(columns)}"
@@ -75,6 +76,8 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str, labels: bo
     chosen, name = _of_split(rows, split_column, split, path, where)
     found = LabelColumns(path, f"{section}.options", options, label_column, each).of(rows, chosen)
     root = Path(data.root) if data.root is not None else path.parent
+    for row in chosen:
+        row[path_column] = _plain(row[path_column], root)
     files, numbers = _samples(chosen, path_column, found.numbers, path, place)
     absolute = [os.path.join(root, file) for file in files]  # noqa: PTH118  # a million times
     labelled = any(label >= 0 for label in numbers)
@@ -123,7 +126,17 @@ def files_of_table(
             Problem("IMAGES", f"{path}: image {empty[0]} of {len(rows):,} has no file in '{found}'")
         )
     folder = path.parent if root is None else root
-    return [str(folder / row[found]) for row in rows]
+    return [str(folder / _plain(row[found], folder)) for row in rows]
+
+
+def _plain(file: str, root: Path) -> str:
+    """A file of the table without './' and '//', so that a file has one name; with '/' if it was written on Windows."""
+    if "\\" in file and os.sep == "/" and not (root / file).exists():
+        file = file.replace("\\", "/")
+    if "://" in file or not ("//" in file or "./" in file):
+        return file
+    parts = [part for part in file.split("/") if part not in ("", ".")]
+    return "/" * file.startswith("/") + "/".join(parts)
 
 
 def _at_flag(options: Mapping[str, Any], flag: str) -> TableOptions:
@@ -166,7 +179,17 @@ def _of_split(rows: Rows, column: str | None, split: str, path: Path, where: str
         hint = 'for that, "train_split": "" and "eval_fraction": 0.1; or add the column'
         raise UserError(Problem(where, message, split, '""', hint=hint))
     names = dict.fromkeys(row[column] for row in rows if row[column])
-    name = choose_split(split, list(names), False, place=str(path), where=where)
+    found = find_split(split, names)
+    if len(found) != 1:
+        several = ", but several that may be meant" if found else ""
+        message = f"{path} has no rows with this split in its column '{column}'{several}"
+        hint = 'for all rows as one split, set this to ""'
+        if where.endswith("eval_split"):
+            hint = "in a spec, null trains without evaluation images"
+        raise UserError(
+            Problem(where, message, split, listed(found or names), nearest=nearest(split, names), hint=hint)
+        )
+    (name,) = found
     return [row for row in rows if row[column] == name], name
 
 
@@ -218,4 +241,6 @@ def _missing(files: Sequence[str], data: DataSpec, path: Path, where: str) -> tu
     if data.skip_broken and len(missing) < len(files):
         return (message,)
     hint = "paths are relative to the table's folder, or to data.root; data.skip_broken: true leaves them out"
+    if "://" in missing[0]:
+        hint = "kd reads files, not addresses: download the images, and write their paths into the table"
     raise UserError(Problem(where, message, hint=hint))

@@ -152,7 +152,7 @@ class LabelColumns:
         """The names in their order; None if there are none."""
         given = self.options.classes
         if given is None:
-            whole = all(name.lstrip("-").isdecimal() for name in found)
+            whole = all(name.removeprefix("-").isdecimal() for name in found)
             return tuple(sorted(found, key=int) if whole else sorted(found)) or None
         unknown = sorted(found - set(given))
         if unknown:

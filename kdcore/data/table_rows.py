@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from kdcore.spec.table_options import TableOptions
 
+PATHS: Final = ("path", "file", "filename", "file_name", "image")
+"""The usual names of the column of files, in the order in which they are looked for."""
 Rows = list[dict[str, str]]
 """A text for each column; a missing value is empty."""
 _DELIMITERS: Final = (",", ";", "\t", "|")
@@ -49,7 +51,7 @@ def read_rows(
     kind = path.suffix.lower()
     try:
         if kind == ".parquet":
-            return _parquet(path, where)
+            return _parquet(path, options, where)
         text = _text(path, options, options_where)
         if kind == ".jsonl":
             return _jsonl(text, path, where)
@@ -63,7 +65,9 @@ def _text(path: Path, options: TableOptions, options_where: str) -> str:
     found = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
     encoding = options.encoding or found
     try:
-        return data.decode(encoding)
+        return data.decode(encoding).removeprefix(
+            "\ufeff"
+        )  # the mark, if 'utf-8' is named and the file has one
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         message = f"{path} is not {encoding}: byte {data[error.start]:#04x} in line {line}"
@@ -133,7 +137,7 @@ def _stripped(cells: list[str]) -> list[str]:
 def _jsonl(text: str, path: Path, where: str) -> tuple[list[str], Rows]:
     columns: dict[str, None] = {}
     rows: Rows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: U+2028 may be in a JSON string
         if not line.strip():
             continue
         try:
@@ -150,20 +154,46 @@ def _jsonl(text: str, path: Path, where: str) -> tuple[list[str], Rows]:
     return names, [{name: row.get(name, "") for name in names} for row in rows]
 
 
-def _parquet(path: Path, where: str) -> tuple[list[str], Rows]:
+def _parquet(path: Path, options: TableOptions, where: str) -> tuple[list[str], Rows]:
+    """The columns that hold text, numbers or lists: bytes and structures are neither a file's name nor a label."""
     try:
-        parquet = import_module("pyarrow.parquet")
+        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
         hint = pip_install("pyarrow>=20")
         raise UserError(Problem(where, "Parquet needs pyarrow, which is missing", hint=hint)) from error
     try:
-        table = parquet.read_table(path)
+        schema = parquet.read_schema(path)
+        columns = [field.name for field in schema if not _holds_content(field.type, arrow.types)]
+        _check_files(path, options, schema.names, columns, where)
+        table = parquet.read_table(path, columns=columns)
     except Exception as error:  # pyarrow's own errors
         if not type(error).__module__.startswith("pyarrow"):
             raise
         raise UserError(Problem(where, f"{path} is not a Parquet file: {error}")) from error
     rows = [{key: _as_text(value) for key, value in row.items()} for row in table.to_pylist()]
-    return list(table.column_names), rows
+    return columns, rows
+
+
+def _holds_content(kind: Any, types: Any) -> bool:
+    return bool(
+        types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or types.is_fixed_size_binary(kind)
+        or types.is_struct(kind)
+    )
+
+
+def _check_files(path: Path, options: TableOptions, names: list[str], text: list[str], where: str) -> None:
+    """Raise UserError if the column of files has the images themselves."""
+    wanted = [
+        name for name in names if name == options.path or (options.path is None and name.lower() in PATHS)
+    ]
+    if wanted and not set(wanted).intersection(text):
+        message = f"the column '{wanted[0]}' of {path} has the images themselves, not their files"
+        hint = (
+            f'"dataset": "parquet/", "root": "{path.parent}", "train_split": "{path.name}" reads such files'
+        )
+        raise UserError(Problem(where, message, hint=hint))
 
 
 def _as_text(value: Any) -> str:

@@ -8,7 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdcore.data.layout import is_hidden, is_image, is_of_the_system
+from kdcore.data.layout import is_hidden, is_image, is_of_the_system, needs_no_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +123,7 @@ def _take(entry: os.DirEntry[str], path: str, left: LeftOut) -> bool:
 
 
 def _note_hidden(path: str, left: LeftOut) -> None:
-    if not is_of_the_system(path.rpartition("/")[2]) or path.rpartition("/")[2].startswith("."):
+    if not needs_no_note(path.rpartition("/")[2]):
         left.hidden.append(path)
 
 

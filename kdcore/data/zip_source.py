@@ -106,7 +106,9 @@ def _index(path: Path, size: int, mtime_ns: int) -> ArchiveIndex:
     index = ArchiveIndex()
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            if member.is_dir():
+            # some programs on Windows write '\\' between folders, against the format
+            name = member.filename if member.create_system else member.filename.replace("\\", "/")
+            if name.endswith("/"):
                 continue
             if member.flag_bits & _ENCRYPTED:
                 raise ValueError(f"{member.filename} is encrypted; pack the images without a password")
@@ -123,5 +125,5 @@ def _index(path: Path, size: int, mtime_ns: int) -> ArchiveIndex:
                 member.CRC,
                 int(member.compress_type == zipfile.ZIP_DEFLATED),
             )
-            index.add(member.filename, place, plain=not mode or stat.S_IFMT(mode) in (0, stat.S_IFREG))
+            index.add(name, place, plain=not mode or stat.S_IFMT(mode) in (0, stat.S_IFREG))
     return index

@@ -148,6 +148,15 @@ def test_a_row_that_is_there_twice_counts_once(table):
         ("path,path\na,b\n", {}, "data.dataset", "columns of the same name: path"),
         ("a.png,b.png\n", {}, "data.dataset", "cannot be distinguished"),
         ('path,label\n"a.png,x\n', {}, "data.dataset", "is not CSV"),
+        ("", {}, "data.dataset", "has no rows"),
+        ("path,label\n\n", {}, "data.dataset", "has no rows"),
+        ("path,label\nhttps://x.org/0.png,a\n", {}, "data.dataset", "1 of 1 files are not there"),
+        (
+            "path,label\nbilder/0.png,a\n./bilder//0.png,b\n",
+            {},
+            "data.dataset",
+            "twice, with different labels",
+        ),
         ("path,label\n,x\n", {}, "data.dataset", "rows without a file in its column 'path'"),
         ("path,label\nbilder/0.png,a\nbilder/0.png,b\n", {}, "data.dataset", "twice, with different labels"),
         ("path,label\nbilder/0.png,a\nbilder/0.png,\n", {}, "data.dataset", "twice, with different labels"),
@@ -166,9 +175,55 @@ def test_wrong_json_lines(table, text, message):
 
 
 def test_a_split_that_is_not_there(table):
-    assert "fold1" in str(problem(table(ROWS), "fold1"))
+    found = problem(table(ROWS), "trian")
+    assert (found.nearest, found.allowed) == ("train", "train, val")
+    assert "has no rows with this split in its column 'split'" in found.message
     found = problem(table("path,label\nbilder/0.png,a\n"), "train")
     assert (found.where, "has no column 'split'" in found.message) == ("data.train_split", True)
+
+
+def test_a_file_has_one_name_however_it_is_written(table):
+    text = "path,label\nbilder\\0.png,a\n./bilder/1.png,b\nbilder//1.png,b\nbilder/2.png,a\n"
+    source = opened(table(text))
+    assert [source.key(index) for index in range(3)] == ["bilder/0.png", "bilder/1.png", "bilder/2.png"]
+    assert len(source) == 3
+
+
+def test_the_mark_of_an_encoding_that_is_named(table):
+    path = table("\ufeff" + ROWS)
+    assert facts(opened(path, "train", options={"encoding": "utf-8"})) == facts(opened(path, "train"))
+
+
+def test_names_of_classes_that_are_nearly_numbers_or_have_line_separators(table):
+    text = "path,label\nbilder/0.png,--1\nbilder/1.png,-\n"
+    assert facts(opened(table(text)))[1:] == ([1, 0], ("-", "--1"))
+    lines = [{"path": "bilder/0.png", "label": "a\u2028b"}, {"path": "bilder/1.png", "label": "a"}]
+    text = "\r\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    assert facts(opened(table(text, "t.jsonl")))[1:] == ([1, 0], ("a", "a\u2028b"))
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_parquet_with_images_in_it(tmp_path, table, nested):
+    pandas = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table(ROWS)
+    content = [(tmp_path / f"bilder/{number}.png").read_bytes() for number in range(2)]
+    images = [{"bytes": one, "path": "x"} for one in content] if nested else content
+    columns = {"image": images, "label": [0, 1]}
+    parquet.write_table(pandas.table(columns), tmp_path / "t.parquet")
+    found = problem(tmp_path / "t.parquet")
+    assert "the column 'image'" in found.message
+    assert "has the images themselves" in found.message
+    assert "PNG" not in str(found)
+    # the way that the message names
+    data = DataSpec.model_validate_json(
+        f'{{"num_classes": 2, {found.hint.partition("}")[0].rpartition(" reads ")[0]}}}'
+    )
+    assert len(open_split(data, data.train_split, plugins=get_plugins(), where="data.train_split")) == 2
+    # next to a column of files, they are not read
+    columns["file"] = ["bilder/0.png", "bilder/1.png"]
+    parquet.write_table(pandas.table(columns), tmp_path / "t.parquet")
+    assert facts(opened(tmp_path / "t.parquet"))[0] == ["0.png", "1.png"]
 
 
 def test_missing_files_are_counted_and_named_before_training(table):

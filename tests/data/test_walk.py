@@ -38,7 +38,9 @@ def test_nothing_to_say(root):
 
 
 @pytest.mark.parametrize("place", ["cat", "cat/deep", "."])
-@pytest.mark.parametrize("hidden", [".ipynb_checkpoints", "__MACOSX", ".Trash-1000"])
+@pytest.mark.parametrize(
+    "hidden", [".ipynb_checkpoints", "__MACOSX", ".Trash-1000", "@eaDir", "$RECYCLE.BIN"]
+)
 def test_hidden_folders_have_no_samples(root, place, hidden):
     folder = root / place / hidden
     folder.mkdir(parents=True)

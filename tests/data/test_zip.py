@@ -37,6 +37,7 @@ def members(make_picture):
     return found | {
         "photos/train/cat/notes.txt": b"x",
         "photos/train/cat/.cache/1.png": b"x",
+        "photos/train/cat/@eaDir/1.png": b"x",
         "__MACOSX/photos/train/cat/._0.png": b"x",
         "../outside.png": b"x",
     }
@@ -77,6 +78,20 @@ def test_it_is_the_tar_with_the_same_members(tmp_path, members, method, split):
         assert np.array_equal(np.asarray(source[index][0]), np.asarray(tar[index][0]))
     again = pickle.loads(pickle.dumps(source))  # as a loader process that is not forked gets it
     assert again.content(3) == source.content(3)
+
+
+def test_backslashes_between_folders(tmp_path, members):
+    """As old versions of .NET pack them."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo("x")
+            info.filename, info.create_system = name.replace("/", "\\"), 0
+            archive.writestr(info, content)
+    source, usual = opened(tmp_path / "a.zip", "train"), opened(packed(tmp_path / "b.zip", members), "train")
+    assert [source.key(index) for index in range(len(source))] == [
+        usual.key(index) for index in range(len(usual))
+    ]
+    assert (source.classes, source[2][0].tobytes()) == (usual.classes, usual[2][0].tobytes())
 
 
 def test_a_spec_names_it(tmp_path, members):

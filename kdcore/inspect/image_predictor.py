@@ -218,11 +218,24 @@ def _opened(picture: Picture, rule: PixelRule) -> Decoded:
     if isinstance(picture, np.ndarray):
         if rule.exact:
             return picture
-        if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
+        channels = picture.shape[2] if picture.ndim == 3 else 1
+        if (
+            picture.dtype != np.uint8
+            or picture.ndim not in (2, 3)
+            or not picture.size
+            or not 0 < channels < 5
+        ):
             found = f"{picture.dtype} {list(picture.shape)}"
-            raise ValueError(f"pixels must be uint8 [H, W] or [H, W, C], and these are {found}")
-        return Image.fromarray(picture)
-    data = Path(picture).read_bytes()
+            raise ValueError(
+                f"pixels must be uint8 [H, W] or [H, W, C] of up to 4 channels, and these are {found}"
+            )
+        return Image.fromarray(picture[:, :, 0] if picture.shape[2:] == (1,) else picture)
+    try:
+        path = os.fspath(picture)
+    except TypeError:
+        kind = type(picture).__name__
+        raise ValueError(f"it must be a path, a PIL image or an array of pixels, not a {kind}") from None
+    data = Path(path).read_bytes()
     try:
         return decode(data, str(picture), 0, rule)
     except Unreadable as error:

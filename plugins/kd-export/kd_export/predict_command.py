@@ -150,7 +150,8 @@ def describe(result: PredictResult) -> list[str]:
 def _warnings(result: PredictResult) -> list[str]:
     lines = list(result.notes)
     if result.broken:
-        lines.append(f"{_count(len(result.broken))} cannot be read and have no row:")
+        have = "has" if len(result.broken) == 1 else "have"
+        lines.append(f"{_count(len(result.broken))} cannot be read and {have} no row:")
         lines += [f"{path}: {why}" for path, why in list(result.broken.items())[:_SHOWN]]
         if len(result.broken) > _SHOWN:
             lines.append(f"and {len(result.broken) - _SHOWN:,} more; --json lists all of them")

@@ -317,7 +317,7 @@ def test_broken_images_are_warnings(a_run, pictures, tmp_path, capsys):
     (pictures / "page.jpg").write_text("<html></html>")
     assert kd(a_run(), pictures, "-o", tmp_path / "out.csv") == 0
     err = capsys.readouterr().err
-    assert "1 image cannot be read and have no row" in err.replace("has no row", "have no row")
+    assert "1 image cannot be read and has no row" in err
     assert "page.jpg: the file is an HTML page" in err
 
 
@@ -342,6 +342,8 @@ def test_the_predictor_has_the_shapes_of_scikit_learn(a_run, pictures):
     assert predictor.predict_proba(opened).tolist() == found.tolist()
     arrays = [np.asarray(image) for image in opened]
     assert predictor.predict_proba(arrays).tolist() == found.tolist()
+    grey = [array[:, :, None] if array.ndim == 2 else array for array in arrays]
+    assert predictor.predict_proba(grey).tolist() == found.tolist()
     assert predictor.transform(files).shape[0] == 4
     assert predictor.predict_proba([]).shape == (0, 10)
 
@@ -352,6 +354,10 @@ def test_the_predictor_refuses_what_is_no_list_of_images(a_run, tmp_path):
         predictor.predict("one.png")
     with pytest.raises(RunFailed, match=r"image 0 cannot be read: pixels must be uint8 .* float64 \[4, 4\]"):
         predictor.predict([np.zeros((4, 4))])
+    with pytest.raises(RunFailed, match=r"image 0 cannot be read: pixels must be uint8 .* uint8 \[3, 8, 8\]"):
+        predictor.predict([np.zeros((3, 8, 8), np.uint8)])
+    with pytest.raises(RunFailed, match=r"image 1 cannot be read: it must be a path, .* not a Tensor"):
+        predictor.predict([Image.new("L", (8, 8)), torch.zeros(3, 8, 8)])
     missing = [tmp_path / f"{number}.png" for number in range(5)]
     with pytest.raises(RunFailed, match=r"image 0 \(.*0\.png\) cannot be read: .*and 2 more"):
         predictor.predict(missing)

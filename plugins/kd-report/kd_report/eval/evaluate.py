@@ -158,7 +158,7 @@ def measure_all(
         divergence=divergence,
         machine=machine(setting.device),
         precision=setting.precision,
-        warnings=(*opened.warnings, *warnings),
+        warnings=(*opened.warnings, *images.left_out(), *warnings),
     )
 
 

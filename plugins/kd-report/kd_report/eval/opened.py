@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kdcore.inspect import DataSpec, EvalData, Source, Which
 
 _FEW: Final = 1024  # images for which loader processes cost more time than they save
+_NAMED: Final = 5  # images that a warning lists
 _OTHER_DATA: Final = (
     "give its classes the names that the model was trained with, in that order, or name other data"
 )
@@ -29,6 +30,16 @@ class OpenedImages:
     dataset: str
     split: str
     channels: int
+
+    def left_out(self) -> tuple[str, ...]:
+        """A warning that counts and names the images that could not be read so far, if there are any."""
+        found = sorted(self.batches.broken)
+        if not found:
+            return ()
+        named = ", ".join(self.batches.name(position) for position in found[:_NAMED])
+        more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+        what = "image cannot be read and is" if len(found) == 1 else "images cannot be read and are"
+        return (f"{len(found):,} {what} skipped: {named}{more}",)
 
 
 @dataclass(frozen=True, kw_only=True)

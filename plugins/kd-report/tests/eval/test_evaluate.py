@@ -11,7 +11,7 @@ from kd_report.cli.eval_table import rows
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from kdcore import UserError, load_student
+from kdcore import UserError, load_student, run
 
 QUICK = {"batch_sizes": ()}
 HERE = "the folder of images"
@@ -229,6 +229,26 @@ def test_how_a_table_is_read(pair, numbers, tmp_path):
         assert caught.value.problems[0].where == f"--table-option {where}"
     with pytest.raises(UserError, match="--table-option: this is for a table"):
         evaluate(pair, data=numbers, table_options=options, **QUICK)
+
+
+def test_images_that_are_skipped_are_named(tmp_path, narrow):
+    for split, label, number in [
+        (split, label, number) for split in ("train", "test") for label in "ab" for number in range(3)
+    ]:
+        file = tmp_path / "images" / split / label / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (number, 0, 0)).save(file)
+    file.write_bytes(b"")
+    spec = {
+        "name": "skipping",
+        "output": str(tmp_path / "runs"),
+        "data": {"dataset": str(tmp_path / "images"), "image_size": 16, "workers": 0, "skip_broken": True},
+        "student": {"model": "resnet10t", "options": narrow},
+        "distiller": "vanilla",
+        "train": {"epochs": 1, "batch_size": 3},
+    }
+    found = evaluate(run(spec, quiet=True).directory, **QUICK)
+    assert (found.images, found.warnings) == (5, (f"1 image cannot be read and is skipped: {file}",))
 
 
 def test_top_5_is_left_out_with_few_classes(tmp_path):

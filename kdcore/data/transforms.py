@@ -15,6 +15,7 @@ from timm.data.transforms import (
 from timm.data.transforms_factory import transforms_imagenet_eval
 from torchvision import transforms as tv
 
+from kdcore.data.crop_steps import INTERPOLATIONS, CropSteps
 from kdcore.data.inputs import SMALL, InputConfig, resolve_input
 from kdcore.data.keyed_randomness import NUMPY, PYTHON, TORCH
 from kdcore.data.normalise import Normalise
@@ -73,7 +74,20 @@ def train_transform(
     if crop == "none":
         fixed.append(tv.CenterCrop(size))
     colours = augment.color_jitter > 0 or augment.hue > 0 or augment.grayscale > 0
-    if not apart and crop != "resized" and augment.auto_augment is None and not colours:
+    plain = augment.auto_augment is None and not colours
+    if plain and crop == "resized" and rule.is_picture and input.interpolation in INTERPOLATIONS:
+        return CropSteps(
+            rule,
+            normalise,
+            erase,
+            size=size,
+            scale=augment.scale,
+            ratio=augment.ratio,
+            interpolation=input.interpolation,
+            hflip=augment.hflip,
+            vflip=augment.vflip,
+        )
+    if plain and not apart and crop != "resized":
         return ArraySteps(
             rule,
             fixed,

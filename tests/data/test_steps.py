@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from timm.data.transforms import RandomResizedCropAndInterpolation
 from torchvision import transforms as tv
 
+from kdcore.data.crop_steps import CropSteps
 from kdcore.data.inputs import InputConfig
 from kdcore.data.keyed_randomness import kept_generators, seed_sample
 from kdcore.data.pixels import PixelRule
@@ -62,6 +64,43 @@ def test_arrays_are_torchvisions_images(make_data, make_picture, channels, size,
         with kept_generators():
             seed_sample(key, draws=steps.draws)
             assert torch.equal(steps(image), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+def test_resized_crops_are_timms_up_to_rounding(make_data, channels, interpolation):
+    augment = {"crop": "resized", "hflip": 0.5, "vflip": 0.3}
+    data = make_data(channels=channels, augment=augment, interpolation=interpolation)
+    plain = InputConfig((24, 32), (0.0,) * channels, (1 / 255,) * channels)  # the result has the levels
+    steps = train_transform(data, plain)
+    assert isinstance(steps, CropSteps) == (interpolation != "nearest")
+    crop = RandomResizedCropAndInterpolation((24, 32), interpolation=interpolation)
+    way = getattr(Image.Resampling, interpolation.upper())
+    flips = tv.Compose([tv.RandomHorizontalFlip(0.5), tv.RandomVerticalFlip(0.3), tv.PILToTensor()])
+    shape = (60, 90) if channels == 1 else (60, 90, 3)
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    # a level in the middle between two whole ones may become either
+    most, mean = (0, 0.0) if interpolation == "nearest" else (2, 0.45)
+    for key in range(30):
+        with kept_generators():
+            seed_sample(key)
+            top, left, height, width = crop.get_params(noise, crop.scale, crop.ratio)
+            part = noise.crop((left, top, left + width, top + height))
+            # in two calls, because the order of Pillow's own two passes depends on its version
+            expected = flips(part.resize((32, height), way).resize((32, 24), way)).float()
+            seed_sample(key, draws=steps.draws)
+            off = (steps(noise) - expected).abs()
+        assert float(off.max()) <= most + 1e-3
+        assert float(off.mean()) <= mean + 1e-3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (300, 1), (1, 300)])
+def test_images_of_a_pixel_or_a_line_are_resized(make_data, make_picture, size):
+    steps = train_transform(make_data(augment={"crop": "resized"}), CONFIG)
+    for key in range(5):
+        with kept_generators():
+            seed_sample(key)
+            assert steps(make_picture(0, size)).shape == (3, 16, 16)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "I;16", "1", "CMYK"])

@@ -10,7 +10,7 @@ import timm
 import torch
 from torch import nn
 
-from kd_dev.testing.check import Violation, rule
+from kd_dev.testing.check import Violation, rule, skip
 from kd_dev.testing.declared import signature_faults
 from kd_dev.testing.declared_subject import DeclaredSubject
 from kdcore import RunSpec, Transformed, TransformEntry, TransformSetup
@@ -35,14 +35,26 @@ class TransformSubject(DeclaredSubject[TransformEntry]):
         model = get_plugins().load_options(self.provided, self.name)
         return self.target(None if model is None else model())
 
+    def usable(self) -> Any:
+        """A new instance.
+
+        Raises:
+            unittest.SkipTest: the check `protocol` fails.
+        """
+        transform = self.made()
+        if list(faults(transform, self.entry.target)):
+            skip("it is not a transform: see the check 'protocol'")
+        return transform
+
     def applied(self, student: nn.Module) -> Transformed:
         """A student after the transform.
 
         Raises:
             Violation: it returned something else.
         """
+        transform = self.usable()
         torch.default_generator.manual_seed(_SEED)
-        done: object = self.made().apply(student, setup())
+        done: object = transform.apply(student, setup())
         if not isinstance(done, Transformed):
             raise Violation(f"apply() returned {type(done).__name__}, not kdcore.Transformed")
         return done

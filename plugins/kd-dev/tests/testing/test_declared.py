@@ -13,6 +13,7 @@ from kd_dev.testing import (
     metric_checks,
     recipe_checks,
     section_checks,
+    transform_checks,
 )
 from kd_dev.testing.rules import RULES
 
@@ -24,6 +25,7 @@ CHECKS = {
     "metric": metric_checks,
     "recipe": recipe_checks,
     "report section": section_checks,
+    "transform": transform_checks,
 }
 # by kind and check: what breaks it, and what the message says
 BREAKS = {
@@ -61,6 +63,14 @@ BREAKS = {
         "run_unchanged": ("writes", "it changed notes.txt in the run directory"),
         "deterministic": ("counts", "the second section differs from the first"),
     },
+    "transform": {
+        "declaration": ("NoOptions", "cannot be called with options by position"),
+        "protocol": ("NoRebuild", "transforms:NoRebuild has no method 'rebuild'"),
+        "trains": ("OtherClasses", r"for 2 images it gives \(2, 3\), not \(2, 5\)"),
+        "rebuilds": ("Forgets", "fc.weight has other values"),
+        "without_memory": ("ReadsValues", "it raised RuntimeError: .*meta"),
+        "deterministic": ("Counts", "it gave two different records"),
+    },
 }
 ALL = [(kind, id) for kind, table in BREAKS.items() for id in table]
 # what cannot be looked at, once another rule is broken
@@ -71,6 +81,8 @@ BLOCKED = {
     ("exporter", "files"): 1,
     ("recipe", "file"): 2,
     ("metric", "declaration"): 5,
+    ("transform", "declaration"): 5,
+    ("transform", "protocol"): 4,
     ("report section", "declaration"): 4,
     ("report section", "returns_a_section"): 3,
 }
@@ -111,6 +123,7 @@ def test_a_broken_rule_is_found_and_no_other(kind, id, look):
         ("recipe", "good", set()),
         ("recipe", "plain", {"distillers"}),
         ("recipe", "no-task", set()),
+        ("transform", "Good", set()),
         ("report section", "good", set()),
         ("report section", "silent", {"self_contained", "run_unchanged", "deterministic"}),
     ],
@@ -132,6 +145,8 @@ def test_good_ones_pass(kind, name, skipped, look):
         ("metric", "text", "finite", "for the task 'classes' it returned str, not a number"),
         ("metric", "vector", "finite", r"it returned a tensor of shape \[3\], not a number"),
         ("metric", "absent", "declaration", "kd_broken.metrics:absent, cannot be loaded"),
+        ("transform", "ReturnsModel", "trains", r"apply\(\) returned ResNet, not kdcore.Transformed"),
+        ("transform", "NotJson", "rebuilds", "its record is not JSON"),
         (
             "report section",
             "returns_text",

@@ -13,6 +13,7 @@ from kdcore import (
     ModelEntry,
     RecipeEntry,
     SectionEntry,
+    TransformEntry,
     hookimpl,
 )
 
@@ -151,6 +152,22 @@ def kd_exporters() -> list[ExporterEntry]:
 def kd_report_sections() -> list[SectionEntry]:
     names = ["good", "silent", "no_argument", "raises", "returns_text", "script", "writes", "counts"]
     return [SectionEntry(f"toy-{name}", SUMMARY, f"kd_broken.sections:{name}") for name in names]
+
+
+@hookimpl
+def kd_transforms() -> list[TransformEntry]:
+    names = [
+        "Good",
+        "NoOptions",
+        "NoRebuild",
+        "OtherClasses",
+        "Forgets",
+        "ReadsValues",
+        "Counts",
+        "ReturnsModel",
+        "NotJson",
+    ]
+    return [TransformEntry(f"toy-{name}", SUMMARY, f"kd_broken.transforms:{name}") for name in names]
 
 
 @hookimpl

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
+from PIL import ExifTags, Image
 
 from kdcore.data import open_split
 from kdcore.data.duplicates import repeated_images, shared_images
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from kdcore.data import Source
+    from kdcore.data.pixels import Decoded
     from kdcore.plugins import Plugins
     from kdcore.spec.models import DataSpec
 
@@ -28,6 +31,8 @@ LOOKED_AT: Final = 1000
 """The number of images of a split that are decoded by default."""
 _THREADS: Final = 4
 _BLOCK: Final = 64
+_UPRIGHT: Final = 1
+_TURNED: Final = range(2, 9)  # EXIF's orientations that turn or mirror the image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,7 @@ class SplitFacts:
         looked_at: how many images were decoded for what follows.
         sizes: how often each size occurs, as `HEIGHTxWIDTH`, the most frequent first.
         modes: how often each mode of Pillow occurs, or number format and channels of an array.
+        turned: how many have an EXIF orientation that turns or mirrors them, which is not applied.
         broken: the name of each image that cannot be used, and why.
         repeated: images with the same content as an earlier one, with the name of that one.
         notes: what is left out, one line each.
@@ -56,6 +62,7 @@ class SplitFacts:
     looked_at: int
     sizes: dict[str, int]
     modes: dict[str, int]
+    turned: int
     broken: dict[str, str]
     repeated: dict[str, str]
     notes: tuple[str, ...]
@@ -177,14 +184,16 @@ def _split(
     sizes: Counter[str] = Counter()
     modes: Counter[str] = Counter()
     broken: dict[str, str] = {}
+    turned = 0
     for position, found in _looked(source, positions, rule, moments):
         if isinstance(found, str):
             broken[source.short_name(position)] = found
         else:
-            sizes[found[0]] += 1
-            modes[found[1]] += 1
-            if moments is not None and found[2] is not None:
-                moments.add(found[2])
+            sizes[found.size] += 1
+            modes[found.mode] += 1
+            turned += found.turned
+            if moments is not None and found.moments is not None:
+                moments.add(found.moments)
         advance()
     labels = None if source.labels is None else source.labels.numpy()
     return SplitFacts(
@@ -196,6 +205,7 @@ def _split(
         looked_at=len(positions),
         sizes=dict(sizes.most_common()),
         modes=dict(modes.most_common()),
+        turned=turned,
         broken=broken,
         repeated={
             source.short_name(later): source.short_name(first) for later, first in repeated_images(source)
@@ -215,7 +225,11 @@ def _classes(source: Source) -> dict[str, int]:
     return {name: int(count) for name, count in zip(names, counts, strict=False)}
 
 
-_Found = tuple[str, str, "np.ndarray[Any, np.dtype[np.float64]] | None"]
+class _Found(NamedTuple):
+    size: str
+    mode: str
+    turned: bool
+    moments: np.ndarray[Any, np.dtype[np.float64]] | None
 
 
 def _looked(
@@ -226,13 +240,13 @@ def _looked(
     def look(position: int) -> _Found | str:
         try:
             image = source[position][0]
-            size, mode = "x".join(map(str, size_of(image))), mode_of(image)
+            size, mode, turned = "x".join(map(str, size_of(image))), mode_of(image), _is_turned(image)
             if moments is None:
                 rule(
                     image
                 )  # an error, where the range of its values is not known, or its channels are others
-                return size, mode, None
-            return size, mode, moments.of(image)
+                return _Found(size, mode, turned, None)
+            return _Found(size, mode, turned, moments.of(image))
         except (RunFailed, UnknownRange) as error:
             return _reason(error)
 
@@ -240,6 +254,14 @@ def _looked(
         for start in range(0, len(positions), _BLOCK):
             block = positions[start : start + _BLOCK]
             yield from zip(block, pool.map(look, block), strict=True)
+
+
+def _is_turned(image: Decoded) -> bool:
+    if not isinstance(image, Image.Image):
+        return False
+    with suppress(Exception):  # a damaged header is no reason to say anything: the pixels were read
+        return image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT) in _TURNED
+    return False
 
 
 def _reason(error: Exception) -> str:

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from kd_report.cli.data import lines
 from PIL import Image
 
 from kdcore.cli import main
@@ -54,6 +55,22 @@ def test_classes_sizes_modes_and_files(facts):
     assert train.repeated == {"train/dog/zz.png": "train/cat/train0.png"}
     assert evaluation.repeated == {}
     assert facts.shared == {"eval, train": {"val/dog/zz.png": "train/cat/train0.png"}}
+
+
+def test_images_that_are_stored_turned_are_counted(tmp_path):
+    for number, orientation in enumerate((None, 1, 3, 6, 99)):
+        exif = Image.Exif()
+        if orientation is not None:
+            exif[0x112] = orientation
+        file = tmp_path / "photos" / "ab"[number % 2] / f"{number}.{'jpg' if number < 4 else 'webp'}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 12)).save(file, exif=exif)
+    found = data_facts(
+        DataSpec(dataset=str(tmp_path / "photos"), train_split="", eval_split=None), get_plugins()
+    )
+    assert found.splits[0].turned == 2
+    assert found.splits[0].sizes == {"12x16": 5}
+    assert any("2 with an EXIF orientation, which is not applied" in line for line in lines(found))
 
 
 def test_mean_and_deviation_against_numpy(photos, facts):

@@ -98,6 +98,8 @@ def _split(split: SplitFacts) -> Iterator[str]:
     if split.sizes:
         number = "all" if split.looked_at == split.images else f"{split.looked_at:,}"
         yield f"{'':<9}sizes of {number}: {_counted(split.sizes)}; modes: {_counted(split.modes)}"
+    if split.turned:
+        yield f"{'':<9}{split.turned:,} with an EXIF orientation, which is not applied: they stay as they are stored"
     if split.broken:
         first = "; ".join(f"{file}: {why}" for file, why in list(split.broken.items())[:_NAMED])
         yield f"{'':<9}{len(split.broken):,} cannot be used: {first}{_more(split.broken)}"

@@ -15,9 +15,9 @@ from kdcore.data import open_split
 from kdcore.data.duplicates import repeated_images, shared_images
 from kdcore.data.modes import UnknownRange
 from kdcore.data.pixels import PixelRule, mode_of, size_of
-from kdcore.data.steps import channels_first
 from kdcore.data.unlabelled import with_unlabelled
 from kdcore.errors import Problem, RunFailed, UserError
+from kdcore.inspect.pixel_moments import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -135,33 +135,6 @@ def data_facts(
     )
 
 
-class Moments:
-    """Mean and deviation of the channels of images, each of which counts equally whatever its size."""
-
-    def __init__(self, rule: PixelRule) -> None:
-        self._rule = rule
-        self._count = 0
-        self._sums = np.zeros((2, rule.channels))
-
-    def of(self, image: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Mean and mean square of each channel of one image, `[2, C]`."""
-        pixels = channels_first(self._rule(image)).astype(np.float64) / 255
-        flat = pixels.reshape(len(pixels), -1)
-        return np.stack([flat.mean(axis=1), (flat * flat).mean(axis=1)])
-
-    def add(self, found: np.ndarray[Any, np.dtype[np.float64]]) -> None:
-        """Count an image."""
-        self._sums += found
-        self._count += 1
-
-    def result(self) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-        """Means and deviations of all images; None if there are none."""
-        if not self._count:
-            return None, None
-        mean, square = self._sums / self._count
-        return tuple(mean.tolist()), tuple(np.sqrt(np.maximum(square - mean**2, 0)).tolist())
-
-
 def _open(data: DataSpec, split: str, role: str, plugins: Plugins, labels: bool) -> Source:
     source = open_split(data, split, plugins=plugins, where=f"data.{role}_split", labels=labels)
     if source.stream:
@@ -259,7 +232,7 @@ def _looked(
 def _is_turned(image: Decoded) -> bool:
     if not isinstance(image, Image.Image):
         return False
-    with suppress(Exception):  # a damaged header is no reason to say anything: the pixels were read
+    with suppress(Exception):  # the header may be damaged: the pixels were read all the same
         return image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT) in _TURNED
     return False
 

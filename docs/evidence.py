@@ -1,9 +1,11 @@
-"""Writes docs/results/cifar10.json and tune.json, the records of finished comparisons, and the tables made from them.
+"""Writes docs/results/cifar10.json, tune.json and prune.json, the records of finished runs, and tables made from them.
 
-cifar10.json is for docs/results/cifar10.md and README.md, and tune.json for docs/tune.md.
+cifar10.json is for docs/results/cifar10.md and README.md, tune.json for docs/tune.md, and prune.json for
+docs/results/prune.md.
 
 uv run python docs/evidence.py runs/compare-few-labels-2000 ...    # folders of `kd compare` and `kd tune`
 uv run python docs/evidence.py --tune runs/tune-dkd ...            # those of docs/tune.md
+uv run python docs/evidence.py --prune runs                        # the folder of the runs of examples/prune
 uv run python docs/evidence.py                                     # only the tables again, from the records
 
 Records of other comparisons stay as they are.
@@ -24,9 +26,16 @@ RESULTS = Path(__file__).parent / "results"
 RECORDS = RESULTS / "cifar10.json"
 PAGES = (RESULTS / "cifar10.md", RESULTS.parents[1] / "README.md")
 TUNE_RECORDS, TUNE_PAGES = RESULTS / "tune.json", (RESULTS.parent / "tune.md",)
+PRUNE_RECORDS, PRUNE_PAGES = RESULTS / "prune.json", (RESULTS / "prune.md",)
 TABLE = re.compile(
     r"(<!-- table (\S+) (\S+): from docs/evidence.py -->\n).*?(<!-- end of the table -->)", re.DOTALL
 )
+
+WAYS = {
+    "distilled": "from the teacher's weights, taught by the teacher",
+    "fine-tuned": "from the teacher's weights, without a teacher",
+    "scratch": "from initial weights, without a teacher",
+}
 
 Data = dict[str, Any]
 
@@ -70,6 +79,24 @@ def tuning(folder: Path) -> Data:
         one = record(final / "runs" / Path(run["directory"]).name)
         scores.setdefault(run["method"], {})[str(run["seed"])] = one["validation"]
     return {**tuned, "final": scores}
+
+
+def pruning(folder: Path) -> Data:
+    """The runs `WAY-SEED` of examples/prune in a folder, by way, and their teacher."""
+    methods: dict[str, Data] = {}
+    for directory in sorted(folder.glob("*-[0-9]")):
+        way, _, seed = directory.name.rpartition("-")
+        run = {"seed": int(seed), "status": read(directory / "summary.json")["status"], **record(directory)}
+        methods.setdefault(way, {"runs": []})["runs"].append(run)
+    summary = read(folder / "teacher" / "summary.json")["student"]
+    teacher = {"top1": rounded(summary["top1"]), "parameters": summary["parameters"]}
+    return {
+        "kind": "pruning",
+        "teacher": teacher,
+        "parameters": read(directory / "summary.json")["student"]["parameters"],
+        "environment": environment(directory),
+        "methods": methods,
+    }
 
 
 def options(spec: Data) -> Data:
@@ -146,6 +173,20 @@ def accuracy_table(records: Data, names: list[str]) -> str:
                 f"{max(run['peak_memory_mib'] for run in runs):,} MiB",
             ]
         )
+    return markdown(rows)
+
+
+def pruned_table(records: Data, names: list[str]) -> str:
+    """A row for each way to train the pruned network, the highest mean first."""
+    (one,) = (records[name] for name in names)
+    found = {
+        way: {run["seed"]: run["validation"] for run in method["runs"]}
+        for way, method in one["methods"].items()
+    }
+    seeds = sorted(next(iter(found.values())))
+    rows = [["pruned network", *(f"seed {seed}" for seed in seeds), "mean"], ["---"] * (len(seeds) + 2)]
+    ways = sorted(found, key=lambda way: -statistics.mean(found[way].values()))
+    rows += [[WAYS[way], *(f"{found[way][seed]:.2f}" for seed in seeds), spread(found[way])] for way in ways]
     return markdown(rows)
 
 
@@ -237,6 +278,7 @@ def tables(text: str, records: Data) -> str:
             "summary": summary_table,
             "tuned": tuned_table,
             "fresh": fresh_table,
+            "pruned": pruned_table,
         }
         return f"{begin}{makers[kind](records, names.split(','))}{end}"
 
@@ -252,14 +294,20 @@ def written(records: Data) -> str:
 
 def main(arguments: list[str]) -> None:
     """Add the folders' records, and write the tables."""
-    tune = arguments[:1] == ["--tune"]
-    folders = {RECORDS: [] if tune else arguments, TUNE_RECORDS: arguments[1:] if tune else []}
-    for path, pages in ((RECORDS, PAGES), (TUNE_RECORDS, TUNE_PAGES)):
+    flag = arguments[0] if arguments[:1] in (["--tune"], ["--prune"]) else ""
+    given = list(map(Path, arguments[1:] if flag else arguments))
+    kinds = (
+        ("", RECORDS, PAGES, comparison),
+        ("--tune", TUNE_RECORDS, TUNE_PAGES, comparison),
+        ("--prune", PRUNE_RECORDS, PRUNE_PAGES, pruning),
+    )
+    for kind, path, pages, reading in kinds:
         records = read(path) if path.exists() else {}
-        for folder in map(Path, folders[path]):
+        folders = given if kind == flag else []
+        for folder in folders:
             tuned = (folder / "tuning.json").exists()
-            records[folder.name] = tuning(folder) if tuned else comparison(folder)
-        if folders[path]:
+            records[folder.resolve().name] = tuning(folder) if tuned else reading(folder)
+        if folders:
             path.write_text(written(records), encoding="utf-8")
         for page in pages:
             page.write_text(tables(page.read_text("utf-8"), records), encoding="utf-8")

@@ -108,6 +108,7 @@ class TeacherPlan:
         channels: the channels of the images that it takes; None: all.
         trained: whether its weights are there. Those of a `run` that has not ended are not: the weights that a
             model of a plugin brings with it are only where that run starts.
+        run: the spec of a `run` that has not ended and whose student has transforms; otherwise None.
     """
 
     model: ModelSource
@@ -116,6 +117,7 @@ class TeacherPlan:
     classifier: bool = True
     channels: Literal["grey"] | tuple[int, ...] | None = None
     trained: bool = True
+    run: LoadedSpec | None = None
 
 
 def build_models(
@@ -241,6 +243,7 @@ def plan_teacher(
         classifier=teacher.classifier,
         channels=channels,
         trained=directory.finished,
+        run=below if trained.student.transforms and not directory.finished else None,
     )
 
 
@@ -305,6 +308,19 @@ class Builder:
             )
         return replace(built, channels=channels)
 
+    def with_transforms_of(self, run: LoadedSpec, built: BuiltModel) -> BuiltModel:
+        """A model on the meta device after the transforms of the student of a run that has not begun."""
+        student, size = run.spec.student, run.spec.data.image_size
+        own = replace(self, spec=run.spec, meta=False)
+        return with_transforms(
+            built,
+            run,
+            lambda: own.build(student, "student", size, channels=student.channels),
+            num_classes=self.classes.count,
+            plugins=self.plugins,
+            meta=True,
+        )
+
     def build_teacher(self, member: Member, plan: TeacherPlan) -> BuiltModel:
         """Build a teacher, with the classes of the data if its spec maps them.
 
@@ -325,6 +341,8 @@ class Builder:
                 draw=draw,
                 channels=plan.channels,
             )
+            if plan.run is not None:
+                built = builder.with_transforms_of(plan.run, built)
             return built if plan.trained else replace(built, warnings=())  # the teacher's own run shows them
 
         in_chans = count_of(plan.channels, self.spec.data.channels)

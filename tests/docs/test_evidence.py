@@ -60,6 +60,22 @@ def test_distillation_gains_where_few_images_have_a_label(evidence, records):
         assert (middle, half) == pytest.approx((told.mean, told.corrected_half))
 
 
+def test_a_pruned_network_keeps_what_its_weights_knew(evidence):
+    records = json.loads(evidence.PRUNE_RECORDS.read_text("utf-8"))
+    (page,) = evidence.PRUNE_PAGES
+    text = page.read_text("utf-8")
+    assert evidence.tables(text, records) == text
+    (one,) = records.values()
+    scores = {way: [run["validation"] for run in method["runs"]] for way, method in one["methods"].items()}
+    assert {len(found) for found in scores.values()} == {3}
+    for way in ("distilled", "fine-tuned"):
+        assert min(scores[way]) > max(scores["scratch"])
+    assert 0.2 < one["parameters"] / one["teacher"]["parameters"] < 0.3
+    for number in (one["parameters"], one["teacher"]["parameters"]):
+        assert f"{number:,}" in text
+    assert f"{one['teacher']['top1']:.2f}" in text
+
+
 def test_a_gain_by_hand(evidence):
     # differences 1, 2, 3: mean 2, deviation 1; two methods: Student's t at 1 - 0.05 / 4 with two degrees is 6.2053
     middle, half = evidence.gain({0: 11.0, 1: 22.0, 2: 33.0}, {0: 10.0, 1: 20.0, 2: 30.0}, 2)

@@ -178,6 +178,8 @@ def test_the_student_of_such_a_run_is_a_teacher(calls, spec, tmp_path):
     taught["distiller"] = "kd"
     report = kdcore.validate(taught)
     assert report.transforms == ("4 of 8 inputs stay", "nothing changed")
+    ((_, parameters),) = report.teachers.values()
+    assert parameters == report.student_parameters  # the teacher's run has not begun
     assert "student  4 of 8 inputs stay" in report.lines()
     assert "student.transform[1]: it does nothing" in report.warnings
     directory = RunDirectory(run(taught))

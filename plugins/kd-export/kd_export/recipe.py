@@ -54,7 +54,7 @@ def recipe_of(student: RunStudent) -> BuildRecipe:
         return BuildRecipe(
             (f"from {call.module} import {call.function}",),
             (f"model = {call.function}({arguments})",),
-            (call.distribution, *_plugin_of_head(student.network.options)),
+            (call.distribution, *_plugins_of(student.network.options)),
             timm=False,
             changed=False,
         )
@@ -66,11 +66,12 @@ def recipe_of(student: RunStudent) -> BuildRecipe:
     return BuildRecipe(imports, lines, ("timm",), timm=True, changed=bool(changes))
 
 
-def _plugin_of_head(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """The plugin of the distiller whose head the student has, if it has one."""
-    distiller = options.get("distiller")
-    name = distiller.get("name", "") if isinstance(distiller, dict) else ""
-    return (name.partition("/")[0],) if "/" in name else ()
+def _plugins_of(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The plugins of the distiller whose head the student has, and of its transforms, if it has any."""
+    transforms = options.get("transforms")
+    parts = [options.get("distiller"), *(transforms if isinstance(transforms, list) else ())]
+    names = [part.get("name", "") if isinstance(part, dict) else "" for part in parts]
+    return tuple(dict.fromkeys(name.partition("/")[0] for name in names if "/" in name))
 
 
 def _changes(plain: nn.Module, model: nn.Module) -> Iterator[str]:

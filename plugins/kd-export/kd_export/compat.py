@@ -11,3 +11,8 @@ def hub_readme(card: dict[str, Any], name: str) -> str:
 
     text: str = generate_readme(card, name)
     return text
+
+
+def load_quantised_operations() -> None:
+    """Register `torch.ops.quantized_decomposed`, the operations of PyTorch's quantised programs."""
+    import torch.ao.quantization.fx._decomposed  # noqa: F401  # its import registers them

@@ -10,6 +10,7 @@ from kd_export.about import write_about
 from kd_export.check import IMAGES, ExportCheck, check, require_same
 from kd_export.exporters import Exporter, find_exporter, form_of
 from kd_export.folder import new_folder
+from kd_export.quantize.export import check_form
 from kd_export.script import write_script
 from kdcore.inspect import about_student, open_run_student, own_surroundings
 from kdcore.plugin import get_plugins
@@ -100,6 +101,7 @@ def write_export(
     student: RunStudent, exporter: Exporter, path: Path, *, weights: Which, force: bool, samples: int | None
 ) -> ExportResult:
     """The export of an opened student into the folder `path`; the rest is as for `export`."""
+    check_form(student, exporter)
     with new_folder(path, force=force) as folder:
         written, found = _write(folder, student, exporter, samples)
         files = _sizes(folder, written)

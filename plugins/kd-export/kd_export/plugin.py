@@ -1,8 +1,8 @@
-"""What kd-export adds to kd: three commands and seven formats."""
+"""What kd-export adds to kd: three commands, seven formats, and a transform of the student."""
 
 from __future__ import annotations
 
-from kdcore import CommandEntry, ExporterEntry, hookimpl
+from kdcore import CommandEntry, ExporterEntry, TransformEntry, hookimpl
 
 PLUGIN_API = 1
 
@@ -55,6 +55,7 @@ def kd_exporters() -> list[ExporterEntry]:
             summary="OpenVINO's model.xml and model.bin, for CPUs, GPUs and NPUs.",
             target="kd_export.formats.openvino:write_openvino",
             requires=("openvino>=2025.3",),
+            int8=True,
         ),
         ExporterEntry(
             name="executorch",
@@ -73,4 +74,16 @@ def kd_exporters() -> list[ExporterEntry]:
             summary="TorchScript, traced; C++ can load it as well.",
             target="kd_export.formats.programs:write_torchscript",
         ),
+    ]
+
+
+@hookimpl
+def kd_transforms() -> list[TransformEntry]:
+    """Training with 8-bit integers."""
+    return [
+        TransformEntry(
+            name="int8",
+            summary="Trains with weights and activations rounded to 8 bits, for the 8-bit formats of kd export.",
+            target="kd_export.quantize.transform:Int8",
+        )
     ]

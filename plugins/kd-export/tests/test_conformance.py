@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import pytest
-from kd_dev.testing import Check, command_checks, exporter_checks, parametrize_with_checks, plugin_checks
+from kd_dev.testing import (
+    Check,
+    command_checks,
+    exporter_checks,
+    parametrize_with_checks,
+    plugin_checks,
+    transform_checks,
+)
 from kd_export.plugin import kd_commands, kd_exporters
 
 SLOW = {"onnx"}  # its exports take seconds; test_export.py makes some
 
 
 @parametrize_with_checks(
-    [*plugin_checks("kd-export"), *(check for entry in kd_commands() for check in command_checks(entry.name))]
+    [
+        *plugin_checks("kd-export"),
+        *transform_checks("int8"),
+        *(check for entry in kd_commands() for check in command_checks(entry.name)),
+    ]
 )
 def test_the_plugin_and_its_commands(check: Check):
     check()

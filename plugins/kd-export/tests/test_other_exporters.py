@@ -349,7 +349,7 @@ def test_8_bits_are_not_offered(npz, earlier):
     npz(GOOD)
     with pytest.raises(UserError, match="npz is exported with its weights as they are") as caught:
         export(earlier, "npz", int8=True)
-    assert caught.value.problems[0].allowed == "--to executorch or --to onnx"
+    assert caught.value.problems[0].allowed == "--to executorch or --to onnx or --to openvino"
 
 
 def test_two_plugins_with_one_format(npz, earlier):

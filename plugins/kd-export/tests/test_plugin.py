@@ -31,7 +31,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def test_declarations_import_nothing_heavy():
-    calls = "plugin.kd_commands(), plugin.kd_exporters()"
+    calls = "plugin.kd_commands(), plugin.kd_exporters(), plugin.kd_transforms()"
     code = f"import sys, kd_export.plugin as plugin; {calls}; print({HEAVY!r} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
@@ -40,7 +40,9 @@ def test_declarations_import_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "entry", [*plugin.kd_commands(), *plugin.kd_exporters()], ids=lambda entry: entry.name
+    "entry",
+    [*plugin.kd_commands(), *plugin.kd_exporters(), *plugin.kd_transforms()],
+    ids=lambda entry: entry.name,
 )
 def test_its_code_is_there(entry):
     (provided,) = [

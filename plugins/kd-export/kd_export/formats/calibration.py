@@ -18,12 +18,14 @@ CALIBRATION: Final = 256
 class CalibrationImages:
     """Batches of normalised training images `[B, C, H, W]`, once; `seen` counts the images.
 
+    `method` says how the ranges are taken from them.
+
     Raises:
         UserError: the training images are not available.
     """
 
-    def __init__(self, student: RunStudent) -> None:
-        self.seen = 0
+    def __init__(self, student: RunStudent, method: str = "MinMax") -> None:
+        self.seen, self.method = 0, method
         self._split = student.train_split
         self._data = student.images(student.train_split, CALIBRATION)
 
@@ -38,4 +40,4 @@ class CalibrationImages:
     @property
     def facts(self) -> dict[str, Any]:
         """For `kd.json`: the split, the number of images, and how the ranges were taken."""
-        return {"split": self._split, "images": self.seen, "method": "MinMax"}
+        return {"split": self._split, "images": self.seen, "method": self.method}

@@ -8,6 +8,7 @@ import torch
 
 from kd_export.formats.programs import exported_program
 from kd_export.formats.quietly import quietly
+from kd_export.quantize.export import LEARNED, in_integers, is_rounded
 from kdcore import ExportedFiles
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from kdcore.inspect import RunStudent
 
 FILE: Final = "model.pte"
+_FORMAT: Final = "weights int8 per channel, activations int8"
 # the program is for one image: its memory is planned when it is written
 _LOAD: Final = f"""
 with warnings.catch_warnings():
@@ -49,7 +51,11 @@ def write_executorch(
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
-        if int8:
+        if int8 and is_rounded(student):
+            # XNNPACK has no linear layer of integers with another output
+            model = in_integers(student, unsigned=False, logits=True).model
+            more["int8"] = {**LEARNED, "format": f"{_FORMAT}, logits too"}
+        elif int8:
             model, more["int8"] = _quantised(student)
         with torch.inference_mode(False), torch.no_grad():
             program = torch.export.export(model, (student.example(1),))
@@ -83,6 +89,6 @@ def _quantised(student: RunStudent) -> tuple[nn.Module, dict[str, Any]]:
             observed(batch)
     facts = {
         "calibration": images.facts,
-        "format": "weights int8 per channel, activations int8",
+        "format": _FORMAT,
     }
     return convert_pt2e(observed), facts

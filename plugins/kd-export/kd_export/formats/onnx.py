@@ -9,6 +9,7 @@ import torch
 from kd_export.about import as_texts
 from kd_export.formats.programs import exported_program
 from kd_export.formats.quietly import quietly
+from kd_export.quantize.export import LEARNED, in_integers, is_rounded
 from kdcore import ExportedFiles
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ def write_onnx(
         RunFailed: torch or onnxruntime cannot export this student.
     """
     path = folder / FILE
+    learned = int8 and is_rounded(student)
+    traced = in_integers(student, unsigned=True) if learned else student
     with quietly("onnx"):
         program = torch.onnx.export(
-            exported_program(student),
+            exported_program(traced),
             input_names=[INPUT],
             output_names=[student.output[0]],
             dynamo=True,
@@ -45,7 +48,9 @@ def write_onnx(
         assert program is not None
         program.save(path)
     more: dict[str, Any] = {}
-    if int8:
+    if learned:
+        more["int8"] = {**LEARNED, "format": "QDQ, weights int8 per channel, activations uint8"}
+    elif int8:
         from kd_export.formats.int8 import quantise
 
         more["int8"] = quantise(path, student, INPUT)

@@ -120,7 +120,11 @@ def rebuild_transforms(
 
 
 def transformed(
-    num_classes: int, in_chans: int, *, model: Mapping[str, Any], transforms: Sequence[Mapping[str, Any]]
+    num_classes: int,
+    in_chans: int,
+    *,
+    model: Mapping[str, Any] | None = None,
+    transforms: Sequence[Mapping[str, Any]] | None = None,
 ) -> nn.Module:
     """A student with its transforms and initial weights: those of its folder replace all of them.
 
@@ -131,8 +135,13 @@ def transformed(
         transforms: `name`, `options` and `record` of each transform.
 
     Raises:
-        UserError: the plugin of a transform is missing, or a record does not fit.
+        UserError: an argument or the plugin of a transform is missing, or a record does not fit.
     """
+    if model is None or transforms is None:
+        missing = "model" if model is None else "transforms"
+        message = "this model is built from the options that a run writes, and one is missing"
+        hint = "name the run directory or the folder of a finished student as the checkpoint of this model"
+        raise UserError(Problem(f"options.{missing}", message, hint=hint))
     plugins, taken = get_plugins(), model["input"]
     height, width = taken["image_size"]
     spec = ModelSpec.model_validate({name: model[name] for name in ("model", "small_input", "options")})

@@ -208,6 +208,13 @@ def test_what_is_refused_and_where(transform, where, said, calls, spec):
     assert said in str(problem)
 
 
+def test_its_name_alone_does_not_build_it(calls, spec):
+    alone = spec("alone", None)
+    alone["student"] = {"model": "transformed-student"}
+    with pytest.raises(UserError, match="built from the options that a run writes"):
+        kdcore.validate(alone)
+
+
 def test_a_damaged_record_is_an_error(calls, spec):
     stopped = run(spec("damaged", "pick"), until=1)
     (stopped / "transforms.json").write_text("{")

@@ -121,7 +121,7 @@ def test_refusals(build, only, pruning):
     nothing = only(build(), round_to=256, share=0.01)
     assert "nothing would be removed" in nothing.message
     most = only(build(), of="parameters", share=0.999)
-    assert most.message.startswith("the model can lose 9")
+    assert most.message.startswith("the model can lose 8")
 
 
 def test_no_batch_norm_for_bn_scale(only, pruning):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -27,6 +28,10 @@ class ExportedFiles:
         needs: the distributions that the script needs in addition to NumPy and Pillow.
         exact: whether its logits have to be the student's. If False, as after quantisation, the check reports how much
             they differ, by default on all evaluation images.
+        tolerance: the largest allowed difference of a logit, as a share of the student's largest logit. None: a
+            thousandth if `exact`, and any difference if not.
+        platforms: the values of `sys.platform` where `load` works, such as `("darwin",)`; empty: everywhere. On others
+            the export is written, and not compared.
         about: further facts for `kd.json`, as JSON.
         warnings: one line each for the user.
 
@@ -39,6 +44,8 @@ class ExportedFiles:
     imports: Sequence[str] = ()
     needs: Sequence[str] = ()
     exact: bool = True
+    tolerance: float | None = None
+    platforms: Sequence[str] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
 
@@ -47,6 +54,7 @@ class ExportedFiles:
             ("files", (str, PathLike), "paths"),
             ("imports", str, "lines of Python"),
             ("needs", str, "names of distributions"),
+            ("platforms", str, "values of sys.platform"),
             ("warnings", str, "texts"),
         ):
             given: object = getattr(self, name)
@@ -67,3 +75,6 @@ class ExportedFiles:
         ):
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"ExportedFiles: {name} must be {meaning}, not {getattr(self, name)!r}")
+        share: object = self.tolerance
+        if share is not None and not (isinstance(share, int | float) and 0 < share < math.inf):
+            raise ValueError(f"ExportedFiles: tolerance must be a number above 0, or None, not {share!r}")

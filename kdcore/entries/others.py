@@ -160,7 +160,9 @@ class ExporterEntry(Entry):
 
     It returns the paths of its files, or a `kdcore.ExportedFiles` that says how they are loaded as well. `requires` are
     the distributions that the format needs, as pip takes them: `("onnx>=1.19",)`. With `int8`, the format offers
-    `--int8`, and `target` is then called with the keyword `int8=True`.
+    `--int8`, and `target` is then called with the keyword `int8=True`; `fp16` is the same for `--fp16`. `options` names
+    the pydantic model (a subclass of `kdcore.Options`) of what `--option` sets; `target` gets it as the keyword
+    `options`.
 
     Raises:
         ValueError: a field has the wrong form.
@@ -168,12 +170,16 @@ class ExporterEntry(Entry):
 
     requires: tuple[str, ...] = ()
     int8: bool = False
+    fp16: bool = False
+    options: str | None = None
 
     def __post_init__(self) -> None:
         check_common(self)
         check_strings(self, "requires")
-        if not isinstance(cast("object", self.int8), bool):
-            raise ValueError(f"{label(self)}: int8 must be True or False, not {self.int8!r}")
+        for name in ("int8", "fp16"):
+            if not isinstance(value := cast("object", getattr(self, name)), bool):
+                raise ValueError(f"{label(self)}: {name} must be True or False, not {value!r}")
+        check_options(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,11 +130,16 @@ def open_export(folder: str | Path) -> OpenedExport:
     """Load an export with its own script, a program that runs with the rights of this process.
 
     Raises:
-        UserError: the folder is not that of an export.
+        UserError: the folder is not that of an export, or of one that runs on other systems only.
         RunFailed: its script cannot load it.
     """
     path = Path(folder)
     about, size = _about(path)
+    if (where := about.get("platforms")) and sys.platform not in where:
+        message = (
+            f"an export to {about['target']} runs on {' or '.join(where)} only, and this is {sys.platform}"
+        )
+        raise UserError(Problem(str(path), message, hint="an export to onnx runs everywhere"))
     script_path = path / EXPORT_SCRIPT
     try:
         with guarded(""), warnings.catch_warnings():

@@ -123,6 +123,7 @@ ROLES: Final[dict[type[AnyEntry], Role]] = {
             hook="kd_exporters",
             entry=ExporterEntry,
             usage=lambda name: f"kd export RUN --to {name}",
+            options="strict",
         ),
         Role(
             name="metric",

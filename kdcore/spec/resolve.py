@@ -19,7 +19,7 @@ from kdcore.spec.problems import faults
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kdcore.entries import DatasetEntry, LauncherEntry, ModelEntry, TransformEntry
+    from kdcore.entries import DatasetEntry, ExporterEntry, LauncherEntry, ModelEntry, TransformEntry
     from kdcore.plugins import Plugins, Provided
 
 SCHEDULE: Final = "schedule"
@@ -77,12 +77,13 @@ def resolve_options(
     provided: Provided[ModelEntry]
     | Provided[DatasetEntry]
     | Provided[LauncherEntry]
-    | Provided[TransformEntry],
+    | Provided[TransformEntry]
+    | Provided[ExporterEntry],
     options: Mapping[str, Any],
     plugins: Plugins,
     where: str,
 ) -> BaseModel | None:
-    """The options of a plugin's model, dataset, launcher or transform, with the defaults of the others.
+    """The options of a plugin's model, dataset, launcher, transform or exporter, with the defaults of the others.
 
     None if it declares no pydantic model. Problems with an option are reported at `where.option`.
 

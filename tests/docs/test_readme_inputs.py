@@ -54,9 +54,11 @@ def test_every_export_and_command(rows):
     found = get_plugins().all(ExporterEntry)
     names = {item.entry.name for item in found if item.plugin.name == "kd-export"}
     words = {"openvino": "OpenVINO", "onnx": "ONNX", "torchscript": "TorchScript", "pt2": "exported programs"}
-    words["executorch"] = "ExecuTorch"
+    words |= {"executorch": "ExecuTorch", "coreml": "Core ML"}
     assert {"timm", "torch", *words} == names
-    for word in (*words.values(), *(["8 bits"] if any(item.entry.int8 for item in found) else [])):
+    words |= {"int8": "8 bits", "fp16": "half precision"}
+    assert all(any(getattr(item.entry, form) for item in found) for form in ("int8", "fp16"))
+    for word in words.values():
         assert word in rows["`kd export`"]
     commands = {item.entry.name for item in get_plugins().all(CommandEntry)}
     assert {row.strip("`").removeprefix("kd ") for row in rows if row.startswith("`kd ")} <= commands

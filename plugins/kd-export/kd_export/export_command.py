@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,10 +23,8 @@ from kdcore.plugin import (
 )
 
 if TYPE_CHECKING:
-    from kd_export.check import ExportCheck
     from kd_export.export_several import ExportsResult
     from kd_export.export_student import ExportResult
-    from kdcore.inspect import Which
 
 
 def export(
@@ -35,8 +33,8 @@ def export(
         str,
         typer.Option(
             metavar="FORMAT",
-            help="timm, torch, onnx, openvino, executorch, pt2, torchscript, or a format of another plugin; several, "
-            "as in onnx,onnx-int8; or all that can be written here.",
+            help="timm, torch, onnx, openvino, coreml, executorch, pt2, torchscript, or a format of another plugin; "
+            "several, as in onnx,onnx-int8,onnx-fp16; or all that can be written here.",
             show_default=False,
         ),
     ],
@@ -49,6 +47,18 @@ def export(
             help="Quantise to 8 bits, calibrated on training images, if the format offers it (onnx).",
         ),
     ] = False,
+    fp16: Annotated[
+        bool,
+        typer.Option("--fp16", help="Half precision, if the format offers it (onnx, coreml)."),
+    ] = False,
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            metavar="KEY=VALUE",
+            help="An option of the format, such as opset=18 of onnx; may be repeated.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -68,7 +78,7 @@ def export(
         int | None,
         typer.Option(
             min=0,
-            help="Compare on N evaluation images; 0: no check.  [default: 256, with --int8 all]",
+            help="Compare on N evaluation images; 0: no check.  [default: 256, with --int8 or --fp16 all]",
             show_default=False,
         ),
     ] = None,
@@ -82,12 +92,24 @@ def export(
     weights = chosen_weights(ema, best)
     names = [name.strip() for name in to.split(",")]
     if compare or len(names) > 1 or names == ["all"]:
-        _several(run, names, weights, int8, output, force, samples, compare, as_json)
+        forms = _forms(names, int8, fp16)
+        more = {"options": options or (), "output": output, "force": force, "samples": samples}
+        _several(run, forms, as_json, weights=weights, compare=compare, **more)
         return
     from kd_export.export_student import export as write
 
     with stdout_for_the_result():
-        result = write(run, to, weights=weights, int8=int8, output=output, force=force, samples=samples)
+        result = write(
+            run,
+            to,
+            weights=weights,
+            int8=int8,
+            fp16=fp16,
+            options=options or (),
+            output=output,
+            force=force,
+            samples=samples,
+        )
     warn_all(result.warnings)
     if as_json:
         print_json(result.as_dict())
@@ -95,34 +117,26 @@ def export(
         say_all(describe(result))
 
 
-def _several(
-    run: Path,
-    names: list[str],
-    weights: Which,
-    int8: bool,
-    output: Path | None,
-    force: bool,
-    samples: int | None,
-    compare: bool,
-    as_json: bool,
-) -> None:
-    from kd_export.export_several import export_all
-    from kd_export.exporters import INT8, form_of
+def _forms(names: list[str], int8: bool, fp16: bool) -> str | list[str]:
+    """The names with the precision that the flags ask for."""
+    from kd_export.export_several import ALL
+    from kd_export.export_student import precision_of
+    from kd_export.exporters import form_of
 
-    if int8 and (len(names) > 1 or names == ["all"]):
-        message = "with several formats, 8 bits are part of a format's name"
-        raise UserError(Problem("--int8", message, hint=f"--to {','.join(names)},onnx{INT8}"))
-    chosen = [form_of(name, int8) for name in names]
+    precision = precision_of(int8, fp16)
+    if precision and (len(names) > 1 or names == [ALL]):
+        bits = "8 bits are" if int8 else "half precision is"
+        message = f"with several formats, {bits} part of a format's name"
+        hint = f"--to {','.join(names)},{form_of('onnx', precision)}"
+        raise UserError(Problem(f"--{precision}", message, hint=hint))
+    return ALL if names == [ALL] else [form_of(name, precision) for name in names]
+
+
+def _several(run: Path, forms: str | list[str], as_json: bool, **more: Any) -> None:
+    from kd_export.export_several import export_all
+
     with stdout_for_the_result():
-        result = export_all(
-            run,
-            "all" if chosen == ["all"] else chosen,
-            weights=weights,
-            output=output,
-            force=force,
-            samples=samples,
-            compare=compare,
-        )
+        result = export_all(run, forms, **more)
     warn_all(f"{one.form}: {line}" for one in result.exports for line in one.warnings)
     warn_all(f"{name} was left out: {error}" for name, error in result.left_out.items())
     warn_all(f"{name} was not written: {error}" for name, error in result.failed.items())
@@ -150,7 +164,7 @@ def describe_all(result: ExportsResult) -> list[str]:
     for one in result.exports:
         time = times.get(one.form)
         size = sum(count for file, count in one.files.items() if file not in (EXPORT_ABOUT, EXPORT_SCRIPT))
-        row = [one.form, byte_size(size), *_checked(one.check)]
+        row = [one.form, byte_size(size), *_checked(one)]
         if times:
             row += [f"{time.milliseconds:.2f}", f"{time.of_student:.2f}"] if time else ["", ""]
         rows.append([*row, str(one.path)])
@@ -164,17 +178,23 @@ def describe_all(result: ExportsResult) -> list[str]:
     return lines
 
 
-def _checked(found: ExportCheck | None) -> list[str]:
+def _checked(one: ExportResult) -> list[str]:
+    found = one.check
     if found is None:
-        return ["not checked", "", ""]
+        where = " or ".join(one.platforms)
+        return [f"not run here: {where} only" if where and not one.loads else "not checked", "", ""]
     same = "" if found.same_top1 is None else f"{found.same_top1:,} of {found.images:,}"
     return [f"{found.largest_difference:.2g}", same, "" if found.top1 is None else f"{found.top1:.2f} %"]
 
 
 def describe(result: ExportResult) -> list[str]:
     """The result in a few lines."""
-    (model, size), *others = result.files.items()
-    kind = f"{result.target}, 8 bits" if result.int8 else result.target
+    sizes: dict[str, int] = {}  # a folder counts as one
+    for name, count in result.files.items():
+        top = name.partition("/")[0]
+        sizes[top] = sizes.get(top, 0) + count
+    (model, size), *others = sizes.items()
+    kind = result.target + (", 8 bits" if result.int8 else ", half precision" if result.fp16 else "")
     lines = [
         f"{kind}: {result.path / model} ({byte_size(size)}), with {', '.join(name for name, _ in others)}"
     ]

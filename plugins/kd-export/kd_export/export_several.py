@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kd_export.export_student import ExportResult, export_folder, write_export
-from kd_export.exporters import INT8, Exporter, find_exporter, form_of
+from kd_export.exporters import PRECISIONS, Exporter, find_exporter, form_of, offers, split_form
 from kd_export.folder import check_free
+from kd_export.format_options import OPTION, has_options, parse_options
 from kd_export.latency import Latency, latencies
-from kdcore import ExporterEntry, KdError, RunFailed, UserError
+from kdcore import ExporterEntry, KdError, Problem, RunFailed, UserError
 from kdcore.inspect import open_run_student, own_surroundings
 from kdcore.plugin import get_plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kdcore.inspect import Which
     from kdcore.plugin import Plugins
@@ -55,6 +56,7 @@ def export_all(
     to: str | Sequence[str] = ALL,
     *,
     weights: Which = "last",
+    options: Mapping[str, Any] | Sequence[str] = (),
     output: str | Path | None = None,
     force: bool = False,
     samples: int | None = None,
@@ -64,9 +66,11 @@ def export_all(
 
     Args:
         run: the run directory.
-        to: names of formats, 'onnx-int8' for a format in 8 bits; or 'all': every format of every plugin, also in 8 bits
-            if it offers them. Of 'all', what needs something that is not installed is left out.
+        to: names of formats, 'onnx-int8' and 'onnx-fp16' for a format in 8 bits and in half precision; or 'all': every
+            format of every plugin, also in these forms if it offers them. Of 'all', what needs something that is not
+            installed is left out.
         weights: as for `export`.
+        options: as for `export`. Each named format must have them; of 'all', those that have them get them.
         output: a folder, in which each format has one of its own; None: `export/` in the run directory.
         force: replace earlier exports there.
         samples: as for `export`.
@@ -77,7 +81,7 @@ def export_all(
         RunFailed: no format can hold the student.
     """
     plugins = get_plugins()
-    exporters, left_out = _chosen(to, plugins)
+    exporters, left_out = _chosen(to, parse_options(options), plugins)
     student = open_run_student(run, weights, plugins=plugins)
     base = Path(output) if output is not None else student.run.path / "export"
     folders = [base / export_folder(exporter, weights) for exporter in exporters]
@@ -99,19 +103,30 @@ def export_all(
     return ExportsResult(tuple(exports.values()), left_out, failed, measured)
 
 
-def _chosen(to: str | Sequence[str], plugins: Plugins) -> tuple[list[Exporter], dict[str, UserError]]:
+def _chosen(
+    to: str | Sequence[str], options: dict[str, Any], plugins: Plugins
+) -> tuple[list[Exporter], dict[str, UserError]]:
     """The formats that can be written here, and why others cannot."""
     if to != ALL:
         names = dict.fromkeys([to] if isinstance(to, str) else to)
-        return [find_exporter(name.removesuffix(INT8), name.endswith(INT8), plugins) for name in names], {}
+        return [find_exporter(*split_form(name), plugins, options) for name in names], {}
     found, left_out = list[Exporter](), dict[str, UserError]()
-    for provided in plugins.all(ExporterEntry):
+    provided_ones = plugins.all(ExporterEntry)
+    for name in options:
+        if not any(has_options(provided, [name], plugins) for provided in provided_ones):
+            raise UserError(Problem(OPTION, "no format has an option of this name", name))
+    for provided in provided_ones:
         entry = provided.entry
-        for int8 in (False, True) if entry.int8 else (False,):
+        own = {name: value for name, value in options.items() if has_options(provided, [name], plugins)}
+        for precision in ("", *PRECISIONS):
+            if not offers(entry, precision):
+                continue
             try:
-                found.append(find_exporter(entry.name, int8, plugins))
+                found.append(find_exporter(entry.name, precision, plugins, own))
             except UserError as error:
-                left_out[form_of(entry.name, int8)] = error
+                if error.problems[0].where.startswith(OPTION):
+                    raise
+                left_out[form_of(entry.name, precision)] = error
     return found, left_out
 
 

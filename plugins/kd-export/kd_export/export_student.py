@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kd_export.about import write_about
-from kd_export.check import IMAGES, ExportCheck, check, require_same
-from kd_export.exporters import Exporter, find_exporter, form_of
+from kd_export.check import IMAGES, TOLERANCE, ExportCheck, check, require_same
+from kd_export.exporters import Exporter, Precision, find_exporter, form_of
 from kd_export.folder import new_folder
 from kd_export.quantize.export import check_form
 from kd_export.script import write_script
+from kdcore import Problem, UserError
 from kdcore.inspect import about_student, open_run_student, own_surroundings
 from kdcore.plugin import get_plugins
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kdcore import ExportedFiles
     from kdcore.inspect import RunStudent, Which
 
@@ -31,7 +35,10 @@ class ExportResult:
         weights: which of the run's weights it has.
         epoch: after which epoch they were taken; None: not known.
         int8: whether it is quantised.
-        loads: whether its `load.py` can load it: its plugin says how.
+        fp16: whether it computes in half precision.
+        options: the options of its format that were not left at their defaults.
+        loads: whether its `load.py` can load it here: its plugin says how, and it runs on this system.
+        platforms: the systems that it runs on, as in `sys.platform`; empty: all.
         check: how it differs from the run's student; None: it was not compared.
         warnings: one line each for the user.
     """
@@ -42,20 +49,24 @@ class ExportResult:
     weights: Which
     epoch: int | None
     int8: bool
+    fp16: bool
+    options: dict[str, Any]
     loads: bool
+    platforms: tuple[str, ...]
     check: ExportCheck | None
     warnings: tuple[str, ...]
 
     @property
     def form(self) -> str:
-        """The name of the format, with `-int8` for its 8-bit form."""
-        return form_of(self.target, self.int8)
+        """The name of the format, with `-int8` or `-fp16` for such a form."""
+        return form_of(self.target, precision_of(self.int8, self.fp16))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
             **self.__dict__,
             "path": str(self.path),
+            "platforms": list(self.platforms),
             "check": None if self.check is None else self.check.as_dict(),
             "warnings": list(self.warnings),
         }
@@ -68,6 +79,8 @@ def export(
     *,
     weights: Which = "last",
     int8: bool = False,
+    fp16: bool = False,
+    options: Mapping[str, Any] | Sequence[str] = (),
     output: str | Path | None = None,
     force: bool = False,
     samples: int | None = None,
@@ -79,9 +92,11 @@ def export(
         to: 'timm', 'torch', 'onnx', 'pt2', 'torchscript' or a format of another plugin; 'plugin/name' if two have it.
         weights: the last ones, their average ('ema') or the best epoch's, which need no finished run.
         int8: quantise to 8 bits, calibrated on training images; for formats that offer it ('onnx').
+        fp16: half precision; for formats that offer it ('onnx', 'coreml').
+        options: the format's own options, such as {'opset': 18}, or texts 'opset=18'.
         output: the folder; None: `export/TARGET` in the run directory.
         force: replace an earlier export there.
-        samples: number of evaluation images to compare; 0: no check; None: 256, of a quantised model all.
+        samples: number of evaluation images to compare; 0: no check; None: 256, in 8 or 16 bits all.
 
     Raises:
         UserError: there is no such run or format, a library is missing, the folder is taken, or the format's plugin
@@ -89,7 +104,7 @@ def export(
         RunFailed: the model cannot be exported so, or the export gives other logits than the student.
     """
     plugins = get_plugins()
-    exporter = find_exporter(to, int8, plugins)
+    exporter = find_exporter(to, precision_of(int8, fp16), plugins, options)
     student = open_run_student(run, weights, plugins=plugins)
     path = (
         Path(output) if output is not None else student.run.path / "export" / export_folder(exporter, weights)
@@ -106,6 +121,12 @@ def write_export(
         written, found = _write(folder, student, exporter, samples)
         files = _sizes(folder, written)
     warnings = [*written.warnings]
+    here = not written.platforms or sys.platform in written.platforms
+    if not here and samples != 0:
+        warnings.append(
+            f"its logits were not compared with the student's: {exporter.label} runs on "
+            f"{' or '.join(written.platforms)}, and this is {sys.platform}"
+        )
     if not written.load and samples != 0:
         warnings.append(
             f"its logits were not compared with the student's: {exporter.label} does not say how it is loaded"
@@ -121,10 +142,30 @@ def write_export(
         weights=weights,
         epoch=student.epoch,
         int8=exporter.int8,
-        loads=bool(written.load),
+        fp16=exporter.precision == "fp16",
+        options=_changed(exporter),
+        loads=bool(written.load) and here,
+        platforms=tuple(written.platforms),
         check=found,
         warnings=tuple(warnings),
     )
+
+
+def precision_of(int8: bool, fp16: bool) -> Precision:
+    """What two flags ask for.
+
+    Raises:
+        UserError: both are set.
+    """
+    if int8 and fp16:
+        raise UserError(Problem("--fp16", "--int8 and --fp16 exclude each other", allowed="one of them"))
+    return "int8" if int8 else "fp16" if fp16 else ""
+
+
+def _changed(exporter: Exporter) -> dict[str, Any]:
+    """The options that are not at their defaults, JSON-ready."""
+    found = exporter.options
+    return {} if found is None else found.model_dump(mode="json", exclude_defaults=True)
 
 
 def export_folder(exporter: Exporter, weights: Which) -> str:
@@ -139,24 +180,32 @@ def _write(
     says = about_student(student, exporter.name, {plugin.distribution: plugin.version})
     written = exporter.write(student, folder, says)
     says |= written.about
+    if changed := _changed(exporter):
+        says["options"] = changed
+    if written.platforms:
+        says["platforms"] = list(written.platforms)
     write_about(folder, says)
     if not written.load:
         return written, None
     write_script(folder, student, exporter, written)
-    if samples == 0:
+    if samples == 0 or (written.platforms and sys.platform not in written.platforms):
         return written, None
     if samples is None and written.exact:
         samples = IMAGES
     images = student.images(student.split, samples)
     found = check(folder, student, images, student.split, limit=samples, label=exporter.label)
-    if written.exact:
-        require_same(found, exporter.label)
+    require_same(found, exporter.label, _tolerance(written))
     write_about(folder, {**says, "check": found.as_dict()})
     return written, found
+
+
+def _tolerance(written: ExportedFiles) -> float | None:
+    return TOLERANCE if written.tolerance is None and written.exact else written.tolerance
 
 
 def _sizes(folder: Path, written: ExportedFiles) -> dict[str, int]:
     """The sizes of all files in a folder, first of those that the exporter named, in its order."""
     found = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
-    first = [name for name in map(str, written.files) if name in found]
+    named = list(map(str, written.files))
+    first = [name for one in named for name in found if name == one or name.startswith(f"{one}/")]
     return {name: (folder / name).stat().st_size for name in dict.fromkeys([*first, *found])}

@@ -8,23 +8,27 @@ import tempfile
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from kd_export.format_options import options_of
 from kd_export.written import checked
 from kdcore import ExportedFiles, ExporterEntry, KdError, Problem, RunFailed, UserError
 from kdcore.plugin import PluginError, guarded, pip_install
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
+
+    from pydantic import BaseModel
 
     from kdcore import Provided
     from kdcore.inspect import RunStudent
     from kdcore.plugin import Plugins
 
-INT8: Final = "-int8"
-"""What the name of a format has at its end for its 8-bit form."""
+Precision = Literal["", "int8", "fp16"]
+"""What a form of a format computes in; empty: as the student does."""
+PRECISIONS: Final[tuple[Precision, ...]] = ("int8", "fp16")
 MISTAKE: Final = "this is a mistake in the plugin"
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -36,12 +40,14 @@ class Exporter:
     Attributes:
         provided: its record, and the plugin that has it.
         target: its function.
-        int8: whether it is asked for 8 bits.
+        precision: what it is asked to compute in.
+        options: its options; None: it has none.
     """
 
     provided: Provided[ExporterEntry]
     target: Callable[..., Any]
-    int8: bool
+    precision: Precision = ""
+    options: BaseModel | None = None
 
     @property
     def name(self) -> str:
@@ -49,9 +55,14 @@ class Exporter:
         return self.provided.entry.name
 
     @property
+    def int8(self) -> bool:
+        """Whether it is asked for 8 bits."""
+        return self.precision == "int8"
+
+    @property
     def form(self) -> str:
-        """The name of the format, with `-int8` for its 8-bit form."""
-        return form_of(self.name, self.int8)
+        """The name of the format, with `-int8` or `-fp16` for such a form."""
+        return form_of(self.name, self.precision)
 
     @property
     def label(self) -> str:
@@ -67,7 +78,8 @@ class Exporter:
             OSError: the folder cannot be written.
         """
         # a folder in the folder: what a plugin writes next to it, as numpy.savez(folder) does, is noticed and removed
-        inner = Path(tempfile.mkdtemp(dir=folder))
+        # absolute: before Python 3.12, mkdtemp keeps a relative folder, and then a path in it would not be found in it
+        inner = Path(tempfile.mkdtemp(dir=folder)).absolute()
         found = checked(self._called(student, inner, about), inner, about)
         if isinstance(found, str):
             raise UserError(Problem("--to", f"{self.label} {found}", hint=MISTAKE))
@@ -79,7 +91,9 @@ class Exporter:
         return found
 
     def _called(self, student: RunStudent, folder: Path, about: dict[str, Any]) -> object:
-        more = {"int8": True} if self.int8 else {}
+        more: dict[str, Any] = {self.precision: True} if self.precision else {}
+        if self.options is not None:
+            more["options"] = self.options
         kept: Exception | None = None
         returned: object = None
         try:
@@ -97,26 +111,44 @@ class Exporter:
         return returned
 
 
-def form_of(name: str, int8: bool) -> str:
-    """The name of a format, with `-int8` for its 8-bit form."""
-    return f"{name}{INT8}" if int8 else name
+def form_of(name: str, precision: Precision) -> str:
+    """The name of a format, with `-int8` or `-fp16` for such a form."""
+    return f"{name}-{precision}" if precision else name
 
 
-def find_exporter(name: str, int8: bool, plugins: Plugins) -> Exporter:
-    """The exporter of this name, or of `plugin/name`.
+def split_form(form: str) -> tuple[str, Precision]:
+    """A format's name and its precision, from `onnx-int8`."""
+    for precision in PRECISIONS:
+        if form.endswith(f"-{precision}"):
+            return form.removesuffix(f"-{precision}"), precision
+    return form, ""
+
+
+def offers(entry: ExporterEntry, precision: Precision) -> bool:
+    """Whether a format has this form."""
+    return {"": True, "int8": entry.int8, "fp16": entry.fp16}[precision]
+
+
+def find_exporter(
+    name: str, precision: Precision, plugins: Plugins, options: Mapping[str, Any] | Iterable[str] = ()
+) -> Exporter:
+    """The exporter of this name, or of `plugin/name`, with these options.
 
     Raises:
-        UserError: there is none, it does not offer 8 bits, something that it requires is missing, or its code cannot
-            be imported.
+        UserError: there is none, it does not offer the precision, an option is wrong, something that it requires is
+            missing, or its code cannot be imported.
     """
     provided = plugins.find(ExporterEntry, name, "--to")
     entry = provided.entry
-    if int8 and not entry.int8:
+    if not offers(entry, precision):
         message = f"{entry.name} is exported with its weights as they are"
-        others = [each.entry.name for each in plugins.all(ExporterEntry) if each.entry.int8]
-        raise UserError(Problem("--int8", message, allowed=" or ".join(f"--to {other}" for other in others)))
+        others = [each.entry.name for each in plugins.all(ExporterEntry) if offers(each.entry, precision)]
+        allowed = " or ".join(f"--to {other}" for other in others)
+        raise UserError(Problem(f"--{precision}", message, allowed=allowed))
+    checked_options = options_of(provided, options, plugins)
     _check_requirements(provided)
-    return Exporter(provided=provided, target=plugins.load(provided, "--to"), int8=int8)
+    target = plugins.load(provided, "--to")
+    return Exporter(provided=provided, target=target, precision=precision, options=checked_options)
 
 
 def _check_requirements(provided: Provided[ExporterEntry]) -> None:

@@ -1,4 +1,4 @@
-"""What kd-export adds to kd: three commands, seven formats, and a transform of the student."""
+"""What kd-export adds to kd: three commands, eight formats, and a transform of the student."""
 
 from __future__ import annotations
 
@@ -49,6 +49,8 @@ def kd_exporters() -> list[ExporterEntry]:
             target="kd_export.formats.onnx:write_onnx",
             requires=("onnx>=1.19", "onnxruntime>=1.28", "onnxscript>=0.6"),
             int8=True,
+            fp16=True,
+            options="kd_export.formats.options:OnnxOptions",
         ),
         ExporterEntry(
             name="openvino",
@@ -56,6 +58,14 @@ def kd_exporters() -> list[ExporterEntry]:
             target="kd_export.formats.openvino:write_openvino",
             requires=("openvino>=2025.3",),
             int8=True,
+        ),
+        ExporterEntry(
+            name="coreml",
+            summary="Core ML's model.mlpackage for Apple's devices; it runs on macOS only.",
+            target="kd_export.formats.coreml:write_coreml",
+            requires=("coremltools>=9.0",),
+            fp16=True,
+            options="kd_export.formats.options:CoreMLOptions",
         ),
         ExporterEntry(
             name="executorch",

@@ -13,7 +13,7 @@ from kd_dev.testing import (
 )
 from kd_export.plugin import kd_commands, kd_exporters
 
-SLOW = {"onnx"}  # its exports take seconds; test_export.py makes some
+SLOW = {"coreml", "onnx"}  # their exports take seconds; other tests make some
 
 
 @parametrize_with_checks(

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_onnx_runs_in_onnxruntime(a_run, name):
     session = onnxruntime.InferenceSession(result.path / "model.onnx", providers=["CPUExecutionProvider"])
     (taken,) = session.get_inputs()
     assert (taken.name, taken.shape[1:]) == ("images", [3, 16, 16])
-    assert isinstance(taken.shape[0], str)
+    assert taken.shape[0] == session.get_outputs()[0].shape[0] == "batch"
     for batch in (1, 5):
         (given,) = session.run(["logits"], {"images": images(batch).numpy()})
         np.testing.assert_allclose(given, logits_of(run, images(batch)), atol=1e-4)
@@ -121,9 +122,10 @@ def test_int8_is_told_beside_the_student(a_run):
     pytest.importorskip("onnxscript")
     import onnx
 
-    result = export(a_run(), "onnx", int8=True, samples=100)
-    kinds = {node.op_type for node in onnx.load(result.path / "model.onnx").graph.node}
-    assert "QuantizeLinear" in kinds
+    result = export(a_run(), "onnx", int8=True, options={"batch": 8}, samples=100)
+    graph = onnx.load(result.path / "model.onnx").graph
+    assert "QuantizeLinear" in {node.op_type for node in graph.node}
+    assert graph.input[0].type.tensor_type.shape.dim[0].dim_value == 8
     assert result.path.name == "onnx-int8"
     assert result.check.images == 100
     assert result.check.largest_difference > 0
@@ -265,7 +267,7 @@ def test_timm_cannot_build_a_plugins_model(make_run, own_model):
         UserError, match="timm cannot build own_net, which is a model of plugin kd-own"
     ) as caught:
         export(run, "timm")
-    assert caught.value.problems[0].allowed == "executorch, onnx, openvino, pt2, torch, torchscript"
+    assert caught.value.problems[0].allowed == "coreml, executorch, onnx, openvino, pt2, torch, torchscript"
     assert not (run / "export" / "timm").exists()
 
 
@@ -310,6 +312,14 @@ def test_a_missing_library_is_told_with_its_command(a_run, monkeypatch):
     ) as caught:
         export(a_run(), "onnx")
     assert caught.value.problems[0].hint == pip_install("onnx>=1.19", "onnxruntime>=1.28")
+
+
+def test_a_relative_path_of_a_run(a_run, monkeypatch):
+    run = a_run()
+    monkeypatch.chdir(run.parent)
+    result = export(run.name, "torchscript", samples=2)
+    assert result.path == Path(run.name) / "export" / "torchscript"
+    assert result.check.same_top1 == 2
 
 
 def test_there_is_no_average(make_run, students):

@@ -148,7 +148,7 @@ def test_files_may_be_folders(npz, a_run):
             save(student, folder / "model")
             return ["model"]
     """)
-    assert list(export(a_run(), "npz").files) == ["kd.json", "model/weights.npz"]
+    assert list(export(a_run(), "npz").files) == ["model/weights.npz", "kd.json"]
 
 
 def test_logits_that_are_meant_to_differ_are_only_measured(npz, linear_run):

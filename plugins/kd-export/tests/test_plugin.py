@@ -76,13 +76,18 @@ def test_public_names():
 
 
 def test_the_readme_has_every_format():
-    rows = re.findall(r"^\| `(\w+)` \|.*\| (yes)? ?\|$", README.read_text("utf-8"), re.MULTILINE)
-    assert rows == [(entry.name, "yes" if entry.int8 else "") for entry in plugin.kd_exporters()]
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (yes)? ?\| (yes)? ?\|$", README.read_text("utf-8"), re.MULTILINE)
+    assert rows == [
+        (entry.name, "yes" if entry.int8 else "", "yes" if entry.fp16 else "")
+        for entry in plugin.kd_exporters()
+    ]
 
 
 @pytest.mark.parametrize(
     ("field", "message"),
     [
+        ({"fp16": "yes"}, "fp16 must be True or False, not 'yes'"),
+        ({"options": "Own"}, "options is 'Own'; it must be 'package.module:attribute', or None"),
         ({"int8": 8}, "int8 must be True or False, not 8"),
         ({"requires": "onnx"}, "requires must be a sequence of strings, not 'onnx'"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import importlib.metadata
+import sys
 import tempfile
 import textwrap
 from functools import cached_property
@@ -20,7 +21,7 @@ from kd_dev.testing.rig import require_equal, state_of
 from kd_dev.testing.tiny_run import contents, difference, tiny_run
 from kdcore import ExportedFiles, ExporterEntry, UserError
 from kdcore.inspect import RunStudent, about_student, open_run_student
-from kdcore.plugin import cause, shown
+from kdcore.plugin import cause, get_plugins, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,13 +57,19 @@ class ExporterSubject(DeclaredSubject[ExporterEntry]):
 
     def export(self, student: RunStudent, folder: Path) -> ExportedFiles:
         """Call it, as `kd export` does."""
-        returned = self.target(student, folder, about_student(student, self.entry.name))
+        returned = self.call(student, folder, about_student(student, self.entry.name))
         if isinstance(returned, ExportedFiles):
             return returned
         if isinstance(returned, str | bytes | dict) or not hasattr(returned, "__iter__"):
             kind = type(returned).__name__
             raise Violation(f"it returned {kind}, not the paths of its files or kdcore.ExportedFiles")
         return ExportedFiles(files=list(returned))
+
+    def call(self, student: RunStudent, folder: Path, about: dict[str, Any]) -> Any:
+        """Call its target, with the defaults of its options."""
+        model = get_plugins().load_options(self.provided, self.name)
+        more = {} if model is None else {"options": model()}
+        return self.target(student, folder, about, **more)
 
     def require_written(self) -> tuple[list[str], ExportedFiles]:
         """The same.
@@ -171,7 +178,7 @@ def student_unchanged(subject: ExporterSubject) -> None:
     about = about_student(student, subject.entry.name)
     given = copy.deepcopy(about)
     with tempfile.TemporaryDirectory() as folder:
-        subject.target(student, Path(folder), about)
+        subject.call(student, Path(folder), about)
     require_equal(state_of(student.model), wanted, "after the export, the student's state")
     if student.model.training != training:
         raise Violation("after the export the student is in another mode")
@@ -190,6 +197,8 @@ def loads_again(subject: ExporterSubject) -> None:
     _, returned = subject.require_written()
     if not returned.load:
         skip("it does not say how the export is loaded")
+    if returned.platforms and sys.platform not in returned.platforms:
+        skip(f"its script runs on {' or '.join(returned.platforms)} only")
     missing = [text for text in returned.needs if not _installed(text)]
     if missing:
         skip(f"its script needs {', '.join(missing)}")

@@ -22,11 +22,12 @@ _FILES: Final = {"pt2": "model.pt2", "torchscript": "model.pt"}
 _EXAMPLES: Final = 2  # a batch of 1 would be taken for a constant
 
 
-def exported_program(student: RunStudent) -> ExportedProgram:
-    """The student as a graph, for batches of any size."""
-    batch = torch.export.Dim("batch")
+def exported_program(student: RunStudent, batch: int | None = None) -> ExportedProgram:
+    """The student as a graph, for batches of this number of images; None: of any size."""
+    example = student.example(_EXAMPLES if batch is None else batch)
+    shapes = ({0: torch.export.Dim("batch")},) if batch is None else None
     with torch.inference_mode(False), torch.no_grad():
-        return torch.export.export(student.model, (student.example(_EXAMPLES),), dynamic_shapes=({0: batch},))
+        return torch.export.export(student.model, (example,), dynamic_shapes=shapes)
 
 
 def write_pt2(student: RunStudent, folder: Path, about: dict[str, Any]) -> ExportedFiles:

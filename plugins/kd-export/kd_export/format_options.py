@@ -1,0 +1,65 @@
+"""The options of a format: from `--option key=value` or a dict to what the exporter gets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from kdcore import Problem, UserError
+from kdcore.inspect import resolve_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pydantic import BaseModel
+
+    from kdcore import ExporterEntry, Provided
+    from kdcore.plugin import Plugins
+
+OPTION: Final = "--option"
+
+
+def options_of(
+    provided: Provided[ExporterEntry], given: Mapping[str, Any] | Iterable[str], plugins: Plugins
+) -> BaseModel | None:
+    """The options of a format with the defaults of those that are not given; None: it has none.
+
+    Raises:
+        UserError: an option is wrong, or the format has no options.
+    """
+    values = parse_options(given)
+    found = resolve_options(provided, values, plugins, OPTION)
+    if found is None and values:
+        raise UserError(
+            Problem(OPTION, f"the format {provided.entry.name} has no options", ", ".join(values))
+        )
+    return found
+
+
+def has_options(provided: Provided[ExporterEntry], names: Iterable[str], plugins: Plugins) -> bool:
+    """Whether a format has all options of these names."""
+    model = plugins.load_options(provided, OPTION)
+    return model is not None and set(names) <= set(model.model_fields)
+
+
+def parse_options(given: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:
+    """Options by name, from a dict or from `key=value`, where a value is JSON or text.
+
+    Raises:
+        UserError: a text has another form.
+    """
+    if isinstance(given, Mapping):
+        return dict(given)
+    values = dict[str, Any]()
+    for text in [given] if isinstance(given, str) else given:
+        key, equals, value = text.partition("=")
+        if not (key.strip() and equals):
+            raise UserError(
+                Problem(OPTION, "this is not an option", text, allowed="KEY=VALUE, such as opset=18")
+            )
+        try:
+            values[key.strip()] = json.loads(value)
+        except ValueError:
+            values[key.strip()] = value
+    return values

@@ -191,11 +191,16 @@ def pruned_table(records: Data, names: list[str]) -> str:
 
 
 def summary_table(records: Data, names: list[str]) -> str:
-    """The means and gains alone."""
-    (one,) = (records[name] for name in names)
-    rows = [["method", "top-1 on the test images", f"gain over {one['baseline']}"], ["---"] * 3]
-    rows += [[label, f"{statistics.mean(own.values()):.1f}", gained] for label, own, gained in ranked(one)]
-    return markdown(rows)
+    """The means and gains alone: two columns for each comparison, which differ by the number of labels."""
+    rows: dict[str, list[str]] = {}
+    head = ["method"]
+    for name in names:
+        one = records[name]
+        labels = f"{int(name.rpartition('-')[2]):,} labels"
+        head += [f"{labels}: top-1", f"gain over {one['baseline']}"]
+        for label, own, gained in ranked(one):
+            rows.setdefault(label, [label]).extend([f"{statistics.mean(own.values()):.1f}", gained])
+    return markdown([head, ["---"] * len(head), *rows.values()])
 
 
 def spread(scores: dict[int, float]) -> str:

@@ -44,8 +44,9 @@ def test_every_run_has_finished_and_its_curve_ends_with_its_score(records):
         assert 0 < run["test"] < 100
 
 
-def test_distillation_gains_where_few_images_have_a_label(evidence, records):
-    methods = records["few-labels-500"]["methods"]
+@pytest.mark.parametrize("name", ["few-labels-500", "few-labels-2000"])
+def test_distillation_gains_where_few_images_have_a_label(evidence, records, name):
+    methods = records[name]["methods"]
     base = evidence.scores_of(methods["alone"])
     gains = {
         name: evidence.gain(evidence.scores_of(method), base, len(methods) - 1)

@@ -10,7 +10,7 @@ tune() { # NAME FLAG...: all trials read one teacher cache
 }
 cached=(--set teacher_cache.augmentations=1 --set "teacher_cache.folder=$PWD/../../../runs/few-labels-tune-cache")
 
-[ $# -gt 0 ] || set -- alone kd dkd dist
+[ $# -gt 0 ] || set -- alone kd dkd dist srd pkt
 for name in "$@"; do
     case $name in
         alone)
@@ -29,8 +29,14 @@ for name in "$@"; do
             tune dist "${cached[@]}" --set distiller=dist --search distiller.temperature=1..4 \
                 --search "distiller.weight=log(0.5..8)"
             ;;
+        srd)
+            tune srd "${cached[@]}" --set distiller=srd --search "distiller.weight=log(0.3..10)"
+            ;;
+        pkt)
+            tune pkt "${cached[@]}" --set distiller=pkt --search "distiller.weight=log(3000..300000)"
+            ;;
         *)
-            echo "tune.sh: there is no method '$name': alone, kd, dkd, dist" >&2
+            echo "tune.sh: there is no method '$name': alone, kd, dkd, dist, srd, pkt" >&2
             exit 2
             ;;
     esac

@@ -1,11 +1,12 @@
-"""Writes docs/results/cifar10.json, tune.json and prune.json, the records of finished runs, and tables made from them.
+"""Writes the records of finished runs, docs/results/*.json, and tables made from them.
 
-cifar10.json is for docs/results/cifar10.md and README.md, tune.json for docs/tune.md, and prune.json for
-docs/results/prune.md.
+cifar10.json is for docs/results/cifar10.md and README.md, tune.json for docs/tune.md, prune.json for
+docs/results/prune.md, and quantize.json for docs/export.md.
 
 uv run python docs/evidence.py runs/compare-few-labels-2000 ...    # folders of `kd compare` and `kd tune`
 uv run python docs/evidence.py --tune runs/tune-dkd ...            # those of docs/tune.md
 uv run python docs/evidence.py --prune runs                        # the folder of the runs of examples/prune
+uv run python docs/evidence.py --eight-bits runs/eight-bits        # what examples/eight-bits/measure.py wrote
 uv run python docs/evidence.py                                     # only the tables again, from the records
 
 Records of other comparisons stay as they are.
@@ -27,6 +28,7 @@ RECORDS = RESULTS / "cifar10.json"
 PAGES = (RESULTS / "cifar10.md", RESULTS.parents[1] / "README.md")
 TUNE_RECORDS, TUNE_PAGES = RESULTS / "tune.json", (RESULTS.parent / "tune.md",)
 PRUNE_RECORDS, PRUNE_PAGES = RESULTS / "prune.json", (RESULTS / "prune.md",)
+EIGHT_RECORDS, EIGHT_PAGES = RESULTS / "quantize.json", (RESULTS.parent / "export.md",)
 TABLE = re.compile(
     r"(<!-- table (\S+) (\S+): from docs/evidence.py -->\n).*?(<!-- end of the table -->)", re.DOTALL
 )
@@ -36,6 +38,8 @@ WAYS = {
     "fine-tuned": "from the teacher's weights, without a teacher",
     "scratch": "from initial weights, without a teacher",
 }
+
+FORMS = {"student": "PyTorch", "onnx": "onnxruntime", "openvino": "OpenVINO"}
 
 Data = dict[str, Any]
 
@@ -97,6 +101,12 @@ def pruning(folder: Path) -> Data:
         "environment": environment(directory),
         "methods": methods,
     }
+
+
+def eight_bits(folder: Path) -> Data:
+    """What `examples/eight-bits/measure.py` found."""
+    runs = read(folder / "record.json")
+    return {"kind": "eight bits", "environment": environment(folder), "runs": runs}
 
 
 def options(spec: Data) -> Data:
@@ -187,6 +197,21 @@ def pruned_table(records: Data, names: list[str]) -> str:
     rows = [["pruned network", *(f"seed {seed}" for seed in seeds), "mean"], ["---"] * (len(seeds) + 2)]
     ways = sorted(found, key=lambda way: -statistics.mean(found[way].values()))
     rows += [[WAYS[way], *(f"{found[way][seed]:.2f}" for seed in seeds), spread(found[way])] for way in ways]
+    return markdown(rows)
+
+
+def eight_bits_table(records: Data, names: list[str]) -> str:
+    """A row for each student and each of its forms."""
+    (one,) = (records[name] for name in names)
+    seeds = [run["seed"] for run in one["runs"]]
+    rows = [["trained", "computed by", *(f"seed {seed}" for seed in seeds), "mean"]]
+    rows.append(["---"] * len(rows[0]))
+    for way, trained in {"fp32": "in 32 bits", "int8": "with `int8`"}.items():
+        for form, label in FORMS.items():
+            found = {run["seed"]: run[way][form] for run in one["runs"]}
+            bits = "32 bits" if (way, form) == ("fp32", "student") else "8 bits"
+            name = f"{label}, {'rounded' if (way, form) == ('int8', 'student') else bits}"
+            rows.append([trained, name, *(f"{found[seed]:.2f}" for seed in seeds), spread(found)])
     return markdown(rows)
 
 
@@ -284,6 +309,7 @@ def tables(text: str, records: Data) -> str:
             "tuned": tuned_table,
             "fresh": fresh_table,
             "pruned": pruned_table,
+            "eight": eight_bits_table,
         }
         return f"{begin}{makers[kind](records, names.split(','))}{end}"
 
@@ -299,12 +325,13 @@ def written(records: Data) -> str:
 
 def main(arguments: list[str]) -> None:
     """Add the folders' records, and write the tables."""
-    flag = arguments[0] if arguments[:1] in (["--tune"], ["--prune"]) else ""
+    flag = arguments[0] if arguments[:1] in (["--tune"], ["--prune"], ["--eight-bits"]) else ""
     given = list(map(Path, arguments[1:] if flag else arguments))
     kinds = (
         ("", RECORDS, PAGES, comparison),
         ("--tune", TUNE_RECORDS, TUNE_PAGES, comparison),
         ("--prune", PRUNE_RECORDS, PRUNE_PAGES, pruning),
+        ("--eight-bits", EIGHT_RECORDS, EIGHT_PAGES, eight_bits),
     )
     for kind, path, pages, reading in kinds:
         records = read(path) if path.exists() else {}

@@ -1,6 +1,6 @@
 """Trains a student in 32 bits and with the transform `int8`, exports both in 8 bits, and writes what they reach.
 
-python measure.py RECORD.json [SEED...]
+python measure.py FOLDER [SEED...]    # writes FOLDER/record.json, and next to it the environment of the last run
 """
 
 from __future__ import annotations
@@ -36,11 +36,14 @@ def measured(seed: int) -> dict[str, Any]:
             "images": next(check.images for check in checks.values() if check is not None),
             "bytes": exports["onnx"].files["model.onnx"],
         }
+        environment = (done.directory / "environment.json").read_text("utf-8")
+        (Path(sys.argv[1]) / "environment.json").write_text(environment, "utf-8")
     return found
 
 
 if __name__ == "__main__":
-    file = Path(sys.argv[1])
+    file = Path(sys.argv[1]) / "record.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
     records = json.loads(file.read_text("utf-8")) if file.is_file() else []
     for seed in map(int, sys.argv[2:] or ("0", "1", "2")):
         records = [one for one in records if one["seed"] != seed] + [measured(seed)]

@@ -77,6 +77,19 @@ def test_a_pruned_network_keeps_what_its_weights_knew(evidence):
     assert f"{one['teacher']['top1']:.2f}" in text
 
 
+def test_eight_bits(evidence):
+    records = json.loads(evidence.EIGHT_RECORDS.read_text("utf-8"))
+    (page,) = evidence.EIGHT_PAGES
+    text = page.read_text("utf-8")
+    assert evidence.tables(text, records) == text
+    (one,) = records.values()
+    assert {run["seed"] for run in one["runs"]} == {0, 1, 2}
+    for run in one["runs"]:
+        for to in ("onnx", "openvino"):  # an export of learned ranges predicts what the rounded student does
+            assert abs(run["int8"][to] - run["int8"]["student"]) <= 0.4
+            assert run["int8"]["same"][to] >= 0.99 * run["int8"]["images"]
+
+
 def test_a_gain_by_hand(evidence):
     # differences 1, 2, 3: mean 2, deviation 1; two methods: Student's t at 1 - 0.05 / 4 with two degrees is 6.2053
     middle, half = evidence.gain({0: 11.0, 1: 22.0, 2: 33.0}, {0: 10.0, 1: 20.0, 2: 30.0}, 2)

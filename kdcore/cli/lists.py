@@ -84,7 +84,7 @@ def list_datasets(as_json: JsonFlag = False) -> None:
 
 
 def list_transforms(as_json: JsonFlag = False) -> None:
-    """List the transforms: what can change a student before it is trained."""
+    """List what can change a student before it is trained."""
     _show(get_plugins().all(TransformEntry), {}, as_json)
 
 

@@ -296,7 +296,7 @@ def test_get_plugins_discovers_once(site, declares, monkeypatch):
     assert get_plugins() is plugins
     many = (CommandEntry, RecipeEntry)
     found = [item.entry.name for item in plugins.everything() if not isinstance(item.entry, many)]
-    assert found == ["vanilla", "timm", "digits", "module", "student-with-heads"]
+    assert found == ["vanilla", "timm", "digits", "module", "student-with-heads", "transformed-student"]
 
 
 def test_a_plugin_that_imports_something_slow_is_noted(site, monkeypatch, declares):

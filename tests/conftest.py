@@ -5,8 +5,9 @@ import json
 import multiprocessing
 import os
 import runpy
-import subprocess
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,16 @@ def spec_file(tmp_path: Path) -> SpecFile:
 class ForkedKd:
     """`python -m kdcore` in a process forked from one that has imported torch and timm; the rest is as for Popen."""
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str], out: Path, err: Path) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        out: Path,
+        err: Path,
+        together: list[ForkedKd],
+    ) -> None:
         self._files = out, err
+        self._together = together
         self._arguments = arguments
         request = {
             "arguments": arguments,
@@ -106,9 +115,17 @@ class ForkedKd:
     def communicate(self, timeout: float) -> tuple[str, str]:
         self._process.join(timeout)
         if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired(self._arguments, timeout)
-        out, err = (file.read_text("utf-8") if file.exists() else "" for file in self._files)
+            running = [one for one in self._together if one.poll() is None]
+            for one in running:
+                one.send_signal(signal.SIGUSR1)
+            time.sleep(1)
+            texts = [text for one in running for text in one._texts()]
+            raise AssertionError(f"{self._arguments} still runs after {timeout} s:\n" + "\n".join(texts))
+        out, err = self._texts()
         return out, err
+
+    def _texts(self) -> list[str]:
+        return [file.read_text("utf-8") if file.exists() else "" for file in self._files]
 
     def end(self) -> None:
         self._process.kill()
@@ -126,7 +143,7 @@ def fork_kd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
         number = next(numbers)
         out = folder / f"{number}.out"
         err = out if together else folder / f"{number}.err"
-        started.append(ForkedKd([*map(str, arguments)], environment, out, err))
+        started.append(ForkedKd([*map(str, arguments)], environment, out, err, started))
         return started[-1]
 
     yield start

@@ -5,9 +5,11 @@ It was forked from one that has imported torch and timm, and has done nothing wi
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import os
 import runpy
+import signal
 import sys
 
 
@@ -23,6 +25,7 @@ def become(
     sys.stderr = open(  # noqa: SIM115
         2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
     )
+    faulthandler.register(signal.SIGUSR1)  # where it waits, for a test that has waited too long
     os.environ.clear()
     os.environ.update(environment)
     given = environment.get("PYTHONPATH", "")

@@ -15,6 +15,8 @@ import kdcore
 from kdcore import UserError
 from kdcore.inspect import open_run_student
 
+pytest.importorskip("sklearn", reason="needs kdcore[digits]")
+
 MODEL = {"model": "resnet10t", "small_input": True, "options": {"channels": [8, 8, 16, 16]}}
 SPEC = {
     "name": "eight",

@@ -123,14 +123,15 @@ def options(spec: Data) -> Data:
 def record(directory: Path) -> Data:
     """The end of one run, its curve, and what it cost."""
     summary = read(directory / "summary.json")
-    lines = (directory / "metrics.jsonl").read_text("utf-8").splitlines()
+    epochs = [json.loads(line) for line in (directory / "metrics.jsonl").read_text("utf-8").splitlines()]
     test = summary.get("test") or {}
     return {
         "validation": rounded(summary["student"]["top1"]),
         "test": rounded(test["student"]["top1"]) if test else None,
         "agreement": rounded(summary["student"]["agreement"]),
         "heads": summary["distiller"]["parameters"],
-        "curve": [rounded(json.loads(line)["eval"]["top1"]) for line in lines],
+        "curve": [rounded(epoch["eval"]["top1"]) for epoch in epochs],
+        "images_per_second": round(epochs[-1]["images_per_second"]),
         "seconds": round(summary["wall_seconds"], 1),
         "peak_memory_mib": round(summary["peak_memory_bytes"] / 2**20),
     }
@@ -246,6 +247,21 @@ def ranked(one: Data) -> list[tuple[str, dict[int, float], str]]:
     return sorted(found, key=lambda row: -statistics.mean(row[1].values()))
 
 
+def costs_table(records: Data, names: list[str]) -> str:
+    """What an epoch of 48,000 images takes at the speed of each run, and what the run held at most."""
+    (one,) = (records[name] for name in names)
+    methods = one["methods"]
+    head = ["method", "seconds an epoch, cached", "live", "memory, cached", "live", "parameters of heads"]
+    rows = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for label in (label for label in methods if not label.endswith("-live")):
+        live = label if label == one["baseline"] else f"{label}-live"  # without a teacher, both are the same
+        runs = [run for name in (label, live) for run in methods.get(name, {"runs": [{}]})["runs"]]
+        row = [f"{48_000 / run['images_per_second']:.0f}" if run else "" for run in runs]
+        row += [f"{run['peak_memory_mib']:,} MiB" if run else "" for run in runs]
+        rows.append([label, *row, f"{runs[0]['heads']:,}"])
+    return markdown(rows)
+
+
 def tuned_table(records: Data, names: list[str]) -> str:
     """A row for each tuning: its budget, what it searched, and what it found."""
     rows = [["method", "trials", "first trial", "best trial", "values found"], ["---"] * 5]
@@ -306,6 +322,7 @@ def tables(text: str, records: Data) -> str:
         makers = {
             "accuracy": accuracy_table,
             "summary": summary_table,
+            "costs": costs_table,
             "tuned": tuned_table,
             "fresh": fresh_table,
             "pruned": pruned_table,

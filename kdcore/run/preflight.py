@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
 
+from kdcore import launcher
 from kdcore.distill.classes import check_teacher_run
 from kdcore.distill.splits import Splits, open_splits
 from kdcore.distill.teacher_classes import DataClasses
 from kdcore.errors import Problem, UserError
 from kdcore.inspect.metrics import load_metrics
-from kdcore.run import launcher
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.norm_check import norm_problems
 from kdcore.run.optimizer import build_optimizer, build_scheduler

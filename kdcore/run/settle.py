@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdcore.run import launcher
+from kdcore import launcher
 from kdcore.spec.load import LoadedSpec, load_dict, load_spec, resolve
 from kdcore.spec.models import RunSpec
 

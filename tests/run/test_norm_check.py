@@ -11,7 +11,7 @@ from kdcore.spec.load import load_dict
 
 def checked(tmp_path, monkeypatch, processes=1, **over):
     """What `kd validate` finds in a run on 1000 digits, with this many processes."""
-    monkeypatch.setattr("kdcore.run.launcher.processes", lambda: processes)
+    monkeypatch.setattr("kdcore.launcher.processes", lambda: processes)
     spec = {
         "name": "norms",
         "output": str(tmp_path),

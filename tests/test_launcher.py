@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from kdcore import launcher
 from kdcore.errors import UserError
-from kdcore.run import launcher
 
 NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 WHOLE = {

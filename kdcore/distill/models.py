@@ -131,22 +131,8 @@ def build_models(
     spec = loaded.spec
     builder = Builder(spec, classes, plugins, meta=device.type == "meta")
     classifier = spec.student.classifier
-    own = None if classifier else 0
     channels = spec.student.channels
-
-    def bare(meta: bool) -> BuiltModel:
-        """The student before its transforms."""
-        size, one = spec.data.image_size, replace(builder, meta=meta)
-        return one.build(spec.student, "student", size, num_classes=own, channels=channels)
-
-    student = with_transforms(
-        bare(builder.meta),
-        loaded,
-        lambda: bare(False),
-        num_classes=classes.count if own is None else own,
-        plugins=plugins,
-        meta=builder.meta,
-    )
+    student = builder.with_transforms_of(loaded, builder.student_of(loaded))
     given, taken = resolve_input(spec.data, student.input), student_input(spec, student.input)
     images = ModelImages(given, taken, channels)
     module = place(student.model, device, channels_last=spec.train.channels_last)
@@ -308,17 +294,22 @@ class Builder:
             )
         return replace(built, channels=channels)
 
-    def with_transforms_of(self, run: LoadedSpec, built: BuiltModel) -> BuiltModel:
-        """A model on the meta device after the transforms of the student of a run that has not begun."""
+    def student_of(self, run: LoadedSpec) -> BuiltModel:
+        """The student of this run, or of another one with the same classes, before its transforms."""
         student, size = run.spec.student, run.spec.data.image_size
-        own = replace(self, spec=run.spec, meta=False)
+        classes = self.classes.count if student.classifier else 0
+        own = replace(self, spec=run.spec)
+        return own.build(student, "student", size, num_classes=classes, channels=student.channels)
+
+    def with_transforms_of(self, run: LoadedSpec, built: BuiltModel) -> BuiltModel:
+        """A model after the transforms of the student of a run."""
         return with_transforms(
             built,
             run,
-            lambda: own.build(student, "student", size, channels=student.channels),
-            num_classes=self.classes.count,
+            lambda: replace(self, meta=False).student_of(run),
+            num_classes=self.classes.count if run.spec.student.classifier else 0,
             plugins=self.plugins,
-            meta=True,
+            meta=self.meta,
         )
 
     def build_teacher(self, member: Member, plan: TeacherPlan) -> BuiltModel:

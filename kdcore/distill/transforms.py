@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
+from kdcore import launcher
 from kdcore.distill.seeds import derive
 from kdcore.errors import Problem, UserError
 from kdcore.json_files import read_json
@@ -72,7 +72,6 @@ def with_transforms(
 
 
 def _setup(built: BuiltModel, spec: RunSpec, num_classes: int) -> TransformSetup:
-    world = os.environ.get("WORLD_SIZE", "")
     return TransformSetup(
         model=spec.student.model,
         num_classes=num_classes,
@@ -80,7 +79,7 @@ def _setup(built: BuiltModel, spec: RunSpec, num_classes: int) -> TransformSetup
         image_size=built.input.image_size,
         random_weights=built.random_weights,
         train=spec.train,
-        processes=max(1, int(world)) if world.isdigit() else 1,
+        processes=launcher.processes(),
         generator=torch.Generator(),
         where="student.transform",
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdcore.inspect.predictions import Predictor
+from kdcore.models.parameters import count_parameters
 
 if TYPE_CHECKING:
     from kdcore.data.inputs import InputConfig
@@ -26,7 +27,7 @@ class OpenedModel(Predictor):
     @property
     def parameters(self) -> int:
         """The number of its parameters, trained or frozen."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        return count_parameters(self.model)
 
     @property
     def weights_bytes(self) -> int:

@@ -17,6 +17,7 @@ from kdcore.models.checkpoints import read_checkpoint
 from kdcore.models.class_names import names_in
 from kdcore.models.construct import Constructed, Frame, construct
 from kdcore.models.containers import FoundWeights
+from kdcore.models.parameters import count_parameters
 from kdcore.models.student_config import TRANSFORMED, StudentConfig, config_of, untransformed
 from kdcore.models.trained_size import size_note
 from kdcore.models.weights import fit_weights
@@ -148,7 +149,7 @@ def build_model(
         warnings,
         dict(complete.options),
         complete.small_input,
-        sum(parameter.numel() for parameter in made.model.parameters()),
+        count_parameters(made.model),
         _class_names(made, found, config, num_classes),
         made.description,
         grown,
@@ -174,7 +175,8 @@ def _complete(spec: ModelSource, config: StudentConfig | None, where: str) -> Mo
         )
     fields["model"] = config.spec.model
     if config.spec.model == TRANSFORMED:
-        _check_as_before(spec, config, where)
+        if spec.model != TRANSFORMED:
+            _check_as_before(spec, config, where)
         return ModelSpec(**{**fields, "small_input": False, "options": dict(config.spec.options)})
     fields["small_input"] = config.spec.small_input or spec.small_input
     fields["options"] = {**config.spec.options, **spec.options}
@@ -193,7 +195,7 @@ def _check_as_before(spec: ModelSource, config: StudentConfig, where: str) -> No
         for name, value in spec.options.items()
         if name not in own or own[name] != value
     ]
-    if problems and spec.model != TRANSFORMED:
+    if problems:
         raise UserError(problems)
 
 

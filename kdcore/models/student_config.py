@@ -58,10 +58,13 @@ class StudentConfig:
 def untransformed(spec: ModelSpec) -> ModelSpec:
     """The model of a student before its transforms; the same, if it has none."""
     while spec.model == TRANSFORMED:
-        before = spec.options["model"]
-        fields = {name: before[name] for name in ("model", "small_input", "options")}
-        spec = ModelSpec.model_validate(fields)
+        spec = spec_before(spec.options["model"])
     return spec
+
+
+def spec_before(model: Mapping[str, Any]) -> ModelSpec:
+    """The section of a spec for what a student with transforms says of its model before them."""
+    return ModelSpec.model_validate({name: model[name] for name in ("model", "small_input", "options")})
 
 
 def find_student(path: Path) -> Path | None:

@@ -12,10 +12,10 @@ from kdcore.description import ModelDescription
 from kdcore.entries import TransformEntry
 from kdcore.errors import Problem, UserError
 from kdcore.models.build import BuiltModel, build_model
-from kdcore.models.student_config import TRANSFORMED
+from kdcore.models.parameters import count_parameters
+from kdcore.models.student_config import TRANSFORMED, spec_before
 from kdcore.plugins import get_plugins
 from kdcore.protocols.transform import Transform, Transformed, TransformSetup
-from kdcore.spec.model_spec import ModelSpec
 from kdcore.spec.resolve import resolve_options
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from kdcore.plugins import Plugins, Provided
+    from kdcore.spec.model_spec import ModelSpec
 
-NAME: Final = TRANSFORMED
 _MISTAKE: Final = "this is a mistake in the plugin"
 
 
@@ -60,7 +60,9 @@ def named_model(built: BuiltModel) -> NamedModel:
             "crop_pct": built.input.crop_pct,
         },
     }
-    return NamedModel(NAME, {"model": base, "transforms": [dict(one) for one in built.transforms]}, False)
+    return NamedModel(
+        TRANSFORMED, {"model": base, "transforms": [dict(one) for one in built.transforms]}, False
+    )
 
 
 def apply_transforms(
@@ -89,7 +91,7 @@ def apply_transforms(
         built = replace(
             built,
             model=done.model,
-            parameters=_count(done.model),
+            parameters=count_parameters(done.model),
             transforms=(*built.transforms, record),
             notes=built.notes + done.notes,
             warnings=built.warnings + tuple(f"{where}: {line}" for line in done.warnings),
@@ -116,7 +118,7 @@ def rebuild_transforms(
         except Exception as error:
             message = f"the record of {_who(provided)} does not fit the model '{built.name}'"
             raise UserError(Problem(where, f"{message}: {type(error).__name__}: {error}")) from error
-    return replace(built, model=model, parameters=_count(model), transforms=tuple(transforms))
+    return replace(built, model=model, parameters=count_parameters(model), transforms=tuple(transforms))
 
 
 def transformed(
@@ -144,9 +146,8 @@ def transformed(
         raise UserError(Problem(f"options.{missing}", message, hint=hint))
     plugins, taken = get_plugins(), model["input"]
     height, width = taken["image_size"]
-    spec = ModelSpec.model_validate({name: model[name] for name in ("model", "small_input", "options")})
     built = build_model(
-        spec,
+        spec_before(model),
         num_classes=num_classes,
         in_chans=in_chans,
         image_size=(height, width),
@@ -176,10 +177,6 @@ def _place(inner: str, where: str) -> str:
     if inner == where or inner.startswith(f"{where}."):
         return inner
     return f"{where}.{inner}" if inner else where
-
-
-def _count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _has_fixed_size(model: nn.Module) -> bool:

@@ -13,6 +13,7 @@ from kdcore.distill.splits import Splits, open_splits
 from kdcore.distill.teacher_classes import DataClasses
 from kdcore.errors import Problem, UserError
 from kdcore.inspect.metrics import load_metrics
+from kdcore.models.parameters import count_parameters
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.norm_check import norm_problems
 from kdcore.run.optimizer import build_optimizer, build_scheduler
@@ -22,7 +23,6 @@ from kdcore.run.schedule_trial import try_schedule
 from kdcore.run.separate import separate_problems
 from kdcore.run.sharding import problems as sharding_problems
 from kdcore.run.shared_images import shared_image_notes
-from kdcore.run.summary import count
 from kdcore.spec.trackers import missing_libraries
 from kdcore.spec.train_spec import scaled_optimizer
 
@@ -218,7 +218,10 @@ def _step_problems(distillation: Distillation) -> list[Problem]:
 
 def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tuple[str, ...]) -> Preflight:
     teachers = {name: placed.built for name, placed in prepared.models.teachers.items()}
-    heads, of_student = _heads_of(prepared.distillation), count(prepared.models.student.built.model)
+    heads, of_student = (
+        _heads_of(prepared.distillation),
+        count_parameters(prepared.models.student.built.model),
+    )
     warnings += tuple(
         f"distiller: the heads of '{name}' have {number:,} parameters, more than the student ({of_student:,}); they "
         "take memory and time in training"
@@ -228,7 +231,7 @@ def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tup
     return Preflight(
         student=prepared.models.student.built.name,
         student_parameters=of_student,
-        teachers={name: (built.name, count(built.model)) for name, built in teachers.items()},
+        teachers={name: (built.name, count_parameters(built.model)) for name, built in teachers.items()},
         head_parameters=sum(heads.values()),
         heads=heads,
         num_classes=splits.num_classes,
@@ -248,7 +251,7 @@ def _report(splits: Splits, prepared: Prepared, cache: str | None, warnings: tup
 
 def _heads_of(distillation: Distillation) -> dict[str, int]:
     """How many parameters each distiller has that has any."""
-    counts = zip(distillation.names, map(count, distillation.distillers), strict=True)
+    counts = zip(distillation.names, map(count_parameters, distillation.distillers), strict=True)
     return {name: number for name, number in counts if number}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import torch
 
+from kdcore.models.parameters import count_parameters
 from kdcore.rundir.summary import ENCODER_MEASURES, is_percent
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def summarise(
     summary: dict[str, Any] = {
         "status": status,
         "student": _student(training, prepared, kept),
-        "distiller": {"parameters": count(training.distillation.distillers)},
+        "distiller": {"parameters": count_parameters(training.distillation.distillers)},
         "teacher": _teachers(training, prepared),
         "data": {
             "num_classes": training.distillation.num_classes,
@@ -98,7 +99,7 @@ def _student(training: Training, prepared: Prepared, kept: dict[str, Any] | None
         ),
         "epoch": state.epoch if kept is None else kept["epoch"],
         **{f"best_{name}": value for name, value in state.best.items()},
-        "parameters": count(training.shipped),
+        "parameters": count_parameters(training.shipped),
     }
     return {**student, "ema": last["ema"]} if "ema" in last else student
 
@@ -149,11 +150,6 @@ def _averaged(training: Training, name: str) -> dict[str, Any]:
 def _measures(training: Training, names: tuple[str, ...]) -> tuple[str, ...]:
     """The measures of encoders that a run has: those with a student without a classifier."""
     return () if training.measures.encoders is None else names
-
-
-def count(module: torch.nn.Module) -> int:
-    """The number of parameters of a module."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def peak_memory(device: torch.device) -> int:

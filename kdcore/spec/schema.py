@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.entries import DistillerEntry
-from kdcore.errors import UserError
 from kdcore.options import Schedule
 from kdcore.plugins.roles import ROLES
 from kdcore.spec import installed
 from kdcore.spec.models import RunSpec
 from kdcore.spec.names import DOT
 from kdcore.spec.resolve import SCHEDULE, TEACHER
-from kdcore.spec.schema_options import add_options, add_transforms
+from kdcore.spec.schema_options import add_options, add_transforms, cause, named_branch
 from kdcore.text import message
 from kdcore.version import __version__
 
@@ -47,12 +45,7 @@ def spec_schema(plugins: Plugins, warn: Callable[[str], None] | None = None) -> 
         try:
             branch = _distiller(item, defs, several[item.entry.name] > 1, plugins)
         except Exception as error:  # whatever a plugin's module or types raise
-            cause = (
-                error.problems[0].message
-                if isinstance(error, UserError)
-                else f"{type(error).__name__}: {error}"
-            )
-            warn(f"distiller {item.qualified} is left out of the schema: {cause}")
+            warn(f"distiller {item.qualified} is left out of the schema: {cause(error)}")
             continue
         names += branch["properties"]["name"]["enum"]
         branches.append(branch)
@@ -85,25 +78,13 @@ def spec_schema(plugins: Plugins, warn: Callable[[str], None] | None = None) -> 
 
 def _distiller(item: Provided[DistillerEntry], defs: Schema, ambiguous: bool, plugins: Plugins) -> Schema:
     entry = item.entry
-    key = re.sub(r"\W", "_", item.qualified)
-    template = f"#/$defs/{key}.{{model}}"
-    options = plugins.load_options(item, "distiller").model_json_schema(ref_template=template)
-    inner = {f"{key}.{name}": part for name, part in options.pop("$defs", {}).items()}
     about = entry.summary + (f" {entry.paper.title} ({entry.paper.year})." if entry.paper is not None else "")
-    names = [item.qualified] if ambiguous else [entry.name, item.qualified]
-    branch = {
-        **options,
-        "title": entry.name,
-        "description": about,
-        "properties": {
-            "name": {"enum": names, "description": about},
-            **options.get("properties", {}),
-            SCHEDULE: {"$ref": "#/$defs/Schedule"},
-            TEACHER: {"$ref": "#/$defs/TeacherName"},
-        },
-        "required": ["name", *options.get("required", ())],
+    model = plugins.load_options(item, "distiller")
+    branch = named_branch(item, model, about, defs, key=item.qualified, ambiguous=ambiguous)
+    branch["properties"] |= {
+        SCHEDULE: {"$ref": "#/$defs/Schedule"},
+        TEACHER: {"$ref": "#/$defs/TeacherName"},
     }
-    defs.update(inner)
     return branch
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kdcore.entries import DatasetEntry, ModelEntry, TransformEntry
 from kdcore.errors import UserError
@@ -12,9 +12,12 @@ from kdcore.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from pydantic import BaseModel
+
     from kdcore.plugins import Plugins, Provided
 
 Schema = dict[str, Any]
+_NO_OPTIONS: Final[Schema] = {"type": "object", "additionalProperties": False}
 
 
 def add_options(defs: Schema, plugins: Plugins, warn: Callable[[str], None]) -> None:
@@ -33,9 +36,11 @@ def add_transforms(defs: Schema, plugins: Plugins, warn: Callable[[str], None]) 
     branches = [{"type": "string", "minLength": 1}]
     for item in items:
         try:
-            branches.append(_transform(item, defs, several[item.entry.name] > 1, plugins))
+            model = plugins.load_options(item, "student.transform")
+            key, ambiguous = f"transform_{item.qualified}", several[item.entry.name] > 1
+            branches.append(named_branch(item, model, item.entry.summary, defs, key=key, ambiguous=ambiguous))
         except Exception as error:  # whatever a plugin's module or types raise
-            warn(f"transform {item.qualified} is left out of the schema: {_cause(error)}")
+            warn(f"transform {item.qualified} is left out of the schema: {cause(error)}")
     defs.pop("TransformSpec", None)
     field: Schema = defs["ModelSpec"]["properties"]["transform"]
     one: Schema = {"$ref": "#/$defs/Transform"}
@@ -46,31 +51,43 @@ def add_transforms(defs: Schema, plugins: Plugins, warn: Callable[[str], None]) 
     }
 
 
-def _transform(item: Provided[TransformEntry], defs: Schema, ambiguous: bool, plugins: Plugins) -> Schema:
-    entry = item.entry
-    key = re.sub(r"\W", "_", f"transform_{item.qualified}")
-    model = plugins.load_options(item, "student.transform")
-    options: Schema = {"type": "object", "additionalProperties": False}
-    if model is not None:
-        options = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}")
-    defs.update({f"{key}.{name}": part for name, part in options.pop("$defs", {}).items()})
-    names = [item.qualified] if ambiguous else [entry.name, item.qualified]
+def named_branch(
+    item: Provided[Any], model: type[BaseModel] | None, about: str, defs: Schema, *, key: str, ambiguous: bool
+) -> Schema:
+    """The schema of an object that has the name of a plugin's thing, and its options next to it.
+
+    Args:
+        item: the thing.
+        model: its options; None: it has none.
+        about: what it is.
+        defs: the definitions of the schema, to which those of its options are added.
+        key: for their names.
+        ambiguous: whether another plugin has something of this name, so that only `plugin/name` is clear.
+    """
+    options = _own_schema(model, key, defs) if model is not None else _NO_OPTIONS
+    names = [item.qualified] if ambiguous else [item.entry.name, item.qualified]
     return {
         **options,
-        "title": entry.name,
-        "description": entry.summary,
-        "properties": {
-            "name": {"enum": names, "description": entry.summary},
-            **options.get("properties", {}),
-        },
+        "title": item.entry.name,
+        "description": about,
+        "properties": {"name": {"enum": names, "description": about}, **options.get("properties", {})},
         "required": ["name", *options.get("required", ())],
     }
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
+    """Why a part is left out of the schema."""
     if isinstance(error, UserError):
         return error.problems[0].message
     return f"{type(error).__name__}: {error}"
+
+
+def _own_schema(model: type[BaseModel], key: str, defs: Schema) -> Schema:
+    """The schema of options, whose own definitions are added to those of the spec's under names of their own."""
+    key = re.sub(r"\W", "_", key)
+    options: Schema = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}")
+    defs.update({f"{key}.{name}": part for name, part in options.pop("$defs", {}).items()})
+    return options
 
 
 def _rules(
@@ -86,16 +103,14 @@ def _rules(
         if item.entry.options is not None:
             sharing.setdefault(item.entry.options, []).append(item)
     for named, members in sharing.items():
-        key = re.sub(r"\W", "_", named)
         try:
             model = plugins.load_options(members[0], role)
             assert model is not None
-            options = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}")
+            options = _own_schema(model, named, defs)
         except Exception as error:  # whatever a plugin's module or types raise
             labels = ", ".join(item.qualified for item in members)
-            warn(f"the options of {role} {labels} are left out of the schema: {_cause(error)}")
+            warn(f"the options of {role} {labels} are left out of the schema: {cause(error)}")
             continue
-        defs.update({f"{key}.{name}": part for name, part in options.pop("$defs", {}).items()})
         options.pop("required", None)  # a run directory may say it
         names = sorted({name for item in members for name in (item.entry.name, item.qualified)})
         yield {

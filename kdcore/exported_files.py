@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -78,3 +79,8 @@ class ExportedFiles:
         share: object = self.tolerance
         if share is not None and not (isinstance(share, int | float) and 0 < share < math.inf):
             raise ValueError(f"ExportedFiles: tolerance must be a number above 0, or None, not {share!r}")
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether this system is one of `platforms`."""
+        return not self.platforms or sys.platform in self.platforms

@@ -11,7 +11,7 @@ from timm.data.transforms import RandomResizedCropAndInterpolation
 from torch.nn import functional as F
 
 from kdcore.data.keyed_randomness import PYTHON, TORCH
-from kdcore.data.steps import Steps
+from kdcore.data.steps import Steps, as_compared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,10 +60,7 @@ class CropSteps(Steps):
     ) -> None:
         super().__init__(rule, (), normalise, erase)
         self._size, self._scale, self._ratio, self._interpolation = size, scale, ratio, interpolation
-        # (axis, probability); torch compares in float32
-        self._flips = [
-            (axis, float(np.float32(share))) for axis, share in ((-1, hflip), (-2, vflip)) if share > 0
-        ]
+        self._flips = [(axis, as_compared(share)) for axis, share in ((-1, hflip), (-2, vflip)) if share > 0]
         self.draws |= PYTHON | TORCH if self._flips else PYTHON
 
     def _varied(self, fixed: Fixed) -> Pixels:
@@ -77,15 +74,12 @@ class CropSteps(Steps):
     def _crop(self, fixed: Fixed) -> Pixels:
         """`[H, W]` or `[H, W, C]`, a copy: neither Pillow's memory nor that of kept images must be written to."""
         kept = None if isinstance(fixed, Image.Image) else np.asarray(fixed)
-        whole: Any = (
-            fixed if kept is None else torch.empty(kept.shape[:2], device="meta")
-        )  # gives its size alone
+        # timm reads the size alone
+        whole: Any = fixed if kept is None else torch.empty(kept.shape[:2], device="meta")
         place = RandomResizedCropAndInterpolation.get_params(whole, self._scale, self._ratio)  # type: ignore[no-untyped-call]
         top, left, height, width = place
-        bottom, right = (
-            top + max(height, 1),
-            left + max(width, 1),
-        )  # timm's crop of a tiny image may have no pixel
+        # timm's crop of a tiny image may have no pixel
+        bottom, right = top + max(height, 1), left + max(width, 1)
         if kept is not None:
             return np.array(kept[top:bottom, left:right])
         assert isinstance(fixed, Image.Image)

@@ -132,8 +132,7 @@ class ArraySteps(Steps):
     ) -> None:
         super().__init__(rule, fixed, normalise, erase)
         self._crop, self._padding = crop, padding
-        # torch compares in float32
-        self._hflip, self._vflip = float(np.float32(hflip)), float(np.float32(vflip))
+        self._hflip, self._vflip = as_compared(hflip), as_compared(vflip)
         if crop is not None or hflip > 0 or vflip > 0:
             self.draws |= TORCH
 
@@ -156,6 +155,11 @@ class ArraySteps(Steps):
             turned = turned[:, ::-1]
         _copy_window(pixels, turned, top, left)
         return result
+
+
+def as_compared(probability: float) -> float:
+    """A probability as torchvision's flips compare it with a draw: in float32."""
+    return float(np.float32(probability))
 
 
 def draw_place(size: Sequence[int], crop: tuple[int, int], padding: int) -> tuple[int, int]:

@@ -65,9 +65,8 @@ def _text(path: Path, options: TableOptions, options_where: str) -> str:
     found = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
     encoding = options.encoding or found
     try:
-        return data.decode(encoding).removeprefix(
-            "\ufeff"
-        )  # the mark, if 'utf-8' is named and the file has one
+        # the mark stays if 'utf-8' is named and the file has one
+        return data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         message = f"{path} is not {encoding}: byte {data[error.start]:#04x} in line {line}"

@@ -189,12 +189,14 @@ def _checked(one: ExportResult) -> list[str]:
 
 def describe(result: ExportResult) -> list[str]:
     """The result in a few lines."""
+    from kd_export.exporters import IN_WORDS
+
     sizes: dict[str, int] = {}  # a folder counts as one
     for name, count in result.files.items():
         top = name.partition("/")[0]
         sizes[top] = sizes.get(top, 0) + count
     (model, size), *others = sizes.items()
-    kind = result.target + (", 8 bits" if result.int8 else ", half precision" if result.fp16 else "")
+    kind = result.target + IN_WORDS[result.precision]
     lines = [
         f"{kind}: {result.path / model} ({byte_size(size)}), with {', '.join(name for name, _ in others)}"
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kd_export.export_student import ExportResult, export_folder, write_export
 from kd_export.exporters import PRECISIONS, Exporter, find_exporter, form_of, offers, split_form
 from kd_export.folder import check_free
-from kd_export.format_options import OPTION, has_options, parse_options
+from kd_export.format_options import OPTION, has_option, parse_options
 from kd_export.latency import Latency, latencies
 from kdcore import ExporterEntry, KdError, Problem, RunFailed, UserError
 from kdcore.inspect import open_run_student, own_surroundings
@@ -113,11 +113,11 @@ def _chosen(
     found, left_out = list[Exporter](), dict[str, UserError]()
     provided_ones = plugins.all(ExporterEntry)
     for name in options:
-        if not any(has_options(provided, [name], plugins) for provided in provided_ones):
+        if not any(has_option(provided, name, plugins) for provided in provided_ones):
             raise UserError(Problem(OPTION, "no format has an option of this name", name))
     for provided in provided_ones:
         entry = provided.entry
-        own = {name: value for name, value in options.items() if has_options(provided, [name], plugins)}
+        own = {name: value for name, value in options.items() if has_option(provided, name, plugins)}
         for precision in ("", *PRECISIONS):
             if not offers(entry, precision):
                 continue

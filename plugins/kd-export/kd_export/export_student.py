@@ -59,7 +59,12 @@ class ExportResult:
     @property
     def form(self) -> str:
         """The name of the format, with `-int8` or `-fp16` for such a form."""
-        return form_of(self.target, precision_of(self.int8, self.fp16))
+        return form_of(self.target, self.precision)
+
+    @property
+    def precision(self) -> Precision:
+        """What it computes in."""
+        return precision_of(self.int8, self.fp16)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -121,8 +126,7 @@ def write_export(
         written, found = _write(folder, student, exporter, samples)
         files = _sizes(folder, written)
     warnings = [*written.warnings]
-    here = not written.platforms or sys.platform in written.platforms
-    if not here and samples != 0:
+    if not written.runs_here and samples != 0:
         warnings.append(
             f"its logits were not compared with the student's: {exporter.label} runs on "
             f"{' or '.join(written.platforms)}, and this is {sys.platform}"
@@ -144,7 +148,7 @@ def write_export(
         int8=exporter.int8,
         fp16=exporter.precision == "fp16",
         options=_changed(exporter),
-        loads=bool(written.load) and here,
+        loads=bool(written.load) and written.runs_here,
         platforms=tuple(written.platforms),
         check=found,
         warnings=tuple(warnings),
@@ -188,7 +192,7 @@ def _write(
     if not written.load:
         return written, None
     write_script(folder, student, exporter, written)
-    if samples == 0 or (written.platforms and sys.platform not in written.platforms):
+    if samples == 0 or not written.runs_here:
         return written, None
     if samples is None and written.exact:
         samples = IMAGES

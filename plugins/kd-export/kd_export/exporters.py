@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Precision = Literal["", "int8", "fp16"]
 """What a form of a format computes in; empty: as the student does."""
 PRECISIONS: Final[tuple[Precision, ...]] = ("int8", "fp16")
+IN_WORDS: Final[dict[Precision, str]] = {"": "", "int8": ", 8 bits", "fp16": ", half precision"}
+"""For the user, after the name of a format."""
 MISTAKE: Final = "this is a mistake in the plugin"
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 

@@ -37,10 +37,10 @@ def options_of(
     return found
 
 
-def has_options(provided: Provided[ExporterEntry], names: Iterable[str], plugins: Plugins) -> bool:
-    """Whether a format has all options of these names."""
+def has_option(provided: Provided[ExporterEntry], name: str, plugins: Plugins) -> bool:
+    """Whether a format has an option of this name."""
     model = plugins.load_options(provided, OPTION)
-    return model is not None and set(names) <= set(model.model_fields)
+    return model is not None and name in model.model_fields
 
 
 def parse_options(given: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from kd_export.exporters import IN_WORDS
 from kd_export.written import body
 from kdcore.inspect import EXPORT_ABOUT, EXPORT_SCRIPT, import_export_script
 from kdcore.plugin import printable
@@ -39,7 +40,7 @@ def write_script(folder: Path, student: RunStudent, exporter: Exporter, written:
         picture=student.in_chans in (1, 3),
         thresholds=student.opened.thresholds is not None,
         shape=", ".join(map(str, (student.in_chans, *student.input.image_size))),
-        format=exporter.name + {"": "", "int8": ", 8 bits", "fp16": ", half precision"}[exporter.precision],
+        format=exporter.name + IN_WORDS[exporter.precision],
         platforms=tuple(written.platforms),
         summary=exporter.provided.entry.summary,
         needs=", ".join((*written.needs, "numpy", "pillow")),

@@ -10,9 +10,8 @@ import torch
 from kd_prune.compat import quiet, torch_pruning
 from kd_prune.cut import places
 from kd_prune.record import make_record, remove
-from kd_prune.search import find_cut
+from kd_prune.search import count_macs, count_parameters, find_cut
 from kdcore import Problem, Transformed, UserError
-from kdcore.inspect import cost
 from kdcore.plugin import short_count
 
 if TYPE_CHECKING:
@@ -93,10 +92,9 @@ def _check_record(pruned: nn.Module, after: nn.Module, images: Tensor) -> None:
 
 def _note(before: nn.Module, after: nn.Module, images: Tensor) -> str:
     """What the model was and is."""
-    sizes = [sum(value.numel() for value in model.parameters()) for model in (before, after)]
+    sizes = [count_parameters(model) for model in (before, after)]
     text = f"pruned from {sizes[0]:,} to {sizes[1]:,} parameters ({sizes[1] / sizes[0]:.0%})"
-    costs = [cost(model, (1, *images.shape[1:])) for model in (before, after)]
-    if costs[0] is not None and costs[1] is not None:
-        old, new = costs[0].macs, costs[1].macs
+    old, new = (count_macs(model, images) for model in (before, after))
+    if old is not None and new is not None:
         text += f", from {short_count(old)} to {short_count(new)} multiply-adds ({new / old:.0%})"
     return text

@@ -66,11 +66,22 @@ def _halve(model: nn.Module, images: Tensor, options: PruneOptions, tried: Calla
     return best
 
 
+def count_parameters(model: nn.Module) -> int:
+    """The number of a model's parameters."""
+    return sum(value.numel() for value in model.parameters())
+
+
+def count_macs(model: nn.Module, images: Tensor) -> int | None:
+    """The multiply-adds of one image; None for a model that reads values of its images."""
+    found = cost(model, (1, *images.shape[1:]))
+    return None if found is None else found.macs
+
+
 def _size(model: nn.Module, images: Tensor, options: PruneOptions) -> int:
     if options.of == "parameters":
-        return sum(value.numel() for value in model.parameters())
-    found = cost(model, (1, *images.shape[1:]))
+        return count_parameters(model)
+    found = count_macs(model, images)
     if found is None:
         message = "the multiply-adds of this model cannot be counted: it reads values of its images"
         raise UserError(Problem("of", message, options.of, "channels, parameters"))
-    return found.macs
+    return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import importlib.metadata
-import sys
 import tempfile
 import textwrap
 from functools import cached_property
@@ -197,7 +196,7 @@ def loads_again(subject: ExporterSubject) -> None:
     _, returned = subject.require_written()
     if not returned.load:
         skip("it does not say how the export is loaded")
-    if returned.platforms and sys.platform not in returned.platforms:
+    if not returned.runs_here:
         skip(f"its script runs on {' or '.join(returned.platforms)} only")
     missing = [text for text in returned.needs if not _installed(text)]
     if missing:

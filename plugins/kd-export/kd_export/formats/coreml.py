@@ -107,9 +107,8 @@ def write_coreml(
             model.user_defined_metadata[key] = text
         model.short_description = f"{about['model']['name']}, the student of run {about['run']}"
         model.save(str(folder / FILE))
-        (folder / FILE / "executorch_debug_handle_mapping.json").unlink(
-            missing_ok=True
-        )  # not part of the model
+        # not a part of the model
+        (folder / FILE / "executorch_debug_handle_mapping.json").unlink(missing_ok=True)
     facts = {"input": _INPUTS[kind], "classifier": named, "precision": "fp16" if fp16 else "fp32"}
     return ExportedFiles(
         files=[FILE],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import os
 import signal
 import warnings
@@ -127,6 +128,11 @@ def _signals_wait() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    if multiprocessing.get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        # it starts here otherwise, and every process that the caller starts later would begin without these signals
+        forkserver.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -137,6 +138,31 @@ def test_a_signal_to_the_process_group_is_for_the_run_not_for_its_loaders(name, 
     command = [sys.executable, "-c", script, name, str(handled)]
     done = subprocess.run(command, capture_output=True, text=True, start_new_session=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (code, printed, "")
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_process_that_the_caller_starts_afterwards_gets_its_signals(tmp_path: Path, method: str):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(f"""
+            import multiprocessing, signal, torch
+            from multiprocessing import resource_tracker
+            from kdcore.data.loader import make_loader, passed
+
+            def blocked():
+                print(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+            if __name__ == "__main__":
+                multiprocessing.set_start_method("{method}")
+                resource_tracker.ensure_running()  # it lets signals through when it starts
+                list(passed(make_loader(torch.zeros(4, 1), workers=1, device_type="cpu", batch_size=2)))
+                process = multiprocessing.Process(target=blocked)
+                process.start()
+                process.join()
+        """)
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "set()\n", "")
 
 
 def test_an_error_does_not_wait_for_the_loaders():

@@ -18,7 +18,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from kdcore import Distillation, RunFailed, UserError, run, validate
+from kdcore import Distillation, RunFailed, UserError, compat, run, validate
 from kdcore.run.caller_state import own_surroundings
 
 
@@ -82,7 +82,8 @@ def test_a_run_is_the_same_whatever_is_around_it_and_leaves_it_as_it_was(spec_fi
 
 
 def test_a_run_that_fails_leaves_the_surroundings_as_they_were(spec_file, monkeypatch):
-    accelerator = Accelerator(cpu=True)
+    compat.reset_accelerate()  # a test before this one may have chosen a precision
+    accelerator = Accelerator(cpu=True, mixed_precision="no")
     logging.getLogger("matplotlib").setLevel(logging.INFO)
 
     def disturb(self: Distillation, *args: Any, **options: Any) -> Any:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from kdcore import Interrupted, RunFailed, run
+from kdcore import Interrupted, RunFailed, compat, run
 from kdcore.run import loop
 from kdcore.run.accelerator import make_accelerator
 from kdcore.run.finite_checks import check_finite
@@ -87,6 +87,7 @@ def test_fp16_unscales_before_it_clips_and_leaves_out_steps_that_overflow():
     optimizer.step()
     torch.testing.assert_close(model.weight.detach(), torch.full((1, 4), 0.75))
     assert accelerator.scaler.get_scale() == 32768
+    compat.reset_accelerate()
 
 
 def test_a_run_in_fp16_goes_on_to_the_same_end(spec_file, monkeypatch):

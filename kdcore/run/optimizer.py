@@ -125,6 +125,9 @@ def build_scheduler(
         raise UserError(problems)
     # timm decays when the count of epochs *begun* reaches a milestone; the papers, when that of epochs done does
     late = 1 / steps_per_epoch if spec.per_step else 1
+    warmup: Any = spec.warmup_epochs
+    if spec.per_step and warmup > 0:
+        warmup = max(1, round(warmup * steps_per_epoch)) / steps_per_epoch  # whole steps
     milestones: list[Any] = [milestone + late for milestone in spec.decay_milestones]
     try:
         with warnings.catch_warnings():
@@ -141,7 +144,7 @@ def build_scheduler(
                 decay_rate=spec.decay_rate,
                 min_lr=spec.min_lr,
                 warmup_lr=spec.warmup_lr,
-                warmup_epochs=spec.warmup_epochs,
+                warmup_epochs=warmup,
                 step_on_epochs=not spec.per_step,
                 updates_per_epoch=steps_per_epoch,
             )

@@ -26,9 +26,14 @@ def _not_empty(value: tuple[float, ...]) -> tuple[float, ...]:
     return value
 
 
+def _whole_if_it_is(value: float) -> float:
+    return int(value) if value.is_integer() else value
+
+
 # strict: what YAML or --set made text or true is not taken for a number
 Int = Annotated[int, Strict()]
 Float = Annotated[float, Strict()]
+Count = Annotated[Float, AfterValidator(_whole_if_it_is)]  # a part is allowed; 5 stays 5, and 5.0 is 5
 Bool = Annotated[bool, Strict()]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_path_like)]
 PerChannel = Annotated[tuple[Float, ...], AfterValidator(_not_empty)]

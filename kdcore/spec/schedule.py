@@ -19,10 +19,14 @@ def schedule_problems(spec: SchedulerSpec, epochs: int) -> Iterator[Problem]:
     if spec.name != "none" and shared >= epochs:
         where = "warmup_epochs" if spec.warmup_epochs else "cooldown_epochs"
         message = (
-            f"{spec.warmup_epochs} epochs of warm-up and {spec.cooldown_epochs} of cool-down leave none of "
+            f"{spec.warmup_epochs:g} epochs of warm-up and {spec.cooldown_epochs} of cool-down leave none of "
             f"train.epochs = {epochs} between them"
         )
         yield Problem(f"scheduler.{where}", message, getattr(spec, where))
+    if spec.name != "none" and not spec.per_step and spec.warmup_epochs % 1:
+        message = "a part of an epoch needs a learning rate that changes in each step"
+        hint = "set scheduler.per_step to true"
+        yield Problem("scheduler.warmup_epochs", message, spec.warmup_epochs, "whole numbers", hint=hint)
     if spec.name == "rsqrt" and spec.warmup_epochs == 0:
         message = "'rsqrt' decays relative to the length of the warm-up, and there is none"
         yield Problem("scheduler.warmup_epochs", message, 0, "1 or more")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from kdcore.spec.fields import SAME_RESULTS, Bool, Float, Int, Section, Text
+from kdcore.spec.fields import SAME_RESULTS, Bool, Count, Float, Int, Section, Text
 
 Weight = Annotated[Float, Field(ge=0)]
 TopK = Annotated[Int, Field(ge=1)]
@@ -186,7 +186,9 @@ class SchedulerSpec(Section):
     name: Text = Field(
         "cosine", description="'cosine', 'step', 'multistep', 'poly', 'tanh', 'plateau', or 'none'."
     )
-    warmup_epochs: Int = Field(0, ge=0, description="Epochs of linear warm-up.")
+    warmup_epochs: Count = Field(
+        0, ge=0, description="Epochs of linear warm-up; with per_step also a part of an epoch, such as 0.5."
+    )
     warmup_lr: Float = Field(1e-5, ge=0, description="Learning rate at the start of the warm-up.")
     min_lr: Float = Field(0.0, ge=0, description="Lowest learning rate.")
     decay_epochs: Float | None = Field(

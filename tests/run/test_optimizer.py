@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -221,6 +222,7 @@ SCHEDULES = [
     {"warmup_epochs": 2, "warmup_lr": 1e-4, "min_lr": 1e-3},
     {"warmup_epochs": 1, "cooldown_epochs": 1},
     {"warmup_epochs": 1, "per_step": True},
+    {"warmup_epochs": 0.5, "per_step": True},
 ]
 EPOCHS, PER_EPOCH, CUT = 8, 5, 4
 SCORES = [50.0, 60.0, 60.0, 59.0, 58.0, 58.0, 70.0, 70.0]
@@ -246,11 +248,15 @@ def rates(optimizer, scheduler, epochs):
     return seen
 
 
+def per_epoch(options):
+    return {**options, "per_step": False, "warmup_epochs": math.ceil(options["warmup_epochs"])}
+
+
 @pytest.mark.parametrize("options", SCHEDULES)
 @pytest.mark.parametrize("name", sorted(installed.SCHEDULERS - {"none"}))
 def test_a_resumed_schedule_goes_on_as_the_one_that_was_not_stopped(tmp_path, name, options):
     if name == "plateau":
-        options = {**options, "per_step": False}
+        options = per_epoch(options)
     optimizer, scheduler = schedule(name, options)
     first = rates(optimizer, scheduler, range(CUT))
     inner = getattr(scheduler, "lr_scheduler", None)
@@ -268,6 +274,16 @@ def test_a_resumed_schedule_goes_on_as_the_one_that_was_not_stopped(tmp_path, na
     assert any(step != first[-1] for step in first + rest), "it never changes"
 
 
+@pytest.mark.parametrize(("warmup", "steps"), [(0.4, 2), (0.5, 2), (0.01, 1), (1.4, 7)])
+def test_a_warm_up_of_a_part_of_an_epoch_ends_after_the_nearest_whole_step(warmup, steps):
+    optimizer, scheduler = schedule("cosine", {"warmup_epochs": warmup, "warmup_lr": 0.0, "per_step": True})
+    highest = optimizer.param_groups[-1]["initial_lr"]  # layer decay leaves the head's rate as it is
+    found = [step[-1] for step in rates(optimizer, scheduler, range(EPOCHS))]
+    assert found[:steps] == pytest.approx([highest * step / steps for step in range(steps)])
+    cosine = [0.5 * highest * (1 + math.cos(math.pi * step / (EPOCHS * PER_EPOCH))) for step in range(40)]
+    assert found[steps:] == pytest.approx(cosine[steps:])
+
+
 def test_no_schedule():
     assert schedule("none", {})[1] is None
 
@@ -279,6 +295,7 @@ def test_no_schedule():
     ("wsd", {"decay_epochs": 20.0}, "scheduler.decay_epochs"),
     ("step", {"decay_epochs": 1e-320}, "scheduler.decay_epochs"),
     ("cosine", {"warmup_epochs": 5, "cooldown_epochs": 3}, "scheduler.warmup_epochs"),
+    ("cosine", {"warmup_epochs": 0.5}, "scheduler.warmup_epochs"),
 ])  # fmt: skip
 def test_schedules_that_cannot_be(name, options, where):
     with pytest.raises(UserError) as caught:
@@ -296,9 +313,7 @@ def tried(name, **options):
 @pytest.mark.parametrize("options", SCHEDULES)
 @pytest.mark.parametrize("name", sorted(installed.SCHEDULERS - {"none"}))
 def test_the_trial_has_nothing_against_a_schedule(name, options):
-    assert (
-        tried(name, **{**options, "per_step": options.get("per_step", False) and name != "plateau"}) is None
-    )
+    assert tried(name, **(per_epoch(options) if name == "plateau" else options)) is None
 
 
 def test_the_trial_tells_of_a_schedule_that_changes_nothing():

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from kdcore.errors import Problem, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
 
-def key_values(texts: Sequence[str] | None, flag: str, example: str) -> dict[str, Any]:
+def key_values(texts: Iterable[str] | None, flag: str, example: str) -> dict[str, Any]:
     """The values by their keys: as JSON where they are JSON, as text otherwise.
 
     Args:
@@ -20,15 +20,19 @@ def key_values(texts: Sequence[str] | None, flag: str, example: str) -> dict[str
         example: for messages, such as `depth=6`.
 
     Raises:
-        UserError: a text is not KEY=VALUE.
+        UserError: with every text that is not KEY=VALUE.
     """
-    found: dict[str, Any] = {}
+    found, problems = dict[str, Any](), list[Problem]()
     for text in texts or ():
         key, equals, value = text.partition("=")
+        key = key.strip()
         if not equals or not key:
-            raise UserError(Problem(flag, "must be KEY=VALUE", text, f"such as {example}"))
+            problems.append(Problem(flag, "must be KEY=VALUE", text, f"such as {example}"))
+            continue
         try:
             found[key] = json.loads(value)
         except (ValueError, RecursionError):
             found[key] = value
+    if problems:
+        raise UserError(problems)
     return found

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore import JobEnd, KdError, LauncherEntry, Problem, RunFailed, UserError
 from kdcore.inspect import read_values, resolve_options
-from kdcore.plugin import cause
+from kdcore.plugin import cause, key_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -122,14 +121,10 @@ def parse_options(texts: Iterable[str], launcher: str = "") -> dict[str, Any]:
         if text.endswith(".toml") and "=" not in text:
             values |= _of_file(Path(text), launcher)
             continue
-        key, equals, value = text.partition("=")
-        if not (key.strip() and equals):
-            problems.append(Problem(OPTION, "this is not an option", text, allowed="KEY=VALUE, or FILE.toml"))
-            continue
         try:
-            values[key.strip()] = json.loads(value)
-        except ValueError:
-            values[key.strip()] = value
+            values |= key_values([text], OPTION, "partition=gpu, or FILE.toml")
+        except UserError as error:
+            problems += error.problems
     if problems:
         raise UserError(problems)
     return values

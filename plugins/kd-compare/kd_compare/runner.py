@@ -135,7 +135,11 @@ class Runner:
                 self._board[label].append(cell)
                 self._read(run)
         done = sum(status == "finished" for status, _ in self._statuses.values())
-        text = f"{len(self.plan.labels)} methods, {len(self.plan.seeds)} seeds: {len(self.plan.runs)} runs"
+        counts = {"method": self.plan.labels, "seed": self.plan.seeds, "run": self.plan.runs}
+        methods, seeds, runs = (
+            f"{len(each)} {name}{'' if len(each) == 1 else 's'}" for name, each in counts.items()
+        )
+        text = f"{methods}, {seeds}: {runs}"
         self.progress.note(f"{text}, {done} of them finished before" if done else text)
 
     # -- training --------------------------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from kdcore import Problem, UserError
 from kdcore.inspect import resolve_options
+from kdcore.plugin import key_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,19 +47,8 @@ def parse_options(given: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:
     """Options by name, from a dict or from `key=value`, where a value is JSON or text.
 
     Raises:
-        UserError: a text has another form.
+        UserError: with every text that has another form.
     """
     if isinstance(given, Mapping):
         return dict(given)
-    values = dict[str, Any]()
-    for text in [given] if isinstance(given, str) else given:
-        key, equals, value = text.partition("=")
-        if not (key.strip() and equals):
-            raise UserError(
-                Problem(OPTION, "this is not an option", text, allowed="KEY=VALUE, such as opset=18")
-            )
-        try:
-            values[key.strip()] = json.loads(value)
-        except ValueError:
-            values[key.strip()] = value
-    return values
+    return key_values([given] if isinstance(given, str) else given, OPTION, "opset=18")

@@ -123,7 +123,7 @@ def test_options_are_texts_or_a_dict():
     assert parse_options(["a=1", "b=x", "c=[1, 2]", "d="]) == {"a": 1, "b": "x", "c": [1, 2], "d": ""}
     assert parse_options({"a": 1}) == parse_options("a=1") == {"a": 1}
     for text in ("batch", "=4"):
-        with pytest.raises(UserError, match="this is not an option"):
+        with pytest.raises(UserError, match="must be KEY=VALUE"):
             parse_options([text])
 
 

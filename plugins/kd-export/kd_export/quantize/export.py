@@ -36,10 +36,10 @@ def check_form(student: RunStudent, exporter: Exporter) -> None:
     names = [each.entry.name for each in student.plugins.all(ExporterEntry) if each.entry.int8]
     message = (
         f"this student was trained with 8-bit integers (student.transform 'int8'), and {exporter.name} would "
-        "write its weights in 32 bits"
+        "write its weights as floating-point numbers"
     )
     allowed = " or ".join(f"--to {name} --int8" for name in names)
-    hint = "for an export in 32 bits, run the spec without this transform"
+    hint = "for an export in floating point, run the spec without this transform"
     raise UserError(Problem("--to", message, exporter.name, allowed=allowed, hint=hint))
 
 

@@ -15,6 +15,10 @@ from kdcore.ops import BatchNormOverProcesses, world_size
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_HOOKS = (
+    *("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
+    *("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"),
+)
 _FORWARDS = (_BatchNorm.forward, BatchNormAct2d.forward)
 
 
@@ -33,13 +37,16 @@ class BatchNormActOverProcesses(BatchNormOverProcesses):
 def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
     """`module` with each batch norm changed to one over all processes; the state keeps its names.
 
-    A subclass with its own `forward` stays as it is. Call it before hooks are set, because it replaces modules.
+    A subclass with its own `forward` stays as it is. Modules are replaced, with their hooks, so set a
+    hook that holds a module afterwards.
     """
     for name, child in list(module.named_children()):
         setattr(module, name, synchronised(child, device))
     if not isinstance(module, _BatchNorm) or type(module).forward not in _FORWARDS:
         return module
     converted: nn.Module = convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+    for name in _HOOKS:  # of a transform: the new module has the children that they call
+        getattr(converted, name).update(getattr(module, name))
     if device.type != "cuda":
         of_timm = isinstance(converted, SyncBatchNormAct)
         converted.__class__ = BatchNormActOverProcesses if of_timm else BatchNormOverProcesses

@@ -16,6 +16,7 @@ from kdcore.protocols.transform import TransformSetup
 from kdcore.rundir.directory import TRANSFORMS
 from kdcore.rundir.files import write_json
 from kdcore.spec.channels import count_of
+from kdcore.spec.difference import with_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ def with_transforms(
     spec = loaded.spec
     if not spec.student.transforms:
         return built
-    kept = _kept(loaded.directory, spec.student)
+    kept = None if loaded.fresh else _kept(loaded.directory, spec.student)
     if kept is None:
         source = on_cpu() if meta else built
         seed = derive(spec.seed, "student transform")
@@ -102,7 +103,8 @@ def _kept(directory: RunDirectory, student: ModelSpec) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         hint = "'kd run SPEC --fresh' deletes this run and starts again"
         raise UserError(Problem(str(path), f"this file of the run is damaged: {error}", hint=hint)) from error
-    return found if found["student"] == _section(student) else None
+    before = with_defaults({"student": found["student"]})["student"]
+    return found if before == with_defaults({"student": _section(student)})["student"] else None
 
 
 def _section(student: ModelSpec) -> dict[str, Any]:

@@ -100,6 +100,7 @@ def _settled_run(
     from kdcore.run.preflight import check
     from kdcore.run.signals import stop_requests
 
+    spec = replace(spec, fresh=existing == "fresh")
     with own_surroundings("kdcore.run"), stop_requests() as stop:
         for line in check(spec, plugins, compare_splits=False).lines():
             display.note(line)

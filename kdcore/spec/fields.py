@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, Strict
 
 if TYPE_CHECKING:
     from pydantic.config import JsonDict
@@ -30,10 +30,15 @@ def _whole_if_it_is(value: float) -> float:
     return int(value) if value.is_integer() else value
 
 
+def _as_it_is(value: float) -> float:
+    return value
+
+
 # strict: what YAML or --set made text or true is not taken for a number
 Int = Annotated[int, Strict()]
 Float = Annotated[float, Strict()]
-Count = Annotated[Float, AfterValidator(_whole_if_it_is)]  # a part is allowed; 5 stays 5, and 5.0 is 5
+# a part is allowed; 5 stays 5, and 5.0 is 5
+Count = Annotated[Float, AfterValidator(_whole_if_it_is), PlainSerializer(_as_it_is, int | float)]
 Bool = Annotated[bool, Strict()]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_path_like)]
 PerChannel = Annotated[tuple[Float, ...], AfterValidator(_not_empty)]

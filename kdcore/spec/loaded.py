@@ -46,12 +46,14 @@ class LoadedSpec:
         path: its file; None for a spec made in Python.
         distillers: in the order of the spec.
         teachers: the spec of each teacher's `run`, by the teacher's name.
+        fresh: whether its run will begin anew, so that what its directory holds does not count.
     """
 
     spec: RunSpec
     path: Path | None
     distillers: tuple[ResolvedDistiller, ...]
     teachers: Mapping[str, LoadedSpec]
+    fresh: bool = False
 
     @property
     def directory(self) -> RunDirectory:

@@ -81,6 +81,19 @@ def test_two_processes_normalise_as_one(tmp_path: Path):
             torch.testing.assert_close(part[name], value, atol=2e-5, rtol=1e-5, msg=name)
 
 
+def test_hooks_stay():
+    network = _network()
+    for norm in network[1:3]:
+        norm.add_module("twice", nn.Identity())
+        norm.register_forward_hook(lambda module, _, output: 2 * module.twice(output))
+        norm.register_forward_pre_hook(lambda _, given: (given[0] + 1,))
+        norm.register_forward_hook(lambda _, __, options, output: output + len(options), with_kwargs=True)
+    images = _images()
+    network.eval()
+    wanted = network(images)
+    torch.testing.assert_close(synchronised(network, CPU)(images), wanted)
+
+
 def test_in_one_process_it_is_batch_norm():
     images, network = _images(), _network()
     changed = synchronised(_network(), CPU)

@@ -284,6 +284,12 @@ def test_a_warm_up_of_a_part_of_an_epoch_ends_after_the_nearest_whole_step(warmu
     assert found[steps:] == pytest.approx(cosine[steps:])
 
 
+@pytest.mark.parametrize(("given", "kept"), [(5, "5"), (5.0, "5"), (0.5, "0.5")])
+def test_whole_numbers_of_epochs_are_written_as_such(given, kept):
+    assert f'"warmup_epochs":{kept},' in SchedulerSpec(warmup_epochs=given, per_step=True).model_dump_json()
+    assert str(SchedulerSpec(warmup_epochs=given).model_dump(mode="json")["warmup_epochs"]) == kept
+
+
 def test_no_schedule():
     assert schedule("none", {})[1] is None
 

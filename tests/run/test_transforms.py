@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import kdcore
-from kdcore import RunDirectory, UserError
+from kdcore import Problem, RunDirectory, UserError
 from kdcore.inspect import open_run_student
 
 ENTRY = """
@@ -220,6 +220,33 @@ def test_a_damaged_record_is_an_error(calls, spec):
     (stopped / "transforms.json").write_text("{")
     with pytest.raises(UserError, match=r"transforms\.json"):
         run(spec("damaged", "pick"))
+    again = run(spec("damaged", "pick"), existing="fresh")  # as the message says
+    assert weights(again)["fc.head.weight"].shape == (10, 4)
+
+
+def test_a_run_that_cannot_begin_anew_deletes_nothing(calls, spec, monkeypatch):
+    import kd_pick_code
+
+    whole = run(spec("kept", "pick"))
+    before = weights(whole)
+
+    def refuse(self, model, setup):
+        raise UserError(Problem("", "not with these settings"))
+
+    monkeypatch.setattr(kd_pick_code.Pick, "apply", refuse)  # its record would still be enough
+    with pytest.raises(UserError, match="not with these settings"):
+        run(spec("kept", "pick"), existing="fresh")
+    assert same(weights(whole), before)
+
+
+def test_the_record_of_an_earlier_version_goes_on(calls, spec):
+    stopped = run(spec("older", "pick"), until=1)
+    record = json.loads((stopped / "transforms.json").read_text())
+    del record["student"]["classifier"]  # as if the field were new
+    (stopped / "transforms.json").write_text(json.dumps(record))
+    applied = len(calls)
+    run(spec("older", "pick"))
+    assert len(calls) == applied
 
 
 def test_the_schema_has_the_options(calls, spec):

@@ -118,7 +118,7 @@ def parse_options(texts: Iterable[str], launcher: str = "") -> dict[str, Any]:
     """
     values, problems = dict[str, Any](), list[Problem]()
     for text in [texts] if isinstance(texts, str) else texts:
-        if text.endswith(".toml") and "=" not in text:
+        if text.endswith(".toml") and ("=" not in text or Path(text).is_file()):
             values |= _of_file(Path(text), launcher)
             continue
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from kdcore import Options
 
@@ -15,6 +15,10 @@ _FORMS: Final = "minutes, 'HOURS:MINUTES:SECONDS', 'DAYS-HOURS' or 'DAYS-HOURS:M
 
 class SlurmOptions(Options):
     """Options of the launcher `slurm`."""
+
+    model_config = ConfigDict(
+        coerce_numbers_to_str=True
+    )  # `memory=16000` and `account=1234` are texts of sbatch
 
     partition: str | None = Field(None, description="The partition. None: the default one.")
     time: int = Field(

@@ -38,7 +38,8 @@ Together = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Trials that are chosen before any of them has a result.  [default: as many as run at a time]",
+        help="Trials that are chosen before any of them has a result.  "
+        "[default: --jobs divided by the seeds of a trial, or 1]",
         show_default=False,
     ),
 ]

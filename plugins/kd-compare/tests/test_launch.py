@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,9 @@ def test_a_file_has_options_or_a_table_of_them_for_each_launcher(tmp_path: Path)
     assert parse_options(["a=1", str(path), "hours=4"], "queue") == {"a": 1, **whole, "hours": 4}
     path.write_text("[queue]\nhours = 3\n[ray]\ncpus = 1\n")
     assert parse_options([str(path)], "queue") == {"hours": 3}
+    (tmp_path / "user=me").mkdir()
+    odd = Path(shutil.copy(path, tmp_path / "user=me" / "cluster.toml"))
+    assert parse_options([str(odd)], "queue") == {"hours": 3}
     path.write_text("queue = 3\n")
     with pytest.raises(UserError, match="this must be a table of the launcher's options"):
         parse_options([str(path)], "queue")

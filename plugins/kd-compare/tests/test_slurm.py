@@ -52,6 +52,9 @@ def test_other_times_are_refused(time: Any):
 def test_values_as_a_command_line_and_a_file_give_them():
     options = SlurmOptions(setup="module load cuda", environment={"A": 1, "B": "x"})
     assert (options.setup, options.environment) == (["module load cuda"], {"A": "1", "B": "x"})
+    options = SlurmOptions(memory=16000, account=1234, more={"nice": 5, "exclusive": True})
+    assert (options.memory, options.account) == ("16000", "1234")
+    assert options.more == {"nice": 5, "exclusive": True}
 
 
 class FakeQueue:

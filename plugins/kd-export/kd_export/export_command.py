@@ -44,7 +44,8 @@ def export(
         bool,
         typer.Option(
             "--int8",
-            help="Quantise to 8 bits, calibrated on training images, if the format offers it (onnx).",
+            help="Quantise to 8 bits, if the format offers it (onnx, openvino, executorch). Calibrated on training "
+            "images, unless the student was trained with int8.",
         ),
     ] = False,
     fp16: Annotated[

@@ -96,7 +96,8 @@ def export(
         run: the run directory.
         to: 'timm', 'torch', 'onnx', 'pt2', 'torchscript' or a format of another plugin; 'plugin/name' if two have it.
         weights: the last ones, their average ('ema') or the best epoch's, which need no finished run.
-        int8: quantise to 8 bits, calibrated on training images; for formats that offer it ('onnx').
+        int8: quantise to 8 bits, calibrated on training images; for formats that offer it ('onnx', 'openvino',
+            'executorch').
         fp16: half precision; for formats that offer it ('onnx', 'coreml').
         options: the format's own options, such as {'opset': 18}, or texts 'opset=18'.
         output: the folder; None: `export/TARGET` in the run directory.

@@ -58,7 +58,7 @@ def predict(
     column: Annotated[
         str | None,
         typer.Option(
-            help="Column of the files in a table.  [default: path, file, filename or image]",
+            help="Column of the files in a table.  [default: path, file, filename, file_name or image]",
             show_default=False,
         ),
     ] = None,

@@ -47,9 +47,9 @@ class Plan:
 def make_plan(model: nn.Module, image_size: tuple[int, int], in_chans: int) -> Plan:
     """Find the layers, and the places before and after them that are rounded.
 
-    A layer's output is rounded after its batch norm, and after a ReLU that follows, where a runtime computes the three
-    as one. A layer's input is rounded unless it is the rounded output of another one. Layers that run several times in
-    a pass, or not at all, are left as they are.
+    A layer's output is rounded after its batch norm, unless something else reads it before the norm, and after a ReLU
+    that follows, where a runtime computes the three as one. A layer's input is rounded unless it is the rounded output
+    of another one. Layers that run several times in a pass, or not at all, are left as they are.
     """
     seen = _watch(model, image_size, in_chans)
     layers: dict[str, str | None] = {}
@@ -60,7 +60,7 @@ def make_plan(model: nn.Module, image_size: tuple[int, int], in_chans: int) -> P
             continue
         if seen.entered[path] not in rounded:
             points.append((path, "in"))
-        norm = seen.reader(seen.left[path], _NORMS)
+        norm = None if path in seen.shared else seen.norm_after(path)
         layers[path] = norm
         point = _end(seen, path if norm is None else norm)
         if point[1] == "out" and seen.left[point[0]] == seen.left.get(""):
@@ -80,6 +80,9 @@ class _Seen:
     entered: dict[str, _Key] = field(default_factory=dict)
     left: dict[str, _Key] = field(default_factory=dict)
     held: list[Tensor] = field(default_factory=list)  # so that no identity is given twice
+    shared: set[str] = field(
+        default_factory=set
+    )  # layers whose output is read by more than the norm after them
 
     @property
     def order(self) -> list[str]:
@@ -92,6 +95,10 @@ class _Seen:
     def key(self, tensor: Tensor) -> _Key:
         self.held.append(tensor)
         return id(tensor), tensor._version
+
+    def norm_after(self, path: str) -> str | None:
+        """The batch norm that this module's output enters."""
+        return self.reader(self.left[path], _NORMS)
 
     def reader(self, key: _Key, kinds: tuple[type[nn.Module], ...]) -> str | None:
         """The module of one of these kinds that this tensor enters."""
@@ -136,10 +143,35 @@ def _pass(twin: nn.Module, image_size: tuple[int, int], in_chans: int) -> _Seen:
         if isinstance(output, Tensor) and path in seen.entered:
             seen.left[path] = seen.key(output)
 
+    hooks = []
     for path, module in seen.modules.items():
-        module.register_forward_pre_hook(lambda _, given, path=path: entering(path, given))
-        module.register_forward_hook(lambda _, __, output, path=path: leaving(path, output))
-    device = next(twin.parameters()).device
+        hooks.append(module.register_forward_pre_hook(lambda _, given, path=path: entering(path, given)))
+        hooks.append(module.register_forward_hook(lambda _, __, output, path=path: leaving(path, output)))
+    images = torch.zeros(2, in_chans, *image_size, device=next(twin.parameters()).device)
     with torch.no_grad():
-        twin.eval()(torch.zeros(2, in_chans, *image_size, device=device))
+        twin.eval()(images)
+    for hook in hooks:
+        hook.remove()
+    seen.shared = _shared(seen, twin, images)
     return seen
+
+
+def _shared(seen: _Seen, twin: nn.Module, images: Tensor) -> set[str]:
+    """Layers whose output is read by something else than the batch norm after it, such as a shortcut.
+
+    With the norms' inputs cut off, a gradient reaches only those.
+    """
+    layers = [path for path in seen.once if type(seen.modules[path]) in LAYERS]
+    pairs = {path: norm for path in layers if (norm := seen.norm_after(path)) is not None}
+    outputs: dict[str, Tensor] = {}
+    for path, norm in pairs.items():
+        seen.modules[path].register_forward_hook(
+            lambda _, __, output, path=path: outputs.__setitem__(path, output)
+        )
+        seen.modules[norm].register_forward_pre_hook(lambda _, given: (given[0].detach(), *given[1:]))
+    with torch.enable_grad():
+        result = twin.requires_grad_()(images)
+        if not outputs or not result.requires_grad:
+            return set()
+        found = torch.autograd.grad(result.sum(), list(outputs.values()), allow_unused=True)
+    return {path for path, gradient in zip(outputs, found, strict=True) if gradient is not None}

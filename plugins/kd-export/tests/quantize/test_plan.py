@@ -129,6 +129,43 @@ def test_what_cannot_be_rounded_stays_as_it_is():
     assert make_plan(Odd().to("meta"), (4, 4), 3) == plan
 
 
+class Shared(nn.Module):
+    """The output of the first layer goes to a norm, and past it: added, or through a shortcut."""
+
+    def __init__(self, shortcut):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 1)
+        self.norm = nn.BatchNorm2d(4)
+        self.second = nn.Conv2d(4, 4, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(4)
+        self.shortcut = nn.Conv2d(4, 4, 1) if shortcut else None
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, images):
+        values = self.first(images)
+        past = values if self.shortcut is None else self.shortcut(values)
+        return self.head((past + self.norm2(self.second(self.norm(values)))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("shortcut", [False, True])
+def test_a_norm_is_not_folded_where_its_input_is_read_elsewhere(shortcut):
+    torch.manual_seed(0)
+    model = Shared(shortcut)
+    for norm in (model.norm, model.norm2):
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    plan = make_plan(model, (4, 4), 3)
+    assert (plan.layers["first"], plan.layers["second"]) == (None, "norm2")
+    assert make_plan(Shared(shortcut).to("meta"), (4, 4), 3) == plan
+    round_to_plan(model, plan)
+    images = torch.randn(16, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        model.train()(images)
+        wanted = model.eval()(images)
+        found = integer_form(model, unsigned=False)(images)
+    torch.testing.assert_close(found, wanted, rtol=0.01, atol=0.02 * float(wanted.abs().max()))
+
+
 def test_copies_are_independent(rounded):
     model = rounded(*RESNET)
     images = torch.randn(4, 3, 32, 32)

@@ -3,7 +3,7 @@
 cifar10.json is for docs/results/cifar10.md and README.md, tune.json for docs/tune.md, prune.json for
 docs/results/prune.md, and quantize.json for docs/export.md.
 
-uv run python docs/evidence.py runs/compare-few-labels-2000 ...    # folders of `kd compare` and `kd tune`
+uv run python docs/evidence.py runs/few-labels-2000 ...    # folders of `kd compare` and `kd tune`
 uv run python docs/evidence.py --tune runs/tune-dkd ...            # those of docs/tune.md
 uv run python docs/evidence.py --prune runs                        # the folder of the runs of examples/prune
 uv run python docs/evidence.py --eight-bits runs/eight-bits        # what examples/eight-bits/measure.py wrote
@@ -217,15 +217,16 @@ def eight_bits_table(records: Data, names: list[str]) -> str:
 
 
 def summary_table(records: Data, names: list[str]) -> str:
-    """The means and gains alone: two columns for each comparison, which differ by the number of labels."""
+    """The means and gains alone: two columns for each comparison; empty where it does not have the method."""
     rows: dict[str, list[str]] = {}
     head = ["method"]
-    for name in names:
+    for number, name in enumerate(names):
         one = records[name]
-        labels = f"{int(name.rpartition('-')[2]):,} labels"
+        labels = f"{int(name.rpartition('-')[2]):,} labels" if name.startswith("few-labels") else "all labels"
         head += [f"{labels}: top-1", f"gain over {one['baseline']}"]
         for label, own, gained in ranked(one):
-            rows.setdefault(label, [label]).extend([f"{statistics.mean(own.values()):.1f}", gained])
+            row = rows.setdefault(label, [label, *[""] * (2 * len(names))])
+            row[1 + 2 * number : 3 + 2 * number] = f"{statistics.mean(own.values()):.1f}", gained
     return markdown([head, ["---"] * len(head), *rows.values()])
 
 
@@ -270,7 +271,7 @@ def tuned_table(records: Data, names: list[str]) -> str:
         best = one["trials"][one["best"]]
         found = ", ".join(f"`{path}` {short(value)}" for path, value in best["values"].items())
         scores = [f"{trial['score']:.2f}" for trial in (one["trials"][0], best)]
-        rows.append([name.removeprefix("tune-few-labels-"), str(len(one["trials"])), *scores, found])
+        rows.append([re.sub("^tune-(few-labels|full)-", "", name), str(len(one["trials"])), *scores, found])
     return markdown(rows)
 
 

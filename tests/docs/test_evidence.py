@@ -61,6 +61,15 @@ def test_distillation_gains_where_few_images_have_a_label(evidence, records, nam
         assert (middle, half) == pytest.approx((told.mean, told.corrected_half))
 
 
+def test_with_all_labels_no_gain_is_clear(evidence, records):
+    methods = records["full-resnet8"]["methods"]
+    base = evidence.scores_of(methods["alone"])
+    for name in ("kd", "dist"):
+        middle, half = evidence.gain(evidence.scores_of(methods[name]), base, 2)
+        assert abs(middle) < half
+    assert {len(method["runs"]) for method in methods.values()} == {3}
+
+
 def test_a_pruned_network_keeps_what_its_weights_knew(evidence):
     records = json.loads(evidence.PRUNE_RECORDS.read_text("utf-8"))
     (page,) = evidence.PRUNE_PAGES

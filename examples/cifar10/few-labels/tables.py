@@ -1,10 +1,10 @@
-"""Write tables of CIFAR-10 in which only 500 or 2,000 of the training images have a label.
+"""Write tables of CIFAR-10 in which 500, 2,000 or all of the training images have a label.
 
     python examples/cifar10/few-labels/tables.py
 
 It reads the folder `examples/cifar10/data` and writes, next to itself, for each number N of labels:
 
-- `labelled-N.csv`: the N images with a label as split `train`; for the teacher
+- `labelled-N.csv`: the N images with a label as split `train`; for the teacher, and with all labels for the students
 - `all-N.csv`: the same, and the other training images without their label; for the students
 
 Both have 2,000 other training images, with labels, as split `val`, and the 10,000 test images as split `test`. The
@@ -19,8 +19,9 @@ import random
 from pathlib import Path
 
 Row = list[str | int]
-LABELS = (500, 2000)
 VALIDATION = 2000
+ALL = 50_000 - VALIDATION
+LABELS = (500, 2000, ALL)
 
 
 def main(images: Path, folder: Path) -> list[Path]:
@@ -42,7 +43,10 @@ def main(images: Path, folder: Path) -> list[Path]:
             row: Row = [path.as_posix(), file.parent.name if labelled else "", split, int(labelled)]
             (known if labelled else rest).append(row)
         known += [[file.relative_to(images.parent).as_posix(), file.parent.name, "test", 1] for file in test]
-        for name, rows in ((f"labelled-{labels}.csv", known), (f"all-{labels}.csv", known + rest)):
+        tables = {f"labelled-{labels}.csv": known, f"all-{labels}.csv": known + rest}
+        if not rest:
+            del tables[f"all-{labels}.csv"]
+        for name, rows in tables.items():
             with (folder / name).open("w", newline="", encoding="utf-8") as table:
                 csv.writer(table).writerows([["path", "label", "split", "weight"], *rows])
             written.append(folder / name)

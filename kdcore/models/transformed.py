@@ -87,7 +87,12 @@ def apply_transforms(
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             done = _applied(transform, built.model, own, provided)
-        record = {"name": provided.qualified, "options": one.options, "record": dict(done.record)}
+        record = {
+            "name": provided.qualified,
+            "options": one.options,
+            "record": dict(done.record),
+            "classifier": setup.num_classes > 0,
+        }
         built = replace(
             built,
             model=done.model,
@@ -134,16 +139,26 @@ def transformed(
         num_classes: K.
         in_chans: channels of the images.
         model: `model`, `small_input`, `options` and `input` of the student before its transforms.
-        transforms: `name`, `options` and `record` of each transform.
+        transforms: `name`, `options` and `record` of each transform, and whether the student had a classifier.
 
     Raises:
-        UserError: an argument or the plugin of a transform is missing, or a record does not fit.
+        UserError: an argument or the plugin of a transform is missing, a record does not fit, or the student had a
+            classifier and gets none, or the other way round.
     """
     if model is None or transforms is None:
         missing = "model" if model is None else "transforms"
         message = "this model is built from the options that a run writes, and one is missing"
         hint = "name the run directory or the folder of a finished student as the checkpoint of this model"
         raise UserError(Problem(f"options.{missing}", message, hint=hint))
+    for one in transforms:
+        if one.get("classifier", num_classes > 0) != (num_classes > 0):
+            had, wanted = ("with", "without") if one["classifier"] else ("without", "with")
+            message = (
+                f"transform '{one['name']}' changed this student {had} a classifier; "
+                f"it cannot be built {wanted} one"
+            )
+            hint = f"begin with a student {wanted} a classifier, and transform that"
+            raise UserError(Problem("classifier", message, hint=hint))
     plugins, taken = get_plugins(), model["input"]
     height, width = taken["image_size"]
     built = build_model(

@@ -12,6 +12,7 @@ import torch
 import kdcore
 from kdcore import Problem, RunDirectory, UserError
 from kdcore.inspect import open_run_student
+from kdcore.models.transformed import transformed
 
 ENTRY = """
 from kdcore import TransformEntry, hookimpl
@@ -213,6 +214,21 @@ def test_its_name_alone_does_not_build_it(calls, spec):
     alone["student"] = {"model": "transformed-student"}
     with pytest.raises(UserError, match="built from the options that a run writes"):
         kdcore.validate(alone)
+
+
+def test_a_classifier_does_not_come_or_go_afterwards(calls, spec):
+    whole = run(spec("whole", "pick", train={"epochs": 1, "batch_size": 16}))
+    opened = kdcore.open_run(whole).student.network
+    arguments = json.loads(json.dumps(dict(opened.options)))
+    with pytest.raises(
+        UserError, match=r"'kd-pick/pick' changed this student with a classifier; .* without one"
+    ):
+        transformed(0, 1, **arguments)
+    with_more = transformed(12, 1, **arguments)
+    assert with_more.fc.head.out_features == 12
+    arguments["transforms"][0]["classifier"] = False
+    with pytest.raises(UserError, match=r"without a classifier; it cannot be built with one"):
+        transformed(10, 1, **arguments)
 
 
 def test_a_damaged_record_is_an_error(calls, spec):

@@ -115,7 +115,10 @@ def rebuild_transforms(
     model = built.model
     for one in transforms:
         provided = plugins.find(TransformEntry, one["name"], where)
-        transform = _made(provided, one["options"], plugins, where)
+        try:
+            transform = _made(provided, one["options"], plugins, where)
+        except UserError:  # options of an earlier version of the plugin; the record says everything
+            transform = _made(provided, {}, plugins, where)
         try:
             model = transform.rebuild(model, one["record"])
         except UserError:

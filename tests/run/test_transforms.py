@@ -231,6 +231,16 @@ def test_a_classifier_does_not_come_or_go_afterwards(calls, spec):
         transformed(10, 1, **arguments)
 
 
+def test_a_student_opens_though_its_options_are_of_an_earlier_version(calls, spec):
+    whole = run(spec("whole", "pick", train={"epochs": 1, "batch_size": 16}))
+    before = weights(whole)
+    file = whole / "student" / "config.json"
+    text = file.read_text()
+    assert '"count": 4' in text
+    file.write_text(text.replace('"count": 4', '"number": 4'))
+    assert same(weights(whole), before)
+
+
 def test_a_damaged_record_is_an_error(calls, spec):
     stopped = run(spec("damaged", "pick"), until=1)
     (stopped / "transforms.json").write_text("{")

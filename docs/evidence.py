@@ -3,7 +3,7 @@
 cifar10.json is for docs/results/cifar10.md and README.md, tune.json for docs/tune.md, prune.json for
 docs/results/prune.md, and quantize.json for docs/export.md.
 
-uv run python docs/evidence.py runs/few-labels-2000 ...    # folders of `kd compare` and `kd tune`
+uv run python docs/evidence.py runs/few-labels-2000 ...            # folders of `kd compare` and `kd tune`
 uv run python docs/evidence.py --tune runs/tune-dkd ...            # those of docs/tune.md
 uv run python docs/evidence.py --prune runs                        # the folder of the runs of examples/prune
 uv run python docs/evidence.py --eight-bits runs/eight-bits        # what examples/eight-bits/measure.py wrote
@@ -218,16 +218,19 @@ def eight_bits_table(records: Data, names: list[str]) -> str:
 
 def summary_table(records: Data, names: list[str]) -> str:
     """The means and gains alone: two columns for each comparison; empty where it does not have the method."""
-    rows: dict[str, list[str]] = {}
-    head = ["method"]
-    for number, name in enumerate(names):
+    head, columns = ["method"], list[dict[str, tuple[str, str]]]()
+    for name in names:
         one = records[name]
         labels = f"{int(name.rpartition('-')[2]):,} labels" if name.startswith("few-labels") else "all labels"
         head += [f"{labels}: top-1", f"gain over {one['baseline']}"]
-        for label, own, gained in ranked(one):
-            row = rows.setdefault(label, [label, *[""] * (2 * len(names))])
-            row[1 + 2 * number : 3 + 2 * number] = f"{statistics.mean(own.values()):.1f}", gained
-    return markdown([head, ["---"] * len(head), *rows.values()])
+        columns.append(
+            {label: (f"{statistics.mean(own.values()):.1f}", gained) for label, own, gained in ranked(one)}
+        )
+    methods = dict.fromkeys(label for column in columns for label in column)
+    rows = [
+        [method, *(cell for column in columns for cell in column.get(method, ("", "")))] for method in methods
+    ]
+    return markdown([head, ["---"] * len(head), *rows])
 
 
 def spread(scores: dict[int, float]) -> str:

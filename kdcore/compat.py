@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 MOST_COMPILED: Final = 8
 """Times that torch compiles one function before it gives up, as by default."""
+FORWARD_HOOKS: Final = (
+    *("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
+    *("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"),
+)
+"""The dicts in which a module keeps its forward hooks."""
 _PEER_LOST: Final = re.compile(r"gloo/transport|connection (closed|reset) by peer", re.IGNORECASE)
 
 

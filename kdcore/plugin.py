@@ -50,6 +50,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "byte_size",
         "clock",
         "columns",
+        "counted",
         "csv_cell",
         "dataset_name",
         "duration",

@@ -121,6 +121,11 @@ def short_count(number: float) -> str:
     return _scaled(number, _THOUSANDS).rstrip()
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 run`, `9 runs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _scaled(number: float, units: Sequence[str]) -> str:
     value, last = float(number), len(units) - 1
     place = 0

@@ -25,6 +25,11 @@ def test_a_second_accelerator_may_have_another_precision():
     compat.reset_accelerate()
 
 
+def test_where_modules_keep_their_forward_hooks():
+    found = {name for name in vars(torch.nn.Module()) if "_forward_" in name and "hooks" in name}
+    assert found == set(compat.FORWARD_HOOKS)
+
+
 def test_ddp_reads_the_names_that_are_left_out():
     module = torch.nn.BatchNorm1d(3)
     compat.leave_out_of_ddp(module, ["running_mean"])

@@ -9,6 +9,7 @@ from kdcore.text import (
     byte_size,
     clock,
     columns,
+    counted,
     csv_cell,
     dataset_name,
     duration,
@@ -173,3 +174,7 @@ def test_columns_are_below_each_other():
 def test_a_datasets_name_has_no_path():
     assert dataset_name("/home/me/secret/pets.tar") == "pets.tar"
     assert dataset_name("torch/cifar100") == "torch/cifar100"
+
+
+def test_a_number_of_things():
+    assert [counted(number, "run") for number in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
+from kdcore.inspect import count_parameters
 from timm_coverage.pair import (
     HINTS,
     METHODS,
@@ -77,7 +78,7 @@ def check_numbers(name: str) -> Record:
         "model": name,
         **({"options": options} if smaller else {}),
         "image_size": list(size),
-        "parameters": sum(parameter.numel() for parameter in student.parameters()),
+        "parameters": count_parameters(student),
         "drop_path": drop_path,
     }
     student.zero_grad(set_to_none=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, Final
 
+from kdcore.inspect import count_parameters
 from timm_coverage.meta_layers import quick_layers
 from timm_coverage.pair import (
     EMBEDDING_METHODS,
@@ -61,7 +62,7 @@ def check_shapes(name: str) -> Record:
     size = (smaller.side, smaller.side) if smaller else image_size(student)
     record: Record = {
         "class": class_of(student),
-        "parameters": sum(parameter.numel() for parameter in student.parameters()),
+        "parameters": count_parameters(student),
         "image_size": list(size),
         **({"options": options} if smaller else {}),
     }

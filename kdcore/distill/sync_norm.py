@@ -10,15 +10,12 @@ from timm.layers import BatchNormAct2d, SyncBatchNormAct, convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from kdcore import compat
 from kdcore.ops import BatchNormOverProcesses, world_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_HOOKS = (
-    *("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
-    *("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"),
-)
 _FORWARDS = (_BatchNorm.forward, BatchNormAct2d.forward)
 
 
@@ -37,15 +34,15 @@ class BatchNormActOverProcesses(BatchNormOverProcesses):
 def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
     """`module` with each batch norm changed to one over all processes; the state keeps its names.
 
-    A subclass with its own `forward` stays as it is. Modules are replaced, with their hooks, so set a
-    hook that holds a module afterwards.
+    A subclass with its own `forward` stays as it is. A norm is replaced by a new module, which gets its
+    hooks; set a hook that holds a module itself afterwards.
     """
     for name, child in list(module.named_children()):
         setattr(module, name, synchronised(child, device))
     if not isinstance(module, _BatchNorm) or type(module).forward not in _FORWARDS:
         return module
     converted: nn.Module = convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-    for name in _HOOKS:  # of a transform: the new module has the children that they call
+    for name in compat.FORWARD_HOOKS:  # of a transform: the new module has the children that they call
         getattr(converted, name).update(getattr(module, name))
     if device.type != "cuda":
         of_timm = isinstance(converted, SyncBatchNormAct)

@@ -104,7 +104,7 @@ def _kept(directory: RunDirectory, student: ModelSpec) -> dict[str, Any] | None:
         hint = "'kd run SPEC --fresh' deletes this run and starts again"
         raise UserError(Problem(str(path), f"this file of the run is damaged: {error}", hint=hint)) from error
     before = with_defaults({"student": found["student"]})["student"]
-    return found if before == with_defaults({"student": _section(student)})["student"] else None
+    return found if before == _section(student) else None
 
 
 def _section(student: ModelSpec) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from kdcore import compat
 from kdcore.errors import Problem, UserError
 from kdcore.protocols import StageInfo
 
@@ -52,7 +53,7 @@ def skeleton(model: nn.Module, place: Callable[[Tensor], Tensor]) -> nn.Module:
     memo: dict[int, Any] = {id(tensor): _like(tensor, place(tensor.detach())) for tensor in tensors}
     twin = copy.deepcopy(model, memo)
     for module in twin.modules():
-        for name in ("_forward_hooks", "_forward_pre_hooks"):
+        for name in compat.FORWARD_HOOKS:
             getattr(module, name).clear()
     return twin.eval()
 

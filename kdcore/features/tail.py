@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import torch
 from torch import Tensor, nn
 
+from kdcore import compat
 from kdcore.protocols import FeatureMap, ModelOutput
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def _shell(module: nn.Module) -> nn.Module:
     shell = copy.copy(module)
     shell._modules = dict(module._modules)
     shell._parameters, shell._buffers = {}, {}
-    for name in ("_forward_hooks", "_forward_pre_hooks"):
+    for name in compat.FORWARD_HOOKS:
         setattr(shell, name, OrderedDict())
     return shell
 

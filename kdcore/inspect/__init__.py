@@ -45,6 +45,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.models": ("BuiltModel", "build_model", "load_config", "save_student"),
     "kdcore.models.checkpoints": ("read_checkpoint",),
     "kdcore.models.class_names": ("check_class_names", "pretrained_names"),
+    "kdcore.models.parameters": ("count_parameters",),
     "kdcore.models.model_call": ("find_model_call",),
     "kdcore.run.caller_state": ("own_surroundings",),
     "kdcore.run.existing": ("finished_run", "spec_changes"),

@@ -37,6 +37,7 @@ from kdcore.models import BuiltModel, build_model, load_config, save_student
 from kdcore.models.checkpoints import read_checkpoint
 from kdcore.models.class_names import check_class_names, pretrained_names
 from kdcore.models.model_call import find_model_call
+from kdcore.models.parameters import count_parameters
 from kdcore.run.caller_state import own_surroundings
 from kdcore.run.existing import finished_run, spec_changes
 from kdcore.rundir.statefile import read_state, write_state
@@ -98,6 +99,7 @@ __all__ = [
     "class_ranks",
     "class_scores",
     "cost",
+    "count_parameters",
     "data_facts",
     "default_arguments",
     "distiller_part",

@@ -153,15 +153,7 @@ def transformed(
         message = "this model is built from the options that a run writes, and one is missing"
         hint = "name the run directory or the folder of a finished student as the checkpoint of this model"
         raise UserError(Problem(f"options.{missing}", message, hint=hint))
-    for one in transforms:
-        if one.get("classifier", num_classes > 0) != (num_classes > 0):
-            had, wanted = ("with", "without") if one["classifier"] else ("without", "with")
-            message = (
-                f"transform '{one['name']}' changed this student {had} a classifier; "
-                f"it cannot be built {wanted} one"
-            )
-            hint = f"begin with a student {wanted} a classifier, and transform that"
-            raise UserError(Problem("classifier", message, hint=hint))
+    _check_classifier(transforms, num_classes > 0)
     plugins, taken = get_plugins(), model["input"]
     height, width = taken["image_size"]
     built = build_model(
@@ -188,6 +180,19 @@ def transformed(
 
 def _who(provided: Provided[TransformEntry]) -> str:
     return f"transform '{provided.entry.name}' of plugin {provided.plugin.label}"
+
+
+def _check_classifier(transforms: Sequence[Mapping[str, Any]], classifier: bool) -> None:
+    """Check that the student has a classifier if it had one when it was changed, and none otherwise."""
+    for one in transforms:
+        if one.get("classifier", classifier) != classifier:
+            had, wanted = ("without", "with") if classifier else ("with", "without")
+            message = (
+                f"transform '{one['name']}' changed this student {had} a classifier; "
+                f"it cannot be built {wanted} one"
+            )
+            hint = f"begin with a student {wanted} a classifier, and transform that"
+            raise UserError(Problem("classifier", message, hint=hint))
 
 
 def _place(inner: str, where: str) -> str:

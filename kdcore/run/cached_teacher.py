@@ -14,7 +14,7 @@ from kdcore.teacher_cache.cache import TeacherCache
 from kdcore.teacher_cache.identity import Identity, identify
 from kdcore.teacher_cache.rows import Rows
 from kdcore.teacher_cache.size import check_room, estimate
-from kdcore.text import byte_size
+from kdcore.text import byte_size, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +149,7 @@ def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
             size += estimate(rows, settings, samples or 1)
     if not any(folder.glob("*/manifest.json")):  # a cache that is there may be the right one
         check_room(folder, size)
-    times = "1 augmentation" if settings.augmentations == 1 else f"{settings.augmentations} augmentations"
+    times = counted(settings.augmentations, "augmentation")
     if not samples:
         return f"{byte_size(size)} for {times} of each sample of the stream, in {folder}"
     return f"{byte_size(size)} for {times} of {samples:,} samples, in {folder}"

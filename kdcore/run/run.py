@@ -112,7 +112,7 @@ def _settled_run(
             until=until,
             accept_changes=accept_changes,
         )
-        return _run(context, existing)
+        return _run(context)
 
 
 def _complete(loaded: LoadedSpec, plugins: Plugins, display: Display) -> bool:
@@ -123,13 +123,13 @@ def _complete(loaded: LoadedSpec, plugins: Plugins, display: Display) -> bool:
         return complete(loaded.directory, plugins, display)
 
 
-def _run(context: RunContext, existing: Existing) -> RunResult:
+def _run(context: RunContext) -> RunResult:
     directory = context.directory
     for below in context.loaded.teachers.values():
         run_teacher(replace(context, loaded=below, until=None))
     # the processes of one run share its directory: the main one locks it for all of them
     with directory.locked() if is_main_process() else contextlib.nullcontext():
-        if existing == "fresh" and is_main_process():
+        if context.loaded.fresh and is_main_process():
             directory.clear()
         from kdcore.data.loader import loaders_end
         from kdcore.run.session import Session
@@ -173,7 +173,7 @@ def run_teacher(context: RunContext) -> None:
         ) from error
     if done is None:
         display.note(f"teacher: training '{teacher.spec.name}' first")
-        _run(context, "auto")
+        _run(context)
         display.note(f"student: training with teacher '{teacher.spec.name}'")
     elif is_main_process():
         with contextlib.suppress(DirectoryInUse):  # another run that has this teacher does it now

@@ -17,6 +17,7 @@ from kdcore.hookspecs import hookimpl
 from kdcore.plugins.registry import Registry
 from kdcore.plugins.roles import ROLES
 from kdcore.rundir.directory import RunDirectory
+from kdcore.spec.difference import neutral_fields
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("kd_")]
 # where the fields of each are in a table; a table's first heading is the name
@@ -197,3 +198,10 @@ def test_what_is_missing_is_noticed():
 def test_hooks_are_those_that_are_registered():
     assert set(Registry()._specified) == set(HOOKS)
     assert hookimpl is kdcore.hookimpl
+
+
+def test_what_may_change_when_a_run_is_resumed(root):
+    text = (root / "docs" / "trust.md").read_text("utf-8")
+    (named,) = re.findall(r"\n\n([^\n]+\n[^\n]*)may change when you resume", text)
+    # another `name` is another run directory
+    assert set(re.findall(r"`([^`]+)`", named)) == neutral_fields() - {"name"}

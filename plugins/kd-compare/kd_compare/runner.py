@@ -22,7 +22,7 @@ from kd_compare.table import to_csv, to_latex, to_markdown
 from kd_compare.teachers import train_teachers
 from kdcore import Interrupted, JobEnd, RunDirectory, RunFailed
 from kdcore.inspect import resolved_dict
-from kdcore.plugin import clock, write_json, write_text
+from kdcore.plugin import clock, counted, write_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,11 +135,9 @@ class Runner:
                 self._board[label].append(cell)
                 self._read(run)
         done = sum(status == "finished" for status, _ in self._statuses.values())
-        counts = {"method": self.plan.labels, "seed": self.plan.seeds, "run": self.plan.runs}
-        methods, seeds, runs = (
-            f"{len(each)} {name}{'' if len(each) == 1 else 's'}" for name, each in counts.items()
-        )
-        text = f"{methods}, {seeds}: {runs}"
+        plan = self.plan
+        text = f"{counted(len(plan.labels), 'method')}, {counted(len(plan.seeds), 'seed')}: "
+        text += counted(len(plan.runs), "run")
         self.progress.note(f"{text}, {done} of them finished before" if done else text)
 
     # -- training --------------------------------------------------------------------------------------------

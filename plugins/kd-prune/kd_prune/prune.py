@@ -10,8 +10,9 @@ import torch
 from kd_prune.compat import quiet, torch_pruning
 from kd_prune.cut import places
 from kd_prune.record import make_record, remove
-from kd_prune.search import count_macs, count_parameters, find_cut
+from kd_prune.search import count_macs, find_cut
 from kdcore import Problem, Transformed, UserError
+from kdcore.inspect import count_parameters
 from kdcore.plugin import short_count
 
 if TYPE_CHECKING:

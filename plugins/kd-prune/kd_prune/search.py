@@ -8,7 +8,7 @@ import torch
 
 from kd_prune.cut import Cut, cut
 from kdcore import Problem, UserError
-from kdcore.inspect import cost
+from kdcore.inspect import cost, count_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,11 +64,6 @@ def _halve(model: nn.Module, images: Tensor, options: PruneOptions, tried: Calla
         message = f"the model can lose {1 - least:.0%} of its {_WORDS[options.of]} at most"
         raise UserError(Problem("share", message, options.share, hint="a smaller share")) from reason
     return best
-
-
-def count_parameters(model: nn.Module) -> int:
-    """The number of a model's parameters."""
-    return sum(value.numel() for value in model.parameters())
 
 
 def count_macs(model: nn.Module, images: Tensor) -> int | None:

@@ -60,7 +60,7 @@ def make_plan(model: nn.Module, image_size: tuple[int, int], in_chans: int) -> P
             continue
         if seen.entered[path] not in rounded:
             points.append((path, "in"))
-        norm = None if path in seen.shared else seen.norm_after(path)
+        norm = seen.norms.get(path)
         layers[path] = norm
         point = _end(seen, path if norm is None else norm)
         if point[1] == "out" and seen.left[point[0]] == seen.left.get(""):
@@ -73,16 +73,17 @@ def make_plan(model: nn.Module, image_size: tuple[int, int], in_chans: int) -> P
 
 @dataclass
 class _Seen:
-    """One pass: the modules by path, and the tensors that entered and left those that ran once."""
+    """One pass: the modules by path, and the tensors that entered and left those that ran once.
+
+    `norms`: by the path of a layer, the batch norm that alone reads its output.
+    """
 
     modules: dict[str, nn.Module]
     runs: dict[str, int] = field(default_factory=dict)
     entered: dict[str, _Key] = field(default_factory=dict)
     left: dict[str, _Key] = field(default_factory=dict)
+    norms: dict[str, str] = field(default_factory=dict)
     held: list[Tensor] = field(default_factory=list)  # so that no identity is given twice
-    shared: set[str] = field(
-        default_factory=set
-    )  # layers whose output is read by more than the norm after them
 
     @property
     def order(self) -> list[str]:
@@ -95,10 +96,6 @@ class _Seen:
     def key(self, tensor: Tensor) -> _Key:
         self.held.append(tensor)
         return id(tensor), tensor._version
-
-    def norm_after(self, path: str) -> str | None:
-        """The batch norm that this module's output enters."""
-        return self.reader(self.left[path], _NORMS)
 
     def reader(self, key: _Key, kinds: tuple[type[nn.Module], ...]) -> str | None:
         """The module of one of these kinds that this tensor enters."""
@@ -152,17 +149,17 @@ def _pass(twin: nn.Module, image_size: tuple[int, int], in_chans: int) -> _Seen:
         twin.eval()(images)
     for hook in hooks:
         hook.remove()
-    seen.shared = _shared(seen, twin, images)
+    seen.norms = _norms(seen, twin, images)
     return seen
 
 
-def _shared(seen: _Seen, twin: nn.Module, images: Tensor) -> set[str]:
-    """Layers whose output is read by something else than the batch norm after it, such as a shortcut.
+def _norms(seen: _Seen, twin: nn.Module, images: Tensor) -> dict[str, str]:
+    """The batch norm after each layer, if nothing else reads the layer's output, such as a shortcut.
 
-    With the norms' inputs cut off, a gradient reaches only those.
+    With the norms' inputs cut off, a gradient reaches only outputs that something else reads.
     """
     layers = [path for path in seen.once if type(seen.modules[path]) in LAYERS]
-    pairs = {path: norm for path in layers if (norm := seen.norm_after(path)) is not None}
+    pairs = {path: norm for path in layers if (norm := seen.reader(seen.left[path], _NORMS)) is not None}
     outputs: dict[str, Tensor] = {}
     for path, norm in pairs.items():
         seen.modules[path].register_forward_hook(
@@ -172,6 +169,6 @@ def _shared(seen: _Seen, twin: nn.Module, images: Tensor) -> set[str]:
     with torch.enable_grad():
         result = twin.requires_grad_()(images)
         if not outputs or not result.requires_grad:
-            return set()
+            return pairs
         found = torch.autograd.grad(result.sum(), list(outputs.values()), allow_unused=True)
-    return {path for path, gradient in zip(outputs, found, strict=True) if gradient is not None}
+    return {path: pairs[path] for path, gradient in zip(outputs, found, strict=True) if gradient is None}

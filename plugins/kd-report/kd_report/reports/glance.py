@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kd_report.reports.gap import OF_LABELS
 from kdcore.inspect import MAIN_MEASURES, has_several_labels, main_measure, measure_label
-from kdcore.plugin import duration, path_end, percent, short_count
+from kdcore.plugin import counted, duration, path_end, percent, short_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ def lead(facts: Facts) -> str:
     size = (facts.summary.get("data") or {}).get("train_size")
     images = f", {size:,} images" if size else ""
     epochs = facts.summary.get("epochs")
-    passed = f", {epochs} epoch{'s' if epochs != 1 else ''}" if epochs else ""
+    passed = f", {counted(epochs, 'epoch')}" if epochs else ""
     dataset = path_end(str(facts.part("data").get("dataset")))
     return f"{student} {how} on {dataset}{images}{passed}."
 

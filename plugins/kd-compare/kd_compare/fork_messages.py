@@ -33,14 +33,17 @@ class StartRun:
 
 @dataclass(frozen=True)
 class RunStarted:
-    """The run is a process now."""
+    """The server forks for the run now; `RunRefused` may still follow.
+
+    It is sent before the fork, so that a run is not started twice if the server is killed after it.
+    """
 
     name: str
 
 
 @dataclass(frozen=True)
 class RunRefused:
-    """The server cannot fork safely: a thread runs, a device is in use, or an import failed."""
+    """The server cannot fork, or not safely: a thread runs, a device is in use, an import failed, or memory is full."""
 
     name: str
 

@@ -75,14 +75,19 @@ class ForkServer:
     def _fork(self, request: StartRun, descriptors: list[int]) -> bool:
         """Whether this is the forked process."""
         imported = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # read when the process has ended
+        send(self._connection, RunStarted(request.name))
         gc.freeze()  # what is there now is not looked at again, so its memory stays shared
         sys.stdout.flush()
         sys.stderr.flush()
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # BLAS's threads, which it ends itself for a fork
-            number = os.fork()
+        try:
+            with warnings.catch_warnings():
+                # about BLAS's threads, which it ends itself for a fork
+                warnings.simplefilter("ignore", DeprecationWarning)
+                number = os.fork()
+        except OSError:  # no memory, or too many processes
+            imported.close()
+            send(self._connection, RunRefused(request.name))
+            return False
         if number == 0:
             self._connection.close()
             become(request, descriptors)
@@ -90,7 +95,6 @@ class ForkServer:
             atexit.register(_write_imported, set(sys.modules), imported)
             return True
         self._children[number] = _Child(request.name, imported)
-        send(self._connection, RunStarted(request.name))
         return False
 
     def _collect(self) -> None:

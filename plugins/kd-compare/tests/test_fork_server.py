@@ -28,15 +28,37 @@ numpy.random = types.SimpleNamespace(seed=lambda: print("seeded"))
 from kd_compare import fork_server
 fork_server.PRELOADED = ()
 fork_server.run_kd = lambda: exec(sys.argv[1], {{"__name__": "__main__"}})
+{change}
 fork_server.main()
 """
+AFTER_FORK = """
+import os, signal
+fork = os.fork
+def fork_and_die():
+    number = fork()
+    if number:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+os.fork = fork_and_die
+"""
+NO_FORK = """
+import os
+def no_fork():
+    raise BlockingIOError("too many processes")
+os.fork = no_fork
+"""
 UNTIL_ASKED = "import sys, os; print('begun', flush=True); os.read(0, 1); sys.exit(143)"
+
+
+def server(in_use: bool = False, change: str = "") -> tuple[str, ...]:
+    """The command of a server, in which `change` is executed first."""
+    return (sys.executable, "-c", SERVER.format(in_use=in_use, change=change))
 
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., LaunchJob]:
     """Makes a job that is a short program."""
-    monkeypatch.setattr(fork_client, "SERVER", (sys.executable, "-c", SERVER.format(in_use=False)))
+    monkeypatch.setattr(fork_client, "SERVER", server())
     monkeypatch.setattr(run_process, "WORKER", (sys.executable, "-S", "-c"))
     monkeypatch.setattr(module, "visible_gpus", list)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -128,7 +150,7 @@ def test_a_run_stops_when_it_is_asked_and_when_the_launcher_is_gone(script, make
 
 
 def test_a_server_in_which_a_device_is_in_use_forks_nothing(script, make, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(fork_client, "SERVER", (sys.executable, "-c", SERVER.format(in_use=True)))
+    monkeypatch.setattr(fork_client, "SERVER", server(in_use=True))
     launcher = make()
     job = script("one", "import os; print(os.getppid())")
     launcher.start(job)
@@ -158,6 +180,31 @@ def test_the_runs_of_a_killed_server_are_reported_and_stop(script, make):
     wait_for(lambda: "over" in job.log.read_text())
     launcher.start(script("b", ""))
     assert wait(launcher, 1) == [JobEnd("b", 0)]
+
+
+def test_a_run_is_not_started_again_if_the_server_dies_as_soon_as_it_has_forked(
+    script, make, monkeypatch: pytest.MonkeyPatch
+):
+    """A run of its own would be a second process in the same run directory."""
+    monkeypatch.setattr(fork_client, "SERVER", server(change=AFTER_FORK))
+    launcher = make()
+    job = script("a", "print('begun', flush=True)")
+    launcher.start(job)
+    assert [(end.code, end.reason) for end in wait(launcher, 1)] == [
+        (1, "the process that started it is gone")
+    ]
+    wait_for(lambda: begun(job))
+    assert job.log.read_text().count("begun") == 1
+
+
+def test_if_the_system_refuses_the_fork_the_run_is_a_process(script, make, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fork_client, "SERVER", server(change=NO_FORK))
+    launcher = make()
+    job = script("a", "import os; print(os.getppid())")
+    launcher.start(job)
+    assert wait(launcher, 1) == [JobEnd("a", 0)]
+    assert job.log.read_text() == f"{os.getpid()}\n"
+    assert not launcher._server.gone
 
 
 def test_what_a_run_imported_is_there_for_the_next(

@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
+from timm.layers import use_fused_attn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -84,10 +85,14 @@ class PatchMerging(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over tokens `[B, L, D]`, without a bias on queries, keys and values."""
+    """Self-attention over tokens `[B, L, D]`, without a bias on queries, keys and values.
+
+    Like timm's, it calls torch's fused kernel unless `TIMM_FUSED_ATTN=0` is set.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.fused = use_fused_attn()
         self.heads = math.gcd(4, width)  # the authors' 4, fewer for a width that 4 does not divide
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.proj = nn.Linear(width, width)
@@ -96,7 +101,11 @@ class Attention(nn.Module):
         """`[B, L, D]` -> `[B, L, D]`."""
         heads = self.qkv(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         query, key, value = heads.unbind(0)
-        attended = F.scaled_dot_product_attention(query, key, value)
+        if self.fused:
+            attended = F.scaled_dot_product_attention(query, key, value)
+        else:
+            scores = query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)
+            attended = scores.softmax(dim=-1) @ value
         mixed: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
         return mixed
 

@@ -58,10 +58,13 @@ def test_a_merging_takes_each_patch_once_with_its_neighbours_and_pads_with_zeros
     assert merged[1, 2].tolist() == [15, 0, 0, 0]
 
 
+@pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("width", [8, 6, 5])
-def test_a_transformer_block_is_attention_and_mlp_written_out(width):
+def test_a_transformer_block_is_attention_and_mlp_written_out(width, fused, monkeypatch):
+    monkeypatch.setattr("kd_ofa.branches.use_fused_attn", lambda: fused)
     torch.manual_seed(0)
     block = TransformerBlock(width).double()
+    assert block.attention.fused == fused
     heads = {8: 4, 6: 2, 5: 1}[width]
     x = torch.randn(2, 5, width, dtype=torch.float64)
     normed = F.layer_norm(x, (width,), block.norm1.weight, block.norm1.bias)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from kdcore.errors import Problem, UserError
 
@@ -49,9 +50,10 @@ def keep_classes(
 ) -> None:
     """Change a model in place: its logits become those of the classes `rows`.
 
-    The last layers of its classifiers are cut to these rows, so what reads the classifier sees the same classes. A
-    model that does not show its classifier gets its output cut. On a device with values, one image is computed before
-    and after, as a check.
+    The last layers of its classifiers are cut to these rows, so what reads the classifier sees the same classes. Where
+    their weights are computed from others (weight norm, 8-bit grids), they are plain values afterwards. A model that
+    does not show its classifier gets its output cut. On a device with values, one image is computed before and after,
+    as a check.
 
     Args:
         model: gives logits of `known` classes.
@@ -121,6 +123,8 @@ def _linear(classifier: nn.Module, known: int) -> Iterator[nn.Module]:
 
 def _cut(layer: nn.Module, rows: Tensor) -> dict[str, nn.Parameter]:
     """Keep these rows; returns the parameters as they were."""
+    if parametrize.is_parametrized(layer):
+        _make_plain(layer)
     before = dict(layer.named_parameters(recurse=False))
     cut = {
         name: nn.Parameter(value.detach()[rows.to(value.device)], requires_grad=value.requires_grad)
@@ -128,6 +132,16 @@ def _cut(layer: nn.Module, rows: Tensor) -> dict[str, nn.Parameter]:
     }
     _put(layer, cut, len(rows))
     return before
+
+
+def _make_plain(layer: nn.Module) -> None:
+    """Replace weights that are computed from others by parameters with their values."""
+    learns = any(parameter.requires_grad for parameter in layer.parameters())
+    for name in list(cast("Any", layer).parametrizations):
+        parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
+        value = getattr(layer, name).detach()
+        delattr(layer, name)  # it is a buffer if nothing learns
+        layer.register_parameter(name, nn.Parameter(value, requires_grad=learns))
 
 
 def _put(layer: nn.Module, parameters: Mapping[str, nn.Parameter], width: int) -> None:

@@ -39,6 +39,25 @@ def timm_model(name, **options):
     return timm.create_model(name, num_classes=KNOWN, **options)
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_last_layer_whose_weights_are_computed_from_others(device):
+    torch.manual_seed(0)
+    model = timm_model("test_resnet").eval()
+    nn.utils.parametrizations.weight_norm(model.fc)
+    model.fc.parametrizations.weight.original0.data.mul_(3)
+    images = torch.randn(2, *SHAPE, device=device)
+    model = model.to(device)
+    with torch.no_grad():
+        before = model(images)
+        with torch.device(device):
+            keep_classes(model, TimmAdapter(), ROWS, KNOWN, SHAPE, "teacher.classes")
+        after = model(images)
+    assert after.shape == (2, len(ROWS))
+    assert model.fc.weight.shape[0] == len(ROWS)
+    if device == "cpu":
+        torch.testing.assert_close(after, before[:, list(ROWS)])
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [

@@ -65,6 +65,7 @@ PUBLIC: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "kdcore.protocols": (
             "Batch",
             "ChangesStudent",
+            "ChecksTraining",
             "Distiller",
             "FeatureAdapter",
             "FeatureMap",

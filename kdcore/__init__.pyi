@@ -58,6 +58,7 @@ from kdcore.plugins.records import PluginInfo, Provided
 from kdcore.protocols import (
     Batch,
     ChangesStudent,
+    ChecksTraining,
     Distiller,
     FeatureAdapter,
     FeatureMap,
@@ -102,6 +103,7 @@ __all__ = [
     "CacheInfo",
     "CacheResult",
     "ChangesStudent",
+    "ChecksTraining",
     "CommandEntry",
     "DatasetEntry",
     "Description",

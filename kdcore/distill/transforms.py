@@ -11,7 +11,7 @@ from kdcore import launcher
 from kdcore.distill.seeds import derive
 from kdcore.errors import Problem, UserError
 from kdcore.json_files import read_json
-from kdcore.models.transformed import apply_transforms, rebuild_transforms
+from kdcore.models.transformed import apply_transforms, check_training, rebuild_transforms
 from kdcore.protocols.transform import TransformSetup
 from kdcore.rundir.directory import TRANSFORMS
 from kdcore.rundir.files import write_json
@@ -56,6 +56,8 @@ def with_transforms(
         UserError: a transform cannot change this student.
     """
     spec = loaded.spec
+    checkpoint = replace(_setup(built, spec, num_classes), where="student.checkpoint")
+    check_training(built, checkpoint, plugins)
     if not spec.student.transforms:
         return built
     kept = None if loaded.fresh else _kept(loaded.directory, spec.student)
@@ -68,6 +70,7 @@ def with_transforms(
         added = applied.warnings[len(source.warnings) :]
         kept = {"transforms": applied.transforms, "notes": applied.notes, "warnings": added}
     rebuilt = rebuild_transforms(built, tuple(kept["transforms"]), plugins, "student.transform")
+    check_training(rebuilt, _setup(rebuilt, spec, num_classes), plugins)
     warnings = rebuilt.warnings + tuple(kept.get("warnings", ()))
     return replace(rebuilt, notes=tuple(kept["notes"]), warnings=warnings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,11 +16,11 @@ from kdcore.models.build import BuiltModel, build_model
 from kdcore.models.parameters import count_parameters
 from kdcore.models.student_config import TRANSFORMED, spec_before
 from kdcore.plugins import get_plugins
-from kdcore.protocols.transform import Transform, Transformed, TransformSetup
+from kdcore.protocols.transform import ChecksTraining, Transform, Transformed, TransformSetup
 from kdcore.spec.resolve import resolve_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import nn
 
@@ -84,6 +85,7 @@ def apply_transforms(
         provided = plugins.find(TransformEntry, one.name, f"{where}.name")
         transform = _made(provided, one.options, plugins, where)
         own = replace(setup, where=where, generator=torch.Generator().manual_seed(seed))
+        _check_training(transform, own, provided)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             done = _applied(transform, built.model, own, provided)
@@ -114,11 +116,7 @@ def rebuild_transforms(
     """
     model = built.model
     for one in transforms:
-        provided = plugins.find(TransformEntry, one["name"], where)
-        try:
-            transform = _made(provided, one["options"], plugins, where)
-        except UserError:  # options of an earlier version of the plugin; the record says everything
-            transform = _made(provided, {}, plugins, where)
+        transform, provided = _of_record(one, plugins, where)
         try:
             model = transform.rebuild(model, one["record"])
         except UserError:
@@ -127,6 +125,23 @@ def rebuild_transforms(
             message = f"the record of {_who(provided)} does not fit the model '{built.name}'"
             raise UserError(Problem(where, f"{message}: {type(error).__name__}: {error}")) from error
     return replace(built, model=model, parameters=count_parameters(model), transforms=tuple(transforms))
+
+
+def check_training(built: BuiltModel, setup: TransformSetup, plugins: Plugins) -> None:
+    """Check that a student can be trained as this run does, with all transforms that it has.
+
+    Args:
+        built: the student, after transforms of this run (`built.transforms`), of earlier runs, or both.
+        setup: for all transforms.
+        plugins: where transforms are looked up.
+
+    Raises:
+        UserError: a transform excludes a setting of the run, or its plugin is missing.
+    """
+    earlier = built.options.get("transforms", ()) if built.name == TRANSFORMED else ()
+    for one in (*earlier, *built.transforms):
+        transform, provided = _of_record(one, plugins, setup.where)
+        _check_training(transform, setup, provided)
 
 
 def transformed(
@@ -224,18 +239,43 @@ def _made(
     return transform
 
 
-def _applied(
-    transform: Transform, model: nn.Module, setup: TransformSetup, provided: Provided[TransformEntry]
-) -> Transformed:
-    who = _who(provided)
+def _of_record(
+    record: Mapping[str, Any], plugins: Plugins, where: str
+) -> tuple[Transform, Provided[TransformEntry]]:
+    """The transform that wrote a record."""
+    provided = plugins.find(TransformEntry, record["name"], where)
     try:
-        done: object = transform.apply(model, setup)
+        transform = _made(provided, record["options"], plugins, where)
+    except UserError:  # options of an earlier version of the plugin; the record says everything
+        transform = _made(provided, {}, plugins, where)
+    return transform, provided
+
+
+def _check_training(transform: Transform, setup: TransformSetup, provided: Provided[TransformEntry]) -> None:
+    if isinstance(transform, ChecksTraining):
+        with _explained(setup, provided):
+            transform.check_training(setup)
+
+
+@contextmanager
+def _explained(setup: TransformSetup, provided: Provided[TransformEntry]) -> Iterator[None]:
+    """Errors of a transform: with their places in the spec, or as a mistake in the plugin."""
+    try:
+        yield
     except UserError as error:
         problems = [replace(one, where=_place(one.where, setup.where)) for one in error.problems]
         raise UserError(problems) from (error.__cause__ or error)
     except Exception as error:
-        message = f"{who} failed: {type(error).__name__}: {error}"
+        message = f"{_who(provided)} failed: {type(error).__name__}: {error}"
         raise UserError(Problem(setup.where, message, hint=_MISTAKE)) from error
+
+
+def _applied(
+    transform: Transform, model: nn.Module, setup: TransformSetup, provided: Provided[TransformEntry]
+) -> Transformed:
+    who = _who(provided)
+    with _explained(setup, provided):
+        done: object = transform.apply(model, setup)
     if not isinstance(done, Transformed):
         message = f"{who} returned {type(done).__name__}; it must return a kdcore.Transformed"
         raise UserError(Problem(setup.where, message))

@@ -11,7 +11,7 @@ from kdcore.protocols.model_info import ModelInfo, StageInfo
 from kdcore.protocols.requires import RECIPES, Requires, Views
 from kdcore.protocols.setup import Setup
 from kdcore.protocols.stage import STAGES, Stage
-from kdcore.protocols.transform import Transform, Transformed, TransformSetup
+from kdcore.protocols.transform import ChecksTraining, Transform, Transformed, TransformSetup
 from kdcore.protocols.values import Batch, FeatureMap, ModelOutput, Progress
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "STAGES",
     "Batch",
     "ChangesStudent",
+    "ChecksTraining",
     "Distiller",
     "FeatureAdapter",
     "FeatureMap",

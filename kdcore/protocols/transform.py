@@ -80,3 +80,20 @@ class Transform(Protocol):
         the same names and shapes, and the caller loads the weights.
         """
         ...
+
+
+@runtime_checkable
+class ChecksTraining(Protocol):
+    """A transform whose student cannot be trained with all settings.
+
+    A run calls it whenever it trains such a student: before `apply`, when it continues, perhaps with other settings,
+    and when its student begins as one that this transform changed in an earlier run.
+    """
+
+    def check_training(self, setup: TransformSetup) -> None:
+        """Look at the settings; the student is not built yet, or has another run's weights.
+
+        Raises:
+            UserError: a setting excludes it. A problem's place is in the transform's options, or empty.
+        """
+        ...

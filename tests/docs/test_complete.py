@@ -40,7 +40,7 @@ TABLES = {
     ),
     "adapter": ("FeatureAdapter", "GivesMaps", "GivesTail", "PreparesModel", "AdapterEntry"),
     "data-and-models": ("DatasetEntry", "ModelDescription", "ModelEntry"),
-    "transform": ("TransformEntry", "Transform", "TransformSetup", "Transformed"),
+    "transform": ("TransformEntry", "ChecksTraining", "Transform", "TransformSetup", "Transformed"),
     "commands-and-recipes": ("CommandEntry", "RecipeEntry"),
     "exporter": ("ExporterEntry", "ExportedFiles"),
     "metric": ("MetricEntry",),

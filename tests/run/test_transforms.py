@@ -282,3 +282,43 @@ def test_the_schema_has_the_options(calls, spec):
     jsonschema.validate(spec("right", [{"name": "pick", "count": 3}, "plain"]), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(spec("wrong", {"name": "pick", "count": 0}), schema)
+
+
+def test_it_may_exclude_settings_whenever_its_student_is_trained(calls, spec, monkeypatch):
+    import kd_pick_code
+
+    def check(self, setup):
+        if setup.train.accumulate > 1:
+            raise UserError(Problem("", "not in several parts"))
+
+    monkeypatch.setattr(kd_pick_code.Pick, "check_training", check, raising=False)
+    parts = {"train": {"epochs": 2, "batch_size": 16, "accumulate": 2}}
+
+    def refused(changed):
+        with pytest.raises(UserError, match="not in several parts") as caught:
+            run(changed)
+        return [problem.where for problem in caught.value.problems]
+
+    assert refused(spec("first", "pick", **parts)) == ["student.transform"]
+    assert calls == []  # before anything is changed
+    after = spec("after", "plain", **parts)
+    after["student"]["checkpoint"] = str(run(spec("first", "pick")))
+    assert refused(after) == ["student.checkpoint"]
+    monkeypatch.setattr(kd_pick_code.Pick, "check_training", lambda self, setup: 1 / 0)
+    with pytest.raises(UserError, match=r"transform 'pick' .* failed: ZeroDivisionError"):
+        kdcore.validate(spec("new", "pick"))
+
+
+def test_a_run_that_continues_with_such_a_setting_is_refused(calls, spec, monkeypatch):
+    import kd_pick_code
+
+    def check(self, setup):
+        if setup.train.grad_checkpointing:
+            raise UserError(Problem("", "no second pass"))
+
+    monkeypatch.setattr(kd_pick_code.Pick, "check_training", check, raising=False)
+    run(spec("first", "pick"), until=1)
+    with pytest.raises(UserError, match="no second pass") as caught:
+        run(spec("first", "pick", train={"epochs": 2, "batch_size": 16, "grad_checkpointing": True}))
+    assert [problem.where for problem in caught.value.problems] == ["student.transform"]
+    run(spec("first", "pick"))

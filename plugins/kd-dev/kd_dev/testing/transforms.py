@@ -13,7 +13,7 @@ from torch import nn
 from kd_dev.testing.check import Violation, rule, skip
 from kd_dev.testing.declared import signature_faults
 from kd_dev.testing.declared_subject import DeclaredSubject
-from kdcore import RunSpec, Transformed, TransformEntry, TransformSetup
+from kdcore import ChecksTraining, RunSpec, Transformed, TransformEntry, TransformSetup
 from kdcore.plugin import get_plugins
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ def faults(transform: Any, named: str) -> Iterator[str]:
             yield f"{named} has no method {name!r}"
         else:
             yield from signature_faults(method, arguments, f"{named}.{name}")
+    if isinstance(transform, ChecksTraining):
+        yield from signature_faults(transform.check_training, ("setup",), f"{named}.check_training")
 
 
 @rule(

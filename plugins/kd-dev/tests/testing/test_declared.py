@@ -147,6 +147,7 @@ def test_good_ones_pass(kind, name, skipped, look):
         ("metric", "absent", "declaration", "kd_broken.metrics:absent, cannot be loaded"),
         ("transform", "ReturnsModel", "trains", r"apply\(\) returned ResNet, not kdcore.Transformed"),
         ("transform", "NotJson", "rebuilds", "its record is not JSON"),
+        ("transform", "ChecksNothing", "protocol", "check_training cannot be called with setup by position"),
         (
             "report section",
             "returns_text",

@@ -26,10 +26,8 @@ class Int8:
         """Find what is rounded, and round it.
 
         Raises:
-            UserError: nothing can be rounded, it is done already, or the settings of the training exclude it.
+            UserError: nothing can be rounded, or it is done already.
         """
-        if problems := list(_problems(setup)):
-            raise UserError(problems)
         if rounded_part(model) is not None:
             raise UserError(
                 Problem("", "the student is already one that trains with 8 bits", hint="leave it out")
@@ -47,6 +45,15 @@ class Int8:
         """The same places, with ranges that are not known yet."""
         round_to_plan(model, Plan.of_record(record))
         return model
+
+    def check_training(self, setup: TransformSetup) -> None:
+        """Check the settings of a run that trains such a student.
+
+        Raises:
+            UserError: one of them would lead to other ranges.
+        """
+        if problems := list(_problems(setup)):
+            raise UserError(problems)
 
 
 def _problems(setup: TransformSetup) -> Iterator[Problem]:

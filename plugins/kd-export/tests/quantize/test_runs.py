@@ -125,6 +125,44 @@ def test_it_is_refused_with_the_place_and_the_reason(tmp_path, changes, where, m
     assert where in {problem.where for problem in caught.value.problems}
 
 
+def test_its_classes_can_be_put_in_the_order_of_the_data(tmp_path, run):
+    classes = {str(digit): 9 - digit for digit in range(10)}
+    spec = {
+        **SPEC,
+        "name": "taught",
+        "student": MODEL,
+        "distiller": "kd",
+        "train": {"epochs": 1, "batch_size": 20},
+    }
+    result = kdcore.run(
+        {**spec, "teacher": {"checkpoint": str(run), "classes": classes}}, output=tmp_path, quiet=True
+    )
+    student = open_run_student(run, "last")
+    with torch.no_grad():
+        pairs = [(student.model(images).argmax(1), target) for images, target in student.images("test", None)]
+    right = sum(int((9 - first == target).sum()) for first, target in pairs)
+    teacher = json.loads((result.directory / "summary.json").read_text())["teacher"]
+    assert teacher["top1"] == pytest.approx(right, abs=1)  # of 100 images; other batches, other rounding
+
+
+SECOND_PASS = {"train": {**SPEC["train"], "grad_checkpointing": True}}
+
+
+def test_a_run_that_continues_with_such_a_setting_is_refused(tmp_path):
+    kdcore.run(SPEC, output=tmp_path, quiet=True, until=1)
+    with pytest.raises(UserError, match="ranges once more") as caught:
+        kdcore.run({**SPEC, **SECOND_PASS}, output=tmp_path, quiet=True)
+    assert [problem.where for problem in caught.value.problems] == ["student.transform"]
+    kdcore.run(SPEC, output=tmp_path, quiet=True)  # nothing is lost
+
+
+def test_a_run_that_begins_with_such_a_student_is_refused_too(tmp_path, run):
+    changes = {"student": {**MODEL, "checkpoint": str(run)}, **SECOND_PASS}
+    with pytest.raises(UserError, match="ranges once more") as caught:
+        kdcore.run({**SPEC, **changes}, output=tmp_path, quiet=True)
+    assert [problem.where for problem in caught.value.problems] == ["student.checkpoint"]
+
+
 def test_a_student_without_a_layer_for_it_is_refused(tmp_path, add_plugin):
     add_plugin(
         "kd-flat",

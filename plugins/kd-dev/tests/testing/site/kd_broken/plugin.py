@@ -166,6 +166,7 @@ def kd_transforms() -> list[TransformEntry]:
         "Counts",
         "ReturnsModel",
         "NotJson",
+        "ChecksNothing",
     ]
     return [TransformEntry(f"toy-{name}", SUMMARY, f"kd_broken.transforms:{name}") for name in names]
 

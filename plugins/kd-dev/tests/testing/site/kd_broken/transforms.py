@@ -78,3 +78,8 @@ class ReturnsModel(Good):
 class NotJson(Good):
     def apply(self, model, setup):
         return Transformed(model, {"factor": torch.ones(1)})
+
+
+class ChecksNothing(Good):
+    def check_training(self):
+        pass

@@ -17,7 +17,7 @@ from kd_export.card import model_card
 from kd_export.compat import hub_readme
 from kd_export.folder import new_folder
 from kd_export.formats.weights import WEIGHTS, student_config
-from kd_export.recipe import BuildRecipe, recipe_of
+from kd_export.recipe import BuildRecipe, beyond_timm, recipe_of
 from kdcore import Problem, RunFailed, UserError
 from kdcore.inspect import about_student, open_run_student
 
@@ -92,7 +92,7 @@ def push(
     student = open_run_student(run, weights)
     recipe = recipe_of(student)
     if not recipe.timm:
-        message = f"timm's hub is for timm's models, and {student.name} is plugin {recipe.needs[0]}'s"
+        message = f"timm's hub is for timm's models, and this student is {beyond_timm(student, recipe)}"
         hint = f"'kd export {quote(str(run))} --to torch' makes a folder that 'hf upload {repository} FOLDER' pushes"
         raise UserError(Problem("RUN", message, str(run), hint=hint))
     given: dict[str, Any] = {

@@ -66,6 +66,15 @@ def recipe_of(student: RunStudent) -> BuildRecipe:
     return BuildRecipe(imports, lines, ("timm",), timm=True, changed=bool(changes))
 
 
+def beyond_timm(student: RunStudent, recipe: BuildRecipe) -> str:
+    """What a student is that is not a model of timm, in words."""
+    transforms = student.network.options.get("transforms")
+    if isinstance(transforms, list):
+        names = ", ".join(f"'{one['name'].partition('/')[2]}'" for one in transforms)
+        return f"{student.name} with the transform {names}"
+    return f"{student.network.model}, a model of plugin {', '.join(recipe.needs)}"
+
+
 def _plugins_of(options: Mapping[str, Any]) -> tuple[str, ...]:
     """The plugins of the distiller whose head the student has, and of its transforms, if it has any."""
     transforms = options.get("transforms")

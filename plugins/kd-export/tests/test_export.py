@@ -264,7 +264,7 @@ def test_a_plugins_model(make_run, own_model, to):
 def test_timm_cannot_build_a_plugins_model(make_run, own_model):
     run = make_run("own", own_model)
     with pytest.raises(
-        UserError, match="timm cannot build own_net, which is a model of plugin kd-own"
+        UserError, match="timm cannot build this student: own_net, a model of plugin kd-own"
     ) as caught:
         export(run, "timm")
     assert caught.value.problems[0].allowed == "coreml, executorch, onnx, openvino, pt2, torch, torchscript"

@@ -167,7 +167,7 @@ def test_other_weights(a_run):
 
 
 def test_a_plugins_model_is_not_timms(make_run, own_model):
-    with pytest.raises(UserError, match="own_net is plugin kd-own's") as caught:
+    with pytest.raises(UserError, match="this student is own_net, a model of plugin kd-own") as caught:
         push(make_run("own", own_model), "me/own", dry_run=True)
     assert "kd export" in caught.value.problems[0].hint
 

@@ -47,7 +47,7 @@ def counts(layers: Sequence[Layer], options: PruneOptions, share: float) -> list
     """How many channels each block of each layer loses.
 
     Raises:
-        UserError: a layer would lose all of its channels.
+        UserError: a layer would lose all of its channels, or the layers cannot lose so many.
     """
     if options.spread == "global":
         return _all_together(layers, options, share)
@@ -59,28 +59,34 @@ def counts(layers: Sequence[Layer], options: PruneOptions, share: float) -> list
     return [layer.size - _rounded(layer, layer.size * (1 - share), options.round_to) for layer in layers]
 
 
-def _rounded(layer: Layer, wanted: float, multiple: int) -> int:
-    """The number of channels that stay in a block: the nearest one with which the layer has a multiple."""
+def _rounded(layer: Layer, wanted: float, multiple: int, least: int = 1) -> int:
+    """The number of channels that stay in a block, `least` or more: the nearest with which the layer has a multiple."""
     unit = multiple // math.gcd(layer.blocks, multiple)
     if unit > layer.size:
-        return max(1, round(wanted))
-    return min(layer.size, max(unit, math.floor(wanted / unit + 0.5) * unit))
+        return max(least, round(wanted))
+    nearest = max(unit, math.floor(wanted / unit + 0.5) * unit)
+    return min(layer.size, max(nearest, math.ceil(least / unit) * unit))
 
 
 def _all_together(layers: Sequence[Layer], options: PruneOptions, share: float) -> list[int]:
     """The least important channels of all layers, up to a share of all; a layer keeps some whatever its scores are."""
     lost = [0] * len(layers)
     most = [min(layer.size - 1, math.floor(layer.size * options.most)) for layer in layers]
-    wanted = share * sum(layer.blocks * layer.size for layer in layers)
+    total = sum(layer.blocks * layer.size for layer in layers)
+    possible = sum(layer.blocks * count for layer, count in zip(layers, most, strict=True))
+    if possible < share * total:
+        message = f"with 'most' {options.most:g}, {possible:,} of the {total:,} channels can be removed"
+        allowed = f"up to {math.floor(1000 * possible / total) / 1000:g}"
+        raise UserError(Problem("share", message, round(share, 4), allowed, hint="or a larger 'most'"))
     ranked = sorted((score, number) for number, layer in enumerate(layers) for score in layer.scores.tolist())
     removed = 0
     for _, number in ranked:
-        if removed >= wanted:
+        if removed >= share * total:
             break
         if lost[number] < most[number]:
             lost[number] += 1
             removed += layers[number].blocks
     return [
-        layer.size - _rounded(layer, layer.size - count, options.round_to)
-        for layer, count in zip(layers, lost, strict=True)
+        layer.size - _rounded(layer, layer.size - count, options.round_to, layer.size - limit)
+        for layer, count, limit in zip(layers, lost, most, strict=True)
     ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kdcore import Options
 
+MOST: Final = 0.9
 Path = Annotated[str, Field(min_length=1)]
 
 
@@ -38,7 +39,7 @@ class PruneOptions(Options):
         "some layers lose more than others.",
     )
     most: float = Field(
-        default=0.9,
+        default=MOST,
         gt=0,
         lt=1,
         description="With spread 'global', the largest share of its channels that one layer loses.",
@@ -55,3 +56,9 @@ class PruneOptions(Options):
         description="Module paths, such as 'layer1.0', in which no layer's outputs are removed; the classifier always "
         "keeps its outputs.",
     )
+
+    @model_validator(mode="after")
+    def _most_is_read(self) -> Self:
+        if self.spread != "global" and self.most != MOST:
+            raise ValueError("'most' is for 'spread' global: otherwise every layer loses the same share")
+        return self

@@ -9,6 +9,7 @@ import torch
 from kd_prune.choose import Layer, counts
 from kd_prune.options import PruneOptions
 from kd_prune.prune import Prune
+from pydantic import ValidationError
 from torch import nn
 
 from kdcore import UserError
@@ -62,7 +63,24 @@ def test_global_compares_the_channels_of_all_layers():
     options = PruneOptions(spread="global", round_to=1, most=0.75)
     layers = [layer(0.1, 0.2, 0.3, 0.4), layer(1.0, 2.0, 3.0, 0.25)]
     assert counts(layers, options, 0.5) == [3, 1]
-    assert counts(layers, options, 0.9) == [3, 3]
+    assert counts(layers, options, 0.75) == [3, 3]
+    with pytest.raises(UserError, match=r"with 'most' 0\.75, 6 of the 8 channels can be removed") as caught:
+        counts(layers, options, 0.9)
+    (problem,) = caught.value.problems
+    assert (problem.where, problem.allowed) == ("share", "up to 0.75")
+
+
+def test_no_layer_loses_more_than_most_after_rounding():
+    options = PruneOptions(spread="global", round_to=8, most=0.1)
+    twenty = layer(*map(float, range(20)))
+    assert counts([twenty], options, 0.1) == [0]  # 18 stay; 16 would be fewer, and 24 are not there
+    assert counts([layer(*map(float, range(40)))], options, 0.1) == [0]  # 36 stay; 32 would be fewer
+    assert counts([layer(*map(float, range(80)))], options, 0.1) == [8]
+
+
+def test_most_is_for_global():
+    with pytest.raises(ValidationError, match="'most' is for 'spread' global"):
+        PruneOptions(most=0.5)
 
 
 def test_a_layer_that_would_vanish_is_named():

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from kd_export.about import as_texts
-from kd_export.recipe import BuildRecipe, recipe_of
+from kd_export.recipe import BuildRecipe, beyond_timm, recipe_of
 from kdcore import ExportedFiles, ExporterEntry, Problem, UserError
 from kdcore.inspect import save_student
 
@@ -40,8 +40,7 @@ def write_timm(student: RunStudent, folder: Path, about: dict[str, Any]) -> Expo
     """
     recipe = recipe_of(student)
     if not recipe.timm:
-        owner = ", ".join(recipe.needs)
-        message = f"timm cannot build {student.network.model}, which is a model of plugin {owner}"
+        message = f"timm cannot build this student: {beyond_timm(student, recipe)}"
         others = ", ".join(
             each.entry.name for each in student.plugins.all(ExporterEntry) if each.entry.name != "timm"
         )

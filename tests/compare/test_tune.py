@@ -10,10 +10,12 @@ from typing import Any
 import kd_compare
 import pytest
 from kd_compare.tuning import tune as module
+from kd_compare.tuning.default_search import _allowed, _dimension
 from kd_compare.tuning.objective import final_score
 
-from kdcore import JobEnd, LaunchJob, RunDirectory, UserError, validate
+from kdcore import DistillerEntry, JobEnd, LaunchJob, RunDirectory, UserError, validate
 from kdcore.cli import main
+from kdcore.plugin import get_plugins
 
 pytest.importorskip("optuna", reason="kd tune needs the extra 'tune'")
 
@@ -172,6 +174,25 @@ def test_what_is_wrong_is_reported_before_anything_is_trained(
     assert launcher.started == []
 
 
+def test_both_ends_of_each_automatic_range_are_allowed():
+    wrong, found = [], 0
+    plugins = get_plugins()
+    for provided in plugins.all(DistillerEntry):
+        options = plugins.load_options(provided, "distiller")
+        for name, field in options.model_fields.items() if options else ():
+            one = _dimension(name, field.default, _allowed(field), epochs=10)
+            for end in () if one is None else (one.low, one.high, field.default):
+                try:
+                    options.model_validate({name: end})
+                    found += 1
+                except ValueError:
+                    wrong.append((provided.qualified, name, end))
+            if one is not None and not one.low <= field.default <= one.high:
+                wrong.append((provided.qualified, name, str(one)))
+    assert wrong == []
+    assert found > 500
+
+
 def test_without_a_space_the_distillers_numbers_are_searched_around_the_papers_values(spec: Path):
     from kd_compare.tuning.plan import TuneBase, make_space
 
@@ -186,6 +207,11 @@ def test_without_a_space_the_distillers_numbers_are_searched_around_the_papers_v
         "distiller.temperature": "log(0.5..32)",
         "distiller.warmup_epochs": "int(0..20)",
     }
+    with_recipe = TuneBase(spec=spec, overrides=("distiller=dkd", "recipe=imagenet-100"))
+    found = {one.path: str(one) for one in make_space(with_recipe, with_recipe.load(), ())}
+    assert found["distiller.beta"] == "log(0.0625..4)"  # around the recipe's 0.5
+    assert space("tfkd")["distiller.correct_probability"] == "0.12375..0.99875"
+    assert "distiller.stage" not in space("uskd")
     assert space("crd") == {
         "distiller.weight": "log(0.1..6.4)",
         "distiller.temperature": "log(0.00875..0.56)",

@@ -150,9 +150,17 @@ class SDD(nn.Module):
 
 
 def _region_logits(features: Tensor, classifier: nn.Linear, grids: Sequence[int]) -> Tensor:
-    """The logits `[B, K, N]` of the regions of a map `[B, C, H, W]`: the whole image, then the cells of each grid."""
+    """The logits `[B, K, N]` of the regions of a map `[B, C, H, W]`: the whole image, then the cells of each grid.
+
+    As in the authors' code, the map is pooled to 4x4 first, and the image and its quarters are means of these cells.
+    With a side that 4 does not divide, such as 7, the cells overlap. Other grids are pooled from the map itself.
+    """
     features = at_least_float32(features)
-    pooled = [F.adaptive_avg_pool2d(features, grid).flatten(2) for grid in (1, *(g for g in grids if g > 1))]
+    cells_of_four = F.adaptive_avg_pool2d(features, 4)
+    pooled = [
+        F.adaptive_avg_pool2d(features if 4 % grid else cells_of_four, grid).flatten(2)
+        for grid in (1, *(g for g in grids if g > 1))
+    ]
     cells = torch.cat(pooled, dim=2).transpose(1, 2)
     with full_precision(cells.device):
         bias = None if classifier.bias is None else classifier.bias.to(cells.dtype)

@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 from kd_classic import dkd_loss, kd_loss, sdd_dkd_loss, sdd_kd_loss
+from kd_classic.sdd import _region_logits
 from kd_dev.testing.values import numbers
 from torch import nn
 
@@ -137,6 +138,34 @@ def test_the_distiller_reads_the_quarters_of_the_image(pair, form):
     assert student.fc.weight.grad.abs().sum() > 0
     assert teacher.fc.weight.grad is None
     student.train().zero_grad()
+
+
+def test_regions_of_a_map_whose_side_is_no_multiple_of_four():
+    """Cells of 7 positions: 0-1, 1-3, 3-5, 5-6. The weights of rows and columns by hand."""
+    rows = {
+        "whole": [1 / 8, 5 / 24, 1 / 12, 1 / 6, 1 / 12, 5 / 24, 1 / 8],
+        "half": [1 / 4, 5 / 12, 1 / 6, 1 / 6, 0, 0, 0],
+        "quarter": [0, 1 / 3, 1 / 3, 1 / 3, 0, 0, 0],
+    }
+    features = torch.randn(2, 3, 7, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    classifier = nn.Linear(3, 5).double()
+    regions = _region_logits(features, classifier, (1, 2, 4, 3))
+
+    def logits(row, column):
+        weights = torch.outer(torch.tensor(rows[row]), torch.tensor(rows[column])).double()
+        return classifier((features * weights).sum((2, 3)))
+
+    assert regions.shape == (2, 5, 1 + 4 + 16 + 9)
+    torch.testing.assert_close(regions[..., 0], logits("whole", "whole"))
+    torch.testing.assert_close(regions[..., 1], logits("half", "half"))
+    torch.testing.assert_close(regions[..., 5 + 1], logits_of(features, classifier, (0, 2), (1, 4)))
+    torch.testing.assert_close(regions[..., 5 + 4 * 1 + 1], logits("quarter", "quarter"))
+    torch.testing.assert_close(regions[..., 21], logits_of(features, classifier, (0, 3), (0, 3)))
+
+
+def logits_of(features, classifier, rows, columns):
+    """The logits of a rectangle of a map."""
+    return classifier(features[..., slice(*rows), slice(*columns)].mean((2, 3)))
 
 
 def test_building_leaves_the_student_as_it_is(pair):

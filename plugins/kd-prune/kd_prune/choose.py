@@ -47,7 +47,7 @@ def counts(layers: Sequence[Layer], options: PruneOptions, share: float) -> list
     """How many channels each block of each layer loses.
 
     Raises:
-        UserError: a layer would lose all of its channels, or the layers cannot lose so many.
+        UserError: a layer would lose all of its channels, or the share cannot be reached.
     """
     if options.spread == "global":
         return _all_together(layers, options, share)

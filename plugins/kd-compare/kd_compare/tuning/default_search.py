@@ -1,8 +1,9 @@
-"""The search space of a distiller that nobody gave one: around the paper's value of each of its numbers."""
+"""The search space of a distiller that nobody gave one: around the spec's value of each of its numbers."""
 
 from __future__ import annotations
 
 import types
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Union, get_args, get_origin
 
 from kd_compare.tuning.search import Dimension
@@ -13,46 +14,64 @@ if TYPE_CHECKING:
     from kdcore.inspect import LoadedSpec
 
 _FACTOR: Final = 8.0  # a value above 0 is searched from an eighth to eight times of itself
-_LEFT_OUT: Final = ("schedule", "dim", "queue", "negatives")
-"""Sizes of heads and memories: they cost time and memory, and are chosen for these."""
+_LEFT_OUT: Final = ("schedule",)
+
+
+@dataclass(frozen=True)
+class _Range:
+    """What an option allows. An end is None without a limit; an excluded end is not allowed itself."""
+
+    low: float | None
+    high: float | None
+    low_excluded: bool
+    high_excluded: bool
 
 
 def default_search(loaded: LoadedSpec) -> list[Dimension]:
-    """The numbers among the options of the spec's distillers, each with a range around the paper's value.
+    """The numbers among the options of the spec's distillers, each with a range around the spec's value.
 
-    A range stays within what the option allows. Numbers of epochs go from 0 to the run's epochs.
+    That is the paper's or the recipe's value, unless the spec has its own. A range stays within what the option allows.
+    Numbers of epochs go from 0 to the run's epochs. Other whole numbers are sizes and counts (of heads, memories,
+    stages, samples): they are chosen for time and memory, and stay.
     """
     alone = len(loaded.distillers) == 1
     found = []
     for number, distiller in enumerate(loaded.distillers):
         prefix = "distiller" if alone else f"distiller.{number}"
         for name, field in type(distiller.options).model_fields.items():
-            value = getattr(distiller.options, name)
             if name in _LEFT_OUT or not _is_number(field.annotation):
                 continue
-            default = field.default if _is_value(field.default) else value
-            one = _dimension(f"{prefix}.{name}", default, field, loaded.spec.train.epochs)
+            value = getattr(distiller.options, name)
+            # a weight that the spec sets to 0 has no order of magnitude
+            centre = value if _is_value(value) and value else field.default
+            one = _dimension(f"{prefix}.{name}", centre, _allowed(field), loaded.spec.train.epochs)
             if one is not None:
                 found.append(one)
     return found
 
 
-def _dimension(path: str, default: Any, field: FieldInfo, epochs: int) -> Dimension | None:
-    if not _is_value(default):
+def _dimension(path: str, centre: Any, allowed: _Range, epochs: int) -> Dimension | None:
+    if not _is_value(centre):
         return None
-    low, high = _bounds(field)
-    if isinstance(default, int):
-        if path.endswith("epochs"):
-            return Dimension(path, "int", 0, max(epochs, default))
-        ends = max(1, round(default / _FACTOR), low or 0), min(round(default * _FACTOR), high or float("inf"))
-        usable = default > 0 and ends[0] < ends[1]
-        return Dimension(path, "int", int(ends[0]), int(ends[1]), log=True) if usable else None
-    if low is not None and high is not None:
+    if isinstance(centre, int):
+        return Dimension(path, "int", 0, max(epochs, centre)) if path.endswith("epochs") else None
+    if allowed.low is not None and allowed.high is not None:
+        low = _near(centre, allowed.low) if allowed.low_excluded else allowed.low
+        high = _near(centre, allowed.high) if allowed.high_excluded else allowed.high
         return Dimension(path, "float", low, high)
-    if default <= 0:
+    if centre <= 0:
         return None
-    ends = max(default / _FACTOR, low or 0.0), min(default * _FACTOR, high or float("inf"))
-    return Dimension(path, "float", *ends, log=True) if 0 < ends[0] < ends[1] else None
+    low, high = centre / _FACTOR, centre * _FACTOR
+    if allowed.low is not None and low <= allowed.low:
+        low = _near(centre, allowed.low) if allowed.low_excluded or not allowed.low else allowed.low
+    if allowed.high is not None and high >= allowed.high:
+        high = _near(centre, allowed.high) if allowed.high_excluded else allowed.high
+    return Dimension(path, "float", low, high, log=True) if 0 < low < high else None
+
+
+def _near(value: float, end: float) -> float:
+    """The value at an eighth of the way from an end that is not allowed itself."""
+    return end + (value - end) / _FACTOR
 
 
 def _is_value(value: Any) -> bool:
@@ -60,15 +79,22 @@ def _is_value(value: Any) -> bool:
 
 
 def _is_number(annotation: Any) -> bool:
+    """Whether an option is a number, perhaps null or a list of them; one that may be a text is none."""
     if get_origin(annotation) in (Union, types.UnionType):
-        return any(_is_number(part) for part in get_args(annotation))
+        parts = get_args(annotation)
+        return str not in parts and any(_is_number(part) for part in parts)
     return annotation in (int, float)
 
 
-def _bounds(field: FieldInfo) -> tuple[float | None, float | None]:
-    """The least and the greatest value that the option allows; None: no limit. An excluded end is not returned."""
-    low = high = None
+def _allowed(field: FieldInfo) -> _Range:
+    ends = {}
     for mark in field.metadata:
-        low = getattr(mark, "ge", low)
-        high = getattr(mark, "le", high)
-    return low, high
+        for name in ("ge", "gt", "le", "lt"):
+            if getattr(mark, name, None) is not None:
+                ends[name] = getattr(mark, name)
+    return _Range(
+        low=ends.get("ge", ends.get("gt")),
+        high=ends.get("le", ends.get("lt")),
+        low_excluded="gt" in ends,
+        high_excluded="lt" in ends,
+    )

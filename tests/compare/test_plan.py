@@ -189,6 +189,21 @@ def test_the_cache_and_the_teacher_are_shared_and_vanilla_has_no_cache(base, tmp
     assert runs == {str(found.folder / "specs" / "teacher-big.json")}
 
 
+def test_two_teachers_with_one_name_are_refused(base, tmp_path: Path):
+    """Their specs would be one file in the comparison's folder: one student would be distilled from the other's."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        base(f"{folder}/teacher", teacher=None, student=TEACHER)
+        base(f"{folder}/{folder}", teacher={"run": "teacher.json"}, distiller="kd")
+    given = tmp_path / "a" / "a.json", tmp_path / "b" / "b.json"
+    text = problems(*given, name="both")
+    first, second = (tmp_path / folder / "runs" / "teacher" for folder in ("a", "b"))
+    assert f"two teachers have this name: the runs in {first} and in {second}" in text
+    assert "another 'name'" in text
+    base("b/teacher", name="other", teacher=None, student=TEACHER)
+    assert [one.spec.name for one in plan(*given, name="both").teachers] == ["teacher", "other"]
+
+
 def test_another_base_spec_is_an_error_that_shows_the_difference_and_more_seeds_are_none(base):
     path = base()
     first = plan(path, distillers=("kd",), seeds=(0,))

@@ -41,14 +41,26 @@ def check_models(request: Request, loaded: dict[str, LoadedSpec], problems: Meth
 
 
 def all_teachers(loaded: dict[str, LoadedSpec], problems: MethodProblems) -> tuple[LoadedSpec, ...]:
-    """The teachers of all methods, each once; problems if two specs give different teachers the same directory."""
+    """The teachers of all methods, each once; problems if different teachers have the same directory or name."""
     found = dict[Path, tuple[LoadedSpec, dict[str, Any]]]()
+    by_name = dict[str, Path]()
     for label, one in loaded.items():
         for teacher in reversed(list(below_of(one))):
             path, content = teacher.directory.path, resolved_dict(teacher)
             _, known = found.setdefault(path, (teacher, content))
             problems.add(label, _changes(f"teacher.run ({teacher.spec.name})", path, known, content))
+            first = by_name.setdefault(teacher.spec.name, path)
+            if first != path:  # their specs, logs and jobs are known by the name alone
+                problems.add(label, [_same_name(teacher.spec.name, first, path)])
     return tuple(teacher for teacher, _ in found.values())
+
+
+def _same_name(name: str, first: Path, second: Path) -> Problem:
+    message = f"two teachers have this name: the runs in {first} and in {second}"
+    hint = (
+        "give one of the two specs another 'name', or name a finished run as 'checkpoint' in place of 'run'"
+    )
+    return Problem("teacher.run", message, name, hint=hint)
 
 
 def _changes(

@@ -83,7 +83,7 @@ def receive(connection: socket.socket, *, wait: bool) -> tuple[Message, list[int
     ):  # recv_fds of Python 3.11 ignores its flags
         raise BlockingIOError
     try:
-        data, descriptors, _, _ = socket.recv_fds(connection, _LONGEST, 2)
+        data, descriptors = _packet(connection)
     except ConnectionError:
         return None
     if not data:
@@ -92,3 +92,16 @@ def receive(connection: socket.socket, *, wait: bool) -> tuple[Message, list[int
     if kind == StartRun.__name__:
         fields["arguments"] = tuple(fields["arguments"])
     return _KINDS[kind](**fields), descriptors
+
+
+def _packet(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """The next packet.
+
+    If the other side has died with packets that it had not read, Linux says this first, and only once: what it had sent
+    is still there.
+    """
+    try:
+        data, descriptors, _, _ = socket.recv_fds(connection, _LONGEST, 2)
+    except ConnectionError:
+        data, descriptors, _, _ = socket.recv_fds(connection, _LONGEST, 2)
+    return data, descriptors

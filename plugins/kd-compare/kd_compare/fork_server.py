@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import tempfile
@@ -20,13 +21,10 @@ import warnings
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Final
 
 from kd_compare.fork_messages import RunEnded, RunRefused, RunStarted, StartRun, receive, send
 from kd_compare.worker import run_kd
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 PRELOADED: Final = ("torch", "torchvision", "timm", "accelerate", "kdcore.run.run")
 _POLL: Final = 0.02  # seconds between two looks at the processes
@@ -106,13 +104,14 @@ class ForkServer:
             code = os.waitstatus_to_exitcode(status)
             send(self._connection, RunEnded(child.name, code))
             if code == 0:
-                child.imported.seek(0)
-                self._learn(json.loads(child.imported.read() or "[]"))
+                with contextlib.suppress(OSError, ValueError):  # the disk was full, so the list is cut off
+                    self._learn(child.imported)
             child.imported.close()
 
-    def _learn(self, modules: Iterable[str]) -> None:
+    def _learn(self, imported: IO[str]) -> None:
         """Import what a run has imported. Modules of plugins are left to each run: kd watches their import."""
-        for module in modules:
+        imported.seek(0)
+        for module in json.loads(imported.read() or "[]"):
             if module.split(".")[0] not in self._plugins and can_fork():
                 preload(module)
 
@@ -151,6 +150,8 @@ def _write_imported(before: set[str], file: IO[str]) -> None:
 
 def main() -> None:
     """Serve; in a forked process, run `kd`."""
+    # some parents leave it ignored, and then no exit code is known
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         for module in PRELOADED:
             preload(module)

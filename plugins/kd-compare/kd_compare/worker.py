@@ -10,7 +10,12 @@ from __future__ import annotations
 import os
 import runpy
 import signal
+import sys
 import threading
+from typing import Final
+
+_WINDOWS: Final = sys.platform == "win32"
+_STOPPED: Final = 143
 
 
 def run_kd() -> None:
@@ -22,7 +27,17 @@ def run_kd() -> None:
 def _watch() -> None:
     while os.read(0, 1):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    ask_to_stop()
+
+
+def ask_to_stop() -> None:
+    """Send this process SIGTERM, so that the run writes a checkpoint."""
+    if not _WINDOWS:
+        os.kill(os.getpid(), signal.SIGTERM)  # it also wakes the main thread where that waits for something
+    elif signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        os._exit(_STOPPED)  # it was still importing
+    else:
+        signal.raise_signal(signal.SIGTERM)  # there, os.kill ends the process at once
 
 
 if __name__ == "__main__":

@@ -47,6 +47,12 @@ def no_fork():
     raise BlockingIOError("too many processes")
 os.fork = no_fork
 """
+CUT_OFF = """
+def cut_off(before, file):
+    file.write('["os", "sy')
+    file.flush()
+fork_server._write_imported = cut_off
+"""
 UNTIL_ASKED = "import sys, os; print('begun', flush=True); os.read(0, 1); sys.exit(143)"
 
 
@@ -197,6 +203,23 @@ def test_a_run_is_not_started_again_if_the_server_dies_as_soon_as_it_has_forked(
     assert job.log.read_text().count("begun") == 1
 
 
+def test_what_a_server_said_counts_though_it_died_with_requests_that_it_had_not_read(
+    script, make, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(fork_client, "SERVER", server(change=AFTER_FORK))
+    launcher = make()
+    jobs = [script(name, "print('begun', flush=True)") for name in "ab"]
+    for job in jobs:
+        launcher.start(job)
+    launcher._server._popen.wait()
+    wait_for(lambda: begun(jobs[0]))  # nobody holds the server's end now; the second request is unread in it
+    ends = {end.name: end.code for end in wait(launcher, 2)}
+    assert ends == {"a": 1, "b": 0}
+    for job in jobs:
+        wait_for(lambda job=job: begun(job))
+        assert job.log.read_text().count("begun") == 1
+
+
 def test_if_the_system_refuses_the_fork_the_run_is_a_process(script, make, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fork_client, "SERVER", server(change=NO_FORK))
     launcher = make()
@@ -222,6 +245,27 @@ def test_what_a_run_imported_is_there_for_the_next(
     assert "imported by" in job.log.read_text()
     assert again.log.read_text() == "seeded\n"
     assert f"imported by {launcher._server.number}" in (tmp_path / "launcher" / "fork-server.log").read_text()
+
+
+def test_the_server_goes_on_after_a_list_of_modules_that_was_cut_off(
+    script, make, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(fork_client, "SERVER", server(change=CUT_OFF))
+    launcher = make(1)
+    for name in "ab":
+        launcher.start(script(name, ""))
+        assert wait(launcher, 1) == [JobEnd(name, 0)]
+    assert not launcher._server.gone
+
+
+def test_the_server_learns_of_ends_though_it_was_started_with_sigchld_ignored(script, make):
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        launcher = make()
+        launcher.start(script("a", "raise SystemExit(3)"))
+        assert wait(launcher, 1) == [JobEnd("a", 3)]
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_a_job_with_other_variables_and_one_alone_are_processes_of_their_own(script, make):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -40,14 +41,23 @@ def read_at(descriptor: int, size: int, offset: int) -> bytes:
 
 
 def write_at(descriptor: int, data: bytes, offset: int) -> None:
-    """Write `data` at `offset`.
+    """Write all of `data` at `offset`; one call of the system may write only a part, as on a disk that becomes full.
 
     Raises:
         OSError: the disk is full, or it cannot be written.
     """
+    rest = memoryview(data)
+    while rest:
+        written = _write_some(descriptor, rest, offset)
+        if written == 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        rest, offset = rest[written:], offset + written
+
+
+def _write_some(descriptor: int, data: memoryview, offset: int) -> int:
+    """Write the beginning of `data`; returns the number of bytes."""
     if hasattr(os, "pwrite"):
-        os.pwrite(descriptor, data, offset)
-        return
+        return os.pwrite(descriptor, data, offset)
     with _one_at_a_time:
         os.lseek(descriptor, offset, os.SEEK_SET)
-        os.write(descriptor, data)
+        return os.write(descriptor, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -50,6 +51,28 @@ def test_parts_that_the_system_reads(opened, monkeypatch):
     read = os.read
     monkeypatch.setattr(os, "read", lambda descriptor, size: read(descriptor, min(size, 7)))
     assert read_at(opened, 50, 20) == bytes(range(20, 70))
+
+
+def test_parts_that_the_system_writes(system, opened, monkeypatch):
+    """One call may write less than it was asked for; a full disk is an error of the next one."""
+    name = "pwrite" if system == "own calls" else "write"
+    write, room = getattr(os, name), [20]
+
+    def some(descriptor, data, *offset):
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        size = min(len(data), 7, room[0])
+        room[0] -= size
+        return write(descriptor, data[:size], *offset)
+
+    monkeypatch.setattr(os, name, some)
+    write_at(opened, b"sixteen letters.", 50)
+    assert read_at(opened, 18, 49) == b"\x31sixteen letters.\x42"
+    with pytest.raises(OSError, match="No space"):
+        write_at(opened, b"five.", 100)
+    monkeypatch.setattr(os, name, lambda *_: 0)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        write_at(opened, b"five.", 100)
 
 
 def test_threads_do_not_move_each_others_position(opened, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -321,8 +322,8 @@ def _create(folder: Path, manifest: Manifest) -> tuple[Path, Manifest]:
     """Create the files in a temporary folder and rename it: no process sees an incomplete cache."""
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder, older_than=_HOUR)
-    temporary = folder / f".{_stem(manifest)}.{os.getpid()}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    # processes of other hosts and containers may have the same number
+    temporary = folder / f".{_stem(manifest)}.{secrets.token_hex(4)}.{os.getpid()}.tmp"
     temporary.mkdir()
     try:
         for name, size in [

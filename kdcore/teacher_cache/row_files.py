@@ -41,7 +41,7 @@ class RowFiles:
         self._checksum_file = open_at(path / CHECKSUMS, how)
         self._arrays: dict[str, npt.NDArray[Any]] = {}
         self._checksums: npt.NDArray[Any] = np.zeros(0, dtype="<u4")
-        self._checked = np.zeros(0, dtype=bool)  # each row once per process
+        self._checked = np.zeros(0, dtype=bool)  # rows that were read and found valid
         self._map(self._on_disk() if self._grows else manifest.rows)
 
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class RowFiles:
         return found
 
     def there(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Which rows are filled and valid; each process checks a row once."""
+        """Which rows are filled and valid; each process checks a row once, when it is first read."""
         if self._grows and len(rows) and int(rows.max()) >= len(self._checksums):
             self._follow()
         there = rows < len(self._checksums)
@@ -89,7 +89,8 @@ class RowFiles:
             value = checksum([values[field.name][place] for field in self._fields])
             write_at(self._checksum_file, value.to_bytes(4, "little"), 4 * int(row))
         self._follow()
-        self._checked[rows] = True
+        # read before it counts: on a network file system another host may write an older page over it
+        self._checked[rows] = False
 
     def close(self) -> None:
         """Close the files; the system writes the data even if the process is killed."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from kdcore import ModelOutput, RunFailed, UserError
 from kdcore.teacher_cache.cache import TeacherCache
+from kdcore.teacher_cache.manifest import Manifest
 from kdcore.teacher_cache.size import estimate
 
 from .conftest import FULL, PLAIN, SAMPLES, identity, outputs, settings, tensors
@@ -134,6 +135,18 @@ def test_a_row_that_was_written_half_counts_as_missing(opened, monkeypatch: pyte
     assert torch.equal(again.read(0, rows(2)).logits, outputs(1).logits)
 
 
+def test_a_row_that_another_host_overwrites_after_it_was_written_is_damaged(opened):
+    cache, told = opened(), []
+    cache.warn = told.append
+    cache.write(0, rows(0, 1), outputs(2))
+    np.memmap(cache.path / "logits.bin", np.uint8, "r+")[:28] = 0  # row 0, as it was in the other's memory
+    assert cache.read(0, rows(0, 1)) is None
+    assert len(told) == 1
+    assert cache.missing(0).tolist() == [0, *range(2, SAMPLES)]
+    cache.write(0, rows(0, 1), outputs(2))
+    assert torch.equal(cache.read(0, rows(0, 1)).logits, outputs(2).logits)
+
+
 @pytest.mark.parametrize("file", ["logits.bin", "rows.crc", "manifest.json"])
 @pytest.mark.parametrize("how", ["truncated", "missing"])
 def test_a_damaged_cache_is_left_alone(opened, file, how):
@@ -222,6 +235,22 @@ def test_the_disk_has_to_hold_all_of_it(opened, monkeypatch: pytest.MonkeyPatch,
         assert list(tmp_path.iterdir()) == []
         patch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed))
         assert opened().size_bytes == needed
+
+
+def test_two_processes_of_the_same_number_create_it_at_once(
+    opened, monkeypatch: pytest.MonkeyPatch, tmp_path
+):
+    write = Manifest.write
+
+    def overtaken(self: Manifest, folder: Path) -> None:
+        monkeypatch.setattr(Manifest, "write", write)
+        other = opened()  # the process of another host
+        other.write(0, rows(3), outputs(1))
+        write(self, folder)
+
+    monkeypatch.setattr(Manifest, "write", overtaken)
+    assert opened().rows_filled == 1
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path):

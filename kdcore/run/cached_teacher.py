@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -177,17 +178,20 @@ def open_caches(
     settings = loaded.spec.teacher_cache
     assert settings is not None
     caches = dict[str, TeacherCache]()
-    for member in loaded.spec.members:
-        teacher = prepared.distillation.teacher_passes[member.name]
-        if teacher.is_read:
-            cache = caches[member.name] = TeacherCache.open(
-                cache_folder(loaded),
-                identity_of(loaded, prepared, member),
-                rows_of(prepared.distillation, teacher),
-                settings,
-                0 if prepared.train.stream else prepared.train.size,
-            )
-            cache.warn = warn
+    with contextlib.ExitStack() as opened:
+        for member in loaded.spec.members:
+            teacher = prepared.distillation.teacher_passes[member.name]
+            if teacher.is_read:
+                cache = caches[member.name] = TeacherCache.open(
+                    cache_folder(loaded),
+                    identity_of(loaded, prepared, member),
+                    rows_of(prepared.distillation, teacher),
+                    settings,
+                    0 if prepared.train.stream else prepared.train.size,
+                )
+                opened.callback(cache.close)
+                cache.warn = warn
+        opened.pop_all()  # all could be opened: the caller closes them
     return caches
 
 

@@ -152,6 +152,8 @@ def _run(context: RunContext) -> RunResult:
             if failure is error:
                 raise
             raise failure from error
+        finally:
+            session.close()
 
 
 def run_teacher(context: RunContext) -> None:

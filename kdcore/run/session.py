@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kdcore.inspect.scores import Scores
     from kdcore.run.context import RunContext
     from kdcore.run.table_teacher import GivesOutputs
+    from kdcore.teacher_cache.cache import TeacherCache
 
 _PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -49,6 +50,7 @@ class Session:
         self.trackers = Trackers(context.directory, context.display.warn)
         self.training: Training | None = None
         self.prepared: Prepared | None = None
+        self._caches: tuple[TeacherCache, ...] = ()
 
     def run(self) -> RunResult:
         """Train to the end and write the summary and the student, or to epoch `until` and write a summary.
@@ -148,6 +150,14 @@ class Session:
             self.directory.write_summary(summary)
         return summary
 
+    def close(self) -> None:
+        """Close the caches of the teachers; the next run computes the rows that could not be written."""
+        for cache in self._caches:
+            try:
+                cache.close()
+            except OSError as error:
+                self.display.warn(f"teacher cache: {cache.path} cannot be written: {error.strerror}")
+
     def _write_classes(self, splits: Splits, kept: dict[str, Any]) -> None:
         """What was measured for each class of the student that is kept."""
         details: Scores | None = kept.get("details")
@@ -167,6 +177,7 @@ class Session:
 
         with accelerator.main_process_first():  # it creates the files
             caches = open_caches(self.loaded, prepared, self.display.warn)
+        self._caches = tuple(caches.values())
         for name, cache in caches.items():
             of = f" of teacher '{name}'" if len(caches) > 1 else ""
             self.display.note(f"cache    {cache.path}: {cache.progress} rows{of} filled")

@@ -164,7 +164,11 @@ class TeacherCache:
         return self._output(rows, new, values)
 
     def close(self) -> None:
-        """Close the files; the system writes the data even if the process is killed."""
+        """Write the data to the disk and close the files. What is known stays readable.
+
+        Raises:
+            OSError: the disk is full or gone; the files are closed.
+        """
         self._files.close()
 
     # -- rows ------------------------------------------------------------------------------------------------

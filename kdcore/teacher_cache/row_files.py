@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zlib
 from typing import TYPE_CHECKING, Any, Final
@@ -93,14 +94,23 @@ class RowFiles:
         self._checked[rows] = False
 
     def close(self) -> None:
-        """Close the files; the system writes the data even if the process is killed."""
+        """Write the data to the disk and close the files. What is known stays readable.
+
+        Raises:
+            OSError: the disk is full or gone; the files are closed.
+        """
+        if not self._files:
+            return
         self._follow()
-        for handle in (*self._files.values(), self._checksum_file):
-            if self._writes:
-                os.fsync(handle)
-            os.close(handle)
+        handles = (*self._files.values(), self._checksum_file)
         self._files.clear()
-        self._grows = False  # what is known stays readable
+        self._grows = False
+        with contextlib.ExitStack() as opened:
+            for handle in handles:
+                opened.callback(os.close, handle)
+            if self._writes:
+                for handle in handles:
+                    os.fsync(handle)
 
     def _follow(self) -> None:
         """See what was written behind the rows that are known."""

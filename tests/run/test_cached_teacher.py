@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import gc
 import json
 import shutil
 from pathlib import Path
@@ -15,13 +17,15 @@ from safetensors.torch import load_file
 
 from kdcore import ModelOutput, UserError, run
 from kdcore.distill.teacher_passes import TeacherPasses
-from kdcore.errors import Interrupted
+from kdcore.errors import Interrupted, Problem
 from kdcore.run.cached_teacher import CachedTeacher
 from kdcore.run.fill_cache import cache_teacher
 from kdcore.run.kept_evaluation import KeptEvaluation
 from kdcore.run.signals import StopRequest
+from kdcore.teacher_cache.cache import TeacherCache
 from kdcore.teacher_cache.listing import look_at
 
+OPEN_FILES = Path("/proc/self/fd")
 KD = {"name": "kd"}
 TEACHER = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
 VIT = {
@@ -292,6 +296,45 @@ def test_a_disk_that_is_too_small_is_told_before_training(spec_file, monkeypatch
     with pytest.raises(UserError, match="augmentations"):
         run(path, quiet=True)
     assert not (path.parent / "runs").exists()
+
+
+@pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="this system has no list of open files")
+def test_runs_in_one_process_leave_no_file_open(spec_file, monkeypatch: pytest.MonkeyPatch):
+    def files() -> int:
+        gc.collect()  # the maps of the rows
+        return len(list(OPEN_FILES.iterdir()))
+
+    teachers = [{"name": name, **TEACHER} for name in ("one", "other")]
+    spec = {"teacher": teachers, "distiller": {**KD, "teacher": "mean"}, "teacher_cache": _cache(1)}
+    run(spec_file("first", **spec), quiet=True)
+    before = files()
+    run(spec_file("second", **spec), quiet=True)
+    assert files() == before
+    opened = TeacherCache.open
+
+    def once(*arguments: Any) -> TeacherCache:
+        monkeypatch.setattr(TeacherCache, "open", full)
+        return opened(*arguments)
+
+    def full(*arguments: Any) -> TeacherCache:
+        raise UserError(Problem("teacher_cache", "the disk is full"))
+
+    monkeypatch.setattr(TeacherCache, "open", once)
+    with pytest.raises(UserError, match="full"):
+        run(spec_file("third", **spec), quiet=True)
+    assert files() == before
+
+
+def test_a_disk_that_takes_no_more_at_the_end_is_a_warning(
+    spec_file, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def full(cache: TeacherCache) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(TeacherCache, "close", full)
+    spec = {"teacher": TEACHER, "distiller": KD, "train": {"epochs": 1}}
+    assert run(spec_file(**spec, teacher_cache=_cache(1))).summary["status"] == "finished"
+    assert "cannot be written: No space left" in capsys.readouterr().err
 
 
 def test_there_has_to_be_something_to_fill(spec_file):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -63,6 +64,23 @@ def test_another_process_sees_it_at_once_and_after_it_is_closed(opened):
     assert torch.equal(one.read(0, rows(1)).logits, outputs(1).logits)
     one.close()
     assert opened(create=False).rows_filled == 2
+
+
+def test_all_files_are_closed_even_if_the_disk_is_full(opened, monkeypatch: pytest.MonkeyPatch):
+    closed, close = [], os.close
+    cache = opened()
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        patch.setattr(os, "close", lambda handle: (closed.append(handle), close(handle)))
+        with pytest.raises(OSError, match="No space"):
+            cache.close()
+        cache.close()  # the numbers may belong to other files now
+    assert len(set(closed)) == len(closed) == len(cache.manifest.fields) + 1
+    assert cache.rows_filled == 0
 
 
 @hypothesis_settings(

@@ -141,7 +141,7 @@ ASKED = {  # the system is asked, or an error is expected, where each is used
     "files.py": {"O_DIRECTORY"},
     "positions.py": {"pread", "pwrite"},
     "signals.py": {"SIGHUP"},
-    "loader.py": {"sched_getaffinity", "pthread_sigmask", "SIG_BLOCK", "alarm"},
+    "loader.py": {"sched_getaffinity", "pthread_sigmask", "SIG_BLOCK", "alarm", "SIGALRM", "SIGHUP"},
     "local.py": {"sched_getaffinity"},
     "budget.py": {"sysconf"},
     "reasons.py": {"SIGKILL"},

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 MOST_WORKERS = 8
 _LINGER = 30  # seconds
 _running: WeakSet[Any] = WeakSet()  # iterators with their own processes
-_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+_processes: WeakSet[Any] = WeakSet()  # of these iterators, and of earlier ones
+_HANGUP = {signal.SIGHUP} if hasattr(signal, "SIGHUP") else set()  # Windows does not have it
+_SIGNALS = {signal.SIGINT, signal.SIGTERM, *_HANGUP}
 
 
 def worker_count(workers: int | None, samples: KeyedSamples, world: int, device_type: str) -> int:
@@ -81,6 +83,7 @@ def passed(loader: DataLoader[Any]) -> Iterator[Columns]:
         iterator = iter(loader)
     if loader.num_workers and iterator not in _running:
         _running.add(iterator)
+        _processes.update(iterator._workers)
         compat.keep_loader_queues(iterator)
     return _passed(iterator)
 
@@ -146,16 +149,38 @@ def _end_workers(but: Collection[Any] = ()) -> None:
             iterator._shutdown_workers()
 
 
+def _end_processes() -> None:
+    _end_workers()
+    for process in list(_processes):
+        if process.is_alive():  # in an image that takes very long
+            process.kill()
+
+
 # An exception's traceback may keep a loader until Python ends. There, multiprocessing sends its processes SIGTERM
 # and waits, so they would linger. The function that is registered last is called first.
-atexit.register(_end_workers)
+atexit.register(_end_processes)
 
 
 def _start_worker(worker: int) -> None:
-    # Ctrl-C, and SIGTERM from a cluster's scheduler, reach the whole process group. The run decides how it ends and
-    # needs its loaders until the step is done; they end with it, or by themselves after a while.
+    # Ctrl-C, and SIGTERM from a cluster's scheduler, reach the whole process group, and so does SIGHUP from a terminal
+    # that is closed. The run decides how it ends and needs its loaders until then, which may take minutes: the step, an
+    # evaluation, the checkpoint. They end with it, or by themselves after it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "alarm"):  # not on Windows
-        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LINGER))
+        signal.signal(signal.SIGALRM, _look_at_parent)
+        for number in (signal.SIGTERM, *_HANGUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # with nohup, SIGHUP is ignored
+                signal.signal(number, _look_later)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+def _look_later(*_: object) -> None:
+    signal.alarm(_LINGER)
+
+
+def _look_at_parent(*_: object) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None or not parent.is_alive():
+        os._exit(0)
+    signal.alarm(_LINGER)

@@ -183,3 +183,81 @@ def test_an_error_does_not_wait_for_the_loaders():
     """)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "failed beside 1 loader\n")
+
+
+@pytest.mark.parametrize(
+    ("ends", "code", "printed"),
+    [("False", 0, "noted\n[19]\n"), ("True", -signal.SIGKILL, "noted\n")],
+)
+def test_after_a_signal_the_loaders_work_as_long_as_the_run_and_no_longer(ends, code, printed):
+    script = textwrap.dedent("""
+        import os, signal, sys, time
+        from torch.utils.data import Dataset
+        from kdcore.data import loader
+
+        class Slow(Dataset):
+            def __getitems__(self, keys):
+                if sys.argv[1] == "True" and keys != [0]:
+                    time.sleep(600)
+                return keys
+
+        loader._LINGER = 1
+        signal.signal(signal.SIGTERM, lambda *_: print("noted", flush=True))
+        keys = [[number] for number in range(20)]
+        for batch in loader.passed(loader.make_loader(Slow(), workers=1, device_type="cpu", batch_sampler=keys)):
+            if batch == [0]:
+                os.killpg(os.getpgrp(), signal.SIGTERM)
+                if sys.argv[1] == "True":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                time.sleep(2.5)  # a long evaluation
+        print(batch)
+    """)
+    # its output ends when the last process that has it ends
+    command = [sys.executable, "-c", script, ends]
+    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (code, printed, "")
+
+
+def test_a_closed_terminal_does_not_end_loaders_that_are_not_forked(tmp_path: Path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+            import multiprocessing, os, signal, torch
+            from kdcore.data.loader import make_loader, passed
+
+            if __name__ == "__main__":
+                multiprocessing.set_start_method("spawn")
+                signal.signal(signal.SIGHUP, lambda *_: print("noted"))
+                data = torch.arange(20).view(20, 1)
+                for batch in passed(make_loader(data, workers=1, device_type="cpu", batch_size=1)):
+                    if batch[0] == 1:
+                        os.killpg(os.getpgrp(), signal.SIGHUP)
+                print(batch)
+        """)
+    )
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "noted\n[tensor([19])]\n", "")
+
+
+def test_a_loader_in_an_image_that_never_ends_does_not_keep_python():
+    script = textwrap.dedent("""
+        import time
+        from torch.utils.data import Dataset
+        from kdcore.data import loader
+
+        class Stuck(Dataset):
+            def __getitems__(self, keys):
+                if keys == [1]:
+                    time.sleep(600)
+                return keys
+
+        loader._LINGER = 600
+        batches = loader.passed(
+            loader.make_loader(Stuck(), workers=1, device_type="cpu", batch_sampler=[[0], [1], [2]])
+        )
+        print(next(batches))
+        del batches
+    """)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[0]\n", "")

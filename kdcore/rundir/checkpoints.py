@@ -34,6 +34,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._damaged: set[str] = set()  # those that `load` found
 
     def begin(self, step: int | None) -> Path:
         """Make the folder for the parts of sharded tensors, which each process writes before `save` or `save_best`.
@@ -51,12 +52,18 @@ class Checkpoints:
         return self._unfinished(_name(step)) / FOLDER
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write `state` as the newest checkpoint, and remove all except the last two.
+        """Write `state` as the newest checkpoint, and remove all except it and the one before it that is complete.
+
+        Those of later steps are removed, too: they were damaged, or the run began again.
 
         Sharded tensors of the state are in the folder of `begin`.
         """
-        self._write(_name(step), state, {"step": step})
-        for old in self._steps()[:-_KEPT]:
+        name = _name(step)
+        self._write(name, state, {"step": step})
+        self._damaged.discard(name)
+        steps = self._steps()
+        complete = [one for one in steps[: steps.index(name) + 1] if one not in self._damaged]
+        for old in set(steps).difference(complete[-_KEPT:]):
             shutil.rmtree(self.folder / old)
 
     def save_best(self, state: dict[str, Any], about: dict[str, Any]) -> None:
@@ -85,6 +92,7 @@ class Checkpoints:
             try:
                 return self._read(name, together=together)
             except Damaged as error:
+                self._damaged.add(name)
                 before = "trying the previous one" if name != names[0] else "there is no earlier one"
                 warn(f"checkpoint {name}: {error}; {before}")
         return None

@@ -68,6 +68,32 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(
     assert name in told[0]
 
 
+@pytest.mark.parametrize(
+    ("damaged", "saved", "kept"),
+    [
+        ((100, 200), (10, 20, 30), (20, 30)),  # the run began again
+        ((200,), (150, 180), (150, 180)),
+        ((200,), (250,), (100, 250)),
+        ((200,), (200,), (100, 200)),
+    ],
+)
+def test_damaged_checkpoints_do_not_take_the_place_of_complete_ones(
+    checkpoints: Checkpoints, damaged: tuple[int, ...], saved: tuple[int, ...], kept: tuple[int, ...]
+):
+    for step in (100, 200):
+        checkpoints.save(step, _state(step))
+    for step in damaged:
+        (checkpoints.folder / f"step-{step:08d}" / "manifest.json").unlink()
+    again = Checkpoints(checkpoints.folder)
+    again.load(lambda text: None)
+    for step in saved:
+        again.save(step, _state(step))
+        newest = again.peek(pytest.fail)
+        assert newest is not None
+        assert newest["step"] == step
+    assert _names(again) == [f"step-{step:08d}" for step in kept]
+
+
 def _damages(content: bytes) -> Iterator[tuple[str, bytes]]:
     """Cut off at, and with a bit flipped in, some 40 places of a file."""
     size = len(content)

@@ -152,6 +152,7 @@ class Training:
         self.context.display.begin(epochs, self.state.epoch)
         try:
             self._schedule(self.state.epoch)
+            self.saver.complete_best()
             while not self.complete and (until is None or self.state.epoch < until):
                 self._train_epoch()
                 self._end_epoch()
@@ -197,7 +198,9 @@ class Training:
         try:
             return measure()
         except Stopped:
-            self.saver.save()
+            # after the last epoch all is saved, and `finish` may have put the best epoch's weights into the student
+            if not self.complete or self.saver.saved_step != self.state.step:
+                self.saver.save()
             self._interrupt()
 
     # -- an epoch --------------------------------------------------------------------------------------------
@@ -353,11 +356,12 @@ class Training:
             self.skipped.settle()
         ranking = Ranking.of(found, self.spec.train.metric)
         self._schedule(state.epoch, ranking.score)
-        if state.better(ranking):
-            self.saver.save_best()
+        better = state.better(ranking)
         if not self.complete:
             state.ended = self._patience_over(ranking)
         self.saver.save()
+        if better:  # after the checkpoint, which says that it is the best: see `complete_best`
+            self.saver.save_best()
         self.context.display.epoch_ended(record)
         if self.accelerator.is_main_process:
             self.context.directory.write_metrics(state.records)

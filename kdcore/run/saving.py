@@ -93,6 +93,27 @@ class Saver:
         if self._parts.accelerator.is_main_process:
             self.checkpoints.save_best(content, self._state.best)
 
+    def complete_best(self) -> None:
+        """Keep the student as the best so far if a process was killed between the checkpoint that says so and that.
+
+        All processes call it, with the student of the checkpoint.
+        """
+        state = self._state
+        if state.batch or not state.epoch or state.best["epoch"] != state.epoch:
+            return
+        main = self._parts.accelerator.is_main_process
+        (missing,) = self._agree(main and self._best_on_disk() != state.epoch)
+        if missing:
+            self.save_best()
+
+    def _best_on_disk(self) -> int | None:
+        """The epoch of the best student that is kept; None if there is none or its file is damaged."""
+        try:
+            epoch: int | None = self.checkpoints.about_best().get("epoch")
+        except Damaged:
+            return None
+        return epoch
+
     def _parts_written(self, content: dict[str, Any], step: int | None) -> dict[str, Any]:
         """Write this process's parts of sharded tensors; the content without them.
 
@@ -113,8 +134,15 @@ class Saver:
         """Restore the student of the best epoch, in all processes; the number of that epoch.
 
         Raises:
-            RunFailed: its file is damaged or missing.
+            RunFailed: its file is damaged or missing, or holds the student of another epoch.
         """
+        epoch: int = self._state.best["epoch"]
+        folder, found = self.checkpoints.folder / BEST, self._best_on_disk()
+        if found not in (None, epoch):
+            raise RunFailed(
+                f"the student of the best epoch is lost: {folder} holds that of epoch {found}, and by the checkpoint "
+                f"the best epoch is {epoch}; 'kd run SPEC --fresh' trains again"
+            )
         shipped = self._parts.distillation.shipped
         own = shipped.state_dict()
         try:
@@ -122,10 +150,7 @@ class Saver:
             content = self.checkpoints.together(content, None, lambda place: own.get(str(place[-1])))
             shipped.load_state_dict(spread(content["student"], shipped))
         except Damaged as error:
-            raise RunFailed(
-                f"the student of the best epoch, {self.checkpoints.folder / BEST}: {error}"
-            ) from error
-        epoch: int = self._state.best["epoch"]
+            raise RunFailed(f"the student of the best epoch, {folder}: {error}") from error
         return epoch
 
     def check(self) -> None:

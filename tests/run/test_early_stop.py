@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
-from kdcore import RunDirectory, UserError, run
+from kdcore import Interrupted, RunDirectory, RunFailed, UserError, run
 from kdcore.inspect import open_run_student
 from kdcore.plugins import Plugins, get_plugins
 from kdcore.run import measures
 from kdcore.run.early_stop import patience_over
+from kdcore.run.saving import Saver
 from kdcore.rundir.checkpoints import Checkpoints
 from kdcore.spec.train_spec import TrainSpec
 
@@ -140,6 +142,70 @@ def test_a_damaged_best_student_is_a_failure_that_says_so(spec_file, scored, mon
         Exception, match=r"the student of the best epoch.*manifest\.json is damaged or missing"
     ):
         run(path, quiet=True)
+
+
+def _trained(folder: Path) -> dict[str, list]:
+    """The student's weights in the newest checkpoint."""
+    state = Checkpoints(folder).peek(pytest.fail)
+    assert state is not None
+    of = {name.removeprefix("student."): value for name, value in state["distillation"].items()}
+    return {name: value.tolist() for name, value in of.items()}
+
+
+def test_a_stop_while_the_best_student_is_measured_leaves_the_checkpoint_of_the_last_epoch(
+    spec_file, scored, monkeypatch
+):
+    scored(30.0, 20.0)
+    path = spec_file(train={"epochs": 2, "keep": "best"})
+    folder, real, before = path.parent / "runs" / "tiny" / "checkpoints", measures.Measures.student, []
+
+    def student(self, *arguments, final=None, **options):
+        if not final:
+            return real(self, *arguments, **options)
+        before.append(_trained(folder))
+        self._context.stop.signal = signal.SIGTERM
+        raise measures.Stopped
+
+    monkeypatch.setattr(measures.Measures, "student", student)
+    with pytest.raises(Interrupted):
+        run(path, quiet=True)
+    assert before == [_trained(folder)]
+
+
+def _killed_in_second_epoch(real):
+    def killed(self, *arguments):
+        if self._state.epoch == 2:
+            raise KeyboardInterrupt
+        real(self, *arguments)
+
+    return killed
+
+
+@pytest.mark.parametrize("at", ["save", "save_best"])
+def test_a_kill_next_to_the_best_student_leaves_one_that_the_checkpoint_knows(
+    spec_file, scored, monkeypatch, at
+):
+    scored(30.0, 60.0, *((60.0,) if at == "save" else ()))
+    path = spec_file(train={"epochs": 2, "keep": "best"})
+    folder = path.parent / "runs" / "tiny" / "checkpoints"
+    with monkeypatch.context() as patch:
+        patch.setattr(Saver, at, _killed_in_second_epoch(getattr(Saver, at)))
+        with pytest.raises(KeyboardInterrupt):
+            run(path, quiet=True)
+    assert Checkpoints(folder).about_best()["epoch"] == 1
+    assert Checkpoints(folder).peek()["best"]["epoch"] == (1 if at == "save" else 2)
+    result = run(path, quiet=True)
+    student = result.summary["student"]
+    assert (student["top1"], student["epoch"], student["best_epoch"]) == (60.0, 2, 2)
+    assert Checkpoints(folder).about_best()["epoch"] == 2
+    assert weights(result.directory / "student") == _trained(folder)
+
+
+def test_a_best_student_of_another_epoch_is_not_taken_for_the_best(spec_file, scored, monkeypatch):
+    scored(30.0, 20.0)
+    monkeypatch.setattr(Checkpoints, "about_best", lambda self: {"epoch": 7})
+    with pytest.raises(RunFailed, match=r"best epoch is lost: .*best holds that of epoch 7.* epoch is 1"):
+        run(spec_file(train={"epochs": 2, "keep": "best"}), quiet=True)
 
 
 @pytest.mark.parametrize(

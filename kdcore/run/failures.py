@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kdcore import compat
-from kdcore.errors import RunFailed
+from kdcore.errors import Interrupted, RunFailed
 
 if TYPE_CHECKING:
+    from kdcore.run.signals import StopRequest
     from kdcore.rundir.directory import RunDirectory
 
 
@@ -32,3 +33,19 @@ def explained(error: Exception, directory: RunDirectory) -> Exception:
             "data.image_size, or set train.precision to 'bf16'"
         )
     return error
+
+
+def stopped_with_loaders(error: Exception, stop: StopRequest, saved: int | None) -> Interrupted | None:
+    """An interruption, if a loader process died after the run was asked to stop: the same signal may have ended it.
+
+    Args:
+        error: why the run cannot continue.
+        stop: whether the run was asked to stop.
+        saved: step of the last checkpoint; None: there is none.
+    """
+    causes = (error, error.__cause__)
+    if stop.signal is None or not any(one and compat.is_dead_loader_process(one) for one in causes):
+        return None
+    next_time = "begins again" if saved is None else f"continues from the checkpoint of step {saved}"
+    message = f"stopped by {stop.signal.name}, and a loader process died before a checkpoint was written"
+    return Interrupted(f"{message}: the same command {next_time}", stop.exit_code)

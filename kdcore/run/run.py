@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdcore import launcher
 from kdcore.errors import Interrupted, Problem, UserError
 from kdcore.plugins import Plugins, get_plugins
 from kdcore.run.caller_state import own_surroundings
@@ -16,7 +17,7 @@ from kdcore.run.context import RunContext
 from kdcore.run.display import Display, SilentDisplay
 from kdcore.run.end import complete, end_is_missing
 from kdcore.run.existing import Existing, finished_run
-from kdcore.run.failures import explained
+from kdcore.run.failures import explained, stopped_with_loaders
 from kdcore.run.settle import is_main_process, settled
 from kdcore.rundir.directory import DirectoryInUse
 
@@ -131,6 +132,9 @@ def _run(context: RunContext) -> RunResult:
     with directory.locked() if is_main_process() else contextlib.nullcontext():
         if context.loaded.fresh and is_main_process():
             directory.clear()
+        done = _finished_meanwhile(context)
+        if done is not None:
+            return done
         from kdcore.data.loader import loaders_end
         from kdcore.run.session import Session
 
@@ -144,6 +148,11 @@ def _run(context: RunContext) -> RunResult:
         except UserError:
             raise
         except Exception as error:
+            saved = None if session.training is None else session.training.saver.saved_step
+            interrupted = stopped_with_loaders(error, context.stop, saved)
+            if interrupted is not None:
+                session.conclude("interrupted")
+                raise interrupted from error
             failure = explained(error, directory)
             with contextlib.suppress(OSError):  # the disk may be the cause of the failure
                 summary = session.conclude("failed", str(failure) or type(failure).__name__)
@@ -154,6 +163,17 @@ def _run(context: RunContext) -> RunResult:
             raise failure from error
         finally:
             session.close()
+
+
+def _finished_meanwhile(context: RunContext) -> RunResult | None:
+    """The run's result, if another process ended it before this one had its lock."""
+    # several processes have not met yet: they could not agree
+    done = None if context.loaded.fresh or launcher.processes() > 1 else finished_run(context.loaded, "auto")
+    if done is not None:
+        complete(context.directory, context.plugins, context.display)
+        name = context.loaded.spec.name
+        context.display.note(f"{name}: another process finished it meanwhile, in {done.directory}")
+    return done
 
 
 def run_teacher(context: RunContext) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import SafetensorError
 
+from kdcore import Interrupted, run
 from kdcore.errors import RunFailed
+from kdcore.run import loop
 from kdcore.run.failures import explained
 from kdcore.rundir.directory import RunDirectory
 
@@ -57,3 +60,23 @@ def test_what_users_meet(error: Exception, words: str):
 )
 def test_anything_else_stays_what_it_is(error: Exception):
     assert explained(error, RUN) is error
+
+
+@pytest.mark.parametrize(("step", "next_time"), [(1, "begins again"), (3, "continues from .* step 2")])
+def test_a_loader_process_that_dies_from_the_request_to_stop_is_no_failure(
+    spec_file, monkeypatch, step: int, next_time: str
+):
+    real = loop.Training.take_step
+
+    def dies(self: loop.Training) -> None:
+        if self.state.step == step:
+            self.context.stop.signal = signal.SIGHUP
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Hangup.")
+        real(self)
+
+    monkeypatch.setattr(loop.Training, "take_step", dies)
+    path = spec_file()  # two steps an epoch
+    with pytest.raises(Interrupted, match=f"^stopped by SIGHUP, .*: the same command {next_time}") as caught:
+        run(path, quiet=True)
+    assert caught.value.exit_code == 129
+    assert RunDirectory(path.parent / "runs" / "tiny").summary()["status"] == "interrupted"

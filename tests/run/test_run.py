@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from kdcore import Interrupted, RunFailed, RunSpec, UserError, open_run, run
 from kdcore.run import loop, measures
+from kdcore.run import run as run_module
 from kdcore.run.saving import Saver
 from kdcore.rundir.directory import RunDirectory
 from kdcore.rundir.summary import CLASS_MEASURES
@@ -177,6 +178,26 @@ def test_a_finished_run_is_not_repeated(spec_file, capsys: pytest.CaptureFixture
     assert again.summary == first.summary
     assert again.metrics == first.metrics
     assert (first.directory / "spec.json").stat().st_mtime_ns == stamp
+
+
+def test_a_run_that_another_process_ends_before_this_one_has_the_lock_is_not_repeated(
+    spec_file, monkeypatch, capsys: pytest.CaptureFixture[str]
+):
+    path = spec_file()
+    first = run(path, quiet=True)
+    before = (first.directory / "summary.json").stat()
+    real, asked = run_module.finished_run, []
+
+    def not_yet(*arguments):
+        asked.append(arguments)
+        return None if len(asked) == 1 else real(*arguments)
+
+    monkeypatch.setattr(run_module, "finished_run", not_yet)
+    again = run(path)
+    assert "tiny: another process finished it meanwhile" in capsys.readouterr().err
+    assert again.summary == first.summary
+    after = (first.directory / "summary.json").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_another_spec_in_the_same_directory_is_an_error_that_shows_the_difference(spec_file):

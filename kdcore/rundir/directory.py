@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,14 @@ class RunDirectory:
         Raises:
             UserError: the file is damaged.
         """
-        return self._read(SUMMARY, shapes.SUMMARY) if (self.path / SUMMARY).is_file() else None
+        if not (self.path / SUMMARY).is_file():
+            return None
+        try:
+            return self._read(SUMMARY, shapes.SUMMARY)
+        except UserError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None  # the run goes on since a moment ago
+            raise
 
     def metrics(self) -> list[dict[str, Any]]:
         """One record per epoch.
@@ -133,6 +141,8 @@ class RunDirectory:
         path = self.path / METRICS
         try:
             return read_json_lines(path, shapes.RECORD) if path.is_file() else []
+        except FileNotFoundError:
+            return []  # another process removed it
         except (OSError, ValueError) as error:
             raise self._damaged(path, error) from error
 
@@ -204,8 +214,14 @@ class RunDirectory:
     def clear(self) -> None:
         """Remove the files of an earlier run, of its exports and its trackers; keep all other files.
 
-        A teacher cache is kept: it is found by its content, and filling it takes time.
+        A teacher cache is kept: it is found by its content, and filling it takes time. If the process is killed here,
+        the next one finds no checkpoint to continue from.
         """
+        going = self.path / f".{self.checkpoints.name}.{os.getpid()}.tmp"  # `remove_leftovers` removes it
+        with contextlib.suppress(OSError):
+            self.checkpoints.rename(going)
+        (self.path / SUMMARY).unlink(missing_ok=True)
+        shutil.rmtree(going, ignore_errors=True)
         for name in ("checkpoints", "student", EMA, TEACHERS, TEACHER_AVERAGES, FIGURES, EXPORTS, *_TRACKERS):
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in (SUMMARY, END, METRICS, CLASSES, ENVIRONMENT, "trackers.json", REPORT, SPEC, TRANSFORMS):

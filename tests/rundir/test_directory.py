@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,37 @@ def test_starting_over_removes_the_run_and_spares_the_rest(run: RunDirectory):
     run.clear()
     assert not run.exists
     assert [path.name for path in run.path.iterdir()] == ["notes.txt"]
+
+
+def test_starting_over_that_is_killed_leaves_nothing_to_continue_from(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+):
+    run.begin({}, {})
+    run.write_summary({"status": "finished"})
+    (run.checkpoints / "step-00000001").mkdir()
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run.clear()
+    assert not run.checkpoints.exists()
+    assert not run.finished
+    with run.locked():  # the next start
+        assert sorted(path.name for path in run.path.iterdir()) == [".lock", "environment.json", "spec.json"]
+
+
+@pytest.mark.parametrize("name", ["summary.json", "metrics.jsonl"])
+def test_a_file_that_another_process_removes_now_is_not_damaged(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    run.begin({}, {})
+    real = Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: path.name == name or real(path))
+    assert run.summary() is None
+    assert run.metrics() == []
 
 
 @pytest.mark.parametrize("content", ["{", "[]", ""])

@@ -138,8 +138,14 @@ class Jobs:
             if one.again and not stopped:
                 waiting.append(one.job)  # what it was to do then is done; now its arguments are others
                 continue
+            busy = end.code != 0 and not stopped and RunDirectory(one.job.directory).in_use
+            if busy and self._stop.signal is None:
+                waiting.append(
+                    one.job
+                )  # another process was faster, or the run still ends and its end was lost
+                continue
             reason = None
-            if end.code and not stopped:
+            if end.code and not stopped and not busy:
                 reason = end.reason or reason_of(end.code, one.job.log, one.log_start)
             ended(JobEnd(end.name, end.code, reason))
 

@@ -152,6 +152,49 @@ def test_a_directory_that_another_process_is_at_work_in_is_waited_for(setting: S
     assert setting.notes == [f"waiting for another process that is at work in {setting.folder / 'a'}"]
 
 
+def lost(setting: Setting, release_after: int) -> list[list[str]]:
+    """Another process gets the directory of the job `a` as that starts, and leaves it after some ticks."""
+    lock, start, seen = RunDirectory(setting.folder / "a").locked(), setting.launcher.start, list[list[str]]()
+
+    def start_too_late(job: LaunchJob) -> str | None:
+        setting.launcher.start = start  # type: ignore[method-assign]
+        lock.__enter__()
+        return start(job)
+
+    def tick(names):
+        seen.append(list(names))
+        if len(seen) == release_after:
+            setting.launcher.ends.clear()
+            lock.__exit__(None, None, None)
+
+    setting.launcher.start, setting.tick = start_too_late, tick  # type: ignore[method-assign]
+    setting.launcher.ends = {"a": JobEnd("a", 2)}
+    return seen
+
+
+def test_a_job_whose_directory_another_process_was_faster_to_use_is_started_again_after_it(setting: Setting):
+    """Two comparisons that share a teacher see at the same moment that nobody trains it."""
+    lost(setting, 4)
+    setting.run("a")
+    assert setting.launcher.calls == ["start a", "start a"]
+    assert setting.ends == [JobEnd("a", 0)]
+    assert setting.notes == [f"waiting for another process that is at work in {setting.folder / 'a'}"]
+
+
+def test_after_a_request_to_stop_such_a_job_has_stopped(setting: Setting):
+    lost(setting, 10**6)
+    setting.launcher.holds = {"a"}
+    tick = setting.tick
+
+    def tick_and_stop(names):
+        tick(names)
+        setting.stop.signal = signal.SIGINT
+
+    setting.tick = tick_and_stop  # type: ignore[method-assign]
+    setting.run("a")
+    assert setting.ends == [JobEnd("a", 2)]
+
+
 # -- after this process died -------------------------------------------------------------------------------------
 
 

@@ -38,6 +38,8 @@ class Played:
     Attributes:
         calls: a run's name and the epoch until which it was to be trained.
         fail: by name, why a run fails at its first epoch.
+        after: by name, the epochs after which a run ends; it says that all is well.
+        crash: by name, what goes wrong with a run's process when it has done everything.
         stop_after: so many runs are played, then somebody asks to stop.
     """
 
@@ -50,6 +52,8 @@ class Played:
         self.stop = stop
         self.calls: list[tuple[str, int | None]] = []
         self.fail: dict[str, str] = {}
+        self.after: dict[str, int] = {}
+        self.crash: dict[str, str] = {}
         self.stop_after = 10**6
 
     def __call__(self, launcher, limit, handles, stop, tick, note):
@@ -64,7 +68,8 @@ class Played:
             self.calls.append((job.name, until))
             reason = self.fail.get(job.name)
             if reason is None:
-                self.play(spec, RunDirectory(job.directory), until or EPOCHS)
+                self.play(spec, RunDirectory(job.directory), self.after.get(job.name, until or EPOCHS))
+                reason = self.crash.get(job.name)
             if len(self.calls) == self.stop_after:
                 self.stop.signal = signal.SIGTERM
             ended(JobEnd(job.name, 0 if reason is None else 1, reason))
@@ -202,6 +207,28 @@ def test_a_run_that_fails_stops_no_other_and_is_tried_again(base: Path, stop: St
     assert played.calls == [("kd-seed1", None)]
 
 
+def test_a_finished_run_is_finished_though_its_process_crashed_at_its_end(
+    base: Path, stop: StopRequest, played: Played
+):
+    played.crash = {"kd-seed1": "killed by SIGSEGV"}
+    result = go(plan(base, "kd"), stop)
+    assert (result.status, result.failures()) == ("finished", [])
+    assert result.methods[1].finished == 3
+
+
+@pytest.mark.parametrize("budget", [None, "2"])
+def test_a_run_that_ends_before_its_time_has_failed(
+    budget: str | None, base: Path, stop: StopRequest, played: Played
+):
+    played.after = {"kd-seed1": 1}
+    notes = Notes()
+    result = go(plan(base, "kd", budget=budget, eta=2), stop, notes)
+    assert [(run.method, run.seed, run.error) for run in result.failures()] == [
+        ("kd", 1, "it ended without a result")
+    ]
+    assert any(text.startswith("failed: kd, seed 1: it ended without a result") for text in notes.texts)
+
+
 def test_a_budget_drops_the_worst_and_the_baseline_is_not_judged(
     base: Path, stop: StopRequest, played: Played
 ):
@@ -258,7 +285,14 @@ def test_the_teacher_is_trained_once_before_the_runs(base: Path, stop: StopReque
     with pytest.raises(RunFailed, match="the teacher 'big' failed: the disk is full"):
         go(plan(base, "kd"), stop)
     assert [name for name, _ in played.calls] == ["teacher-big"]
-    played.fail, played.calls = {}, []
+    played.fail, played.after = {}, {"teacher-big": 1}
+    with pytest.raises(RunFailed, match="the teacher 'big' failed: it ended without a result"):
+        go(plan(base, "kd"), stop)
+    played.after, played.stop_after, played.calls = {"teacher-big": 1}, 1, []
+    with pytest.raises(Interrupted):  # it was asked to
+        go(plan(base, "kd"), stop)
+    stop.signal, played.stop_after = None, 10**6
+    played.after, played.crash, played.calls = {}, {"teacher-big": "killed by SIGSEGV"}, []
     go(plan(base, "kd"), stop)
     assert [name for name, _ in played.calls] == ["teacher-big", *(run.name for run in plan(base, "kd").runs)]
     played.calls.clear()

@@ -145,7 +145,12 @@ class Runner:
     def _train_teachers(self) -> None:
         try:
             later = train_teachers(
-                self.plan.teachers, self.plan.folder, self._jobs, self._handles, self.progress.note
+                self.plan.teachers,
+                self.plan.folder,
+                self._jobs,
+                self._handles,
+                self.progress.note,
+                self.stop,
             )
             if later is not None:
                 self._later.append(later.later or "")
@@ -198,21 +203,21 @@ class Runner:
             self._later.append(end.later)
             self._set(run, "waiting" if end.later else "running")
             return
-        if end.reason is not None:
-            self._set(run, "failed", end.reason)
-            self.progress.note(
-                f"failed: {who}: {end.reason} (its output: {log_path(self.plan.folder, run.name)})"
-            )
-        elif run.directory.finished:
+        paused = self.stop.signal is not None or (until is not None and cell.epoch >= until)
+        reason = end.reason or (None if paused else "it ended without a result")
+        if run.directory.finished:  # whatever became of its process at its end
             self._set(run, "finished")
             seconds = (run.directory.summary() or {}).get("wall_seconds") or 0.0
             done = sum(status == "finished" for status, _ in self._statuses.values())
             score = "" if cell.score is None else f"{cell.score:.2f} %, "
             self.progress.note(f"{done}/{len(self.plan.runs)}  {who}: {score}{clock(seconds)}")
-        elif self.stop.signal is not None or until is not None:
-            self._set(run, "paused")
+        elif reason is not None:
+            self._set(run, "failed", reason)
+            self.progress.note(
+                f"failed: {who}: {reason} (its output: {log_path(self.plan.folder, run.name)})"
+            )
         else:
-            self._set(run, "failed", "it ended without a result")
+            self._set(run, "paused")
         self._save("running")
 
     def _score(self, label: str, epoch: int) -> float | None:

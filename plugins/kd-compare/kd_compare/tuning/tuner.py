@@ -92,7 +92,12 @@ class Tuner:
         for teacher in self.plan.teachers:
             write_json(spec_path(self.plan.folder, f"teacher-{teacher.spec.name}"), resolved_dict(teacher))
         later = train_teachers(
-            self.plan.teachers, self.plan.folder, self._jobs, self._handles, self.progress.note
+            self.plan.teachers,
+            self.plan.folder,
+            self._jobs,
+            self._handles,
+            self.progress.note,
+            self.stop,
         )
         if later is not None:
             self.later.append(later.later or "")
@@ -155,10 +160,12 @@ class Tuner:
             self.later.append(end.later)
             cell.status = "waiting" if end.later else "running"
             return
-        reason = end.reason
-        if reason is None and until is None and self.stop.signal is None and not run.directory.finished:
-            reason = "it ended without a result"
-        cell.status = "failed" if reason else "finished" if run.directory.finished else "paused"
+        if run.directory.finished:  # whatever became of its process at its end
+            cell.status = "finished"
+            return
+        paused = self.stop.signal is not None or (until is not None and cell.epoch >= until)
+        reason = end.reason or (None if paused else "it ended without a result")
+        cell.status = "failed" if reason else "paused"
         if reason is not None:
             said = f"{reason} (its output: {log_path(self.plan.folder, run.name)})"
             trial.reasons.append(said)

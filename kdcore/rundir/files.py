@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.(?P<kind>tmp|old)")
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)(?:-[0-9a-f]+)?\.(?P<kind>tmp|old)")
 _CHUNK = 1 << 20
 
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
     """A temporary file that replaces `path` once it is complete and on the disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path)
     try:
         with temporary.open("wb") as file:
             yield file
@@ -32,6 +32,14 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def temporary_path(path: Path) -> Path:
+    """A name in the folder of `path` that no other process has.
+
+    The process's number alone is not enough: those of other machines and containers that share the folder may be equal.
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
 
 
 def sync_folder(folder: Path) -> None:

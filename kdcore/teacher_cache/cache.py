@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +14,7 @@ from torch import Tensor
 
 from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.protocols import FeatureMap, ModelOutput
-from kdcore.rundir.files import remove_leftovers, sync_folder
+from kdcore.rundir.files import remove_leftovers, sync_folder, temporary_path
 from kdcore.teacher_cache.manifest import CHECKSUMS, Manifest, NoCache
 from kdcore.teacher_cache.row_files import RowFiles
 from kdcore.teacher_cache.rows import Field, Rows, fields, stage_name
@@ -326,8 +324,7 @@ def _create(folder: Path, manifest: Manifest) -> tuple[Path, Manifest]:
     """Create the files in a temporary folder and rename it: no process sees an incomplete cache."""
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder, older_than=_HOUR)
-    # processes of other hosts and containers may have the same number
-    temporary = folder / f".{_stem(manifest)}.{secrets.token_hex(4)}.{os.getpid()}.tmp"
+    temporary = temporary_path(folder / _stem(manifest))
     temporary.mkdir()
     try:
         for name, size in [

@@ -9,7 +9,7 @@ import pytest
 
 from kdcore.errors import UserError
 from kdcore.rundir.directory import RunDirectory
-from kdcore.rundir.files import atomic, finite, write_json
+from kdcore.rundir.files import atomic, finite, remove_leftovers, write_json
 
 
 @pytest.fixture
@@ -146,6 +146,27 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path):
         raise RuntimeError
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_processes_with_one_number_write_one_file(tmp_path: Path):
+    """Processes of two containers that share the folder."""
+    path = tmp_path / "file"
+    with atomic(path) as first:
+        first.write(b"first")
+        with atomic(path) as second:
+            second.write(b"second")
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path):
+    left = [tmp_path / f".file.{number}.tmp" for number in ("999999999", "999999999-0a1b2c3d")]
+    kept = tmp_path / ".file.1-0a1b2c3d.tmp"  # of a process that is there
+    for path in (*left, kept):
+        path.touch()
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [kept]
 
 
 def test_numbers_that_json_lacks_become_null():

@@ -42,6 +42,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.plugins.roles": ("role_of",),
     "kdcore.run.signals": ("StopRequest", "stop_requests"),
     "kdcore.protocols": ("STAGES",),
+    "kdcore.rundir.directory": ("DirectoryInUse",),
     "kdcore.rundir.files": ("atomic", "finite", "remove_leftovers", "write_json", "write_text"),
     "kdcore.spec.image_size": ("read_image_size", "sides", "size_text"),
     "kdcore.spec.paths": ("kind_of", "missing"),

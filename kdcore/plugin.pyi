@@ -29,6 +29,7 @@ from kdcore.plugins.records import normalised
 from kdcore.plugins.roles import role_of
 from kdcore.protocols import STAGES
 from kdcore.run.signals import StopRequest, stop_requests
+from kdcore.rundir.directory import DirectoryInUse
 from kdcore.rundir.files import atomic, finite, remove_leftovers, write_json, write_text
 from kdcore.spec.image_size import read_image_size, sides, size_text
 from kdcore.spec.paths import kind_of, missing
@@ -60,6 +61,7 @@ __all__ = [
     "STAGES",
     "TASKS",
     "Best",
+    "DirectoryInUse",
     "Ema",
     "JsonFlag",
     "Overrides",

@@ -300,6 +300,42 @@ def test_the_teacher_is_trained_once_before_the_runs(base: Path, stop: StopReque
     assert [name for name, _ in played.calls] == ["vanilla-seed7", "kd-seed7"]
 
 
+def test_an_error_of_the_launcher_is_written_down(
+    base: Path, stop: StopRequest, played: Played, monkeypatch: pytest.MonkeyPatch
+):
+    play = played.play
+    found = plan(base, "kd", seeds=(0,))
+
+    def run(jobs, ended):
+        found_running.append(status(found))
+        spec = json.loads(Path(jobs[0].arguments[1]).read_text())
+        play(spec, RunDirectory(jobs[0].directory), 2)
+        raise RunFailed("the queue is gone")
+
+    def status(of: ComparisonPlan) -> str:
+        return str(json.loads((of.folder / "comparison.json").read_text())["status"])
+
+    found_running: list[str] = []
+    monkeypatch.setattr(played, "run", run)
+    with pytest.raises(RunFailed, match="the queue is gone"):
+        go(found, stop)
+    assert (found_running, status(found)) == (["running"], "failed")
+
+
+def test_a_damaged_file_of_a_run_is_written_down(base: Path, stop: StopRequest, played: Played, monkeypatch):
+    play = Played.play
+
+    def play_and_damage(spec: dict[str, Any], directory: RunDirectory, until: int) -> None:
+        play(spec, directory, until)
+        (directory.path / "metrics.jsonl").write_text("[")
+
+    monkeypatch.setattr(Played, "play", staticmethod(play_and_damage))
+    found = plan(base, "kd", seeds=(0,))
+    with pytest.raises(UserError, match="damaged"):
+        go(found, stop)
+    assert json.loads((found.folder / "comparison.json").read_text())["status"] == "failed"
+
+
 @pytest.fixture
 def reported(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The runs whose report is made; that of kd with seed 1 cannot be made."""

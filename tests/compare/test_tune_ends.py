@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import kd_compare
 import pytest
+from kd_compare import plan_checks
 from kd_compare.tuning import plan as tune_plan
 from kd_compare.tuning import tune as module
+from kd_compare.tuning.ledger import Ledger
 from kd_compare.tuning.result import TuneResult
 
-from kdcore import JobEnd, LaunchJob, RunDirectory
+from kdcore import Interrupted, JobEnd, LaunchJob, RunDirectory, RunFailed
+from kdcore.plugin import StopRequest
 
 pytest.importorskip("optuna", reason="kd tune needs the extra 'tune'")
 
@@ -74,7 +79,8 @@ class Played:
 def played(monkeypatch: pytest.MonkeyPatch) -> Played:
     found = Played()
     monkeypatch.setattr(module, "find_launcher", lambda *_: lambda setup: found)
-    monkeypatch.setattr(tune_plan, "validate", lambda loaded: SimpleNamespace(warnings=()))
+    for checks in (plan_checks, tune_plan):
+        monkeypatch.setattr(checks, "validate", lambda loaded: SimpleNamespace(warnings=()))
     return found
 
 
@@ -126,3 +132,82 @@ def test_a_run_that_ends_before_its_rung_fails_its_trial(spec: Path, played: Pla
         "trial-0-seed0 --until 3",
         "trial-0-seed0",
     ]
+
+
+def test_if_all_trials_failed_that_is_written_down(spec: Path, played: Played):
+    played.after = {"trial-0-seed0": 1, "trial-1-seed0": 1}
+    with pytest.raises(RunFailed, match="all trials failed"):
+        tune(spec)
+    assert status(spec) == "failed"
+
+
+def test_an_error_of_the_launcher_is_written_down(
+    spec: Path, played: Played, monkeypatch: pytest.MonkeyPatch
+):
+    def start(job: LaunchJob) -> str:
+        raise RunFailed("the queue is gone")
+
+    monkeypatch.setattr(played, "start", start)
+    with pytest.raises(RunFailed, match="the queue is gone"):
+        tune(spec)
+    assert status(spec) == "failed"
+
+
+def test_a_request_to_stop_in_the_final_comparison_is_written_down(
+    spec: Path, played: Played, monkeypatch: pytest.MonkeyPatch
+):
+    stop, start = StopRequest(), played.start
+    monkeypatch.setattr(module, "stop_requests", lambda: contextlib.nullcontext(stop))
+
+    def start_and_stop(job: LaunchJob) -> str:
+        if job.name == "tuned-seed1":
+            stop.signal = signal.SIGINT
+        return start(job)
+
+    monkeypatch.setattr(played, "start", start_and_stop)
+    with pytest.raises(Interrupted):
+        tune(spec, final_seeds=2)
+    assert status(spec) == "interrupted"
+    stop.signal = None
+    assert tune(spec, final_seeds=2).status == "finished"
+    assert played.started[-2:] == ["tuned-seed1", "tuned-seed2"]
+
+
+# -- several workers ---------------------------------------------------------------------------------------------
+
+
+def test_the_final_comparison_is_left_to_the_worker_that_ends_last(
+    spec: Path, played: Played, monkeypatch: pytest.MonkeyPatch
+):
+    folder = spec.parent / "runs" / "tune-base"
+    with contextlib.ExitStack() as other:
+        start = played.start
+
+        def start_and_join(job: LaunchJob) -> str:
+            """As the first run starts, another worker takes the rest of the trials."""
+            if not played.started:
+                other.enter_context(RunDirectory(folder / "workers" / "other").locked())
+                settings = ledgers[0]._settings
+                Ledger(settings, folder, "journal", "other").batch(2, None)
+            return start(job)
+
+        ledgers: list[Ledger] = []
+        monkeypatch.setattr(module, "Ledger", lambda *args: ledgers.append(Ledger(*args)) or ledgers[-1])
+        monkeypatch.setattr(played, "start", start_and_join)
+        result = tune(spec, together=1, final_seeds=1, worker="first")
+        assert [(row.status, row.worker) for row in result.trials] == [
+            ("finished", "first"),
+            ("running", "other"),
+        ]
+        assert (result.status, result.comparison, status(spec)) == ("running", None, "running")
+    # the other one was killed: nobody waits for it
+    final = tune(spec, together=1, final_seeds=1, worker="first")
+    assert final.status == "finished"
+
+
+def test_a_final_comparison_that_another_worker_makes_is_left_to_it(spec: Path, played: Played):
+    folder = spec.parent / "runs" / "tune-base" / "final-trial-1"
+    with RunDirectory(folder).locked():
+        result = tune(spec, final_seeds=1)
+    assert (result.status, result.best, result.comparison) == ("running", 1, None)
+    assert tune(spec, final_seeds=1).comparison is not None

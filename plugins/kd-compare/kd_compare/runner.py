@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -20,9 +21,9 @@ from kd_compare.run_reports import make_reports, without_report
 from kd_compare.statistics import mean
 from kd_compare.table import to_csv, to_latex, to_markdown
 from kd_compare.teachers import train_teachers
-from kdcore import Interrupted, JobEnd, RunDirectory, RunFailed
+from kdcore import Interrupted, JobEnd, KdError, RunDirectory
 from kdcore.inspect import resolved_dict
-from kdcore.plugin import clock, counted, write_json, write_text
+from kdcore.plugin import clock, counted, read_json, write_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,22 +89,31 @@ class Runner:
                 self.launcher, self._limit, self._handles, self.stop, self._tick, self.progress.note
             )
             self._look_at_what_is_there()
-            self._save("running")
-            self._train_teachers()
-            self._train()
-            if self.stop.signal is not None:
-                self._interrupt()
-            if self._later:
-                return self._save("prepared", tables=True)
-            failed = any(status == "failed" for status, _ in self._statuses.values())
-            status: Literal["failed", "finished"] = "failed" if failed else "finished"
-            result = self._save(status, tables=True)
-            if not self.plan.reports:
-                return result
-            make_reports(self.plan.runs, self.stop, self.progress.note)
-            result = self._save(status, tables=True)  # the page links the reports
-            self._check_reports()
+            try:
+                return self._run()
+            except Interrupted:
+                raise  # what there is has been written
+            except Exception:
+                self._give_up()
+                raise
+
+    def _run(self) -> ComparisonResult:
+        self._save("running")
+        self._train_teachers()
+        self._train()
+        if self.stop.signal is not None:
+            self._interrupt()
+        if self._later:
+            return self._save("prepared", tables=True)
+        failed = any(status == "failed" for status, _ in self._statuses.values())
+        status: Literal["failed", "finished"] = "failed" if failed else "finished"
+        result = self._save(status, tables=True)
+        if not self.plan.reports:
             return result
+        make_reports(self.plan.runs, self.stop, self.progress.note)
+        result = self._save(status, tables=True)  # the page links the reports
+        self._check_reports()
+        return result
 
     def prepared(self, commands: Sequence[str]) -> ComparisonResult:
         """Write the result as it stands before any run: the tunings of the methods are left to the user."""
@@ -125,12 +135,7 @@ class Runner:
         for label in self.plan.labels:
             self._board[label] = []
             for run in self.plan.of(label):
-                status: Status = "waiting"
-                if run.directory.finished:
-                    status = "finished"
-                elif run.directory.metrics():
-                    status = "paused"
-                self._statuses[run.name] = (status, None)
+                self._statuses[run.name] = (_status_of(run.directory), None)
                 cell = self._cells[run.name] = Cell(epochs=run.loaded.spec.train.epochs)
                 self._board[label].append(cell)
                 self._read(run)
@@ -143,20 +148,11 @@ class Runner:
     # -- training --------------------------------------------------------------------------------------------
 
     def _train_teachers(self) -> None:
-        try:
-            later = train_teachers(
-                self.plan.teachers,
-                self.plan.folder,
-                self._jobs,
-                self._handles,
-                self.progress.note,
-                self.stop,
-            )
-            if later is not None:
-                self._later.append(later.later or "")
-        except RunFailed:
-            self._save("failed")
-            raise
+        later = train_teachers(
+            self.plan.teachers, self.plan.folder, self._jobs, self._handles, self.progress.note, self.stop
+        )
+        if later is not None:
+            self._later.append(later.later or "")
         if self.stop.signal is not None:
             self._interrupt()
 
@@ -274,6 +270,18 @@ class Runner:
             self.stop.exit_code,
         )
 
+    def _give_up(self) -> None:
+        """Write that the comparison failed, also if the cause is a damaged file of a run."""
+        try:
+            for run in self.plan.runs:
+                if self._statuses[run.name][0] == "running":
+                    self._set(run, _status_of(run.directory))
+            self._save("failed")
+        except (KdError, OSError):
+            path = self.plan.folder / RESULT
+            with contextlib.suppress(OSError, ValueError):  # the first error is the one to report
+                write_json(path, {**read_json(path), "status": "failed"})
+
     def _check_reports(self) -> None:
         """Raises Interrupted if somebody asked to stop before all reports were made."""
         missing = len(without_report(self.plan.runs))
@@ -314,3 +322,10 @@ class Runner:
             write_text(figures / "scores.svg", standalone(scores_plot(result)))
             write_text(figures / "curves.svg", standalone(curves_plot(result)))
         return result
+
+
+def _status_of(directory: RunDirectory) -> Status:
+    """Of a run that nobody trains now."""
+    if directory.finished:
+        return "finished"
+    return "paused" if directory.metrics() else "waiting"

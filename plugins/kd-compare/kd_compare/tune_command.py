@@ -160,11 +160,12 @@ def tune(
         )
     if as_json:
         print_json(finite(result.as_dict()))
-        return
-    if result.status == "prepared":
+    elif result.status == "prepared":
         say_prepared(result.commands)
-        return
-    from kd_compare.tuning.summary import lines
+    else:
+        from kd_compare.tuning.summary import lines
 
-    with kept_in(result.directory):
-        say_all(lines(result))
+        with kept_in(result.directory):
+            say_all(lines(result))
+    if result.comparison is not None and result.comparison.failures():
+        raise typer.Exit(1)

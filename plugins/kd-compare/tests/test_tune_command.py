@@ -108,6 +108,20 @@ def test_the_gain_is_that_on_the_test_images_if_there_are_any(result: TuneResult
     )
 
 
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_if_a_run_of_the_final_comparison_failed_the_exit_code_is_1(
+    result: TuneResult, call, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
+):
+    comparison = result.comparison
+    assert comparison is not None
+    runs = (replace(comparison.runs[0], status="failed", error="loss is nan"), *comparison.runs[1:])
+    failed = replace(result, comparison=replace(comparison, runs=runs))
+    monkeypatch.setattr(module, "tune", lambda spec, **others: failed)
+    done, _ = call("a.json", *flags)
+    assert done.exit_code == 1
+    assert done.stdout
+
+
 def test_json_alone_is_on_stdout(call):
     done, _ = call("a.json", "--json")
     found = json.loads(done.stdout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from kd_compare.tuning.objective import measured
 from kd_compare.tuning.page import page
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kd_compare.result import ComparisonResult
     from kd_compare.tuning.ledger import Ledger
     from kd_compare.tuning.plan import TunePlan
-    from kd_compare.tuning.result import TrialRow
+    from kd_compare.tuning.result import TrialRow, TuneStatus
 
 RESULT: Final = "tuning.json"
 BEST: Final = "best.json"
@@ -31,7 +31,7 @@ _LEAST: Final = 4  # finished trials from which on importances say something
 def save(
     plan: TunePlan,
     ledger: Ledger,
-    status: Literal["running", "finished", "interrupted", "prepared"],
+    status: TuneStatus,
     comparison: ComparisonResult | None,
     seconds: float,
     commands: tuple[str, ...] = (),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kd_compare.result import ComparisonResult
 
 TrialStatus = Literal["running", "finished", "pruned", "failed"]
+TuneStatus = Literal["running", "finished", "failed", "interrupted", "prepared"]
 _STATUSES: dict[str, TrialStatus] = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}
 
 
@@ -51,7 +52,8 @@ class TuneResult:
 
     Attributes:
         directory: the tuning's folder.
-        status: `finished`, or what has become of it; `prepared`: the launcher has left runs to the user.
+        status: `finished`, or what has become of it; `prepared`: the launcher has left runs to the user; `running`:
+            other workers are still at work.
         objective: the measure that counts; None before the first trial has ended.
         minimize: whether less of it is better.
         space: by place in the spec, what is searched.
@@ -65,7 +67,7 @@ class TuneResult:
     """
 
     directory: Path
-    status: Literal["running", "finished", "interrupted", "prepared"]
+    status: TuneStatus
     objective: str | None
     minimize: bool
     space: dict[str, str]

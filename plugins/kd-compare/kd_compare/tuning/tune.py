@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import tempfile
 import time
@@ -19,11 +20,12 @@ from kd_compare.tuning.constraints import parse_constraint
 from kd_compare.tuning.ledger import Ledger
 from kd_compare.tuning.outcome import save
 from kd_compare.tuning.plan import TuneBase, TunePlan, check_spec, make_space, spec_values
+from kd_compare.tuning.result import trial_rows
 from kd_compare.tuning.settings import PRUNERS, SAMPLERS, TuneSettings, known_name
 from kd_compare.tuning.storage import import_optuna
 from kd_compare.tuning.tuner import Tuner
 from kdcore import Interrupted, LaunchSetup, Problem, RunDirectory, RunSpec, UserError
-from kdcore.plugin import get_plugins, stop_requests
+from kdcore.plugin import DirectoryInUse, get_plugins, stop_requests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from kd_compare.display import ComparisonDisplay
     from kd_compare.launch import NamedLauncher
     from kd_compare.result import ComparisonResult
-    from kd_compare.tuning.result import TuneResult
+    from kd_compare.tuning.result import TuneResult, TuneStatus
     from kdcore.plugin import StopRequest
 
 TRIALS: Final = 20
@@ -251,25 +253,54 @@ class TuneCall:
                 self.jobs,
                 self.progress,
                 self.stop,
-                lambda: save(plan, ledger, "running", None, time.monotonic() - self.started),
+                lambda: self._save(ledger, "running"),
                 worker,
             )
             try:
                 tuner.run(trials, until)
+                if tuner.later:
+                    return self._save(ledger, "prepared", commands=tuple(filter(None, tuner.later)))
+                return self._end(ledger, worker, final_seeds)
             except Interrupted:
-                save(plan, ledger, "interrupted", None, time.monotonic() - self.started)
+                self._save(ledger, "interrupted")
                 raise
-            if tuner.later:
-                left = tuple(filter(None, tuner.later))
-                return save(plan, ledger, "prepared", None, time.monotonic() - self.started, left)
-            result = save(plan, ledger, "finished", None, time.monotonic() - self.started)
-            if result.best is None or final_seeds == 0:
-                return result
+            except Exception:
+                with contextlib.suppress(Exception):  # the first error is the one to report
+                    self._save(ledger, "failed")
+                raise
+
+    def _end(self, ledger: Ledger, worker: str, final_seeds: int) -> TuneResult:
+        """The result, with the final comparison. It is left to the worker that ends last."""
+        others = self._others_at_work(ledger, worker)
+        if others:
+            self.progress.note(f"other workers are still at work: {', '.join(others)}")
+            return self._save(ledger, "running")
+        result = self._save(ledger, "finished")
+        if result.best is None or final_seeds == 0:
+            return result
+        try:
             comparison = self._compare(result, final_seeds)
-            seconds = time.monotonic() - self.started
-            if comparison is not None and comparison.status == "prepared":
-                return save(plan, ledger, "prepared", None, seconds, comparison.commands)
-            return save(plan, ledger, "finished", comparison, seconds)
+        except DirectoryInUse:
+            self.progress.note("another worker does so at this moment")
+            return self._save(ledger, "running")
+        if comparison is not None and comparison.status == "prepared":
+            return self._save(ledger, "prepared", commands=comparison.commands)
+        return self._save(ledger, "finished", comparison)
+
+    def _others_at_work(self, ledger: Ledger, worker: str) -> list[str]:
+        """The other workers that train a trial now; one that was killed has a trial too, and does not count."""
+        rows = trial_rows(ledger.trials)
+        names = {row.worker for row in rows if row.status == "running"} - {worker}
+        return sorted(name for name in names if RunDirectory(self.plan.folder / "workers" / name).in_use)
+
+    def _save(
+        self,
+        ledger: Ledger,
+        status: TuneStatus,
+        comparison: ComparisonResult | None = None,
+        commands: tuple[str, ...] = (),
+    ) -> TuneResult:
+        return save(self.plan, ledger, status, comparison, time.monotonic() - self.started, commands)
 
     def _compare(self, result: TuneResult, count: int) -> ComparisonResult | None:
         """The best values against the spec's own ones, over seeds that no trial had."""

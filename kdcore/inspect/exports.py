@@ -41,14 +41,15 @@ class OpenedExport:
         folder: where it is.
         about: the content of `kd.json`.
         call: images `[B, C, H, W]` to logits `[B, K]` or, for an encoder, embeddings `[B, D]`; float32.
-        prepared: a PIL image, or uint8 `[H, W, C]`, to the model's input `[C, H, W]`, float32.
+        from_eight_bits: a grey or RGB image of PIL, or for other channels uint8 `[H, W, C]`, to the model's input
+            `[C, H, W]`, float32.
         input: size and normalisation of its images.
     """
 
     folder: Path
     about: dict[str, Any]
     call: Callable[[NDArray[np.float32]], Any]
-    prepared: Callable[[Any], NDArray[np.float32]]
+    from_eight_bits: Callable[[Any], NDArray[np.float32]]
     input: InputConfig
 
     @property
@@ -98,12 +99,10 @@ class OpenedExport:
         rule = self.rule
 
         def prepare(image: Decoded) -> NDArray[np.float32]:
-            if not rule.exact:
-                return self.prepared(image)
             taken = rule(image)
             if isinstance(taken, Image.Image):
-                return self.prepared(taken)
-            return self.prepared(taken.numpy().transpose(1, 2, 0))
+                return self.from_eight_bits(taken)
+            return self.from_eight_bits(taken.numpy().transpose(1, 2, 0))
 
         def call(images: NDArray[np.float32], embedding: bool) -> Outputs:
             if embedding and not self.is_encoder:
@@ -146,11 +145,11 @@ def open_export(folder: str | Path) -> OpenedExport:
             warnings.simplefilter("ignore")  # torch warns that TorchScript is deprecated
             script = import_export_script(path)
             call = script.load()
-            prepared = script.prepared
+            from_eight_bits = script.from_eight_bits
     except PluginError as error:
         hint = f"'python {script_path}' shows the whole error; it needs what its first lines name"
         raise RunFailed(f"{script_path} cannot load the export: {error}\n    {hint}") from error
-    return OpenedExport(folder=path, about=about, call=call, prepared=prepared, input=size)
+    return OpenedExport(folder=path, about=about, call=call, from_eight_bits=from_eight_bits, input=size)
 
 
 def import_export_script(folder: Path) -> Any:

@@ -32,12 +32,19 @@ def write_script(folder: Path, student: RunStudent, exporter: Exporter, written:
         undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True
     )
     environment.filters["plain"] = _plain
+    data = student.spec.data
+    picture = student.in_chans in (1, 3)
     text = environment.from_string(_TEMPLATE.read_text("utf-8")).render(
         run=student.run.name,
         model=student.name,
         num_classes=student.num_classes,
         output=student.output,
-        picture=student.in_chans in (1, 3),
+        channels=student.in_chans,
+        picture=picture,
+        plain=picture and data.bands is None,
+        bands=data.bands is not None,
+        value_range=data.value_range is not None,
+        array_order=data.array_order,
         thresholds=student.opened.thresholds is not None,
         shape=", ".join(map(str, (student.in_chans, *student.input.image_size))),
         format=exporter.name + IN_WORDS[exporter.precision],

@@ -15,6 +15,7 @@ from kdcore.plugin import (
     RunPath,
     byte_size,
     chosen_weights,
+    get_plugins,
     print_json,
     say_all,
     stdout_for_the_result,
@@ -122,7 +123,7 @@ def _forms(names: list[str], int8: bool, fp16: bool) -> str | list[str]:
     """The names with the precision that the flags ask for."""
     from kd_export.export_several import ALL
     from kd_export.export_student import precision_of
-    from kd_export.exporters import form_of
+    from kd_export.exporters import form_of, named_form
 
     precision = precision_of(int8, fp16)
     if precision and (len(names) > 1 or names == [ALL]):
@@ -130,11 +131,13 @@ def _forms(names: list[str], int8: bool, fp16: bool) -> str | list[str]:
         message = f"with several formats, {bits} part of a format's name"
         hint = f"--to {','.join(names)},{form_of('onnx', precision)}"
         raise UserError(Problem(f"--{precision}", message, hint=hint))
-    return ALL if names == [ALL] else [form_of(name, precision) for name in names]
+    if names == [ALL] or len(names) > 1:
+        return ALL if names == [ALL] else names
+    return [form_of(*named_form(names[0], precision, get_plugins()))]
 
 
 def _several(run: Path, forms: str | list[str], as_json: bool, **more: Any) -> None:
-    from kd_export.export_several import export_all
+    from kd_export.export_several import ALL, cannot_hold, export_all
 
     with stdout_for_the_result():
         result = export_all(run, forms, **more)
@@ -145,8 +148,9 @@ def _several(run: Path, forms: str | list[str], as_json: bool, **more: Any) -> N
         print_json(result.as_dict())
     else:
         say_all(describe_all(result))
-    if result.failed:
-        raise typer.Exit(max(error.exit_code for error in result.failed.values()))
+    wrong = [error for error in result.failed.values() if forms != ALL or not cannot_hold(error)]
+    if wrong:
+        raise typer.Exit(max(error.exit_code for error in wrong))
 
 
 def describe_all(result: ExportsResult) -> list[str]:

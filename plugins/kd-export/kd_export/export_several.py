@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kd_export.export_student import ExportResult, export_folder, write_export
-from kd_export.exporters import PRECISIONS, Exporter, find_exporter, form_of, offers, split_form
-from kd_export.folder import check_free
+from kd_export.exporters import PRECISIONS, Exporter, find_exporter, form_of, named_form, offers
+from kd_export.folder import NotWritable, check_free
 from kd_export.format_options import OPTION, has_option, parse_options
 from kd_export.latency import Latency, latencies
 from kdcore import ExporterEntry, KdError, Problem, RunFailed, UserError
@@ -31,7 +31,7 @@ class ExportsResult:
     Attributes:
         exports: those that were written.
         left_out: why others were not tried: something that they need is not installed.
-        failed: why others cannot hold this student.
+        failed: why others were not written: most often they cannot hold this student.
         latencies: of the student and of each export, if they were compared; the student's is first.
     """
 
@@ -78,7 +78,8 @@ def export_all(
 
     Raises:
         UserError: there is no such run or format, something is missing for a named format, or a folder is taken.
-        RunFailed: no format can hold the student.
+            Or no format can hold the student.
+        RunFailed: no export was written, and at least one could not be made or gives other logits.
     """
     plugins = get_plugins()
     exporters, left_out = _chosen(to, parse_options(options), plugins)
@@ -109,7 +110,7 @@ def _chosen(
     """The formats that can be written here, and why others cannot."""
     if to != ALL:
         names = dict.fromkeys([to] if isinstance(to, str) else to)
-        return [find_exporter(*split_form(name), plugins, options) for name in names], {}
+        return [find_exporter(*named_form(name, "", plugins), plugins, options) for name in names], {}
     found, left_out = list[Exporter](), dict[str, UserError]()
     provided_ones = plugins.all(ExporterEntry)
     for name in options:
@@ -130,6 +131,22 @@ def _chosen(
     return found, left_out
 
 
+def cannot_hold(error: KdError) -> bool:
+    """Whether an export was not written because the format cannot hold the student, as its plugin says."""
+    return isinstance(error, UserError) and not isinstance(error, NotWritable)
+
+
 def _nothing(failed: dict[str, KdError], left_out: dict[str, UserError]) -> KdError:
-    lines = [f"{name}: {error}" for name, error in {**failed, **left_out}.items()]
-    return RunFailed("\n".join(["no export was written", *lines]))
+    """The error if no export was written."""
+    errors = {**failed, **left_out}
+    if len(failed) == 1 and not left_out:
+        return next(iter(failed.values()))
+    wrong = {name: error for name, error in errors.items() if isinstance(error, UserError)}
+    if len(wrong) == len(errors):
+        return UserError(
+            replace(problem, message=f"{name}: {problem.message}")
+            for name, error in wrong.items()
+            for problem in error.problems
+        )
+    lines = [f"{name}: {error}" for name, error in errors.items()]
+    return RunFailed("\n    ".join(["no export was written", *lines]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kd_export.about import write_about
 from kd_export.check import IMAGES, TOLERANCE, ExportCheck, check, require_same
-from kd_export.exporters import Exporter, Precision, find_exporter, form_of
+from kd_export.exporters import Exporter, Precision, find_exporter, form_of, named_form
 from kd_export.folder import new_folder
 from kd_export.quantize.export import check_form
 from kd_export.script import write_script
@@ -94,7 +94,8 @@ def export(
 
     Args:
         run: the run directory.
-        to: 'timm', 'torch', 'onnx', 'pt2', 'torchscript' or a format of another plugin; 'plugin/name' if two have it.
+        to: 'timm', 'torch', 'onnx', 'pt2', 'torchscript' or a format of another plugin; 'plugin/name' if two have it;
+            'onnx-int8' is 'onnx' with `int8`.
         weights: the last ones, their average ('ema') or the best epoch's, which need no finished run.
         int8: quantise to 8 bits, calibrated on training images; for formats that offer it ('onnx', 'openvino',
             'executorch').
@@ -110,7 +111,7 @@ def export(
         RunFailed: the model cannot be exported so, or the export gives other logits than the student.
     """
     plugins = get_plugins()
-    exporter = find_exporter(to, precision_of(int8, fp16), plugins, options)
+    exporter = find_exporter(*named_form(to, precision_of(int8, fp16), plugins), plugins, options)
     student = open_run_student(run, weights, plugins=plugins)
     path = (
         Path(output) if output is not None else student.run.path / "export" / export_folder(exporter, weights)

@@ -126,6 +126,21 @@ def split_form(form: str) -> tuple[str, Precision]:
     return form, ""
 
 
+def named_form(form: str, precision: Precision, plugins: Plugins) -> tuple[str, Precision]:
+    """A format's name and its precision, from `onnx-int8`, or from `onnx` and what a flag asks for.
+
+    Raises:
+        UserError: the name has another precision than the flag.
+    """
+    name, own = split_form(form)
+    if not own or form.rpartition("/")[2] in {each.entry.name for each in plugins.all(ExporterEntry)}:
+        return form, precision
+    if precision not in ("", own):
+        message = f"{form} is {name} in{IN_WORDS[own].removeprefix(',')}"
+        raise UserError(Problem(f"--{precision}", message, allowed=f"--to {form_of(name, precision)}"))
+    return name, own
+
+
 def offers(entry: ExporterEntry, precision: Precision) -> bool:
     """Whether a format has this form."""
     return {"": True, "int8": entry.int8, "fp16": entry.fp16}[precision]

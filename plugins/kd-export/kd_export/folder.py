@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class NotWritable(UserError):
+    """A folder cannot be written, as on a full disk."""
+
+
 @contextlib.contextmanager
 def new_folder(path: Path, *, force: bool, mark: str = EXPORT_ABOUT) -> Iterator[Path]:
     """A folder under a temporary name that takes `path`'s place at the end; on an error nothing is left.
 
     Raises:
         UserError: there is something at `path` that is not an earlier folder of this kind (`mark` is missing), or
-            that only `force` replaces; or it cannot be written.
+            that only `force` replaces.
+        NotWritable: it cannot be written.
     """
     remove_leftovers(path.parent)
     check_free(path, force, mark)
@@ -38,7 +43,7 @@ def new_folder(path: Path, *, force: bool, mark: str = EXPORT_ABOUT) -> Iterator
         if old.exists() and not path.exists():
             old.rename(path)
         hint = "another --output"
-        raise UserError(
+        raise NotWritable(
             Problem("--output", f"{path} cannot be written: {error.strerror or error}", hint=hint)
         ) from error
     finally:

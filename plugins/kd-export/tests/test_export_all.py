@@ -8,8 +8,10 @@ import re
 import pytest
 from kd_export import export_all
 from kd_export import latency as measuring
+from kd_export.export_several import _nothing
+from kd_export.folder import NotWritable
 
-from kdcore import UserError
+from kdcore import Problem, RunFailed, UserError
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +69,58 @@ def test_a_format_that_cannot_hold_the_student_is_named_and_the_others_are_writt
     assert torch_row.startswith("torch ")
     assert "3 of 3" in torch_row
     assert note.startswith("one image at a time on the CPU, 3 rounds in turns")
+
+
+def test_of_all_formats_one_that_cannot_hold_the_student_is_no_error(kd, make_run, own_model, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(
+        "kd_export.exporters.metadata.version", lambda name: (_ for _ in ()).throw(_missing(name))
+    )
+    run = make_run("own", own_model)
+    done = kd("export", run, "--to", "all", "--samples", 3)
+    assert done.code == 0, done.err
+    assert "warning: timm was not written: --to: timm cannot build own_net" in done.err
+    assert not (run / "export" / "timm").exists()
+    assert kd("export", run, "--to", "timm,torch", "--samples", 3, "--force").code == 2
+
+    def fail(*args, **more):
+        raise RuntimeError("data-dependent")
+
+    monkeypatch.setattr(torch.export, "export", fail)
+    assert kd("export", run, "--to", "all", "--samples", 3, "--force").code == 1
+
+
+def test_a_full_disk_is_an_error_also_with_all_formats(kd, a_run, monkeypatch):
+    from kd_export import export_several
+
+    real = export_several.write_export
+
+    def write(student, exporter, *args, **more):
+        if exporter.name == "torch":
+            raise NotWritable(Problem("--output", "it cannot be written: no space"))
+        return real(student, exporter, *args, **more)
+
+    monkeypatch.setattr(export_several, "write_export", write)
+    monkeypatch.setattr(
+        "kd_export.exporters.metadata.version", lambda name: (_ for _ in ()).throw(_missing(name))
+    )
+    done = kd("export", a_run(), "--to", "all", "--samples", 0)
+    assert done.code == 2
+    assert "torch was not written: --output" in done.err
+
+
+def test_nothing_was_written_because_the_input_is_wrong(kd, make_run, own_model):
+    run = make_run("own", own_model)
+    done = kd("export", run, "--to", "timm", "--compare")
+    assert done.code == 2
+    assert done.err.startswith("error: --to: timm cannot build own_net")
+    wrong = {name: UserError(Problem("--to", "no", name)) for name in ("one", "two")}
+    assert str(_nothing(wrong, {})) == '--to: one: no (got "one")\n--to: two: no (got "two")'
+    assert _nothing(wrong, {}).exit_code == 2
+    mixed = _nothing({**wrong, "three": RunFailed("differs")}, {})
+    assert mixed.exit_code == 1
+    assert str(mixed).startswith("no export was written\n    one: --to: no")
 
 
 def test_nothing_is_written_if_a_folder_is_taken_or_a_name_is_wrong(kd, a_run):

@@ -139,6 +139,10 @@ def test_options_are_texts_or_a_dict():
         (("torch", "--fp16"), "exported with its weights as they are"),
         (("onnx", "--fp16", "--int8"), "--int8 and --fp16 exclude each other"),
         (("onnx,torch", "--fp16"), "half precision is part of a format's name"),
+        (("onnx-int8", "--fp16"), "onnx-int8 is onnx in 8 bits"),
+        (("onnx-fp16", "--int8", "--compare"), "onnx-fp16 is onnx in half precision"),
+        (("onxn-int8",), "did you mean 'onnx'?"),
+        (("torch-int8",), "exported with its weights as they are"),
     ],
 )
 def test_a_wrong_option_ends_with_2(kd, a_run, arguments, message):
@@ -186,6 +190,21 @@ def test_a_plugins_format_has_options_and_half_precision(own_format, a_run):
     (several,) = export_all(run, ["npz"], options=["scale=0.5"], samples=0, compare=False).exports
     assert several.options == {"scale": 0.5}
     assert "options" not in json.loads((export(run, "npz", force=True).path / "kd.json").read_text())
+
+
+@pytest.mark.parametrize("more", [(), ("--fp16",), ("--compare", "--fp16")])
+def test_the_name_of_a_format_may_have_its_precision(own_format, a_run, kd, more):
+    own_format()
+    run = a_run()
+    done = kd("export", run, "--to", "npz-fp16", "--samples", 3, *more)
+    assert done.code == 0, done.err
+    assert json.loads((run / "export" / "npz-fp16" / "kd.json").read_text())["half"] is True
+
+
+def test_a_format_whose_own_name_ends_like_a_precision(add_plugin, a_run):
+    add_plugin("kd-own", OPTIONS.replace('"npz"', '"npz-int8"'), kd_own_code=CODE.replace("MORE", "{}"))
+    result = export(a_run(), "npz-int8", fp16=True, samples=3)
+    assert (result.target, result.form) == ("npz-int8", "npz-int8-fp16")
 
 
 def test_a_formats_own_tolerance(own_format, a_run):

@@ -29,8 +29,8 @@ class ExportedFiles:
         needs: the distributions that the script needs in addition to NumPy and Pillow.
         exact: whether its logits have to be the student's. If False, as after quantisation, the check reports how much
             they differ, by default on all evaluation images.
-        tolerance: the largest allowed difference of a logit, as a share of the student's largest logit. None: a
-            thousandth if `exact`, and any difference if not.
+        tolerance: the largest allowed difference of a logit, as a share of the student's largest logit; of an encoder,
+            of a number of an embedding. None: a thousandth if `exact`, and any difference if not.
         platforms: the values of `sys.platform` where `load` works, such as `("darwin",)`; empty: everywhere. On others
             the export is written, and not compared.
         about: further facts for `kd.json`, as JSON.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 IMAGES: Final = 256
 """Images of a check, by default."""
 TOLERANCE: Final = 1e-3  # of the largest logit: another order of summation gives 1e-6, a mistake 1e-1
+_SMALLEST: Final = 1e-3  # logits below it count as this large: outputs near 0 are rounding errors themselves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class ExportCheck:
         images: how many were compared.
         split: of which split.
         largest_difference: between two logits, or numbers of an embedding.
-        largest_logit: of the student, in absolute value.
+        largest_logit: of the student, in absolute value; for an encoder the largest number of an embedding.
         same_top1: images on which both have the same first class; None for an encoder.
         top1: percent of labelled images that the export gets right; None without labels, or with several an image.
         student_top1: the same for the student.
@@ -104,14 +105,15 @@ def check(
 
 def require_same(found: ExportCheck, label: str, tolerance: float | None = TOLERANCE) -> None:
     """Raises RunFailed if the logits differ by more than this share of the student's largest one; None: never."""
-    if tolerance is None or found.largest_difference <= tolerance * max(1.0, found.largest_logit):
+    if tolerance is None or found.largest_difference <= tolerance * max(_SMALLEST, found.largest_logit):
         return
     what = "embeddings" if found.same_top1 is None else "logits"
     same = ""
     if found.same_top1 is not None:
         same = f", and the first class is the same on {found.same_top1} of {found.images} images"
     raise RunFailed(
-        f"{label} gives other {what} than the student: they differ by up to {found.largest_difference:.2g}{same}. "
+        f"{label} gives other {what} than the student: they differ by up to {found.largest_difference:.2g} "
+        f"(of {found.largest_logit:.3g}){same}. "
         "Nothing was left behind"
     )
 

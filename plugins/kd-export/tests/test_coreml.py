@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from kd_export import export
 
 from kdcore import UserError
-from kdcore.inspect import open_run_student
+from kdcore.inspect import about_student, open_run_student
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="coremltools has no packages for Windows")
 
@@ -64,6 +66,17 @@ def test_the_description_of_the_model(a_run, name, fp16, kind):
     if sys.platform != "darwin":
         assert (result.check, result.platforms) == (None, ("darwin",))
         assert "runs on darwin" in result.warnings[0]
+
+
+@pytest.mark.parametrize("fp16", [False, True])
+def test_half_precision_has_a_limit(a_run, tmp_path, monkeypatch, fp16):
+    from kd_export.formats import coreml, half
+
+    model = SimpleNamespace(user_defined_metadata={}, save=lambda path: Path(path).mkdir())
+    monkeypatch.setattr(coreml, "_converted", lambda *args, **more: model)
+    student = open_run_student(a_run())
+    written = coreml.write_coreml(student, tmp_path, about_student(student, "coreml"), fp16=fp16)
+    assert (written.exact, written.tolerance) == ((False, half.TOLERANCE) if fp16 else (True, None))
 
 
 def test_pixels_are_normalised_in_the_model(a_run):

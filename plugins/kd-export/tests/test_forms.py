@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -82,6 +83,39 @@ def test_half_precision_that_is_too_far_from_the_student_is_refused(a_run, monke
     )
     with pytest.raises(RunFailed, match="gives other logits than the student"):
         export(a_run("small"), "onnx", fp16=True, samples=3)
+
+
+@pytest.mark.parametrize(
+    ("difference", "largest", "fits"),
+    [
+        (0.0099, 0.04, False),
+        (0.00039, 0.04, True),
+        (0.11, 10, False),
+        (0.09, 10, True),
+        (0, 0, True),
+        (1e-6, 0, True),
+    ],
+)
+def test_the_tolerance_is_a_share_of_the_largest_value(difference, largest, fits):
+    numbers = {
+        "images": 3,
+        "split": "test",
+        "same_top1": None,
+        "top1": None,
+        "student_top1": None,
+        "labelled": 0,
+    }
+    found = checking.ExportCheck(largest_difference=difference, largest_logit=largest, **numbers)
+    with nullcontext() if fits else pytest.raises(RunFailed, match="gives other embeddings than the student"):
+        checking.require_same(found, "x", 0.01)
+
+
+def test_an_encoder_in_half_precision(make_run, students):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    run = make_run("encoder", {**students["resnet"], "classifier": False})
+    found = export(run, "onnx", fp16=True, samples=6).check
+    assert 0 < found.largest_difference < 0.01 * found.largest_logit
 
 
 def test_an_opset_that_torch_does_not_write(a_run, kd):

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from kd_export.about import as_texts
+from kd_export.formats.half import TOLERANCE
 from kd_export.formats.options import CoreMLOptions
 from kd_export.formats.quietly import quietly
 from kdcore import ExportedFiles, Problem, UserError
@@ -116,6 +117,7 @@ def write_coreml(
         imports=["import coremltools"],
         needs=["coremltools"],
         exact=not fp16,
+        tolerance=TOLERANCE if fp16 else None,
         platforms=["darwin"],
         about={"coreml": {**facts, "target": _TARGET}},
     )

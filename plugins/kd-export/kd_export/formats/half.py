@@ -1,4 +1,4 @@
-"""ONNX in half precision: weights and computation in 16 bits, images and logits in 32."""
+"""Half precision: how much it may change logits, and ONNX's form of it, whose images and logits have 32 bits."""
 
 from __future__ import annotations
 

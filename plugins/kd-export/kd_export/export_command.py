@@ -26,6 +26,7 @@ from kdcore.plugin import (
 if TYPE_CHECKING:
     from kd_export.export_several import ExportsResult
     from kd_export.export_student import ExportResult
+    from kd_export.latency import Latency
 
 
 def export(
@@ -158,27 +159,41 @@ def describe_all(result: ExportsResult) -> list[str]:
     from kd_export.latency import STUDENT
     from kdcore.inspect import EXPORT_ABOUT, EXPORT_SCRIPT
 
-    times = {one.name: one for one in result.latencies}
+    times = {one.name: one for one in result.latencies if one.name != STUDENT}
+    students = [one for one in result.latencies if one.name == STUDENT]
     header = ["format", "size", "largest difference", "same first class", "top-1"]
-    header += ["ms an image", "of the student's"] * bool(times)
+    header += ["ms an image", "of the student's"] * bool(students)
     rows = []
-    if times:
-        rows.append(
-            [f"{STUDENT}, in PyTorch", "", "", "", "", f"{times[STUDENT].milliseconds:.2f}", "1.00", ""]
-        )
+    for own in students:
+        name = f"{STUDENT}, in PyTorch" + (f", {own.batch} images" if own.batch > 1 else "")
+        rows.append([name, "", "", "", "", f"{own.milliseconds:.2f}", "1.00", ""])
     for one in result.exports:
         time = times.get(one.form)
         size = sum(count for file, count in one.files.items() if file not in (EXPORT_ABOUT, EXPORT_SCRIPT))
         row = [one.form, byte_size(size), *_checked(one)]
-        if times:
+        if students:
             row += [f"{time.milliseconds:.2f}", f"{time.of_student:.2f}"] if time else ["", ""]
         rows.append([*row, str(one.path)])
-    lines = table([*header, "in"], rows)
-    if times:
-        first = times[STUDENT]
+    return [*table([*header, "in"], rows), *_of_times(students, list(times.values()), result.rounded)]
+
+
+def _of_times(students: list[Latency], exports: list[Latency], rounded: bool) -> list[str]:
+    """How the times were measured; empty without times."""
+    if not students:
+        return []
+    lines = [
+        f"one image at a time on the CPU, {students[0].rounds} rounds in turns; PyTorch with {students[0].threads} "
+        "threads, other runtimes with as many as they take"
+    ]
+    for one in exports:
+        if one.batch > 1:
+            lines.append(
+                f"{one.name}: {one.batch} images at a time, compared with the student's time for as many"
+            )
+    if rounded:
         lines.append(
-            f"one image at a time on the CPU, {first.rounds} rounds in turns; PyTorch with {first.threads} threads, "
-            "other runtimes with as many as they take"
+            "the student was trained with 8 bits: in PyTorch it computes the rounding too, which takes longer than "
+            "the network without it"
         )
     return lines
 

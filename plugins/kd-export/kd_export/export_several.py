@@ -11,6 +11,7 @@ from kd_export.exporters import PRECISIONS, Exporter, find_exporter, form_of, na
 from kd_export.folder import NotWritable, check_free
 from kd_export.format_options import OPTION, has_option, parse_options
 from kd_export.latency import Latency, latencies
+from kd_export.quantize.export import is_rounded
 from kdcore import ExporterEntry, KdError, Problem, RunFailed, UserError
 from kdcore.inspect import open_run_student, own_surroundings
 from kdcore.plugin import get_plugins
@@ -33,12 +34,15 @@ class ExportsResult:
         left_out: why others were not tried: something that they need is not installed.
         failed: why others were not written: most often they cannot hold this student.
         latencies: of the student and of each export, if they were compared; the student's is first.
+        rounded: whether the student was trained with 8 bits: in PyTorch it computes the rounding too, which takes
+            longer than the network without it.
     """
 
     exports: tuple[ExportResult, ...]
     left_out: dict[str, UserError]
     failed: dict[str, KdError]
     latencies: tuple[Latency, ...]
+    rounded: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -47,6 +51,7 @@ class ExportsResult:
             "left_out": {name: str(error) for name, error in self.left_out.items()},
             "failed": {name: str(error) for name, error in self.failed.items()},
             "latencies": [dict(one.__dict__) for one in self.latencies],
+            "rounded": self.rounded,
         }
 
 
@@ -99,9 +104,14 @@ def export_all(
             failed[exporter.form] = error
     if not exports:
         raise _nothing(failed, left_out)
-    loaded = {form: one.path for form, one in exports.items() if one.loads}
-    measured = latencies(student, loaded) if compare else ()
-    return ExportsResult(tuple(exports.values()), left_out, failed, measured)
+    measured: tuple[Latency, ...] = ()
+    if compare:
+        batches = {exporter.form: exporter.batch for exporter in exporters}
+        loaded = {form: (one.path, batches[form]) for form, one in exports.items() if one.loads}
+        measured, untimed = latencies(student, loaded)
+        for form, why in untimed.items():
+            exports[form] = replace(exports[form], warnings=(*exports[form].warnings, why))
+    return ExportsResult(tuple(exports.values()), left_out, failed, measured, is_rounded(student))
 
 
 def _chosen(

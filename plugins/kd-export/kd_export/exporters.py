@@ -67,6 +67,12 @@ class Exporter:
         return form_of(self.name, self.precision)
 
     @property
+    def batch(self) -> int:
+        """The number of images that its option `batch` fixes; 1 if it does not."""
+        found = getattr(self.options, "batch", None)
+        return found if isinstance(found, int) and found > 0 else 1
+
+    @property
     def label(self) -> str:
         """For messages: the name, and the plugin with its version."""
         return f"{self.name} of {self.provided.plugin.label}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from contextlib import nullcontext
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from kd_export import check as checking
 from kd_export import export, export_all
+from kd_export import latency as measuring
 from kd_export.compat import onnx_opsets
 from kd_export.format_options import parse_options
 from kd_export.formats.options import OnnxOptions
@@ -239,6 +241,37 @@ def test_a_format_whose_own_name_ends_like_a_precision(add_plugin, a_run):
     add_plugin("kd-own", OPTIONS.replace('"npz"', '"npz-int8"'), kd_own_code=CODE.replace("MORE", "{}"))
     result = export(a_run(), "npz-int8", fp16=True, samples=3)
     assert (result.target, result.form) == ("npz-int8", "npz-int8-fp16")
+
+
+def test_a_fixed_batch_is_timed_whole_and_next_to_the_students_time_for_as_many(
+    add_plugin, a_run, kd, monkeypatch
+):
+    monkeypatch.setattr(measuring, "_ROUNDS", 2)
+    options = OPTIONS.replace("scale: float = 1.0", "scale: float = 1.0\n    batch: int = 1")
+    code = CODE.replace("MORE", "{}").replace(
+        "return lambda images: np.full((len(images)", "return lambda images: np.full((4"
+    )
+    add_plugin("kd-own", options, kd_own_code=code.replace("10), 0.5", "10), images[3].mean()"))
+    run = a_run()
+    found = export_all(run, ["npz"], options={"batch": 4}, samples=0).latencies
+    assert [(one.name, one.batch) for one in found] == [("student", 1), ("student", 4), ("npz", 4)]
+    assert [one.of_student for one in found[:2]] == [1, 1]
+    done = kd("export", run, "--to", "npz", "--option", "batch=4", "--samples", 0, "--compare", "--force")
+    assert done.code == 0, done.err
+    assert "\nstudent, in PyTorch, 4 images " in done.out
+    assert "\nnpz: 4 images at a time, compared with the student's time for as many\n" in done.out
+
+
+def test_an_export_that_does_not_load_has_no_time(own_format, a_run, kd, monkeypatch):
+    monkeypatch.setattr(measuring, "_ROUNDS", 2)
+    own_format("{'imports': ('import no_such_runtime',)}")
+    done = kd("export", a_run(), "--to", "npz,torch", "--samples", 0, "--compare")
+    assert done.code == 0, done.err
+    warning = "npz: its time was not measured: its load.py cannot be used here: ModuleNotFoundError"
+    assert warning in done.err
+    student, npz, torch_row = (re.split(r"  +", line) for line in done.out.splitlines()[1:4])
+    assert [row[0] for row in (student, npz, torch_row)] == ["student, in PyTorch", "npz", "torch"]
+    assert len(torch_row) == len(npz) + 2
 
 
 def test_a_formats_own_tolerance(own_format, a_run):

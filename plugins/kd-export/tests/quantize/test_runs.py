@@ -102,6 +102,15 @@ def test_an_export_in_32_bits_is_refused(run, to):
     assert not (run / "export" / to).exists()
 
 
+def test_a_comparison_says_that_pytorch_computes_the_rounding(run, kd, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    monkeypatch.setattr("kd_export.latency._ROUNDS", 2)
+    done = kd("export", run, "--to", "onnx-int8", "--samples", 0, "--compare", "--force")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1].startswith("the student was trained with 8 bits: in PyTorch it computes")
+
+
 def test_the_command_says_it(run, kd):
     done = kd("export", run, "--to", "pt2")
     assert done.code == 2

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from kdcore.data import open_split
-from kdcore.data.chosen_samples import at_most
+from kdcore.data.chosen_samples import ChosenSource, at_most
+from kdcore.data.subset import choose_samples
 from kdcore.errors import Problem, UserError
 from kdcore.inspect.images import evaluation_data, evaluation_images
 from kdcore.inspect.open_run import read_spec
@@ -123,7 +124,9 @@ class RunStudent:
     def images(self, split: str, samples: int | None) -> EvalData:
         """Images of a split in batches, prepared for it: `samples`, as balanced as labels allow, or all.
 
-        A stream always gives all images.
+        Of the split that the run was evaluated on, they are among those of the evaluation (`data.eval_samples`); of
+        another one that it was trained on, among those of the training (`data.train_samples`). A stream always gives
+        all images.
 
         Raises:
             UserError: the data is not available.
@@ -135,6 +138,9 @@ class RunStudent:
             data = data.model_copy(update={"workers": 0})
         labels = self.spec.task.kind != NO_LABELS
         source = open_split(data, split, plugins=self.plugins, where="data.eval_split", labels=labels)
+        if split == self.train_split != self.split and not source.stream:
+            positions = choose_samples(source, data.train_samples, self.spec.seed)
+            source = source if positions is None else ChosenSource(source, positions)
         chosen = at_most(evaluation_images(source, data), samples)
         spec = self.spec.model_copy(update={"data": data})
         return evaluation_data(chosen, spec, self.input, self.num_classes, torch.device("cpu"))

@@ -44,6 +44,7 @@ def test_it_is_the_runs_student(ran: Path):
 def test_its_images(ran: Path):
     student = open_run_student(str(ran))
     assert sum(len(batch) for batch, _ in student.images("test", None)) == 30  # as the run was evaluated
+    assert sum(len(batch) for batch, _ in student.images("train", None)) == 40  # as the run was trained
     chosen = list(student.images("train", 7))
     assert sum(len(batch) for batch, _ in chosen) == 7
     assert chosen[0][0].shape[1:] == (3, 16, 16)

@@ -143,7 +143,9 @@ def _chosen(
 
 def cannot_hold(error: KdError) -> bool:
     """Whether an export was not written because the format cannot hold the student, as its plugin says."""
-    return isinstance(error, UserError) and not isinstance(error, NotWritable)
+    if not isinstance(error, UserError) or isinstance(error, NotWritable):
+        return False
+    return not any(problem.where.startswith(OPTION) for problem in error.problems)
 
 
 def _nothing(failed: dict[str, KdError], left_out: dict[str, UserError]) -> KdError:

@@ -8,7 +8,7 @@ import re
 import pytest
 from kd_export import export_all
 from kd_export import latency as measuring
-from kd_export.export_several import _nothing
+from kd_export.export_several import _nothing, cannot_hold
 from kd_export.folder import NotWritable
 
 from kdcore import Problem, RunFailed, UserError
@@ -136,3 +136,10 @@ def test_nothing_is_written_if_a_folder_is_taken_or_a_name_is_wrong(kd, a_run):
     done = kd("export", run, "--to", "torch,pt2", "--int8")
     assert done.code == 2
     assert "8 bits are part of a format's name" in done.err
+
+
+def test_a_wrong_option_is_no_format_that_cannot_hold_the_student():
+    assert cannot_hold(UserError(Problem("--to", "timm cannot build this student")))
+    assert not cannot_hold(UserError(Problem("--option.opset", "torch does not write this opset", 3)))
+    assert not cannot_hold(NotWritable(Problem("--output", "no space")))
+    assert not cannot_hold(RunFailed("it crashed"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kd_compare.reasons import last_error, reason_of
+from kd_compare.shared_folder import look_again
 from kdcore import JobEnd, RunDirectory, RunFailed
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class Jobs:
                 ended(end)
                 continue
             self._handles.forget(end.name)
+            look_again(one.job.directory)  # a run on another machine has written its last files just now
             stopped = one.asked and end.code in _STOPPED
             if one.again and not stopped:
                 waiting.append(one.job)  # what it was to do then is done; now its arguments are others

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kd_compare.queued_task import STOPPED, TaskFiles
+from kd_compare.shared_folder import look_again
 from kd_compare.slurm_queue import ENDED, GONE, LocalQueue, Queue, SlurmQueue
 from kd_compare.slurm_task import SlurmTask
-from kdcore import JobEnd
+from kdcore import JobEnd, RunFailed
 from kdcore.plugin import read_json, write_json
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 _LARGEST: Final = 1000  # tasks of an array; Slurm's own default allows 1001
 _LOOK: Final = 1.0  # seconds between two looks at the files of the tasks
+_PATIENCE: Final = (
+    90.0  # seconds from the end in Slurm to the file with the result, which NFS may show that late
+)
 _SHAPE: Final = {"names!": [str], "numbers": [str]}
 
 
@@ -32,7 +36,7 @@ class _Queued:
     array: str
     number: str  # of the task in Slurm
     asked: bool = False
-    missed: int = 0  # how often Slurm said that it has ended, while there was no result
+    over: float | None = None  # since when Slurm says that it has ended, while there is no result
 
 
 @dataclass
@@ -123,8 +127,8 @@ class SlurmLauncher:
         return len(self._queued) + sum(len(array.jobs) for array in self._waiting.values())
 
     def _submit(self, needs: tuple[int, int], array: _Array) -> None:
-        del self._waiting[needs]
         if not array.jobs:
+            del self._waiting[needs]
             return
         cpus, gpus = needs
         names = [job.name for job in array.jobs]
@@ -144,20 +148,30 @@ class SlurmLauncher:
         for job, number in zip(array.jobs, numbers, strict=True):
             files = self._files(array.name, job.name)
             self._queued[job.name] = _Queued(job, files, array.name, number)
+        del self._waiting[needs]  # not before: if they are refused, `stop` reports their ends
         self._polled = time.monotonic()
 
     def _poll(self) -> None:
         states = self._queue.states({one.array for one in self._queued.values()})
         if states is None:
             return  # Slurm does not answer: ask again later
+        now, looked = time.monotonic(), False
         for name, one in list(self._queued.items()):
             state = states[one.array].get(one.number, GONE)
-            # a file may be seen later on this machine than on the one that wrote it, and a requeued task is between
-            # two states for a moment
-            one.missed = one.missed + 1 if state in ENDED else 0
-            if one.missed >= (1 if one.asked else 2) and one.files.code() is None:
-                code = STOPPED if one.asked else 1
-                self._end(JobEnd(name, code, None if one.asked else self._reason(one, state)))
+            if state not in ENDED:
+                one.over = None  # a requeued task is between two states for a moment
+                continue
+            if not looked:
+                look_again(one.files.folder)
+                looked = True
+            one.over = now if one.over is None else one.over
+            code = one.files.code()
+            if code is not None:
+                self._end(JobEnd(name, code))
+            elif one.asked:
+                self._end(JobEnd(name, STOPPED))
+            elif now - one.over >= _PATIENCE:
+                self._end(JobEnd(name, 1, self._reason(one, state)))
 
     def _reason(self, one: _Queued, state: str) -> str:
         said = f"{ENDED[state]} (job {one.number})"
@@ -186,6 +200,11 @@ class SlurmLauncher:
         if numbers is not None:
             return str(numbers[place])
         # it was killed while it submitted them
-        found = (self._queue.states([array]) or {}).get(array, {})
+        states = self._queue.states([array])
+        if states is None:
+            raise RunFailed(
+                "Slurm does not answer, so it is not known which runs it has; the same command asks again"
+            )
+        found = states.get(array, {})
         wanted = [number for number in found if len(record["names"]) == 1 or number.endswith(f"_{place}")]
         return wanted[0] if wanted else None

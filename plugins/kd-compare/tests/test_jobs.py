@@ -152,6 +152,18 @@ def test_a_directory_that_another_process_is_at_work_in_is_waited_for(setting: S
     assert setting.notes == [f"waiting for another process that is at work in {setting.folder / 'a'}"]
 
 
+def test_the_directory_of_a_run_is_looked_at_again_before_its_end_is_judged(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+):
+    """NFS may remember that its summary is not there."""
+    seen: list[str] = []
+    monkeypatch.setattr(module, "look_again", lambda folder: seen.append(f"look at {folder.name}"))
+    handles = Handles(setting.folder, "played")
+    jobs = Jobs(setting.launcher, None, handles, setting.stop, lambda names: None, setting.notes.append)
+    jobs.run([setting.job("a")], lambda end: seen.append(f"end of {end.name}"))
+    assert seen == ["look at a", "end of a"]
+
+
 def lost(setting: Setting, release_after: int) -> list[list[str]]:
     """Another process gets the directory of the job `a` as that starts, and leaves it after some ticks."""
     lock, start, seen = RunDirectory(setting.folder / "a").locked(), setting.launcher.start, list[list[str]]()

@@ -11,11 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from kd_compare import run_process
 from kd_compare.queued_task import TaskFiles
+from kd_compare.shared_folder import look_again
 from kd_compare.slurm import SlurmLauncher
 from kd_compare.slurm_options import SlurmOptions
 from kd_compare.slurm_queue import SlurmQueue
@@ -86,6 +88,14 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
 
 
 @pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The launcher's clock, which stands still."""
+    found = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr("kd_compare.slurm.time", SimpleNamespace(monotonic=lambda: found.now))
+    return found
+
+
+@pytest.fixture
 def job(tmp_path: Path) -> Callable[..., LaunchJob]:
     def make(name: str, *arguments: str, **fields: Any) -> LaunchJob:
         return LaunchJob(
@@ -111,14 +121,17 @@ def test_what_starts_together_is_one_array_for_each_size(fake: FakeQueue, job, m
     assert fake.submitted == [(handles[0], ["a", "b", "c"], 1, 1), (handles[3], ["d"], 3, 0)]
 
 
-def test_each_end_has_its_code_or_a_reason(fake: FakeQueue, job, make, tmp_path: Path):
+def test_each_end_has_its_code_or_a_reason(fake: FakeQueue, clock, job, make, tmp_path: Path):
     launcher = make()
     (handle,) = {launcher.start(job(name)) for name in "abcd"}
     fake.answer = {"7_0": "RUNNING", "7_1": "TIMEOUT", "7_2": "PENDING"}
     log = tmp_path / "launcher" / "submitit" / "7_1_0_log.err"
     log.parent.mkdir(parents=True)
     log.touch()
-    assert launcher.ended() == []  # perhaps the files are on their way
+    for _ in range(5):  # they are submitted, and 87 seconds pass
+        clock.now += 29
+        assert launcher.ended() == []  # NFS may show the files later
+    clock.now += 29
     TaskFiles(tmp_path / "launcher" / "tasks", f"a.{handle}").write_end(3)
     found = {end.name: end for end in launcher.ended()}
     assert found.keys() == {"a", "b", "d"}
@@ -130,12 +143,59 @@ def test_each_end_has_its_code_or_a_reason(fake: FakeQueue, job, make, tmp_path:
     assert launcher.ended() == []
 
 
-def test_a_requeued_task_is_waited_for(fake: FakeQueue, job, make):
+def test_a_requeued_task_is_waited_for(fake: FakeQueue, clock, job, make):
     launcher = make()
     launcher.start(job("a"))
     for state in ("RUNNING", "NODE_FAIL", "PENDING", "PREEMPTED", "RUNNING"):
         fake.answer = {"7_0": state}
+        clock.now += 100
         assert launcher.ended() == []
+
+
+def test_what_nfs_remembers_of_the_folder_is_not_believed(
+    fake: FakeQueue, job, make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    launcher = make()
+    handle = launcher.start(job("a"))
+    launcher.ended()
+    fake.answer = {"7_0": "COMPLETED"}
+
+    def show(folder: Path) -> None:
+        assert folder == tmp_path / "launcher" / "tasks"
+        TaskFiles(folder, f"a.{handle}").write_end(0)
+
+    monkeypatch.setattr("kd_compare.slurm.look_again", show)
+    assert launcher.ended() == [JobEnd("a", 0)]
+
+
+def test_to_look_again_changes_no_mode(tmp_path: Path):
+    folder = tmp_path / "folder"
+    look_again(folder)  # it is not there
+    folder.mkdir(mode=0o750)
+    before = folder.stat()
+    time.sleep(0.02)
+    look_again(folder)
+    after = folder.stat()
+    assert after.st_mode == before.st_mode
+    assert after.st_ctime_ns > before.st_ctime_ns
+
+
+def test_tasks_that_sbatch_refuses_have_ended_when_they_are_asked_to_stop(
+    fake: FakeQueue, job, make, monkeypatch: pytest.MonkeyPatch
+):
+    """Otherwise the comparison waits for a minute for runs that were never submitted."""
+
+    def refuse(*_: Any) -> list[str]:
+        raise RunFailed("sbatch refused the job")
+
+    monkeypatch.setattr(fake, "submit", refuse)
+    launcher = make()
+    for name in "ab":
+        launcher.start(job(name))
+    with pytest.raises(RunFailed):
+        launcher.ended()
+    launcher.stop(["a", "b"])
+    assert launcher.ended() == [JobEnd("a", 143), JobEnd("b", 143)]
 
 
 def test_tasks_are_asked_to_stop(fake: FakeQueue, job, make, tmp_path: Path):
@@ -175,6 +235,9 @@ def test_tasks_whose_numbers_were_not_written_are_found_by_the_name_of_the_job(
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps({"names": ["a", "b"]}))
     assert not make().attach(job("a"), "kd-1")  # sbatch was not called
+    fake.answer = None
+    with pytest.raises(RunFailed, match="Slurm does not answer"):  # else they would be submitted twice
+        make().attach(job("a"), "kd-1")
     fake.answer = {"9_0": "RUNNING", "9_1": "PENDING"}
     launcher = make()
     assert launcher.attach(job("b"), "kd-1")

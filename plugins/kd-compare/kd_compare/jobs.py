@@ -135,7 +135,7 @@ class Jobs:
                 ended(end)
                 continue
             self._handles.forget(end.name)
-            look_again(one.job.directory)  # a run on another machine has written its last files just now
+            look_again(one.job.directory)  # another machine may have written its last files
             stopped = one.asked and end.code in _STOPPED
             if one.again and not stopped:
                 waiting.append(one.job)  # what it was to do then is done; now its arguments are others

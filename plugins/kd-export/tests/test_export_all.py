@@ -80,7 +80,7 @@ def test_of_all_formats_one_that_cannot_hold_the_student_is_no_error(kd, make_ru
     run = make_run("own", own_model)
     done = kd("export", run, "--to", "all", "--samples", 3)
     assert done.code == 0, done.err
-    assert "warning: timm was not written: --to: timm cannot build own_net" in done.err
+    assert "warning: timm was not written: --to: timm cannot build this student: own_net" in done.err
     assert not (run / "export" / "timm").exists()
     assert kd("export", run, "--to", "timm,torch", "--samples", 3, "--force").code == 2
 
@@ -114,7 +114,7 @@ def test_nothing_was_written_because_the_input_is_wrong(kd, make_run, own_model)
     run = make_run("own", own_model)
     done = kd("export", run, "--to", "timm", "--compare")
     assert done.code == 2
-    assert done.err.startswith("error: --to: timm cannot build own_net")
+    assert done.err.startswith("error: --to: timm cannot build this student: own_net")
     wrong = {name: UserError(Problem("--to", "no", name)) for name in ("one", "two")}
     assert str(_nothing(wrong, {})) == '--to: one: no (got "one")\n--to: two: no (got "two")'
     assert _nothing(wrong, {}).exit_code == 2

@@ -83,7 +83,7 @@ def passed(loader: DataLoader[Any]) -> Iterator[Columns]:
         iterator = iter(loader)
     if loader.num_workers and iterator not in _running:
         _running.add(iterator)
-        _processes.update(iterator._workers)
+        _processes.update(getattr(iterator, "_workers", ()))
         compat.keep_loader_queues(iterator)
     return _passed(iterator)
 

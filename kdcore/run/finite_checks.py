@@ -9,11 +9,14 @@ import torch
 from kdcore.errors import RunFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
 ADVICE = (
     "Try a lower optimizer.lr, scheduler.warmup_epochs, train.clip_grad, or train.precision 'fp32' or 'bf16'"
 )
+_STATISTICS = ("running_mean", "running_var")
 _SMALLEST_SCALE = 2.0**-14  # fp16's smallest normal number: with a smaller loss scale nothing fits
 
 
@@ -23,21 +26,37 @@ def last_good(step: int | None) -> str:
 
 
 def check_finite(
-    module: nn.Module, scaler: torch.amp.GradScaler | None, step: int, saved: int | None
+    module: nn.Module,
+    scaler: torch.amp.GradScaler | None,
+    step: int,
+    saved: int | None,
+    averages: Mapping[str, nn.Module] | None = None,
 ) -> None:
     """Check that all weights are finite and that the fp16 loss scale is usable. A finite loss can have bad gradients.
+
+    With the weights, the running statistics of norms are checked: logits stay finite with an infinite variance. Other
+    buffers may hold NaN or infinity on purpose, such as a mask.
+
+    Args:
+        module: everything that is trained.
+        scaler: of the gradients, for fp16.
+        step: completed optimizer steps.
+        saved: step of the last checkpoint, or None.
+        averages: of models, by what they are called in the message.
 
     Raises:
         RunFailed: a weight is NaN or infinite, or the scale is so small that no step is taken.
     """
-    named = [(name, weight) for name, weight in module.named_parameters() if weight.is_floating_point()]
+    named = _checked(module)
+    for which, average in (averages or {}).items():
+        named += [(f"{name} of {which}", value) for name, value in _checked(average)]
     # one number from the device, whatever the model's size; each process checks its part of sharded weights
     whole = [_local(weight.detach()).isfinite().all() for _, weight in named]
     if whole and not bool(torch.stack(whole).all()):
         bad = next(name for (name, _), good in zip(named, whole, strict=True) if not good)
         raise RunFailed(
-            f"weight {bad} became NaN or infinite by step {step}, although the losses were finite: a gradient was not; "
-            f"{last_good(saved)}. {ADVICE}"
+            f"{bad} became NaN or infinite by step {step}, although the losses were finite: a gradient or a feature "
+            f"was not; {last_good(saved)}. {ADVICE}"
         )
     scale = _SMALLEST_SCALE if scaler is None else scaler.get_scale()
     if scale < _SMALLEST_SCALE:
@@ -45,6 +64,18 @@ def check_finite(
             f"by step {step}, the gradients are NaN or infinite in fp16 even with a loss scale of {scale:g}, so no "
             f"step can be taken; {last_good(saved)}. {ADVICE}"
         )
+
+
+def _checked(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """The weights, and the running statistics of norms, by their kind and name."""
+    found = [
+        (f"weight {name}", weight) for name, weight in module.named_parameters() if weight.is_floating_point()
+    ]
+    return found + [
+        (f"running statistic {name}", value)
+        for name, value in module.named_buffers()
+        if name.endswith(_STATISTICS)
+    ]
 
 
 def _local(weight: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from kdcore.inspect.metrics import load_metrics
 from kdcore.run.evaluate import evaluate
 from kdcore.run.evaluate_encoder import Embedder, EncoderEvaluator
 from kdcore.run.evaluation import Evaluation, Wanted
+from kdcore.run.finite_checks import ADVICE
 from kdcore.run.kept_evaluation import KeptEvaluation
 from kdcore.run.table_teacher import InOrder
 
@@ -121,6 +122,7 @@ class Measures:
         for name, teacher in self._teachers.items():
             if teacher.learns:
                 found = self._evaluate(teacher.model, self._images[name], teacher)
+                self._warn_not_finite(f"teacher '{name}'", found)
                 self._keep(name, found)
                 measured[name] = found.as_dict()
             if name in self._averages:
@@ -129,7 +131,7 @@ class Measures:
         return measured
 
     def student(self, model: nn.Module, *, final: bool | None = None) -> Evaluation | EncoderEvaluation:
-        """The results of the student, or of its average, after an epoch.
+        """The results of the student, or of its average, after an epoch; warns if logits are NaN or infinite.
 
         Args:
             model: the student, or its average.
@@ -141,7 +143,11 @@ class Measures:
         """
         probe = self._state.epoch + 1 == self._spec.train.epochs if final is None else final
         if self.encoders is None:
-            return self._evaluate(model, self._student_images, details=probe)
+            found = self._evaluate(model, self._student_images, details=probe)
+            self._warn_not_finite(
+                "the student" if model is not self._average else "the student's average", found
+            )
+            return found
         embedder = Embedder(
             model=model,
             transform=self._student_images,
@@ -198,6 +204,13 @@ class Measures:
         except ValueError as error:
             raise UserError(_not_finite(name, str(error), len(self._images))) from error
         self._keep(name, found)
+
+    def _warn_not_finite(self, which: str, found: Evaluation) -> None:
+        if found.not_finite:
+            self._context.display.warn(
+                f"{which}: its logits are NaN or infinite for {found.not_finite:,} of the evaluation images, so its "
+                f"scores mean little. {ADVICE}"
+            )
 
     def _keep(self, name: str, found: Evaluation | EncoderEvaluation) -> None:
         self._state.teacher_scores[name] = found.as_dict()

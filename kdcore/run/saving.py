@@ -68,6 +68,11 @@ class Saver:
         # otherwise the spec says what the student is
         changed = shipped_as.distiller is not None or shipped_as.name == TRANSFORMED
         self._shipped_as = asdict(shipped_as) if changed else None
+        self._averages = {
+            f"the average of teacher '{name}'": one.module for name, one in parts.teacher_averages.items()
+        }
+        if parts.ema is not None:
+            self._averages["the student's average"] = parts.ema.module
 
     @property
     def wall_seconds(self) -> float:
@@ -162,7 +167,13 @@ class Saver:
         parts, failed = self._parts, None
         try:
             parts.meter.check(self.saved_step)
-            check_finite(parts.distillation, parts.accelerator.scaler, self._state.step, self.saved_step)
+            check_finite(
+                parts.distillation,
+                parts.accelerator.scaler,
+                self._state.step,
+                self.saved_step,
+                self._averages,
+            )
         except RunFailed as error:
             failed = error
         (anywhere,) = self._agree(failed is not None)

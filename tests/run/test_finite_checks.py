@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from kdcore import Interrupted, RunFailed, compat, run
-from kdcore.run import loop
+from kdcore.run import loop, measures
 from kdcore.run.accelerator import make_accelerator
 from kdcore.run.finite_checks import check_finite
 from kdcore.rundir.checkpoints import Checkpoints
@@ -38,6 +39,47 @@ def test_a_weight_that_is_not_finite_is_named():
         RunFailed, match=r"^weight 1\.bias became NaN .* by step 3.*last good checkpoint is of step 2\."
     ):
         check_finite(model, None, 3, 2)
+
+
+def test_running_statistics_and_averages_are_looked_at_and_masks_are_not():
+    model, average = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), nn.Linear(2, 2)
+    model[0].register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    check_finite(model, None, 3, 2, {"the student's average": average})
+    model[1].running_var[0] = torch.inf
+    with pytest.raises(
+        RunFailed, match=r"^running statistic 1\.running_var became NaN or infinite by step 3,"
+    ):
+        check_finite(model, None, 3, 2)
+    model[1].running_var[0] = 1
+    average.weight.data[0, 0] = torch.nan
+    with pytest.raises(RunFailed, match=r"^weight weight of the student's average became NaN"):
+        check_finite(model, None, 3, 2, {"the student's average": average})
+
+
+def test_an_average_that_is_not_finite_is_not_kept(spec_file, monkeypatch):
+    update = loop.Training.take_step
+
+    def poisoned(self: loop.Training) -> None:
+        update(self)
+        next(self.ema.module.parameters()).data.fill_(torch.nan)
+
+    monkeypatch.setattr(loop.Training, "take_step", poisoned)
+    path = spec_file(train={"epochs": 1, "ema": 0.9})
+    with pytest.raises(
+        RunFailed, match=r"^weight \S+ of the student's average became NaN .* no checkpoint yet"
+    ):
+        run(path, quiet=True)
+
+
+def test_logits_of_the_student_that_are_not_finite_are_a_warning(spec_file, monkeypatch, capsys):
+    real = measures.evaluate
+    monkeypatch.setattr(
+        measures, "evaluate", lambda *args, **more: replace(real(*args, **more), not_finite=7)
+    )
+    run(spec_file(train={"epochs": 1, "ema": 0.9}))
+    said = capsys.readouterr().err
+    for which in ("the student", "the student's average"):
+        assert f"{which}: its logits are NaN or infinite for 7 of the evaluation images" in said
 
 
 def test_a_scale_that_has_fallen_to_nothing_is_told():

@@ -120,7 +120,7 @@ def _complete(loaded: LoadedSpec, plugins: Plugins, display: Display) -> bool:
     """Complete the end of a finished run that was killed there; returns whether anything was missing."""
     if not end_is_missing(loaded.directory, plugins):
         return False
-    with own_surroundings("kdcore.run"), loaded.directory.locked():
+    with own_surroundings("kdcore.run"), loaded.directory.locked(display.warn):
         return complete(loaded.directory, plugins, display)
 
 
@@ -129,7 +129,7 @@ def _run(context: RunContext) -> RunResult:
     for below in context.loaded.teachers.values():
         run_teacher(replace(context, loaded=below, until=None))
     # the processes of one run share its directory: the main one locks it for all of them
-    with directory.locked() if is_main_process() else contextlib.nullcontext():
+    with directory.locked(context.display.warn) if is_main_process() else contextlib.nullcontext():
         if context.loaded.fresh and is_main_process():
             directory.clear()
         done = _finished_meanwhile(context)

@@ -8,17 +8,18 @@ import io
 import json
 import os
 import shutil
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from kdcore.errors import Problem, UserError
 from kdcore.json_files import Shape, read_json, read_json_lines
 from kdcore.rundir import shapes, student_folder
 from kdcore.rundir.files import finite, remove_leftovers, write_json, write_text
-from kdcore.rundir.lock import Locked, is_locked, lock
+from kdcore.rundir.lock import Locked, NoLocks, is_locked, lock
 from kdcore.text import csv_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 SPEC = "spec.json"
@@ -228,13 +229,19 @@ class RunDirectory:
             (self.path / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Lock this run directory against other processes.
+    def locked(self, warn: Callable[[str], None] = warnings.warn) -> Iterator[None]:
+        """Lock this run directory against other processes, and remove what killed ones left.
+
+        Without locks, as on some network drives, a warning says so, and it goes on without one.
+
+        Args:
+            warn: gets the warning.
 
         Raises:
             DirectoryInUse: another process uses it.
             UserError: it cannot be written.
         """
+        alone = True
         with contextlib.ExitStack() as stack:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -247,6 +254,12 @@ class RunDirectory:
                         hint="wait until it ends, or use another 'name' or --output for this run",
                     )
                 ) from None
+            except NoLocks as error:
+                warn(
+                    f"{self.path}: its file system has no locks ({error.strerror}), so nothing prevents that two "
+                    "processes use this folder at the same time"
+                )
+                alone = False
             except OSError as error:
                 raise UserError(
                     Problem(
@@ -255,7 +268,8 @@ class RunDirectory:
                         hint="use another 'output', or --output DIR",
                     )
                 ) from error
-            for folder in (self.path, self.path / FIGURES):
+            # without a lock, a process of another machine may need its temporary files
+            for folder in (self.path, self.path / FIGURES) if alone else ():
                 remove_leftovers(folder)
             yield
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from kdcore.run import run as module
+from kdcore.run.display import SilentDisplay
 from kdcore.rundir.directory import DirectoryInUse, RunDirectory
 
 
@@ -18,8 +19,8 @@ def test_a_teacher_whose_end_another_run_completes_is_left_to_it(
     monkeypatch.setattr(module, "finished_run", lambda *_: object())
     monkeypatch.setattr(module, "end_is_missing", lambda *_: True)
     teacher = SimpleNamespace(directory=directory)
-    context = SimpleNamespace(loaded=teacher, display=None, plugins=None)
+    context = SimpleNamespace(loaded=teacher, display=SilentDisplay(), plugins=None)
     with directory.locked():
         with pytest.raises(DirectoryInUse, match="another process uses"):
-            module._complete(teacher, None, None)
+            module._complete(teacher, None, context.display)
         module.run_teacher(context)

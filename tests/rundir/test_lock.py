@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 
+import filelock
 import pytest
 
-from kdcore.rundir.lock import Locked, is_locked, lock
+from kdcore.rundir.directory import RunDirectory
+from kdcore.rundir.lock import Locked, NoLocks, is_locked, lock
 
 HOLD = """
 import sys
@@ -86,3 +89,43 @@ def test_who_asks_does_not_stop_who_wants_it(tmp_path):
         assert process.stdout.readline() == "held\n"
         with lock(path):
             assert process.poll() is not None or not process.wait()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows locks in another way")
+@pytest.mark.parametrize("number", ["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
+def test_a_file_system_without_locks_is_said_and_leaves_no_lock(tmp_path, monkeypatch, number):
+    import fcntl
+
+    def missing(*_):
+        raise OSError(getattr(errno, number), "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    path = tmp_path / ".lock"
+    with pytest.raises(NoLocks), lock(path):
+        pass
+    path.touch()
+    assert not is_locked(path)
+    said, done = [], []
+    with RunDirectory(tmp_path).locked(said.append):
+        done.append(True)
+    assert done == [True]
+    assert len(said) == 1
+    assert "its file system has no locks (Function not implemented)" in said[0]
+    with pytest.warns(UserWarning, match="has no locks"), RunDirectory(tmp_path).locked():
+        pass
+
+
+def test_an_older_filelock_says_it_in_its_own_way(tmp_path, monkeypatch):
+    class Older:
+        def __init__(self, path, thread_local):
+            pass
+
+        def acquire(self, **_):
+            raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(filelock, "FileLock", Older)
+    path = tmp_path / ".lock"
+    path.touch()
+    assert not is_locked(path)
+    with pytest.raises(NoLocks, match="does not appear to support flock"), lock(path):
+        pass

@@ -12,6 +12,7 @@ from typing import Any
 import kd_compare
 import pytest
 from kd_compare import plan_checks
+from kd_compare.tuning import call
 from kd_compare.tuning import plan as tune_plan
 from kd_compare.tuning import tune as module
 from kd_compare.tuning.ledger import Ledger
@@ -192,7 +193,7 @@ def test_the_final_comparison_is_left_to_the_worker_that_ends_last(
             return start(job)
 
         ledgers: list[Ledger] = []
-        monkeypatch.setattr(module, "Ledger", lambda *args: ledgers.append(Ledger(*args)) or ledgers[-1])
+        monkeypatch.setattr(call, "Ledger", lambda *args: ledgers.append(Ledger(*args)) or ledgers[-1])
         monkeypatch.setattr(played, "start", start_and_join)
         result = tune(spec, together=1, final_seeds=1, worker="first")
         assert [(row.status, row.worker) for row in result.trials] == [

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from kd_compare.methods import file_name, is_baseline
+from kd_compare.tuning.call import TuneCall
 from kd_compare.tuning.default_search import default_search
 from kd_compare.tuning.plan import AUTO, TuneBase, TunePlan, search_parts
-from kd_compare.tuning.tune import TuneCall, plan_tuning
+from kd_compare.tuning.tune import plan_tuning
 from kdcore import LaunchSetup, Problem, RunFailed, UserError
 
 if TYPE_CHECKING:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
+import inspect
 import json
+import re
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +25,9 @@ NAME: Final = "module"
 """The name of such a model in a spec."""
 STUDENT: Final = "student"
 TEACHER: Final = "teacher"
+
+_LIBRARIES: Final = frozenset({"builtins", "timm", "torch"})
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 
 _given: ContextVar[dict[str, nn.Module] | None] = ContextVar("given", default=None)
 
@@ -92,6 +98,31 @@ def build(num_classes: int, in_chans: int, *, role: str, type: str, weights: str
     if description_of(twin) is None:
         twin.kd_description = _described(twin)  # type: ignore[assignment]  # no tensor
     return twin.train()
+
+
+def source_digest(module: nn.Module) -> str:
+    """SHA-256, in hex, of how a module is put together and of the source of its classes, as far as there is one.
+
+    Its weights do not count. The classes of torch and timm are only named: their versions say what they do.
+    """
+    classes = {cls for part in module.modules() for cls in type(part).__mro__}
+    parts = [_ADDRESS.sub("", str(module)), *sorted(map(_with_source, classes))]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _with_source(cls: type) -> str:
+    source = "" if cls.__module__.partition(".")[0] in _LIBRARIES else _source(cls)
+    return f"{cls.__module__}:{cls.__qualname__}\n{source}"
+
+
+def _source(cls: type) -> str:
+    """The source of a class, or of those of its functions that have one; a notebook knows only these."""
+    found = []
+    parts: tuple[Any, ...] = (cls, *(value for value in vars(cls).values() if inspect.isfunction(value)))
+    for part in parts:
+        with contextlib.suppress(OSError, TypeError, SyntaxError):
+            found.append(inspect.getsource(part))
+    return "".join(found)
 
 
 def _described(module: nn.Module) -> ModelDescription:

@@ -10,9 +10,10 @@ import torch
 
 from kdcore.errors import Problem, UserError
 from kdcore.protocols import FeatureMap, ModelOutput
+from kdcore.run.fingerprint import teacher_code
 from kdcore.run.views import view_recipes
 from kdcore.teacher_cache.cache import TeacherCache
-from kdcore.teacher_cache.identity import Identity, identify
+from kdcore.teacher_cache.identity import Identity, TeacherContent, identify
 from kdcore.teacher_cache.rows import Rows
 from kdcore.teacher_cache.size import check_room, estimate
 from kdcore.text import byte_size, counted
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor
 
+    from kdcore.data.fingerprint import SplitFingerprint
     from kdcore.data.stream import LaneTrainData
     from kdcore.data.train import IndexedTrainData
     from kdcore.distill.distillation import Distillation
     from kdcore.distill.splits import Splits
     from kdcore.distill.teacher_passes import TeacherPasses
+    from kdcore.plugins import Plugins
     from kdcore.run.prepare import Prepared
     from kdcore.spec.load import LoadedSpec
     from kdcore.spec.members import Member
@@ -105,8 +108,17 @@ def rows_of(distillation: Distillation, teacher: TeacherPasses) -> Rows:
     )
 
 
-def identity_of(loaded: LoadedSpec, prepared: Prepared, member: Member) -> Identity:
+def identity_of(
+    loaded: LoadedSpec, prepared: Prepared, member: Member, plugins: Plugins, files: SplitFingerprint
+) -> Identity:
     """Everything that the outputs of a teacher depend on.
+
+    Args:
+        loaded: the spec.
+        prepared: the run's models and data.
+        member: the teacher.
+        plugins: those that are loaded.
+        files: the fingerprint of the training images.
 
     Raises:
         RunFailed: an image cannot be read.
@@ -114,8 +126,8 @@ def identity_of(loaded: LoadedSpec, prepared: Prepared, member: Member) -> Ident
     teacher = prepared.models.teachers[member.name]
     train = cast("IndexedTrainData | LaneTrainData", prepared.train)  # other streams have no cache
     views = view_recipes(loaded.spec.data, prepared.distillation)
-    own, taken = member.spec, prepared.models.input
-    return identify(loaded.spec, own, teacher.built, teacher.weights, taken, train, views)
+    content = TeacherContent(teacher.built, teacher.weights, teacher_code(teacher, plugins))
+    return identify(loaded.spec, member.spec, content, prepared.models.input, train, files, views)
 
 
 def check_cache(loaded: LoadedSpec, prepared: Prepared, splits: Splits) -> str:
@@ -168,9 +180,20 @@ def _check_top_k(rows: Rows, top_k: int | None) -> None:
 
 
 def open_caches(
-    loaded: LoadedSpec, prepared: Prepared, warn: Callable[[str], None]
+    loaded: LoadedSpec,
+    prepared: Prepared,
+    plugins: Plugins,
+    files: SplitFingerprint,
+    warn: Callable[[str], None],
 ) -> dict[str, TeacherCache]:
     """Open the cache of each teacher that is read in the spec's folder, or create it; by the teachers' names.
+
+    Args:
+        loaded: the spec.
+        prepared: the run's models and data.
+        plugins: those that are loaded.
+        files: the fingerprint of the training images.
+        warn: called with a message about damaged rows.
 
     Raises:
         UserError: the disk cannot hold it, or it cannot be written.
@@ -184,7 +207,7 @@ def open_caches(
             if teacher.is_read:
                 cache = caches[member.name] = TeacherCache.open(
                     cache_folder(loaded),
-                    identity_of(loaded, prepared, member),
+                    identity_of(loaded, prepared, member, plugins, files),
                     rows_of(prepared.distillation, teacher),
                     settings,
                     0 if prepared.train.stream else prepared.train.size,

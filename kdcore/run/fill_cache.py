@@ -22,6 +22,7 @@ from kdcore.run.context import RunContext
 from kdcore.run.display import Display, SilentDisplay
 from kdcore.run.export_table import check_export, export_table
 from kdcore.run.failures import explained
+from kdcore.run.fingerprint import train_fingerprint
 from kdcore.run.preflight import check
 from kdcore.run.prepare import Process, prepare
 from kdcore.run.run import run_teacher
@@ -175,8 +176,9 @@ def _fill(
     prepared = prepare(loaded, splits, plugins, Process(accelerator.device))
     for text in prepared.warnings:
         display.warn(text)
+    files = train_fingerprint(splits, accelerator)
     with accelerator.main_process_first():
-        caches = open_caches(loaded, prepared, display.warn)
+        caches = open_caches(loaded, prepared, plugins, files, display.warn)
     for cache in caches.values():
         display.note(f"cache    {cache.path}: {cache.progress} rows filled")
     frozen = prepared.distillation.eval().teacher_passes

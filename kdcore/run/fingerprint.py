@@ -5,15 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
+from accelerate.utils import broadcast_object_list
 
 from kdcore.data.fingerprint import split_fingerprint
-from kdcore.entries import DatasetEntry
+from kdcore.entries import DatasetEntry, ModelEntry
+from kdcore.models.given import NAME, source_digest
+from kdcore.models.student_config import TRANSFORMED
 from kdcore.plugins.code import code_digest
 from kdcore.version import installed_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from accelerate import Accelerator
+
+    from kdcore.data.fingerprint import SplitFingerprint
+    from kdcore.distill.models import PlacedModel
     from kdcore.distill.splits import Splits
     from kdcore.plugins import PluginInfo, Plugins
     from kdcore.run.prepare import Prepared
@@ -31,8 +38,19 @@ def fingerprint(
     plugins: Plugins,
     device: torch.device,
     processes: int,
+    train: SplitFingerprint,
 ) -> Fingerprint:
-    """JSON-ready digests of the teachers, the images, the plugins in use, and the machine."""
+    """JSON-ready digests of the teachers, the images, the plugins in use, and the machine.
+
+    Args:
+        loaded: the spec.
+        prepared: the run's models and data.
+        splits: its images.
+        plugins: those that are loaded.
+        device: where it trains.
+        processes: how many there are.
+        train: what `train_fingerprint` found.
+    """
     return {
         "teachers": {
             name: {
@@ -51,7 +69,7 @@ def fingerprint(
             "interpolation": prepared.models.input.interpolation,
             "crop_pct": prepared.models.input.crop_pct,
         },
-        "train": split_fingerprint(splits.train).as_dict(),
+        "train": train.as_dict(),
         "eval": None if splits.eval is splits.train else split_fingerprint(splits.eval).as_dict(),
         "plugins": {
             info.name: {
@@ -90,6 +108,42 @@ def _used(loaded: LoadedSpec, prepared: Prepared, plugins: Plugins) -> Iterator[
         used = _package(info.value) in packages or info.name in datasets or info.name in named
         if info.status == "loaded" and used:
             yield info
+
+
+def train_fingerprint(splits: Splits, accelerator: Accelerator) -> SplitFingerprint:
+    """The fingerprint of the training images; the main process looks at the files for all processes."""
+    found = [split_fingerprint(splits.train) if accelerator.is_main_process else None]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(found)
+    (shared,) = found
+    assert shared is not None
+    return shared
+
+
+def teacher_code(teacher: PlacedModel, plugins: Plugins) -> dict[str, Any]:
+    """JSON-ready digests of the code that computes a teacher's outputs.
+
+    They are those of the plugins that its modules, its adapter and its transforms are from, and for a module object
+    that of its classes' source. Libraries such as timm have none.
+    """
+    built = teacher.built
+    parts = (*teacher.module.modules(), teacher.adapter)
+    packages = {_package(type(part).__module__) for part in parts}
+    earlier = built.options.get("transforms", ()) if built.name == TRANSFORMED else ()
+    named = {one["name"].partition("/")[0] for one in (*earlier, *built.transforms)}
+    named |= {
+        provided.plugin.name
+        for provided in plugins.all(ModelEntry)
+        if built.name in (provided.entry.name, provided.qualified)
+    }
+    return {
+        "plugins": {
+            info.name: code_digest(info.value)
+            for info in plugins.infos
+            if info.status == "loaded" and (_package(info.value) in packages or info.name in named)
+        },
+        "source": source_digest(built.model) if built.name == NAME else None,
+    }
 
 
 def _package(module: str) -> str:

@@ -13,7 +13,7 @@ from kdcore.models import save_student
 from kdcore.run.accelerator import keep_own_buffers, make_accelerator
 from kdcore.run.end import complete
 from kdcore.run.environment import environment
-from kdcore.run.fingerprint import fingerprint
+from kdcore.run.fingerprint import fingerprint, train_fingerprint
 from kdcore.run.loop import Training
 from kdcore.run.prepare import Prepared, Process, prepare
 from kdcore.run.result import RunResult
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from accelerate import Accelerator
 
+    from kdcore.data.fingerprint import SplitFingerprint
     from kdcore.inspect.scores import Scores
     from kdcore.run.context import RunContext
     from kdcore.run.table_teacher import GivesOutputs
@@ -104,11 +105,13 @@ class Session:
         if kept_parts := [f"{name} {byte_size(size)}" for name, size in kept.items() if size]:
             self.display.note(f"data     decoded images stay in memory: {', '.join(kept_parts)}")
         keep_own_buffers(prepared.distillation)
-        cached = self._cached_teachers(accelerator, prepared, splits)
+        files = train_fingerprint(splits, accelerator)
+        cached = self._cached_teachers(accelerator, prepared, files)
         training = self.training = self._training(accelerator, prepared, splits.num_classes, cached)
         if accelerator.is_main_process:  # it writes the checkpoints
+            device, processes = accelerator.device, accelerator.num_processes
             training.state.fingerprint = fingerprint(
-                self.loaded, prepared, splits, self.plugins, accelerator.device, accelerator.num_processes
+                self.loaded, prepared, splits, self.plugins, device, processes, files
             )
         # before anything is written: a refused run leaves the directory unchanged
         resume(training, self.context)
@@ -167,7 +170,7 @@ class Session:
     # -- parts -----------------------------------------------------------------------------------------------
 
     def _cached_teachers(
-        self, accelerator: Accelerator, prepared: Prepared, splits: Splits
+        self, accelerator: Accelerator, prepared: Prepared, files: SplitFingerprint
     ) -> Mapping[str, GivesOutputs] | None:
         if prepared.tables:
             return table_teachers(prepared.distillation, prepared.tables, accelerator)
@@ -176,7 +179,7 @@ class Session:
         from kdcore.run.cached_teacher import CachedTeacher, open_caches
 
         with accelerator.main_process_first():  # it creates the files
-            caches = open_caches(self.loaded, prepared, self.display.warn)
+            caches = open_caches(self.loaded, prepared, self.plugins, files, self.display.warn)
         self._caches = tuple(caches.values())
         for name, cache in caches.items():
             of = f" of teacher '{name}'" if len(caches) > 1 else ""

@@ -16,10 +16,11 @@ from kdcore.data.stream_pass import first_samples
 from kdcore.text import path_end
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
+    from kdcore.data.fingerprint import SplitFingerprint
     from kdcore.data.inputs import InputConfig
     from kdcore.data.train import IndexedTrainData
     from kdcore.models import BuiltModel
@@ -51,13 +52,28 @@ class Identity:
         return str(self.parts["teacher"]["model"])
 
 
+@dataclass(frozen=True)
+class TeacherContent:
+    """A teacher with its digests.
+
+    Attributes:
+        built: the teacher.
+        weights: the digest of its weights.
+        code: JSON-ready digests of the code that computes its outputs.
+    """
+
+    built: BuiltModel
+    weights: str | None
+    code: Mapping[str, Any]
+
+
 def identify(
     spec: RunSpec,
     given: TeacherSpec,
-    teacher: BuiltModel,
-    weights: str | None,
+    content: TeacherContent,
     taken: InputConfig,
     train: IndexedTrainData | LaneTrainData,
+    files: SplitFingerprint,
     views: Sequence[AugmentSpec] = (),
 ) -> Identity:
     """The identity of the outputs of a teacher.
@@ -65,20 +81,22 @@ def identify(
     It leaves out paths, dates and machines, so that a cache can be moved; the student, the distillers, epochs and the
     batch size; and the fields and format of the cache, which are in the manifest. It does not contain the versions of
     the libraries that decode and augment images, but the augmented images of some samples, which also show changes
-    that no version shows.
+    that no version shows. What a resumed run calls changed is another identity: files of other sizes, other content
+    of those that the fingerprint reads, other code of the teacher.
 
     Args:
         spec: the spec of the run.
         given: the teacher's section in it.
-        teacher: the teacher.
-        weights: the digest of its weights.
+        content: the teacher.
         taken: the student's input images.
         train: the training images: with positions, or a stream in shards.
+        files: the fingerprint of the training split; that of a stream has no content.
         views: how each of several views is augmented.
 
     Raises:
         RunFailed: an image cannot be read.
     """
+    teacher = content.built
     own = teacher.input_beside(taken)
     return Identity(
         {
@@ -86,7 +104,8 @@ def identify(
                 "model": teacher.name,
                 "options": json.loads(json.dumps(teacher.options, default=str)),
                 "small_input": teacher.small_input,
-                "weights": weights,
+                "weights": content.weights,
+                "code": dict(content.code),
                 "folded": given.fold,
                 "image_size": list(own.image_size),
                 "mean": list(own.mean),
@@ -97,6 +116,8 @@ def identify(
             },
             "data": {
                 **_samples(train),
+                "sizes": files.sizes,
+                "contents": files.contents,
                 "image_size": list(taken.image_size),
                 "interpolation": taken.interpolation,
                 "channels": spec.data.channels,

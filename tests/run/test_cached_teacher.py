@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from kdcore import ModelOutput, UserError, run
 from kdcore.distill.teacher_passes import TeacherPasses
 from kdcore.errors import Interrupted, Problem
+from kdcore.run import fingerprint
 from kdcore.run.cached_teacher import CachedTeacher
 from kdcore.run.fill_cache import cache_teacher
 from kdcore.run.kept_evaluation import KeptEvaluation
@@ -203,6 +205,56 @@ def test_another_teacher_or_other_images_are_not_taken_for_it(spec_file, asked):
         asked.clear()
         run(spec_file(f"other-{number}", **spec, **change, teacher_cache=_cache(1)), quiet=True)
         assert asked == [40], change
+
+
+def _folder(place: Path, levels: range) -> None:
+    """Images of two classes, each of one grey level, as files of one size."""
+    for number, level in enumerate(levels):
+        file = place / "train" / ("even", "odd")[number % 2] / f"{number:03}.bmp"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (level, level, level)).save(file)
+
+
+def test_images_replaced_under_the_same_names_are_other_images(
+    spec_file, asked, monkeypatch: pytest.MonkeyPatch
+):
+    looked: list[Any] = []
+    look = fingerprint.split_fingerprint
+    monkeypatch.setattr(
+        fingerprint, "split_fingerprint", lambda split: (looked.append(split), look(split))[1]
+    )
+    data = {
+        "dataset": "photos",
+        "train_split": "train",
+        "eval_split": "train",
+        "train_samples": None,
+        "eval_samples": 2,
+    }
+    spec = {"data": data, "teacher": TEACHER, "distiller": KD, "train": {"epochs": 1, "batch_size": 40}}
+    path = spec_file("own", **spec, teacher_cache={"augmentations": 1})
+    _folder(path.parent / "photos", range(80))
+    run(path, quiet=True)
+    assert len(looked) == 2  # each split once, for the cache and the checkpoint together
+    asked.clear()
+    run(path, existing="fresh", quiet=True)
+    assert asked == []
+    # between those that are augmented for the identity
+    Image.new("RGB", (16, 16), "white").save(path.parent / "photos" / "train" / "even" / "008.bmp")
+    run(path, existing="fresh", quiet=True)
+    assert asked == [40, 40]
+    assert len(list((path.parent / "runs" / "own" / "teacher-cache").glob("*/manifest.json"))) == 2
+
+
+def test_edited_code_is_another_teacher(spec_file, asked, monkeypatch: pytest.MonkeyPatch):
+    spec = {"teacher": TEACHER, "distiller": KD, "train": {"epochs": 1, "batch_size": 40}}
+    first = run(spec_file("before", **spec, teacher_cache=_cache(1)), quiet=True)
+    monkeypatch.setattr(fingerprint, "code_digest", lambda value: f"edited {value}")
+    asked.clear()
+    again = run(spec_file("after", **spec, teacher_cache=_cache(1)), quiet=True)
+    assert asked == [40]
+    assert _distance(first.directory, again.directory) == 0
+    # also for its logits of the evaluation
+    assert len(list((spec_file("where").parent / "shared").glob("*/evaluation/*.npz"))) == 2
 
 
 def test_in_the_run_directory_it_outlives_fresh(spec_file, asked):

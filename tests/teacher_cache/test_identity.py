@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from kdcore.data.fingerprint import split_fingerprint
 from kdcore.distill.splits import open_splits
+from kdcore.entries import ModelEntry
+from kdcore.models.student_config import TRANSFORMED
 from kdcore.plugins import get_plugins
+from kdcore.plugins.records import Provided
 from kdcore.run.cached_teacher import identity_of
+from kdcore.run.fingerprint import teacher_code
 from kdcore.run.prepare import Process, prepare
 from kdcore.spec.load import resolve
 from kdcore.spec.models import RunSpec
@@ -38,7 +44,8 @@ def identity(**changes: Any) -> Identity:
     loaded = resolve(RunSpec.model_validate(merged(BASE, changes)), base=Path.cwd(), plugins=get_plugins())
     splits = open_splits(loaded.spec, get_plugins())
     prepared = prepare(loaded, splits, get_plugins(), Process(torch.device("cpu")))
-    return identity_of(loaded, prepared, loaded.spec.members[0])
+    files = split_fingerprint(splits.train)
+    return identity_of(loaded, prepared, loaded.spec.members[0], get_plugins(), files)
 
 
 @pytest.fixture(scope="module")
@@ -99,11 +106,67 @@ def test_a_single_weight_counts(base, monkeypatch: pytest.MonkeyPatch):
     assert identity().digest() != base
 
 
+def test_the_teachers_code_counts(base, monkeypatch: pytest.MonkeyPatch):
+    known = identity().parts["teacher"]["code"]
+    assert set(known["plugins"]) == {"kd-feature"}  # its adapter's
+    assert known["source"] is None
+    monkeypatch.setattr("kdcore.run.fingerprint.code_digest", lambda value: f"edited {value}")
+    assert identity().digest() != base
+
+
+def test_plugins_that_build_or_change_a_timm_model_count():
+    infos = [
+        SimpleNamespace(name=name, value=f"{name}:x", status="loaded") for name in ("nets", "cut", "none")
+    ]
+    entry = Provided(ModelEntry("net", "A timm model.", "nets:net"), infos[0])
+    plugins = SimpleNamespace(infos=infos, all=lambda kind: [entry])
+
+    def used(name: str, options: dict[str, Any], *transforms: dict[str, str]) -> set[str]:
+        built = SimpleNamespace(name=name, options=options, transforms=transforms)
+        teacher = SimpleNamespace(built=built, module=torch.nn.Linear(2, 2), adapter=None)
+        return set(teacher_code(teacher, plugins)["plugins"])
+
+    assert used("net", {"transforms": "an option of its own"}) == used("nets/net", {}) == {"nets"}
+    assert used("resnet10t", {}) == set()
+    assert used("resnet10t", {}, {"name": "cut/half"}) == {"cut"}
+    assert used(TRANSFORMED, {"transforms": [{"name": "cut/half"}]}) == {"cut"}
+
+
+def test_the_classes_of_a_module_object_count():
+    plugins = SimpleNamespace(infos=(), all=lambda kind: ())
+
+    def code(model: torch.nn.Module) -> dict[str, Any]:
+        built = SimpleNamespace(name="module", options={}, transforms=(), model=model)
+        return teacher_code(SimpleNamespace(built=built, module=model, adapter=None), plugins)
+
+    relu, gelu = (
+        torch.nn.Sequential(torch.nn.Linear(2, 2), act) for act in (torch.nn.ReLU(), torch.nn.GELU())
+    )
+    assert code(relu) == code(relu)
+    assert code(relu) != code(gelu)
+
+
 def test_it_is_json(base):
     found = identity()
     assert json.loads(json.dumps(found.parts)) == found.parts
     assert found.teacher == "resnet10t"
     assert found.dataset == "digits"
+
+
+def test_each_image_counts_even_if_only_some_are_augmented_for_it(tmp_path: Path):
+    from PIL import Image
+
+    folders = [tmp_path / "train" / name for name in ("one", "other")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        for number in range(50):
+            Image.new("RGB", (4, 4), (number, 0, 99)).save(folder / f"{number:02}.bmp")
+    data = {"dataset": str(tmp_path), "train_split": "train", "eval_split": "train", "train_samples": None}
+    before = identity(data=data)
+    Image.new("RGB", (4, 4), (200, 0, 99)).save(folders[0] / "02.bmp")  # of the same size
+    after = identity(data=data)
+    assert before.parts["data"]["images"] == after.parts["data"]["images"]
+    assert before.digest() != after.digest()
 
 
 def test_a_folder_of_images_may_be_moved(tmp_path: Path):

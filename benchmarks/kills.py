@@ -2,10 +2,13 @@
 
     uv run python benchmarks/kills.py [--kills 20] [--method kd crd ofa] [--seed 0] [--forget optimizer]
 
-Each method trains a small student on the digits twice. The first run is not interrupted. The second run is killed with
-SIGKILL several times, in turn inside a step, inside an evaluation, and while a checkpoint is written, each time after a
-random number of these and a random delay. Then it is started again. At the end the last checkpoints of both (student,
-heads, banks, optimizer, average), the students, and the metrics without their times have to be equal.
+Each method trains a small student on the digits twice. The first run is not interrupted. The second run is killed
+several times, in turn inside a step, inside an evaluation, and while a checkpoint is written, each time after a random
+number of these and a random delay. Then it is started again. At the end the last checkpoints of both (student, heads,
+banks, optimizer, average), the students, and the metrics without their times have to be equal.
+
+The run kills itself: where it is killed does not depend on what else the machine does. The delay is its processor time,
+and the end of this time is a signal without a handler, which ends a process as SIGKILL does.
 
 --forget leaves a part of the state out when the run is resumed, to show that the comparison would find this.
 """
@@ -14,15 +17,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import mmap
 import os
 import random
 import signal
-import struct
 import sys
 import tempfile
-import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,46 +43,56 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-class Phase:
-    """What a process is at: shared with the one that watches it."""
+@dataclass
+class Kill:
+    """When a process kills itself: within a phase, after some of its processor time, or at the end of the phase.
 
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, 8)
+    Attributes:
+        phase: the place in PHASES.
+        entries: how often it still enters this phase; it does not leave the last time.
+        delay: in seconds. The signal of this timer has no handler, and so ends the process as SIGKILL does.
+    """
 
-    def set(self, number: int) -> None:
-        """Enter a phase, and count it; 0 means no phase."""
-        _, count = self.get()
-        self._memory[:] = struct.pack("ii", number, count + 1)
+    phase: int
+    entries: int
+    delay: float
 
-    def get(self) -> tuple[int, int]:
-        """The phase, and how many there have been."""
-        number, count = struct.unpack("ii", self._memory[:])
-        return number, count
+    def enter(self, phase: int) -> None:
+        """Count it; at the last one, the time begins."""
+        if phase == self.phase:
+            self.entries -= 1
+            if not self.entries:
+                signal.setitimer(signal.ITIMER_PROF, self.delay)
+
+    def leave(self, phase: int) -> None:
+        """End the process if the phase took less than the delay."""
+        if phase == self.phase and not self.entries:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
-def watch(phase: Phase) -> None:
-    """Let a run of this process say what it is at."""
+def watch(kill: Kill) -> None:
+    """Let a run of this process be killed."""
     from kdcore.run.loop import Training
     from kdcore.run.measures import Measures
     from kdcore.rundir.checkpoints import Checkpoints
 
-    def told(function: Callable[..., Any], number: int) -> Callable[..., Any]:
+    def watched(function: Callable[..., Any], phase: int) -> Callable[..., Any]:
         def wrapper(*arguments: Any, **options: Any) -> Any:
-            phase.set(number)
+            kill.enter(phase)
             try:
                 return function(*arguments, **options)
             finally:
-                phase.set(0)
+                kill.leave(phase)
 
         return wrapper
 
-    for owner, name, number in (
-        (Training, "_forward_backward", 1),
-        (Training, "take_step", 1),
-        (Measures, "_evaluate", 2),
-        (Checkpoints, "_write", 3),
+    for owner, name, phase in (
+        (Training, "_forward_backward", 0),
+        (Training, "take_step", 0),
+        (Measures, "_evaluate", 1),
+        (Checkpoints, "_write", 2),
     ):
-        setattr(owner, name, told(getattr(owner, name), number))
+        setattr(owner, name, watched(getattr(owner, name), phase))
 
 
 def forget(part: str) -> None:
@@ -96,16 +107,26 @@ def forget(part: str) -> None:
     Saver.load = without  # type: ignore[method-assign]
 
 
-def start(spec: Path, phase: Phase, forgotten: str | None) -> int:
-    """A process that goes on with the run; forked, since importing torch takes longer than the run."""
+def start(spec: Path, forgotten: str | None = None, kill: Kill | None = None) -> bool:
+    """Go on with the run in a process until it is killed or ends; whether it was killed.
+
+    The process is forked, since importing torch takes longer than the run.
+
+    Raises:
+        SystemExit: the run failed.
+    """
     child = os.fork()
     if child:
-        return child
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code not in (0, -signal.SIGPROF, -signal.SIGKILL):
+            raise SystemExit(f"{spec.stem}: failed")
+        return code != 0
     code = 1
     try:
         from kdcore import run
 
-        watch(phase)
+        if kill is not None:
+            watch(kill)
         if forgotten is not None:
             forget(forgotten)
         run(spec, quiet=True)
@@ -122,38 +143,15 @@ def killed(spec: Path, kills: int, draw: random.Random, forgotten: str | None) -
     """Run to the end with this number of kills, or fewer if the run ends before; returns the phases that they hit."""
     hit: Counter[str] = Counter()
     for number in range(kills):
-        phase = Phase()
-        child = start(spec, phase, forgotten)
-        wanted = number % len(PHASES) + 1
+        phase = number % len(PHASES)
         # a step has two entries; after the second there is a checkpoint to go on from
-        entries = draw.randint(3, 8) if wanted == 1 else draw.randint(1, 3)
-        seen, before = 0, (0, 0)
-        while True:
-            now = phase.get()
-            if now != before and now[0] == wanted:
-                seen += 1
-            before = now
-            if seen >= entries:
-                time.sleep(draw.random() * 0.01)
-                break
-            ended, status = os.waitpid(child, os.WNOHANG)
-            if ended:
-                if status:
-                    raise SystemExit(f"{spec.stem}: failed")
-                return hit  # it was through before it was killed again
-            time.sleep(0.0003)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        at = phase.get()[0]
-        hit[PHASES[at - 1] if at else "between"] += 1
-    wait(start(spec, Phase(), forgotten), spec)
+        entries = draw.randint(3, 8) if phase == 0 else draw.randint(1, 3)
+        if not start(spec, forgotten, Kill(phase, entries, draw.uniform(1e-4, 0.01))):
+            return hit  # it was through before it was killed again
+        hit[PHASES[phase]] += 1
+    if start(spec, forgotten):
+        raise SystemExit(f"{spec.stem}: killed by another process")
     return hit
-
-
-def wait(child: int, spec: Path) -> None:
-    """Wait for a process that nobody kills."""
-    if os.waitpid(child, 0)[1]:
-        raise SystemExit(f"{spec.stem}: failed")
 
 
 def differences(one: Path, other: Path) -> list[str]:
@@ -235,11 +233,11 @@ def main() -> None:
             for kind in ("whole", "killed"):
                 paths.append(Path(folder) / f"{name}-{kind}.json")
                 paths[-1].write_text(json.dumps(spec))
-            wait(start(paths[0], Phase(), None), paths[0])
+            start(paths[0])
             hit = killed(paths[1], arguments.kills, draw, arguments.forget)
             found = differences(*(Path(folder) / "runs" / path.stem for path in paths))
             changed = changed or bool(found)
-            where = ", ".join(f"{hit[place]} in {place}" for place in (*PHASES, "between") if hit[place])
+            where = ", ".join(f"{hit[place]} in {place}" for place in PHASES if hit[place])
             told = f"{len(found)} values differ, such as {found[0]}" if found else "equal to the bit"
             print(f"{name:<4} {hit.total()} kills ({where}): {told}", flush=True)
     sys.exit(1 if changed else 0)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import multiprocessing
 import os
 import runpy
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -130,6 +132,24 @@ class ForkedKd:
     def end(self) -> None:
         self._process.kill()
         self._process.join()
+
+
+@pytest.fixture
+def free_port() -> Iterator[Callable[[], int]]:
+    """Ports at which processes can meet, and which nobody else gets before.
+
+    A socket keeps each port: the system gives it to none that asks for any port. Whoever names the port can listen at
+    it, since this socket does not, and both allow that the address is used again, as `TCPStore` does.
+    """
+    with contextlib.ExitStack() as kept:
+
+        def find() -> int:
+            found = kept.enter_context(socket.socket())
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(("127.0.0.1", 0))
+            return int(found.getsockname()[1])
+
+        yield find
 
 
 @pytest.fixture(scope="session")

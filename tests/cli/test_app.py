@@ -243,7 +243,7 @@ def test_a_reader_that_goes_away_is_no_error():
     reader.stdout.close()
     with reader.stderr:
         assert reader.stderr.read() == b""
-    assert reader.wait() == 1
+    assert reader.wait(120) == 1
 
 
 def test_a_broken_plugin_costs_one_warning_line(add_plugin, alone, kd_process):

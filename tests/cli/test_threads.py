@@ -23,7 +23,7 @@ print("returned")
 def ended(work: str, seconds: float) -> subprocess.CompletedProcess[str]:
     code = END.format(work=work, seconds=seconds)
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=False
     )
 
 

@@ -1,7 +1,10 @@
 """`python killed_tuning.py FOLDER`: a tuning that is killed at random moments, and one that is not.
 
 It prints the trials of both as JSON, and when it killed. The processes are forked from this one after the imports,
-and train in themselves: SIGKILL hits whatever is done then, a step, a checkpoint or a write of the study.
+and train in themselves: the kill hits whatever is done then, a step, a checkpoint or a write of the study.
+
+A moment is a number of files that a tuning has opened to write, and a short time of its processor after that. So it
+does not depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import os
 import random
 import signal
 import sys
-import time
+import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -80,25 +83,51 @@ def tune(spec: Path, output: Path) -> None:
     )
 
 
-def forked(spec: Path, output: Path, seconds: float | None = None) -> bool:
-    """Tune in a process that is killed after these seconds; whether it came to its end before."""
+class Writes:
+    """Counts the files of a folder that this process opens to write, and kills it after some of them.
+
+    Args:
+        folder: theirs.
+        last: after this number, the process is killed; None: never.
+        seconds: the processor time that it has after that. The signal of this timer has no handler, and so ends the
+            process as SIGKILL does.
+    """
+
+    def __init__(self, folder: Path, last: int | None, seconds: float) -> None:
+        self._folder, self._last, self._seconds = str(folder), last, seconds
+        self.count = 0
+        sys.addaudithook(self._heard)
+
+    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" or not str(arguments[0]).startswith(self._folder):
+            return
+        if arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            self.count += 1
+            if self.count == self._last:
+                signal.setitimer(signal.ITIMER_PROF, self._seconds)
+
+
+def forked(spec: Path, output: Path, last: int | None = None, seconds: float = 0.0) -> int | None:
+    """Tune in a process, and kill it as `Writes` says; the number of files it opened, None if it was killed."""
+    read, write = os.pipe()
     child = os.fork()
     if child == 0:
         try:
+            writes = Writes(output, last, seconds)
             tune(spec, output)
+            os.write(write, str(writes.count).encode())
         except BaseException:
+            traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    until = None if seconds is None else time.monotonic() + seconds
-    while until is None or time.monotonic() < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            assert status == 0, status
-            return True
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        said = pipe.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code == -signal.SIGPROF:
+        return None
+    assert code == 0, code
+    return int(said)
 
 
 def trials(output: Path) -> list[Any]:
@@ -116,16 +145,15 @@ if __name__ == "__main__":
     open_storage("sqlite", folder)
     for name in (*PRELOADED, "kdcore.run.preflight", "sklearn.datasets", "kd_report.page"):
         import_module(name)
-    begun = time.monotonic()
-    forked(path, folder / "whole")
-    whole = time.monotonic() - begun
+    whole = forked(path, folder / "whole")
+    assert whole is not None
     rng = random.Random(3)
     moments = []
     while len(moments) < KILLS:
-        moment = rng.uniform(0.2, 0.7) * whole
-        if forked(path, folder / "killed", moment):
+        last = int(rng.uniform(0.2, 0.7) * whole)
+        if forked(path, folder / "killed", last, rng.uniform(1e-3, 0.02)) is not None:
             break
-        moments.append(moment / whole)
+        moments.append(last / whole)
     forked(path, folder / "killed")
     print(
         json.dumps({"whole": trials(folder / "whole"), "killed": trials(folder / "killed"), "kills": moments})

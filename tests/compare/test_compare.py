@@ -16,8 +16,22 @@ import pytest
 from kdcore.cli import main
 from kdcore.rundir.directory import RunDirectory
 
-EPOCHS = 10  # long enough to be killed in
+EPOCHS = 10
 NARROW = {"model": "resnet10t", "options": {"channels": [8, 8, 16, 16]}}
+# after an epoch, a run of the first comparison waits until it is asked to stop
+HOLD = """
+import signal, time
+
+from kdcore import hookimpl
+
+PLUGIN_API = 1
+
+@hookimpl
+def kd_epoch_ended(run, metrics):
+    asked, end = signal.getsignal(signal.SIGTERM).__self__, time.monotonic() + 600
+    while asked.signal is None and time.monotonic() < end:
+        time.sleep(0.02)
+"""
 
 
 @pytest.fixture
@@ -38,6 +52,18 @@ def base(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """The folder of a plugin that holds runs; whoever has it in `PYTHONPATH` has the plugin."""
+    folder = tmp_path / "site"
+    metadata = folder / "kd_hold-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: kd-hold\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[kdcore]\nkd-hold = kd_hold\n")
+    (folder / "kd_hold.py").write_text(HOLD)
+    return folder
+
+
 def wait_for(what, seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not what():
@@ -46,21 +72,21 @@ def wait_for(what, seconds: float = 240.0) -> None:
 
 
 def test_a_killed_comparison_leaves_checkpoints_and_goes_on(
-    base: Path, fork_kd: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+    base: Path, site: Path, fork_kd: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ):
     flags = ["--distillers", "kd", "--seeds", "1", "--jobs", "2"]
     folder = base.parent / "runs" / "compare-base"
     runs = [RunDirectory(folder / "runs" / f"{name}-seed0") for name in ("vanilla", "kd")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = fork_kd("compare", base, *flags, environment=environment)
-    wait_for(lambda: any(run.metrics() for run in runs) or process.poll() is not None)
+    path = os.pathsep.join(filter(None, [str(site), environment.get("PYTHONPATH", "")]))
+    process = fork_kd("compare", base, *flags, environment={**environment, "PYTHONPATH": path})
+    wait_for(lambda: all(run.metrics() for run in runs) or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     said = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL, said
     wait_for(lambda: not any(run.in_use for run in runs))  # the runs end as well
-    statuses = {(run.summary() or {}).get("status") for run in runs}  # None: it had not begun
-    assert "interrupted" in statuses
-    assert statuses <= {"interrupted", None}
+    assert [run.summary()["status"] for run in runs] == ["interrupted"] * 2
+    assert [len(run.metrics()) for run in runs] == [1, 1]
     assert json.loads((folder / "comparison.json").read_text())["status"] == "running"
     trained = [run.metrics() for run in runs]
 

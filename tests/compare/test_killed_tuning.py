@@ -26,9 +26,10 @@ def test_a_killed_tuning_ends_with_the_same_trials(tmp_path: Path):
         text=True,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found["kills"]
+    assert found["kills"], done.stderr
     assert [trial[1] for trial in found["whole"]] == ["finished"] * len(found["whole"])
     assert found["killed"] == found["whole"]

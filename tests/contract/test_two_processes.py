@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
 
-def test_two_processes_agree_with_one(site: Path, kd, fork_kd, write, tmp_path: Path):
+def test_two_processes_agree_with_one(site: Path, kd, fork_kd, free_port, write, tmp_path: Path):
     path = write(
         tmp_path / "a.json",
         data={"dataset": "toy-shapes", "image_size": 16, "workers": 0, "mixup": 0.3},
@@ -22,9 +21,6 @@ def test_two_processes_agree_with_one(site: Path, kd, fork_kd, write, tmp_path: 
     )
     one = kd("run", path, "--output", tmp_path / "one", path=(site,), ACCELERATE_USE_CPU="true")
     assert one.code == 0, one.err
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_") or k == "KD_NO_REPORT"}
     shared = {
         **inherited,
@@ -33,12 +29,12 @@ def test_two_processes_agree_with_one(site: Path, kd, fork_kd, write, tmp_path: 
         "WORLD_SIZE": "2",
         "LOCAL_WORLD_SIZE": "2",
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": str(free_port()),
     }
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
     together = ("run", path, "--output", tmp_path / "two", "--json")
     both = [fork_kd(*together, environment={**shared, **rank}) for rank in ranks]
-    told = [process.communicate(timeout=120) for process in both]
+    told = [process.communicate(timeout=400) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert json.loads(told[0][0])["status"] == "finished"
     assert told[1][0] == ""

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -138,6 +139,18 @@ def test_a_second_run_in_another_thread_is_refused_in_words(spec_file):
     assert _in_a_thread(lambda: run(path, quiet=True)).summary["status"] == "finished"
 
 
+def _code(child: int) -> int:
+    """The exit code of a forked process, which is killed if it does not end."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def test_a_forked_process_may_run_although_another_thread_of_its_parent_does():
     entered, leave = threading.Event(), threading.Event()
 
@@ -148,7 +161,7 @@ def test_a_forked_process_may_run_although_another_thread_of_its_parent_does():
 
     thread = threading.Thread(target=work)
     thread.start()
-    entered.wait(60)
+    assert entered.wait(60)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Python's, about forking with threads
         child = os.fork()
@@ -160,7 +173,7 @@ def test_a_forked_process_may_run_although_another_thread_of_its_parent_does():
             os._exit(1)
     leave.set()
     thread.join()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert _code(child) == 0
 
 
 def test_autocast_around_a_run_is_refused(spec_file):

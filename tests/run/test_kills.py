@@ -20,6 +20,7 @@ def _kills(*arguments: str) -> tuple[int, str]:
         text=True,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=900,
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -31,7 +32,7 @@ def _digits() -> None:
 
 def test_a_killed_run_ends_as_one_that_was_not():
     code, told = _kills("--kills", "3", "--method", "crd", "--epochs", "4")
-    assert re.search(r"^crd  [123] kills \(.+\): equal to the bit$", told, re.MULTILINE), told
+    assert re.search(r"^crd  3 kills \(.+\): equal to the bit$", told, re.MULTILINE), told
     assert code == 0
 
 

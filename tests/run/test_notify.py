@@ -23,6 +23,12 @@ SUMMARY = {
 RUN = RunDirectory(Path("runs/digits"))
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch) -> None:
+    """A command of a test may start slowly."""
+    monkeypatch.setattr("kdcore.run.notify.SECONDS", 120)
+
+
 class Shown(SilentDisplay):
     def __init__(self) -> None:
         self.warnings: list[str] = []

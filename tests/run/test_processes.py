@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,11 +34,8 @@ SPEC: dict[str, Any] = {
 
 
 @pytest.fixture
-def start_together(fork_kd) -> Callable[[Path, Path], list[Any]]:
+def start_together(fork_kd, free_port) -> Callable[[Path, Path], list[Any]]:
     def start(spec: Path, output: Path) -> list[Any]:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port = found.getsockname()[1]
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_") or k == "KD_NO_REPORT"}
         shared = {
             **inherited,
@@ -48,7 +44,7 @@ def start_together(fork_kd) -> Callable[[Path, Path], list[Any]]:
             "WORLD_SIZE": "2",
             "LOCAL_WORLD_SIZE": "2",
             "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
+            "MASTER_PORT": str(free_port()),
         }
         ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
         run = ("run", spec, "--output", output)
@@ -61,7 +57,7 @@ def start_together(fork_kd) -> Callable[[Path, Path], list[Any]]:
 def train_together(start_together) -> Callable[[Path, Path], Path]:
     def train(spec: Path, output: Path) -> Path:
         both = start_together(spec, output)
-        told = [process.communicate(timeout=180)[0] for process in both]
+        told = [process.communicate(timeout=400)[0] for process in both]
         assert [process.returncode for process in both] == [0, 0], told
         directory = output / spec.stem
         assert json.loads((directory / "environment.json").read_text())["processes"] == 2
@@ -139,11 +135,14 @@ def test_a_signal_to_one_process_stops_both_after_the_same_step(spec_file, tmp_p
     )
     both = start_together(spec, tmp_path / "two")
     directory = tmp_path / "two" / spec.stem
-    waited = time.monotonic()
-    while not (directory / "metrics.jsonl").exists() and time.monotonic() < waited + 150:
+    until = time.monotonic() + 400
+    while not (directory / "metrics.jsonl").exists():
+        said = [process.communicate(timeout=1) for process in both if process.poll() is not None]
+        assert not said, said
+        assert time.monotonic() < until, "it takes too long"
         time.sleep(0.1)
     both[1].send_signal(signal.SIGTERM)
-    told = [process.communicate(timeout=100)[0] for process in both]
+    told = [process.communicate(timeout=400)[0] for process in both]
     assert [process.returncode for process in both] == [130, 143], told  # the first is stopped by the second
     steps = [re.search(r"stopped by .* after step (\d+); a checkpoint was written", text) for text in told]
     assert all(steps), told

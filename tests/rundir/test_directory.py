@@ -119,7 +119,7 @@ def _hold(
 ) -> None:
     with RunDirectory(path).locked():
         ready.set()
-        done.wait(30)
+        done.wait(300)
 
 
 def test_a_second_process_is_kept_out(run: RunDirectory):
@@ -128,7 +128,7 @@ def test_a_second_process_is_kept_out(run: RunDirectory):
     other = context.Process(target=_hold, args=(run.path, ready, done))
     other.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(240)
         with pytest.raises(UserError, match="another process"), run.locked():
             pass
     finally:

@@ -1,4 +1,4 @@
-"""Sharded tensors: written by two processes; read by one, and by four on two nodes."""
+"""Sharded tensors: written by two processes; read by one, and by four."""
 
 from __future__ import annotations
 

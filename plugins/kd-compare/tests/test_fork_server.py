@@ -85,7 +85,7 @@ def make(tmp_path: Path) -> Callable[..., LocalLauncher]:
 
 
 def wait(launcher: LocalLauncher, count: int) -> list[JobEnd]:
-    found, until = list[JobEnd](), time.monotonic() + 60
+    found, until = list[JobEnd](), time.monotonic() + 240
     while len(found) < count:
         assert time.monotonic() < until, "it takes too long"
         found += launcher.ended()
@@ -94,7 +94,7 @@ def wait(launcher: LocalLauncher, count: int) -> list[JobEnd]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < until, "it takes too long"
         time.sleep(0.01)

@@ -34,8 +34,9 @@ def job(name, *arguments, **fields):
     return LaunchJob(name, arguments, folder, folder / name, folder / "logs" / f"{name}.log", **fields)
 
 def wait(count):
-    found = []
+    found, until = [], time.monotonic() + 240
     while len(found) < count:
+        assert time.monotonic() < until, f"it takes too long; {found} have ended"
         found += launcher.ended()
         time.sleep(0.05)
     return {end.name: [end.code, end.reason] for end in found}
@@ -59,6 +60,7 @@ def test_jobs_of_a_ray_of_this_machine(tmp_path: Path):
         text=True,
         env=environment,
         check=False,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     started, ends = json.loads(done.stdout.splitlines()[-1])

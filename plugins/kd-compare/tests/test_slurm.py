@@ -402,7 +402,8 @@ def test_submitit_starts_tasks_on_this_machine(job, make):
         time.sleep(0.05)
     assert ends == [JobEnd("version", 0)]
     assert job("version").log.read_text().startswith("kd ")
-    while (
-        "RUNNING" in launcher._queue.states([handle])[handle].values()
-    ):  # submitit's own process ends a little later
+    until = time.monotonic() + 120
+    # submitit's own process ends a little later
+    while "RUNNING" in launcher._queue.states([handle])[handle].values():
+        assert time.monotonic() < until, "it takes too long"
         time.sleep(0.05)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -123,12 +126,12 @@ def train_fingerprint(splits: Splits, accelerator: Accelerator) -> SplitFingerpr
 def teacher_code(teacher: PlacedModel, plugins: Plugins) -> dict[str, Any]:
     """JSON-ready digests of the code that computes a teacher's outputs.
 
-    They are those of the plugins that its modules, its adapter and its transforms are from, and for a module object
-    that of its classes' source. Libraries such as timm have none.
+    They are those of the plugins that its modules and its transforms are from, of the files of its adapter's classes,
+    and for a module object of its classes' source. kdcore has none, because the format of the cache says what it
+    computes, and libraries such as timm have none.
     """
     built = teacher.built
-    parts = (*teacher.module.modules(), teacher.adapter)
-    packages = {_package(type(part).__module__) for part in parts}
+    packages = {_package(type(part).__module__) for part in teacher.module.modules()}
     earlier = built.options.get("transforms", ()) if built.name == TRANSFORMED else ()
     named = {one["name"].partition("/")[0] for one in (*earlier, *built.transforms)}
     named |= {
@@ -140,10 +143,29 @@ def teacher_code(teacher: PlacedModel, plugins: Plugins) -> dict[str, Any]:
         "plugins": {
             info.name: code_digest(info.value)
             for info in plugins.infos
-            if info.status == "loaded" and (_package(info.value) in packages or info.name in named)
+            if info.status == "loaded"
+            and _package(info.value) != "kdcore"
+            and (_package(info.value) in packages or info.name in named)
         },
+        "adapter": _files_of(type(teacher.adapter)),
         "source": source_digest(built.model) if built.name == NAME else None,
     }
+
+
+def _files_of(cls: type) -> str:
+    """SHA-256, in hex, of the files of a class and of its bases, without kdcore and the standard library.
+
+    The whole package would be too much: an edit of a method's loss changes no feature of the teacher.
+    """
+    digest = hashlib.sha256()
+    modules = {base.__module__ for base in cls.__mro__}
+    for name in sorted(modules):
+        if _package(name) != "kdcore" and _package(name) not in sys.stdlib_module_names:
+            file = getattr(sys.modules.get(name), "__file__", None)
+            digest.update(f"{name};".encode())
+            if file is not None and Path(file).is_file():
+                digest.update(Path(file).read_bytes())
+    return digest.hexdigest()
 
 
 def _package(module: str) -> str:

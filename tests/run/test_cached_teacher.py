@@ -248,7 +248,7 @@ def test_images_replaced_under_the_same_names_are_other_images(
 def test_edited_code_is_another_teacher(spec_file, asked, monkeypatch: pytest.MonkeyPatch):
     spec = {"teacher": TEACHER, "distiller": KD, "train": {"epochs": 1, "batch_size": 40}}
     first = run(spec_file("before", **spec, teacher_cache=_cache(1)), quiet=True)
-    monkeypatch.setattr(fingerprint, "code_digest", lambda value: f"edited {value}")
+    monkeypatch.setattr(fingerprint, "_files_of", lambda cls: f"edited {cls}")
     asked.clear()
     again = run(spec_file("after", **spec, teacher_cache=_cache(1)), quiet=True)
     assert asked == [40]

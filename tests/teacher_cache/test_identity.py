@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from kdcore.entries import ModelEntry
 from kdcore.models.student_config import TRANSFORMED
 from kdcore.plugins import get_plugins
 from kdcore.plugins.records import Provided
+from kdcore.run import fingerprint
 from kdcore.run.cached_teacher import identity_of
 from kdcore.run.fingerprint import teacher_code
 from kdcore.run.prepare import Process, prepare
@@ -108,10 +110,27 @@ def test_a_single_weight_counts(base, monkeypatch: pytest.MonkeyPatch):
 
 def test_the_teachers_code_counts(base, monkeypatch: pytest.MonkeyPatch):
     known = identity().parts["teacher"]["code"]
-    assert set(known["plugins"]) == {"kd-feature"}  # its adapter's
+    assert known["plugins"] == {}  # a model of timm
     assert known["source"] is None
-    monkeypatch.setattr("kdcore.run.fingerprint.code_digest", lambda value: f"edited {value}")
+    monkeypatch.setattr("kdcore.run.fingerprint._files_of", lambda cls: f"edited {cls.__module__}")
+    assert identity().parts["teacher"]["code"]["adapter"].startswith("edited kd_feature.adapters.")
     assert identity().digest() != base
+
+
+def test_the_files_of_an_adapter_count_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    package = tmp_path / "kd_own_adapter"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "loss.py").write_text("")
+    (package / "base.py").write_text("from kdcore import TimmAdapter\nclass Base(TimmAdapter):\n    pass\n")
+    (package / "adapter.py").write_text("from kd_own_adapter.base import Base\nclass Own(Base):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    own = importlib.import_module("kd_own_adapter.adapter").Own
+    before = fingerprint._files_of(own)
+    (package / "loss.py").write_text("edited = 1")
+    assert fingerprint._files_of(own) == before
+    (package / "base.py").write_text("edited = 1")
+    assert fingerprint._files_of(own) != before
 
 
 def test_plugins_that_build_or_change_a_timm_model_count():

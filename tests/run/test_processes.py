@@ -34,20 +34,22 @@ SPEC: dict[str, Any] = {
 
 
 @pytest.fixture
-def start_together(fork_kd, free_port) -> Callable[[Path, Path], list[Any]]:
-    def start(spec: Path, output: Path) -> list[Any]:
+def start_together(fork_kd, free_port) -> Callable[..., list[Any]]:
+    """Starts the processes of a run, as `torchrun` on each of `processes / on_each` machines does."""
+
+    def start(spec: Path, output: Path, *more: object, processes: int = 2, on_each: int = 2) -> list[Any]:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("KD_") or k == "KD_NO_REPORT"}
         shared = {
             **inherited,
             "ACCELERATE_USE_CPU": "true",
             "OMP_NUM_THREADS": "1",
-            "WORLD_SIZE": "2",
-            "LOCAL_WORLD_SIZE": "2",
+            "WORLD_SIZE": str(processes),
+            "LOCAL_WORLD_SIZE": str(on_each),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(free_port()),
         }
-        ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
-        run = ("run", spec, "--output", output)
+        ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank % on_each)} for rank in range(processes)]
+        run = ("run", spec, "--output", output, *more)
         return [fork_kd(*run, environment={**shared, **rank}, together=True) for rank in ranks]
 
     return start
@@ -92,6 +94,18 @@ def test_two_processes_train_what_one_trains(spec_file, tmp_path, train_together
     path = spec_file("vit", **{**SPEC, "teacher": teachers, "distiller": distillers})
     alone = run(path, quiet=True)
     _assert_same(alone.directory, train_together(path, tmp_path / "two"))
+
+
+def test_two_machines_go_on_with_twice_as_many_processes(spec_file, tmp_path, start_together):
+    path = spec_file("vit", **{**SPEC, "distiller": ["kd", "dist", {"name": "crd", "negatives": 8}]})
+    alone = run(path, quiet=True)
+    for more, processes, on_each in ((("--until", 1), 2, 1), ((), 4, 2)):
+        started = start_together(path, tmp_path / "two", *more, processes=processes, on_each=on_each)
+        told = [process.communicate(timeout=400)[0] for process in started]
+        assert [process.returncode for process in started] == [0] * processes, told
+        kept = json.loads((tmp_path / "two" / "vit" / "environment.json").read_text())
+        assert kept["processes"] == processes
+    _assert_same(alone.directory, tmp_path / "two" / "vit")
 
 
 def test_two_gradients_over_two_processes(spec_file, tmp_path, train_together):

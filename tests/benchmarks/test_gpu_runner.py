@@ -229,6 +229,6 @@ def test_the_command_says_what_is_left(tmp_path, monkeypatch, capsys):
     assert command.main(["--minutes", "2", "--json", str(file), "--again", "crd"]) == 1
     assert asked[0][0] == ["crd"]
     assert asked[1][0] == [part.name for part in PARTS]
-    assert 118 < asked[1][1] <= 120
+    assert 60 < asked[1][1] <= 120  # without the time that was spent before
     assert "not done: correctness, steps" in capsys.readouterr().out
     assert json.loads(file.read_text())["environment"] == MACHINE

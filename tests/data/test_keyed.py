@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdcore.data.keyed_randomness import kept_generators, keyed_numbers, mix64, seed_sample
@@ -22,6 +22,7 @@ def test_splitmix64_reference():
     assert mix64(0x9E3779B97F4A7C15) == 0x6E789E6AA1B965F4
 
 
+@settings(deadline=None)
 @given(NUMBERS, NUMBERS, NUMBERS, NUMBERS)
 def test_last_key_never_collides(seed, epoch, one, other):
     assert (mix64(seed, epoch, one) == mix64(seed, epoch, other)) == (one == other)

@@ -62,7 +62,8 @@ def test_forked_processes_share_it_and_others_go_without():
         target=kept.put, args=(1, np.ones((2, 2), np.uint8), 4)
     )
     child.start()
-    child.join()
+    child.join(120)
+    assert child.exitcode == 0
     assert kept.get(1)[1] == 4
     assert pickle.loads(pickle.dumps(kept)) is None
 

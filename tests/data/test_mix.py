@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdcore.data.mix import Mixer
@@ -52,6 +52,7 @@ def test_cutmix_by_hand(batch):
         assert torch.equal(images, batch[0])
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 2**63 - 1),
     st.integers(0, 300),
@@ -66,6 +67,7 @@ def test_boxes_are_inside(seed, epoch, step, height, width):
     assert 0 <= lam <= 1
 
 
+@settings(deadline=None)
 @given(st.floats(0.05, 5), st.integers(0, 2**63 - 1))
 def test_probabilities_sum_to_one(alpha, seed):
     images, target = torch.rand(5, 1, 4, 4), torch.tensor([0, 2, 1, 1, 0])
@@ -166,7 +168,7 @@ def test_processes_mix_as_one(batch, tmp_path, world):
         process.start()
     parts = dict(answers.get(timeout=120) for _ in processes)
     for process in processes:
-        process.join()
+        process.join(120)
     for kind, alphas in enumerate([(1.0, 0.0), (0.0, 1.0)]):
         mixed, probabilities = Mixer(*alphas, 4, seed=5)(images, target, 1, 2)
         np.testing.assert_array_equal(

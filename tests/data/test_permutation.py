@@ -11,7 +11,7 @@ from kdcore.data.permutation import SORTED, Permutation, permutation
 from kdcore.data.sampler import EpochBatches
 
 
-@settings(max_examples=40)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**63 - 1), st.integers(4, 3000))
 def test_each_position_comes_once(key, size):
     order = Permutation(size, key)

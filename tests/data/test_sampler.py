@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdcore.data.sampler import EpochBatches, epoch_order, whole_batches
@@ -10,6 +10,7 @@ from kdcore.errors import UserError
 SEEDS = st.integers(0, 2**63 - 1)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(0, 1000), st.integers(1, 300))
 def test_an_order_is_a_permutation(seed, epoch, size):
     order = epoch_order(seed, epoch, size)
@@ -17,6 +18,7 @@ def test_an_order_is_a_permutation(seed, epoch, size):
     assert order.tolist() == epoch_order(seed, epoch, size).tolist()
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(0, 1000))
 def test_seeds_and_epochs_have_their_own_order(seed, epoch):
     order = epoch_order(seed, epoch, 200).tolist()
@@ -30,6 +32,7 @@ def test_orders_are_even():
     assert all(400 < firsts.count(position) < 600 for position in range(4))
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 60), st.integers(1, 12), st.sampled_from([1, 2, 3]), st.data())
 def test_processes_share_the_batches_of_one(seed, size, part, world, data):
     batch_size = part * world

@@ -4,13 +4,14 @@ import io
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdcore.data.source import Names, Source, checked_index, decode
 from kdcore.errors import RunFailed
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_names_are_kept(names):
     packed = pickle.loads(pickle.dumps(Names(names)))

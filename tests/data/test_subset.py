@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdcore.data.registered import WrappedSource
@@ -16,6 +16,7 @@ from kdcore.errors import UserError
 LABELS = st.lists(st.integers(-1, 5), min_size=1, max_size=40)
 
 
+@settings(deadline=None)
 @given(LABELS, st.integers(0, 2**63 - 1))
 def test_every_prefix_is_balanced(labels, seed):
     draw = balanced_draw(np.array(labels), seed)

@@ -285,7 +285,7 @@ def test_forked_processes_do_not_disturb_each_other(image_folder, tmp_path):
     processes = [context.Process(target=read, args=(source, range(12), answers)) for _ in range(2)]
     for process in processes:
         process.start()
-    assert [answers.get(timeout=60) for _ in processes] == [expected, expected]
+    assert [answers.get(timeout=120) for _ in processes] == [expected, expected]
     for process in processes:
-        process.join()
+        process.join(120)
     assert source[3][0].tobytes() == expected[3]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdcore.features.stages import stage_indices
@@ -41,6 +41,7 @@ def test_known_networks(reductions, expected):
     assert stage_indices(reductions) == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 6).map(lambda power: 2**power), min_size=1, max_size=70).map(sorted))
 def test_stages_go_deeper_and_end_at_the_last_map(reductions):
     chosen = stage_indices(reductions)

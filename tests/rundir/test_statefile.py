@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdcore.rundir.statefile import Damaged, read_state, write_state
@@ -21,6 +21,7 @@ nested = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(value=nested)
 def test_containers_and_plain_values_come_back_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, value: object

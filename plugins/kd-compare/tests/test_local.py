@@ -33,7 +33,7 @@ def make(jobs: int | None = 2, **options) -> LocalLauncher:
 
 
 def wait(launcher: LocalLauncher, count: int) -> list[JobEnd]:
-    found, until = list[JobEnd](), time.monotonic() + 60
+    found, until = list[JobEnd](), time.monotonic() + 240
     while len(found) < count:
         assert time.monotonic() < until, "it takes too long"
         found += launcher.ended()

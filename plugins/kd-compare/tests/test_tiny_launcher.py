@@ -35,8 +35,12 @@ CODE = '''
 import os, signal, subprocess
 from kdcore import JobEnd
 
-# a trap is not inherited by the command; the test decides when a job begins
-SHELL = """trap : TERM; code=$0; while [ ! -e "$code.go" ]; do sleep 0.1; done; "$@"; echo $? > "$code" """
+# a trap is not inherited by the command; the test decides when a job begins, which it does within ten minutes
+SHELL = """
+trap : TERM; code=$0; n=0
+while [ ! -e "$code.go" ]; do n=$((n + 1)); [ $n -lt 6000 ] || exit; sleep 0.1; done
+"$@"; echo $? > "$code"
+"""
 
 class Tiny:
     """Jobs outlive the process that starts them: a file has the exit code of each."""
@@ -117,7 +121,7 @@ def test_the_jobs_of_a_killed_comparison_are_found_again(
             assert time.monotonic() < until, "it takes too long"
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
-        said = process.communicate()
+        said = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL, said
 
     attach = Jobs._attach

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kd_report.charts import (
     Cloud,
@@ -39,6 +39,7 @@ def _parsed(chart: Markup) -> ElementTree.Element:
     return ElementTree.fromstring(str(chart))
 
 
+@settings(deadline=None)
 @given(FINITE, FINITE)
 @example(0.0, 5e-324)
 @example(-1e9, -999999999.9999999)
@@ -273,6 +274,7 @@ def test_names_without_an_end_of_their_own_are_in_a_legend(curves):
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
 def test_places_are_spread_as_little_as_possible(places: list[float]):
     found = spread(places, 12, 0, 100)

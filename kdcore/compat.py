@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import multiprocessing
+import os
 import re
 import warnings
 import weakref
@@ -73,6 +75,18 @@ def keep_loader_queues(iterator: object) -> None:
     """
     queues = (getattr(iterator, "_index_queues", None), getattr(iterator, "_worker_result_queue", None))
     weakref.finalize(iterator, _nothing, *queues).atexit = False
+
+
+def watch_the_run() -> None:
+    """In a loader process that a fork server started: let torch look whether the run has ended, not the server.
+
+    A signal to the whole process group also ends the server, and torch's processes would end with it.
+    """
+    from torch.utils.data._utils import worker
+
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid != os.getppid():
+        worker.ManagerWatchdog = lambda: parent  # type: ignore[assignment, misc, return-value]
 
 
 def _nothing(*_: object) -> None:

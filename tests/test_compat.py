@@ -7,6 +7,7 @@ import gc
 import multiprocessing
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -52,6 +53,19 @@ def test_a_dead_loader_process_is_recognised():
         list(DataLoader(_Dies(), num_workers=1, multiprocessing_context="fork"))
     assert compat.is_dead_loader_process(caught.value)
     assert not compat.is_dead_loader_process(RuntimeError("something else"))
+
+
+@pytest.mark.parametrize("server", [False, True])
+def test_a_loader_process_asks_whether_the_run_is_there(server, monkeypatch):
+    from torch.utils.data._utils import worker
+
+    assert "ManagerWatchdog" in worker._worker_loop.__code__.co_names
+    assert worker.ManagerWatchdog().is_alive()
+    monkeypatch.setattr(worker, "ManagerWatchdog", worker.ManagerWatchdog)  # put back at the end
+    parent = SimpleNamespace(pid=-1 if server else os.getppid(), is_alive=lambda: "the run is there")
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
+    compat.watch_the_run()
+    assert worker.ManagerWatchdog().is_alive() == ("the run is there" if server else True)
 
 
 class _Numbers(Dataset[int]):

@@ -173,6 +173,7 @@ def _start_worker(worker: int) -> None:
                 signal.signal(number, _look_later)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    compat.watch_the_run()
 
 
 def _look_later(*_: object) -> None:

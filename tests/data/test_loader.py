@@ -218,15 +218,16 @@ def test_after_a_signal_the_loaders_work_as_long_as_the_run_and_no_longer(ends, 
     assert (done.returncode, done.stdout, done.stderr) == (code, printed, "")
 
 
-def test_a_closed_terminal_does_not_end_loaders_that_are_not_forked(tmp_path: Path):
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_closed_terminal_does_not_end_loaders_that_are_not_forked(tmp_path: Path, method: str):
     script = tmp_path / "script.py"
     script.write_text(
-        textwrap.dedent("""
+        textwrap.dedent(f"""
             import multiprocessing, os, signal, torch
             from kdcore.data.loader import make_loader, passed
 
             if __name__ == "__main__":
-                multiprocessing.set_start_method("spawn")
+                multiprocessing.set_start_method("{method}")
                 signal.signal(signal.SIGHUP, lambda *_: print("noted"))
                 data = torch.arange(20).view(20, 1)
                 for batch in passed(make_loader(data, workers=1, device_type="cpu", batch_size=1)):
@@ -237,7 +238,8 @@ def test_a_closed_terminal_does_not_end_loaders_that_are_not_forked(tmp_path: Pa
     )
     command = [sys.executable, str(script)]
     done = subprocess.run(command, capture_output=True, text=True, start_new_session=True, timeout=120)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "noted\n[tensor([19])]\n", "")
+    # Python's resource tracker ends with such a signal, and its successor says so
+    assert (done.returncode, done.stdout) == (0, "noted\n[tensor([19])]\n"), done.stderr
 
 
 def test_a_loader_in_an_image_that_never_ends_does_not_keep_python():

@@ -146,7 +146,7 @@ def free_port() -> Iterator[Callable[[], int]]:
         def find() -> int:
             found = kept.enter_context(socket.socket())
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            found.bind(("127.0.0.1", 0))
+            found.bind(("", 0))  # at each address, as `TCPStore` listens
             return int(found.getsockname()[1])
 
         yield find

@@ -33,6 +33,9 @@ def load(folder=None):
 
 def prepared(image):
     raise NotImplementedError
+
+
+from_eight_bits = prepared
 """
 
 

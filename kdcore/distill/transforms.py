@@ -11,7 +11,7 @@ from kdcore import launcher
 from kdcore.distill.seeds import derive
 from kdcore.errors import Problem, UserError
 from kdcore.json_files import read_json
-from kdcore.models.transformed import apply_transforms, check_training, rebuild_transforms
+from kdcore.models.transformed import all_transforms, apply_transforms, check_training, rebuild_transforms
 from kdcore.protocols.transform import TransformSetup
 from kdcore.rundir.directory import TRANSFORMS
 from kdcore.rundir.files import write_json
@@ -57,7 +57,7 @@ def with_transforms(
     """
     spec = loaded.spec
     checkpoint = replace(_setup(built, spec, num_classes), where="student.checkpoint")
-    check_training(built, checkpoint, plugins)
+    check_training(all_transforms(built), checkpoint, plugins)
     if not spec.student.transforms:
         return built
     kept = None if loaded.fresh else _kept(loaded.directory, spec.student)
@@ -69,8 +69,9 @@ def with_transforms(
             return applied
         added = applied.warnings[len(source.warnings) :]
         kept = {"transforms": applied.transforms, "notes": applied.notes, "warnings": added}
+    else:  # the run continues, perhaps with other settings
+        check_training(kept["transforms"], _setup(built, spec, num_classes), plugins)
     rebuilt = rebuild_transforms(built, tuple(kept["transforms"]), plugins, "student.transform")
-    check_training(rebuilt, _setup(rebuilt, spec, num_classes), plugins)
     warnings = rebuilt.warnings + tuple(kept.get("warnings", ()))
     return replace(rebuilt, notes=tuple(kept["notes"]), warnings=warnings)
 

@@ -127,19 +127,24 @@ def rebuild_transforms(
     return replace(built, model=model, parameters=count_parameters(model), transforms=tuple(transforms))
 
 
-def check_training(built: BuiltModel, setup: TransformSetup, plugins: Plugins) -> None:
-    """Check that a student can be trained as this run does, with all transforms that it has.
+def all_transforms(built: BuiltModel) -> tuple[Mapping[str, Any], ...]:
+    """The records of a model's transforms: those of the run that it comes from, then its own."""
+    earlier = built.options.get("transforms", ()) if built.name == TRANSFORMED else ()
+    return (*earlier, *built.transforms)
+
+
+def check_training(transforms: Sequence[Mapping[str, Any]], setup: TransformSetup, plugins: Plugins) -> None:
+    """Check that a student with transforms can be trained as this run does.
 
     Args:
-        built: the student, after transforms of this run (`built.transforms`), of earlier runs, or both.
-        setup: for all transforms.
+        transforms: their records.
+        setup: for all of them.
         plugins: where transforms are looked up.
 
     Raises:
         UserError: a transform excludes a setting of the run, or its plugin is missing.
     """
-    earlier = built.options.get("transforms", ()) if built.name == TRANSFORMED else ()
-    for one in (*earlier, *built.transforms):
+    for one in transforms:
         transform, provided = _of_record(one, plugins, setup.where)
         _check_training(transform, setup, provided)
 

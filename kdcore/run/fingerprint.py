@@ -13,7 +13,7 @@ from accelerate.utils import broadcast_object_list
 from kdcore.data.fingerprint import split_fingerprint
 from kdcore.entries import DatasetEntry, ModelEntry
 from kdcore.models.given import NAME, source_digest
-from kdcore.models.student_config import TRANSFORMED
+from kdcore.models.transformed import all_transforms
 from kdcore.plugins.code import code_digest
 from kdcore.version import installed_version
 
@@ -132,8 +132,7 @@ def teacher_code(teacher: PlacedModel, plugins: Plugins) -> dict[str, Any]:
     """
     built = teacher.built
     packages = {_package(type(part).__module__) for part in teacher.module.modules()}
-    earlier = built.options.get("transforms", ()) if built.name == TRANSFORMED else ()
-    named = {one["name"].partition("/")[0] for one in (*earlier, *built.transforms)}
+    named = {one["name"].partition("/")[0] for one in all_transforms(built)}
     named |= {
         provided.plugin.name
         for provided in plugins.all(ModelEntry)

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import io
 import json
-import os
 import shutil
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kdcore.errors import Problem, UserError
 from kdcore.json_files import Shape, read_json, read_json_lines
 from kdcore.rundir import shapes, student_folder
-from kdcore.rundir.files import finite, remove_leftovers, write_json, write_text
+from kdcore.rundir.files import finite, remove_leftovers, temporary_path, write_json, write_text
 from kdcore.rundir.lock import Locked, NoLocks, is_locked, lock
 from kdcore.text import csv_cell
 
@@ -218,7 +217,7 @@ class RunDirectory:
         A teacher cache is kept: it is found by its content, and filling it takes time. If the process is killed here,
         the next one finds no checkpoint to continue from.
         """
-        going = self.path / f".{self.checkpoints.name}.{os.getpid()}.tmp"  # `remove_leftovers` removes it
+        going = temporary_path(self.checkpoints)  # `remove_leftovers` removes it
         with contextlib.suppress(OSError):
             self.checkpoints.rename(going)
         (self.path / SUMMARY).unlink(missing_ok=True)

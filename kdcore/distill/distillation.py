@@ -15,23 +15,14 @@ from torch import Tensor, nn
 from kdcore.distill.adapted_model import AdaptedModel, completed, gives_logits
 from kdcore.distill.build import BuiltDistillers, DistillerLike, build_distillers, has_head_of_student
 from kdcore.distill.compiled_step import CompiledStep, keeps_tensors
-from kdcore.distill.gather import WholeBatch
-from kdcore.distill.missing_progress import AssumedProgress, warn_missing_progress
-from kdcore.distill.passes import (
-    Extract,
-    pass_of_views,
-    tensors_of,
-    turned,
-    whole_logits,
-    with_partner,
-    without_logits,
-)
+from kdcore.distill.loss_terms import DistillerTerms, TaskTerm
+from kdcore.distill.passes import Extract, pass_of_views, turned, with_partner, without_logits
 from kdcore.distill.seeds import derive
-from kdcore.distill.some_labels import Labelled, only_labelled
+from kdcore.distill.some_labels import Labelled
+from kdcore.distill.step_check import StepCheck
 from kdcore.distill.student_pass import StudentPass
-from kdcore.distill.targets import TargetCheck, check_index
+from kdcore.distill.targets import TargetCheck
 from kdcore.distill.teachers import Teachers, logits_by_name
-from kdcore.distill.terms import checked_terms
 from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.features import Extractor, set_distilled_training
 from kdcore.plugins import get_plugins
@@ -45,8 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from kdcore.distill.teacher_passes import TeacherPasses
-
-_START = Progress(epoch=0.0, step=0, total_steps=1, total_epochs=1)
 
 
 class DistillationOutput(NamedTuple):
@@ -174,34 +163,39 @@ class Distillation(nn.Module):
             some_labels=some_labels,
             partly_labelled=partly_labelled,
         )
-        self.task_weight, self._schedules = built.task_weight, built.schedules
-        self._add_distillers(built, learner)
-        self._check_target = TargetCheck(
-            classes, some_labels=some_labels, labels=task == "labels", partly_labelled=partly_labelled
+        needs = self._add_distillers(built, learner)
+        self._check = StepCheck(
+            needs,
+            self.requires,
+            TargetCheck(
+                classes, some_labels=some_labels, labels=task == "labels", partly_labelled=partly_labelled
+            ),
+            num_classes=classes if self._classifier else None,
+            reads_target=built.task_weight != 0,
+            train_size=train_size,
         )
         self.task = task
         self.some_labels, self.partly_labelled = some_labels, partly_labelled
-        self._train_size = train_size
         self.num_classes = classes
         if task_loss is not None and label_smoothing > 0:
             raise ValueError("task_loss has a label_smoothing of its own: give it there")
         labels = task == "labels"
-        self.task_loss = task_loss or TaskLoss(
+        task_loss = task_loss or TaskLoss(
             kind="bce" if labels else "cross-entropy", label_smoothing=label_smoothing, labels=labels
         )
-        if self.task_loss.labels != labels:
-            raise ValueError(f"task is '{task}', and task_loss has labels={self.task_loss.labels}")
-        self.task_views = task_views
+        if task_loss.labels != labels:
+            raise ValueError(f"task is '{task}', and task_loss has labels={task_loss.labels}")
+        self._task = TaskTerm(built.task_weight, task_loss, task_views)
+        self._terms = DistillerTerms(self._teachers, built.schedules)
 
-    def _add_distillers(self, built: BuiltDistillers, learner: AdaptedModel) -> None:
-        """Keep the distillers, and prepare the passes of all models for what they read."""
+    def _add_distillers(self, built: BuiltDistillers, learner: AdaptedModel) -> dict[str, Requires]:
+        """Keep the distillers, and prepare the passes of all models for what they read; returns that by name."""
         assert learner.adapter is not None
         self.distillers = nn.ModuleList(built.modules.values()).to(next(learner.model.parameters()).device)
         self._names = tuple(built.modules)
         self._shipped: tuple[nn.Module] | None = None  # in a tuple: it is not a part of this module
         self._step: CompiledStep | None = None
         self._apart: frozenset[str] = frozenset()  # teachers whose passes are not part of the compiled step
-        self._warned: set[str] = set()  # distillers that read a progress that was not given
         needs = {name: cast("Distiller", module).requires for name, module in built.modules.items()}
         together = [requires.of_member(None) for requires in needs.values()]
         try:
@@ -220,6 +214,12 @@ class Distillation(nn.Module):
         )
         self._student_images = learner.images
         self._teachers.read(needs, built.teachers)
+        return needs
+
+    @property
+    def task_weight(self) -> float:
+        """Factor of the task loss."""
+        return self._task.weight
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -348,10 +348,10 @@ class Distillation(nn.Module):
                 probabilities.
             RunFailed: a distiller returned something other than named scalars.
         """
-        target = self._check(images, None if self.task == NO_LABELS else target, index)
+        target = self._check.arguments(images, None if self.task == NO_LABELS else target, index)
         if progress is not None and not isinstance(progress, Progress):
             raise ValueError(f"progress is {type(progress).__name__}; it must be a kdcore.Progress")
-        self._check_partner(images, partner)
+        self._check.partner(images, partner)
         if self._apart and teacher_output is None:
             teacher_output = {
                 name: teacher.compute(images)
@@ -381,15 +381,25 @@ class Distillation(nn.Module):
             if self.training and torch.is_grad_enabled():
                 self._student_pass.follow()
             student = replace(student, student_pass=self._student_pass)
-        logits = self._check_outputs(student, taught, len(images))
+        logits: Tensor | None = self._check.outputs(student, taught, len(images))
         labelled = Labelled.of(target) if self.some_labels and target is not None else None
-        task_loss = self._task_loss(student, target, labelled)
-        of_teachers = self._tasks_of_teachers(taught, target, labelled)
+        task_loss = self._task(student, target, labelled)
+        of_teachers = {
+            f"{name}.task": self._task(taught[name], target, labelled)
+            for name, teacher in self.teacher_passes.items()
+            if teacher.learns
+        }
         if not self._classifier:
             student, logits = without_logits(student), None
         mask = None if labelled is None else labelled.mask
         batch = Batch(images if images.dim() == 4 else images[:, 0], target, index, mask)
-        terms, idle = self._terms(student, taught, batch, progress, labelled)
+        distillers = list(zip(self._names, self.distillers, strict=True))
+        found, idle = self._terms(distillers, student, taught, batch, progress, labelled)
+        terms = {
+            f"{name}.{term}" if len(distillers) > 1 else term: value
+            for name, given in found.items()
+            for term, value in given.items()
+        }
         terms |= of_teachers
         loss = task_loss
         for term in (*terms.values(), *idle):
@@ -422,140 +432,13 @@ class Distillation(nn.Module):
             }
         return known
 
-    def _check(self, images: Tensor, target: Tensor | None, index: Tensor | None) -> Tensor | None:
-        """Check the arguments of a step; returns the target in the type that losses read."""
-        if images.dim() not in (4, 5):
-            raise ValueError(
-                f"images has the shape {list(images.shape)}; allowed: [B, C, H, W], or [B, V, C, H, W] for V views"
-            )
-        views = images.shape[1] if images.dim() == 5 else 1
-        wanted = self.requires.num_views
-        if views != wanted:
-            who = self.who(lambda requires: requires.num_views == wanted)
-            raise ValueError(f"{who} {wanted} views of each image, images has {views}")
-        if index is None and self.requires.sample_index:
-            who = self.who(lambda requires: requires.sample_index)
-            raise ValueError(f"index is missing: {who} each sample's position in the training set")
-        if index is not None and self.requires.sample_index:
-            check_index(index, len(images), self._train_size)
-        readers = [] if self.task_weight == 0 else ["the task loss needs"]
-        if self.requires.target:
-            readers.append(self.who(lambda requires: requires.target))
-        if target is None or not readers:
-            if readers:
-                raise ValueError(f"target is missing: {' and '.join(readers)} the ground truth")
-            return target
-        return self._check_target(target, len(images))
-
-    def _check_partner(self, images: Tensor, partner: Tensor | None) -> None:
-        wanted = [images.shape[0], *images.shape[-3:]]
-        if partner is None and self.requires.partner is not None:
-            who = self.who(lambda requires: requires.partner is not None)
-            raise ValueError(f"partner is missing: {who} another image of the class for each image, {wanted}")
-        if partner is not None and list(partner.shape) != wanted:
-            raise ValueError(f"partner has the shape {list(partner.shape)}; allowed: {wanted}")
-
     def who(self, needs: Callable[[Requires], bool]) -> str:
         """The distillers whose requirements fulfil `needs`, as the start of a sentence: "distiller 'mine' needs"."""
-        found = [
-            f"'{name}'"
-            for name, distiller in zip(self._names, self.distillers, strict=True)
-            if needs(cast("Distiller", distiller).requires)
-        ]
-        one = len(found) == 1
-        return f"distiller{'' if one else 's'} {' and '.join(found)} need{'s' if one else ''}"
-
-    def _check_outputs(
-        self, student: ModelOutput, taught: Mapping[str, ModelOutput], batch: int
-    ) -> Tensor | None:
-        """Check the shapes of both outputs; returns the student's logits, or an encoder's embedding."""
-        logits = whole_logits(student)
-        if not self._classifier and logits.dim() != 2:
-            raise ValueError(
-                f"the student has no classifier and gives an output of the shape {list(logits.shape)}; it must give "
-                "its embedding [B, D]"
-            )
-        if self._classifier and (logits.dim() != 2 or logits.shape[1] != self.num_classes):
-            raise ValueError(
-                f"the student gives logits of the shape {list(logits.shape)}, and num_classes is "
-                f"{self.num_classes}: the shape must be [{batch}, {self.num_classes}]"
-            )
-        sizes = {len(tensor) for output in taught.values() for tensor in tensors_of(output)}
-        if sizes - {batch}:
-            raise ValueError(
-                f"the teacher's output is for {max(sizes - {batch})} images, and the batch has {batch}"
-            )
-        return logits
+        return self._check.who(needs)
 
     def trust_targets(self) -> None:
         """No longer check the targets' values: the caller has checked them."""
-        self._check_target.values = False
-
-    def _task_loss(self, student: ModelOutput, target: Tensor | None, labelled: Labelled | None) -> Tensor:
-        if target is None or self.task_weight == 0:
-            # keeps the classifier, or an encoder's head, in the graph: DDP waits for a gradient of every parameter
-            return 0.0 * whole_logits(student).float().mean()
-        outputs = student.views or (student,)
-        losses = [self._task_loss_of(whole_logits(out), target, labelled) for out in outputs]
-        stacked = torch.stack(losses)
-        return self.task_weight * (stacked.sum() if self.task_views == "sum" else stacked.mean())
-
-    def _task_loss_of(self, logits: Tensor, target: Tensor, labelled: Labelled | None) -> Tensor:
-        if labelled is None:
-            return self.task_loss(logits, target)
-        return labelled.over_processes(self.task_loss.of_labelled(logits, target, labelled.mask))
-
-    def _tasks_of_teachers(
-        self, taught: Mapping[str, ModelOutput], target: Tensor | None, labelled: Labelled | None
-    ) -> dict[str, Tensor]:
-        """The task loss of each teacher that learns, as the term `NAME.task`."""
-        return {
-            f"{name}.task": self._task_loss(taught[name], target, labelled)
-            for name, teacher in self.teacher_passes.items()
-            if teacher.learns
-        }
-
-    def _terms(
-        self,
-        student: ModelOutput,
-        taught: Mapping[str, ModelOutput],
-        batch: Batch,
-        progress: Progress | None,
-        labelled: Labelled | None,
-    ) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """The loss terms of all distillers, and a zero for each that has none, because no sample has a label."""
-        several = len(self.distillers) > 1
-        whole = WholeBatch()
-        terms: dict[str, Tensor] = {}
-        idle: list[Tensor] = []
-        for name, distiller in zip(self._names, self.distillers, strict=True):
-            requires = cast("Distiller", distiller).requires
-            seen = (student, self._teachers.seen(name, requires, taught), batch)
-            if requires.whole_batch:
-                seen = whole.for_distiller(requires, *seen)
-            skips = labelled is not None and requires.skips_unlabelled
-            if skips:
-                assert seen[2].labelled is not None
-                rows = seen[2].labelled.nonzero().flatten()
-                if len(rows) == 0:
-                    idle += [0.0 * one.sum() for one in distiller.parameters() if one.requires_grad]
-                    continue
-                seen = only_labelled(rows, *seen)
-            # watching attributes would break a compiled pass
-            far = progress or (_START if torch.compiler.is_compiling() else AssumedProgress())
-            given = checked_terms(name, distiller(*seen, far), distiller)
-            if labelled is not None and skips and not requires.whole_batch:
-                given = {term: labelled.over_processes(value) for term, value in given.items()}
-            schedule = self._schedules.get(name)
-            if schedule is not None:
-                factor = schedule.factor(far.epoch, far.total_epochs)
-                given = {term: value * factor for term, value in given.items()}
-            if isinstance(far, AssumedProgress) and far.read and name not in self._warned:
-                self._warned.add(name)
-                warn_missing_progress(name, stacklevel=7)  # the caller of this module
-            for term, value in given.items():
-                terms[f"{name}.{term}" if several else term] = value
-        return terms, idle
+        self._check.trust_targets()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Distillation:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kdcore.distill.adapted_model import AdaptedModel, completed, gives_logits
-from kdcore.distill.build import BuiltDistillers, DistillerLike, build_distillers, has_head_of_student
+from kdcore.distill.build import BuiltDistillers, DistillerLike, build_distillers
 from kdcore.distill.compiled_step import CompiledStep, keeps_tensors
 from kdcore.distill.loss_terms import DistillerTerms, TaskTerm
 from kdcore.distill.passes import Extract, pass_of_views, turned, with_partner, without_logits
@@ -21,6 +21,7 @@ from kdcore.distill.seeds import derive
 from kdcore.distill.some_labels import Labelled
 from kdcore.distill.step_check import StepCheck
 from kdcore.distill.student_pass import StudentPass
+from kdcore.distill.suitable import has_head_of_student
 from kdcore.distill.targets import TargetCheck
 from kdcore.distill.teachers import Teachers, logits_by_name
 from kdcore.errors import Problem, RunFailed, UserError

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from kdcore.distill.some_labels import Labelled
     from kdcore.distill.teachers import Teachers
-    from kdcore.protocols import Batch, Distiller, ModelOutput
     from kdcore.options import Schedule
+    from kdcore.protocols import Batch, Distiller, ModelOutput
     from kdcore.tasks import TaskLoss
 
 _START = Progress(epoch=0.0, step=0, total_steps=1, total_epochs=1)

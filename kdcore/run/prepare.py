@@ -23,14 +23,19 @@ from kdcore.data.transforms import train_transform
 from kdcore.distill.adapted_model import AdaptedModel
 from kdcore.distill.classes import check_classes
 from kdcore.distill.distillation import Distillation
-from kdcore.distill.model_images import stretched
 from kdcore.distill.models import RunModels, build_models, teacher_channels_last, with_average
 from kdcore.distill.recompute import checkpoint_blocks
 from kdcore.distill.sync_norm import synchronised
 from kdcore.distill.teacher_classes import DataClasses
-from kdcore.errors import Problem, UserError
 from kdcore.models.by_sample import AnswersBySample
-from kdcore.protocols import PreparesFromTeacher
+from kdcore.run.prepare_checks import (
+    check_measures,
+    check_needs,
+    check_trainable,
+    notes_of,
+    unread_teachers,
+    warnings_of,
+)
 from kdcore.run.shipped import averaged_with_head, check_shipped
 from kdcore.run.some_labels import check_mixing
 from kdcore.run.table_teacher import TableRows, check_tables, find_rows
@@ -103,7 +108,7 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     """
     spec = loaded.spec
     models = build_models(loaded, DataClasses(splits.num_classes, splits.classes), plugins, process.device)
-    _check_trainable(models)
+    check_trainable(models)
     class_warnings = check_classes(loaded, models, splits.classes)
     ema = _averaged(models.student.module, spec, process)
     averages = {
@@ -128,10 +133,10 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
     ema = averaged_with_head(distillation, ema, spec)
     if process.device.type not in ("cpu", "meta"):
         distillation.trust_targets()  # labels were compared with the classes when they were read
-    _check_needs(distillation, splits, spec)
+    check_needs(distillation, splits, spec)
     if distillation.some_labels:
         check_mixing(distillation, spec.data)
-    _check_measures(splits, spec)
+    check_measures(splits, spec)
     tables = _tables(spec, splits, models, chosen, distillation)
     table_notes = [note for table in tables.values() for note in table.notes]
     return Prepared(
@@ -143,10 +148,10 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
         ema=ema,
         teacher_averages=averages,
         warnings=(
-            *_notes(splits),
+            *notes_of(splits),
             *class_warnings,
-            *_warnings(loaded, models),
-            *_unread(distillation),
+            *warnings_of(loaded, models),
+            *unread_teachers(distillation),
             *table_notes,
         ),
         train_split=splits.train.split,
@@ -155,13 +160,6 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
         test_split=None if splits.test is None else splits.test.split,
         tables=tables,
     )
-
-
-def _check_trainable(models: RunModels) -> None:
-    student = models.student.built
-    if student.description is not None and not student.description.trainable:
-        message = "this model cannot be trained: it is for teachers"
-        raise UserError(Problem("student.model", message, value=student.name))
 
 
 def _averaged(model: nn.Module, spec: RunSpec, process: Process) -> ModelEmaV3 | None:
@@ -317,93 +315,3 @@ def _tables(
         )
         found[name] = replace(rows, notes=rows.notes + (told if changed else ()))
     return found
-
-
-def _notes(splits: Splits) -> tuple[str, ...]:
-    """Notes about the images; two splits may be the same one."""
-    tested = () if splits.test is None else splits.test.notes
-    return tuple(dict.fromkeys(splits.train.notes + splits.eval.notes + tested))
-
-
-def _warnings(loaded: LoadedSpec, models: RunModels) -> tuple[str, ...]:
-    warnings = models.student.built.warnings + _unknown_normalisation(loaded.spec, models)
-    for member in loaded.spec.members:
-        if member.spec.of is not None:
-            continue
-        teacher = models.teachers[member.name].built
-        warnings += teacher.warnings + stretched(models.input, teacher.input, member.where)
-        if not member.spec.learns and teacher.random_weights and member.name not in loaded.teachers:
-            warnings += (f"{member.where}: its weights are random: set 'pretrained', 'checkpoint' or 'run'",)
-    return warnings
-
-
-def _unknown_normalisation(spec: RunSpec, models: RunModels) -> tuple[str, ...]:
-    """A warning for channels whose mean and deviation nobody said."""
-    missing = [f"data.{name}" for name in ("mean", "std") if getattr(spec.data, name) is None]
-    if models.student.channels in (1, 3) or not missing:
-        return ()
-    count = models.student.channels
-    return (
-        f"{' and '.join(missing)}: not given for images of {count} channels; each channel gets the average of the "
-        "model's own. 'kd data SPEC --stats' measures them",
-    )
-
-
-def _unread(distillation: Distillation) -> tuple[str, ...]:
-    """A warning for each of several teachers that no distiller reads."""
-    teachers = distillation.teacher_passes
-    if len(teachers) < 2:
-        return ()
-    return tuple(
-        f"teacher '{name}': no distiller reads it" for name, one in teachers.items() if not one.is_read
-    )
-
-
-def _check_measures(splits: Splits, spec: RunSpec) -> None:
-    """What `train.metric` and `task.top_k` need of the data."""
-    metric = spec.train.metric
-    if metric is not None and not splits.eval.labelled and metric not in ("agreement", "neighbour_agreement"):
-        message = "it needs labels, and the evaluation images have none"
-        raise UserError(Problem("train.metric", message, metric, "agreement, null"))
-    classes = splits.num_classes
-    for number, k in enumerate(spec.task.top_k):
-        if k >= classes:
-            message = f"with {classes} classes the top-{k} accuracy of every model is 100 %"
-            allowed = f"a number from 1 to {classes - 1}"
-            raise UserError(Problem(f"task.top_k[{number}]", message, k, allowed))
-
-
-def _check_needs(distillation: Distillation, splits: Splits, spec: RunSpec) -> None:
-    requires = distillation.requires
-    if requires.partner is not None:
-        who = distillation.who(lambda one: one.partner is not None)
-        if splits.train.stream:
-            message = f"{who} another image of the class, but the samples of a stream are not known"
-            raise UserError(Problem("distiller", message, hint="use a dataset that is not a stream"))
-        if spec.data.mixup > 0 or spec.data.cutmix > 0:
-            mixed = "mixup" if spec.data.mixup > 0 else "cutmix"
-            message = f"{who} another image of the class, and a mixed image has several classes"
-            raise UserError(Problem(f"data.{mixed}", message, value=getattr(spec.data, mixed), allowed="0"))
-    for name, distiller in zip(distillation.names, distillation.distillers, strict=True):
-        if splits.train.stream and isinstance(distiller, PreparesFromTeacher):
-            message = (
-                f"distiller '{name}' looks at the teacher's outputs for all samples before the first step"
-            )
-            hint = "use a dataset that is not a stream, or another distiller"
-            raise UserError(
-                Problem("distiller", f"{message}; the samples of a stream are not known", hint=hint)
-            )
-    if requires.target and not splits.train.labelled:
-        who = distillation.who(lambda one: one.target)
-        raise UserError(
-            Problem("distiller", f"{who} the ground truth, but the training images have no labels")
-        )
-    if requires.sample_index and splits.train.stream:
-        who = distillation.who(lambda one: one.sample_index)
-        raise UserError(
-            Problem(
-                "distiller",
-                f"{who} each sample's position in the training set, but a stream has no positions",
-                hint="use a dataset that is not a stream, or another distiller",
-            )
-        )

@@ -34,19 +34,9 @@ class Network(nn.Module):
 
     def __init__(self, num_classes: int, in_chans: int, normalize: Normalize) -> None:
         super().__init__()
-        mean, std = MEAN_STD[normalize]
         self.num_classes = num_classes
         self.in_chans = in_chans
-        # kd reads the input from here, as timm does
-        self.pretrained_cfg = {
-            "input_size": (in_chans, 32, 32),
-            "mean": mean,
-            "std": std,
-            "interpolation": "bilinear",
-            "crop_pct": 1.0,
-            "num_classes": num_classes,
-            "classifier": self.classifier_name,
-        }
+        self.pretrained_cfg = input_of(num_classes, in_chans, normalize, self.classifier_name)
 
     def maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """`[B, C, H, W]` -> the maps of stages 1 to 4; from the last one the rest is computed."""
@@ -80,6 +70,20 @@ class Network(nn.Module):
         """Height and width of a stage's map; halving rounds up."""
         stride = self.stage_strides[stage - 1]
         return -(-image_size[0] // stride), -(-image_size[1] // stride)
+
+
+def input_of(num_classes: int, in_chans: int, normalize: Normalize, classifier: str) -> dict[str, object]:
+    """What kd reads of a network's input and classifier, with the names that timm gives them."""
+    mean, std = MEAN_STD[normalize]
+    return {
+        "input_size": (in_chans, 32, 32),
+        "mean": mean,
+        "std": std,
+        "interpolation": "bilinear",
+        "crop_pct": 1.0,
+        "num_classes": num_classes,
+        "classifier": classifier,
+    }
 
 
 def pooled(features: Tensor) -> Tensor:

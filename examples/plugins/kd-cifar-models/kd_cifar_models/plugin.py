@@ -29,6 +29,7 @@ _MODELS = (
     ("cifar_mobilenetv2_half", "MobileNetV2 of half width", "0.81 M", "mobilenetv2"),
     ("cifar_shufflenetv1", "ShuffleNetV1 of 3 groups", "0.95 M", "shufflenetv1"),
     ("cifar_shufflenetv2", "ShuffleNetV2 1x", "1.36 M", "shufflenetv2"),
+    ("cifar_mixer", "MLP-Mixer of 16 patches, 6 blocks and 96 channels", "0.49 M", "mixer"),
 )
 
 
@@ -47,7 +48,7 @@ def kd_models() -> list[ModelEntry]:
 
 @hookimpl
 def kd_feature_adapters() -> list[AdapterEntry]:
-    """One adapter for all of them."""
+    """One adapter for all convolutional ones; kd-feature has that of MLP-Mixers."""
     return [
         AdapterEntry(
             name="cifar",

@@ -30,6 +30,7 @@ COUNTS = {
     "cifar_mobilenetv2_half": (697_546, 812_836),
     "cifar_shufflenetv1": (862_768, 949_258),
     "cifar_shufflenetv2": (1_263_278, 1_355_528),
+    "cifar_mixer": (476_842, 485_572),  # by the sum below
 }
 
 
@@ -58,6 +59,28 @@ def test_the_papers_resnets_have_shortcut_a(build, depth, millions):
     """He et al. 2016, table 6: "# params" of the networks for CIFAR-10."""
     found = count(build(f"cifar_resnet{depth}", shortcut="A")) / 1e6
     assert round(found, 2 if millions < 1 else 1) == millions
+
+
+@pytest.mark.parametrize(("patch_size", "num_blocks", "channels"), [(8, 6, 96), (4, 2, 20)])
+def test_the_mixers_parameters(build, patch_size, num_blocks, channels):
+    """Tolstikhin et al. 2021, section 2: two layers over patches, two over channels, and a norm before each pair."""
+    patches = (32 // patch_size) ** 2
+    over_patches = patches * channels // 2 * 2 + channels // 2 + patches
+    over_channels = channels * 4 * channels * 2 + 4 * channels + channels
+    stem = 3 * patch_size**2 * channels + channels
+    blocks = num_blocks * (over_patches + over_channels + 4 * channels)
+    rest = 2 * channels + channels * 10 + 10
+    model = build("cifar_mixer", patch_size=patch_size, num_blocks=num_blocks, embed_dim=channels)
+    assert count(model) == stem + blocks + rest
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(5, "must divide the side of the images, 32"), (0, "patch_size")]
+)
+def test_patches_that_do_not_fit_are_refused(build, value, words):
+    with pytest.raises(ValueError, match=words), torch.device("meta"):
+        build("cifar_mixer", patch_size=value)
 
 
 @pytest.mark.parametrize(("name", "millions"), [("cifar_wrn_40_1", 0.6), ("cifar_wrn_40_2", 2.2)])

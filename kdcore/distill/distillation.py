@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from kdcore.distill.adapted_model import AdaptedModel, completed, gives_logits
 from kdcore.distill.build import BuiltDistillers, DistillerLike, build_distillers
 from kdcore.distill.compiled_step import CompiledStep, keeps_tensors
-from kdcore.distill.loss_terms import DistillerTerms, TaskTerm
+from kdcore.distill.loss_terms import DistillerTerms, task_term
 from kdcore.distill.passes import Extract, pass_of_views, turned, with_partner, without_logits
 from kdcore.distill.seeds import derive
 from kdcore.distill.some_labels import Labelled
@@ -31,12 +31,12 @@ from kdcore.plugins.owner import owned
 from kdcore.protocols import Batch, Distiller, ModelOutput, Progress, Requires, Setup
 from kdcore.spec.members import ONLY
 from kdcore.task_kinds import NO_LABELS
-from kdcore.tasks import TaskLoss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from kdcore.distill.teacher_passes import TeacherPasses
+    from kdcore.tasks import TaskLoss
 
 
 class DistillationOutput(NamedTuple):
@@ -178,15 +178,9 @@ class Distillation(nn.Module):
         self.task = task
         self.some_labels, self.partly_labelled = some_labels, partly_labelled
         self.num_classes = classes
-        if task_loss is not None and label_smoothing > 0:
-            raise ValueError("task_loss has a label_smoothing of its own: give it there")
-        labels = task == "labels"
-        task_loss = task_loss or TaskLoss(
-            kind="bce" if labels else "cross-entropy", label_smoothing=label_smoothing, labels=labels
+        self._task = task_term(
+            built.task_weight, task_loss, task_views, task=task, label_smoothing=label_smoothing
         )
-        if task_loss.labels != labels:
-            raise ValueError(f"task is '{task}', and task_loss has labels={task_loss.labels}")
-        self._task = TaskTerm(built.task_weight, task_loss, task_views)
         self._terms = DistillerTerms(self._teachers, built.schedules)
 
     def _add_distillers(self, built: BuiltDistillers, learner: AdaptedModel) -> dict[str, Requires]:

@@ -13,6 +13,7 @@ from kdcore.distill.passes import whole_logits
 from kdcore.distill.some_labels import only_labelled
 from kdcore.distill.terms import checked_terms
 from kdcore.protocols import Progress
+from kdcore.tasks import TaskLoss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from kdcore.distill.teachers import Teachers
     from kdcore.options import Schedule
     from kdcore.protocols import Batch, Distiller, ModelOutput
-    from kdcore.tasks import TaskLoss
 
 _START = Progress(epoch=0.0, step=0, total_steps=1, total_epochs=1)
 
@@ -55,6 +55,30 @@ class TaskTerm:
         if labelled is None:
             return self.loss(logits, target)
         return labelled.over_processes(self.loss.of_labelled(logits, target, labelled.mask))
+
+
+def task_term(
+    weight: float,
+    loss: TaskLoss | None,
+    views: Literal["mean", "sum"],
+    *,
+    task: str,
+    label_smoothing: float,
+) -> TaskTerm:
+    """The loss of a `Distillation`, which is cross-entropy unless one is given; with several labels binary.
+
+    Raises:
+        ValueError: the given loss is for another task, or smooths its labels itself.
+    """
+    labels = task == "labels"
+    if loss is not None and label_smoothing > 0:
+        raise ValueError("task_loss has a label_smoothing of its own: give it there")
+    if loss is not None and loss.labels != labels:
+        raise ValueError(f"task is '{task}', and task_loss has labels={loss.labels}")
+    kind: Literal["bce", "cross-entropy"] = "bce" if labels else "cross-entropy"
+    return TaskTerm(
+        weight, loss or TaskLoss(kind=kind, label_smoothing=label_smoothing, labels=labels), views
+    )
 
 
 class DistillerTerms:

@@ -221,9 +221,13 @@ def _set_teachers(distillation: Distillation, spec: RunSpec, process: Process) -
         teacher, given = distillation.teacher_passes[member.name], member.spec
         dtype = None if given.precision is None else _DTYPES[given.precision]
         teacher.set(precision=dtype, channels_last=teacher_channels_last(spec, given))
-        changes = given.learns or given.of is not None
-        if given.fold and not changes and process.device.type != "meta":
+        if given.learns or given.of is not None or process.device.type == "meta":
+            continue
+        if given.fold:
             teacher.fold()
+        half = (given.precision or spec.train.precision) != "fp32"
+        if half and given.channels_last is None and not spec.train.channels_last:
+            teacher.use_channels_last()
 
 
 def _train_data(

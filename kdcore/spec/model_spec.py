@@ -123,7 +123,9 @@ class TeacherSpec(ModelSource):
         None, description="Number format of its forward pass; null: the format of 'train'."
     )
     channels_last: Bool | None = Field(
-        None, description="Its images and weights in channels-last order; null: as 'train' has it."
+        None,
+        description="Its images and weights in channels-last order; null: as 'train' has it, and in 16 bits if no "
+        "distiller reads its maps.",
     )
     compile: Bool | None = Field(
         None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kd_teachers.libraries import library
+from kd_teachers.onnx_digest import onnx_digest
 from kdcore import ModelDescription, ModelOutput, Problem, Stage, StageInfo, UserError
 from kdcore.plugin import nearest
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _PLACE: Final = "options.path"
 _PROGRAMS: Final = (".pt2", ".pt", ".pth", ".jit", ".ts")
-_CHUNK: Final = 1 << 20
 _PROCESSOR: Final = ["CPUExecutionProvider"]
 
 
@@ -32,7 +31,8 @@ class OnnxModel(nn.Module):
     It has no parameters and no gradient. On the meta device the output has its shape and no values.
 
     Attributes:
-        digest: SHA-256 of the file, as a buffer: kd knows the weights of a teacher by its tensors.
+        digest: SHA-256 of the file and its files of weights, as a buffer: kd knows the weights of a teacher by its
+            tensors.
         width: K.
     """
 
@@ -131,7 +131,7 @@ def build(
     classes_known = given.shape[-1] if given.shape else None
     if not isinstance(classes_known, int):  # the shape is not written in the file: one image shows it
         classes_known = _measured(session, taken.name, given.name, (1, in_chans, *size), path)
-    model = OnnxModel(session, (taken.name, given.name), classes_known, batch == 1, _sha256(path))
+    model = OnnxModel(session, (taken.name, given.name), classes_known, batch == 1, onnx_digest(Path(path)))
     fixed = all(isinstance(n, int) for n in side)
     model.kd_description = ModelDescription(
         has_weights=True,
@@ -223,14 +223,6 @@ def _said(session: Any) -> dict[str, Any]:
     with contextlib.suppress(KeyError, TypeError, ValueError):
         said["classes"] = tuple(str(name) for name in json.loads(metadata["classes"]))
     return said
-
-
-def _sha256(path: str) -> bytes:
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(_CHUNK):
-            digest.update(block)
-    return digest.digest()
 
 
 def _problem(message: str, path: str, hint: str | None = None) -> Problem:

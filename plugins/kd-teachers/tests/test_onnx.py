@@ -164,3 +164,20 @@ def test_the_digest_of_a_teacher_is_that_of_its_file(write, make):
     first, same = (weights_digest(make("onnx", path=write()).model) for _ in range(2))
     other = write(metadata={"classes": ["x"] * 10}, name="other.onnx")
     assert first == same != weights_digest(make("onnx", path=other).model)
+
+
+def test_weights_in_a_file_next_to_it_are_part_of_the_digest(write, make, tmp_path):
+    """As torch.onnx.export writes them: the file itself is the same for all weights."""
+    built = {}
+    for name, factor in (("one", 1.0), ("two", 2.0)):
+        model = onnx.load(write())
+        weights = next(one for one in model.graph.initializer if one.name == "w")
+        weights.CopyFrom(numpy_helper.from_array(factor * numpy_helper.to_array(weights), "w"))
+        (tmp_path / name).mkdir()
+        at = tmp_path / name / "net.onnx"
+        onnx.save(model, at, save_as_external_data=True, location="net ä.onnx.data", size_threshold=0)
+        built[name] = make("onnx", path=str(at)).model
+    contents = {(tmp_path / name / "net.onnx").read_bytes() for name in built}
+    assert len(contents) == 1
+    assert not torch.equal(built["one"](IMAGES), built["two"](IMAGES))
+    assert not torch.equal(built["one"].digest, built["two"].digest)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kd_teachers.preprocessing import Preprocessing, read_preprocessing
+from kd_teachers.preprocessing import Preprocessing, read_preprocessing, with_defaults
 from kdcore import ModelDescription, Problem, UserError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PLACE: Final = "options.path"
 _WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")
 _PREPROCESSOR: Final = "preprocessor_config.json"
+_PROCESSOR: Final = "processor_config.json"  # of images and texts; its part about images goes first, as in transformers
 _UNNAMED: Final = re.compile(r"LABEL_\d+")
 
 
@@ -78,7 +79,7 @@ def open_folder(transformers: Any, path: str, in_chans: int) -> Folder:
     channels = getattr(of_images(config), "num_channels", in_chans)
     if channels != in_chans:
         raise UserError(problem(f"the model takes images of {channels} channels, not {in_chans}", folder))
-    return Folder(folder, written, config, preprocessing_of(folder))
+    return Folder(folder, written, config, preprocessing_of(folder, transformers))
 
 
 def check_complete(missing: Iterable[str], folder: Path) -> None:
@@ -109,15 +110,22 @@ def names_of(config: Any) -> tuple[str, ...] | None:
     return None if all(_UNNAMED.fullmatch(name) for name in names) else names
 
 
-def preprocessing_of(folder: Path) -> Preprocessing | None:
-    """What `preprocessor_config.json` says; None if there is none."""
-    file = folder / _PREPROCESSOR
-    if not file.is_file():
-        return None
-    try:
-        return read_preprocessing(read(file))
-    except (TypeError, ValueError) as error:
-        raise UserError(problem(f"{file.name} cannot be read: {error}", folder)) from error
+def preprocessing_of(folder: Path, transformers: Any) -> Preprocessing | None:
+    """What the files of a processor say; None if there is none.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    for name, part in ((_PROCESSOR, "image_processor"), (_PREPROCESSOR, None)):
+        file = folder / name
+        said = read(file) if file.is_file() else None
+        said = said if said is None or part is None else said.get(part)
+        if isinstance(said, dict):
+            try:
+                return read_preprocessing(with_defaults(said, transformers))
+            except (TypeError, ValueError) as error:
+                raise UserError(problem(f"{name} cannot be read: {error}", folder)) from error
+    return None
 
 
 def read(file: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kd_teachers.preprocessing import read_preprocessing
+from kd_teachers.preprocessing import read_preprocessing, with_defaults
 
 
 def test_mean_and_deviation_are_of_images_in_0_to_1():
@@ -39,3 +39,46 @@ def test_a_crop():
 def test_the_order_of_colours():
     assert read_preprocessing({"do_flip_channel_order": True}).flips_channels
     assert not read_preprocessing({}).flips_channels
+
+
+def test_a_processor_that_divides_by_the_deviation_twice():
+    found = read_preprocessing({"image_mean": [0.1] * 3, "image_std": [0.5] * 3, "include_top": True})
+    assert (found.mean, found.std) == ((0.1,) * 3, (0.25,) * 3)
+
+
+KINDS = ("BeitImageProcessor", "CLIPImageProcessor", "ConvNextImageProcessor", "EfficientNetImageProcessor",
+         "LevitImageProcessor", "MobileNetV2ImageProcessor", "MobileViTImageProcessor", "SiglipImageProcessor",
+         "ViTImageProcessor")  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_pixels_of_an_image_of_one_colour_are_those_of_transformers(kind, tmp_path):
+    """With the file that transformers writes, and with one that leaves everything to the class."""
+    import json
+
+    import numpy as np
+
+    transformers = pytest.importorskip("transformers", reason="needs kd-teachers[transformers]")
+    from kd_teachers.transformers_folder import preprocessing_of
+
+    processor = getattr(transformers, kind)()
+    levels = np.array([30, 120, 210], dtype=np.uint8)
+    (pixels,) = processor(np.tile(levels, (300, 300, 1)), return_tensors="np")["pixel_values"]
+    wanted = pixels[:, 100, 100]
+    processor.save_pretrained(tmp_path)
+    for content in (None, json.dumps({"image_processor_type": kind}), json.dumps({"feature_extractor_type": kind})):
+        if content is not None:
+            (tmp_path / "preprocessor_config.json").write_text(content)
+        found = preprocessing_of(tmp_path, transformers)
+        given = (levels / 255 - np.array(found.mean)) / found.std
+        np.testing.assert_allclose(given[::-1] if found.flips_channels else given, wanted, atol=1e-4)
+
+
+def test_classes_and_keys_that_are_not_known_have_no_defaults():
+    class Library:
+        class OwnImageProcessor:
+            image_mean = (0.1,) * 3
+
+    assert with_defaults({"image_processor_type": "Other"}, Library) == {"image_processor_type": "Other"}
+    given = {"image_processor_type": "OwnImageProcessorFast", "image_mean": None, "size": 4}
+    assert with_defaults(given, Library) == {**given, "image_mean": (0.1,) * 3}

@@ -150,6 +150,22 @@ def test_without_preprocessing_it_warns(save, make):
     assert warning.startswith("teacher.options.path: the folder has no preprocessor_config.json")
 
 
+def test_the_file_of_a_processor_of_images_and_texts_is_read(save, make):
+    """`save_pretrained` of CLIP's processor writes this one only; transformers reads it before the other."""
+    _, folder = save(vit())
+    said = json.loads((folder / "preprocessor_config.json").read_text())
+    nested = {"image_processor": said | {"image_mean": [0.7] * 3}, "processor_class": "CLIPProcessor"}
+    (folder / "processor_config.json").write_text(json.dumps(nested))
+    assert make("transformers", path=str(folder)).input.mean == (0.7,) * 3
+    (folder / "preprocessor_config.json").unlink()
+    built = make("transformers", path=str(folder))
+    assert (built.input.mean, built.input.std, built.warnings) == ((0.7,) * 3, STD, ())
+    # one of an earlier version has nothing about images
+    (folder / "preprocessor_config.json").write_text(json.dumps(said))
+    (folder / "processor_config.json").write_text(json.dumps({"processor_class": "CLIPProcessor"}))
+    assert make("transformers", path=str(folder)).input.mean == MEAN
+
+
 def test_a_vit_takes_another_size_as_transformers_does(save, make):
     model, folder = save(vit())
     built = make("transformers", path=str(folder), image_size=48)

@@ -16,8 +16,7 @@ from kdcore.plugin import nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MEAN: Final = (0.485, 0.456, 0.406)
-_STD: Final = (0.229, 0.224, 0.225)
+_HALF: Final = (0.5,) * 3
 _AUXILIARY: Final = ("googlenet", "inception_v3")  # with a second classifier, which returns logits of its own
 
 
@@ -60,15 +59,26 @@ def build(num_classes: int, in_chans: int, *, name: str, image_size: int | None 
     model.__class__ = _class_of(cast("Any", type(model)))
     model.classifier_path, model.num_classes = path, num_classes
     side = image_size or (299 if name == "inception_v3" else 224)
+    mean, std, interpolation = images_of(name)
     model.kd_description = ModelDescription(
-        mean=_MEAN,
-        std=_STD,
+        mean=mean,
+        std=std,
         image_size=(side, side) if name.startswith("vit") or image_size else None,
         fixed_size=name.startswith("vit"),
-        interpolation="bilinear",
+        interpolation=interpolation,
         place="options.image_size",
     )
     return cast("nn.Module", model)
+
+
+def images_of(name: str) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    """Mean, deviation and interpolation of the images for torchvision's own weights of a model."""
+    preset = torchvision.models.get_model_weights(name).DEFAULT.transforms()
+    mean, std = tuple(preset.mean), tuple(preset.std)
+    if name in _AUXILIARY:
+        # with its weights torchvision sets `transform_input`, and the model turns ImageNet's values into these
+        mean = std = _HALF
+    return mean, std, preset.interpolation.value
 
 
 def _last_layers(model: nn.Module) -> Iterator[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torchvision
+from kd_teachers.torchvision_model import images_of
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
@@ -60,3 +62,33 @@ def test_a_name_that_torchvision_lacks(problem):
 
 def test_grey_images_are_refused(problem):
     assert "3 channels, not 1" in problem("torchvision", name="resnet18", in_chans=1).message
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "interpolation"),
+    [
+        ("resnet18", (0.485, 0.456, 0.406), "bilinear"),
+        ("efficientnet_v2_s", (0.485, 0.456, 0.406), "bilinear"),
+        ("efficientnet_v2_l", (0.5,) * 3, "bicubic"),
+        ("googlenet", (0.5,) * 3, "bilinear"),
+        ("inception_v3", (0.5,) * 3, "bilinear"),
+    ],
+)
+def test_its_images_are_those_of_its_weights(name, mean, interpolation):
+    found, _, how = images_of(name)
+    assert (found, how) == (pytest.approx(mean), interpolation)
+
+
+def test_a_built_model_says_which_images_it_takes(make):
+    built = make("torchvision", name="resnet18", device="meta")
+    assert (built.input.mean, built.input.std, built.input.interpolation) == images_of("resnet18")
+
+
+def test_a_model_that_torchvision_lets_change_its_input_gets_the_changed_images():
+    """With weights, GoogLeNet and Inception turn images of ImageNet's mean and deviation into others."""
+    preset = torchvision.models.GoogLeNet_Weights.DEFAULT.transforms()
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (preset.mean, preset.std))
+    for kind in (torchvision.models.GoogLeNet, torchvision.models.Inception3):
+        changed = kind._transform_input(SimpleNamespace(transform_input=True), (images - mean) / std)
+        torch.testing.assert_close(changed, (images - 0.5) / 0.5)

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from kd_teachers.compat import install_again
+from kd_teachers.transformers_folder import of_images
 from kdcore import FeatureMap, ModelOutput, Problem, Stage, StageInfo, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _STAGES: Final = 4
+_MOST: Final = 16  # class and register tokens; with more of them the patches overlap
 
 
 class TransformersAdapter:
@@ -59,7 +61,7 @@ class TransformersAdapter:
         network: Any = model
         hook = None
         if embedding:
-            hook = network.classifier.register_forward_pre_hook(lambda _, given: got.append(given[0]))
+            hook = _first_classifier(network).register_forward_pre_hook(lambda _, given: got.append(given[0]))
         try:
             output = network(images, output_hidden_states=bool(stages), return_dict=True)
             if stages and not output.hidden_states and install_again(network):
@@ -73,6 +75,14 @@ class TransformersAdapter:
             maps = _maps(network, output, (images.shape[-2], images.shape[-1]))
             features = {stage: maps[stage - 1] for stage in stages if isinstance(stage, int)}
         return ModelOutput(output.logits, features, got[0].flatten(1) if embedding else None)
+
+
+def _first_classifier(model: Any) -> Any:
+    found = model.get_classifier()
+    if found is None:
+        message = f"kd does not know where {type(model).__name__} has its classifier, so it has no embedding"
+        raise UserError(Problem("", message, hint="use a distiller of logits, or of stages"))
+    return found[0] if isinstance(found, tuple) else found
 
 
 def _maps(model: Any, output: Any, size: tuple[int, int]) -> list[FeatureMap]:
@@ -98,18 +108,31 @@ def _maps(model: Any, output: Any, size: tuple[int, int]) -> list[FeatureMap]:
         chosen = (ends if len(ends) >= _STAGES else after)[-_STAGES:]
     if len(chosen) < _STAGES:
         chosen = [chosen[min(number, len(chosen) - 1)] for number in range(_STAGES)]
-    return [_feature_map(state, size) for state in chosen]
+    return [_feature_map(state, size, _patch_side(model)) for state in chosen]
 
 
-def _feature_map(state: Tensor, size: tuple[int, int]) -> FeatureMap:
+def _patch_side(model: Any) -> int | None:
+    """The side of the patches that become tokens, if the configuration says it."""
+    side = getattr(of_images(model.config), "patch_size", None)
+    return side if isinstance(side, int) else None
+
+
+def _feature_map(state: Tensor, size: tuple[int, int], patch: int | None) -> FeatureMap:
     if state.dim() == 4:
         return FeatureMap(state)
-    batch, tokens, channels = state.shape
+    tokens = state.shape[1]
+    if patch is not None and 0 <= (prefix := tokens - (size[0] // patch) * (size[1] // patch)) <= _MOST:
+        return _split(state, prefix, size[0] // patch)
     height = int((tokens * size[0] / size[1]) ** 0.5)  # a few tokens more than the grid come first
     for rows in range(height, 0, -1):
         columns = round(rows * size[1] / size[0])
         prefix = tokens - rows * columns
         if prefix >= 0:
-            spatial = state[:, prefix:].transpose(1, 2).reshape(batch, channels, rows, columns)
-            return FeatureMap(spatial, state[:, :prefix] if prefix else None)
+            return _split(state, prefix, rows)
     raise UserError(Problem("", f"{tokens} tokens do not form a grid", hint="name module paths as stages"))
+
+
+def _split(state: Tensor, prefix: int, rows: int) -> FeatureMap:
+    """The first tokens, and the others as a grid of this number of rows."""
+    spatial = state[:, prefix:].transpose(1, 2).unflatten(2, (rows, -1))
+    return FeatureMap(spatial, state[:, :prefix] if prefix else None)

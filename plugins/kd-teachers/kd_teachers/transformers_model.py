@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FIXED: Final = ("clip",)  # classifiers that refuse images of another size than their configuration's
+_CLASSIFIERS: Final = (
+    ("classifier",),
+    ("classifier", "classifier_distill"),  # LeViT with a teacher
+    ("cls_classifier", "distillation_classifier"),  # DeiT with a teacher
+    ("head", "dist_head"),  # SwiftFormer
+)
+"""The names of the last layers in the classes of transformers; with two, the logits are the mean of both."""
 
 
 class Classifier(nn.Module):
@@ -49,9 +56,15 @@ class Classifier(nn.Module):
         output: Any = super().forward(pixel_values=images, **arguments)
         return output if asked else output.logits
 
-    def get_classifier(self) -> nn.Module:
-        """The last layer; by it kd sees how many classes a checkpoint knows."""
-        return cast("nn.Module", self.classifier)
+    def get_classifier(self) -> nn.Module | tuple[nn.Module, ...] | None:
+        """The last layer or layers; by them kd sees how many classes a checkpoint knows."""
+        found = tuple(self.get_submodule(name) for name in classifiers_of(self))
+        return found[0] if len(found) == 1 else found or None
+
+
+def classifiers_of(model: nn.Module) -> tuple[str, ...]:
+    """The names of a model's last layers; none for a class that names them otherwise."""
+    return next((names for names in reversed(_CLASSIFIERS) if all(hasattr(model, one) for one in names)), ())
 
 
 def build(
@@ -92,7 +105,7 @@ def build(
     names = names_of(config) if classifies else None
     model = _load(transformers, folder.path, config, num_classes if num_classes not in (0, known) else None)
     if num_classes == 0:
-        model.classifier = nn.Identity()
+        _take_classifier_away(model, folder)
     model.kd_description = folder.describe(known, names, fixed=config.model_type in _FIXED)
     model.num_classes = num_classes or known
     return _complete(model, folder, type(model))
@@ -115,8 +128,18 @@ def _load(transformers: Any, folder: Path, config: Any, classes: int | None) -> 
             output_loading_info=True,
             dtype=torch.float32,
         )
-    check_complete((key for key in info["missing_keys"] if not key.startswith("classifier")), folder)
+    own = classifiers_of(model)
+    check_complete((key for key in info["missing_keys"] if key.partition(".")[0] not in own), folder)
     return model.train()
+
+
+def _take_classifier_away(model: nn.Module, folder: Folder) -> None:
+    names = classifiers_of(model)
+    if not names:
+        message = f"kd does not know where {type(model).__name__} has its classifier, and cannot take it away"
+        raise UserError(problem(message, folder.path, hint="use it with its classifier"))
+    for name in names:
+        setattr(model, name, nn.Identity())
 
 
 def _complete(model: Any, folder: Folder, network: type[nn.Module]) -> nn.Module:

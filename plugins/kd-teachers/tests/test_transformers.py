@@ -14,6 +14,8 @@ from kd_teachers.transformers_adapter import TransformersAdapter
 from kd_teachers.transformers_model import quiet
 from transformers import AutoModelForImageClassification, ViTConfig
 
+from kdcore.models.keep_classes import keep_classes
+
 SIDE, CLASSES = 32, 10
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 IMAGES = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
@@ -125,6 +127,49 @@ def test_the_adapter_gives_four_stages_and_the_embedding(kind, save, make):
         assert info.prefix_tokens == (0 if prefix is None else prefix.shape[1])
     grids = {info.grid for info in stages}
     assert grids == {(4, 4)} if kind in COLUMNS else len(grids) >= 3
+
+
+@pytest.mark.parametrize(("size", "grid"), [((25, 27), (3, 3)), ((16, 16), (2, 2)), ((24, 31), (3, 3))])
+def test_the_grid_is_that_of_the_patches(size, grid, save, make):
+    """Also if the side is no multiple of the patches', and with more extra tokens than patches."""
+    _, folder = save(transformers.Dinov2WithRegistersConfig(**TOKENS, num_labels=CLASSES))
+    model = make("transformers", path=str(folder)).model
+    for one in TransformersAdapter().stages(model, size):
+        assert (one.grid, one.prefix_tokens) == (grid, 5)
+
+
+WITH_TWO = {
+    "DeiT": TOKENS,
+    "Levit": {"image_size": 64, "hidden_sizes": [16, 16, 16], "num_attention_heads": [1, 1, 1], "depths": [1, 1, 1],
+              "key_dim": [8, 8, 8]},
+    "SwiftFormer": {"depths": [1] * 4, "embed_dims": [8, 8, 16, 16]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WITH_TWO)
+def test_a_model_with_two_classifiers(kind, tmp_path, make):
+    """Their mean gives the logits; DeiT and LeViT are so after their distillation."""
+    side = 64 if kind == "Levit" else SIDE
+    images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1))
+    name = f"{kind}ForImageClassification{'' if kind == 'SwiftFormer' else 'WithTeacher'}"
+    torch.manual_seed(0)
+    with quiet(transformers):
+        config = getattr(transformers, f"{kind}Config")(**WITH_TWO[kind], num_labels=CLASSES)
+        model = getattr(transformers, name)(config).eval()
+        model.save_pretrained(tmp_path)
+    given = {"path": str(tmp_path), "image_size": side}
+    wanted = model(images).logits.detach()
+    built = make("transformers", **given).model.eval()
+    adapter = TransformersAdapter()
+    output = adapter.forward(built, images, (), True)
+    assert torch.equal(output.logits, wanted)
+    keep_classes(built, adapter, (3, 1), CLASSES, (3, side, side), "teacher.classes")
+    torch.testing.assert_close(built(images), wanted[:, [3, 1]])
+    encoder = make("transformers", num_classes=0, **given).model.eval()
+    assert torch.equal(adapter.forward(encoder, images, (), True).embedding, output.embedding)
+    student = make("transformers", teacher=False, num_classes=4, **given)
+    assert student.model(images).shape == (2, 4)
+    assert "knows 10 classes, the data has 4" in student.warnings[-1]
 
 
 def test_its_images_and_classes_are_those_of_the_folder(save, make):

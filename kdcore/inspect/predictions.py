@@ -27,11 +27,13 @@ class Predictor:
         model: gives logits `[B, K]`.
         transform: is applied to the images first (the teacher's own size and normalisation).
         adapter: the model's feature adapter, for the embedding; None: there is no embedding.
+        precision: of its passes, if it has its own, as a teacher may; None: that of the other models.
     """
 
     model: nn.Module
     transform: Callable[[Tensor], Tensor] | None = None
     adapter: FeatureAdapter | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def predict(
         data: batches as `EvalData` gives them.
         device: where the models are.
         embeddings: collect embeddings too, of the models whose adapter gives one.
-        precision: of the forward passes, as `train.precision`.
+        precision: of the forward passes, as `train.precision`, of the models without their own.
         channels_last: memory order of the images.
         limit: the largest number of images.
         advance: is called after each batch with its number of images.
@@ -98,8 +100,8 @@ def predict(
             images, target = images[:room], target[:room]
             whole = was_read(target)
             moved = images.to(device, non_blocking=True, memory_format=memory_format)
-            with autocast(device, precision):
-                for collector in collectors:
+            for collector in collectors:
+                with autocast(device, collector.precision or precision):
                     collector.take(moved, whole)
             targets.append(target[whole])
             positions.append(seen + whole.nonzero().flatten())
@@ -120,6 +122,7 @@ class _Collector:
     """Runs one model and keeps its outputs."""
 
     def __init__(self, predictor: Predictor, embeddings: bool) -> None:
+        self.precision = predictor.precision
         self._transform = predictor.transform
         self._extract = Extractor(
             predictor.model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from kdcore.distill.teacher_classes import DataClasses
 from kdcore.errors import KdError, Problem, UserError
 from kdcore.features import find_adapter
 from kdcore.inspect.opened_model import OpenedModel
+from kdcore.inspect.predictions import autocast
 from kdcore.models.by_sample import AnswersBySample
 from kdcore.ops import mean_logits
 from kdcore.rundir.directory import TEACHERS
@@ -52,12 +54,18 @@ class MeanOfTeachers(nn.Module):
     def __init__(self, members: Mapping[str, OpenedModel]) -> None:
         super().__init__()
         self.models = nn.ModuleList(member.model for member in members.values())
-        self._transforms = [member.transform for member in members.values()]
+        self._members = tuple(members.values())
 
     def forward(self, images: Tensor) -> Tensor:
         """The logits `[B, K]`."""
-        pairs = zip(self.models, self._transforms, strict=True)
-        return mean_logits([model(images if turn is None else turn(images)) for model, turn in pairs])
+        return mean_logits([_logits(member, images) for member in self._members])
+
+
+def _logits(member: OpenedModel, images: Tensor) -> Tensor:
+    own = nullcontext() if member.precision is None else autocast(images.device, member.precision)
+    with own:
+        found: Tensor = member.model(images if member.transform is None else member.transform(images))
+    return found
 
 
 def open_teacher(
@@ -118,6 +126,7 @@ def _build(
         model=built.model.to(device).eval(),
         transform=teacher_view(student.images, built, device),
         adapter=find_adapter(built.model, member.spec.adapter, plugins, f"{member.where}.adapter"),
+        precision=member.spec.precision,
         input=built.input,
     )
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kdcore import ModelOutput, Problem, UserError
+from kdcore import InputConfig, ModelOutput, OpenedModel, Problem, UserError
 from kdcore.data.special_targets import BROKEN, UNLABELLED
 from kdcore.features import PlainAdapter
 from kdcore.inspect.predictions import Predictor, predict
+from kdcore.inspect.teachers import MeanOfTeachers
 
 
 class Given(nn.Module):
@@ -111,3 +112,35 @@ def test_half_precision_comes_out_as_float32():
     (found,) = predict([Predictor(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)))], _data(4), precision="bf16")
     assert found.logits.dtype == torch.float32
     assert torch.equal(found.logits, found.logits.bfloat16().float())
+
+
+class Rounding(nn.Module):
+    """Says the number format in which it computes."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        product = images.flatten(1)[:, :2] @ torch.eye(2)
+        return torch.full((len(images), 2), float(product.dtype == torch.bfloat16))
+
+
+def test_a_model_with_its_own_precision_computes_in_it():
+    """A teacher may have one, for example as its logits are too large for 16 bits."""
+    models = [Predictor(Rounding(), precision=own) for own in (None, "fp32", "bf16")]
+    found = predict(models, _data(3), precision="bf16")
+    assert [float(one.logits.mean()) for one in found] == [1.0, 0.0, 1.0]
+    found = predict(models, _data(3))
+    assert [float(one.logits.mean()) for one in found] == [0.0, 0.0, 1.0]
+
+
+def test_the_mean_of_teachers_computes_each_in_its_own_precision():
+    taken = InputConfig((1, 3), (0.5,), (0.5,))
+    members = {
+        str(own): OpenedModel(name="m", model=Rounding(), input=taken, precision=own)
+        for own in (None, "fp32")
+    }
+    mean = MeanOfTeachers(members)
+    seen: list[Tensor] = []
+    for member in members.values():
+        member.model.register_forward_hook(lambda _, given, output: seen.append(output))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mean(torch.zeros(2, 1, 1, 3))
+    assert [float(one.mean()) for one in seen] == [1.0, 0.0]

@@ -91,6 +91,10 @@ def spec_changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str,
 
 
 def same_results(one: dict[str, Any], other: dict[str, Any], but: Iterable[str] = ()) -> bool:
-    """Whether two resolved specs differ in nothing that changes results, except below the top-level keys `but`."""
-    skipped = frozenset(but)
-    return not any(place.partition(".")[0] not in skipped for place, _, _ in spec_changes(one, other))
+    """Whether two resolved specs differ in nothing that changes results, except at the places `but` and below them."""
+    skipped = tuple(but)
+
+    def left_out(place: str) -> bool:
+        return any(place == one or place.startswith((f"{one}.", f"{one}[")) for one in skipped)
+
+    return all(left_out(place) for place, _, _ in spec_changes(one, other))

@@ -49,6 +49,8 @@ def test_the_difference_of_two_specs_has_places_and_values():
     assert not same_results(one, other)
     assert same_results(one, other, but=("data", "seed", "task"))
     assert not same_results(one, other, but=("data", "task"))
+    assert same_results(one, other, but=("data.mixup", "seed", "task.weight"))
+    assert not same_results(one, other, but=("data.mix", "seed", "task.label_smoothing"))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from kdcore.inspect import Source
 
-_OF_THE_METHOD: Final = ("seed", "distiller", "teacher", "task", "teacher_cache")
+_OF_THE_METHOD: Final = ("seed", "distiller", "teacher", "task.weight", "teacher_cache")
 """What a run without a teacher may have otherwise and still be the same student on the same data."""
 _GUESSED: Final = ("top1", "knn_top1")
 """The measures of which guessing gives 100 / K."""

@@ -112,3 +112,10 @@ def test_a_run_of_another_learning_rate_is_no_baseline(make_run):
     run = make_run()
     make_run("alone", teacher=False, optimizer={"name": "sgd", "lr": 0.2, "weight_decay": 5e-4})
     assert find_vanilla(run, run.spec()) == []
+
+
+def test_a_run_of_another_task_loss_is_no_baseline(make_run):
+    run = make_run()
+    make_run("alone", teacher=False, task={"weight": 0.5})
+    make_run("smoothed", teacher=False, task={"weight": 1.0, "label_smoothing": 0.1})
+    assert [found.path.name for found in find_vanilla(run, run.spec())] == ["alone"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -133,16 +135,23 @@ def _arrays(path: str, place: str) -> Mapping[str, Any]:
     suffix = Path(path).suffix.lower()
     try:
         if suffix == ".npz":
+            with zipfile.ZipFile(path):  # an array of numpy alone is something else
+                pass
             with np.load(path, allow_pickle=False) as file:
                 return {key: file[key] for key in file.files}
         if suffix == ".safetensors":
-            with safe_open(path, "np") as file:
-                found: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            with safe_open(path, "pt") as file:
+                found: dict[str, Any] = {key: _array(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
                 said = (file.metadata() or {}).get("classes")
             return found if said is None else {**found, "classes": np.array(json.loads(said))}
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(Problem(place, f"the file cannot be read: {error}", path)) from error
     raise UserError(Problem(place, "a file of class embeddings has another ending", path, allowed=_KINDS))
+
+
+def _array(tensor: Tensor) -> Any:
+    """As an array of numpy, which has no bfloat16."""
+    return tensor.float().numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
 
 
 def _number(arrays: Mapping[str, Any], key: str, path: str, place: str) -> float | None:

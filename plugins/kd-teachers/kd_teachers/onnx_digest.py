@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _CHUNK: Final = 1 << 20
 _LOCATION: Final = re.compile(rb"\x0a\x08location\x12([\x80-\xff]?[\x00-\x7f])")
-"""How protobuf writes the entry 'location' of a tensor whose values are in another file, and the length of its value."""
+"""How protobuf writes the entry 'location' of a tensor with values in another file, and the length of its value."""
 
 
 def onnx_digest(file: Path) -> bytes:

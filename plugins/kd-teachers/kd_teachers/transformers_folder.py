@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 PLACE: Final = "options.path"
 _WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")
 _PREPROCESSOR: Final = "preprocessor_config.json"
-_PROCESSOR: Final = "processor_config.json"  # of images and texts; its part about images goes first, as in transformers
+_PROCESSOR: Final = (
+    "processor_config.json"  # of images and texts; its part about images goes first, as in transformers
+)
 _UNNAMED: Final = re.compile(r"LABEL_\d+")
 
 

@@ -144,3 +144,21 @@ def test_what_does_not_fit_is_a_problem(text_head):
     assert only(logit_scale=None).where == "teacher.options.logit_scale"
     assert "knows 3 classes, the data has 4" in only(num_classes=4).message
     assert text_head(num_classes=0).model.num_classes == 0
+
+
+def test_bfloat16_is_read(tmp_path):
+    rows = torch.from_numpy(ROWS).bfloat16()
+    save_file({"embeddings": rows, "logit_scale": torch.tensor(20.0).bfloat16()}, tmp_path / "c.safetensors")
+    found = read(tmp_path / "c.safetensors")
+    assert torch.equal(found.rows, rows.float())
+    assert found.scale == 20.0
+
+
+def test_damaged_files_are_problems_at_their_path(npz, tmp_path):
+    np.savez_compressed(tmp_path / "whole.npz", embeddings=ROWS)
+    damaged = bytearray((tmp_path / "whole.npz").read_bytes())
+    damaged[100:140] = bytes(40)
+    np.save(tmp_path / "array.npy", ROWS)
+    for content in (b"", b"PK\x03\x04" + bytes(40), (tmp_path / "array.npy").read_bytes(), bytes(damaged)):
+        (tmp_path / "classes.npz").write_bytes(content)
+        assert "the file cannot be read" in wrong(tmp_path / "classes.npz")

@@ -212,3 +212,34 @@ def test_some_of_its_classes_can_be_chosen(write, opened):
     assert torch.equal(model.sample_logits(ALL), torch.from_numpy(LOGITS[:, [4, 0]]))
     assert model(torch.zeros(1, 3, 8, 8, device="meta")).shape == (1, 2)
     assert model.chosen.tolist() == [4, 0]
+
+
+def test_empty_lines_of_a_csv_are_no_rows(tmp_path, opened):
+    path = write_csv(tmp_path / "t.csv", ["name", *CLASSES], [])
+    lines = [",".join(map(str, row)) for row in zip(NAMES, *LOGITS.T, strict=True)]
+    path.write_text("\n\n".join([path.read_text().strip(), *lines]) + "\n\n")
+    assert torch.equal(opened(path, values="logits").model.sample_logits(ALL), torch.from_numpy(LOGITS))
+
+
+def test_classes_that_are_numbers_are_in_their_order(tmp_path, make):
+    """If the data's classes have no names, the table's order is all that there is."""
+    shares = np.arange(1, 13) / np.arange(1, 13).sum()
+    rows = [("a.png", number, share) for number, share in enumerate(shares)]
+    path = write_csv(tmp_path / "t.csv", ["name", "class", "probability"], rows[::-1])
+    built = make("outputs", num_classes=12, path=str(path))
+    assert built.class_names == tuple(str(number) for number in range(12))
+    torch.testing.assert_close(
+        built.model.sample_logits(torch.tensor([0]))[0].exp(), torch.tensor(shares).float()
+    )
+
+
+def test_lists_of_a_parquet_that_are_missing(tmp_path, wrong):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs kd-teachers[parquet]")
+    from pyarrow import parquet
+
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pyarrow.table({"name": ["a", "b"], "logits": [[0.5] * K, None]}), path)
+    assert "'logits' has no list in row 1" in wrong(path)
+    top = {"top_classes": [[0, 1]], "top_probabilities": [[0.5, 0.2]]}
+    parquet.write_table(pyarrow.table({"name": ["a"], **top}), path)
+    assert "set options.classes" in wrong(path)

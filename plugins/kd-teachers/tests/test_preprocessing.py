@@ -66,7 +66,11 @@ def test_the_pixels_of_an_image_of_one_colour_are_those_of_transformers(kind, tm
     (pixels,) = processor(np.tile(levels, (300, 300, 1)), return_tensors="np")["pixel_values"]
     wanted = pixels[:, 100, 100]
     processor.save_pretrained(tmp_path)
-    for content in (None, json.dumps({"image_processor_type": kind}), json.dumps({"feature_extractor_type": kind})):
+    for content in (
+        None,
+        json.dumps({"image_processor_type": kind}),
+        json.dumps({"feature_extractor_type": kind}),
+    ):
         if content is not None:
             (tmp_path / "preprocessor_config.json").write_text(content)
         found = preprocessing_of(tmp_path, transformers)

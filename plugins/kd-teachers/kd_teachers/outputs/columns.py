@@ -35,6 +35,8 @@ def read_csv(path: Path, classes: tuple[str, ...] | None) -> dict[str, Array]:
         columns: list[list[str]] = [[] for _ in texts]
         numbers: list[Array] = []
         for line in lines:
+            if not line:  # an empty line, as at the end of many files
+                continue
             if len(line) != len(heads):
                 raise BadTable(f"line {lines.line_num} has {len(line)} values, the first line {len(heads)}")
             for column, index in zip(columns, texts, strict=True):
@@ -111,7 +113,7 @@ def _from_long(
     names = _named(texts).get("names")
     if names is None:
         raise BadTable("with a column 'class' it needs a column 'name'")
-    known = list(classes or sorted(set(texts["class"])))
+    known = list(classes or _in_order(set(texts["class"])))
     images, rows = np.unique(names, return_inverse=True)
     position = {name: index for index, name in enumerate(known)}
     unknown = sorted({name for name in texts["class"] if name not in position})
@@ -131,6 +133,12 @@ def _from_long(
     return {"names": images, "classes": np.array(known, dtype=np.str_), "probabilities": values}
 
 
+def _in_order(classes: set[str]) -> list[str]:
+    """Names of classes in alphabetical order; if all are numbers, in their order: '2' before '10'."""
+    numbers = all(name.isascii() and name.isdigit() for name in classes)
+    return sorted(classes, key=int) if numbers else sorted(classes)
+
+
 def _named(texts: dict[str, list[str]]) -> dict[str, Array]:
     columns = [name for name in NAMES if name in texts]
     if len(columns) > 1:
@@ -140,6 +148,8 @@ def _named(texts: dict[str, list[str]]) -> dict[str, Array]:
 
 def _lists(column: Any, head: str) -> Array:
     rows = column.to_pylist()
+    if None in rows:
+        raise BadTable(f"'{head}' has no list in row {rows.index(None)}")
     if len({len(row) for row in rows}) > 1:
         raise BadTable(f"the lists of '{head}' differ in length")
     return np.array(rows, dtype=np.int64 if head == "top_classes" else np.float32)

@@ -128,7 +128,7 @@ def _classes(kind: str, numbers: Array, arrays: Mapping[str, Array], names: Sequ
     elif count is None and "num_classes" in arrays:
         count = int(arrays["num_classes"])
     if count is None:
-        raise BadTable(f"with {kind} it must give 'classes' or 'num_classes'")
+        raise BadTable(f"with {kind} it must give 'classes' or 'num_classes'; or set options.classes")
     if count < 2 or (kind.startswith("top") and numbers.shape[1] > count):
         raise BadTable(f"it has {count} classes, and {numbers.shape[1]} numbers for each image")
     return count

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kdcore import Problem, UserError
 from kdcore.plugin import (
     JsonFlag,
     Overrides,
@@ -69,12 +70,19 @@ def data(
         if page is not None:
             from kd_report.data_page import data_page
 
-            write_text(page, data_page(loaded.spec.name, lines(facts), sample_views(loaded, get_plugins())))
+            _write(page, data_page(loaded.spec.name, lines(facts), sample_views(loaded, get_plugins())))
     if as_json:
         print_json(facts.as_dict())
         return
     warn_all([note for split in facts.splits for note in split.notes])
     say_all([*lines(facts), *([] if page is None else [f"{'page':<9}{page}"])])
+
+
+def _write(page: Path, text: str) -> None:
+    try:
+        write_text(page, text)
+    except OSError as error:
+        raise UserError(Problem("--page", f"{page} cannot be written: {error.strerror}")) from error
 
 
 def lines(facts: DataFacts) -> list[str]:

@@ -26,7 +26,9 @@ def render(template: str, values: Mapping[str, Any], package: str = _OWN) -> str
         values: the template's variables.
         package: the package that has the template.
     """
-    return _environment(package).get_template(template).render(**values)
+    text = _environment(package).get_template(template).render(**values)
+    # the name of a file that is not UTF-8 has letters that no page can have
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @cache

@@ -72,7 +72,7 @@ def _cell(value: object) -> object:
     if value is None:
         return "\N{EN DASH}"
     if _kind(value):  # the names of classes and models have no spaces to be broken at
-        return Markup("<wbr>").join(re.split(r"(?<=[_/.-])(?=\w)", str(value)))
+        return Markup("<wbr>").join(re.split(r"(?<=[_/-])(?=\w)|(?<=\.)(?=[^\W\d])", str(value)))
     return f"{value:.4g}" if isinstance(value, float) else value
 
 

@@ -138,5 +138,6 @@ def room(names: Iterable[str], letters: int = LETTERS) -> float:
 
 
 def clipped(name: str, letters: int = LETTERS) -> str:
-    """A name with at most this number of letters, for a place next to a chart."""
+    """A name with at most this number of letters, for a place next to a chart; what is not UTF-8 has escapes."""
+    name = name.encode("utf-8", "backslashreplace").decode("utf-8")
     return name if len(name) <= letters else name[: letters - 1].rstrip() + "…"

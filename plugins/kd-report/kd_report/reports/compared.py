@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from kd_report.charts import Curve, StudentAndTeacher, dumbbells, figure, line_chart, numbers
 from kd_report.charts.svg import element
@@ -171,7 +172,7 @@ def _row(
         percent(closed.percent if closed is not None and closed.vanilla else None),
         *([] if "agreement" in names else [percent(student.get("agreement"))]),
         percent(_ece(run), 2),
-        summary.get("epochs") if status == "finished" else f"{summary.get('epochs', 0)}, {status}",
+        summary.get("epochs") if status == "finished" else f"{run.epochs}, {status}",
         f"{rate:,.0f}" if rate else None,
         duration(seconds) if seconds else None,
     )
@@ -181,7 +182,9 @@ def _link(run: Facts, label: str, folder: Path) -> Markup | str:
     page = run.run.report.absolute()
     if not page.is_file():
         return label
-    return element("a", label, href=Path(os.path.relpath(page, folder)).as_posix())
+    # a folder's name may have letters that mean something in an address, such as '#' and '%'
+    path = Path(os.path.relpath(page, folder)).as_posix()
+    return element("a", label, href=quote(os.fsencode(path)))
 
 
 def _ece(run: Facts) -> float | None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kdcore import DistillerEntry, KdError, RunDirectory
-from kdcore.inspect import teachers_of
+from kdcore import DistillerEntry, KdError, RunDirectory, UserError
+from kdcore.inspect import find_model, teachers_of
 from kdcore.plugin import byte_size, dataset_name, duration, sides
 
 if TYPE_CHECKING:
@@ -80,6 +80,14 @@ class Facts:
         return " + ".join(str(item.get("name")) for item in self.distillers)
 
     @property
+    def epochs(self) -> int:
+        """The completed epochs; also of a run that is in progress or was killed, and so has no summary."""
+        found = self.summary.get("epochs")
+        return (
+            found if isinstance(found, int) else max((int(one["epoch"]) for one in self.records), default=0)
+        )
+
+    @property
     def num_classes(self) -> int | None:
         """K, where the run wrote it down."""
         found = (self.summary.get("data") or {}).get("num_classes")
@@ -108,6 +116,8 @@ def model_rows(about: dict[str, Any], given: dict[str, Any], classes: bool = Tru
 
 
 def _source(given: dict[str, Any]) -> str:
+    if given.get("of") == "student-ema":
+        return "the average of the student's"
     if given.get("run"):
         return f"trained by {Path(given['run']).name}"
     if given.get("checkpoint"):
@@ -116,7 +126,15 @@ def _source(given: dict[str, Any]) -> str:
         return "timm's pretrained"
     if "pretrained" not in given:  # of a student from a user's own training loop
         return ""
-    return "random at the start"
+    return "random at the start" if _is_of_timm(given.get("model")) else ""
+
+
+def _is_of_timm(model: str | None) -> bool:
+    """Whether it is timm's: a model of a plugin, or one from Python, may have weights of its own."""
+    try:
+        return model is not None and find_model(model) is not None
+    except UserError:  # from Python, or of a plugin that is not installed here
+        return False
 
 
 def _pixels(size: int | Sequence[int]) -> str:
@@ -157,8 +175,8 @@ def training_rows(facts: Facts) -> Rows:
     if facts.run.own_loop:
         return _own_loop_rows(facts)
     train, optimizer, scheduler = (facts.part(name) for name in ("train", "optimizer", "scheduler"))
-    done, wanted = facts.summary.get("epochs"), train.get("epochs")
-    rows: Rows = [("epochs", f"{wanted}" if done in (None, wanted) else f"{done} of {wanted}")]
+    done, wanted = facts.epochs, train.get("epochs")
+    rows: Rows = [("epochs", f"{wanted}" if done == wanted else f"{done} of {wanted}")]
     rows.append(("batch", f"{train.get('batch_size')}"))
     rows.append(("optimizer", f"{optimizer.get('name')}, lr {value_text(optimizer.get('lr'))}"))
     rows.append(("weight decay", value_text(optimizer.get("weight_decay"))))

@@ -147,9 +147,7 @@ def find(
         names: of the classes; None: their numbers.
         tsne: make t-SNE maps too, which take seconds.
     """
-    finite = student.logits.isfinite().all(dim=1) if len(student) else torch.zeros(0, dtype=torch.bool)
-    if teacher is not None and len(student):
-        finite &= teacher.logits.isfinite().all(dim=1)
+    finite = finite_images(student, teacher)
     if not bool(finite.any()):
         return None
     logits, target = student.logits[finite], student.target[finite]
@@ -170,6 +168,14 @@ def find(
         confused=_confused(logits, guide, target),
         together=None if guide is None else _together(logits, guide, target, student.position[finite]),
     )
+
+
+def finite_images(student: Predictions, teacher: Predictions | None) -> Tensor:
+    """For which images the logits of all models are finite `[N]`."""
+    if not len(student):
+        return torch.zeros(0, dtype=torch.bool)
+    finite = student.logits.isfinite().all(dim=1)
+    return finite if teacher is None else finite & teacher.logits.isfinite().all(dim=1)
 
 
 def _embedding(predictions: Predictions, finite: Tensor) -> Tensor | None:

@@ -48,8 +48,7 @@ def lead(facts: Facts) -> str:
         how = "is trained alone"
     size = (facts.summary.get("data") or {}).get("train_size")
     images = f", {size:,} images" if size else ""
-    epochs = facts.summary.get("epochs")
-    passed = f", {counted(epochs, 'epoch')}" if epochs else ""
+    passed = f", {counted(facts.epochs, 'epoch')}" if facts.epochs else ""
     dataset = path_end(str(facts.part("data").get("dataset")))
     return f"{student} {how} on {dataset}{images}{passed}."
 

@@ -99,7 +99,8 @@ def _new(columns: int = 1, width: float = _COLUMN, height: float = 2.3) -> tuple
 
 
 def _accuracy(facts: Facts) -> Figure | None:
-    name = main_measure(facts.student) or "agreement"
+    # a run that was killed has no summary
+    name = main_measure(facts.student, *(record.get("eval") or {} for record in facts.records)) or "agreement"
     curves = [("student", "eval", STUDENT, "-"), ("averaged student", "ema", AVERAGED, "--")]
     figure, (axes,) = _new()
     some = False

@@ -167,6 +167,7 @@ def _values(
         "environment": facts.environment,
         "version": __version__,
         "directory": os.fspath(facts.run.path),
+        "again": f"kd report {quote(os.fspath(facts.run.path))}",
         "paper": with_figures,
     }
 

@@ -84,21 +84,21 @@ def _by_class(findings: Findings) -> Markup:
         note=note,
         table=numbers(
             ("class", "student, %", "teacher, %", "images", "precision, %", "F1, %", "average precision, %"),
-            [(*row, *_more_of(findings, row[0])) for row in table],
+            [(*row[:4], *_more_of(findings, row[4])) for row in table],
             caption=caption,
         ),
     )
 
 
-def _more_of(findings: Findings, name: str) -> list[float | None]:
+def _more_of(findings: Findings, index: int) -> list[float | None]:
     """The student's precision, F1 and average precision of a class, rounded."""
-    about = findings.student.scores.per_class[findings.names.index(name)]
+    about = findings.student.scores.per_class[index]
     found = [about.get(measure) for measure in ("precision", "f1", "average_precision")]
     return [None if value is None else round(value, 1) for value in found]
 
 
-def class_rows(findings: Findings) -> list[tuple[str, float, float | None, int]]:
-    """Name, student's and teacher's accuracy, images: the classes furthest behind the teacher first."""
+def class_rows(findings: Findings) -> list[tuple[str, float, float | None, int, int]]:
+    """Name, student's and teacher's accuracy, images, index: the classes furthest behind the teacher first."""
     mine = findings.student.by_class
     theirs = None if findings.teacher is None else findings.teacher.by_class
     if mine is None:
@@ -109,6 +109,7 @@ def class_rows(findings: Findings) -> list[tuple[str, float, float | None, int]]
             float(mine.percent[k]),
             None if theirs is None else float(theirs.percent[k]),
             int(mine.counts[k]),
+            k,
         )
         for k in mine.seen.nonzero().flatten().tolist()
     ]

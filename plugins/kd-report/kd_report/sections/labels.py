@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kd_report.charts import StudentAndTeacher, dumbbells, figure, numbers
+from kd_report.reports.findings import finite_images
 from kd_report.sections.scores import measures_figure
 from kdcore import ReportSection
 from kdcore.inspect import label_scores
@@ -23,20 +24,23 @@ def labels(run: OpenedRun) -> ReportSection | None:
     if run.student.thresholds is None:
         return None
     student, teacher = run.predictions
-    models = {"student": label_scores(student.logits, student.target)}
+    finite = finite_images(student, teacher)
+    models = {"student": label_scores(student.logits[finite], student.target[finite])}
     if teacher is not None:
-        models["teacher"] = label_scores(teacher.logits, teacher.target)
+        models["teacher"] = label_scores(teacher.logits[finite], teacher.target[finite])
     if not models["student"].overall:
         return None
     classes = run.student.classes
     names = classes or tuple(str(number) for number in range(len(models["student"].per_class)))
-    return labels_section(models, names)
+    dropped = int((~finite).sum())
+    text = f"{dropped} images are left out: a model's logits for them are not finite." if dropped else ""
+    return labels_section(models, names, text)
 
 
-def labels_section(models: dict[str, Scores], names: tuple[str, ...]) -> ReportSection:
+def labels_section(models: dict[str, Scores], names: tuple[str, ...], text: str = "") -> ReportSection:
     """The section, from the measures of the student, and of the teacher if there is one."""
     title = "Measures over all labels"
-    return ReportSection("labels", "Labels", "", (measures_figure(models, title), _of_each(models, names)))
+    return ReportSection("labels", "Labels", text, (measures_figure(models, title), _of_each(models, names)))
 
 
 def _of_each(models: dict[str, Scores], names: tuple[str, ...]) -> Markup:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from kd_report import report
@@ -100,3 +101,23 @@ def test_encoders_and_runs_without_labels_have_their_own_measures(make_run, read
     assert page.text.index("encoder dkd") < page.text.index("plain dkd") < page.text.index("nothing dkd")
     page = read_page(report(nothing.path, nothing.path).path.read_text("utf-8"))
     assert "No student was measured." in page.text
+
+
+def test_links_to_folders_with_letters_of_addresses(make_run, read_page, tmp_path: Path):
+    names = ("50 % of #1?", "a:b", "Ä")
+    runs = [make_run(name) for name in names]
+    for run in runs:
+        run.report.write_text("its own")
+    made = report(*(run.path for run in runs), output=tmp_path / "runs" / "page.html")
+    page = read_page(made.path.read_text("utf-8"))
+    assert not any(set("#?: ") & set(link) for link in page.links)
+    assert sorted(unquote(link) for link in page.links) == sorted(f"{name}/report.html" for name in names)
+
+
+def test_the_epochs_of_a_run_that_is_in_progress(make_run, read_page, tmp_path: Path):
+    runs = [make_run("done"), make_run("going", epochs=5)]
+    (runs[1].path / "summary.json").unlink()
+    page = read_page(
+        report(*(run.path for run in runs), output=tmp_path / "page.html").path.read_text("utf-8")
+    )
+    assert "5, unfinished" in page.text

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from kd_report.reports import paper
+from kd_report.reports.facts import model_rows
+from kd_report.reports.findings import find
 from kd_report.reports.report import ReportResult, write_report
+from kd_report.sections.classes import _by_class
+from kd_report.sections.labels import labels
 
 from kdcore import Predictions
 from kdcore.plugin import get_plugins
@@ -165,3 +170,59 @@ def test_images_that_are_gone_leave_their_numbers(make_run, make_opened, page_of
     run = make_run()
     page, _ = page_of(run, make_opened(run, image=gone))
     assert page.text.count("image not at hand") == 12
+
+
+def test_a_run_in_progress_has_its_epochs(make_run, page_of):
+    run = make_run(epochs=5)
+    (run.path / "summary.json").unlink()
+    run.begin({**run.spec(), "train": {**run.spec()["train"], "epochs": 30}}, {})
+    page, _ = page_of(run)
+    assert ", 5 epochs." in page.text
+    assert "epochs 5 of 30" in page.text
+
+
+def test_weights_that_a_model_brings_are_not_called_random():
+    given = {"pretrained": False, "checkpoint": None, "options": {}}
+    for about, source in (
+        ({"model": "resnet34"}, "random at the start"),
+        ({"model": "not-of-timm"}, None),
+        ({"of": "student-ema"}, "the average of the student's"),
+    ):
+        assert dict(model_rows({}, {**given, **about})).get("weights") == source
+
+
+def test_the_command_that_makes_the_page_again_names_the_folder(make_run, page_of):
+    run = make_run("a b")
+    page, _ = page_of(run)
+    assert f"kd report '{run.path}' makes this page again" in page.text
+
+
+def test_names_that_are_not_utf_8(make_run, make_opened, page_of):
+    run = make_run(data={"dataset": "caf\udce9"})
+    names = ("caf\udce9", *(str(k) for k in range(9)))
+    page, _ = page_of(run, make_opened(run, names=names))
+    assert r"caf\udce9" in page.text
+
+
+def test_two_classes_of_one_name_have_their_own_numbers(predictions):
+    found = find(predictions(3, 60, 1), None, ("crane", "crane", "owl"))
+    assert found is not None
+    page = str(_by_class(found))
+    for about in found.student.scores.per_class:
+        assert f">{about['f1']:.4g}<" in page or f">{round(about['f1'], 1):.4g}<" in page
+
+
+def test_labels_of_images_whose_logits_are_not_finite_are_left_out():
+    logits = torch.tensor([[2.0, -2.0], [-2.0, 2.0], [float("nan")] * 2])
+    target = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    run: Any = SimpleNamespace(
+        student=SimpleNamespace(thresholds=(0.5, 0.5), classes=("a", "b")),
+        predictions=(Predictions(logits, target, torch.arange(3)), None),
+    )
+    section = labels(run)
+    assert section is not None
+    assert "1 images are left out" in section.text
+    assert "100.00 (100.0 to 100.0)" in str(section.figures[0])
+    assert "66.67" not in str(section.figures[0])
+    run.predictions[0].logits[:] = float("nan")
+    assert labels(run) is None

@@ -46,3 +46,11 @@ def test_without_labels_and_teacher(make_run, predictions):
     drawn = _draw(run, predictions, 300, teacher=False, labelled=False)
     assert drawn == {"losses", "embeddings"}
     assert not (run.path / "figures" / "confusion.png").exists()
+
+
+def test_a_run_without_a_summary_has_the_accuracy_of_its_records(make_run, monkeypatch):
+    run = make_run(epochs=2)
+    (run.path / "summary.json").unlink()
+    figure = paper._accuracy(Facts.read(run))
+    assert figure is not None
+    assert figure.axes[0].get_ylabel() == "top-1, %"

@@ -134,5 +134,5 @@ def _feature_map(state: Tensor, size: tuple[int, int], patch: int | None) -> Fea
 
 def _split(state: Tensor, prefix: int, rows: int) -> FeatureMap:
     """The first tokens, and the others as a grid of this number of rows."""
-    spatial = state[:, prefix:].transpose(1, 2).unflatten(2, (rows, -1))
+    spatial = state[:, prefix:].transpose(1, 2).reshape(len(state), state.shape[2], rows, -1)
     return FeatureMap(spatial, state[:, :prefix] if prefix else None)

@@ -39,6 +39,8 @@ class Requires:
         several_teachers: it reads all teachers of the run: its `forward` gets a dict of their outputs by name.
         student_pass: it calls `student.student_pass` for another pass of the student.
         student_momentum: decay of a moving average of the student, for `student.student_pass(images, ema=True)`.
+        idle_parameters: some steps leave out some of its trained parameters, which then get no gradient and do not
+            change. Without it, a run of several processes fails in the step after such a step.
         tasks: those that it works with, of `kdcore.plugin.TASKS`; None: all, unless it reads logits, the target or
             partners, which are those of one class an image. With `none` works what is for `classes` and needs neither
             target nor partners nor a teacher that learns; it need not be listed. It is not combined with other
@@ -62,6 +64,7 @@ class Requires:
     several_teachers: bool = False
     student_pass: bool = False
     student_momentum: float | None = None
+    idle_parameters: bool = False
     student_logits: bool | None = None
     teacher_learns: bool = False
     unlabelled: Literal["skipped", "given"] | None = None
@@ -155,6 +158,7 @@ class Requires:
             partner=self.partner or other.partner,
             student_pass=self.student_pass or other.student_pass,
             student_momentum=_momentum_of_both(self.student_momentum, other.student_momentum),
+            idle_parameters=self.idle_parameters or other.idle_parameters,
             target=self.target or other.target,
             teacher_logits=(self.teacher and self.teacher_logits) or (other.teacher and other.teacher_logits),
             distillation_logits=self.distillation_logits or other.distillation_logits,

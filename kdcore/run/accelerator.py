@@ -48,6 +48,12 @@ def make_accelerator(spec: RunSpec) -> Accelerator:
     return accelerator
 
 
+def expect_idle_parameters(accelerator: Accelerator, distillation: Distillation) -> None:
+    """Let DDP look for parameters that a step leaves out, if a distiller declares that there are some."""
+    if distillation.requires.idle_parameters:
+        accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True)
+
+
 def keep_own_buffers(distillation: Distillation) -> None:
     """Stop DDP from sending the distillers' buffers in each step: whole batches keep memory banks equal."""
     names = [f"distillers.{name}" for name, _ in distillation.distillers.named_buffers()]

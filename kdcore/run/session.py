@@ -10,7 +10,7 @@ from kdcore.data.mix import Mixer
 from kdcore.distill.splits import Splits, open_splits
 from kdcore.distill.transforms import keep_transforms
 from kdcore.models import save_student
-from kdcore.run.accelerator import keep_own_buffers, make_accelerator
+from kdcore.run.accelerator import expect_idle_parameters, keep_own_buffers, make_accelerator
 from kdcore.run.end import complete
 from kdcore.run.environment import environment
 from kdcore.run.fingerprint import fingerprint, train_fingerprint
@@ -105,6 +105,7 @@ class Session:
         if kept_parts := [f"{name} {byte_size(size)}" for name, size in kept.items() if size]:
             self.display.note(f"data     decoded images stay in memory: {', '.join(kept_parts)}")
         keep_own_buffers(prepared.distillation)
+        expect_idle_parameters(accelerator, prepared.distillation)
         files = train_fingerprint(splits, accelerator)
         cached = self._cached_teachers(accelerator, prepared, files)
         training = self.training = self._training(accelerator, prepared, splits.num_classes, cached)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,7 +23,8 @@ _SLOPE = 0.1  # of the authors' leaky ReLU
 def ft_loss(student_factor: Tensor, teacher_factor: Tensor, p1: float = 2, p2: float = 1) -> Tensor:
     """The mean difference, to the power `p2`, of both factors' maps of attention.
 
-    The attention of a place is the mean over the channels of value^`p1`. A sample's map is divided by its L2 norm.
+    The attention of a place is the mean over the channels of value^`p1`. A sample's map is divided by its L2 norm. A
+    power `p1` that is not whole is for factors without negative values.
 
     Both factors are `[B, C, H, W]`; only B has to be equal, and the larger grid is averaged down to the smaller one.
     The gradient goes to the student only. The result is float32 if the factors have a narrower type, otherwise it has
@@ -93,7 +95,10 @@ class FT(nn.Module):
         super().__init__()
         self.options = options
         self.pairs = stage_pairs(options.stages)
-        self.requires = needed(self.pairs, whole_batch=True)
+        # first only the paraphraser is trained, and then only the translator
+        self.requires = replace(
+            needed(self.pairs, whole_batch=True), idle_parameters=options.paraphraser_epochs is not None
+        )
         self.paraphrasers, self.translators = nn.ModuleList(), nn.ModuleList()
         for of_student, of_teacher in shapes(self.pairs, setup):
             if (1, 1) in (of_teacher.grid, of_student.grid):

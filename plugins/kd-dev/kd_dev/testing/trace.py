@@ -31,7 +31,8 @@ def trace(rig: Rig, rows: slice, rank: int | None = None) -> dict[str, dict[str,
         names = [f"distillers.{name}" for name, _ in rig.distillation.distillers.named_buffers()]
         parallel: Any = DistributedDataParallel
         parallel._set_params_and_buffers_to_ignore_for_model(rig.distillation, names)
-        rig.model = parallel(rig.distillation)
+        idle = rig.distillation.requires.idle_parameters
+        rig.model = parallel(rig.distillation, find_unused_parameters=idle)
         rig.seed += rank
     found: dict[str, Tensor] = {}
     for step in range(1, _STEPS + 1):

@@ -51,7 +51,8 @@ def gradient_to_student(subject: DistillerSubject) -> None:
     "distiller",
     summary="The loss terms have a gradient in each of the distiller's own parameters.",
     why="A parameter without one is not trained, and a run of several processes fails in its second step.",
-    fix="Use every head in each step, or freeze parameters that are not trained with `requires_grad_(False)`.",
+    fix="Use every head in each step, or freeze parameters that are not trained with `requires_grad_(False)`. Declare "
+    "heads that only some steps use: `Requires(idle_parameters=True)`.",
 )
 def gradient_to_heads(subject: DistillerSubject) -> None:
     rig = subject.rig()
@@ -60,6 +61,8 @@ def gradient_to_heads(subject: DistillerSubject) -> None:
     }
     if not heads:
         skip("it has no parameters")
+    if rig.distillation.requires.idle_parameters:
+        skip("it declares that some steps leave out some of its parameters")
     backward(rig.step())
     unreached = [name for name, parameter in heads.items() if parameter.grad is None]
     if unreached:

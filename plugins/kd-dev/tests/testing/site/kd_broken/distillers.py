@@ -329,6 +329,20 @@ class FollowsItself(Good):
         return F.mse_loss(self.head(self.options.scale * student.logits), mean.logits)
 
 
+class UsesHeadLater(Good):
+    """A good one: it has a head for the end of a long run."""
+
+    requires = Requires(whole_batch=True, idle_parameters=True)
+
+    def __init__(self, options: GoodOptions, setup: Setup) -> None:
+        super().__init__(options, setup)
+        self.later = nn.Linear(setup.num_classes, setup.num_classes)
+
+    def compare(self, student: Any, teacher: Any, batch: Any, progress: Any) -> Tensor:
+        loss = super().compare(student, teacher, batch, progress)
+        return loss if progress.epoch < 1000 else loss + self.later(student.logits).square().mean()
+
+
 class SecondHead(Good):
     """A good one: the second classifier of a distilled student follows the teacher."""
 

@@ -61,9 +61,25 @@ def _apart(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 class AttentionProjector(nn.Module):
-    """Trained queries, one for each place of the teacher, attend to the student's map: to the teacher's shape."""
+    """Queries, one for each place of the teacher, attend to the student's map: to the teacher's shape.
 
-    def __init__(self, student: StageInfo, teacher: StageInfo, heads: int, softmax_scale: float) -> None:
+    Args:
+        student: shape of the student's stage.
+        teacher: shape of the teacher's stage.
+        heads: of the attention.
+        softmax_scale: factor of the products of queries and keys.
+        own_queries: the queries are trained; otherwise each call gives them.
+    """
+
+    def __init__(
+        self,
+        student: StageInfo,
+        teacher: StageInfo,
+        heads: int,
+        softmax_scale: float,
+        *,
+        own_queries: bool = True,
+    ) -> None:
         super().__init__()
         channels, width = student.channels, teacher.channels
         self.grid, self.heads, self.softmax_scale = teacher.grid, heads, softmax_scale
@@ -72,7 +88,9 @@ class AttentionProjector(nn.Module):
         )
         self.position = nn.Parameter(torch.empty(1, channels, *student.grid))
         nn.init.trunc_normal_(self.position, std=0.02)
-        self.query = nn.Embedding(teacher.grid[0] * teacher.grid[1], width)
+        places = teacher.grid[0] * teacher.grid[1]
+        # without a gradient in any step, trained queries would stop a run of several processes
+        self.query = nn.Embedding(places, width) if own_queries else None
         self.of_query = nn.Sequential(nn.Conv2d(width, width, 1), nn.ReLU())
         self.q = nn.Linear(width, width)
         self.k, self.v = nn.Linear(channels, width), nn.Linear(channels, width)
@@ -83,10 +101,11 @@ class AttentionProjector(nn.Module):
     def forward(self, features: Tensor, places: Tensor | None = None) -> Tensor:
         """`[B, C, H, W]` of the student -> `[B, C', H', W']` of the teacher's shape.
 
-        `places`, `[B, C', H', W']`, are the queries instead of the trained ones.
+        `places`, `[B, C', H', W']`, are the queries of a projector that has none of its own.
         """
         tokens = (self.of_student(features) + self.position).flatten(2).mT
         if places is None:
+            assert self.query is not None
             places = self.query.weight.mT.reshape(1, -1, *self.grid)
         queries = self.of_query(places).flatten(2).mT.expand(len(features), -1, -1)
         q, k, v = (
@@ -120,21 +139,25 @@ class ScaleKD(nn.Module):
         self.pairs = stage_pairs(options.stages)
         self.requires = needed(self.pairs, whole_batch=True)
         self.spatial, self.frequency = nn.ModuleList(), nn.ModuleList()
-        for pair in shapes(self.pairs, setup):
+        for pair, found in zip(self.pairs, shapes(self.pairs, setup), strict=True):
+            own = not (options.through_teacher and pair == _LAST)  # otherwise stage 3 gives the queries
             for projectors in (self.spatial, self.frequency):
-                projectors.append(self._projector(*pair))
+                projectors.append(self._projector(*found, own_queries=own))
         self.third: nn.ModuleList | None = None
         self.kept: tuple[nn.Module, ...] = ()  # in a tuple, because it is not trained
         if options.through_teacher:
             self._through(setup)
 
-    def _projector(self, of_student: StageInfo, of_teacher: StageInfo) -> AttentionProjector:
+    def _projector(
+        self, of_student: StageInfo, of_teacher: StageInfo, *, own_queries: bool = True
+    ) -> AttentionProjector:
         heads = self.options.heads or _heads(of_teacher.channels)
         if of_teacher.channels % heads:
             raise ValueError(
                 f"'heads' is {heads}; it must divide the {of_teacher.channels} channels of the teacher's stage"
             )
-        return AttentionProjector(of_student, of_teacher, heads, self.options.softmax_scale)
+        scale = self.options.softmax_scale
+        return AttentionProjector(of_student, of_teacher, heads, scale, own_queries=own_queries)
 
     def _through(self, setup: Setup) -> None:
         """The projectors of stage 3, and the teacher's last stage."""

@@ -374,7 +374,8 @@ class Distillation(nn.Module):
         student = with_partner(student, self._extract_student, of_partner)
         if self._student_pass is not None:
             if self.training and torch.is_grad_enabled():
-                self._student_pass.follow()
+                # a step of several batches moves it once, because the student changes once
+                self._student_pass.follow(None if progress is None else progress.step)
             student = replace(student, student_pass=self._student_pass)
         logits: Tensor | None = self._check.outputs(student, taught, len(images))
         labelled = Labelled.of(target) if self.some_labels and target is not None else None

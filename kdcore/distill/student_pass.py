@@ -40,6 +40,7 @@ class StudentPass:
     ) -> None:
         read = (requires.student_stages, requires.student_embedding)
         self.average: nn.Module | None = None
+        self._followed: int | None = None  # the step in which the average moved last
         self._decay, self._student, self._images = requires.student_momentum, student, images
         if self._decay is not None:
             self.average = copy.deepcopy(student).requires_grad_(False)
@@ -64,10 +65,11 @@ class StudentPass:
             return pass_of_views(extract, turned(images, self._images))
 
     @torch.no_grad()
-    def follow(self) -> None:
-        """Move the average towards the student, once in each training pass."""
-        if self.average is None or self._decay is None:
+    def follow(self, step: int | None = None) -> None:
+        """Move the average towards the student, once in each step; None: the step is not known, so it moves now."""
+        if self.average is None or self._decay is None or (step is not None and step == self._followed):
             return
+        self._followed = step
         for mean, parameter in zip(self.average.parameters(), self._student.parameters(), strict=True):
             mean.lerp_(parameter.detach(), 1 - self._decay)
 

@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import nn
 
-from kdcore import Distillation, Requires
+from kdcore import Distillation, Progress, Requires
 from kdcore.distill.gather import WholeBatch
 from kdcore.protocols import Batch, ModelOutput
 
@@ -136,6 +136,18 @@ def test_the_average_moves_once_per_training_pass_and_is_part_of_the_state():
     torch.testing.assert_close(other.average.head.weight, mean)
     assert not any(parameter.requires_grad for parameter in distillation.average.parameters())
     assert model.head.weight.requires_grad
+
+
+def test_the_average_moves_once_in_a_step_of_several_batches():
+    distillation = built(lambda student, images, token: student.student_pass(images), student_momentum=0.75)
+    weight, mean = distillation.student.head.weight, distillation.average.head.weight
+    expected = mean.clone()
+    with torch.no_grad():
+        weight.add_(1.0)
+    for step in (0, 0, 1, 1, 1, 2):
+        distillation(IMAGES, TARGET, progress=Progress(epoch=0.0, step=step, total_steps=3, total_epochs=1))
+    expected = 0.75**3 * expected + (1 - 0.75**3) * weight.detach()
+    torch.testing.assert_close(mean, expected)
 
 
 def test_requirements():

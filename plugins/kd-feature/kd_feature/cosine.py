@@ -59,7 +59,8 @@ class Cosine(nn.Module):
     the training set that are buffers.
 
     Raises:
-        ValueError: there is no teacher, both weights are 0, or PHI-S has no matrix for the teacher's dimension.
+        ValueError: there is no teacher, both weights are 0 or both factors of a term, or PHI-S has no matrix for the
+            teacher's dimension.
         UserError: a model has no embedding, or no such stage.
     """
 
@@ -80,6 +81,11 @@ class Cosine(nn.Module):
             self.stages = ours, theirs = resolved_pair(options.student_stage, options.teacher_stage, setup)
             dims["spatial"] = (setup.student.stage(ours).channels, teacher.stage(theirs).channels)
         for name, (inputs, outputs) in dims.items():
+            if options.loss == "cosine" and not any(_factors(options, name)):
+                raise ValueError(
+                    f"{name}_cosine and {name}_smooth_l1 are both 0, so its head learns nothing; set one of them above "
+                    f"0, or {name}_weight to 0"
+                )
             self.heads[name] = adaptor(options.head, inputs, outputs, options.hidden_dim or outputs)
             self.targets[name] = PhiS(outputs) if standardised else nn.Identity()
         self.requires = Requires(
@@ -108,10 +114,8 @@ class Cosine(nn.Module):
                 )
             if options.loss == "mse":
                 loss = F.mse_loss(projected, at_least_float32(target).to(projected.dtype))
-            elif name == "summary":
-                loss = unic_loss(projected, target, options.summary_cosine, options.summary_smooth_l1)
             else:
-                loss = unic_loss(projected, target, options.spatial_cosine, options.spatial_smooth_l1)
+                loss = unic_loss(projected, target, *_factors(options, name))
             factor = options.summary_weight if name == "summary" else options.spatial_weight
             terms[name] = options.weight * factor * loss
         return terms
@@ -148,6 +152,13 @@ class StandardisedCosine(Cosine):
             target = self.targets[name]
             assert isinstance(target, PhiS)
             target.fit(found)
+
+
+def _factors(options: CosineOptions, name: str) -> tuple[float, float]:
+    """Of 1 - cosine and of smooth L1 in the term of this name."""
+    if name == "summary":
+        return options.summary_cosine, options.summary_smooth_l1
+    return options.spatial_cosine, options.spatial_smooth_l1
 
 
 def _given(embedding: Tensor | None, whose: str) -> Tensor:

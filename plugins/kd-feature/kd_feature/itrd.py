@@ -86,7 +86,7 @@ class ITRD(nn.Module):
         super().__init__()
         self.options = options
         ours, theirs = setup.student.embedding_dim, teacher_of(setup).embedding_dim
-        needed = options.correlation_weight > 0 or ours != theirs
+        needed = options.correlation_weight > 0 or (options.mutual_weight > 0 and ours != theirs)
         self.projection = nn.Linear(ours, theirs) if needed else None
         self.project_both = ours != theirs
         self.requires = Requires(

@@ -126,7 +126,9 @@ class NORM(nn.Module):
         if self.unchecked is not None:
             name, self.unchecked = self.unchecked, None
             embedding = student.embedding
-            if embedding is None or not bool(is_mean(student.features[4].map, embedding)):
+            if embedding is None or not (
+                embedding.is_meta or bool(is_mean(student.features[4].map, embedding))
+            ):
                 raise UserError(_refusal(name))
         theirs = teacher.features[4].map
         expanded, new = self.expansion(student.features[4].map)

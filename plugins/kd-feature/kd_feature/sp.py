@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kd_feature.directions import unit
 from kd_feature.stages import maps, needed, stage_pairs
 from kdcore.ops import full_precision, prepare_features
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 def sp_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
     """The mean squared difference of both tables of similarities `[B, B]`.
 
-    The similarity of two samples is the product of their flattened features; each row is divided by its L2 norm.
+    The similarity of two samples is the product of their flattened features; each row is divided by its L2 norm. The
+    row of a sample of zeros stays 0, and gives no gradient.
 
     Both features are `[B, ...]`; only B has to be equal, so maps of any two grids can be compared. The gradient goes to
     the student only. The result is float32 if the features have a narrower type, otherwise it has the type of the
@@ -37,7 +39,7 @@ def sp_loss(student_features: Tensor, teacher_features: Tensor) -> Tensor:
 
 def _similarities(features: Tensor) -> Tensor:
     flat = features.flatten(1)
-    return F.normalize(flat @ flat.T, dim=1)
+    return unit(flat @ flat.T)  # a row of zeros has no direction, and gives no gradient
 
 
 class SP(nn.Module):

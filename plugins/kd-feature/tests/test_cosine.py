@@ -84,6 +84,17 @@ def test_one_term_alone_reads_nothing_of_the_other(make_setup):
         Cosine(CosineOptions(summary_weight=0, spatial_weight=0), make_setup())
 
 
+@pytest.mark.parametrize("name", ["summary", "spatial"])
+def test_a_term_without_both_factors_is_refused(make_setup, name):
+    factors = {f"{name}_cosine": 0, f"{name}_smooth_l1": 0}
+    with pytest.raises(
+        ValueError, match=f"{name}_cosine and {name}_smooth_l1 are both 0.* {name}_weight to 0"
+    ):
+        Cosine(CosineOptions(**factors), make_setup())
+    Cosine(CosineOptions(**factors, loss="mse"), make_setup())  # which reads neither
+    Cosine(CosineOptions(**factors, **{f"{name}_weight": 0}), make_setup())
+
+
 def test_standardised_targets_are_matched_by_mse(make_setup, output, step):
     setup = make_setup("cnn", "vit")
     distiller = Cosine(CosineOptions(standardise="phi-s", loss="mse"), setup)

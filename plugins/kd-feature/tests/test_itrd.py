@@ -96,6 +96,8 @@ def test_terms_of_weight_0_are_left_out(make_setup, output, step):
     assert list(step(distiller, student, teacher)) == ["mutual"]
     assert not list(distiller.parameters())  # nothing that no term trains
     assert list(step(ITRD(ITRDOptions(mutual_weight=0), setup), student, teacher)) == ["correlation"]
+    nothing = ITRDOptions(correlation_weight=0, mutual_weight=0)
+    assert not list(ITRD(nothing, make_setup("cnn", "wide")).parameters())
 
 
 def test_a_wrong_alpha_is_refused(draw):

@@ -138,6 +138,15 @@ def test_what_is_saved_has_the_expansion():
         torch.testing.assert_close(shipped(images), _normalised(logits))
 
 
+def test_a_step_on_the_meta_device_reads_no_values():
+    models = build_models(Pair())
+    student, teacher = models.student.to("meta"), models.teachers["teacher"].to("meta")
+    built = Distillation(student, teacher, "norm", num_classes=5, image_size=32, copies=2)
+    built.trust_targets()
+    target = torch.zeros(2, dtype=torch.long, device="meta")
+    assert list(built(torch.empty(2, 3, 32, 32, device="meta"), target).terms) == ["norm", "classes"]
+
+
 def test_a_student_whose_classifier_reads_something_else_is_refused(monkeypatch):
     with pytest.raises(UserError, match="does not read this mean"):
         NORM(NORMOptions(), build_models(Pair("vit", "conv")).setup)

@@ -29,6 +29,18 @@ def test_the_gradient_is_that_of_the_formula(draw):
     assert torch.autograd.gradcheck(lambda s: sp_loss(s, teacher), (student,))
 
 
+def test_the_row_of_a_sample_of_zeros_gives_no_gradient(draw):
+    student, teacher = draw(4, 3), draw(4, 5, seed=1)
+    student[1] = 0
+    (found,) = torch.autograd.grad(sp_loss(student.requires_grad_(), teacher), student)
+    rows = [
+        (row / row.norm() - wanted / wanted.norm()).square().sum() / 16
+        for row, wanted in zip(student @ student.T, teacher @ teacher.T, strict=True)
+    ]
+    (expected,) = torch.autograd.grad(rows[0] + rows[2] + rows[3], student)
+    torch.testing.assert_close(found, expected)
+
+
 def test_the_distiller_reads_the_last_map_of_the_whole_batch(make_setup, output, step):
     setup = make_setup("vit", "wide")
     distiller = SP(SPOptions(), setup)

@@ -33,7 +33,7 @@ class FTOptions(DistillerOptions):
     ratio: float = Field(
         default=0.5, gt=0, le=1, description="Channels of the factors relative to the teacher's."
     )
-    p1: float = Field(default=2.0, ge=1, description="Power of a factor's values.")
+    p1: int = Field(default=2, ge=1, description="Power of a factor's values, which may be negative.")
     p2: float = Field(default=1.0, ge=1, description="Power of the difference.")
     paraphraser_epochs: int | None = Field(
         default=None,

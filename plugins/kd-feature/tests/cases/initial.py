@@ -24,7 +24,7 @@ DISTILLERS = {
             "p2": 1,
             "paraphraser_epochs": None,
         },
-        "wrong": [{"ratio": 0}, {"p1": 0.5}, {"paraphraser_epochs": -1}],
+        "wrong": [{"ratio": 0}, {"p1": 0}, {"p1": 1.5}, {"paraphraser_epochs": -1}],
     },
     "fsp": {
         "kind": "feature",

@@ -137,7 +137,8 @@ def _teacher(wish: Wish, teacher_file: str) -> Iterator[DraftLine]:
         if weights == "pretrained":
             yield DraftLine(("teacher", "pretrained"), True, WEIGHTS[weights])
         else:
-            what = "a run directory" if kind_of(weights) == "folder" else "a file of weights"
+            # the model of a run directory is known; the path is relative to the spec's folder, so no look at it here
+            what = "a run directory" if wish.teacher is None else "a file of weights"
             yield DraftLine(("teacher", "checkpoint"), weights, what)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 SMALL: Final = 64  # images up to this side in pixels are small, as in CIFAR and Tiny ImageNet
 LARGE: Final = 224
 BASELINE: Final = "vanilla"  # of the core
+_IMAGENET: Final = re.compile(r"ilsvrc[-_]?(2012)?|imagenet[-_]?(1k|1000|2012)?([-_](wds|train|full))?")
 QUICK: Final = "digits"  # a dataset so small that a paper's recipe would be too much
 
 
@@ -69,11 +71,18 @@ def _suits(records: Sequence[Suits], pair: str) -> Suits | None:
 
 def teacher_weights(dataset: str, side: int | None, teacher: ModelFamily) -> Suggestion:
     """Where a teacher's weights come from."""
-    if "imagenet" in dataset.lower():
+    if _is_imagenet(dataset):
         return Suggestion("pretrained", "timm's weights have ImageNet's classes")
     if dataset == QUICK or (side is not None and side <= SMALL and not teacher.tokens):
         return Suggestion("train", "small images are learned from scratch")
     return Suggestion("finetune", "pretrained weights have other classes")
+
+
+def _is_imagenet(dataset: str) -> bool:
+    """Whether a name or path is that of the 1000 classes of ImageNet, not of a part of it or of more classes."""
+    names = [part.partition(".")[0] for part in re.split(r"[/\\:]", dataset.lower())]
+    about = [name for name in names if "imagenet" in name or "ilsvrc" in name]
+    return bool(about) and _IMAGENET.fullmatch(about[-1]) is not None
 
 
 def image_size(side: int | None, student: ModelFamily) -> Suggestion:

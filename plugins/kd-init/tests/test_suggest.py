@@ -137,6 +137,18 @@ def test_options_of_a_known_pair(toys, teacher, student, recipe_name, found):
 
 def test_weights_of_teachers():
     assert teacher_weights("data/imagenet", 500, CNN).value == "pretrained"
+    for name in (
+        "torch/imagenet",
+        "hfds/timm/imagenet-1k-wds",
+        "tfds/imagenet2012",
+        "ILSVRC2012/a",
+        "ImageNet.tar",
+    ):
+        assert teacher_weights(name, 500, CNN).value == "pretrained", name
+    # their classes are not those of timm's weights
+    for name in ("imagenette2-160", "imagenet-100", "data/imagenet/imagenet-r", "imagenet21k", "imagewoof"):
+        assert teacher_weights(name, 500, CNN).value == "finetune", name
+    assert teacher_weights("tiny-imagenet-200", 64, CNN).value == "train"
     assert teacher_weights("photos", 500, CNN).value == "finetune"
     assert teacher_weights("photos", 32, CNN).value == "train"
     assert teacher_weights("photos", 32, VIT).value == "finetune"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 
+import pytest
 import yaml
 from kd_init.draft import Wish, draft
 from kd_init.suggest import KnownOption
@@ -36,6 +38,13 @@ def test_the_formats_say_the_same():
     assert "# for this pair, as in toys a.yaml" in written(lines, ".toml")
     assert "#" not in written(lines, ".json")
     assert all(line.comment in written(lines, suffix) for line in lines for suffix in (".toml", ".yaml"))
+
+
+@pytest.mark.parametrize(("model", "what"), [(None, "a run directory"), ("resnet34", "a file of weights")])
+def test_what_a_teachers_checkpoint_is(model, what):
+    # a path relative to the spec's folder: it says nothing from elsewhere
+    lines = draft(replace(WISH, teacher=model, weights="../teachers/big"), teacher_file="t.json").spec
+    assert [line.comment for line in lines if line.path == ("teacher", "checkpoint")] == [what]
 
 
 def test_what_is_drafted():

@@ -13,9 +13,10 @@ from kdcore.data.open_archive import open_archive
 from kdcore.data.open_shards import open_shards
 from kdcore.data.pixels import PixelRule
 from kdcore.data.registered import WrappedSource
+from kdcore.data.source import Unreadable
 from kdcore.data.table import open_table
 from kdcore.data.timm_source import open_timm
-from kdcore.errors import KdError, Problem, UserError, listed
+from kdcore.errors import KdError, Problem, RunFailed, UserError, listed
 from kdcore.plugins.importing import cause
 from kdcore.spec.data_spec import HELD_OUT
 from kdcore.spec.datasets import ImageFiles, ImageTable, TimmDataset, resolve_dataset
@@ -114,7 +115,7 @@ def _open_registered(
     by = f"{provided.qualified} {provided.plugin.version}"
     try:
         opened = target(data.root, split, **given)
-        return WrappedSource(opened, provided.entry.name, provided.entry.num_classes, by)
+        return _wrapped(opened, provided, by, where)
     except UserError as error:
         raise UserError(
             dataclasses.replace(problem, where=problem.where or where) for problem in error.problems
@@ -126,3 +127,12 @@ def _open_registered(
         detail = str(error) if isinstance(error, ValueError | OSError) and str(error) else cause(error)
         problem = Problem(where, f"dataset {by} cannot be opened: {detail}", value=split)
         raise UserError(problem) from error
+
+
+def _wrapped(opened: object, provided: Provided[DatasetEntry], by: str, where: str) -> Source:
+    try:
+        return WrappedSource(opened, provided.entry.name, provided.entry.num_classes, by)
+    except Unreadable:  # a file may be at fault
+        raise
+    except RunFailed as error:  # what the dataset gives is of the wrong kind
+        raise UserError(Problem(where, f"{error}")) from error

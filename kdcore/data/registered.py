@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from kdcore.data.label_sets import LabelSets, note_on_partial
 from kdcore.data.source import Source, Unreadable, checked_index, unreadable
 from kdcore.data.special_targets import UNLABELLED
-from kdcore.errors import KdError, RunFailed
+from kdcore.errors import KdError, RunFailed, shown
 from kdcore.plugins.importing import cause
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from kdcore.data.pixels import Decoded
 
 
@@ -37,8 +37,12 @@ class WrappedSource(Source):
         num_classes: K; None: the number that the dataset reports.
         plugin: the plugin of the dataset, for messages: name and version; None: it belongs to a library.
 
+    Its length is that of the moment when it is opened: the order of the samples depends on it.
+
     Raises:
-        ValueError: it has no length or items, is empty, or its labels are not one class index per sample.
+        ValueError: it has no length or items, is empty, its labels are not one class index per sample, or it has names
+            of another number of classes.
+        RunFailed: its first sample is not such a pair.
     """
 
     numbered = True
@@ -46,18 +50,24 @@ class WrappedSource(Source):
     def __init__(self, dataset: Any, title: str, num_classes: int | None, plugin: str | None = None) -> None:
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise ValueError(f"it gave {type(dataset).__name__}, which does not have len() or items")
-        if len(dataset) == 0:
+        self._size = len(dataset)
+        if self._size == 0:
             raise ValueError("it is empty")
         self._dataset = dataset
         self._title = title
         self._plugin = plugin
+        self.by = "" if plugin is None else f" (dataset {plugin})"
         self.in_memory = bool(getattr(dataset, "in_memory", False))
         self.fixed = bool(getattr(dataset, "fixed", plugin is None))
         self.labels, self.label_sets = _labels(dataset)
         self.weights = _weights(dataset)
         classes = getattr(dataset, "classes", None)
-        if isinstance(classes, Sequence) and not isinstance(classes, str) and classes:
+        if isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str) and len(classes):
             self.classes = tuple(str(name) for name in classes)
+        if num_classes is not None and self.classes is not None and len(self.classes) != num_classes:
+            raise ValueError(
+                f"its attribute 'classes' has {len(self.classes)} names, and it is declared with {num_classes} classes"
+            )
         if self.labels is not None:
             self.labelled = bool((self.labels >= 0).any())
         else:
@@ -70,12 +80,12 @@ class WrappedSource(Source):
             self.num_classes = int(self.labels.max()) + 1 if sets is None else sets.num_labels
 
     def __len__(self) -> int:
-        return len(self._dataset)
+        return self._size
 
     def __getitem__(self, index: int) -> tuple[Decoded, int]:
-        index = checked_index(index, len(self))
+        index = checked_index(index, self._size)
         try:
-            image, label = self._dataset[index]
+            sample = self._dataset[index]
         except KdError:
             raise
         except Exception as error:
@@ -84,19 +94,61 @@ class WrappedSource(Source):
             # the error may be shown by another process, without the traceback
             raise Unreadable(
                 f"image {index} cannot be read: {self.name(index)}: {cause(error)}, in the code of {self._plugin}"
+                f"{self._new_length()}"
             ) from error
-        if not isinstance(image, Image.Image | np.ndarray):
-            kind = type(image).__name__
-            raise RunFailed(
-                f"{self.name(index)} is {kind}; a dataset must give pairs of PIL image and class index"
-            )
+        image, label = self._pair(sample, index)
         if self.label_sets is not None and self.labels is not None:
             return image, int(self.labels[index])
-        return image, UNLABELLED if label is None else int(label)
+        return image, self._class_index(label, index)
+
+    def _pair(self, sample: Any, index: int) -> tuple[Decoded, Any]:
+        """A sample of the dataset; raises RunFailed if it is not a pair of an image and something else."""
+        try:
+            image, label = sample
+        except (TypeError, ValueError):
+            raise self._no_pair(f"{self.name(index)} is {_kind(sample)}") from None
+        if not isinstance(image, Image.Image | np.ndarray):
+            raise self._no_pair(f"the image of {self.name(index)} is {_kind(image)}")
+        return image, label
+
+    def _no_pair(self, found: str) -> RunFailed:
+        return RunFailed(f"{found}; a dataset must give pairs of PIL image and class index{self.by}")
+
+    def _class_index(self, label: Any, index: int) -> int:
+        """A label as a class index; raises RunFailed if it is none."""
+        if label is None:
+            return UNLABELLED
+        if isinstance(label, Tensor) and label.numel() == 1:
+            label = label.item()
+        try:
+            number = operator.index(label)
+        except TypeError:
+            whole = isinstance(label, float | np.floating) and float(label).is_integer()
+            number = int(label) if whole else UNLABELLED - 1
+        if number < UNLABELLED:
+            raise RunFailed(
+                f"{self.name(index)} has the label {shown(label)}; a label must be a class index from 0, or -1 or "
+                f"None for an image without one{self.by}"
+            )
+        return number
+
+    def _new_length(self) -> str:
+        """For a message: that the dataset has another length than when it was opened."""
+        now = len(self._dataset)
+        return "" if now == self._size else f"; len() was {self._size} when it was opened, and is {now} now"
 
     def name(self, index: int) -> str:
         """The dataset and the number of the sample."""
         return f"{self._title}[{index}]"
+
+
+def _kind(value: Any) -> str:
+    """A value for a message: its type, and of several values their number."""
+    return (
+        f"a {type(value).__name__} of {len(value)}"
+        if isinstance(value, tuple | list)
+        else type(value).__name__
+    )
 
 
 def _weights(dataset: Any) -> Tensor | None:
@@ -125,6 +177,10 @@ def _labels(dataset: Any) -> tuple[Tensor | None, LabelSets | None]:
         if labels.dim() != 1 or len(labels) != len(dataset) or labels.is_floating_point():
             raise ValueError(
                 f"its {attribute} are not one class index for each of the {len(dataset)} samples"
+            )
+        if int(labels.min()) < UNLABELLED:
+            raise ValueError(
+                f"its {attribute} have {int(labels.min())}; a label is a class index from 0, or -1 for none"
             )
         return labels.to(torch.int64, copy=True), None
     return None, None

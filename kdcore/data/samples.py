@@ -151,13 +151,14 @@ class KeyedSamples(ByValue, Dataset[Columns | SampleFailure]):
         index = self.source_index(position)
         image, label = self.source[index]
         if self._num_classes is not None and label >= self._num_classes:
-            message = f"has class {label}, but there are only {self._num_classes} classes"
+            message = f"has class {label}, but there are only {self._num_classes} classes{self.source.by}"
             raise RunFailed(f"image {index}: {self.source.name(index)} {message}")
         if self.source.labels is None and (label >= 0) != self.source.labelled:
             has, first = ("no label", "has one") if label < 0 else ("a label", "has none")
             raise RunFailed(
                 f"image {index}: {self.source.name(index)} has {has}, and the first one {first}; a dataset of which "
                 "only some images have a label needs an attribute 'labels' with all labels, -1 for an image without"
+                f"{self.source.by}"
             )
         try:
             return self._steps.fixed(image), label

@@ -71,6 +71,7 @@ class Source:
             None: it has no weights.
         stream: True if samples can only be read one after another; see `kdcore.data.stream`.
         in_memory: True for a small set that is already decoded, so that loader processes would not help.
+        by: for messages, the plugin whose code it is: " (dataset kd-mine/mine 1.0)"; otherwise empty.
         split: the split's name on disk: for a folder its name, whichever synonym found it.
         notes: information for the user about this split, such as files that are left out; one line each.
         groups: the group of every sample `[N]`, int64; samples of one group are not divided by `data.eval_fraction`.
@@ -94,6 +95,7 @@ class Source:
     fixed: bool = False
     numbered: bool = False
     shards: Shards | None = None
+    by: str = ""
     split: str = ""
     notes: tuple[str, ...] = ()
 

@@ -27,6 +27,27 @@ def test_registered(make_plugins, make_data, make_pairs):
     assert asked == [("r", "train"), (None, "test")]
 
 
+def test_what_a_plugins_dataset_gives_is_an_error_of_the_plugin(make_plugins, make_data, make_pairs):
+    def target(root, split):
+        pairs = make_pairs(6)
+        pairs.__class__ = type(
+            "Texts", (type(pairs),), {"__getitem__": lambda self, index: ("an image", "red")}
+        )
+        return pairs
+
+    message = (
+        r"^data\.train_split: the image of mine\[0\] is str; a dataset must give pairs .* \(dataset fake"
+    )
+    with pytest.raises(UserError, match=message):
+        opened(make_data(dataset="mine"), make_plugins({"mine": target}, num_classes=3))
+    few = make_plugins({"mine": lambda root, split: make_pairs(6, classes=["a", "b"])}, num_classes=3)
+    message = (
+        r"^data\.train_split: dataset fake/mine 1\.2 cannot be opened: its attribute 'classes' has 2 names"
+    )
+    with pytest.raises(UserError, match=message):
+        opened(make_data(dataset="mine"), few)
+
+
 class Drawn(Options):
     sizes: tuple[int, ...] = (3, 4)
     count: int = 6

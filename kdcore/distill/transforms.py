@@ -11,7 +11,13 @@ from kdcore import launcher
 from kdcore.distill.seeds import derive
 from kdcore.errors import Problem, UserError
 from kdcore.json_files import read_json
-from kdcore.models.transformed import all_transforms, apply_transforms, check_training, rebuild_transforms
+from kdcore.models.transformed import (
+    all_transforms,
+    apply_transforms,
+    check_rebuilt,
+    check_training,
+    rebuild_transforms,
+)
 from kdcore.protocols.transform import TransformSetup
 from kdcore.rundir.directory import TRANSFORMS
 from kdcore.rundir.files import write_json
@@ -61,6 +67,7 @@ def with_transforms(
     if not spec.student.transforms:
         return built
     kept = None if loaded.fresh else _kept(loaded.directory, spec.student)
+    applied = None
     if kept is None:
         source = on_cpu() if meta else built
         seed = derive(spec.seed, "student transform")
@@ -72,6 +79,8 @@ def with_transforms(
     else:  # the run continues, perhaps with other settings
         check_training(kept["transforms"], _setup(built, spec, num_classes), plugins)
     rebuilt = rebuild_transforms(built, tuple(kept["transforms"]), plugins, "student.transform")
+    if applied is not None:
+        check_rebuilt(applied, rebuilt, plugins, "student.transform")
     warnings = rebuilt.warnings + tuple(kept.get("warnings", ()))
     return replace(rebuilt, notes=tuple(kept["notes"]), warnings=warnings)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from kdcore.description import ModelDescription
 from kdcore.entries import TransformEntry
@@ -16,18 +17,15 @@ from kdcore.models.build import BuiltModel, build_model
 from kdcore.models.parameters import count_parameters
 from kdcore.models.student_config import TRANSFORMED, spec_before
 from kdcore.plugins import get_plugins
+from kdcore.plugins.calling import MISTAKE
 from kdcore.protocols.transform import ChecksTraining, Transform, Transformed, TransformSetup
 from kdcore.spec.resolve import resolve_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from torch import nn
-
     from kdcore.plugins import Plugins, Provided
     from kdcore.spec.model_spec import ModelSpec
-
-_MISTAKE: Final = "this is a mistake in the plugin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,39 @@ def rebuild_transforms(
         except Exception as error:
             message = f"the record of {_who(provided)} does not fit the model '{built.name}'"
             raise UserError(Problem(where, f"{message}: {type(error).__name__}: {error}")) from error
+        if not isinstance(model, nn.Module):
+            raise UserError(
+                _wrong(provided, f"rebuild() returned {type(model).__name__}, not an nn.Module", where)
+            )
     return replace(built, model=model, parameters=count_parameters(model), transforms=tuple(transforms))
+
+
+def check_rebuilt(applied: BuiltModel, rebuilt: BuiltModel, plugins: Plugins, where: str) -> None:
+    """Check that the student of the records is the one of `apply`, before hours of training depend on it.
+
+    Raises:
+        UserError: their weights have other names or shapes.
+    """
+    first, then = _shapes(applied.model), _shapes(rebuilt.model)
+    differing = sorted(name for name in first.keys() | then.keys() if first.get(name) != then.get(name))
+    if not differing:
+        return
+    who = " and ".join(_who(plugins.find(TransformEntry, one["name"], where)) for one in applied.transforms)
+    name = differing[0]
+    was, now = (shapes.get(name, "not there") for shapes in (first, then))
+    message = (
+        f"{who}: from its record rebuild() makes another student than apply(): {name} is {was} after apply(), and "
+        f"{now} after rebuild()"
+    )
+    raise UserError(Problem(where, message, hint=MISTAKE))
+
+
+def _shapes(model: nn.Module) -> dict[str, list[int]]:
+    return {
+        name: list(value.shape)
+        for name, value in model.state_dict().items()
+        if isinstance(value, torch.Tensor)
+    }
 
 
 def all_transforms(built: BuiltModel) -> tuple[Mapping[str, Any], ...]:
@@ -237,7 +267,7 @@ def _made(
         raise
     except Exception as error:
         message = f"{_who(provided)} failed: {type(error).__name__}: {error}"
-        raise UserError(Problem(where, message, hint=_MISTAKE)) from error
+        raise UserError(Problem(where, message, hint=MISTAKE)) from error
     if not isinstance(transform, Transform):
         message = f"{_who(provided)} does not have the methods 'apply' and 'rebuild'"
         raise UserError(Problem(where, message))
@@ -272,7 +302,7 @@ def _explained(setup: TransformSetup, provided: Provided[TransformEntry]) -> Ite
         raise UserError(problems) from (error.__cause__ or error)
     except Exception as error:
         message = f"{_who(provided)} failed: {type(error).__name__}: {error}"
-        raise UserError(Problem(setup.where, message, hint=_MISTAKE)) from error
+        raise UserError(Problem(setup.where, message, hint=MISTAKE)) from error
 
 
 def _applied(
@@ -284,9 +314,18 @@ def _applied(
     if not isinstance(done, Transformed):
         message = f"{who} returned {type(done).__name__}; it must return a kdcore.Transformed"
         raise UserError(Problem(setup.where, message))
+    if not isinstance(done.model, nn.Module):
+        found = f"Transformed(model=...) is {type(done.model).__name__}, not an nn.Module"
+        raise UserError(_wrong(provided, found, setup.where))
+    if not any(parameter.requires_grad for parameter in done.model.parameters()):
+        raise UserError(_wrong(provided, "it leaves no parameter that is trained", setup.where))
     try:
-        json.dumps(dict(done.record), allow_nan=False)
+        record = json.loads(json.dumps(dict(done.record), allow_nan=False))
     except (TypeError, ValueError) as error:
         message = f"the record of {who} is not JSON: {error}"
         raise UserError(Problem(setup.where, message)) from error
-    return done
+    return replace(done, record=record)  # as everything that opens the student later reads it
+
+
+def _wrong(provided: Provided[TransformEntry], found: str, where: str) -> Problem:
+    return Problem(where, f"{_who(provided)}: {found}", hint=MISTAKE)

@@ -209,6 +209,52 @@ def test_what_is_refused_and_where(transform, where, said, calls, spec):
     assert said in str(problem)
 
 
+@pytest.mark.parametrize(
+    ("method", "does", "said"),
+    [
+        (
+            "apply",
+            lambda self, model, setup: kdcore.Transformed(None, {}),
+            r"Transformed\(model=...\) is NoneType",
+        ),
+        (
+            "apply",
+            lambda self, model, setup: kdcore.Transformed(model.requires_grad_(False), {}),
+            "no parameter that",
+        ),
+        ("rebuild", lambda self, model, record: None, r"rebuild\(\) returned NoneType, not an nn.Module"),
+        (
+            "rebuild",
+            lambda self, model, record: model,
+            r"fc\.bias is not there after apply\(\), and \[10\] after",
+        ),
+    ],
+)
+def test_what_breaks_a_promise_names_the_plugin(method, does, said, calls, spec, monkeypatch):
+    import kd_pick_code
+
+    monkeypatch.setattr(kd_pick_code.Pick, method, does)
+    with pytest.raises(
+        UserError, match=rf"^student\.transform: transform 'pick' of plugin kd-pick \S+: .*{said}"
+    ):
+        kdcore.validate(spec("wrong", "pick"))
+
+
+def test_rebuild_gets_the_record_as_it_is_read_later(calls, spec, monkeypatch):
+    import kd_pick_code
+
+    def apply(self, model, setup):
+        return kdcore.Transformed(model, {3: (1, 2)})
+
+    seen = []
+    monkeypatch.setattr(kd_pick_code.Plain, "apply", apply)
+    monkeypatch.setattr(
+        kd_pick_code.Plain, "rebuild", lambda self, model, record: seen.append(record) or model
+    )
+    kdcore.validate(spec("keys", "plain"))
+    assert seen == [{"3": [1, 2]}]
+
+
 def test_its_name_alone_does_not_build_it(calls, spec):
     alone = spec("alone", None)
     alone["student"] = {"model": "transformed-student"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from kdcore.errors import Problem, UserError
+from kdcore.features.adapter_output import check_output
 from kdcore.features.heads import split_logits
 from kdcore.features.layout import as_feature_map
 from kdcore.features.references import attention_map, parse_stage, watch
@@ -34,15 +35,23 @@ class Extractor:
         stages: 1..4, module paths (`layer3.1.conv2`), inputs of modules (`PATH:in`), weights of attentions
             (`attention:PATH`).
         embedding: whether to give the embedding.
+        checked: whether to check what the adapter gives, see `adapter_output`; for a first pass.
 
     Raises:
         UserError: the model has no module of that path, or its attention weights cannot be read.
     """
 
     def __init__(
-        self, model: nn.Module, adapter: FeatureAdapter, stages: Sequence[Stage] = (), embedding: bool = False
+        self,
+        model: nn.Module,
+        adapter: FeatureAdapter,
+        stages: Sequence[Stage] = (),
+        embedding: bool = False,
+        *,
+        checked: bool = False,
     ) -> None:
         self.model = model
+        self._checked = checked
         self.adapter = adapter
         self.numbers = tuple(stage for stage in stages if isinstance(stage, int))
         self.paths = tuple(stage for stage in stages if isinstance(stage, str))
@@ -74,6 +83,8 @@ class Extractor:
             tap.begin()
         if self.numbers or self.embedding:
             output = self.adapter.forward(self.model, images, self.numbers, self.embedding)
+            if self._checked:
+                check_output(self.adapter, output, self.numbers, embedding=self.embedding, batch=len(images))
         else:
             output = ModelOutput(self.model(images))
         if not isinstance(output.logits, Tensor):  # an adapter that gives what the model returned

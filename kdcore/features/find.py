@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from kdcore.entries import AdapterEntry
 from kdcore.errors import Problem, UserError
 from kdcore.features.logits_only import PlainAdapter
 from kdcore.features.timm import TimmAdapter, is_timm_model
+from kdcore.plugins.calling import MISTAKE, call_fault
 from kdcore.protocols import FeatureAdapter
 
 if TYPE_CHECKING:
     from torch import nn
 
     from kdcore.plugins import Plugins, Provided
+
+_CALLED_WITH: Final = {
+    "stages": ("model", "image_size"),
+    "forward": ("model", "images", "stages", "embedding"),
+}
 
 
 def find_adapter(model: nn.Module, name: str | None, plugins: Plugins, where: str) -> FeatureAdapter:
@@ -46,12 +52,17 @@ def find_adapter(model: nn.Module, name: str | None, plugins: Plugins, where: st
 
 
 def _load(provided: Provided[AdapterEntry], plugins: Plugins, where: str) -> FeatureAdapter:
-    adapter = plugins.load(provided, where)()
+    who = f"adapter '{provided.entry.name}' of plugin {provided.plugin.label}"
+    factory = plugins.load(provided, where)
+    fault = call_fault(factory)
+    if fault is not None:
+        raise UserError(Problem(where, f"{who}: {provided.entry.target} {fault}", hint=MISTAKE))
+    adapter = factory()
     if not isinstance(adapter, FeatureAdapter):
-        raise UserError(
-            Problem(
-                where,
-                f"adapter {provided.qualified} does not have the methods 'stages' and 'forward' of an adapter",
-            )
-        )
+        message = f"{who} does not have the methods 'stages' and 'forward' of an adapter"
+        raise UserError(Problem(where, message, hint=MISTAKE))
+    for name, arguments in _CALLED_WITH.items():
+        fault = call_fault(getattr(adapter, name), *arguments)
+        if fault is not None:
+            raise UserError(Problem(where, f"{who}: its {name} {fault}", hint=MISTAKE))
     return adapter

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 
-from kdcore.errors import Problem, UserError
+from kdcore.errors import KdError, Problem, UserError
 from kdcore.features.extractor import Extractor, find_module
 from kdcore.features.heads import set_distilled_training
 from kdcore.features.probing import ProbedStages, Result, probe
 from kdcore.features.timm import stage_info
+from kdcore.plugins.calling import MISTAKE
+from kdcore.plugins.importing import cause
 from kdcore.plugins.owner import owned
 from kdcore.protocols import FeatureAdapter, GivesTail, ModelInfo, Stage, StageInfo
 
@@ -33,6 +35,15 @@ def model_info(
     `classifier` is False for an encoder.
     """
 
+    def measured(look: Callable[[nn.Module, Tensor], Result]) -> Result:
+        try:
+            return probe(model, image_size, in_chans, look)
+        except UserError as error:
+            fault = _fault_of_adapter(error, adapter, model, image_size, in_chans)
+            if fault is None:
+                raise
+            raise UserError(fault) from error.__cause__
+
     def probe_stages(stages: Sequence[Stage]) -> tuple[StageInfo, ...]:
         wanted = list(stages)
         if any(isinstance(stage, int) for stage in stages):
@@ -44,17 +55,17 @@ def model_info(
                 return infos
 
         def look(twin: nn.Module, images: Tensor) -> tuple[StageInfo, ...]:
-            features = Extractor(twin, adapter, wanted)(images).features
+            features = Extractor(twin, adapter, wanted, checked=True)(images).features
             return tuple(stage_info(stage, features[stage]) for stage in wanted)
 
-        return _named(name, lambda: probe(model, image_size, in_chans, look)) if wanted else ()
+        return _named(name, lambda: measured(look)) if wanted else ()
 
     def probe_embedding() -> int:
         def look(twin: nn.Module, images: Tensor) -> int:
-            embedding = Extractor(twin, adapter, (), True)(images).embedding
+            embedding = Extractor(twin, adapter, (), True, checked=True)(images).embedding
             return cast("Tensor", embedding).shape[1]
 
-        return _named(name, lambda: probe(model, image_size, in_chans, look))
+        return _named(name, lambda: measured(look))
 
     def probe_distillation() -> bool:
         def look(twin: nn.Module, images: Tensor) -> bool:
@@ -91,6 +102,28 @@ def _stages(adapter: FeatureAdapter, model: nn.Module, image_size: tuple[int, in
         return tuple(found) if isinstance(found, list) else found
     message = f"{owned('adapter', adapter)}: stages() returned {type(found).__name__}; it must return StageInfo records"
     raise UserError(Problem("", message))
+
+
+def _fault_of_adapter(
+    error: UserError,
+    adapter: FeatureAdapter,
+    model: nn.Module,
+    image_size: tuple[int, int],
+    in_chans: int,
+) -> Problem | None:
+    """What is wrong if a pass with a plugin's adapter raised an exception, and the model alone takes the images."""
+    raised = error.__cause__
+    own = type(adapter).__module__.partition(".")[0] == "kdcore"
+    if raised is None or isinstance(raised, KdError) or own:
+        return None
+    try:
+        probe(model, image_size, in_chans, lambda twin, images: twin(images))
+    except UserError:
+        return None  # it is the model
+    height, width = image_size
+    who = owned(f"adapter {type(adapter).__name__}", adapter)
+    what = f"{type(model).__name__} with images of {height}x{width} pixels and {in_chans} channels"
+    return Problem("", f"{who} fails for {what}: {cause(raised)}", hint=MISTAKE)
 
 
 def _named(name: str, call: Callable[[], Result]) -> Result:

@@ -47,9 +47,10 @@ class GivesTail(Protocol):
     """An adapter that can run the layers after a stage alone, for `ModelInfo.tail`."""
 
     def tail(self, model: nn.Module, stage: int) -> nn.Module:
-        """A module that is called as `(feature, embedding=False)` and returns a `ModelOutput`.
+        """A module that is called as `(feature, embedding=False, stages=())` and returns a `ModelOutput`.
 
-        With the map of `stage` (1..4), its logits are those of a whole pass. It shares the model's modules. If the
+        With the map of `stage` (1..4), its logits are those of a whole pass; `features` has the maps of the later
+        `stages` that are requested. It shares the model's modules. If the
         model is frozen, it stays in evaluation mode.
         """
         ...

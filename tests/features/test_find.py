@@ -25,13 +25,24 @@ class Incomplete:
         return ()
 
 
+class WantsWidth(TimmAdapter):
+    def __init__(self, width):
+        self.width = width
+
+
+class WithoutStages(TimmAdapter):
+    def forward(self, model, images, embedding):
+        raise AssertionError
+
+
 @pytest.fixture
 def installed(monkeypatch):
     """Plugins that declare the given adapters, found as installed ones are."""
 
     def install(**declared: list[AdapterEntry]) -> Plugins:
         target = ModuleType("adapters_under_test")
-        target.Own, target.Narrow, target.Incomplete = Own, Narrow, Incomplete
+        for cls in (Own, Narrow, Incomplete, WantsWidth, WithoutStages):
+            setattr(target, cls.__name__, cls)
         monkeypatch.setitem(sys.modules, target.__name__, target)
         candidates = []
         for name, entries in declared.items():
@@ -111,9 +122,21 @@ def test_two_for_one_class(installed, build):
     assert type(find_adapter(build("resnet10t"), "narrow", plugins, "student.adapter")) is Narrow
 
 
-def test_what_is_no_adapter(installed, build):
-    plugins = installed(a=[entry("incomplete", "Incomplete", RESNET)])
-    with pytest.raises(UserError, match="a/incomplete does not have the methods 'stages' and 'forward'"):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Incomplete", "does not have the methods 'stages' and 'forward'"),
+        ("WantsWidth", r"adapters_under_test:WantsWidth cannot be called with no arguments: .*'width'"),
+        (
+            "WithoutStages",
+            r"its forward cannot be called with \(model, images, stages, embedding\): too many .*",
+        ),
+    ],
+)
+def test_what_is_no_adapter(name, said, installed, build):
+    plugins = installed(a=[entry("own", name, RESNET)])
+    message = rf"^student\.adapter: adapter 'own' of plugin a 1\.0:? {said}"
+    with pytest.raises(UserError, match=message):
         find_adapter(build("resnet10t"), None, plugins, "student.adapter")
 
 

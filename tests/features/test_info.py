@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import timm
 import torch
@@ -102,6 +104,74 @@ def test_an_adapter_may_serve_fewer_stages_and_shapes_are_seen_not_believed():
     with pytest.raises(UserError, match="has no stage 3") as caught:
         info.stage(3)
     assert caught.value.problems[0].allowed == "stages 1, 2"
+
+
+def two_stages(forward):
+    """A small network seen through an adapter with this `forward`."""
+    adapter = type("Two", (TwoStages,), {"forward": forward})()
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 6, 3, 2, 1), nn.Linear(6, 5))
+    model.forward = lambda images: TwoStages().forward(model, images, (), False).logits
+    return model_info("two", model, adapter, (16, 24), 3)
+
+
+def of_first(change):
+    return lambda output: replace(output, features={1: change(output.features[1])})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda output: (output.logits, output.features),
+            "returned tuple; it must return a kdcore.ModelOutput",
+        ),
+        (lambda output: replace(output, logits=None), "gave None as logits"),
+        (lambda output: replace(output, features=[*output.features.values()]), "gave its maps as list"),
+        (
+            lambda output: replace(output, features={}),
+            r"no map of stage 1, which stages\(\) .* those of: none",
+        ),
+        (
+            of_first(lambda one: one.map),
+            r"stage 1 a tensor of shape \[2, 4, 8, 12\]; it must be a kdcore.FeatureMap",
+        ),
+        (
+            of_first(lambda one: FeatureMap(one.map.flatten(2))),
+            r"\[2, 4, 96\]; for 2 images \[2, C, H, W\] is required",
+        ),
+        (
+            of_first(lambda one: FeatureMap(one.map[:1])),
+            r"\[1, 4, 8, 12\]; for 2 images \[2, C, H, W\] is required",
+        ),
+        (
+            of_first(lambda one: FeatureMap(one.map, one.map)),
+            r"a prefix that is .*; for 2 images \[2, P, C\]",
+        ),
+    ],
+)
+def test_an_adapter_that_gives_something_else_is_named(change, said):
+    info = two_stages(lambda self, *given: change(TwoStages.forward(self, *given)))
+    with pytest.raises(UserError, match=rf"^two: adapter Two: forward\(\) .*{said}"):
+        info.stage(1)
+
+
+def test_an_adapter_without_the_embedding_or_with_a_bug_is_named():
+    said = r"forward\(\) gave NoneType as embedding; for 2 images \[2, D\] is required"
+    with pytest.raises(UserError, match=said):
+        _ = two_stages(TwoStages.forward).embedding_dim
+
+    def forward(self, model, images, stages, embedding):
+        raise KeyError("trunk")
+
+    said = r"^two: adapter Two fails for Sequential with images of 16x24 pixels and 3 channels: KeyError: 'trunk'"
+    with pytest.raises(UserError, match=said):
+        two_stages(forward).stage(1)
+
+
+def test_a_model_that_fails_alone_too_is_not_the_adapters_fault():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.Conv2d(4, 6, 3, 2, 1), nn.Linear(6, 5))
+    with pytest.raises(UserError, match="Sequential cannot take images of 16x24 pixels with 3 channels"):
+        model_info("two", model, TwoStages(), (16, 24), 3).stage(1)
 
 
 def test_a_subclass_of_the_generic_adapter_that_announces_other_shapes_is_probed(build):

@@ -23,6 +23,7 @@ from kdcore.distill.suitable import (
 from kdcore.distill.teachers import setup_for
 from kdcore.entries import DistillerEntry
 from kdcore.errors import KdError, Problem, UserError, listed
+from kdcore.plugins.calling import MISTAKE, call_fault
 from kdcore.spec.load import ResolvedDistiller
 from kdcore.spec.resolve import resolve_distiller, resolve_task_weight
 
@@ -231,6 +232,8 @@ def build_distiller(
     Raises:
         UserError: it cannot work with these models or without what is missing, or it is not a distiller.
     """
+    if fault := call_fault(factory, "options", "setup"):
+        raise UserError(Problem(where, f"{label} {fault}", hint=MISTAKE))
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # a head for classes, and there are none: what reads them is refused below
         warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from kdcore.errors import Problem, UserError, listed
+from kdcore.plugins.calling import MISTAKE, call_fault
+from kdcore.plugins.owner import owned
 from kdcore.protocols import Distiller, Requires, Setup
 from kdcore.spec.members import MEAN
 
@@ -31,13 +33,12 @@ class ReadsLogitsError(UserError):
 def check_models(module: nn.Module, name: str, setup: Setup, where: str, choice: str | None) -> None:
     """Raises UserError if it is not a distiller, or the models lack what it reads."""
     requires = getattr(module, "requires", None)
+    who = owned(f"distiller '{name}'", module)
     if not isinstance(module, Distiller) or not isinstance(requires, Requires):
-        raise UserError(
-            Problem(
-                where,
-                f"{type(module).__name__} is not a distiller: its attribute 'requires' must be a kdcore.Requires",
-            )
-        )
+        message = f"{who}: the attribute 'requires' of {type(module).__name__} must be a kdcore.Requires"
+        raise UserError(Problem(where, message, hint=MISTAKE))
+    if fault := call_fault(module.forward, "student", "teacher", "batch", "progress"):
+        raise UserError(Problem(where, f"{who}: its forward {fault}", hint=MISTAKE))
     if requires.several_teachers and choice is not None:
         message = f"distiller '{name}' reads all teachers of the spec"
         raise UserError(Problem(f"{where}.teacher", message, choice, hint="leave it out"))

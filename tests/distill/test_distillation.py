@@ -22,6 +22,7 @@ from kdcore import (
     TimmAdapter,
     UserError,
 )
+from kdcore.distill.build import build_distiller
 from kdcore.distill.targets import TargetCheck
 
 
@@ -643,3 +644,31 @@ def test_without_a_teacher_there_are_no_teachers(pair: tuple[Net, Net]):
     distillation = Distillation(pair[0], None, "vanilla", num_classes=3, image_size=8)
     assert distillation.teacher is None
     assert distillation.teachers == distillation.teacher_passes == {}
+
+
+class ThreeArguments(nn.Module):
+    requires = Requires()
+
+    def forward(self, student, teacher, batch):
+        raise AssertionError
+
+
+def test_a_distiller_that_cannot_be_called_is_refused_before_the_first_step():
+    said = r"^distiller: distiller 'threearguments': its forward cannot be called with \(student, teacher, batch, prog"
+    models = (nn.Linear(2, 3), nn.Linear(2, 3))
+    with pytest.raises(UserError, match=said):
+        Distillation(*models, ThreeArguments(), num_classes=3, image_size=8)
+    without = ThreeArguments()
+    without.requires = ("teacher",)
+    with pytest.raises(UserError, match=r"'requires' of ThreeArguments must be a kdcore\.Requires"):
+        Distillation(*models, without, num_classes=3, image_size=8)
+
+
+def test_a_distiller_that_cannot_be_built_from_options_and_setup_is_refused():
+    class OptionsOnly(nn.Module):
+        def __init__(self, options):
+            raise AssertionError
+
+    said = r"^distiller: kd-fox/one 1\.0 cannot be called with \(options, setup\): .*its signature is \(options\)"
+    with pytest.raises(UserError, match=said):
+        build_distiller(OptionsOnly, None, None, name="one", label="kd-fox/one 1.0", seed=0)

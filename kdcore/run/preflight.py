@@ -18,6 +18,7 @@ from kdcore.run.caller_state import own_surroundings
 from kdcore.run.norm_check import norm_problems
 from kdcore.run.optimizer import build_optimizer, build_scheduler
 from kdcore.run.optimizer_trial import try_optimizer
+from kdcore.run.output_check import check_outputs
 from kdcore.run.prepare import Prepared, Process, prepare
 from kdcore.run.schedule_trial import try_schedule
 from kdcore.run.separate import separate_problems
@@ -147,7 +148,8 @@ def _check(loaded: LoadedSpec, plugins: Plugins) -> tuple[Preflight, Splits]:
     prepared = prepare(loaded, splits, plugins, Process(torch.device("meta")))
     if loaded.spec.metrics is not None:
         load_metrics(loaded.spec.metrics, plugins, lambda line: None)
-    warnings = _check_training(loaded, prepared)
+    warnings = check_outputs(prepared.models, splits.num_classes, loaded.spec.members, plugins)
+    warnings += _check_training(loaded, prepared)
     cache = None
     if loaded.spec.teacher_cache is not None:
         from kdcore.run.cached_teacher import check_cache

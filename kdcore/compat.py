@@ -67,6 +67,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return full or isinstance(error, torch.OutOfMemoryError)
 
 
+def is_second_backward(error: BaseException) -> bool:
+    """Whether a backward pass went into the graph of an earlier one; torch raises a plain RuntimeError."""
+    return isinstance(error, RuntimeError) and "backward through the graph a second time" in str(error)
+
+
 def keep_loader_queues(iterator: object) -> None:
     """Let a DataLoader's iterator end its processes at once when it is collected as a part of a cycle.
 

@@ -109,6 +109,15 @@ def test_a_full_disk_is_recognised():
     assert not compat.is_full_disk(OSError(errno.EACCES, "denied"))
 
 
+def test_a_second_backward_pass_is_recognised():
+    loss = torch.ones(2, requires_grad=True).square().sum()
+    loss.backward()
+    with pytest.raises(RuntimeError) as caught:
+        loss.backward()
+    assert compat.is_second_backward(caught.value)
+    assert not compat.is_second_backward(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
 @pytest.mark.parametrize(
     ("error", "lost"),
     [

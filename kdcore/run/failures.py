@@ -8,12 +8,24 @@ from kdcore import compat
 from kdcore.errors import Interrupted, RunFailed
 
 if TYPE_CHECKING:
+    from kdcore.distill.distillation import Distillation
     from kdcore.run.signals import StopRequest
     from kdcore.rundir.directory import RunDirectory
 
 
-def explained(error: Exception, directory: RunDirectory) -> Exception:
+def explained(
+    error: Exception, directory: RunDirectory, distillation: Distillation | None = None
+) -> Exception:
     """Return a clear error with a hint for common failures; return any other error unchanged."""
+    if distillation is not None and compat.is_second_backward(error):
+        from kdcore.distill.kept_graphs import kept_graphs  # imports torch
+
+        found = kept_graphs(distillation)
+        if found:
+            return RunFailed(
+                f"{' and '.join(found)} from step to step with its gradient, so the second step computes the gradient "
+                "of the first one again: call .detach() on what is kept. This is a bug in the plugin of this distiller"
+            )
     if compat.is_full_disk(error):
         return RunFailed(
             "the disk is full: free some space; the same command then continues from the last checkpoint"

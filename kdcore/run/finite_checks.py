@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 ADVICE = (
     "Try a lower optimizer.lr, scheduler.warmup_epochs, train.clip_grad, or train.precision 'fp32' or 'bf16'"
 )
+AT_FIRST = (
+    "No weight has changed yet: look at the images, at the weights that the run begins with, at the options of the "
+    "distiller, and at train.precision"
+)
 _STATISTICS = ("running_mean", "running_var")
 _SMALLEST_SCALE = 2.0**-14  # fp16's smallest normal number: with a smaller loss scale nothing fits
 

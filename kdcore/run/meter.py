@@ -11,7 +11,7 @@ from torch import Tensor
 from kdcore.data.special_targets import UNLABELLED, has_label
 from kdcore.errors import RunFailed
 from kdcore.ops import widest_float, world_size
-from kdcore.run.finite_checks import ADVICE, last_good
+from kdcore.run.finite_checks import ADVICE, AT_FIRST, last_good
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -115,7 +115,8 @@ class Meter:
             self._described(name) for name, step in steps.items() if step == first and name != "loss"
         ] or ["loss"]
         raise RunFailed(
-            f"{' and '.join(guilty)} became NaN or infinite at step {first}; {last_good(saved)}. {ADVICE}"
+            f"{' and '.join(guilty)} became NaN or infinite at step {first}; {last_good(saved)}. "
+            f"{ADVICE if first else AT_FIRST}"
         )
 
     def _described(self, name: str) -> str:

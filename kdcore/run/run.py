@@ -153,7 +153,8 @@ def _run(context: RunContext) -> RunResult:
             if interrupted is not None:
                 session.conclude("interrupted")
                 raise interrupted from error
-            failure = explained(error, directory)
+            trained = None if session.training is None else session.training.distillation
+            failure = explained(error, directory, trained)
             with contextlib.suppress(OSError):  # the disk may be the cause of the failure
                 summary = session.conclude("failed", str(failure) or type(failure).__name__)
                 if is_main_process():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -60,6 +61,32 @@ def test_what_users_meet(error: Exception, words: str):
 )
 def test_anything_else_stays_what_it_is(error: Exception):
     assert explained(error, RUN) is error
+
+
+class Averages(torch.nn.Module):
+    """A distiller that forgot to detach the average that it keeps."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(3))
+
+    def forward(self, logits):
+        self.mean = 0.9 * self.mean + 0.1 * logits
+        return (logits * self.mean).sum()
+
+
+def test_a_distiller_that_keeps_the_graph_of_a_step_is_named():
+    averages, logits = Averages(), torch.ones(3, requires_grad=True)
+    distillation = SimpleNamespace(names=("mine",), distillers=[averages])
+    averages(logits).backward()
+    with pytest.raises(RuntimeError) as caught:
+        averages(logits).backward()
+    found = explained(caught.value, RUN, distillation)
+    assert isinstance(found, RunFailed)
+    assert str(found).startswith("distiller 'mine' keeps 'mean' from step to step with its gradient")
+    assert explained(
+        caught.value, RUN, SimpleNamespace(names=("other",), distillers=[torch.nn.Linear(2, 2)])
+    ) is (caught.value)
 
 
 @pytest.mark.parametrize(("step", "next_time"), [(1, "begins again"), (3, "continues from .* step 2")])

@@ -62,6 +62,18 @@ def test_the_guilty_term_its_first_step_and_the_last_checkpoint_are_named(bad: f
         meter.check(5)
 
 
+def test_before_the_first_step_no_learning_rate_is_to_blame():
+    meter = Meter(torch.device("cpu"), ("kd",))
+    bad = torch.tensor(math.nan)
+    meter.add(
+        DistillationOutput(bad, torch.tensor(1.0), {"kd": bad}, torch.zeros(1, 2), None, {}), None, step=0
+    )
+    with pytest.raises(
+        RunFailed, match=r"at step 0; there is no checkpoint yet\. No weight has changed yet: look"
+    ):
+        meter.check(None)
+
+
 @pytest.mark.parametrize(
     ("distillers", "term", "words"),
     [

@@ -154,8 +154,8 @@ class Plugins:
 
     def run_started(self, run: RunDirectory, warn: Warn = warn_on_stderr) -> None:
         """Call every plugin at the start of a run."""
-        for _ in self._call("kd_run_started", {"run": run}, warn):
-            pass
+        for name, returned in self._call("kd_run_started", {"run": run}, warn):
+            _check_returned("kd_run_started", name, returned, (), warn)
 
     def epoch_ended(
         self, run: RunDirectory, metrics: dict[str, Any], warn: Warn = warn_on_stderr
@@ -169,9 +169,8 @@ class Plugins:
         for name, returned in self._call("kd_epoch_ended", {"run": run, "metrics": metrics}, warn):
             if isinstance(returned, StopTraining):
                 reasons.append(f"plugin {name}: {returned.reason}")
-            elif returned is not None:
-                what = f"kd_epoch_ended() returned {type(returned).__name__}"
-                warn(f"plugin {name}: {what}; it may return a StopTraining or None; the run continues")
+            else:
+                _check_returned("kd_epoch_ended", name, returned, (), warn)
         return next(iter(reasons), None)
 
     def run_finished(
@@ -194,13 +193,14 @@ class Plugins:
                 called for a plugin that raised an error, or returned False to be called again.
         """
         for name, returned in self._call("kd_run_finished", {"run": run, "summary": summary}, warn, skip):
+            _check_returned("kd_run_finished", name, returned, (str, bool), warn)
             if done is not None and returned is not False:
                 done(name, returned.splitlines() if isinstance(returned, str) else [])
 
     def run_failed(self, run: RunDirectory, summary: dict[str, Any], warn: Warn = warn_on_stderr) -> None:
         """Call every plugin when a run has failed."""
-        for _ in self._call("kd_run_failed", {"run": run, "summary": summary}, warn, then=""):
-            pass
+        for name, returned in self._call("kd_run_failed", {"run": run, "summary": summary}, warn, then=""):
+            _check_returned("kd_run_failed", name, returned, (), warn)
 
     def _call(
         self,
@@ -221,6 +221,24 @@ class Plugins:
                 yield name, self._registry.call(hook, name, own)
             except PluginError as broken:
                 warn(f"plugin {labels[name]}: {broken.error}{then}")
+
+
+_MAY_RETURN = {
+    "kd_run_started": "None",
+    "kd_epoch_ended": "a StopTraining or None",
+    "kd_run_finished": "a text, False or None",
+    "kd_run_failed": "None",
+}
+
+
+def _check_returned(hook: str, plugin: str, returned: object, allowed: tuple[type, ...], warn: Warn) -> None:
+    """Warn of what a run hook must not return; nothing is done with it."""
+    if returned is None or isinstance(returned, allowed):
+        return
+    then = "" if hook == "kd_run_failed" else "; the run continues"
+    warn(
+        f"plugin {plugin}: {hook}() returned {type(returned).__name__}; it may return {_MAY_RETURN[hook]}{then}"
+    )
 
 
 def _info(candidate: Candidate, status: Status, **fields: Any) -> PluginInfo:

@@ -117,19 +117,42 @@ class Registry:
         if implementation.kwargnames:
             given = ", ".join(implementation.kwargnames)
             raise PluginError(f"its {name}() has a default for {given}, so kd would not pass it")
+        for parameter in inspect.signature(implementation.function).parameters.values():
+            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.KEYWORD_ONLY):
+                place = "before '/'" if parameter.kind == parameter.POSITIONAL_ONLY else "after '*'"
+                raise PluginError(f"its {name}() has {parameter.name} {place}, so kd cannot pass it")
+        kind = None if name in HOOKS else _deferred(implementation.function)
+        if kind is not None:
+            raise PluginError(
+                f"its {name}() is {kind}: a call of it runs nothing, so it must be a plain function"
+            )
 
     def _describe(self, error: pluggy.PluginValidationError) -> str:
         lines = str(error).splitlines()
         for name, arguments in self._specified.items():
-            if f"hook {name!r}" in lines[0] or (len(lines) > 1 and f"hook {name!r}" in lines[1]):
-                takes = ", ".join(arguments) or "nothing"
+            if f"hook {name!r}" not in lines[0] and (len(lines) == 1 or f"hook {name!r}" not in lines[1]):
+                continue
+            takes = ", ".join(arguments) or "nothing"
+            given = inspect.signature(getattr(error.plugin, name)).parameters
+            wrong = next((argument for argument in given if argument not in arguments), None)
+            if wrong is None:
                 return f"its {name}() has an argument that kd does not pass; kd passes {takes} ({lines[-1].strip()})"
+            near = nearest(wrong, arguments)
+            meant = f"; did you mean {near!r}?" if near else ""
+            return f"its {name}() has an argument {wrong!r} that kd does not pass; kd passes {takes}{meant}"
         return " ".join(line.strip() for line in lines)
 
     def _take_out(self, plugin: Any) -> None:
         # pluggy's register is not atomic in every version, and unregister fails if nothing was registered
         if self._manager.get_name(plugin) is not None:
             self._manager.unregister(plugin)
+
+
+def _deferred(function: Any) -> str | None:
+    """What kind of function it is, if a call does not run its code; None: a plain one."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return "an async function"
+    return "a generator function (it has a 'yield')" if inspect.isgeneratorfunction(function) else None
 
 
 def check_api(plugin: Any, module: Any, distribution: str) -> None:

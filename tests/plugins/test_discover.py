@@ -93,11 +93,32 @@ BROKEN = {
     ),
     "wrong argument": (
         "@hookimpl\ndef kd_run_started(run, extra): pass",
-        "its kd_run_started() has an argument that kd does not pass; kd passes run",
+        "its kd_run_started() has an argument 'extra' that kd does not pass; kd passes run",
     ),
     "argument with default": (
         "@hookimpl\ndef kd_run_started(run=None): pass",
         "its kd_run_started() has a default for run",
+    ),
+    "argument-misspelt": (
+        "@hookimpl\ndef kd_epoch_ended(run, metrcs): pass",
+        "its kd_epoch_ended() has an argument 'metrcs' that kd does not pass; kd passes run, metrics; did you mean "
+        "'metrics'?",
+    ),
+    "argument-by-keyword": (
+        "@hookimpl\ndef kd_epoch_ended(run, *, metrics): pass",
+        "its kd_epoch_ended() has metrics after '*', so kd cannot pass it",
+    ),
+    "argument-by-position": (
+        "@hookimpl\ndef kd_epoch_ended(run, /): pass",
+        "its kd_epoch_ended() has run before '/', so kd cannot pass it",
+    ),
+    "async": (
+        "@hookimpl\nasync def kd_run_started(run): pass",
+        "its kd_run_started() is an async function: a call of it runs nothing",
+    ),
+    "generator": (
+        "@hookimpl\ndef kd_run_started(run): yield",
+        "its kd_run_started() is a generator function (it has a 'yield'): a call of it runs nothing",
     ),
     "wrapper": (
         "@hookimpl(wrapper=True)\ndef kd_models():\n    return (yield)",

@@ -4,6 +4,7 @@ import pytest
 
 from kdcore.plugins import Plugins
 
+HOOKS = ("kd_run_started", "kd_epoch_ended", "kd_run_finished", "kd_run_failed")
 WATCHES = """
 from pathlib import Path
 @hookimpl
@@ -40,6 +41,22 @@ def test_a_raising_hook_is_a_warning_and_the_others_are_called(site, tmp_path, c
     assert out == ""
     assert err.startswith("warning: plugin kd-ant 1.0: kd_run_started() raised ")
     assert err.count("\n") == 1
+
+
+def test_what_a_hook_must_not_return_is_a_warning(site, tmp_path):
+    site.plugin("kd-ant", "".join(f"@hookimpl\ndef {name}(): return 3\n" for name in HOOKS))
+    lines = []
+    plugins = site.discover()
+    plugins.run_started(tmp_path, lines.append)
+    plugins.epoch_ended(tmp_path, {}, lines.append)
+    plugins.run_finished(tmp_path, {}, lines.append)
+    plugins.run_failed(tmp_path, {}, lines.append)
+    allowed = ("None", "a StopTraining or None", "a text, False or None", "None")
+    then = ("; the run continues",) * 3 + ("",)
+    assert lines == [
+        f"plugin kd-ant: {hook}() returned int; it may return {what}{end}"
+        for hook, what, end in zip(HOOKS, allowed, then, strict=True)
+    ]
 
 
 def test_warnings_can_go_elsewhere(site, tmp_path):

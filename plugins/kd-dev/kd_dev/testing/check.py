@@ -131,7 +131,7 @@ class Check:
             raise SkipTest(f"{self}: {reason}") from None  # pytest's summary does not name the test
         except Violation as violation:
             raise ConformanceError([Failure(self, str(violation))]) from violation.__cause__
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a plugin must not end the process that checks it
             raise ConformanceError([Failure(self, f"it raised {cause(error)}")]) from error
 
     def __str__(self) -> str:

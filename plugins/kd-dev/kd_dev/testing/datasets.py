@@ -95,6 +95,19 @@ class DatasetSubject:
         yield from self.opened.items()
 
 
+def _require_same_length(dataset: Any, split: str) -> None:
+    """Refuse a split that has another number of samples after one was read."""
+    size = len(dataset)
+    for index in _positions(dataset):
+        try:
+            _ = dataset[index]
+        except Exception:
+            if len(dataset) == size:
+                raise
+        if len(dataset) != size:
+            raise Violation(f"{split} has {size} samples, and {len(dataset)} after sample {index} was read")
+
+
 def _positions(dataset: Any) -> list[int]:
     count = len(dataset)
     return sorted({*range(0, count, max(count // _LOOKED_AT, 1)), *([count - 1] if count else [])})
@@ -117,9 +130,11 @@ def declaration(subject: DatasetSubject) -> None:
 
 @rule(
     "dataset",
-    summary="Each split opens, has samples that can be read, and differs from the others.",
-    why="A split that ignores its name gives the training images for evaluation, too.",
-    fix="Read the images of `split` below `root`; the message shows the error.",
+    summary="Each split opens, has samples that can be read, keeps its length, and differs from the others.",
+    why="A split that ignores its name gives the training images for evaluation, too. The order of a run's samples "
+    "depends on the length.",
+    fix="Read the images of `split` below `root`, and decide in the constructor which samples there are; the message "
+    "shows the error.",
 )
 def splits(subject: DatasetSubject) -> None:
     if isinstance(subject.opened, Exception):
@@ -129,6 +144,7 @@ def splits(subject: DatasetSubject) -> None:
     for split, dataset in subject.opened.items():
         if len(dataset) == 0:
             raise Violation(f"split {split!r} is empty")
+        _require_same_length(subject.open(split), split)
         content = (len(dataset), *(_bytes(dataset[index]) for index in _positions(dataset)))
         if content in seen:
             raise Violation(f"splits {seen[content]!r} and {split!r} are the same {len(dataset)} samples")

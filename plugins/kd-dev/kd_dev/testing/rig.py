@@ -58,6 +58,7 @@ class Rig:
         target: class indices `[B]`.
         index: positions in the training set `[B]`.
         partner: another image of the class for each, `[B, C, H, W]`, if the distiller requires it.
+        random_state: the state of torch's generator after the last step.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Rig:
         samples: int,
         dtype: torch.dtype,
         memory_format: torch.memory_format,
+        prepared: bool = True,
     ) -> None:
         self.distillation = distillation
         self.model: Any = distillation
@@ -84,7 +86,9 @@ class Rig:
         if distillation.requires.partner is not None:
             self.partner = torch.randn(samples, 3, SIDE, SIDE, generator=generator).to(dtype)
         self.target: Tensor = train_labels(pair)[self.index]
-        self._prepare()
+        self.random_state = torch.empty(0)
+        if prepared:
+            self._prepare()
 
     def _prepare(self) -> None:
         """Show the distiller the teacher's outputs before the first step, if it asks for them, as a run does."""
@@ -112,7 +116,9 @@ class Rig:
         Raises:
             SetupRefused: it raised ValueError or UserError.
             RunFailed: it returned something other than named scalars.
+            unittest.SkipTest: it keeps the graph of an earlier step: another check reports that.
         """
+        self.require_no_graph()
         given: dict[str, Any] = {"images": self.images, "target": self.target, "index": self.index}
         given |= {"partner": self.partner, **changes}
         given = {name: None if value is None else value[rows] for name, value in given.items()}
@@ -123,7 +129,17 @@ class Rig:
                 output: DistillationOutput = self.model(images, target, **given, progress=progress)
             except (UserError, ValueError) as error:
                 raise SetupRefused(f"{type(error).__name__}: {error}") from error
+            self.random_state = torch.get_rng_state()
         return output
+
+    def require_no_graph(self) -> None:
+        """End the check if the distiller keeps the graph of a step: another one reports that.
+
+        Raises:
+            unittest.SkipTest: in this case.
+        """
+        if kept_graph(self.distiller) is not None:
+            skip("it keeps the graph of a step: see the check 'keeps_no_graph'")
 
     def hand_over(self, change: Callable[[Seen], Seen]) -> None:
         """From now on, pass the distiller's arguments through `change`."""
@@ -141,6 +157,28 @@ class Rig:
             for name, parameter in self.distillation.named_parameters()
             if parameter.grad is not None
         }
+
+
+def kept_tensors(value: Any) -> Iterator[Tensor | nn.Module]:
+    """The tensors and modules in a value, also in lists, tuples, sets and dictionaries."""
+    if isinstance(value, torch.Tensor | torch.nn.Module):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from kept_tensors(item)
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            yield from kept_tensors(item)
+
+
+def kept_graph(distiller: nn.Module) -> str | None:
+    """The name of a buffer or attribute of a distiller whose tensor has a graph; None: there is none."""
+    for path, module in distiller.named_modules():
+        for name, value in (*module.named_buffers(recurse=False), *vars(module).items()):
+            tensors = (kept for kept in kept_tensors(value) if isinstance(kept, torch.Tensor))
+            if any(tensor.grad_fn is not None for tensor in tensors):
+                return ".".join(filter(None, (path, name)))
+    return None
 
 
 def total(terms: Mapping[str, Tensor]) -> Tensor:

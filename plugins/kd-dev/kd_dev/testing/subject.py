@@ -108,8 +108,17 @@ class DistillerSubject:
         except UserError as error:
             raise SetupRefused(str(error)) from error
 
-    def rig(self, pair: Pair | None = None, *, weight: float | None = None, samples: int = 6) -> Rig:
+    def rig(
+        self,
+        pair: Pair | None = None,
+        *,
+        weight: float | None = None,
+        samples: int = 6,
+        prepared: bool = True,
+    ) -> Rig:
         """A new instance with tiny models in their first state; do not use an earlier rig afterwards.
+
+        With `prepared` False its method `prepare` is not called, as in a run that continues.
 
         Raises:
             SetupRefused: the distiller refuses this pair.
@@ -121,7 +130,7 @@ class DistillerSubject:
         frame = self._frames.get(pair)
         if frame is None:
             frame = self._frames[pair] = _Frame(self, pair)
-        return frame.rig(self, weight, samples)
+        return frame.rig(self, weight, samples, prepared=prepared)
 
     def apart(
         self,
@@ -150,7 +159,8 @@ class DistillerSubject:
                 said.append(f"{pair}: {type(error).__name__}: {error}")
             else:
                 return pair, ""
-        return None, "\n    ".join(said)
+        reasons = {text.partition(": ")[2] for text in said}
+        return None, f"any pair: {reasons.pop()}" if len(reasons) == 1 else "\n    ".join(said)
 
     @property
     def home(self) -> Pair:
@@ -231,6 +241,8 @@ class _Frame:
         samples: int,
         dtype: torch.dtype = torch.float32,
         memory_format: torch.memory_format = torch.contiguous_format,
+        *,
+        prepared: bool = True,
     ) -> Rig:
         for model, state in zip(self._all, self._first, strict=True):
             model.load_state_dict(state)
@@ -239,4 +251,4 @@ class _Frame:
         distiller = subject.build(self.models.setup, options).to(dtype)
         self.distillation.distillers = nn.ModuleList([distiller])
         self.distillation.train()
-        return Rig(self.distillation, distiller, self.pair, samples, dtype, memory_format)
+        return Rig(self.distillation, distiller, self.pair, samples, dtype, memory_format, prepared)

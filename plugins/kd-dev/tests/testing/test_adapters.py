@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -84,6 +85,17 @@ def test_good_ones_pass(subject, toy_net, look):
     assert (found.failed, set(found.skipped)) == ({}, {"tail"})
     found = look(adapter_checks("timm", models=[("test_vit", 160)]))
     assert (found.failed, found.skipped) == ({}, {})
+
+
+def test_maps_that_are_no_dict_of_feature_maps_are_told(broken, toy_net, look):
+    class Lists(broken("adapters").Good):
+        def forward(self, model, images, stages, embedding):
+            output = super().forward(model, images, stages, embedding)
+            return replace(output, features=list(output.features.values()))
+
+    (check,) = [check for check in adapter_checks(Lists, models=[toy_net]) if check.id == "serves"]
+    said = "TypeError: forward returned list in features, not a dict of kdcore.FeatureMap by stage"
+    assert said in look([check]).failed["serves"]
 
 
 def test_a_plugins_model_is_found_by_name(subject, look):

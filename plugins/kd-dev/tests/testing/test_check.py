@@ -41,6 +41,16 @@ def test_a_check_says_what_it_is_about():
     assert even() is None
 
 
+@rule("plugin", summary="The number does not end Python.", why="Others run in it.", fix="Do not.")
+def stays(number: int) -> None:
+    sys.exit(number)
+
+
+def test_a_subject_that_ends_python_fails_the_check():
+    with pytest.raises(ConformanceError, match=r"n3 breaks the rule stays: it raised SystemExit: 3"):
+        Check("n3", stays, 3)()
+
+
 def test_a_failure_says_what_was_seen_and_where_the_rule_is():
     even, small = checks(13)
     with pytest.raises(ConformanceError) as caught:

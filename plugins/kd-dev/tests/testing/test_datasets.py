@@ -6,7 +6,8 @@ import re
 
 import pytest
 from kd_dev.testing import ConformanceError, check_dataset, dataset_checks
-from kd_dev.testing.datasets import RULES
+from kd_dev.testing.check import Violation
+from kd_dev.testing.datasets import RULES, _require_same_length
 
 from kdcore import UserError
 
@@ -46,6 +47,20 @@ def test_a_broken_rule_is_found_and_no_other(id, look):
     assert f"docs/conformance.md#{id}-dataset" in found.failed[id]
     assert re.search(message, found.failed[id]), found.failed[id]
     assert len(found.skipped) == (7 if id == "declaration" else 0)
+
+
+class Shrinks(list):
+    def __getitem__(self, index):
+        found = super().__getitem__(index)
+        if index == 1:
+            self.pop()
+        return found
+
+
+def test_a_length_that_changes_is_found():
+    with pytest.raises(Violation, match="train has 3 samples, and 2 after sample 1 was read"):
+        _require_same_length(Shrinks([5, 6, 7]), "train")
+    _require_same_length([5, 6, 7], "train")
 
 
 @pytest.mark.parametrize("name", ["toy-Good", "kd-broken/toy-Unlabelled"])

@@ -95,6 +95,10 @@ def embedding(subject: AdapterSubject) -> None:
             )
         with torch.no_grad():
             logits = classifier(vector)
+        if logits.shape != given.shape:
+            raise Violation(
+                f"from the embedding the classifier computes logits {list(logits.shape)}, not {list(given.shape)}"
+            )
         if not torch.allclose(logits, given, rtol=1e-4, atol=1e-4):
             apart = (logits - given).abs().max().item()
             raise Violation(

@@ -127,6 +127,8 @@ def autocast(subject: AdapterSubject) -> None:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         wanted = subject.model()(subject.images())
         found = logits_in(subject.ask(subject.model(), subject.images()))
+    if found.shape != wanted.shape:
+        raise Violation(f"the logits are {list(found.shape)} instead of {list(wanted.shape)}")
     if found.dtype != wanted.dtype or not torch.equal(found, wanted):
         apart = (found.float() - wanted.float()).abs().max().item()
         raise Violation(f"the logits are {found.dtype} instead of {wanted.dtype} and differ by {apart:.3g}")

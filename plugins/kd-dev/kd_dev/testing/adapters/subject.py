@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from kd_dev.testing.check import skip
-from kdcore import AdapterEntry, FeatureAdapter, ModelOutput, Problem, UserError
+from kdcore import AdapterEntry, FeatureAdapter, FeatureMap, ModelOutput, Problem, UserError
 from kdcore.inspect import ModelSpec, build_model
 from kdcore.plugin import get_plugins
 
@@ -137,6 +137,12 @@ class AdapterSubject:
             if not isinstance(output.logits, torch.Tensor):
                 raise TypeError(
                     f"forward returned {type(output.logits).__name__} as logits, not a tensor [B, K]"
+                )
+            maps: object = output.features
+            kinds = list(maps.values()) if isinstance(maps, dict) else [maps]
+            if wrong := [kind for kind in kinds if not isinstance(kind, FeatureMap)]:
+                raise TypeError(
+                    f"forward returned {type(wrong[0]).__name__} in features, not a dict of kdcore.FeatureMap by stage"
                 )
         return announced, embedding
 

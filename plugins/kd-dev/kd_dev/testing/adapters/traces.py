@@ -85,7 +85,7 @@ def deepcopy(subject: AdapterSubject) -> None:
     fix="Store nothing about a model in the adapter, or store it by model, in a `weakref.WeakKeyDictionary`.",
 )
 def several_models(subject: AdapterSubject) -> None:
-    adapter, one, other = subject.adapter(), subject.model(), subject.model()
+    one, other, adapter = subject.model(), subject.model(), subject.adapter()
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.mul_(0.5)

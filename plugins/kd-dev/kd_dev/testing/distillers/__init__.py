@@ -28,6 +28,7 @@ RULES: Final[tuple[Rule[DistillerSubject], ...]] = (
     gradients.owns_its_parameters,
     gradients.tensors_are_buffers,
     gradients.inputs_unchanged,
+    gradients.keeps_no_graph,
     batches.batch_of_one,
     batches.two_classes,
     batches.soft_targets,

@@ -11,6 +11,9 @@ from kd_dev.testing.check import Violation, rule, skip
 from kd_dev.testing.rig import SetupRefused, may_refuse, require_finite_step
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kd_dev.testing.rig import Rig
     from kd_dev.testing.subject import DistillerSubject
     from kdcore import Distiller
 
@@ -63,8 +66,8 @@ def soft_targets(subject: DistillerSubject) -> None:
 
 @rule(
     "distiller",
-    summary="If `requires.target` is False, it works without labels: neither `batch.target` nor "
-    "`setup.train_labels`.",
+    summary="If `requires.target` is False, it works without labels, neither `batch.target` nor "
+    "`setup.train_labels`, and its terms are the same for other labels.",
     why="kd accepts images without labels for such a distiller. `requires.target` says so before training.",
     fix="Declare `Requires(target=True)`, or do not use the target.",
 )
@@ -72,6 +75,15 @@ def no_labels(subject: DistillerSubject) -> None:
     rig = subject.rig()
     if rig.distillation.requires.target:
         skip("it declares that it reads the ground truth")
+    usual = _terms(rig)
+    other = subject.rig()
+    others = _terms(other, target=(other.target + 1) % other.pair.classes)
+    for name, term in usual.items():
+        if not torch.equal(term, others[name]):
+            raise Violation(
+                f"requires.target is False, and with other labels the term {name!r} is {others[name].item():.6g} "
+                f"instead of {term.item():.6g}"
+            )
     rig = subject.rig(replace(subject.home, labelled=False))
     require_finite_step(rig, rig.step(target=None), "without labels")
 
@@ -96,6 +108,31 @@ def some_labels(subject: DistillerSubject) -> None:
     one = torch.full_like(rig.target, -1)
     one[first] = rig.target[first]
     require_finite_step(rig, rig.step(target=one), "with one label in a batch")
+    if own.unlabelled == "given":
+        _require_unknown_is_no_class(subject)
+
+
+def _require_unknown_is_no_class(subject: DistillerSubject) -> None:
+    """Refuse a distiller that takes the target -1 for the last class, as an index of -1 does."""
+    pair = replace(subject.home, some_labels=True)
+
+    def with_class(number: int) -> dict[str, Tensor]:
+        rig = subject.rig(pair)
+        return _terms(rig, target=torch.where(rig.target < 0, number, rig.target))
+
+    first, last, unknown = (with_class(number) for number in (0, subject.home.classes - 1, -1))
+    if _equal(unknown, last) and not _equal(first, last):
+        raise Violation(
+            "a target of -1 has the same terms as the last class: it is read as an index from the end"
+        )
+
+
+def _terms(rig: Rig, **changes: Tensor) -> dict[str, Tensor]:
+    return {name: term.detach() for name, term in rig.step(**changes).items()}
+
+
+def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(term, other[name]) for name, term in one.items())
 
 
 @rule(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -11,6 +11,8 @@ from torch import nn
 from kd_dev.testing.check import Violation, rule, skip
 from kd_dev.testing.rig import (
     backward,
+    kept_graph,
+    kept_tensors,
     mapped,
     names,
     of_teachers,
@@ -21,8 +23,6 @@ from kd_dev.testing.rig import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
     from kd_dev.testing.rig import Seen
@@ -134,7 +134,7 @@ def tensors_are_buffers(subject: DistillerSubject) -> None:
         for name, value in vars(module).items():
             if name.startswith("_") and name in vars(nn.Module()):
                 continue  # torch's own containers of registered parts
-            for kept in _kept(value):
+            for kept in kept_tensors(value):
                 if id(kept) not in others and not _is_part(kept, theirs):
                     place = ".".join(filter(None, (path, name)))
                     kind = (
@@ -149,33 +149,38 @@ def _is_part(kept: Tensor | nn.Module, parameters: set[int]) -> bool:
     return bool(own) and all(id(parameter) in parameters for parameter in own)
 
 
-def _kept(value: Any) -> Iterator[Tensor | nn.Module]:
-    if isinstance(value, torch.Tensor | nn.Module):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _kept(item)
-    elif isinstance(value, list | tuple | set):
-        for item in value:
-            yield from _kept(item)
-
-
 @rule(
     "distiller",
-    summary="Its arguments are bit-equal afterwards.",
-    why="The distillers of a run share one forward pass: if one changes a tensor in place, the next one gets it.",
-    fix="Use functions without a trailing underscore, and `=` instead of `+=` on your arguments.",
+    summary="Its arguments are bit-equal afterwards, and `features` has the same stages.",
+    why="The distillers of a run share one forward pass: if one changes a tensor in place, or takes a map out of "
+    "`features`, the next one gets that.",
+    fix="Use functions without a trailing underscore, `=` instead of `+=` on your arguments, and no `pop`.",
 )
 def inputs_unchanged(subject: DistillerSubject) -> None:
     rig = subject.rig()
     before: dict[str, Tensor] = {}
-    given: dict[str, Tensor] = {}
+    given: list[Seen] = []
 
     def look(seen: Seen) -> Seen:
-        given.update(tensors_in(seen))
-        before.update({name: value.detach().clone() for name, value in given.items()})
+        given.append(seen)
+        before.update({name: value.detach().clone() for name, value in tensors_in(seen).items()})
         return seen
 
     rig.hand_over(look)
     rig.step()
-    require_equal(given, before, "after forward")
+    require_equal(tensors_in(given[0]), before, "after forward")
+
+
+@rule(
+    "distiller",
+    summary="After a step, no buffer and no attribute has the graph of the step.",
+    why="The next step's backward pass goes through the graph of this one again and fails, or the memory of all "
+    "steps is kept.",
+    fix="Call `.detach()` on what you keep, or update it under `torch.no_grad()`.",
+)
+def keeps_no_graph(subject: DistillerSubject) -> None:
+    rig = subject.rig()
+    backward(rig.step())
+    kept = kept_graph(rig.distiller)
+    if kept is not None:
+        raise Violation(f"{kept!r} has a graph after a step")

@@ -32,6 +32,7 @@ _RATES: Final = (0.01, 0.001)
 def deepcopy(subject: DistillerSubject) -> None:
     rig = subject.rig()
     backward(rig.step())
+    rig.require_no_graph()
     twin = copy.deepcopy(rig.distillation)
     wanted = {name: term.detach() for name, term in rig.step().items()}
     with torch.no_grad():
@@ -75,9 +76,9 @@ def ships(subject: DistillerSubject) -> None:
     "distiller",
     summary="A new instance that loads the saved state continues with bit-equal terms and gradients.",
     why="A run that was stopped continues from a checkpoint with the state of student and distiller, "
-    "written as safetensors and JSON.",
-    fix="Keep everything that changes in parameters and buffers; plain numbers through `get_extra_state` and "
-    "`set_extra_state`.",
+    "written as safetensors and JSON. It does not call `prepare` again.",
+    fix="Keep everything that changes in parameters and persistent buffers; plain numbers through `get_extra_state` "
+    "and `set_extra_state`.",
 )
 def state_roundtrip(subject: DistillerSubject) -> None:
     rig = subject.rig()
@@ -91,7 +92,7 @@ def state_roundtrip(subject: DistillerSubject) -> None:
         except TypeError as error:
             raise Violation(str(error)) from error
         terms, gradients = _next_step(rig)
-        resumed = subject.rig()
+        resumed = subject.rig(prepared=False)
         resumed.distillation.load_state_dict(read_state(path, digest))
     found, found_gradients = _next_step(resumed)
     require_equal(found, terms, "after loading")

@@ -154,10 +154,12 @@ def _extreme(name: str, like: Tensor, largest: float) -> tuple[Tensor, Tensor]:
 
 @rule(
     "distiller",
-    summary="Two instances that are built with the same seed give bit-equal terms and gradients in each step.",
-    why="The same spec gives bit-equal weights, and a resumed run ends like one that was not stopped.",
-    fix="Draw from `setup.generator` in the constructor, and from torch's global generator, which is seeded "
-    "before each step, in `forward`; not from `random`, numpy or the clock.",
+    summary="Two instances that are built with the same seed give bit-equal terms and gradients in each step; it does "
+    "not seed torch's global generator.",
+    why="The same spec gives bit-equal weights, and a resumed run ends like one that was not stopped. With a seed of "
+    "its own, every step would draw the same numbers, and so would the distillers after it.",
+    fix="Draw from `setup.generator` in the constructor, and from torch's global generator, which kd seeds "
+    "before each step, in `forward`; not from `random`, numpy or the clock. Call no `torch.manual_seed`.",
 )
 def deterministic(subject: DistillerSubject) -> None:
     results = []
@@ -173,6 +175,16 @@ def deterministic(subject: DistillerSubject) -> None:
     for number, (one, other) in enumerate(zip(first, second, strict=True), 1):
         require_equal(other, one, f"the second time, in step {number}")
     require_equal(second_gradients, first_gradients, "the second time, the gradients")
+    states = []
+    for seed in (1, 2):
+        rig = subject.rig()
+        rig.seed = seed
+        rig.step()
+        states.append(rig.random_state)
+    if torch.equal(*states):
+        raise Violation(
+            "forward seeds torch's global generator: after a step it is the same, whatever it was before"
+        )
 
 
 def _require_near(

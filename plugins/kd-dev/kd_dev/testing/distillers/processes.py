@@ -38,6 +38,9 @@ def two_processes(subject: DistillerSubject) -> None:
         skip("this build of torch does not have gloo")
     if dist.is_initialized():
         skip("this process already belongs to a process group")
+    rig = subject.rig()
+    rig.step()
+    rig.require_no_graph()
     if not _needs_processes(subject):
         return
     if _terms(subject, slice(None)) != _terms(subject, slice(None), seed=1):

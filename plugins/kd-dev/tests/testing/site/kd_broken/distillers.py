@@ -110,6 +110,63 @@ class ChangesTarget(Good):
         return super().compare(student, teacher, batch, progress)
 
 
+class KeepsGraph(Good):
+    """Its moving average is not detached, so each step's graph leads into that of the step before."""
+
+    def __init__(self, options: GoodOptions, setup: Setup) -> None:
+        super().__init__(options, setup)
+        self.register_buffer("average", torch.zeros(setup.num_classes))
+
+    def compare(self, student: Any, teacher: Any, batch: Any, progress: Any) -> Tensor:
+        ours = self.head(student.logits)
+        self.average = 0.9 * self.average + 0.1 * ours.mean(0)
+        return F.mse_loss(ours - self.average, teacher.logits.detach())
+
+
+class PreparesAside(Good):
+    """What `prepare` computes is in no checkpoint."""
+
+    def __init__(self, options: GoodOptions, setup: Setup) -> None:
+        super().__init__(options, setup)
+        self.register_buffer("centre", torch.zeros(setup.num_classes), persistent=False)
+
+    def prepare(self, outputs: Any) -> None:
+        for teacher, _ in outputs:
+            self.centre += teacher.logits.mean(0)
+
+    def compare(self, student: Any, teacher: Any, batch: Any, progress: Any) -> Tensor:
+        return F.mse_loss(self.head(student.logits), teacher.logits.detach() - self.centre)
+
+
+class ReadsTargetIfThere(Good):
+    def compare(self, student: Any, teacher: Any, batch: Any, progress: Any) -> Tensor:
+        loss = super().compare(student, teacher, batch, progress)
+        return loss if batch.target is None else loss + batch.target.float().mean() * loss
+
+
+class ReadsUnknownAsLast(Good):
+    requires = Requires(target=True, unlabelled="given")
+
+    def compare(self, student: Any, teacher: Any, batch: Any, progress: Any) -> Tensor:
+        target = batch.target if batch.target.dim() == 1 else batch.target.argmax(1)
+        chosen = torch.eye(student.logits.shape[1], dtype=student.logits.dtype)[target]
+        return super().compare(student, teacher, batch, progress) + F.mse_loss(student.logits, chosen)
+
+
+class TakesMapOut(Good):
+    requires = Requires(teacher_stages=(4,))
+
+    def compare(self, student: Any, teacher: Any, batch: Any, progress: Any) -> Tensor:
+        teacher.features.pop(4)
+        return super().compare(student, teacher, batch, progress)
+
+
+class Reseeds(Good):
+    def compare(self, student: Any, teacher: Any, batch: Any, progress: Any) -> Tensor:
+        torch.manual_seed(0)
+        return F.dropout(super().compare(student, teacher, batch, progress), 0.0)
+
+
 class NoSingle(Good):
     def compare(self, student: Any, teacher: Any, batch: Any, progress: Any) -> Tensor:
         others = torch.tensor(len(student.logits) - 1.0)

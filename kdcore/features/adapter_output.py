@@ -37,13 +37,14 @@ def _fault(output: Any, stages: Sequence[Stage], embedding: bool, batch: int) ->
         return f"returned {type(output).__name__}; it must return a kdcore.ModelOutput"
     if output.logits is None:
         return "gave None as logits; they must be those of model(images)"
-    if not isinstance(output.features, Mapping):
-        return f"gave its maps as {type(output.features).__name__}; it must be a dict by stage"
+    features: Any = output.features
+    if not isinstance(features, Mapping):
+        return f"gave its maps as {type(features).__name__}; it must be a dict by stage"
     for stage in stages:
-        if stage not in output.features:
-            given = listed(str(one) for one in output.features) or "none"
+        if stage not in features:
+            given = listed(str(one) for one in features) or "none"
             return f"gave no map of stage {stage}, which stages() announces; it gave those of: {given}"
-        if fault := _map_fault(output.features[stage], batch):
+        if fault := _map_fault(features[stage], batch):
             return f"gave as stage {stage} {fault}"
     if embedding and not _has_shape(output.embedding, 2, batch):
         return f"gave {_kind(output.embedding)} as embedding; for {batch} images [{batch}, D] is required"

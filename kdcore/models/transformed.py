@@ -116,16 +116,16 @@ def rebuild_transforms(
     for one in transforms:
         transform, provided = _of_record(one, plugins, where)
         try:
-            model = transform.rebuild(model, one["record"])
+            made: object = transform.rebuild(model, one["record"])
         except UserError:
             raise
         except Exception as error:
             message = f"the record of {_who(provided)} does not fit the model '{built.name}'"
             raise UserError(Problem(where, f"{message}: {type(error).__name__}: {error}")) from error
-        if not isinstance(model, nn.Module):
-            raise UserError(
-                _wrong(provided, f"rebuild() returned {type(model).__name__}, not an nn.Module", where)
-            )
+        if not isinstance(made, nn.Module):
+            found = f"rebuild() returned {type(made).__name__}, not an nn.Module"
+            raise UserError(_wrong(provided, found, where))
+        model = made
     return replace(built, model=model, parameters=count_parameters(model), transforms=tuple(transforms))
 
 
@@ -314,10 +314,11 @@ def _applied(
     if not isinstance(done, Transformed):
         message = f"{who} returned {type(done).__name__}; it must return a kdcore.Transformed"
         raise UserError(Problem(setup.where, message))
-    if not isinstance(done.model, nn.Module):
-        found = f"Transformed(model=...) is {type(done.model).__name__}, not an nn.Module"
+    made: object = done.model
+    if not isinstance(made, nn.Module):
+        found = f"Transformed(model=...) is {type(made).__name__}, not an nn.Module"
         raise UserError(_wrong(provided, found, setup.where))
-    if not any(parameter.requires_grad for parameter in done.model.parameters()):
+    if not any(parameter.requires_grad for parameter in made.parameters()):
         raise UserError(_wrong(provided, "it leaves no parameter that is trained", setup.where))
     try:
         record = json.loads(json.dumps(dict(done.record), allow_nan=False))

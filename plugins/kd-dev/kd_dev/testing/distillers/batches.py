@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -127,7 +127,7 @@ def _require_unknown_is_no_class(subject: DistillerSubject) -> None:
         )
 
 
-def _terms(rig: Rig, **changes: Tensor) -> dict[str, Tensor]:
+def _terms(rig: Rig, **changes: Any) -> dict[str, Tensor]:
     return {name: term.detach() for name, term in rig.step(**changes).items()}
 
 

@@ -62,8 +62,9 @@ class MeanOfTeachers(nn.Module):
 
 
 def _logits(member: OpenedModel, images: Tensor) -> Tensor:
-    own = nullcontext() if member.precision is None else autocast(images.device, member.precision)
-    with own:
+    # the meta device, where operations are counted, has no autocast
+    given = None if images.is_meta else member.precision
+    with nullcontext() if given is None else autocast(images.device, given):
         found: Tensor = member.model(images if member.transform is None else member.transform(images))
     return found
 

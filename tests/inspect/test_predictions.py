@@ -118,8 +118,8 @@ class Rounding(nn.Module):
     """Says the number format in which it computes."""
 
     def forward(self, images: Tensor) -> Tensor:
-        product = images.flatten(1)[:, :2] @ torch.eye(2)
-        return torch.full((len(images), 2), float(product.dtype == torch.bfloat16))
+        product = images.flatten(1)[:, :2] @ torch.eye(2, device=images.device)
+        return torch.full_like(product, float(product.dtype == torch.bfloat16))
 
 
 def test_a_model_with_its_own_precision_computes_in_it():
@@ -144,3 +144,6 @@ def test_the_mean_of_teachers_computes_each_in_its_own_precision():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         mean(torch.zeros(2, 1, 1, 3))
     assert [float(one.mean()) for one in seen] == [1.0, 0.0]
+    seen.clear()
+    mean(torch.zeros(2, 1, 1, 3, device="meta"))  # to count operations
+    assert all(one.is_meta for one in seen)

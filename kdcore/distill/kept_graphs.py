@@ -37,6 +37,6 @@ def kept_graph(module: nn.Module) -> str | None:
 def _tensors(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, list | tuple | dict):
+    elif isinstance(value, list | tuple | set | dict):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _tensors(item)

@@ -17,6 +17,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "kdcore.data.special_targets": ("has_label",),
     "kdcore.data.table": ("files_of_table",),
     "kdcore.distill.build": ("build_distiller",),
+    "kdcore.distill.kept_graphs": ("kept_graph",),
     "kdcore.distill.models": ("teacher_view",),
     "kdcore.features": ("Extractor", "find_adapter", "model_info"),
     "kdcore.inspect.facts_of_data": ("DataFacts", "SplitFacts", "data_facts"),

@@ -8,6 +8,7 @@ from kdcore.data.modes import eight_bits
 from kdcore.data.special_targets import has_label
 from kdcore.data.table import files_of_table
 from kdcore.distill.build import build_distiller
+from kdcore.distill.kept_graphs import kept_graph
 from kdcore.distill.models import teacher_view
 from kdcore.features import Extractor, find_adapter, model_info
 from kdcore.inspect.encoder_measures import Embedded, EncoderEvaluation, measure_embeddings
@@ -119,6 +120,7 @@ __all__ = [
     "import_export_script",
     "is_export",
     "is_percent",
+    "kept_graph",
     "label_scores",
     "load_config",
     "load_metrics",

@@ -11,6 +11,7 @@ import torch
 from kd_dev.testing.check import Violation, skip
 from kd_dev.testing.models import SIDE, TRAIN_SIZE, Pair, train_labels
 from kdcore import Batch, FeatureMap, ModelOutput, PreparesFromTeacher, Progress, UserError
+from kdcore.inspect import kept_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -169,16 +170,6 @@ def kept_tensors(value: Any) -> Iterator[Tensor | nn.Module]:
     elif isinstance(value, list | tuple | set):
         for item in value:
             yield from kept_tensors(item)
-
-
-def kept_graph(distiller: nn.Module) -> str | None:
-    """The name of a buffer or attribute of a distiller whose tensor has a graph; None: there is none."""
-    for path, module in distiller.named_modules():
-        for name, value in (*module.named_buffers(recurse=False), *vars(module).items()):
-            tensors = (kept for kept in kept_tensors(value) if isinstance(kept, torch.Tensor))
-            if any(tensor.grad_fn is not None for tensor in tensors):
-                return ".".join(filter(None, (path, name)))
-    return None
 
 
 def total(terms: Mapping[str, Tensor]) -> Tensor:

@@ -11,7 +11,6 @@ from torch import nn
 from kd_dev.testing.check import Violation, rule, skip
 from kd_dev.testing.rig import (
     backward,
-    kept_graph,
     kept_tensors,
     mapped,
     names,
@@ -21,6 +20,7 @@ from kd_dev.testing.rig import (
     tensors_in,
     total,
 )
+from kdcore.inspect import kept_graph
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from kdcore.errors import Problem, UserError
 from kdcore.plugins import switches
@@ -155,7 +155,7 @@ class Plugins:
     def run_started(self, run: RunDirectory, warn: Warn = warn_on_stderr) -> None:
         """Call every plugin at the start of a run."""
         for name, returned in self._call("kd_run_started", {"run": run}, warn):
-            _check_returned("kd_run_started", name, returned, (), warn)
+            _check_returned("kd_run_started", name, returned, warn)
 
     def epoch_ended(
         self, run: RunDirectory, metrics: dict[str, Any], warn: Warn = warn_on_stderr
@@ -167,10 +167,9 @@ class Plugins:
         """
         reasons = []
         for name, returned in self._call("kd_epoch_ended", {"run": run, "metrics": metrics}, warn):
+            _check_returned("kd_epoch_ended", name, returned, warn)
             if isinstance(returned, StopTraining):
                 reasons.append(f"plugin {name}: {returned.reason}")
-            else:
-                _check_returned("kd_epoch_ended", name, returned, (), warn)
         return next(iter(reasons), None)
 
     def run_finished(
@@ -193,14 +192,14 @@ class Plugins:
                 called for a plugin that raised an error, or returned False to be called again.
         """
         for name, returned in self._call("kd_run_finished", {"run": run, "summary": summary}, warn, skip):
-            _check_returned("kd_run_finished", name, returned, (str, bool), warn)
+            _check_returned("kd_run_finished", name, returned, warn)
             if done is not None and returned is not False:
                 done(name, returned.splitlines() if isinstance(returned, str) else [])
 
     def run_failed(self, run: RunDirectory, summary: dict[str, Any], warn: Warn = warn_on_stderr) -> None:
         """Call every plugin when a run has failed."""
         for name, returned in self._call("kd_run_failed", {"run": run, "summary": summary}, warn, then=""):
-            _check_returned("kd_run_failed", name, returned, (), warn)
+            _check_returned("kd_run_failed", name, returned, warn)
 
     def _call(
         self,
@@ -223,22 +222,22 @@ class Plugins:
                 warn(f"plugin {labels[name]}: {broken.error}{then}")
 
 
-_MAY_RETURN = {
-    "kd_run_started": "None",
-    "kd_epoch_ended": "a StopTraining or None",
-    "kd_run_finished": "a text, False or None",
-    "kd_run_failed": "None",
+_MAY_RETURN: Final[dict[str, tuple[tuple[type, ...], str]]] = {
+    "kd_run_started": ((), "None"),
+    "kd_epoch_ended": ((StopTraining,), "a StopTraining or None"),
+    "kd_run_finished": ((str, bool), "a text, False or None"),
+    "kd_run_failed": ((), "None"),
 }
+"""What each run hook may return apart from None: the types, and the words of a message."""
 
 
-def _check_returned(hook: str, plugin: str, returned: object, allowed: tuple[type, ...], warn: Warn) -> None:
+def _check_returned(hook: str, plugin: str, returned: object, warn: Warn) -> None:
     """Warn of what a run hook must not return; nothing is done with it."""
-    if returned is None or isinstance(returned, allowed):
+    types, words = _MAY_RETURN[hook]
+    if returned is None or isinstance(returned, types):
         return
     then = "" if hook == "kd_run_failed" else "; the run continues"
-    warn(
-        f"plugin {plugin}: {hook}() returned {type(returned).__name__}; it may return {_MAY_RETURN[hook]}{then}"
-    )
+    warn(f"plugin {plugin}: {hook}() returned {type(returned).__name__}; it may return {words}{then}")
 
 
 def _info(candidate: Candidate, status: Status, **fields: Any) -> PluginInfo:

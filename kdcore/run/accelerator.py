@@ -32,15 +32,10 @@ def make_accelerator(spec: RunSpec) -> Accelerator:
             raise UserError(Problem(name, message, os.environ[name], hint=hint))
     # accelerate keeps the first Accelerator's precision for the whole process; a teacher's run has its own
     compat.reset_accelerate()
-    handlers = []
-    if spec.task.weight == 0:
-        # the classifier may not be part of any loss
-        handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
     accelerator = Accelerator(
         # by default accelerate treats each process without a GPU as a run of its own
         cpu=not torch.accelerator.is_available(),
         mixed_precision=_PRECISIONS[spec.train.precision],
-        kwargs_handlers=handlers,
     )
     if spec.train.precision == "fp16" and accelerator.device.type == "cpu":
         # accelerate supports fp16 on accelerators only, and would use fp32; torch supports it on CPUs too
@@ -49,8 +44,9 @@ def make_accelerator(spec: RunSpec) -> Accelerator:
 
 
 def expect_idle_parameters(accelerator: Accelerator, distillation: Distillation) -> None:
-    """Let DDP look for parameters that a step leaves out, if a distiller declares that there are some."""
-    if distillation.requires.idle_parameters:
+    """Let DDP look for parameters that a step leaves out, if there may be some."""
+    # without a task loss, the classifier may not be part of any loss
+    if distillation.task_weight == 0 or distillation.requires.idle_parameters:
         accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True)
 
 

@@ -10,10 +10,12 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, se
 from markupsafe import Markup
 
 from kd_report.charts import styles
-from kdcore.plugin import percent
+from kdcore import Problem, UserError
+from kdcore.plugin import percent, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 _OWN: Final = "kd_report"
 
@@ -29,6 +31,18 @@ def render(template: str, values: Mapping[str, Any], package: str = _OWN) -> str
     text = _environment(package).get_template(template).render(**values)
     # the name of a file that is not UTF-8 has letters that no page can have
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def write_page(target: Path, page: str, flag: str = "--output") -> None:
+    """Write a page.
+
+    Raises:
+        UserError: it cannot be written; the problem is placed at the flag that names the file.
+    """
+    try:
+        write_text(target, page)
+    except OSError as error:
+        raise UserError(Problem(flag, f"{target} cannot be written: {error.strerror}")) from error
 
 
 @cache

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdcore import Problem, UserError
 from kdcore.plugin import (
     JsonFlag,
     Overrides,
@@ -19,7 +18,6 @@ from kdcore.plugin import (
     say_all,
     stdout_for_the_result,
     warn_all,
-    write_text,
 )
 
 if TYPE_CHECKING:
@@ -69,20 +67,15 @@ def data(
         )
         if page is not None:
             from kd_report.data_page import data_page
+            from kd_report.page import write_page
 
-            _write(page, data_page(loaded.spec.name, lines(facts), sample_views(loaded, get_plugins())))
+            found = data_page(loaded.spec.name, lines(facts), sample_views(loaded, get_plugins()))
+            write_page(page, found, "--page")
     if as_json:
         print_json(facts.as_dict())
         return
     warn_all([note for split in facts.splits for note in split.notes])
     say_all([*lines(facts), *([] if page is None else [f"{'page':<9}{page}"])])
-
-
-def _write(page: Path, text: str) -> None:
-    try:
-        write_text(page, text)
-    except OSError as error:
-        raise UserError(Problem("--page", f"{page} cannot be written: {error.strerror}")) from error
 
 
 def lines(facts: DataFacts) -> list[str]:

@@ -9,14 +9,14 @@ from urllib.parse import quote
 
 from kd_report.charts import Curve, StudentAndTeacher, dumbbells, figure, line_chart, numbers
 from kd_report.charts.svg import element
-from kd_report.page import render
+from kd_report.page import render, write_page
 from kd_report.reports.facts import Facts, value_text
 from kd_report.reports.figure_numbers import NUMBERS
 from kd_report.reports.gap import find_vanilla, gap
 from kd_report.reports.result import ReportResult
-from kdcore import Problem, ReportSection, UserError
+from kdcore import ReportSection
 from kdcore.inspect import MAIN_MEASURES, main_measure, measure_label
-from kdcore.plugin import duration, flat, percent, read_json, short_count, write_text
+from kdcore.plugin import duration, flat, percent, read_json, short_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,10 +48,7 @@ def write_comparison(directories: Sequence[RunDirectory], output: Path | None) -
             "sections": [section for section in sections if section is not None],
         },
     )
-    try:
-        write_text(target, page)
-    except OSError as error:
-        raise UserError(Problem("--output", f"{target} cannot be written: {error.strerror}")) from error
+    write_page(target, page)
     return ReportResult(target, (), ())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
-from kd_report.page import render
+from kd_report.page import render, write_page
 from kd_report.reports import facts as told
 from kd_report.reports import paper
 from kd_report.reports.collect import collect
@@ -19,7 +19,7 @@ from kd_report.reports.result import ReportResult
 from kd_report.sections.training import training_section
 from kdcore import KdError, Problem, RunDirectory, UserError, __version__, open_run
 from kdcore.inspect import ENCODER, own_surroundings
-from kdcore.plugin import get_plugins, write_text
+from kdcore.plugin import get_plugins
 
 if TYPE_CHECKING:
     from kd_report.reports.findings import Findings
@@ -106,10 +106,7 @@ def write_report(
         drawn = paper.draw(facts, findings, directory.figures, notes)
     target = output or directory.report
     page = render("report.html", _values(facts, opened, plugins, notes, bool(drawn)))
-    try:
-        write_text(target, page)
-    except OSError as error:
-        raise UserError(Problem("--output", f"{target} cannot be written: {error.strerror}")) from error
+    write_page(target, page)
     return ReportResult(target, drawn, tuple(notes))
 
 

@@ -12,6 +12,7 @@ from kdcore.description import description_of
 from kdcore.errors import Problem, UserError
 from kdcore.models.architecture import TimmArchitecture, default_size
 from kdcore.models.budget import bounded, check_numbers
+from kdcore.models.classifiers import limit_classifier
 from kdcore.models.described import check_described
 from kdcore.models.input import input_of
 from kdcore.models.option_types import check_types
@@ -104,6 +105,8 @@ def _construct_timm(
             frame.num_classes, frame.in_chans, size, spec.options, spec.small_input, pretrained, where
         )
     check_types(model, spec.options, where)
+    if pretrained and warnings:
+        limit_classifier(model)
     warnings += _check_built(model, architecture, size, spec, frame)
     taken = input_of(model.pretrained_cfg, size, frame.in_chans)  # type: ignore[arg-type]
     return Constructed(model, taken, size, trained, warnings)

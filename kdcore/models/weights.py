@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from torch import Tensor, nn
-
 from kdcore.errors import Problem, UserError
+from kdcore.models.classifiers import classifier_keys, limit_classifier
 from kdcore.models.key_names import renamed
 from kdcore.models.other_classes import OTHER_CLASSES, OtherClasses
 from kdcore.models.position_grids import size_option, unknown_grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
 _CLASSIFIERS: Final = ("head", "head_dist", "fc", "classifier")
 
@@ -39,7 +40,7 @@ def fit_weights(
         weights: the tensors of the checkpoint by their keys.
         num_classes: K; 0 for an encoder: the weights of a classifier are left out.
         keep_classifier: True: a classifier for another number of classes is an error; False: the model's own then
-            stays at its initial values.
+            stays at its initial values, made smaller where they are large (`limit_classifier`).
         where: the checkpoint's place in the spec.
         known_encoder: the weights are known to have no classifier, so nothing has to be said of a new one.
 
@@ -54,6 +55,7 @@ def fit_weights(
         weights = _filtered(model, weights, where)
     warnings: tuple[str, ...] = ()
     if heads and not keep_classifier and _lacks_only(weights, heads, model):
+        limit_classifier(model)
         weights = {**weights, **{name: model.state_dict()[name] for name in heads}}  # an encoder's weights
         if not known_encoder:
             warnings = (f"{where}: the weights have no classifier: it starts from its initial values",)
@@ -64,6 +66,7 @@ def fit_weights(
             raise OtherClasses(Problem(where, message, hint=OTHER_CLASSES), known)
         for name in heads:
             weights.pop(name, None)
+        limit_classifier(model)
         warnings = (
             f"{where}: the checkpoint knows {known} classes, the data has {num_classes}: "
             "the classifier starts from its initial values",
@@ -196,22 +199,6 @@ def _filtered(model: nn.Module, weights: dict[str, Tensor], where: str) -> dict[
                 where, f"these are not weights of {type(model).__name__} ({type(error).__name__}: {error})"
             )
         ) from error
-
-
-def classifier_keys(model: nn.Module) -> tuple[str, ...]:
-    """Names of the weights of a model's classifiers."""
-    get = getattr(model, "get_classifier", None)
-    if not callable(get):
-        return ()
-    found = get()
-    modules = list(found) if isinstance(found, tuple | list) else [found]
-    names = {id(module): name for name, module in model.named_modules()}
-    keys: list[str] = []
-    for module in modules:
-        if isinstance(module, nn.Module) and id(module) in names:
-            prefix = names[id(module)]
-            keys += [f"{prefix}.{name}" for name in module.state_dict()]
-    return tuple(keys)
 
 
 def _known_classes(model: nn.Module, weights: Mapping[str, Tensor], heads: tuple[str, ...]) -> int | None:

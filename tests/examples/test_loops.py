@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 
-from kdcore import RunDirectory, load_student, save_run
+from kdcore import RunDirectory, compat, load_student, save_run
 
 pytest.importorskip("sklearn", reason="the digits need scikit-learn")
 kd_report = pytest.importorskip("kd_report")
@@ -23,6 +23,7 @@ NARROW = {"channels": [8, 8, 16, 16]}
 @pytest.fixture(scope="module")
 def loop():
     """Imports a file of the examples as it is imported by a program in its folder."""
+    compat.reset_accelerate()  # a test before this one may have chosen a precision
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
         yield importlib.import_module

@@ -189,6 +189,15 @@ class TestPretrained:
         with pytest.raises(UserError, match="do not fit this model: Error"):
             build("resnet10t", pretrained=True)
 
+    def test_a_new_classifier_has_weights_of_torchs_size(self, build, monkeypatch):
+        self._timm_that(monkeypatch, lambda model: model)
+        new = build("mobilenetv2_100", pretrained=True, num_classes=10)
+        assert new.warnings
+        classifier = new.model.classifier
+        assert classifier.weight.std(correction=0).item() == pytest.approx((3 * 1280) ** -0.5, rel=1e-5)
+        scratch = build("mobilenetv2_100", num_classes=10).model.classifier
+        assert scratch.weight.abs().max().item() == pytest.approx(10**-0.5, rel=1e-2)  # as timm has it
+
     def test_small_input_keeps_what_was_learnt(self, build, monkeypatch):
         def learnt(model):
             for parameter in model.parameters():

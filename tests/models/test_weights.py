@@ -224,3 +224,38 @@ def test_numbers_that_are_no_weights(change, message):
         fit(target, weights)
     assert caught.value.problems[0].where == "student.checkpoint"
     assert torch.equal(before, target.fc.weight)
+
+
+def torch_std(classifier):
+    return (3 * classifier.in_features) ** -0.5
+
+
+@pytest.mark.parametrize("lacking", [False, True])
+def test_a_new_classifier_of_an_efficientnet_has_weights_of_torchs_size(lacking):
+    weights = timm.create_model("mobilenetv2_035", num_classes=7).state_dict()
+    if lacking:
+        weights = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
+    model = create("mobilenetv2_035")
+    before = model.classifier.weight.detach().clone()
+    assert before.std() > 10 * torch_std(model.classifier)  # U(-1/sqrt(10), 1/sqrt(10))
+    (warning,) = fit(model, weights)
+    assert "initial values" in warning
+    after = model.classifier.weight.detach()
+    assert after.std(correction=0).item() == pytest.approx(torch_std(model.classifier), rel=1e-5)
+    torch.testing.assert_close(after / after.std(), before / before.std())
+    assert torch.equal(model.conv_stem.weight, weights["conv_stem.weight"])
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "test_vit"])
+def test_a_new_classifier_of_usual_size_stays(name):
+    model = create(name)
+    head = model.get_classifier()
+    before = head.weight.detach().clone()
+    assert fit(model, timm.create_model(name, num_classes=7).state_dict())
+    assert torch.equal(head.weight, before)
+
+
+def test_the_checkpoints_classifier_stays_whatever_its_size():
+    first, second = create("mobilenetv2_035"), create("mobilenetv2_035")
+    assert fit(second, first.state_dict()) == ()
+    assert torch.equal(first.classifier.weight, second.classifier.weight)

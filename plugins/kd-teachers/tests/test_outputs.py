@@ -160,7 +160,9 @@ def test_parquet_has_columns_of_classes_or_lists(tmp_path, opened, wrong):
         ({"logits": LOGITS, "probabilities": SHARES}, "needs one of logits"),
         ({"logits": LOGITS[0]}, "must be floats [N, K]"),
         ({"logits": LOGITS.astype(int)}, "must be floats [N, K]"),
-        ({"logits": np.where(LOGITS[2, 3] == LOGITS, np.inf, LOGITS)}, "not finite in row 2"),
+        ({"logits": np.where(LOGITS[2, 3] == LOGITS, np.inf, LOGITS)}, "not finite numbers of 32 bits in row 2"),
+        ({"logits": np.where(LOGITS[2, 3] == LOGITS, 1e300, LOGITS.astype(np.float64))}, "32 bits in row 2"),
+        ({"logits": LOGITS, "name": NAMES}, "unknown array 'name', did you mean 'names'?"),
         ({"probabilities": SHARES * 1.1}, "row 0 holds no probabilities: their sum is 1.1"),
         ({"probabilities": SHARES - np.eye(N, K)}, "row 0 holds no probabilities: one is -"),
         ({"logits": LOGITS, "classes": np.array(CLASSES[:3])}, "5 columns of logits, and 3 names"),
@@ -181,6 +183,12 @@ def test_parquet_has_columns_of_classes_or_lists(tmp_path, opened, wrong):
 )  # fmt: skip
 def test_what_is_wrong_with_a_table_is_said(write, wrong, arrays, text):
     assert text in wrong(write(**arrays))
+
+
+def test_the_option_values_may_repeat_what_a_table_says_and_nothing_else(write, opened, wrong):
+    path = write(names=NAMES, probabilities=SHARES)
+    assert opened(path, values="probabilities").class_names is None
+    assert "holds probabilities, and options.values says 'logits'" in wrong(path, values="logits")
 
 
 def test_other_files_are_refused(tmp_path, write, wrong):

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kdcore.plugin import nearest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
@@ -24,6 +26,7 @@ _BYTES: Final = 1 << 20
 _EXACT, _ROUNDED = 1e-3, 2e-2
 """How far the sum of probabilities may be from 1: of 32 or 64 bits, and of 16."""
 KINDS: Final = ("logits", "probabilities", "top_logits", "top_probabilities")
+_ARRAYS: Final = (*KINDS, "names", "top_classes", "rest", "classes", "num_classes")
 
 
 class BadTable(ValueError):
@@ -86,7 +89,7 @@ def checked_table(
         arrays: by name.
         path: the file.
         classes: names of the classes that the user gives; they go before those in the table.
-        values: what the numbers are, if the array is called `values`.
+        values: what the numbers are, if the array is called `values`; if it says so itself, this may only repeat it.
 
     Raises:
         BadTable: something is missing, double, or not what it should be.
@@ -97,11 +100,18 @@ def checked_table(
                 "it does not say what its numbers are: set options.values to 'logits' or 'probabilities'"
             )
         arrays = {**{key: one for key, one in arrays.items() if key != "values"}, values: arrays["values"]}
+    for name in arrays:
+        if name not in _ARRAYS:
+            near = nearest(name, _ARRAYS)
+            asked = f", did you mean '{near}'?" if near else ""
+            raise BadTable(f"it has an unknown array '{name}'{asked} (allowed: {', '.join(_ARRAYS)})")
     kinds = [kind for kind in KINDS if kind in arrays]
     if len(kinds) != 1:
         has = ", ".join(sorted(arrays)) or "nothing"
         raise BadTable(f"it needs one of {', '.join(KINDS)}; it has {has}")
     (kind,) = kinds
+    if values is not None and not kind.endswith(values):
+        raise BadTable(f"it holds {kind}, and options.values says '{values}': leave that option out")
     numbers = arrays[kind]
     if numbers.ndim != 2 or not np.issubdtype(numbers.dtype, np.floating) or not len(numbers):
         raise BadTable(f"its {kind} are {numbers.dtype} {list(numbers.shape)}; they must be floats [N, K]")
@@ -157,9 +167,12 @@ def _rest(arrays: Mapping[str, Array], numbers: Array) -> Array:
 
 
 def _check_numbers(kind: str, part: Array, start: int) -> None:
-    finite = np.isfinite(part).all(1)
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(part.astype(np.float32)).all(1)  # as they are used later
     if not finite.all():
-        raise BadTable(f"its {kind} are not finite in row {start + int(np.argmin(finite))}")
+        raise BadTable(
+            f"its {kind} are not finite numbers of 32 bits in row {start + int(np.argmin(finite))}"
+        )
     if kind.endswith("logits"):
         return
     numbers = part.astype(np.float64)

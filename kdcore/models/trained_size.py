@@ -6,9 +6,9 @@ import math
 import re
 from typing import TYPE_CHECKING, Final
 
+from kdcore.models.classifiers import classifier_keys
 from kdcore.models.key_names import renamed
 from kdcore.models.position_grids import POSITIONS, size_option
-from kdcore.models.weights import classifier_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

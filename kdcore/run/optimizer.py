@@ -151,4 +151,10 @@ def build_scheduler(
     except (TypeError, ValueError, AssertionError) as error:
         where = "scheduler.decay_epochs" if "decay" in str(error) else "scheduler"
         raise UserError(Problem(where, f"'{spec.name}' refused its settings: {error}")) from error
-    return made[0]
+    scheduler: Any = made[0]
+    if spec.name == "plateau" and warmup == 0:
+        scheduler.warmup_t = (
+            -1
+        )  # with 0, timm takes epoch 0 for a warm-up, and trains at warmup_lr until the first decay
+    built: Scheduler | None = scheduler
+    return built

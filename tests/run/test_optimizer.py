@@ -252,6 +252,22 @@ def per_epoch(options):
     return {**options, "per_step": False, "warmup_epochs": math.ceil(options["warmup_epochs"])}
 
 
+@pytest.mark.parametrize("name", sorted(installed.SCHEDULERS - {"none", "rsqrt"}))  # rsqrt needs a warm-up
+def test_without_a_warm_up_the_first_epoch_has_the_optimizers_rate(name):
+    optimizer, scheduler = schedule(name, {"warmup_epochs": 0})  # once an epoch
+    given = [group["lr"] for group in optimizer.param_groups]
+    for step in rates(optimizer, scheduler, range(1)):
+        assert step == pytest.approx(given, rel=1e-5)  # tanh begins a little below
+
+
+def test_a_plateau_without_a_warm_up_decays_after_its_patience():
+    optimizer, scheduler = schedule("plateau", {"warmup_epochs": 0, "patience_epochs": 2, "decay_rate": 0.5})
+    (given, *_) = (group["lr"] for group in optimizer.param_groups)
+    found = [step[0] for step in rates(optimizer, scheduler, range(EPOCHS))[::PER_EPOCH]]
+    # no better score than that of epoch 2 in the epochs 3, 4 and 5
+    assert found == pytest.approx([given] * 5 + [given / 2] * 3)
+
+
 @pytest.mark.parametrize("options", SCHEDULES)
 @pytest.mark.parametrize("name", sorted(installed.SCHEDULERS - {"none"}))
 def test_a_resumed_schedule_goes_on_as_the_one_that_was_not_stopped(tmp_path, name, options):

@@ -10,7 +10,7 @@ import torch
 from kdcore.distill.gather import WholeBatch
 from kdcore.distill.missing_progress import AssumedProgress, warn_missing_progress
 from kdcore.distill.passes import whole_logits
-from kdcore.distill.some_labels import only_labelled
+from kdcore.distill.some_labels import only_labelled, share_of_mean
 from kdcore.distill.terms import checked_terms
 from kdcore.protocols import Progress
 from kdcore.tasks import TaskLoss
@@ -49,12 +49,16 @@ class TaskTerm:
             return 0.0 * whole_logits(output).float().mean()
         views = output.views or (output,)
         losses = torch.stack([self._of(whole_logits(view), target, labelled) for view in views])
-        return self.weight * (losses.sum() if self.views == "sum" else losses.mean())
+        loss = self.weight * (losses.sum() if self.views == "sum" else losses.mean())
+        divisor = self.loss.divisor(target, None if labelled is None else labelled.mask)
+        if divisor is not None:
+            return loss * share_of_mean(divisor)
+        return loss if labelled is None else labelled.over_processes(loss)
 
     def _of(self, logits: Tensor, target: Tensor, labelled: Labelled | None) -> Tensor:
         if labelled is None:
             return self.loss(logits, target)
-        return labelled.over_processes(self.loss.of_labelled(logits, target, labelled.mask))
+        return self.loss.of_labelled(logits, target, labelled.mask)
 
 
 def task_term(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
+
 from kdcore.data.special_targets import has_label
 from kdcore.ops.processes import sum_over_processes, world_size
 from kdcore.protocols import Batch, FeatureMap, ModelOutput
@@ -33,13 +35,22 @@ class Labelled:
         mask = has_label(target)
         if world_size() == 1:
             return cls(mask, None)
-        count = (target >= 0).sum().float()
-        mean = sum_over_processes(count) / world_size()
-        return cls(mask, count / mean.clamp(min=1 / world_size()))
+        return cls(mask, share_of_mean((target >= 0).sum().float()))
 
     def over_processes(self, mean: Tensor) -> Tensor:
         """A mean over this process's labelled samples, such that the mean over processes is that of the whole batch."""
         return mean if self.factor is None else mean * self.factor
+
+
+def share_of_mean(amount: Tensor) -> Tensor:
+    """What this process divides by, divided by the mean of all processes; 1 with one process. All must call it.
+
+    A mean over a process's part, times this, averages over the processes to the mean over the whole batch.
+    """
+    if world_size() == 1:
+        return torch.ones_like(amount)
+    mean = sum_over_processes(amount) / world_size()
+    return amount / torch.where(mean > 0, mean, 1.0)
 
 
 def only_labelled(

@@ -16,7 +16,8 @@ LossKind = Literal["cross-entropy", "bce", "focal"]
 class TaskLoss:
     """A loss of logits `[B, K]` and targets: class indices `[B]`, or probabilities `[B, K]`.
 
-    - `cross-entropy`: the mean over the batch; with class weights, the mean of indices is weighted too, as torch does.
+    - `cross-entropy`: the mean over the batch; with class weights, the mean of indices is weighted too, as torch does
+      (0 where all weights of a batch are 0).
     - `bce`: binary cross-entropy of each class against the (smoothed) target, the mean over batch and classes. Source:
       Wightman et al., "ResNet strikes back", 2021, and timm's `BinaryCrossEntropy`.
     - `focal`: cross-entropy times (1 - p)^gamma, p the probability of the target's class, the mean over the batch.
@@ -52,8 +53,23 @@ class TaskLoss:
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss, a scalar; computed in float32 inside autocast."""
         if self.kind == "cross-entropy":
+            if self.class_weights is not None and target.dim() == 1:
+                return self.of_labelled(logits, target, torch.ones_like(target, dtype=torch.bool))
             return self._cross_entropy(logits, target, self._weights(logits), "mean")
         return self._of_samples(logits, target).mean()
+
+    def divisor(self, target: Tensor, labelled: Tensor | None = None) -> Tensor | None:
+        """The sum of the samples' class weights, where a mean of indices `[B]` is divided by it; None elsewhere.
+
+        With it, a mean over several parts of a batch can be made of those of its parts. Samples that are not `labelled`
+        `[B]` do not count.
+        """
+        if self.kind != "cross-entropy" or self.class_weights is None or target.dim() != 1:
+            return None
+        weights = self.class_weights.to(target.device, torch.float32)
+        if labelled is None:
+            return weights[target].sum()
+        return torch.where(labelled, weights[torch.where(labelled, target, 0)], 0.0).sum()
 
     def of_labelled(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """The loss of the samples with a label, `labelled` `[B]`, as if the others were not in the batch.

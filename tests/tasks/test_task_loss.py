@@ -170,3 +170,11 @@ def test_a_batch_without_labels_has_the_loss_0(logits, kind):
     assert loss.item() == 0
     loss.backward()
     assert own.grad.abs().max() == 0
+
+
+def test_a_batch_whose_classes_have_the_weight_0_has_no_loss_and_no_gradient():
+    logits = torch.randn(3, 4, requires_grad=True)
+    loss = TaskLoss(class_weights=torch.tensor([0.0, 1, 1, 1]))(logits, torch.tensor([0, 0, 0]))
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(logits.grad, torch.zeros(3, 4))

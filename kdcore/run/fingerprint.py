@@ -11,7 +11,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from kdcore.data.fingerprint import split_fingerprint
-from kdcore.entries import DatasetEntry, ModelEntry
+from kdcore.entries import DatasetEntry, Entry, MetricEntry, ModelEntry
 from kdcore.models.given import NAME, source_digest
 from kdcore.models.transformed import all_transforms
 from kdcore.plugins.code import code_digest
@@ -93,7 +93,11 @@ def fingerprint(
 
 
 def _used(loaded: LoadedSpec, prepared: Prepared, plugins: Plugins) -> Iterator[PluginInfo]:
-    """The plugins whose code this run calls: those of its distillers, adapters, models, transforms and dataset."""
+    """The plugins whose code decides the result.
+
+    They are those of its distillers, adapters, models, transforms and dataset, and of the metric of `train.metric`,
+    which chooses the epoch that is kept.
+    """
     distillation, models = prepared.distillation, prepared.models
     placed = (models.student, *models.teachers.values())
     parts = (
@@ -101,16 +105,23 @@ def _used(loaded: LoadedSpec, prepared: Prepared, plugins: Plugins) -> Iterator[
         *(part for model in placed for part in (model.module, model.adapter)),
     )
     packages = {_package(type(part).__module__) for part in parts}
-    datasets = {
-        provided.plugin.name
-        for provided in plugins.all(DatasetEntry)
-        if loaded.spec.data.dataset in (provided.entry.name, provided.qualified)
-    }
     named = {one["name"].partition("/")[0] for one in models.student.built.transforms}
+    named |= _owners(plugins, DatasetEntry, {loaded.spec.data.dataset})
+    named |= _owners(plugins, ModelEntry, {model.built.name for model in placed})
+    named |= _owners(plugins, MetricEntry, {loaded.spec.train.metric})
     for info in plugins.infos:
-        used = _package(info.value) in packages or info.name in datasets or info.name in named
+        used = _package(info.value) in packages or info.name in named
         if info.status == "loaded" and used:
             yield info
+
+
+def _owners(plugins: Plugins, role: type[Entry], names: set[str | None]) -> set[str]:
+    """The plugins that declare one of these names in a role."""
+    return {
+        provided.plugin.name
+        for provided in plugins.all(role)
+        if not names.isdisjoint((provided.entry.name, provided.qualified))
+    }
 
 
 def train_fingerprint(splits: Splits, accelerator: Accelerator) -> SplitFingerprint:
@@ -133,11 +144,7 @@ def teacher_code(teacher: PlacedModel, plugins: Plugins) -> dict[str, Any]:
     built = teacher.built
     packages = {_package(type(part).__module__) for part in teacher.module.modules()}
     named = {one["name"].partition("/")[0] for one in all_transforms(built)}
-    named |= {
-        provided.plugin.name
-        for provided in plugins.all(ModelEntry)
-        if built.name in (provided.entry.name, provided.qualified)
-    }
+    named |= _owners(plugins, ModelEntry, {built.name})
     return {
         "plugins": {
             info.name: code_digest(info.value)

@@ -11,7 +11,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from kdcore.data.fingerprint import split_fingerprint
-from kdcore.entries import DatasetEntry, Entry, MetricEntry, ModelEntry
+from kdcore.entries import DatasetEntry, MetricEntry, ModelEntry
 from kdcore.models.given import NAME, source_digest
 from kdcore.models.transformed import all_transforms
 from kdcore.plugins.code import code_digest
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kdcore.distill.models import PlacedModel
     from kdcore.distill.splits import Splits
     from kdcore.plugins import PluginInfo, Plugins
+    from kdcore.plugins.records import EntryT
     from kdcore.run.prepare import Prepared
     from kdcore.spec.load import LoadedSpec
 
@@ -115,7 +116,7 @@ def _used(loaded: LoadedSpec, prepared: Prepared, plugins: Plugins) -> Iterator[
             yield info
 
 
-def _owners(plugins: Plugins, role: type[Entry], names: set[str | None]) -> set[str]:
+def _owners(plugins: Plugins, role: type[EntryT], names: set[str | None]) -> set[str]:
     """The plugins that declare one of these names in a role."""
     return {
         provided.plugin.name

@@ -39,6 +39,8 @@ WAYS = {
     "scratch": "from initial weights, without a teacher",
 }
 
+ALL_LABELS = {"full-resnet8": "all labels", "full-resnet20": "all labels, ResNet-20"}
+
 FORMS = {"student": "PyTorch", "onnx": "onnxruntime", "openvino": "OpenVINO"}
 
 Data = dict[str, Any]
@@ -221,7 +223,7 @@ def summary_table(records: Data, names: list[str]) -> str:
     head, columns = ["method"], list[dict[str, tuple[str, str]]]()
     for name in names:
         one = records[name]
-        labels = f"{int(name.rpartition('-')[2]):,} labels" if name.startswith("few-labels") else "all labels"
+        labels = ALL_LABELS.get(name) or f"{int(name.rpartition('-')[2]):,} labels"
         head += [f"{labels}: top-1", f"gain over {one['baseline']}"]
         columns.append(
             {label: (f"{statistics.mean(own.values()):.1f}", gained) for label, own, gained in ranked(one)}

@@ -70,6 +70,14 @@ def test_with_all_labels_no_gain_is_clear(evidence, records):
     assert {len(method["runs"]) for method in methods.values()} == {3}
 
 
+def test_with_all_labels_and_a_better_teacher_a_larger_student_gains(evidence, records):
+    methods = records["full-resnet20"]["methods"]
+    base, own = (evidence.scores_of(methods[name]) for name in ("alone", "kd"))
+    middle, half = evidence.gain(own, base, len(methods) - 1)
+    assert half < middle
+    assert sorted(base) == sorted(own) == [0, 1, 2]
+
+
 def test_a_pruned_network_keeps_what_its_weights_knew(evidence):
     records = json.loads(evidence.PRUNE_RECORDS.read_text("utf-8"))
     (page,) = evidence.PRUNE_PAGES

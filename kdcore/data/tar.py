@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tarfile
-from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,8 +11,8 @@ import numpy as np
 import torch
 
 from kdcore.data.archive import ArchiveIndex, chosen_images, describe
-from kdcore.data.broken import content
 from kdcore.data.source import Files, Names, Source, checked_index, decode, unreadable
+from kdcore.data.tar_members import fault, members, more_behind
 from kdcore.data.unpack import plain_tar
 from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.rundir.positions import open_at, read_at
@@ -24,14 +23,6 @@ if TYPE_CHECKING:
     from kdcore.data.pixels import Decoded
 
 MOST_MEMBERS: Final = 50_000_000
-_HEAD: Final = 4096
-_CUT: Final = (
-    "unexpected end of data",
-    "truncated header",
-    "empty header",
-    "empty file",
-)  # errors of Python's tarfile
-_LOOKED_BEHIND: Final = 1 << 20  # bytes after a tar's end, where zeros fill its last record
 
 
 class TarSource(Source):
@@ -110,7 +101,7 @@ def open_tar(path: Path, split: str, *, where: str, dataset_where: str, labels: 
     try:
         found = _index(plain, status.st_size, status.st_mtime_ns)
     except (tarfile.TarError, OSError, ValueError) as error:
-        problem = Problem(dataset_where, f"the tar cannot be read: {_fault(plain, error)}", value=str(path))
+        problem = Problem(dataset_where, f"the tar cannot be read: {fault(plain, error)}", value=str(path))
         raise UserError(problem) from error
     chosen = chosen_images(found, path, split, where=where, dataset_where=dataset_where, with_classes=labels)
     spans = [found.images[name] for name in chosen.names]
@@ -119,45 +110,22 @@ def open_tar(path: Path, split: str, *, where: str, dataset_where: str, labels: 
     return source
 
 
-def _fault(plain: Path, error: Exception) -> str:
-    with suppress(OSError), plain.open("rb") as file:
-        if (known := content(file.read(_HEAD), unidentified=False)) is not None:
-            return known
-    text = str(error)
-    return f"it is truncated ({text})" if text in _CUT else text
-
-
 @lru_cache(maxsize=4)  # the splits of one archive share its index
 def _index(tar: Path, size: int, mtime_ns: int) -> ArchiveIndex:
     """Read all headers.
 
     Raises:
-        ReadError: the tar is truncated, or has too many members.
+        ReadError: the tar is truncated or damaged, or has too many members.
     """
     index = ArchiveIndex()
-    last, members = "its beginning", 0
     with tarfile.open(tar, "r:") as archive:
-        while (member := archive.next()) is not None:
-            archive.members = []  # type: ignore[attr-defined]  # else every member of the archive stays in memory
-            members += 1
-            if members > MOST_MEMBERS:
+        for number, member in enumerate(members(archive, tar, size), 1):
+            if number > MOST_MEMBERS:
                 raise tarfile.ReadError(
                     f"it has more than {MOST_MEMBERS:,} members; split it into smaller ones"
                 )
-            last = member.name
-            if member.isreg() and not member.issparse() and member.offset_data + member.size > size:
-                raise tarfile.ReadError(f"it is truncated: it ends within {last}")
             _sort_in(member, index)
-        end = archive.offset
-    with tar.open("rb") as file:
-        file.seek(end)
-        block, rest = file.read(tarfile.BLOCKSIZE), file.read(_LOOKED_BEHIND)
-    # Python's tarfile silently takes both for the end
-    if len(block) < tarfile.BLOCKSIZE:
-        raise tarfile.ReadError(f"it is truncated: it ends after {last}, without the end mark of a tar")
-    if block.strip(b"\0"):
-        raise tarfile.ReadError(f"it is damaged: the data after {last} is not a member of a tar")
-    index.behind = bool(rest.strip(b"\0"))
+        index.behind = more_behind(archive, tar)
     return index
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from kdcore.data.cache import cache_dir
 from kdcore.data.special_targets import UNLABELLED
+from kdcore.data.tar_members import fault, members
 from kdcore.data.unpack import plain_tar
 from kdcore.errors import RunFailed
 from kdcore.rundir.files import atomic
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 IMAGES: Final = ("jpg", "jpeg", "png", "webp", "ppm", "bmp", "tif", "tiff", "npy")
 """What follows the first dot of the name of a sample's image."""
-_VERSION: Final = "1"  # of what is kept in the cache
+_VERSION: Final = "2"  # of what is kept in the cache
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,7 @@ def _index(path: Path, label: str | None) -> OpenTar:
 
     try:
         with tarfile.open(path, "r:") as archive:
-            while (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # else every member stays in memory
+            for member in members(archive, path, path.stat().st_size):
                 if not member.isreg() or member.issparse():
                     continue
                 folder, _, name = member.name.rpartition("/")
@@ -133,7 +133,7 @@ def _index(path: Path, label: str | None) -> OpenTar:
                 files[kind.lower()] = member
             add(archive)
     except tarfile.TarError as error:
-        raise RunFailed(f"the shard {path} cannot be read: {error}") from error
+        raise RunFailed(f"the shard {path} cannot be read: {fault(path, error)}") from error
     text = "".join(f"{key}\n" for key in keys).encode("utf-8", "surrogateescape")
     places = np.array(spans, dtype=np.int64).reshape(-1, 2)
     return OpenTar(path, places, np.array(labels, dtype=np.int64), text)  # type: ignore[arg-type]

@@ -197,6 +197,31 @@ def test_damaged_shards(tmp_path, opened):
         opened()
 
 
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        (0, r"it is truncated: it ends after images/0002\.cls, without the end mark"),
+        (100, "it is truncated"),
+        (600, r"it is truncated: it ends within images/0003\.png"),
+        (None, r"it is damaged: the data after images/0002\.cls is not a member"),
+    ],
+)
+def test_a_part_of_a_shard_is_not_a_shorter_one(tmp_path, opened, own_cache, place, told):
+    path = tmp_path / "train-000.tar"
+    write_tar(path, range(6))
+    with tarfile.open(path) as archive:
+        start = archive.getmember("images/0003.png").offset
+    data = path.read_bytes()
+    if place is None:
+        path.write_bytes(data[: start + 148] + b"\xff" * 8 + data[start + 156 :])
+    else:
+        path.write_bytes(data[: start + place])
+    for _ in range(2):  # nothing is kept in the cache
+        with pytest.raises(UserError, match=rf"data\.dataset: the shard .*train-000\.tar.*{told}"):
+            opened()
+    assert not list(own_cache.glob("shards/*"))
+
+
 def test_names(tmp_path, opened):
     write_tars(tmp_path, sizes=(3, 3))
     before = split_fingerprint(opened())

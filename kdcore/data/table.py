@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -91,6 +92,8 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str, labels: bo
         source.weights = _weights(chosen, path_column, weight_column, path, place)
     source.split = name
     source.notes = _missing(absolute, data, path, place)
+    if name:
+        source.notes += _without_split(rows, str(split_column), path)
     if found.sets is not None:
         source.notes += note_on_partial(str(path), found.sets, torch.tensor(numbers), found.classes)
     return source
@@ -178,8 +181,15 @@ def _of_split(rows: Rows, column: str | None, split: str, path: Path, where: str
         message = f"{path} has no column 'split', so all its rows are one split"
         hint = 'for that, "train_split": "" and "eval_fraction": 0.1; or add the column'
         raise UserError(Problem(where, message, split, '""', hint=hint))
-    names = dict.fromkeys(row[column] for row in rows if row[column])
+    names = Counter(row[column] for row in rows if row[column])
     found = find_split(split, names)
+    if len({one.lower() for one in found}) == 1:
+        spellings = {one: count for one, count in names.items() if one.lower() == found[0].lower()}
+        if len(spellings) > 1:
+            message = f"{path} writes this split in {len(spellings)} ways in its column '{column}'"
+            ways = ", ".join(f"{one} ({_rows(count)})" for one, count in sorted(spellings.items()))
+            hint = f"it has {ways}: write it in the same way in all rows"
+            raise UserError(Problem(where, message, split, hint=hint))
     if len(found) != 1:
         several = ", but several that may be meant" if found else ""
         message = f"{path} has no rows with this split in its column '{column}'{several}"
@@ -191,6 +201,18 @@ def _of_split(rows: Rows, column: str | None, split: str, path: Path, where: str
         )
     (name,) = found
     return [row for row in rows if row[column] == name], name
+
+
+def _without_split(rows: Rows, column: str, path: Path) -> tuple[str, ...]:
+    """A note on rows that are in no split."""
+    count = sum(not row[column] for row in rows)
+    if not count:
+        return ()
+    return (f"{path}: left out: {_rows(count)} with nothing in the column '{column}': they are in no split",)
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _samples(

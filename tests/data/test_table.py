@@ -182,6 +182,27 @@ def test_a_split_that_is_not_there(table):
     assert (found.where, "has no column 'split'" in found.message) == ("data.train_split", True)
 
 
+@pytest.mark.parametrize("split", ["train", "TRAIN", "training"])
+def test_a_split_in_two_spellings(table, split):
+    rows = [("Train", 2), ("train", 3), ("val", 4)]
+    text = ROWS + "".join(f"bilder/{number}.png,cat,{name}\n" for name, number in rows)
+    found = problem(table(text), split)
+    assert (found.where, found.value) == ("data.train_split", split)
+    assert "writes this split in 2 ways in its column 'split'" in found.message
+    assert "Train (1 row), train (3 rows): write it in the same way" in found.hint
+    assert len(opened(table(text), "val")) == 2
+
+
+def test_rows_without_a_split_are_counted(table):
+    text = ROWS + "bilder/3.png,cat,\nbilder/4.png,cat, \n"
+    for split, size in (("train", 2), ("val", 1)):
+        source = opened(table(text), split)
+        (note,) = source.notes
+        assert len(source) == size
+        assert "left out: 2 rows with nothing in the column 'split': they are in no split" in note
+    assert (len(opened(table(text))), opened(table(text)).notes) == (5, ())
+
+
 def test_a_file_has_one_name_however_it_is_written(table):
     text = "path,label\nbilder\\0.png,a\n./bilder/1.png,b\nbilder//1.png,b\nbilder/2.png,a\n"
     source = opened(table(text))

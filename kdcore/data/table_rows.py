@@ -82,7 +82,12 @@ def _csv(
     above = 0 if said is None else said[0].count("\n") or 1  # lines that the reader does not see
     delimiter = options.delimiter or (said[1] if said is not None else _delimiter(text, path))
     rest = text if said is None else text[said.end() :]
-    lines = csv.reader(io.StringIO(rest, newline=""), delimiter=delimiter, strict=True)
+    lines = csv.reader(
+        io.StringIO(rest, newline=""),
+        delimiter=delimiter,
+        skipinitialspace=delimiter != " ",  # else quotes after a space are part of the value
+        strict=True,
+    )
     columns: list[str] | None = None
     rows: Rows = []
     try:

@@ -83,6 +83,13 @@ def test_what_is_in_quotes_is_no_delimiter_and_excels_first_line_names_it(table,
     assert facts(source) == (["0.png", "1.png"], [0, 1], ("cat", "dog; small"))
 
 
+def test_quotes_after_a_space_are_no_part_of_a_value(table):
+    text = 'path, "label", split\nbilder/0.png, "cat", train\nbilder/1.png, cat, train\nbilder/2.png,  "a, b", train\n'
+    assert facts(opened(table(text), "train"))[1:] == ([1, 1, 0], ("a, b", "cat"))
+    spaces = 'path label\nbilder/0.png "cat"\nbilder/1.png dog\n'
+    assert facts(opened(table(spaces), options={"delimiter": " "}))[2] == ("cat", "dog")
+
+
 def test_a_line_after_excels_first_one_is_counted_as_in_the_file(table):
     found = problem(table("sep=;\npath;label\nbilder/0.png;cat;x\n"))
     assert "line 3 has 3 values, and there are 2 columns" in found.message

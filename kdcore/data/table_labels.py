@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -152,14 +154,27 @@ class LabelColumns:
         """The names in their order; None if there are none."""
         given = self.options.classes
         if given is None:
-            whole = all(name.removeprefix("-").isdecimal() for name in found)
-            return tuple(sorted(found, key=int) if whole else sorted(found)) or None
+            values = {name: value for name in found if (value := _number(name)) is not None}
+            if len(values) < len(found):
+                return tuple(sorted(found))
+            return tuple(sorted(found, key=lambda name: (values[name], name))) or None
         unknown = sorted(found - set(given))
         if unknown:
             message = f"the table also has {listed(unknown)}"
             near = nearest(unknown[0], given)
             raise UserError(Problem(f"{self.where}.classes", message, list(given), nearest=near))
         return given
+
+
+def _number(name: str) -> int | float | None:
+    """The value of a name that is a finite number."""
+    if name.removeprefix("-").isdecimal():
+        return int(name)
+    with suppress(ValueError):
+        value = float(name)
+        if math.isfinite(value) and "_" not in name:  # '1_2' is a number in Python only
+            return value
+    return None
 
 
 def _in_sets(

@@ -123,6 +123,21 @@ def test_json_lines(table):
     assert facts(opened(path))[1:] == ([0, 1], ("2", "10"))
 
 
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (("10.0", "2.0", "0.0"), ("0.0", "2.0", "10.0")),
+        (("2", "1.5", "-3"), ("-3", "1.5", "2")),
+        (("1", "01", "001", "0001", "00001", "0"), ("0", "00001", "0001", "001", "01", "1")),
+        (("10", "9", "nan"), ("10", "9", "nan")),
+        (("1_2", "11_1", "2_1"), ("11_1", "1_2", "2_1")),
+    ],
+)
+def test_numbers_are_sorted_by_value_and_then_as_text(table, labels, classes):
+    rows = "".join(f"bilder/{number}.png,{label}\n" for number, label in enumerate(labels))
+    assert facts(opened(table(f"path,label\n{rows}")))[2] == classes
+
+
 def test_parquet(tmp_path, table):
     parquet = pytest.importorskip("pyarrow.parquet")
     pyarrow = pytest.importorskip("pyarrow")

@@ -16,10 +16,10 @@ from kdcore.data.special_targets import UNLABELLED
 from kdcore.errors import Problem, UserError, listed, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from kdcore.data.table_rows import Rows
+    from kdcore.data.table_rows import Row, Rows
     from kdcore.spec.table_options import TableOptions
 
 _YES: Final = ("1", "true", "yes")
@@ -71,7 +71,8 @@ class LabelColumns:
         if self.label is None:
             return RowLabels([-1] * len(chosen), None)
         cells = dict.fromkeys(row[self.label] for row in whole)
-        split = self._split(cells)
+        self._check_objects(cells, whole)
+        split = self._split(cells, whole)
         if split is None:
             classes = self._ordered(set(cells) - {""})
             index = {name: number for number, name in enumerate(classes or ())}
@@ -89,12 +90,36 @@ class LabelColumns:
             known[number] = bool(cell) or self.options.empty == "none"
         return _in_sets(rows, known, classes)
 
-    def _split(self, cells: Iterable[str]) -> dict[str, list[str]] | None:
+    def _check_objects(self, cells: Iterable[str], whole: Rows) -> None:
+        """Raise UserError if a cell has a JSON object, or a list of them."""
+        for cell in cells:
+            if any(_is_object(str(part)) for part in _json_list(cell) or (cell,)):
+                row = next(row for row in whole if row[str(self.label)] == cell)
+                message = f"{self.path} has an object in its column '{self.label}', for {_named(row)}"
+                hint = "write the name or the number of the class, or a list of them"
+                raise UserError(Problem(f"{self.where}.label", message, self.label, hint=hint))
+
+    def _check_one_kind(self, lists: Mapping[str, object], whole: Rows) -> None:
+        """Raise UserError if some cells are lists, and others are one class."""
+        rows: dict[bool, Row] = {}
+        for row in whole:
+            cell = row[str(self.label)]
+            if cell:
+                rows.setdefault(lists[cell] is None, row)
+        if len(rows) > 1:
+            several, one = (f"{row[str(self.label)]} for {_named(row)}" for row in (rows[False], rows[True]))
+            message = f"{self.path} has lists and single names in its column '{self.label}': {several}, {one}"
+            hint = 'for several labels an image, write each cell as a list, such as ["cat"]; otherwise, write no lists'
+            raise UserError(Problem(f"{self.where}.label", message, self.label, hint=hint))
+
+    def _split(self, cells: Iterable[str], whole: Rows) -> dict[str, list[str]] | None:
         """The labels of each cell; None if cells have one class."""
         delimiter = self.options.label_delimiter
         filled = [cell for cell in cells if cell]
         lists = {cell: _json_list(cell) for cell in filled} if delimiter is None else {}
-        if delimiter is None and (not filled or any(found is None for found in lists.values())):
+        if any(found is not None for found in lists.values()):
+            self._check_one_kind(lists, whole)
+        elif delimiter is None:
             return None
         split: dict[str, list[str]] = {"": []}
         for cell in filled:
@@ -141,10 +166,10 @@ class LabelColumns:
     def _wrong_cell(self, row: dict[str, str], column: str) -> Problem:
         value = row[column]
         if not value:
-            message = f"{self.path} has nothing in its column '{column}', for {next(iter(row.values()))}"
+            message = f"{self.path} has nothing in its column '{column}', for {_named(row)}"
             allowed = '"none": the image does not have this label; "unlabelled": it is not known'
             return Problem(f"{self.where}.empty", message, None, allowed)
-        message = f"{self.path} has '{value}' in its column '{column}', for {next(iter(row.values()))}"
+        message = f"{self.path} has '{value}' in its column '{column}', for {_named(row)}"
         hint = "an image whose labels are not known has nothing in all of these columns"
         if self.options.labels == "*":
             hint += "; if this column is not a label, name those that are in 'labels'"
@@ -196,6 +221,21 @@ def _json_list(cell: str) -> list[Any] | None:
         isinstance(one, str | int) and not isinstance(one, bool) for one in found
     )
     return found if names else None
+
+
+def _is_object(cell: str) -> bool:
+    """Whether a cell is a JSON object."""
+    if not (cell.startswith("{") and cell.endswith("}")):
+        return False
+    try:
+        return isinstance(json.loads(cell), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _named(row: Row) -> str:
+    """A row in a message: its first column, which usually has the file."""
+    return next(iter(row.values()))
 
 
 def label_columns(

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 PATHS: Final = ("path", "file", "filename", "file_name", "image")
 """The usual names of the column of files, in the order in which they are looked for."""
-Rows = list[dict[str, str]]
+Row = dict[str, str]
+Rows = list[Row]
 """A text for each column; a missing value is empty."""
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _QUOTED: Final = re.compile(r'"(?:[^"]|"")*(?:"|$)')
@@ -207,6 +208,8 @@ def _as_text(value: Any) -> str:
         return ""
     if isinstance(value, list):  # several labels
         return json.dumps([_plain(one) for one in value], ensure_ascii=False)
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
     if (
         isinstance(value, float) and value.is_integer()
     ):  # in a column with missing values, whole numbers are floats

@@ -88,6 +88,28 @@ def test_lists_in_json_lines(table):
     assert targets(source) == [[1, 1], [0, 1], [0, 0], [-1, -1]]
 
 
+@pytest.mark.parametrize("mixed", [[["cat", "dog"], None, "cat"], ["cat", ["cat", "dog"]], [[], "cat"]])
+def test_lists_and_single_names_in_one_column(table, mixed):
+    text = "".join(json.dumps({"path": f"{n}.png", "label": label}) + "\n" for n, label in enumerate(mixed))
+    found = problem(table, text, "table.jsonl")
+    assert found.where == "data.options.label"
+    several = next((n, label) for n, label in enumerate(mixed) if isinstance(label, list))
+    assert f"in its column 'label': {json.dumps(several[1])} for {several[0]}.png, " in found.message
+    assert found.message.endswith(f"cat for {mixed.index('cat')}.png")
+
+
+@pytest.mark.parametrize("label", [{"x": 1}, [{"x": 1}]])
+def test_an_object_is_no_label(table, label):
+    text = "".join(
+        json.dumps({"path": f"{n}.png", "label": one}) + "\n" for n, one in enumerate(["a", label])
+    )
+    found = problem(table, text, "table.jsonl")
+    assert (found.where, "an object in its column 'label', for 1.png" in found.message) == (
+        "data.options.label",
+        True,
+    )
+
+
 def test_lists_of_numbers_are_sorted_by_value(table):
     lines = [[10, 9], [2]]
     text = "".join(json.dumps({"path": f"{n}.png", "label": line}) + "\n" for n, line in enumerate(lines))

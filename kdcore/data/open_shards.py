@@ -14,7 +14,7 @@ from kdcore.data.column_shards import ArrowShard, Columns, ParquetShard, arrow_t
 from kdcore.data.shard_files import ShardInfo, paths_of, read_info
 from kdcore.data.shard_order import Shards
 from kdcore.data.shards import ShardSource
-from kdcore.data.web_shards import WebShard
+from kdcore.data.web_shards import IMAGES, WebShard
 from kdcore.errors import KdError, Problem, UserError
 from kdcore.spec.timm_datasets import check_access, unknown_class_count
 
@@ -36,6 +36,19 @@ class _Found:
     loaded: list[int] = field(default_factory=list)
     labels: list[np.ndarray[Any, Any]] | None = field(default_factory=list)
     classes: tuple[str, ...] | None = None
+    unread: int = 0
+    first_unread: str = ""
+
+    def left_out(self) -> str:
+        """What is said of images whose names are not those of a sample's image; empty if there are none."""
+        if not self.unread:
+            return ""
+        images = "1 image" if self.unread == 1 else f"{self.unread:,} images"
+        first = "" if self.unread == 1 else "the first is "
+        return (
+            f"left out: {images} ({first}{self.first_unread}): a webdataset's image is KEY and one of these endings, "
+            f"with no other dot in its name: {', '.join(f'.{kind}' for kind in IMAGES)}"
+        )
 
     def add(
         self, name: str, part: Shard, size: int, loaded: int, labels: np.ndarray[Any, Any] | None
@@ -75,7 +88,8 @@ def open_shards(
         if found.labels is not None and sum(found.sizes) > _MOST_LABELS:
             found.labels = None
     if not found.parts:
-        raise UserError(Problem(where, f"the {len(paths)} shards in {root} have no samples", value=split))
+        message = f"the {len(paths)} shards in {root} have no samples"
+        raise UserError(Problem(where, message, value=split, hint=found.left_out() or None))
     classes = None if found.labels is None else torch.from_numpy(np.concatenate(found.labels))
     sizes, loaded = (np.array(values, dtype=np.int64) for values in (found.sizes, found.loaded))
     shards = Shards(tuple(found.names), sizes, loaded, tuple(paths))
@@ -85,6 +99,8 @@ def open_shards(
         raise UserError(Problem(dataset_where, str(error))) from error
     source.split = split
     source.classes = found.classes
+    if found.unread:
+        source.notes = (f"{root}, split '{split}': {found.left_out()}",)
     source.num_classes = _num_classes(source, data, dataset_where) if labels else None
     return source
 
@@ -108,6 +124,10 @@ def _add_tar(found: _Found, path: Path, info: ShardInfo) -> None:
         return
     opened = part.open()
     found.add(path.name, part, len(opened), 0, opened.labels)
+    count, first = opened.unread
+    if count and not found.unread:
+        found.first_unread = f"{path.name}:{first}"
+    found.unread += count
 
 
 def _add_parquet(found: _Found, path: Path, info: ShardInfo) -> None:

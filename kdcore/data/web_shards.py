@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from kdcore.data.cache import cache_dir
+from kdcore.data.layout import is_image
 from kdcore.data.special_targets import UNLABELLED
 from kdcore.data.tar_members import fault, members
 from kdcore.data.unpack import plain_tar
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 IMAGES: Final = ("jpg", "jpeg", "png", "webp", "ppm", "bmp", "tif", "tiff", "npy")
 """What follows the first dot of the name of a sample's image."""
-_VERSION: Final = "2"  # of what is kept in the cache
+_VERSION: Final = "3"  # of what is kept in the cache
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,11 @@ class WebShard:
         about = f"{_VERSION}|{plain.absolute()}|{status.st_size}|{status.st_mtime_ns}|{field!r}"
         kept = cache_dir() / "shards" / f"{blake2b(about.encode(), digest_size=16).hexdigest()}.npz"
         with suppress(OSError, ValueError, KeyError), np.load(kept, allow_pickle=False) as found:
-            return OpenTar(plain, found["spans"], found["labels"], found["keys"].tobytes())
+            unread = (
+                int(found["unread"]),
+                found["first_unread"].tobytes().decode("utf-8", "surrogateescape"),
+            )
+            return OpenTar(plain, found["spans"], found["labels"], found["keys"].tobytes(), unread)
         opened = _index(plain, field)
         with suppress(OSError):  # a folder that cannot be written costs time only
             opened.keep(kept)
@@ -66,10 +71,14 @@ class OpenTar:
         spans: offset and size of each image `[n, 2]`.
         labels: class indices `[n]`, -1 without one.
         keys: the samples' names, with a line end after each.
+        unread: how many images are left out because of their names, and the first of them.
     """
 
-    def __init__(self, path: Path, spans: Positions, labels: Positions, keys: bytes) -> None:
+    def __init__(
+        self, path: Path, spans: Positions, labels: Positions, keys: bytes, unread: tuple[int, str] = (0, "")
+    ) -> None:
         self._path, self._spans, self.labels, self._keys = path, spans, labels, keys
+        self.unread = unread
         self._file = path.open("rb", buffering=0)
 
     def __len__(self) -> int:
@@ -95,8 +104,18 @@ class OpenTar:
         """Write the index, whole or not at all."""
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic(file) as part:
-            keys = np.frombuffer(self._keys, dtype=np.uint8)
-            np.savez(part, spans=self._spans, labels=self.labels, keys=keys)
+            keys, first = (
+                np.frombuffer(text, dtype=np.uint8)
+                for text in (self._keys, self.unread[1].encode("utf-8", "surrogateescape"))
+            )
+            np.savez(
+                part,
+                spans=self._spans,
+                labels=self.labels,
+                keys=keys,
+                unread=np.int64(self.unread[0]),
+                first_unread=first,
+            )
 
     def __del__(self) -> None:
         if hasattr(self, "_file"):
@@ -107,6 +126,7 @@ def _index(path: Path, label: str | None) -> OpenTar:
     spans: list[tuple[int, int]] = []
     labels: list[int] = []
     keys: list[str] = []
+    unread: list[str] = []
     current, files = "", dict[str, tarfile.TarInfo]()
 
     def add(archive: tarfile.TarFile) -> None:
@@ -116,6 +136,8 @@ def _index(path: Path, label: str | None) -> OpenTar:
             name = f"{path}:{current}"
             labels.append(UNLABELLED if label is None else _label(archive, files, label, name))
             keys.append(current)
+        else:
+            unread.extend(file.name for file in files.values() if is_image(file.name))
 
     try:
         with tarfile.open(path, "r:") as archive:
@@ -136,7 +158,8 @@ def _index(path: Path, label: str | None) -> OpenTar:
         raise RunFailed(f"the shard {path} cannot be read: {fault(path, error)}") from error
     text = "".join(f"{key}\n" for key in keys).encode("utf-8", "surrogateescape")
     places = np.array(spans, dtype=np.int64).reshape(-1, 2)
-    return OpenTar(path, places, np.array(labels, dtype=np.int64), text)  # type: ignore[arg-type]
+    left = (len(unread), unread[0] if unread else "")
+    return OpenTar(path, places, np.array(labels, dtype=np.int64), text, left)  # type: ignore[arg-type]
 
 
 def _label(archive: tarfile.TarFile, files: dict[str, tarfile.TarInfo], field: str, name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import tarfile
 from pathlib import Path
@@ -220,6 +221,25 @@ def test_a_part_of_a_shard_is_not_a_shorter_one(tmp_path, opened, own_cache, pla
         with pytest.raises(UserError, match=rf"data\.dataset: the shard .*train-000\.tar.*{told}"):
             opened()
     assert not list(own_cache.glob("shards/*"))
+
+
+def test_images_with_other_names_are_counted(tmp_path, opened):
+    with tarfile.open(tmp_path / "train.tar", "w") as archive:
+        for name in ("a.png", "b_0.5.png", "b_0.5.cls", "c.gif", "d.png", "d.depth.png", "e.txt", "._f.png"):
+            member = tarfile.TarInfo(f"x/{name}")
+            content = b"1" if name.endswith("cls") else image_bytes(0)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    for _ in range(2):  # the second time from the cache
+        source = opened()
+        assert len(source) == 2
+        (note,) = source.notes
+        assert "split 'train': left out: 2 images (the first is train.tar:x/b_0.5.png): " in note
+        assert ".jpg, .jpeg, .png" in note
+    with tarfile.open(tmp_path / "none.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("c.gif"))
+    with pytest.raises(UserError, match=r"(?s)have no samples.*left out: 1 image \(none\.tar:c\.gif\)"):
+        opened(split="none")
 
 
 def test_names(tmp_path, opened):

@@ -222,9 +222,9 @@ def _tiff_without_pillow(data: bytes, error: Exception) -> Decoded:
 
 
 def _pillow_scales(data: bytes) -> bool:
-    """Whether Pillow scales its values: a PNG in colour with 16 bits, or PGM and PPM with more than 8."""
+    """Whether Pillow scales its values: a PNG with 16 bits, unless it is grey alone; PGM and PPM with more than 8."""
     if data.startswith(_PNG):
-        return len(data) > _PNG_COLOUR and data[_PNG_BITS] == 16 and data[_PNG_COLOUR] in (2, 6)
+        return len(data) > _PNG_COLOUR and data[_PNG_BITS] == 16 and data[_PNG_COLOUR] in (2, 4, 6)
     found = _NETPBM.match(data)
     return found is not None and (int(found[1]) > 255 if data[1] in b"36" else 255 < int(found[1]) < 65535)
 

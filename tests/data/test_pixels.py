@@ -1,6 +1,8 @@
 """Images of any number of channels and any number format: how their values become 8 bits."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -190,6 +192,21 @@ def test_without_tifffile_it_says_what_to_install(monkeypatch):
 def test_what_pillow_scales_has_no_range(head):
     with pytest.raises(Refused, match="Pillow scales its values"):
         decode(head + bytes(6), "here.file", 4, PixelRule(3, value_range=(0, 9)))
+
+
+@pytest.mark.parametrize("colour", [2, 4, 6])
+def test_pillow_scales_deep_pngs_unless_they_are_grey_alone(colour):
+    def part(kind, content):
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    values = struct.pack(">4H", 4095, 4095, 4095, 65535)[: 2 * {2: 3, 4: 2, 6: 4}[colour]]
+    head = part(b"IHDR", struct.pack(">2I5B", 1, 1, 16, colour, 0, 0, 0))
+    data = b"\x89PNG\r\n\x1a\n" + head + part(b"IDAT", zlib.compress(b"\0" + values)) + part(b"IEND", b"")
+    assert Image.open(io.BytesIO(data)).getpixel((0, 0))[0] == 4095 >> 8  # 8 bits
+    with pytest.raises(Refused, match="Pillow scales its values"):
+        decode(data, "here.file", 4, PixelRule(1, value_range=(0, 4095)))
 
 
 def test_pictures_for_people():

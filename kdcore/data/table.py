@@ -54,7 +54,7 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str, labels: bo
 
     Raises:
         UserError: the table cannot be read, lacks a column or the split, names files that are not there, or has a
-            weight that is not a number.
+            weight of a training image that is not a number.
     """
     section = where.rpartition(".")[0] or where
     place = f"{section}.dataset"
@@ -88,7 +88,10 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str, labels: bo
         column = _column(options.group, (), columns, f"{section}.options.group", path)
         values = {row[path_column]: row[str(column)] for row in chosen}
         source.groups = _groups([values[file] for file in files])
-    if (data.sampling == "weights" or options.weight is not None) and weight_column is not None:
+    weighted = data.sampling == "weights" or options.weight is not None
+    if (
+        weighted and weight_column is not None and where.endswith("train_split")
+    ):  # only training draws samples
         source.weights = _weights(chosen, path_column, weight_column, path, place)
     source.split = name
     source.notes = _missing(absolute, data, path, place)

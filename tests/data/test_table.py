@@ -344,6 +344,16 @@ def test_weights_are_read_where_they_are_used(table):
     assert opened(other, sampling="weights", options={"weight": "w"}).weights.tolist() == [2]
 
 
+def test_weights_of_training_rows_alone_are_read(table):
+    path = table("path,label,split,weight\nbilder/0.png,a,train,2\nbilder/1.png,b,val,\n")
+    spec = DataSpec(dataset=str(path), sampling="weights")
+    train, evaluation = (
+        open_split(spec, split, plugins=get_plugins(), where=f"data.{role}_split")
+        for split, role in (("train", "train"), ("val", "eval"))
+    )
+    assert (train.weights.tolist(), evaluation.weights) == ([2], None)
+
+
 @pytest.mark.parametrize(
     ("cell", "message"),
     [

@@ -139,9 +139,9 @@ def _opened(path: Path, data: DataSpec) -> Source:
             own = data.options if data.dataset.lower().endswith(TABLES) else {}
             options = {name: own[name] for name in _READING if own.get(name) is not None}
             plain = data.model_copy(update={"options": options, "sampling": "shuffled"})
-            return open_table(path, plain, "", where=WHERE)
+            return open_table(path, plain, "", where=WHERE, labels=False)
         if lower.endswith(ARCHIVES):
-            return open_archive(path, "", where=WHERE, dataset_where=WHERE)
+            return open_archive(path, "", where=WHERE, dataset_where=WHERE, labels=False)
     except UserError as error:
         raise UserError(dataclasses.replace(problem, where=WHERE) for problem in error.problems) from error
     left = LeftOut()

@@ -73,6 +73,16 @@ def test_a_table_and_a_tar(folders, train):
     assert source.key(4).startswith("more.tar/")
 
 
+def test_labels_are_not_read(folders, train):
+    table = folders / "more.csv"
+    table.write_text("path,label\nmore/a.png,cat\nmore/a.png,dog\nmore/b.png,\n")
+    assert names(joined(train, table))[4:] == ["a", "b"]
+    with tarfile.open(folders / "more.tar", "w") as tar:
+        tar.add(folders / "more" / "a.png", "a.png")
+        tar.add(folders / "more" / "b.png", "y/b.png")
+    assert joined(train, folders / "more.tar").labels.tolist()[4:] == [-1, -1]
+
+
 def test_a_table_is_read_as_that_of_the_data(folders, train, tmp_path):
     path = folders / "more.csv"
     path.write_text("Datei:Größe\nmore/a.png:1\nmore/b.png:2\n", encoding="cp1252")

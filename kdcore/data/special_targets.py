@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from operator import index
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -12,6 +13,22 @@ UNLABELLED: Final = -1
 
 BROKEN: Final = -2
 """The target of an image that cannot be read, in targets `[B, K]` each value; evaluation leaves it out."""
+
+
+def whole_label(label: Any) -> int:
+    """A label as a class index: a whole number, or -1 for None.
+
+    Raises:
+        ValueError: it is something else, such as 3.7.
+    """
+    if label is None:
+        return UNLABELLED
+    if isinstance(label, float) and label.is_integer():
+        return int(label)
+    try:
+        return index(label)
+    except TypeError as error:
+        raise ValueError(f"{label!r} is not a class index") from error
 
 
 def has_label(target: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from kdcore.data.hf_stream import HfStream
 from kdcore.data.label_sets import LabelSets
 from kdcore.data.registered import WrappedSource
 from kdcore.data.source import Source, checked_index, decode, unreadable
-from kdcore.data.special_targets import UNLABELLED
+from kdcore.data.special_targets import UNLABELLED, whole_label
 from kdcore.errors import KdError, Problem, UserError, listed, nearest
 from kdcore.spec.hub_options import HubOptions
 from kdcore.spec.timm_datasets import KINDS, TORCH_FOLDERS, check_access, unknown_class_count
@@ -69,9 +69,7 @@ class ReaderSource(Source):
             count = len(classes) or num_classes
             self.label_sets, self.labels = _sets(column, count, self._reader.label_key)
         else:
-            self.labels = torch.tensor(
-                [UNLABELLED if label is None else label for label in column], dtype=torch.int64
-            )
+            self.labels = torch.tensor(_numbers(column, self._reader.label_key), dtype=torch.int64)
         self.labelled = bool((self.labels >= 0).any())
         if self.label_sets is not None:
             self.num_classes = self.label_sets.num_labels
@@ -97,6 +95,14 @@ class ReaderSource(Source):
     def name(self, index: int) -> str:
         """The dataset and the number of the sample."""
         return f"{self._title}[{index}]"
+
+
+def _numbers(column: list[Any], name: str) -> list[int]:
+    """The class index of each sample, -1 without one."""
+    try:
+        return [whole_label(label) for label in column]
+    except ValueError as error:
+        raise ValueError(f"in its column '{name}' {error}") from error
 
 
 def _sets(column: list[Any], num_classes: int | None, name: str) -> tuple[LabelSets, Tensor]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from kdcore.data.cache import cache_dir
 from kdcore.data.layout import is_image
-from kdcore.data.special_targets import UNLABELLED
+from kdcore.data.special_targets import UNLABELLED, whole_label
 from kdcore.data.tar_members import fault, members
 from kdcore.data.unpack import plain_tar
 from kdcore.errors import RunFailed
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 IMAGES: Final = ("jpg", "jpeg", "png", "webp", "ppm", "bmp", "tif", "tiff", "npy")
 """What follows the first dot of the name of a sample's image."""
-_VERSION: Final = "3"  # of what is kept in the cache
+_VERSION: Final = "4"  # of what is kept in the cache
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,6 @@ def _label(archive: tarfile.TarFile, files: dict[str, tarfile.TarInfo], field: s
     value: Any = None
     with suppress(ValueError, TypeError, KeyError):
         value = json.loads(text)[field] if field else text.decode()
-        return UNLABELLED if value is None else max(int(value), UNLABELLED)
+        return max(whole_label(int(value) if isinstance(value, str) else value), UNLABELLED)
     what = f"the field '{field}' of its JSON file" if field else "its '.cls' file"
     raise RunFailed(f"{name}: {what} is not a class index: {text[:40].decode('utf-8', 'replace')!r}")

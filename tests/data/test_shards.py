@@ -165,6 +165,13 @@ def test_where_labels_are(tmp_path, opened):
     write_tar(tmp_path / "bad.tar", range(3), n1="cat")
     with pytest.raises(UserError, match=r"images/0001: its '\.cls' file is not a class index: 'cat'"):
         opened(split="bad")
+    write_tar(tmp_path / "cut.tar", range(3), label="class", n1=2.0)
+    write_info(tmp_path, "cut", (), alt_label="class", filenames=["cut.tar"], shard_lengths=[3])
+    assert opened(split="cut", num_classes=4)[1][1] == 2
+    write_tar(tmp_path / "cut.tar", range(3), label="class", n1=3.7)
+    with pytest.raises(UserError, match=r"images/0001: the field 'class' .* is not a class index: '.*3\.7"):
+        opened(split="cut", num_classes=4)
+    (tmp_path / "_info.json").unlink()
     write_tar(tmp_path / "none.tar", range(3), n0=None, n1=None, n2=None)
     source = opened(split="none")
     assert (source.labelled, source.num_classes, source[1][1]) == (False, None, -1)

@@ -83,6 +83,14 @@ def test_hub_datasets(monkeypatch, make_data, files):
     assert pickle.loads(pickle.dumps(source))[0][1] == 1
 
 
+def test_labels_are_whole_numbers(files):
+    source = ReaderSource(ImageDataset(None, reader=HubReader(files, [1.0, None, 2], {})), "hfds/x")
+    assert source.labels.tolist() == [1, -1, 2]
+    for wrong in (0.5, float("nan"), "2"):
+        with pytest.raises(ValueError, match=f"in its column 'label' {wrong!r} is not a class index"):
+            ReaderSource(ImageDataset(None, reader=HubReader(files, [1, 0, wrong], {})), "hfds/x")
+
+
 def test_no_other_image_takes_the_place_of_a_broken_one(files):
     files[1] = files[1][:100]
     source = ReaderSource(ImageDataset(None, reader=HubReader(files, [1, None, 4], {})), "hfds/x")

@@ -60,15 +60,14 @@ def held_out(source: Source, fraction: float) -> tuple[Source, Source]:
 def draw(labels: Positions, fraction: float) -> Positions:
     """Which of the samples are held out, booleans `[N]`: of each class this fraction, rounded, with labels `[N]`.
 
-    A class of two samples or more keeps one and gives one.
+    A class of two samples or more keeps one and gives one; a single sample is kept.
     """
     numbers = keyed_numbers(len(labels), SUBSET, _SEED)
     chosen = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
         count = int(np.floor(fraction * len(own) + 0.5))
-        if len(own) > 1:
-            count = min(max(count, 1), len(own) - 1)
+        count = min(max(count, 1), len(own) - 1)
         chosen[own[np.argsort(numbers[own], kind="stable")[:count]]] = True
     return chosen
 
@@ -91,7 +90,7 @@ def draw_labelled(rows: Rows, fraction: float) -> np.ndarray[Any, np.dtype[np.bo
 
     The rarest label among the samples that are left is divided first, so that none is taken with a frequent one.
     Source: iterative stratification, Sechidis et al., "On the Stratification of Multi-Label Data", 2011, here with each
-    label's samples divided at once.
+    label's samples divided at once, and one sample of each label is kept.
 
     Args:
         rows: the labels of each sample `[N, K]`, 0 or 1.
@@ -113,6 +112,10 @@ def draw_labelled(rows: Rows, fraction: float) -> np.ndarray[Any, np.dtype[np.bo
     others = np.flatnonzero(left)  # without any label
     count = int(np.floor(fraction * len(others) + 0.5))
     chosen[others[np.argsort(order[others], kind="stable")[:count]]] = True
+    for missing in np.flatnonzero(rows.any(axis=0) & ~rows[~chosen].any(axis=0)):
+        own = np.flatnonzero(rows[:, missing] > 0)
+        if chosen[own].all():  # not if it was kept for an earlier one
+            chosen[own[order[own].argmax()]] = False
     return chosen
 
 

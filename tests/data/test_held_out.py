@@ -20,7 +20,8 @@ from kdcore.spec.models import DataSpec
     [
         ((100, 10, 4), 0.1, (10, 1, 1)),  # a class of few samples gives one
         ((100, 10, 4), 0.25, (25, 3, 1)),
-        ((2, 1, 3), 0.9, (1, 1, 2)),  # and keeps one
+        ((2, 1, 3), 0.9, (1, 0, 2)),  # and keeps one
+        ((4, 1, 1), 0.5, (2, 0, 0)),
         ((1, 1, 1), 0.4, (0, 0, 0)),
     ],
 )

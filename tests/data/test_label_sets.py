@@ -238,6 +238,16 @@ def test_each_label_is_held_out_in_proportion():
     assert set(groups[whole]).isdisjoint(groups[~whole])
 
 
+@pytest.mark.parametrize("fraction", [0.4, 0.5, 0.9])
+def test_one_image_of_each_label_is_trained_on(fraction):
+    rows = np.array(
+        [[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 1]], np.int8
+    )
+    chosen = draw_labelled(rows, fraction)
+    assert chosen.any()
+    assert rows[~chosen].any(axis=0).all()
+
+
 def test_held_out_images_have_labels(table):
     text = "path,a,b\n" + "".join(f"{n}.png,{n % 2},{n // 3}\n" for n in range(5)) + "5.png,,\n"
     train, evaluation = held_out(table(text, labels="*"), 0.4)

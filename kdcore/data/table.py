@@ -86,8 +86,7 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str, labels: bo
     source.label_sets = found.sets
     if options.group is not None:
         column = _column(options.group, (), columns, f"{section}.options.group", path)
-        values = {row[path_column]: row[str(column)] for row in chosen}
-        source.groups = _groups([values[file] for file in files])
+        source.groups = _groups(chosen, path_column, str(column), path, place)
     weighted = data.sampling == "weights" or options.weight is not None
     if (
         weighted and weight_column is not None and where.endswith("train_split")
@@ -169,10 +168,17 @@ def _column(
     return next((lower[name] for name in usual if name in lower), None)
 
 
-def _groups(values: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """A number for each value; a sample without a value is a group of its own."""
+def _groups(
+    rows: Rows, path_column: str, column: str, path: Path, where: str
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The group of each image, in the order of `_samples`; an image without a value is a group of its own."""
+    values: dict[str, str] = {}
+    for row in rows:
+        file, value = row[path_column], row[column]
+        if values.setdefault(file, value) != value:
+            raise UserError(Problem(where, f"{path} has {file} twice, with different values of '{column}'"))
     numbers: dict[str | int, int] = {}
-    found = [numbers.setdefault(value or place, len(numbers)) for place, value in enumerate(values)]
+    found = [numbers.setdefault(value or place, len(numbers)) for place, value in enumerate(values.values())]
     return np.array(found, dtype=np.int64)
 
 

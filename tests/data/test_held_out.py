@@ -152,6 +152,14 @@ def test_a_column_of_groups_that_is_not_there(tmp_path):
         open_split(data, "", plugins=get_plugins(), where="data.train_split")
 
 
+@pytest.mark.parametrize("again", ["y", ""])
+def test_an_image_in_two_groups(tmp_path, again):
+    table = patients(tmp_path, "1.png,a,x", "1.png,a,x", "2.png,b,y", f"1.png,a,{again}")
+    data = DataSpec(dataset=str(table), train_split="", eval_fraction=0.4, options={"group": "patient"})
+    with pytest.raises(UserError, match=r"1\.png twice, with different values of 'patient'"):
+        open_split(data, "", plugins=get_plugins(), where="data.train_split")
+
+
 def test_groups_without_a_fraction_are_a_mistake(tmp_path):
     table = patients(tmp_path, "1.png,a,x", "2.png,b,y")
     data = {"dataset": str(table), "train_split": "", "eval_split": None, "options": {"group": "patient"}}

@@ -26,11 +26,11 @@ def classifiers(model: nn.Module, images: Tensor) -> list[nn.Module]:
 
 
 def _giving_the_output(model: nn.Module, images: Tensor) -> Iterator[nn.Module]:
-    places: dict[nn.Module, int] = {}
+    outputs: dict[nn.Module, Tensor] = {}  # held until the end: freed memory is used again for other tensors
 
     def note(module: nn.Module, given: object, output: object) -> None:
         if isinstance(output, Tensor):
-            places[module] = output.data_ptr()
+            outputs[module] = output
 
     layers = [one for one in model.modules() if isinstance(one, nn.Linear | nn.Conv2d)]
     hooks = [layer.register_forward_hook(note) for layer in layers]
@@ -41,7 +41,7 @@ def _giving_the_output(model: nn.Module, images: Tensor) -> Iterator[nn.Module]:
         for hook in hooks:
             hook.remove()
     if isinstance(output, Tensor):
-        yield from (layer for layer, place in places.items() if place == output.data_ptr())
+        yield from (layer for layer, own in outputs.items() if own.data_ptr() == output.data_ptr())
 
 
 def kept_layers(model: nn.Module, paths: Iterable[str]) -> list[nn.Module]:

@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from kd_prune.compat import quiet, torch_pruning
 from kd_prune.cut import places
@@ -18,7 +19,7 @@ from kdcore.plugin import short_count
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor, nn
+    from torch import nn
 
     from kd_prune.options import PruneOptions
     from kdcore import TransformSetup
@@ -51,6 +52,7 @@ class Prune:
         try:
             with quiet():
                 done = find_cut(before, images, self._options, seed)
+                _check_tied(before, done.model)
                 twin = places(before, images, done.history)
             after = done.model.eval()
             _check_output(before, after, images, setup.num_classes)
@@ -74,6 +76,21 @@ class Prune:
     def rebuild(self, model: nn.Module, record: Mapping[str, Any]) -> nn.Module:
         """Remove the same channels from the same model; Torch-Pruning is not needed."""
         return remove(model, record)
+
+
+def _check_tied(before: nn.Module, after: nn.Module) -> None:
+    """Raises UserError if layers that have one tensor together would get one each."""
+    names = dict[Tensor, str]()
+    new = dict(after.named_parameters(remove_duplicate=False))
+    for name, tensor in before.named_parameters(remove_duplicate=False):
+        first = names.setdefault(tensor, name)
+        if new[first] is not new[name]:
+            message = f"'{first}' and '{name}' are one tensor, and pruned they would be two"
+            hint = (
+                "'keep' with these layers and those whose outputs they read leaves the tensor as it is, "
+                "or choose another model"
+            )
+            raise UserError(Problem("", message, hint=hint))
 
 
 def _check_output(before: nn.Module, after: nn.Module, images: Tensor, num_classes: int) -> None:

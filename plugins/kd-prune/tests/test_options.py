@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from kd_prune.choose import Layer, counts
+from kd_prune.layers import classifiers
 from kd_prune.options import PruneOptions
 from kd_prune.prune import Prune
 from pydantic import ValidationError
@@ -156,6 +157,50 @@ def test_a_model_that_is_not_timms_keeps_its_logits(prune, pruning):
     )
     pruned = prune(net).model
     assert (pruned[0].out_channels, pruned[4].in_features, pruned[4].out_features) == (8, 8, 5)
+
+
+class Tied(nn.Module):
+    """Two convolutions with one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3), nn.Conv2d(16, 16, 3)
+        self.c.weight = self.b.weight
+        self.hidden, self.out = nn.Linear(16, 16), nn.Linear(16, 5)
+
+    def forward(self, images):
+        found = self.c(self.b(self.a(images).relu()).relu()).relu().mean((2, 3))
+        return self.out(self.hidden(found).relu())
+
+
+def test_a_tensor_of_two_layers_stays_one_or_is_refused(only, prune, pruning):
+    problem = only(Tied())
+    assert "'b.weight' and 'c.weight' are one tensor" in problem.message
+    assert "'keep'" in problem.hint
+    pruned = prune(Tied(), keep=["a", "b", "c"]).model
+    assert (pruned.b.out_channels, pruned.hidden.out_features) == (16, 8)
+    assert pruned.b.weight is pruned.c.weight
+
+
+class Encoder(nn.Module):
+    """A layer whose output is freed before that of the network is computed, which may get its memory."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.conv, self.steps = nn.Conv2d(3, 3, 1), steps
+
+    def forward(self, images):
+        images = self.conv(images)
+        for _ in range(self.steps):
+            images = images + 1
+        return images
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_an_output_in_freed_memory_is_not_that_of_a_layer(steps):
+    assert classifiers(Encoder(steps).eval(), torch.zeros(SHAPE)) == []
+    own = Encoder(0).eval()
+    assert classifiers(own, torch.zeros(SHAPE)) == [own.conv]
 
 
 def test_without_torch_pruning_the_command_that_installs_it(build, setup_of, monkeypatch):

@@ -159,7 +159,13 @@ def _norms(seen: _Seen, twin: nn.Module, images: Tensor) -> dict[str, str]:
     With the norms' inputs cut off, a gradient reaches only outputs that something else reads.
     """
     layers = [path for path in seen.once if type(seen.modules[path]) in LAYERS]
-    pairs = {path: norm for path in layers if (norm := seen.reader(seen.left[path], _NORMS)) is not None}
+    read_by = {path: seen.reader(seen.left[path], _NORMS) for path in layers}
+    # without running statistics a norm depends on the batch, and cannot be folded
+    pairs = {
+        path: norm
+        for path, norm in read_by.items()
+        if norm is not None and seen.modules[norm].running_mean is not None
+    }
     outputs: dict[str, Tensor] = {}
     for path, norm in pairs.items():
         seen.modules[path].register_forward_hook(

@@ -166,6 +166,21 @@ def test_a_norm_is_not_folded_where_its_input_is_read_elsewhere(shortcut):
     torch.testing.assert_close(found, wanted, rtol=0.01, atol=0.02 * float(wanted.abs().max()))
 
 
+def test_a_norm_without_running_statistics_is_not_folded():
+    torch.manual_seed(0)
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)]
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU(), *head)
+    plan = make_plan(model, (4, 4), 3)
+    assert plan.layers == {"0": None, "5": None}
+    round_to_plan(model, plan)
+    images = torch.randn(16, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        model.train()(images)
+        wanted = model.eval()(images)
+        found = integer_form(model, unsigned=False)(images)
+    torch.testing.assert_close(found, wanted, rtol=0.01, atol=0.02 * float(wanted.abs().max()))
+
+
 def test_copies_are_independent(rounded):
     model = rounded(*RESNET)
     images = torch.randn(4, 3, 32, 32)

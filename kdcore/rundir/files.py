@@ -63,18 +63,19 @@ def sync_file(path: Path) -> None:
         os.close(handle)
 
 
-def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:
+def remove_leftovers(folder: Path, *, name: str | None = None, older_than: float = 0.0) -> None:
     """Remove the temporary files and folders of killed processes in a folder; keep those of running processes.
 
     If a folder was renamed to make way for a new one that was never completed, it gets its name back.
 
     Args:
         folder: the folder to clean; it may be missing.
+        name: only those of the file or folder of this name; None: all, in a folder that is kd's own.
         older_than: minimum seconds since they were last written, if processes on other machines use the folder too.
     """
     for path in folder.glob(".*"):
         found = _TEMPORARY.fullmatch(path.name)
-        if found is None or _is_running(int(found["process"])):
+        if found is None or name not in (None, found["name"]) or _is_running(int(found["process"])):
             continue
         with contextlib.suppress(OSError):  # another process may remove them at the same time
             if time.time() - path.lstat().st_mtime < older_than:

@@ -169,6 +169,15 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [kept]
 
 
+def test_only_what_was_left_of_one_name_is_removed(tmp_path: Path):
+    own, other = tmp_path / ".out.999999999.tmp", tmp_path / ".notes.999999999.tmp"
+    replaced = tmp_path / ".env.999999999.old"
+    for path in (own, other, replaced):
+        path.touch()
+    remove_leftovers(tmp_path, name="out")
+    assert sorted(tmp_path.iterdir()) == [replaced, other]
+
+
 def test_numbers_that_json_lacks_become_null():
     assert finite({"a": [1.0, float("inf"), (float("nan"), 2)], "b": "x"}) == {
         "a": [1.0, None, [None, 2]],

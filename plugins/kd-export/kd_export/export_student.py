@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from kd_export.about import write_about
 from kd_export.check import IMAGES, TOLERANCE, ExportCheck, check, require_same
 from kd_export.exporters import Exporter, Precision, find_exporter, form_of, named_form
-from kd_export.folder import new_folder
+from kd_export.folder import files_in, new_folder
 from kd_export.quantize.export import check_form
 from kd_export.script import write_script
 from kdcore import Problem, UserError
-from kdcore.inspect import about_student, open_run_student, own_surroundings
+from kdcore.inspect import EXPORT_ABOUT, about_student, open_run_student, own_surroundings
 from kdcore.plugin import get_plugins
 
 if TYPE_CHECKING:
@@ -190,11 +190,12 @@ def _write(
         says["options"] = changed
     if written.platforms:
         says["platforms"] = list(written.platforms)
+    if written.load:
+        write_script(folder, student, exporter, written)
+    # --force removes no others
+    says["files"] = sorted({*files_in(folder), EXPORT_ABOUT})
     write_about(folder, says)
-    if not written.load:
-        return written, None
-    write_script(folder, student, exporter, written)
-    if samples == 0 or not written.runs_here:
+    if not written.load or samples == 0 or not written.runs_here:
         return written, None
     if samples is None and written.exact:
         samples = IMAGES
@@ -211,7 +212,7 @@ def _tolerance(written: ExportedFiles) -> float | None:
 
 def _sizes(folder: Path, written: ExportedFiles) -> dict[str, int]:
     """The sizes of all files in a folder, first of those that the exporter named, in its order."""
-    found = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    found = files_in(folder)
     named = list(map(str, written.files))
     first = [name for one in named for name in found if name == one or name.startswith(f"{one}/")]
     return {name: (folder / name).stat().st_size for name in dict.fromkeys([*first, *found])}

@@ -3,34 +3,55 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kdcore import Problem, UserError
 from kdcore.inspect import EXPORT_ABOUT
-from kdcore.plugin import remove_leftovers
+from kdcore.plugin import listed, remove_leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class NotWritable(UserError):
     """A folder cannot be written, as on a full disk."""
 
 
+def files_in(folder: Path) -> list[str]:
+    """The files in a folder and below, relative to it, with `/`."""
+    found = (file for file in folder.rglob("*") if file.is_symlink() or not file.is_dir())
+    return sorted(file.relative_to(folder).as_posix() for file in found)
+
+
+def export_files(folder: Path) -> Sequence[str] | None:
+    """The files that `kd export` wrote into this folder, as its `kd.json` names them; None: it is not an export."""
+    try:
+        about: Any = json.loads((folder / EXPORT_ABOUT).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    files = about.get("files") if isinstance(about, dict) else None
+    return files if isinstance(files, list) else None
+
+
 @contextlib.contextmanager
-def new_folder(path: Path, *, force: bool, mark: str = EXPORT_ABOUT) -> Iterator[Path]:
+def new_folder(
+    path: Path, *, force: bool, written: Callable[[Path], Sequence[str] | None] = export_files
+) -> Iterator[Path]:
     """A folder under a temporary name that takes `path`'s place at the end; on an error nothing is left.
 
+    If `path` is a link, the folder takes the place of what it leads to.
+
     Raises:
-        UserError: there is something at `path` that is not an earlier folder of this kind (`mark` is missing), or
-            that only `force` replaces.
+        UserError: as by `check_free`.
         NotWritable: it cannot be written.
     """
-    remove_leftovers(path.parent)
-    check_free(path, force, mark)
+    path = _real(path)
+    remove_leftovers(path.parent, name=path.name)
+    check_free(path, force, written)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     try:
@@ -51,13 +72,40 @@ def new_folder(path: Path, *, force: bool, mark: str = EXPORT_ABOUT) -> Iterator
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def check_free(path: Path, force: bool, mark: str = EXPORT_ABOUT) -> None:
-    """Raises UserError if `new_folder` would refuse this path."""
+def check_free(
+    path: Path, force: bool, written: Callable[[Path], Sequence[str] | None] = export_files
+) -> None:
+    """Check that `new_folder` accepts this path.
+
+    Args:
+        path: the folder.
+        force: whether an earlier folder of this kind may be replaced.
+        written: the files that kd wrote into a folder of this kind; None: it is of another kind.
+
+    Raises:
+        UserError: something else is at `path`, the folder has other files too, or only `force` replaces it. Or it is
+            the current folder or one around it.
+    """
+    path, here = _real(path), _real(Path())
+    if not path.name or path in (here, *here.parents):
+        message = "this is the current folder or one around it, which a new folder cannot replace"
+        raise UserError(Problem("--output", message, str(path), hint="use another --output"))
     if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return
-    if not (path / mark).is_file():
+    own = written(path)
+    if own is None:
         message = "there is something else here, which is not replaced"
         raise UserError(Problem("--output", message, str(path), hint="another --output"))
     if not force:
         hint = "--force replaces it; another --output keeps it"
         raise UserError(Problem("--output", "an earlier export is here", str(path), hint=hint))
+    others = [name for name in files_in(path) if name not in own and "__pycache__" not in name.split("/")]
+    if others:
+        message = f"an earlier export is here, with files that kd did not write: {listed(others, 6)}"
+        hint = "move them to another folder, or use another --output"
+        raise UserError(Problem("--output", message, str(path), hint=hint))
+
+
+def _real(path: Path) -> Path:
+    """The same without links and dots: a path that has a name, and whose folder can be renamed."""
+    return Path(os.path.realpath(path))

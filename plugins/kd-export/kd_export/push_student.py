@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from huggingface_hub import get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
@@ -16,17 +17,18 @@ from timm.models import push_to_hf_hub, save_for_hf
 from kd_export.card import model_card
 from kd_export.compat import hub_readme
 from kd_export.folder import new_folder
-from kd_export.formats.weights import WEIGHTS, student_config
+from kd_export.formats.weights import CONFIG, WEIGHTS, student_config
 from kd_export.recipe import BuildRecipe, beyond_timm, recipe_of
 from kdcore import Problem, RunFailed, UserError
 from kdcore.inspect import about_student, open_run_student
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from kdcore.inspect import Which
 
-CARD = "README.md"
+CARD: Final = "README.md"
+_FILES: Final = (CARD, CONFIG, WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def push(
     warnings = _warnings(recipe, student.name, license)
     if dry_run:
         path = Path(output) if output is not None else student.run.path / "export" / "hub"
-        with new_folder(path, force=force, mark=WEIGHTS) as folder:
+        with new_folder(path, force=force, written=_dry_run_files) as folder:
             save_for_hf(student.model, str(folder), **given)
             (folder / WEIGHTS).chmod(0o644)
             (folder / CARD).write_text(text, "utf-8")
@@ -119,6 +121,20 @@ def push(
             **given,
         )
     return PushResult(repository, str(commit.repo_url), None, text, warnings)
+
+
+def _dry_run_files(folder: Path) -> Sequence[str] | None:
+    """The files that a dry run wrote into this folder; None: it is another one.
+
+    `student/` of a run is another one too: the checksum in its `config.json` is not pushed.
+    """
+    try:
+        config: Any = json.loads((folder / CONFIG).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    about = config.get("kdcore") if isinstance(config, dict) else None
+    whole = all((folder / name).is_file() for name in _FILES)
+    return _FILES if whole and isinstance(about, dict) and "sha256" not in about else None
 
 
 def _check_name(repository: str) -> None:

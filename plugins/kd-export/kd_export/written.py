@@ -95,7 +95,7 @@ def body(found: ExportedFiles) -> str:
 
 
 def _wrong_about(added: Mapping[str, Any], about: Mapping[str, Any]) -> str | None:
-    if taken := [key for key in added if key in about or key == "check"]:
+    if taken := [key for key in added if key in about or key in ("check", "files")]:
         return f"has {taken[0]!r} in 'about', which {EXPORT_ABOUT} has already"
     try:
         json.dumps(dict(added), allow_nan=False)

@@ -338,12 +338,31 @@ def test_damaged_best_weights(a_run):
 def test_an_earlier_export_is_replaced_by_force_only(a_run):
     run = a_run()
     first = export(run, "torch", samples=0).path
-    (first / "note.txt").write_text("mine")
+    before = (first / "kd.json").stat().st_mtime_ns
+    (first / "__pycache__").mkdir()
+    (first / "__pycache__" / "load.pyc").touch()  # of a program that imported the script
     with pytest.raises(UserError, match="an earlier export is here"):
         export(run, "torch", samples=0)
-    assert (first / "note.txt").exists()
+    assert (first / "kd.json").stat().st_mtime_ns == before
     export(run, "torch", samples=0, force=True)
-    assert not (first / "note.txt").exists()
+    assert (first / "kd.json").stat().st_mtime_ns > before
+    assert not (first / "__pycache__").exists()
+
+
+def test_files_that_were_added_to_an_export_are_never_removed(a_run):
+    run = a_run()
+    folder = export(run, "torch", samples=0).path
+    about = json.loads((folder / "kd.json").read_text())
+    assert about["files"] == sorted(path.name for path in folder.iterdir())
+    (folder / "more").mkdir()
+    for name in ("model.tflite", "more/note.txt"):
+        (folder / name).write_text("mine")
+    with pytest.raises(
+        UserError, match=r"files that kd did not write: model\.tflite, more/note\.txt"
+    ) as caught:
+        export(run, "torch", samples=0, force=True)
+    assert "another --output" in caught.value.problems[0].hint
+    assert (folder / "model.tflite").read_text() == "mine"
 
 
 def test_a_folder_of_something_else_is_never_replaced(a_run, tmp_path):
@@ -359,6 +378,38 @@ def test_an_empty_folder_is_filled(a_run, tmp_path):
     (tmp_path / "new").mkdir()
     assert export(a_run(), "torch", output=tmp_path / "new", samples=0).path == tmp_path / "new"
     assert (tmp_path / "new" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("output", [".", "..", "/"])
+def test_the_current_folder_is_not_replaced(a_run, tmp_path, monkeypatch, output):
+    run = a_run()
+    (tmp_path / "empty" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "empty" / "inner")
+    with pytest.raises(UserError, match="current folder or one around it") as caught:
+        export(run, "torch", output=output, samples=0)
+    assert caught.value.problems[0].where == "--output"
+
+
+def test_a_link_to_an_empty_folder_stays_a_link(a_run, tmp_path):
+    folder, link = tmp_path / "a" / "folder", tmp_path / "b" / "link"
+    folder.mkdir(parents=True)
+    link.parent.mkdir()
+    link.symlink_to(folder)
+    assert export(a_run(), "torch", output=link, samples=0).path == link
+    assert (folder / "model.safetensors").exists()
+    assert [path.name for each in (folder, link) for path in each.parent.iterdir()] == ["folder", "link"]
+    assert link.is_symlink()
+
+
+def test_other_hidden_files_next_to_the_output_stay(a_run, tmp_path):
+    names = [".env.999999999.old", ".notes.999999999.tmp"]
+    for name in names:
+        (tmp_path / "place" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "place" / name).touch()
+    left = tmp_path / "place" / ".out.999999999.tmp"  # of an export that was killed
+    left.mkdir()
+    export(a_run(), "torch", output=tmp_path / "place" / "out", samples=0)
+    assert sorted(path.name for path in (tmp_path / "place").iterdir()) == [*names, "out"]
 
 
 def test_nothing_is_left_where_the_export_is_another_model(a_run, monkeypatch):

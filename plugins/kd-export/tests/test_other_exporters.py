@@ -31,6 +31,7 @@ def save(student, folder, name="weights.npz"):
 
 """
 # a network of one matrix, which NumPy can run
+EARLIER = '{"files": ["kd.json", "weights.npz"]}'
 LINEAR = """
 from torch import nn
 
@@ -88,12 +89,12 @@ def earlier(a_run):
     run = a_run()
     folder = run / "export" / "npz"
     folder.mkdir(parents=True)
-    (folder / "kd.json").write_text("{}")
+    (folder / "kd.json").write_text(EARLIER)
     (folder / "weights.npz").write_text("old")
     yield run
     # whatever went wrong: the earlier export is whole, and nothing else is left
     assert {path.name: path.read_text() for path in folder.iterdir()} == {
-        "kd.json": "{}",
+        "kd.json": EARLIER,
         "weights.npz": "old",
     }
     assert [path.name for path in folder.parent.iterdir()] == ["npz"]

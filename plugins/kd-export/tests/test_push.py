@@ -64,6 +64,24 @@ def test_what_is_pushed_is_what_a_dry_run_writes(a_run, hub):
     assert result.warnings == ()
 
 
+def test_a_dry_run_replaces_only_the_folder_of_another_one(a_run, tmp_path):
+    run = a_run()
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("model.safetensors", "config.json", "README.md"):
+        (other / name).write_text("{}")
+    for folder in (other, run / "student"):
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        with pytest.raises(UserError, match="something else here"):
+            push(run, "me/tiny", dry_run=True, output=folder, force=True)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    path = push(run, "me/tiny", dry_run=True).path
+    push(run, "me/tiny", dry_run=True, force=True)
+    (path / "figure.png").touch()
+    with pytest.raises(UserError, match=r"files that kd did not write: figure\.png"):
+        push(run, "me/tiny", dry_run=True, force=True)
+
+
 def test_timm_loads_what_is_pushed(a_run):
     run = a_run()
     path = push(run, "me/tiny", dry_run=True).path

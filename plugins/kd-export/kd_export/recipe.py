@@ -58,8 +58,8 @@ def recipe_of(student: RunStudent) -> BuildRecipe:
             timm=False,
             changed=False,
         )
-    with torch.device("meta"):
-        plain = timm.create_model(*call.arguments, **keywords)
+    with torch.device("meta"):  # with what the student drops: it is no difference
+        plain = timm.create_model(*call.arguments, **call.keywords)
     changes = tuple(_changes(plain, student.model))
     imports = ("import timm", "import torch") if changes else ("import timm",)
     lines = (f"model = timm.create_model({arguments})", *changes)

@@ -14,6 +14,7 @@ import timm
 import torch
 from kd_export import check as checking
 from kd_export import export
+from kd_export.recipe import recipe_of
 from kd_export.script import run_script
 from PIL import Image
 
@@ -410,6 +411,26 @@ def test_other_hidden_files_next_to_the_output_stay(a_run, tmp_path):
     left.mkdir()
     export(a_run(), "torch", output=tmp_path / "place" / "out", samples=0)
     assert sorted(path.name for path in (tmp_path / "place").iterdir()) == [*names, "out"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("resnet", {"drop_path_rate": 0.1}), ("vit", {"drop_rate": 0.1, "img_size": 16})]
+)
+def test_a_student_that_drops_something_is_no_other_network(make_run, students, name, options):
+    student = {**students[name], "options": {**students[name]["options"], **options}, "small_input": False}
+    run = make_run(name, student)
+    recipe = recipe_of(open_run_student(run))
+    assert not recipe.changed
+    assert "drop" not in recipe.lines[0]
+    assert export(run, "torch", samples=4).check.largest_difference == 0
+    assert export(run, "timm", samples=4).warnings == ()
+
+
+def test_what_a_small_input_changes_does_not_depend_on_what_is_dropped(make_run, students):
+    small = students["small"]
+    dropping = {**small, "options": {**small["options"], "drop_path_rate": 0.1}}
+    runs = make_run("plain", small), make_run("drop", dropping)
+    assert len({recipe_of(open_run_student(run)).lines for run in runs}) == 1
 
 
 def test_nothing_is_left_where_the_export_is_another_model(a_run, monkeypatch):

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kd_dev.testing.check import Violation, rule, skip
 from kd_dev.testing.declared import signature_faults
 from kd_dev.testing.declared_subject import DeclaredSubject
+from kd_dev.testing.rig import names
 from kdcore import ChecksTraining, RunSpec, Transformed, TransformEntry, TransformSetup
 from kdcore.plugin import get_plugins
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SIDE: Final = 32
 CLASSES: Final = 5
 _SEED: Final = 31
+_NEAR: Final = 1e-5  # of logits that are computed by the same operations
 _METHODS: Final = {"apply": ("model", "setup"), "rebuild": ("model", "record")}
 
 
@@ -65,7 +67,11 @@ def student() -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(_SEED)
         made: nn.Module = timm.create_model(
-            "resnet10t", num_classes=CLASSES, channels=(16, 16, 32, 32), stem_width=16
+            "resnet10t",
+            num_classes=CLASSES,
+            channels=(16, 16, 32, 32),
+            stem_width=16,
+            zero_init_last=False,  # zeros would hide what is before them
         )
     return made
 
@@ -122,25 +128,31 @@ def protocol(subject: TransformSubject) -> None:
 
 @rule(
     "transform",
-    summary="The changed student gives logits, and gradients for its parameters.",
+    summary="The changed student gives logits, and a gradient for each parameter with `requires_grad`.",
     why="It is trained with the loss of the run.",
-    fix="Keep the outputs of the classifier, and leave parameters that are trained with `requires_grad`.",
+    fix="Keep the outputs of the classifier, leave parameters that are trained with `requires_grad`, and remove those "
+    "that the student no longer uses.",
 )
 def trains(subject: TransformSubject) -> None:
     model = subject.applied(student()).model.train()
-    logits = model(torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(_SEED)))
+    logits = model(_images())
     if tuple(logits.shape) != (2, CLASSES):
         raise Violation(f"for 2 images it gives {tuple(logits.shape)}, not (2, {CLASSES})")
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    if not trained:
+        raise Violation("no parameter has requires_grad")
     logits.square().mean().backward()
-    if not any(value.grad is not None for value in model.parameters()):
-        raise Violation("no parameter has a gradient")
+    without = [name for name, value in trained.items() if value.grad is None]
+    if without:
+        raise Violation(f"{names(without)} gets no gradient")
 
 
 @rule(
     "transform",
     summary="`rebuild` makes the same student of the same weights, from the record as JSON.",
     why="A run that continues, `kd eval`, `kd export` and other runs build the student from its record.",
-    fix="Write everything into the record that the change depends on, as JSON values.",
+    fix="Make the same change in `rebuild` as in `apply`, and write everything into the record that the change "
+    "depends on, as JSON values.",
 )
 def rebuilds(subject: TransformSubject) -> None:
     done = subject.applied(student())
@@ -178,7 +190,7 @@ def deterministic(subject: TransformSubject) -> None:
 
 
 def _compare(one: nn.Module, other: Any, *, values: bool) -> None:
-    """Raises Violation if two models have other tensors."""
+    """Raises Violation if two models have other tensors or, with `values`, give other logits for the same images."""
     if not isinstance(other, nn.Module):
         raise Violation(f"rebuild() returned {type(other).__name__}, not an nn.Module")
     ours, theirs = one.state_dict(), other.state_dict()
@@ -189,6 +201,28 @@ def _compare(one: nn.Module, other: Any, *, values: bool) -> None:
             raise Violation(f"{name} is {list(ours[name].shape)}, and then {list(theirs[name].shape)}")
         if values and not torch.equal(ours[name], theirs[name]):
             raise Violation(f"{name} has other values")
+    if values:
+        for training in (False, True):
+            first, second = (_logits(model, training=training) for model in (one, other))
+            if not torch.allclose(first, second, rtol=_NEAR, atol=_NEAR, equal_nan=True):
+                mode = "training" if training else "evaluation"
+                raise Violation(
+                    f"in {mode}, the two students give other logits for the same images; their weights are equal, so "
+                    "their layers are not"
+                )
+
+
+def _images() -> Tensor:
+    """A batch, always the same."""
+    return torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(_SEED))
+
+
+def _logits(model: nn.Module, *, training: bool) -> Tensor:
+    """For the fixed batch, with the same random numbers each time."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.default_generator.manual_seed(_SEED)
+        logits: Tensor = model.train(training)(_images())
+    return logits
 
 
 RULES: Final[tuple[Rule[TransformSubject], ...]] = (

@@ -147,6 +147,11 @@ def test_good_ones_pass(kind, name, skipped, look):
         ("metric", "absent", "declaration", "kd_broken.metrics:absent, cannot be loaded"),
         ("transform", "ReturnsModel", "trains", r"apply\(\) returned ResNet, not kdcore.Transformed"),
         ("transform", "NotJson", "rebuilds", "its record is not JSON"),
+        ("transform", "ForgetsLayer", "rebuilds", "in evaluation, the two students give other logits"),
+        ("transform", "ForgetsDropout", "rebuilds", "in training, the two students give other logits"),
+        ("transform", "OtherSlope", "deterministic", "in evaluation, the two students give other logits"),
+        ("transform", "Unused", "trains", "unused gets no gradient"),
+        ("transform", "Frozen", "trains", "no parameter has requires_grad"),
         ("transform", "ChecksNothing", "protocol", "check_training cannot be called with setup by position"),
         (
             "report section",

@@ -57,6 +57,52 @@ class Forgets(Good):
         return model
 
 
+class ForgetsLayer(Good):
+    """The layer has no weights, so only the logits show it."""
+
+    def apply(self, model, setup):
+        model.layer1[0].act1 = nn.LeakyReLU(0.2)
+        return Transformed(model, {})
+
+    def rebuild(self, model, record):
+        return model
+
+
+class ForgetsDropout(Good):
+    def apply(self, model, setup):
+        model.drop_rate = 0.5
+        return Transformed(model, {})
+
+    def rebuild(self, model, record):
+        return model
+
+
+class OtherSlope(Good):
+    """The second time another layer, with the same record and weights."""
+
+    def apply(self, model, setup):
+        calls[0] += 1
+        model.act1 = nn.LeakyReLU(0.1 * calls[0])
+        return Transformed(model, {})
+
+
+class Unused(Good):
+    def apply(self, model, setup):
+        return Transformed(self.rebuild(model, {}), {})
+
+    def rebuild(self, model, record):
+        model.unused = nn.Parameter(torch.zeros(1, device=model.fc.weight.device))
+        return model
+
+
+class Frozen(Good):
+    def apply(self, model, setup):
+        return Transformed(self.rebuild(model, {}), {})
+
+    def rebuild(self, model, record):
+        return model.requires_grad_(False)
+
+
 class ReadsValues(Good):
     def rebuild(self, model, record):
         with torch.no_grad():

@@ -10,7 +10,7 @@ from unittest import SkipTest
 from PIL import Image
 
 from kd_dev.testing.check import Violation, rule, skip
-from kd_dev.testing.declared import call_faults
+from kd_dev.testing.declared import call_faults, keywords_of
 from kdcore import DatasetEntry, KdError, UserError
 from kdcore.inspect import default_arguments
 from kdcore.plugin import get_plugins, shown
@@ -52,7 +52,9 @@ class DatasetSubject:
         """Faults of the declared target."""
         try:
             options = get_plugins().load_options(self.provided, self.name)
-            return list(call_faults(self._target, self.provided.entry.target, ("root", "split"), options))
+            entry = self.provided.entry
+            keywords = keywords_of(entry, options)
+            return list(call_faults(self._target, entry.target, ("root", "split"), keywords))
         except UserError as error:
             return [str(error)]
 

@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final
 
 from kd_dev.testing.options import annotated_options
+from kdcore import DatasetEntry, ExporterEntry, ModelEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,8 @@ CALLED_WITH: Final[dict[str, tuple[str, ...]]] = {
     "launcher": ("options", "setup"),
 }
 """By role: how kd calls a target, by position. Distillers, adapters and commands have checks of their own."""
+FORMS: Final = ("int8", "fp16")
+"""What an exporter may offer; each is also the keyword of its target."""
 
 
 def distiller_faults(target: Any, named: str, model: type[BaseModel]) -> Iterator[str]:
@@ -64,14 +67,22 @@ def adapter_faults(target: Any, named: str) -> Iterator[str]:
 
 
 def call_faults(
-    target: Any, named: str, arguments: tuple[str, ...], options: type[BaseModel] | None = None
+    target: Any, named: str, arguments: tuple[str, ...], keywords: tuple[str, ...] = ()
 ) -> Iterator[str]:
-    """Reasons why the target of a dataset or model cannot be called with these arguments, and its options by name."""
+    """Reasons why a target cannot be called with these arguments by position, and these keywords."""
     if not callable(target):
         yield f"{named} is {described(target)}, which cannot be called"
         return
-    keywords = () if options is None else tuple(options.model_fields)
     yield from signature_faults(target, arguments, f"{named}({', '.join(arguments)})", keywords)
+
+
+def keywords_of(entry: Any, options: type[BaseModel] | None) -> tuple[str, ...]:
+    """What kd passes by name: the options of a dataset or model, and what an exporter declares that it offers."""
+    if isinstance(entry, ModelEntry | DatasetEntry):
+        return () if options is None else tuple(options.model_fields)
+    if isinstance(entry, ExporterEntry):
+        return tuple(name for name in (*FORMS, "options") if getattr(entry, name))
+    return ()
 
 
 def model_faults(named: str) -> Iterator[str]:
@@ -101,7 +112,7 @@ def signature_faults(
         signature.bind(*arguments, **dict.fromkeys(keywords))
     except TypeError as error:
         wanted = ", ".join(arguments) or "nothing"
-        wanted += " by position" + (f" and the options {', '.join(keywords)} by name" if keywords else "")
+        wanted += " by position" + (f" and {', '.join(keywords)} by name" if keywords else "")
         yield f"{named} cannot be called with {wanted} ({error}); its signature is {signature}"
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, Generic, Self, TypeVar
 
 from kd_dev.testing.check import skip
-from kd_dev.testing.declared import CALLED_WITH, call_faults
+from kd_dev.testing.declared import CALLED_WITH, call_faults, keywords_of
 from kdcore import (
     CommandEntry,
     ExporterEntry,
@@ -72,7 +72,8 @@ class DeclaredSubject(Generic[EntryT]):
         if isinstance(self.loaded, UserError):
             return [str(self.loaded)]
         entry: Any = self.entry
-        return list(call_faults(self.loaded, entry.target, CALLED_WITH[role_of(entry).name]))
+        arguments, keywords = CALLED_WITH[role_of(entry).name], keywords_of(entry, None)
+        return list(call_faults(self.loaded, entry.target, arguments, keywords))
 
     @property
     def target(self) -> Any:

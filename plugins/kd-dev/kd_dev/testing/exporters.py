@@ -15,6 +15,7 @@ import torch
 from packaging.requirements import InvalidRequirement, Requirement
 
 from kd_dev.testing.check import Violation, rule, skip
+from kd_dev.testing.declared import FORMS
 from kd_dev.testing.declared_subject import DeclaredSubject
 from kd_dev.testing.rig import require_equal, state_of
 from kd_dev.testing.tiny_run import contents, difference, tiny_run
@@ -44,19 +45,27 @@ class ExporterSubject(DeclaredSubject[ExporterEntry]):
             skip(f"it requires {', '.join(missing)}")
         return open_run_student(tiny_run(), "last")
 
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """What it can write: the usual form, which has no name, and those that it offers."""
+        return ("", *(form for form in FORMS if getattr(self.entry, form)))
+
     @cached_property
-    def written(self) -> tuple[list[str], ExportedFiles] | Exception:
-        """The files of an export, and what the exporter returned; or what it raised."""
+    def written(self) -> dict[str, tuple[list[str], ExportedFiles] | Exception]:
+        """By form: the files of an export, and what the exporter returned; or what it raised."""
+        return {form: self._written(form) for form in self.forms}
+
+    def _written(self, form: str) -> tuple[list[str], ExportedFiles] | Exception:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                returned = self.export(self.student(), Path(folder))
+                returned = self.export(self.student(), Path(folder), form)
             except Exception as error:
                 return error
             return sorted(contents(Path(folder))), returned
 
-    def export(self, student: RunStudent, folder: Path) -> ExportedFiles:
+    def export(self, student: RunStudent, folder: Path, form: str = "") -> ExportedFiles:
         """Call it, as `kd export` does."""
-        returned = self.call(student, folder, about_student(student, self.entry.name))
+        returned = self.call(student, folder, about_student(student, self.entry.name), form)
         if isinstance(returned, ExportedFiles):
             return returned
         if isinstance(returned, str | bytes | dict) or not hasattr(returned, "__iter__"):
@@ -64,27 +73,32 @@ class ExporterSubject(DeclaredSubject[ExporterEntry]):
             raise Violation(f"it returned {kind}, not the paths of its files or kdcore.ExportedFiles")
         return ExportedFiles(files=list(returned))
 
-    def call(self, student: RunStudent, folder: Path, about: dict[str, Any]) -> Any:
+    def call(self, student: RunStudent, folder: Path, about: dict[str, Any], form: str = "") -> Any:
         """Call its target, with the defaults of its options."""
         model = get_plugins().load_options(self.provided, self.name)
-        more = {} if model is None else {"options": model()}
+        more: dict[str, Any] = {form: True} if form else {}
+        if model is not None:
+            more["options"] = model()
         return self.target(student, folder, about, **more)
 
-    def require_written(self) -> tuple[list[str], ExportedFiles]:
-        """The same.
+    def require_written(self) -> dict[str, ExportedFiles]:
+        """What it returned, by form.
 
         Raises:
             unittest.SkipTest: the check `files` fails.
         """
         _ = self.target, self.student()
-        if isinstance(self.written, Exception):
+        found = {form: one[1] for form, one in self.written.items() if not isinstance(one, Exception)}
+        if len(found) < len(self.written):
             skip("it does not export the student: see the check 'files'")
-        return self.written
+        return found
 
 
 def _installed(text: str) -> bool:
     try:
         requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            return True  # it is for other systems
         version = importlib.metadata.version(requirement.name)
     except (InvalidRequirement, importlib.metadata.PackageNotFoundError):
         return False
@@ -93,7 +107,8 @@ def _installed(text: str) -> bool:
 
 @rule(
     "exporter",
-    summary="The declared target can be loaded, and called with `(student, folder, about)`.",
+    summary="The declared target can be loaded, and called with `(student, folder, about)` and with the keywords "
+    "`int8`, `fp16` and `options` if they are declared.",
     why="`kd export` lists formats from declarations; a wrong target is found when a user needs the format.",
     fix="Correct `target` in the `ExporterEntry`, or the signature of the function.",
 )
@@ -118,24 +133,25 @@ def requirements(subject: ExporterSubject) -> None:
 
 @rule(
     "exporter",
-    summary="It exports a small student, and every file that it names is in the folder that it was given.",
+    summary="It exports a small student in every form that it offers, and every file that it names is in the folder "
+    "that it was given.",
     why="The folder is the export: it is copied to where the model is used.",
     fix="Write every file into `folder`, and return the paths. If a student cannot be exported, raise "
     "`UserError(Problem(...))`.",
 )
 def files(subject: ExporterSubject) -> None:
     _ = subject.target, subject.student()  # another check reports what is wrong with them
-    if isinstance(subject.written, Exception):
-        error = subject.written
-        raise Violation(
-            str(error) if isinstance(error, Violation | UserError) else f"it raised {cause(error)}"
-        ) from error
-    names, returned = subject.written
-    for file in returned.files:
-        if not any(Path(file).parts[-len(Path(name).parts) :] == Path(name).parts for name in names):
+    for form, written in subject.written.items():
+        if isinstance(written, Exception):
+            said = isinstance(written, Violation | UserError)
             raise Violation(
-                f"it names {shown(str(file))}, and the folder has {', '.join(names) or 'no file'}"
-            )
+                _with(form) + (str(written) if said else f"it raised {cause(written)}")
+            ) from written
+        names, returned = written
+        for file in returned.files:
+            if not any(Path(file).parts[-len(Path(name).parts) :] == Path(name).parts for name in names):
+                listed = ", ".join(names) or "no file"
+                raise Violation(f"{_with(form)}it names {shown(str(file))}, and the folder has {listed}")
 
 
 @rule(
@@ -193,28 +209,47 @@ def student_unchanged(subject: ExporterSubject) -> None:
     "both float32 NumPy arrays. `exact=False` says that the logits may differ, as after quantisation.",
 )
 def loads_again(subject: ExporterSubject) -> None:
-    _, returned = subject.require_written()
+    written = subject.require_written()
+    reasons = {form: reason for form, returned in written.items() if (reason := _not_loaded(returned))}
+    for form in written:
+        if form not in reasons:
+            _load(subject, form)
+    if reasons:
+        skip("; ".join(_with(form) + reason for form, reason in reasons.items()))
+
+
+def _not_loaded(returned: ExportedFiles) -> str | None:
+    """Why this export cannot be loaded here."""
     if not returned.load:
-        skip("it does not say how the export is loaded")
+        return "it does not say how the export is loaded"
     if not returned.runs_here:
-        skip(f"its script runs on {' or '.join(returned.platforms)} only")
+        return f"its script runs on {' or '.join(returned.platforms)} only"
     missing = [text for text in returned.needs if not _installed(text)]
-    if missing:
-        skip(f"its script needs {', '.join(missing)}")
+    return f"its script needs {', '.join(missing)}" if missing else None
+
+
+def _load(subject: ExporterSubject, form: str) -> None:
+    """Raises Violation if a loaded export does not have the student's logits."""
     student = subject.student()
     images = student.example(2)
     with torch.no_grad():
         wanted = student.model(images)
     with tempfile.TemporaryDirectory() as folder:
-        load = _function(subject.export(student, Path(folder)))
+        returned = subject.export(student, Path(folder), form)
+        load = _function(returned)
         found = torch.as_tensor(load(Path(folder))(images.numpy()))
     if found.shape != wanted.shape:
         raise Violation(
-            f"the loaded export gives logits of shape {list(found.shape)}, not {list(wanted.shape)}"
+            f"{_with(form)}the loaded export gives logits of shape {list(found.shape)}, not {list(wanted.shape)}"
         )
     apart = (found - wanted).abs().max().item()
     if returned.exact and not apart <= _NEAR:
-        raise Violation(f"the logits of the loaded export differ by up to {apart:.3g}")
+        raise Violation(f"{_with(form)}the logits of the loaded export differ by up to {apart:.3g}")
+
+
+def _with(form: str) -> str:
+    """The beginning of a message about a form."""
+    return form and f"with {form}=True, "
 
 
 def _function(returned: ExportedFiles) -> Any:

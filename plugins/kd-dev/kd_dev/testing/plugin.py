@@ -7,15 +7,20 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from kd_dev.testing.check import Violation, rule, skip
-from kd_dev.testing.declared import CALLED_WITH, adapter_faults, call_faults, distiller_faults, model_faults
+from kd_dev.testing.declared import (
+    CALLED_WITH,
+    adapter_faults,
+    call_faults,
+    distiller_faults,
+    keywords_of,
+    model_faults,
+)
 from kd_dev.testing.imports import heavy_imports
 from kd_dev.testing.options import field_faults
 from kdcore import (
     AdapterEntry,
     CommandEntry,
-    DatasetEntry,
     DistillerEntry,
-    ModelEntry,
     Problem,
     Provided,
     RecipeEntry,
@@ -192,7 +197,7 @@ def declarations(subject: PluginSubject) -> None:
                 if _importable(entry.options or ""):
                     faults.append(str(error))
                 continue
-            by_name = options if isinstance(entry, ModelEntry | DatasetEntry) else None
+            by_name = keywords_of(entry, options)
             faults += call_faults(target, entry.target, CALLED_WITH[role_of(entry).name], by_name)
     if faults:
         raise Violation("; ".join(faults))

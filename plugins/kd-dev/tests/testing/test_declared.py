@@ -118,6 +118,8 @@ def test_a_broken_rule_is_found_and_no_other(kind, id, look):
         ("command", "group", set()),
         ("exporter", "good", {"loads_again"}),
         ("exporter", "with_load", set()),
+        ("exporter", "in_forms", set()),
+        ("exporter", "elsewhere-only", {"loads_again"}),
         ("exporter", "missing", {"files", "folder_only", "student_unchanged", "loads_again"}),
         ("metric", "good", set()),
         ("recipe", "good", set()),
@@ -138,6 +140,19 @@ def test_good_ones_pass(kind, name, skipped, look):
     ("kind", "name", "id", "message"),
     [
         ("exporter", "refuses", "files", "--to: this network is too small"),
+        (
+            "exporter",
+            "undeclared-forms",
+            "declaration",
+            "cannot be called with student, folder, about by position and int8, fp16 by name",
+        ),
+        ("exporter", "raises_in_int8", "files", "with int8=True, it raised ValueError: no ranges"),
+        (
+            "exporter",
+            "other_logits_in_fp16",
+            "loads_again",
+            "with fp16=True, the logits of the loaded export",
+        ),
         ("exporter", "returns_text", "files", "it returned str, not the paths of its files"),
         ("exporter", "in_the_run", "folder_only", "it changed export.log in the run directory"),
         ("exporter", "changes_about", "student_unchanged", "it changed its argument about"),

@@ -151,7 +151,7 @@ def test_found_anew_it_is_the_same_plugin(install, look):
             "Sized",
             (
                 "declarations",
-                r"cannot be called with root, split by position and the options a by name \(got an unex",
+                r"cannot be called with root, split by position and a by name \(got an unex",
             ),
         ),
         ("sized", "Lax", ("declarations", "Lax accepts unknown keys; derive it from kdcore.Options")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,22 @@ def with_load(student, folder, about, zero=False):
     torch.save(student.model, folder / "model.pt")
     load = f"{LOAD} * 0" if zero else LOAD
     return ExportedFiles(files=["model.pt"], load=load, imports=["import torch"], needs=["torch"])
+
+
+def in_forms(student, folder, about, int8=False, fp16=False):
+    returned = with_load(student, folder, about)
+    assert int8 + fp16 < 2
+    return replace(returned, exact=not (int8 or fp16))
+
+
+def raises_in_int8(student, folder, about, int8=False):
+    if int8:
+        raise ValueError("no ranges")
+    return good(student, folder, about)
+
+
+def other_logits_in_fp16(student, folder, about, fp16=False):
+    return with_load(student, folder, about, zero=fp16)
 
 
 def one_argument(student):

@@ -145,6 +145,13 @@ def kd_exporters() -> list[ExporterEntry]:
         *found,
         ExporterEntry("toy-misspelt", SUMMARY, target, ("on nx",)),
         ExporterEntry("toy-missing", SUMMARY, target, ("no-such-package>=3",)),
+        ExporterEntry("toy-elsewhere-only", SUMMARY, target, ("no-such-package>=3; sys_platform == 'none'",)),
+        ExporterEntry("toy-undeclared-forms", SUMMARY, target, int8=True, fp16=True),
+        ExporterEntry("toy-in_forms", SUMMARY, "kd_broken.exporters:in_forms", int8=True, fp16=True),
+        ExporterEntry("toy-raises_in_int8", SUMMARY, "kd_broken.exporters:raises_in_int8", int8=True),
+        ExporterEntry(
+            "toy-other_logits_in_fp16", SUMMARY, "kd_broken.exporters:other_logits_in_fp16", fp16=True
+        ),
     ]
 
 

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 # what the page's content security policy blocks, or what reads from elsewhere
 _FOREIGN: Final = re.compile(
-    r"<script|<iframe|<link\b|javascript:|\bon\w+\s*=\s*[\"']|(?:src|href)\s*=\s*[\"']?(?!data:|#)[\w./:]",
+    r"<script|<iframe|<link\b|javascript:|@import\b"
+    r"|\bon\w+\s*=\s*[\"']|<[^<>]*[\s\"'/]on\w+\s*="
+    r"|(?:src|href|(?<![\w-])(?:data|srcset|poster))\s*=\s*[\"']?(?!data:|#)[\w./:]"
+    r"|url\(\s*(?:[\"']|&quot;|&#39;)?(?!data:|#)[\w./:]",
     re.I,
 )
+_SHOWN: Final = 60  # characters of what was found, which may begin with a long data: URI
 
 
 class SectionSubject(DeclaredSubject[SectionEntry]):
@@ -76,6 +80,12 @@ def returns_a_section(subject: SectionSubject) -> None:
         raise Violation(f"it returned {type(subject.made).__name__}, not kdcore.ReportSection or None")
 
 
+def foreign(figure: str) -> str | None:
+    """The part of a figure that loads something from elsewhere or runs a script, if it has one."""
+    found = _FOREIGN.search(figure)
+    return found and figure[max(found.start(), found.end() - _SHOWN) : found.end() + 20]
+
+
 @rule(
     "report section",
     summary="Its figures load nothing from elsewhere and run no scripts.",
@@ -84,9 +94,8 @@ def returns_a_section(subject: SectionSubject) -> None:
 )
 def self_contained(subject: SectionSubject) -> None:
     for number, figure in enumerate(subject.section().figures):
-        found = _FOREIGN.search(figure)
-        if found:
-            raise Violation(f"figure {number} has {figure[found.start() : found.end() + 20]!r}")
+        if found := foreign(figure):
+            raise Violation(f"figure {number} has {found!r}")
 
 
 @rule(

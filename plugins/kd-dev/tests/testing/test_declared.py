@@ -16,6 +16,7 @@ from kd_dev.testing import (
     transform_checks,
 )
 from kd_dev.testing.rules import RULES
+from kd_dev.testing.sections import foreign
 
 from kdcore import UserError
 
@@ -179,6 +180,47 @@ def test_good_ones_pass(kind, name, skipped, look):
 def test_other_ways_to_break_a_rule(kind, name, id, message, look):
     found = look(CHECKS[kind](f"toy-{name}"))
     assert re.search(message, found.failed[id]), found.failed
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        '<p style="background:url(https://example.org/a.png)">',
+        '<p style="background:url( &quot;//example.org/a.png&quot; )">',
+        "<style>p { background: url('a.png') }</style>",
+        "<style>@import 'https://example.org/a.css';</style>",
+        "<style>@import url(https://example.org/a.css);</style>",
+        "<svg onload=alert(1)>",
+        "<svg/onload=alert(1)>",
+        f'<img src="data:image/png;base64,{"A" * 999}"onerror=alert(1)>',
+        '<object data="https://example.org/a.svg"></object>',
+        "<object data=a.svg></object>",
+        '<img srcset="https://example.org/a.png 2x">',
+        '<video poster="https://example.org/a.png">',
+        '<img src="https://example.org/a.png">',
+    ],
+)
+def test_what_is_not_self_contained(figure):
+    found = foreign(f"<p>before</p>{figure}<p>after</p>")
+    assert found
+    assert len(found) <= 80
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        '<p style="background: url(data:image/png;base64,AAAA)">',
+        """<style>p { background: url("data:image/png;base64,AAAA") }</style>""",
+        '<g clip-path="url(#a)"><use href="#b"/><g clip-path="url( \'#c\' )"/></g>',
+        '<img src="data:image/png;base64,AAAA" srcset="data:image/png;base64,AAAA 2x" alt="one, only">',
+        '<object data="data:image/svg+xml,AAAA"></object>',
+        '<td data-value="3" data-data="a">',
+        "<figcaption>for one = 2, only = 3; confusion=4, on = 5</figcaption>",
+        '<line stroke="var(--one)"/>',
+    ],
+)
+def test_what_is_self_contained(figure):
+    assert foreign(figure) is None
 
 
 def test_what_is_not_there():

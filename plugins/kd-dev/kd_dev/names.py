@@ -6,7 +6,9 @@ import keyword
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import kdcore
@@ -20,14 +22,16 @@ if TYPE_CHECKING:
 License = Literal["MIT", "Apache-2.0"]
 KINDS: Final[tuple[str, ...]] = tuple(PLUGIN_KINDS)
 LICENSES: Final[tuple[str, ...]] = get_args(License)
+TEMPLATES: Final = Path(__file__).parent / "templates"
 
 _LONGEST: Final = 64  # it is part of the names of files and folders, of which some systems take 255 bytes
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-# names of kdcore, and what the templates import in addition
-_CLASSES: Final = frozenset((*dir(kdcore), "Tensor", "Module", "Image", "Dataset", "Any", "Path"))
+_IMPORT = re.compile(r"^ *(?:from \S+ )?import (.+)$", re.MULTILINE)
+_ENDS: Final = ("", "Options", "Adapter")  # of the templates' classes
 _DEVICES: Final = frozenset(("con", "prn", "aux", "nul"))  # no names of files on Windows
-_TAKEN: Final = ("plugin", "options", "adapter", "__init__")
+_TAKEN: Final = ("plugin", "options", "adapter", "conformance", "__init__")
 _THING = re.compile(r"[a-z]([a-z0-9_-]*[a-z0-9])?")
+_ALL_FORMATS: Final = "all"
 _WORDS = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")  # what is written on a command line, or in a link
 
 
@@ -81,14 +85,15 @@ def choose_names(distribution: str, kind: str, thing: str | None, plugins: Plugi
     elif not _THING.fullmatch(thing):
         allowed = "small letters, digits, '_' and '-', a letter first, a letter or digit last"
         problems.append(Problem("--thing", f"this cannot be the name of a {kind}", thing, allowed))
-    elif PLUGIN_KINDS[kind].has_class and (keyword.iskeyword(cls) or cls in _CLASSES):
-        message = f"its class would be called '{cls}', which Python or kdcore has itself"
+    elif PLUGIN_KINDS[kind].has_class and (name := _reserved(cls)):
+        message = (
+            f"its class would be called '{name}', which Python or kdcore has itself, or its files import"
+        )
         problems.append(Problem("--thing", message, thing, hint="say another one"))
     elif keyword.iskeyword(file) or not file.isidentifier() or file in _TAKEN:
         problems.append(Problem("--thing", f"its file '{file}.py' would have a reserved name", thing))
-    elif thing in (known := _known(kind, plugins)):
-        message = f"there is a {kind} of this name: {' and '.join(known[thing])}"
-        problems.append(Problem("--thing", message, thing, hint="say another one"))
+    elif taken := _known(thing, kind, plugins):
+        problems.append(Problem("--thing", taken, thing, hint="say another one"))
     if problems:
         raise UserError(problems)
     return PluginNames(distribution, module, thing, file, cls)
@@ -107,10 +112,47 @@ def check_choice(where: str, value: str, allowed: tuple[str, ...]) -> None:
         raise UserError(Problem(where, "it is not one of the choices", value, ", ".join(allowed), near))
 
 
-def _known(kind: str, plugins: Plugins) -> dict[str, list[str]]:
-    """The plugins that have a thing of this kind, by its name."""
-    found: dict[str, list[str]] = {}
-    for provided in plugins.everything():
-        if role_of(provided.entry).name == kind.replace("-", " "):
-            found.setdefault(provided.entry.name, []).append(provided.plugin.label)
-    return found
+def _reserved(cls: str) -> str | None:
+    """The class of the new plugin that would have a name which its files need for something else."""
+    if keyword.iskeyword(cls):
+        return cls
+    return next((cls + end for end in _ENDS if cls + end in dir(kdcore) or cls + end in imported()), None)
+
+
+@cache
+def imported() -> frozenset[str]:
+    """The names that the templates import."""
+    lines = [
+        line
+        for path in TEMPLATES.rglob("*.py.jinja")
+        for line in _IMPORT.findall(path.read_text(encoding="utf-8"))
+    ]
+    return frozenset(part.split()[-1] for line in lines for part in line.split(","))
+
+
+def _known(thing: str, kind: str, plugins: Plugins) -> str | None:
+    """What has this name already."""
+    # a new model comes with an adapter
+    for role in ("model", "adapter") if kind == "model" else (kind.replace("-", " "),):
+        labels = [
+            provided.plugin.label
+            for provided in plugins.everything()
+            if provided.entry.name == thing and role_of(provided.entry).name == role
+        ]
+        if labels:
+            article = "an" if role in ("adapter", "exporter") else "a"
+            return f"there is {article} {role} of this name: {' and '.join(labels)}"
+    if kind == "model" and _in_timm(thing):
+        return "timm has a model of this name"
+    if kind == "exporter" and thing == _ALL_FORMATS:
+        return f"'kd export --to {thing}' means every format"
+    return None
+
+
+def _in_timm(name: str) -> bool:
+    from kdcore.inspect import find_model
+
+    try:
+        return find_model(name) is not None
+    except UserError:
+        return False

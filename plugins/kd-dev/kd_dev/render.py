@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kd_dev.kinds import PLUGIN_KINDS
-from kd_dev.names import KINDS, LICENSES, PluginNames, check_choice, choose_names
+from kd_dev.names import KINDS, LICENSES, TEMPLATES, PluginNames, check_choice, choose_names
 from kdcore import PLUGIN_API, Problem, UserError, __version__
 from kdcore.plugin import get_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TEMPLATES: Final = Path(__file__).parent / "templates"
 _SUFFIX = ".jinja"
 _DIGITS: Final = "scikit-learn>=1.6"  # it has the digits, on which the spec runs
 

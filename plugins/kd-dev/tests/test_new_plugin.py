@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from kd_dev import command, new_plugin
 from kd_dev import render as rendering
-from kd_dev.names import KINDS
+from kd_dev.names import KINDS, imported
 
 import kdcore
 from kdcore import UserError
@@ -85,6 +85,15 @@ def test_a_complete_package(tmp_path: Path, kind, features, license):
         (("kd-x", "distiller", "x-"), r"--thing: .*a letter or digit last"),
         (("kd-x", "distiller", "none"), r"--thing: its class would be called 'None'"),
         (("kd-x", "distiller", "model-output"), r"--thing: its class would be called 'ModelOutput'"),
+        (("kd-f", "distiller"), r"--thing: its class would be called 'F'"),
+        (("kd-sequence", "model"), r"--thing: its class would be called 'Sequence'"),
+        (("kd-image-draw", "dataset"), r"--thing: its class would be called 'ImageDraw'"),
+        (("kd-timm", "adapter"), r"--thing: its class would be called 'TimmAdapter'"),
+        (("kd-conformance", "distiller"), r"--thing: its file 'conformance.py'"),
+        (("kd-swin", "model"), r"--thing: there is an adapter of this name: kd-feature"),
+        (("kd-resnet18", "model"), r"--thing: timm has a model of this name"),
+        (("kd-x", "exporter", "all"), r"--thing: 'kd export --to all' means every format"),
+        (("kd-onnx", "exporter"), r"--thing: there is an exporter of this name: kd-export"),
         (("kd-x", "command", "my_own"), r"--thing: .*words with '-' between them"),
         (("kd-x", "report-section", "my_own"), r"--thing: .*words with '-' between them"),
         (("kd-run", "command"), r"--thing: there is a command of this name: kdcore 0"),

@@ -59,14 +59,17 @@ def new_plugin(
         folder: where the new folder is made; None: here.
 
     Raises:
-        UserError: a name cannot be used, or the folder is there already.
+        UserError: a name or text cannot be used, the folder is there already, or it cannot be written.
     """
     check_choice("--kind", kind, KINDS)
     check_choice("--license", license, LICENSES)
     if features and kind != "distiller":
         raise UserError(Problem("--features", f"a {kind} has none to read: this is for distillers"))
-    if summary is not None and (not summary.strip() or "\n" in summary or '"' in summary or "\\" in summary):
-        raise UserError(Problem("--summary", "must be one line without quotation marks", summary))
+    if summary is not None and (not _is_line(summary) or '"' in summary or "\\" in summary):
+        message = "must be one line of printable characters without quotation marks and backslashes"
+        raise UserError(Problem("--summary", message, summary))
+    if author is not None and not _is_line(author):
+        raise UserError(Problem("--author", "must be one line of printable characters", author))
     names = choose_names(name, kind, thing, get_plugins())
     path = (folder or Path.cwd()) / names.distribution
     if path.exists():
@@ -103,6 +106,11 @@ def new_plugin(
     return NewPlugin(path, files, names)
 
 
+def _is_line(text: str) -> bool:
+    """Whether a text is one line that can be printed."""
+    return bool(text.strip()) and text.isprintable()
+
+
 def _write(path: Path, kind: str, values: dict[str, Any]) -> tuple[Path, ...]:
     """All files or, where one cannot be written, none."""
     from jinja2 import Environment, StrictUndefined
@@ -115,11 +123,14 @@ def _write(path: Path, kind: str, values: dict[str, Any]) -> tuple[Path, ...]:
         for source, target in _sources(kind, values):
             file = path / target
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(environment.from_string(source.read_text()).render(values))
+            text = environment.from_string(source.read_text(encoding="utf-8")).render(values)
+            file.write_text(text, encoding="utf-8")
             files.append(target)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(path, ignore_errors=True)
-        raise UserError(Problem(str(path), f"cannot be written: {error.strerror}")) from error
+        if isinstance(error, OSError):
+            raise UserError(Problem(str(path), f"cannot be written: {error.strerror}")) from error
+        raise
     return tuple(sorted(files))
 
 

@@ -133,25 +133,67 @@ def test_other_wrong_words(tmp_path: Path):
     for wrong, message in (
         ({"license": "GPL"}, "--license: .*MIT, Apache-2.0"),
         ({"summary": 'a "quote"'}, "--summary: must be one line"),
+        ({"summary": "one\rtwo"}, "--summary: must be one line"),
+        ({"author": "Ada\nLovelace"}, "--author: must be one line"),
         ({"features": True}, "--features: a model has none"),
     ):
         with pytest.raises(UserError, match=f"(?s){message}"):
             new_plugin("kd-x", kind="model", folder=tmp_path, **wrong)
 
 
-def test_nothing_is_left_where_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("error", "shown", "message"),
+    [
+        (OSError(28, "No space left on device"), UserError, "cannot be written: No space left"),
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
+    ],
+)
+def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error, shown, message):
     write, calls = Path.write_text, []
 
-    def full(self: Path, text: str) -> int:
+    def full(self: Path, text: str, **more: str) -> int:
         calls.append(self)
         if len(calls) > 3:
-            raise OSError(28, "No space left on device")
-        return write(self, text)
+            raise error
+        return write(self, text, **more)
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(UserError, match="cannot be written: No space left"):
+    with pytest.raises(shown, match=message):
         new_plugin("kd-x", kind="model", folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_are_utf_8_on_every_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    read, write = Path.read_text, Path.write_text
+
+    def read_ascii(self: Path, encoding: str = "ascii") -> str:
+        return read(self, encoding=encoding)
+
+    def write_ascii(self: Path, text: str, encoding: str = "ascii") -> int:
+        return write(self, text, encoding=encoding)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", read_ascii)
+        patch.setattr(Path, "write_text", write_ascii)
+        made = new_plugin("kd-x", kind="metric", summary="Pr\u00e9cision.", author="\u6797", folder=tmp_path)
+    project = tomllib.loads((made.path / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["description"] == "Pr\u00e9cision."
+    assert "\u6797" in (made.path / "LICENSE").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("kind", "features"), VARIANTS)
+def test_no_class_may_have_a_name_that_its_files_import(tmp_path: Path, kind, features):
+    made = new_plugin("kd-x", kind=kind, features=features, folder=tmp_path)
+    names = {
+        alias.asname or alias.name
+        for file in made.files
+        if file.suffix == ".py"
+        for node in ast.walk(ast.parse((made.path / file).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and not str(getattr(node, "module", "")).startswith("kd_x")
+        for alias in node.names
+    }
+    assert names <= imported()
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):

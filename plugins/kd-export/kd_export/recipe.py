@@ -58,7 +58,7 @@ def recipe_of(student: RunStudent) -> BuildRecipe:
             timm=False,
             changed=False,
         )
-    with torch.device("meta"):  # with what the student drops: it is no difference
+    with torch.device("meta"):  # built with the drop options too: they do not count as changes
         plain = timm.create_model(*call.arguments, **call.keywords)
     changes = tuple(_changes(plain, student.model))
     imports = ("import timm", "import torch") if changes else ("import timm",)

@@ -145,7 +145,7 @@ def _known(thing: str, kind: str, plugins: Plugins) -> str | None:
     if kind == "model" and _in_timm(thing):
         return "timm has a model of this name"
     if kind == "exporter" and thing == _ALL_FORMATS:
-        return f"'kd export --to {thing}' means every format"
+        return f"'--to {thing}' means every format"
     return None
 
 

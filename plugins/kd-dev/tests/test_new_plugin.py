@@ -92,7 +92,7 @@ def test_a_complete_package(tmp_path: Path, kind, features, license):
         (("kd-conformance", "distiller"), r"--thing: its file 'conformance.py'"),
         (("kd-swin", "model"), r"--thing: there is an adapter of this name: kd-feature"),
         (("kd-resnet18", "model"), r"--thing: timm has a model of this name"),
-        (("kd-x", "exporter", "all"), r"--thing: 'kd export --to all' means every format"),
+        (("kd-x", "exporter", "all"), r"--thing: '--to all' means every format"),
         (("kd-onnx", "exporter"), r"--thing: there is an exporter of this name: kd-export"),
         (("kd-x", "command", "my_own"), r"--thing: .*words with '-' between them"),
         (("kd-x", "report-section", "my_own"), r"--thing: .*words with '-' between them"),

@@ -90,10 +90,8 @@ def test_a_complete_package(tmp_path: Path, kind, features, license):
         (("kd-image-draw", "dataset"), r"--thing: its class would be called 'ImageDraw'"),
         (("kd-timm", "adapter"), r"--thing: its class would be called 'TimmAdapter'"),
         (("kd-conformance", "distiller"), r"--thing: its file 'conformance.py'"),
-        (("kd-swin", "model"), r"--thing: there is an adapter of this name: kd-feature"),
         (("kd-resnet18", "model"), r"--thing: timm has a model of this name"),
         (("kd-x", "exporter", "all"), r"--thing: '--to all' means every format"),
-        (("kd-onnx", "exporter"), r"--thing: there is an exporter of this name: kd-export"),
         (("kd-x", "command", "my_own"), r"--thing: .*words with '-' between them"),
         (("kd-x", "report-section", "my_own"), r"--thing: .*words with '-' between them"),
         (("kd-run", "command"), r"--thing: there is a command of this name: kdcore 0"),
@@ -105,6 +103,17 @@ def test_names_that_cannot_be(tmp_path: Path, arguments, message):
     name, kind, thing = (*arguments, None)[:3]
     with pytest.raises(UserError, match=f"(?s){message}"):
         new_plugin(name, kind=kind, thing=thing, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "role", "plugin"),
+    [("kd-swin", "model", "adapter", "kd-feature"), ("kd-onnx", "exporter", "exporter", "kd-export")],
+)
+def test_names_that_other_plugins_have(tmp_path: Path, name, kind, role, plugin):
+    pytest.importorskip(plugin.replace("-", "_"), reason=f"needs {plugin}")
+    with pytest.raises(UserError, match=f"--thing: there is an {role} of this name: {plugin}"):
+        new_plugin(name, kind=kind, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -61,7 +61,8 @@ def build(
     if path is not None and torch.get_default_device().type != "meta":
         _load(model, path, keep_classifier=num_classes == _CLASSES)
         if num_classes not in (0, _CLASSES) and classifier_std is not None:
-            torch.nn.init.normal_(model.get_submodule("classifier").weight, std=classifier_std)
+            classifier: Any = model.get_submodule("classifier")
+            torch.nn.init.normal_(classifier.weight, std=classifier_std)
     model.kd_description = ModelDescription(  # type: ignore[assignment]
         has_weights=weights,
         num_classes=_CLASSES if weights else None,

@@ -87,10 +87,9 @@ def open_table(path: Path, data: DataSpec, split: str, *, where: str, labels: bo
     if options.group is not None:
         column = _column(options.group, (), columns, f"{section}.options.group", path)
         source.groups = _groups(chosen, path_column, str(column), path, place)
-    weighted = data.sampling == "weights" or options.weight is not None
-    if (
-        weighted and weight_column is not None and where.endswith("train_split")
-    ):  # only training draws samples
+    # only training draws samples
+    weighted = where.endswith("train_split") and (data.sampling == "weights" or options.weight is not None)
+    if weighted and weight_column is not None:
         source.weights = _weights(chosen, path_column, weight_column, path, place)
     source.split = name
     source.notes = _missing(absolute, data, path, place)

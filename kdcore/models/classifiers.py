@@ -7,9 +7,8 @@ from typing import Final
 import torch
 from torch import nn
 
-_MOST: Final = (
-    2.0  # times torch's standard deviation; the 0.02 that transformers have is less up to 3,333 inputs
-)
+_MOST: Final = 2.0
+"""Times torch's standard deviation; the 0.02 that transformers have is less for up to 3,333 inputs."""
 
 
 def classifier_keys(model: nn.Module) -> tuple[str, ...]:

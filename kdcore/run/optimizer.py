@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from timm.optim import create_optimizer_v2, param_groups_layer_decay, param_groups_weight_decay
 from timm.scheduler import create_scheduler_v2
@@ -153,8 +153,6 @@ def build_scheduler(
         raise UserError(Problem(where, f"'{spec.name}' refused its settings: {error}")) from error
     scheduler: Any = made[0]
     if spec.name == "plateau" and warmup == 0:
-        scheduler.warmup_t = (
-            -1
-        )  # with 0, timm takes epoch 0 for a warm-up, and trains at warmup_lr until the first decay
-    built: Scheduler | None = scheduler
-    return built
+        # with 0, timm takes epoch 0 for a warm-up, and trains at warmup_lr until the first decay
+        scheduler.warmup_t = -1
+    return cast("Scheduler | None", scheduler)

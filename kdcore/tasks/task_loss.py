@@ -64,9 +64,9 @@ class TaskLoss:
         With it, a mean over several parts of a batch can be made of those of its parts. Samples that are not `labelled`
         `[B]` do not count.
         """
-        if self.kind != "cross-entropy" or self.class_weights is None or target.dim() != 1:
+        weights = self._weights(target)
+        if self.kind != "cross-entropy" or weights is None or target.dim() != 1:
             return None
-        weights = self.class_weights.to(target.device, torch.float32)
         if labelled is None:
             return weights[target].sum()
         return torch.where(labelled, weights[torch.where(labelled, target, 0)], 0.0).sum()
@@ -92,9 +92,9 @@ class TaskLoss:
         total = parts.sum()
         return torch.where(labelled, losses, 0.0).sum() / torch.where(total > 0, total, 1.0)
 
-    def _weights(self, logits: Tensor) -> Tensor | None:
-        """The factors of the classes on the device of the logits."""
-        return None if self.class_weights is None else self.class_weights.to(logits.device, torch.float32)
+    def _weights(self, like: Tensor) -> Tensor | None:
+        """The factors of the classes on the device of the logits or targets."""
+        return None if self.class_weights is None else self.class_weights.to(like.device, torch.float32)
 
     def _of_samples(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of each sample `[B]`, not yet divided by the weight of its class."""

@@ -76,15 +76,25 @@ def with_defaults(spec: dict[str, Any]) -> dict[str, Any]:
     return whole
 
 
+class _NoValue:
+    """Stands for the value that a spec does not have; `None` would read as a null of the user."""
+
+    def __repr__(self) -> str:
+        return "no value"
+
+
+NO_VALUE: Final = _NoValue()
+
+
 def spec_changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     """Where two resolved specs differ in what changes results: each place, and its two values.
 
     A field that one of them lacks has its default there: a version of kd with more fields goes on with a run that an
-    earlier version began.
+    earlier version began. Any other value that one of them lacks, such as a plugin's new option, is `NO_VALUE`.
     """
     old, new = flat(with_defaults(before), index=None), flat(with_defaults(now), index=None)
     return [
-        (place, old.get(place), new.get(place))
+        (place, old.get(place, NO_VALUE), new.get(place, NO_VALUE))
         for place in sorted(old.keys() | new.keys())
         if old.get(place) != new.get(place) and changes_results(place)
     ]

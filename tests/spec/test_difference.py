@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kdcore.spec.difference import changes_results, neutral_fields, same_results, spec_changes
+from kdcore.spec.difference import NO_VALUE, changes_results, neutral_fields, same_results, spec_changes
 
 
 def test_the_fields_that_change_no_result_are_marked_where_they_are_declared():
@@ -76,4 +76,4 @@ def test_another_value_than_the_default_is_a_difference():
 
 def test_no_cache_is_another_spec_than_a_cache_with_the_defaults():
     cached = {"teacher_cache": {"augmentations": 2, "dtype": "float16"}}
-    assert ("teacher_cache.augmentations", None, 2) in spec_changes({"teacher_cache": None}, cached)
+    assert ("teacher_cache.augmentations", NO_VALUE, 2) in spec_changes({"teacher_cache": None}, cached)

@@ -10,7 +10,7 @@ tune() { # NAME FLAG...: all trials read one teacher cache
 }
 cached=(--set teacher_cache.augmentations=1 --set "teacher_cache.folder=$PWD/../../../runs/few-labels-tune-cache")
 
-[ $# -gt 0 ] || set -- alone kd dkd dist srd pkt
+[ $# -gt 0 ] || set -- alone kd dkd dkd-quarter dist srd pkt srrl kd-srd
 for name in "$@"; do
     case $name in
         alone)
@@ -25,6 +25,10 @@ for name in "$@"; do
                 --set data.labelled_fraction=null --set data.sampling=weights \
                 --search distiller.temperature=1..8 --search "distiller.beta=log(0.5..8)"
             ;;
+        dkd-quarter) # the images of the other methods, a quarter of each batch with labels
+            tune dkd-quarter "${cached[@]}" --set distiller=dkd --set distiller.warmup_epochs=0 \
+                --search distiller.temperature=1..8 --search "distiller.beta=log(0.5..8)"
+            ;;
         dist)
             tune dist "${cached[@]}" --set distiller=dist --search distiller.temperature=1..4 \
                 --search "distiller.weight=log(0.5..8)"
@@ -35,8 +39,16 @@ for name in "$@"; do
         pkt)
             tune pkt "${cached[@]}" --set distiller=pkt --search "distiller.weight=log(3000..300000)"
             ;;
+        srrl)
+            tune srrl "${cached[@]}" --set distiller=srrl --search "distiller.weight=log(0.01..1)" \
+                --search "distiller.beta=log(0.1..10)"
+            ;;
+        kd-srd) # logits and embeddings together, kd with its own default values
+            tune kd-srd "${cached[@]}" --set 'distiller=[{"name": "kd"}, {"name": "srd"}]' --set task.weight=0.1 \
+                --search distiller.0.temperature=1..8 --search "distiller.1.weight=log(0.03..3)"
+            ;;
         *)
-            echo "tune.sh: there is no method '$name': alone, kd, dkd, dist, srd, pkt" >&2
+            echo "tune.sh: there is no method '$name': alone, kd, dkd, dkd-quarter, dist, srd, pkt, srrl, kd-srd" >&2
             exit 2
             ;;
     esac

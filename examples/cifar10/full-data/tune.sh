@@ -8,10 +8,11 @@ student=${1:-}
 [ $# -eq 0 ] || shift
 case $student in
     resnet8) name=tune-full methods=(alone kd dkd dist) lr="log(0.03..0.3)" warmup=0 ;;
+    resnet20) name=tune-resnet20 methods=(alone kd dist) lr="log(0.03..0.3)" warmup=0 ;;
     vit) name=tune-vit methods=(alone kd dist ofa) lr="log(0.0003..0.003)" warmup=0.25 ;;
     mixer) name=tune-mixer methods=(alone kd dist ofa) lr="log(0.0003..0.003)" warmup=0.25 ;;
     *)
-        echo "tune.sh: there is no student '$student': resnet8, vit, mixer" >&2
+        echo "tune.sh: there is no student '$student': resnet8, resnet20, vit, mixer" >&2
         exit 2
         ;;
 esac

@@ -127,15 +127,8 @@ def build_train_data(
     recipes = (data.augment,) * views if isinstance(views, int) else tuple(views)
     steps, count = view_transform(data, input, recipes), len(recipes)
     arrival = Arrival(device, steps.normalise)
-    if source.stream and data.skip_broken:
-        message = "the reader of a stream decodes its images, so broken ones cannot be skipped"
-        raise UserError(Problem("data.skip_broken", message, value=True))
-    if source.stream and data.in_memory:
-        message = "the images of a stream cannot be kept in memory"
-        raise UserError(Problem("data.in_memory", message, value=True))
     if source.stream:
-        refuse_stream(data)
-    if source.stream:
+        _check_stream(data)
         given = (steps, batch_size, seed, count, num_classes, arrival, labels_read)
         if isinstance(source, HfStream):
             wanted = default_workers(world) if data.workers is None else data.workers
@@ -169,6 +162,17 @@ def build_train_data(
     built.labels = chosen.labels
     built.labelled = source.labelled
     return built
+
+
+def _check_stream(data: DataSpec) -> None:
+    """Raises UserError if the section asks for something that a stream cannot do."""
+    if data.skip_broken:
+        message = "the reader of a stream decodes its images, so broken ones cannot be skipped"
+        raise UserError(Problem("data.skip_broken", message, value=True))
+    if data.in_memory:
+        message = "the images of a stream cannot be kept in memory"
+        raise UserError(Problem("data.in_memory", message, value=True))
+    refuse_stream(data)
 
 
 def _labels(chosen: TrainingSet) -> Tensor:

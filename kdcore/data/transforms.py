@@ -73,8 +73,7 @@ def train_transform(
         fixed.append(_shorter_side(size, input.interpolation))
     if crop == "none":
         fixed.append(tv.CenterCrop(size))
-    colours = augment.color_jitter > 0 or augment.hue > 0 or augment.grayscale > 0
-    plain = augment.auto_augment is None and not colours
+    plain = augment.auto_augment is None and not _changes_colours(augment)
     if plain and crop == "resized" and rule.is_picture and input.interpolation in INTERPOLATIONS:
         return CropSteps(
             rule,
@@ -98,15 +97,26 @@ def train_transform(
             hflip=augment.hflip,
             vflip=augment.vflip,
         )
-    steps: list[Any] = fixed if apart else []
-    fixed = [] if apart else fixed
+    steps, draws = _random_steps(augment, input, crop)
+    if apart:
+        return ImageSteps(rule, [], [*fixed, *steps], draws, normalise, erase)
+    return ImageSteps(rule, fixed, steps, draws, normalise, erase)
+
+
+def _random_steps(
+    augment: AugmentSpec, input: InputConfig, crop: Literal["resized", "pad", "none"]
+) -> tuple[list[Any], Draws]:
+    """The steps that draw random numbers, and the generators that they draw from."""
+    steps: list[Any] = []
     draws: Draws = frozenset()
     if crop == "resized":
         resized = RandomResizedCropAndInterpolation  # draws from Python's generator
-        steps.append(resized(size, augment.scale, augment.ratio, interpolation=input.interpolation))  # type: ignore[no-untyped-call]
+        steps.append(
+            resized(input.image_size, augment.scale, augment.ratio, interpolation=input.interpolation)  # type: ignore[no-untyped-call]
+        )
         draws |= PYTHON
     if crop == "pad":
-        steps.append(PadCrop(size, augment.padding))
+        steps.append(PadCrop(input.image_size, augment.padding))
         draws |= TORCH
     if augment.hflip > 0:
         steps.append(tv.RandomHorizontalFlip(augment.hflip))
@@ -117,10 +127,14 @@ def train_transform(
     if augment.auto_augment is not None:
         steps.append(_auto_augment(augment.auto_augment, input))
         draws |= PYTHON | NUMPY
-    if colours:
+    if _changes_colours(augment):
         steps += _colours(augment)
         draws |= TORCH
-    return ImageSteps(rule, fixed, steps, draws, normalise, erase)
+    return steps, draws
+
+
+def _changes_colours(augment: AugmentSpec) -> bool:
+    return augment.color_jitter > 0 or augment.hue > 0 or augment.grayscale > 0
 
 
 def crop_of(augment: AugmentSpec, size: tuple[int, int]) -> Literal["resized", "pad", "none"]:

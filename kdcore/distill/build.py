@@ -73,6 +73,44 @@ def build_distillers(
     Raises:
         UserError: a name or option is wrong, a distiller cannot work with these models or without what is missing.
     """
+    items = _items(distillers, options)
+    modules: dict[str, nn.Module] = {}
+    schedules: dict[str, Schedule] = {}
+    teachers: dict[str, str | None] = {}
+    weights: list[float] = []
+    for number, item in enumerate(items):
+        where = "distiller" if len(items) == 1 else f"distiller[{number}]"
+        instance = _instance(item)
+        if instance is not None:
+            one = _checked(instance, setup, where)
+        else:
+            assert not isinstance(item, nn.Module)
+            resolved = _resolve(item, options, plugins, where)
+            one = _named(resolved, setup, plugins, where, seed, number)
+        name = _unique(one.name, modules)
+        check_task(one.module, name, setup.task, where)
+        modules[name], teachers[name] = one.module, one.teacher
+        if one.schedule is not None:
+            schedules[name] = one.schedule
+        weights.append(one.task_weight)
+    check_one_student(modules)
+    if some_labels:
+        check_some_labels(modules, setup, plugins, seed, partly=partly_labelled)
+    instances = all(_instance(item) is not None for item in items)  # all of them have the same weight
+    weight = resolve_task_weight(
+        task_weight, weights[:1] if instances else weights, classifier=setup.student.has_logits
+    )
+    return BuiltDistillers(modules=modules, schedules=schedules, teachers=teachers, task_weight=weight)
+
+
+def _items(
+    distillers: DistillerLike | Sequence[DistillerLike], options: Mapping[str, Any]
+) -> list[DistillerLike]:
+    """The distillers as a list.
+
+    Raises:
+        UserError: there is none, or `options` are not for a single name.
+    """
     items = (
         list(distillers)
         if isinstance(distillers, Sequence) and not isinstance(distillers, str)
@@ -88,44 +126,50 @@ def build_distillers(
                 hint='in a list, write {"name": ..., "option": ...}',
             )
         )
-    built: dict[str, nn.Module] = {}
-    schedules: dict[str, Schedule] = {}
-    teachers: dict[str, str | None] = {}
-    weights: list[float] = []
-    for number, item in enumerate(items):
-        where = "distiller" if len(items) == 1 else f"distiller[{number}]"
-        schedule = choice = None
-        instance = _instance(item)
-        if instance is not None:
-            name, module, weight = type(instance.module).__name__.lower(), instance.module, 1.0
-            choice = instance.teacher
-            check_models(module, name, setup_for(choice, setup, where), where, choice)
-        else:
-            assert not isinstance(item, nn.Module)
-            resolved = _resolve(item, options, plugins, where)
-            name, weight = resolved.provided.entry.name, resolved.provided.entry.task_weight
-            schedule, choice = resolved.schedule, resolved.teacher
-            own = setup_for(choice, setup, where)
-            try:
-                module = _build(resolved, own, plugins, where, seed, number)
-            except ReadsLogitsError as error:
-                (problem,) = error.problems
-                works = listed(_working(own, plugins, seed), _MOST)
-                raise UserError(replace(problem, allowed=f"with this {error.role} work: {works}")) from error
-        name = _unique(name, built)
-        check_task(module, name, setup.task, where)
-        built[name], teachers[name] = module, choice
-        if schedule is not None:
-            schedules[name] = schedule
-        weights.append(weight)
-    check_one_student(built)
-    if some_labels:
-        check_some_labels(built, setup, plugins, seed, partly=partly_labelled)
-    instances = all(_instance(item) is not None for item in items)  # all of them have the same weight
-    weight = resolve_task_weight(
-        task_weight, weights[:1] if instances else weights, classifier=setup.student.has_logits
+    return items
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Built:
+    """One distiller, the teacher that it chose, and the weight that it wants for the task loss."""
+
+    name: str
+    module: nn.Module
+    teacher: str | None
+    task_weight: float
+    schedule: Schedule | None = None
+
+
+def _checked(instance: _Instance, setup: Setup, where: str) -> _Built:
+    module, teacher = instance.module, instance.teacher
+    name = type(module).__name__.lower()
+    check_models(module, name, setup_for(teacher, setup, where), where, teacher)
+    return _Built(name=name, module=module, teacher=teacher, task_weight=1.0)
+
+
+def _named(
+    resolved: ResolvedDistiller, setup: Setup, plugins: Plugins, where: str, seed: int, number: int
+) -> _Built:
+    """Build a distiller of a plugin.
+
+    Raises:
+        UserError: it does not work with these models; the message names those that do.
+    """
+    own = setup_for(resolved.teacher, setup, where)
+    try:
+        module = _build(resolved, own, plugins, where, seed, number)
+    except ReadsLogitsError as error:
+        (problem,) = error.problems
+        works = listed(_working(own, plugins, seed), _MOST)
+        raise UserError(replace(problem, allowed=f"with this {error.role} work: {works}")) from error
+    entry = resolved.provided.entry
+    return _Built(
+        name=entry.name,
+        module=module,
+        teacher=resolved.teacher,
+        task_weight=entry.task_weight,
+        schedule=resolved.schedule,
     )
-    return BuiltDistillers(modules=built, schedules=schedules, teachers=teachers, task_weight=weight)
 
 
 @dataclass(frozen=True)

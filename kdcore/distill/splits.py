@@ -79,28 +79,9 @@ def open_splits(
     train = with_unlabelled(train, measured, data)
     if data.eval_split is None:
         evaluation = train
-    labelled = train if train.labelled else evaluation
-    found = labelled.num_classes if labelled.labelled else None
-    if found is not None and data.num_classes not in (None, found):
-        raise UserError(
-            Problem("data.num_classes", f"{data.dataset} has {found} classes", value=data.num_classes)
-        )
-    names = labelled.classes
-    of_teacher = _classes_of_teachers(spec.members, below or {}, teacher_classes or {})
-    mapped = next((one.spec.classes for one in spec.members if isinstance(one.spec.classes, dict)), None)
-    if not reads and mapped is None:
-        names = _names_of_teachers(spec.members, below or {})
-    if mapped is not None and found is None:
-        of_teacher = len(mapped)  # the mapping names the classes of unlabelled images
-        names = names or tuple(mapped)
-    num_classes = found or data.num_classes or of_teacher
-    if not reads and num_classes != len(names or ()):
-        names = None  # data.num_classes may be another number
-    classifiers = [member.where for member in spec.members if member.spec.classifier]
-    if spec.student.classifier:
-        classifiers.insert(0, "student")
-    if classifiers:
-        _check_number(num_classes, data.dataset, classifiers[0])
+    num_classes, names = _classes(
+        train if train.labelled else evaluation, spec, below or {}, teacher_classes or {}
+    )
     if not train.labelled and spec.task.weight != 0:
         which = f"the images of split '{train.split}'" if train.split else "the training images"
         raise UserError(
@@ -112,7 +93,40 @@ def open_splits(
                 or "set task.kind to 'none', or give the images in a folder per class",
             )
         )
-    return Splits(train, evaluation, num_classes or 0, names, test)
+    return Splits(train, evaluation, num_classes, names, test)
+
+
+def _classes(
+    labelled: Source, spec: RunSpec, below: Mapping[str, LoadedSpec], teacher_classes: Mapping[str, int]
+) -> tuple[int, tuple[str, ...] | None]:
+    """The number of classes, 0 for encoders alone, and their names if they are known; of the split with labels.
+
+    Raises:
+        UserError: the spec says another number than the data has, or a classifier needs a number that is not known.
+    """
+    data, reads = spec.data, spec.task.kind != NO_LABELS
+    found = labelled.num_classes if labelled.labelled else None
+    if found is not None and data.num_classes not in (None, found):
+        raise UserError(
+            Problem("data.num_classes", f"{data.dataset} has {found} classes", value=data.num_classes)
+        )
+    names = labelled.classes
+    of_teacher = _classes_of_teachers(spec.members, below, teacher_classes)
+    mapped = next((one.spec.classes for one in spec.members if isinstance(one.spec.classes, dict)), None)
+    if not reads and mapped is None:
+        names = _names_of_teachers(spec.members, below)
+    if mapped is not None and found is None:
+        of_teacher = len(mapped)  # the mapping names the classes of unlabelled images
+        names = names or tuple(mapped)
+    num_classes = found or data.num_classes or of_teacher
+    if not reads and num_classes != len(names or ()):
+        names = None  # data.num_classes may be another number
+    classifiers = [member.where for member in spec.members if member.spec.classifier]
+    if spec.student.classifier:
+        classifiers.insert(0, "student")
+    if classifiers:
+        _check_number(num_classes, data.dataset, classifiers[0])
+    return num_classes or 0, names
 
 
 def _check_kind(source: Source, spec: RunSpec) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
@@ -34,66 +34,88 @@ def model_info(
 
     `classifier` is False for an encoder.
     """
+    passes = _Passes(name, model, adapter, image_size, in_chans)
+    return ModelInfo(
+        name,
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        classifier=_classifier(model) if classifier else None,
+        has_logits=classifier,
+        probe=passes.stages,
+        probe_embedding=passes.embedding_size,
+        find_module=lambda path: _named(name, lambda: find_module(model, path)),
+        probe_distillation=passes.gives_distillation_logits,
+        make_tail=passes.tail,
+        forward=adapter.forward,
+    )
 
-    def measured(look: Callable[[nn.Module, Tensor], Result]) -> Result:
-        try:
-            return probe(model, image_size, in_chans, look)
-        except UserError as error:
-            fault = _fault_of_adapter(error, adapter, model, image_size, in_chans)
-            if fault is None:
-                raise
-            raise UserError(fault) from error.__cause__
 
-    def probe_stages(stages: Sequence[Stage]) -> tuple[StageInfo, ...]:
+@dataclass(frozen=True)
+class _Passes:
+    """Forward passes of a model on the meta device; a problem has the model's name."""
+
+    name: str
+    model: nn.Module
+    adapter: FeatureAdapter
+    image_size: tuple[int, int]
+    in_chans: int
+
+    def stages(self, stages: Sequence[Stage]) -> tuple[StageInfo, ...]:
         wanted = list(stages)
         if any(isinstance(stage, int) for stage in stages):
             # the adapter says which stages there are; their shapes are measured in a forward pass
-            infos = _named(name, lambda: _stages(adapter, model, image_size))
+            infos = _named(self.name, lambda: _stages(self.adapter, self.model, self.image_size))
             served = {info.stage for info in infos}
             wanted = [stage for stage in stages if isinstance(stage, str) or stage in served]
             if isinstance(infos, ProbedStages) and served.issuperset(wanted):
                 return infos
 
         def look(twin: nn.Module, images: Tensor) -> tuple[StageInfo, ...]:
-            features = Extractor(twin, adapter, wanted, checked=True)(images).features
+            features = Extractor(twin, self.adapter, wanted, checked=True)(images).features
             return tuple(stage_info(stage, features[stage]) for stage in wanted)
 
-        return _named(name, lambda: measured(look)) if wanted else ()
+        return self._measured(look) if wanted else ()
 
-    def probe_embedding() -> int:
+    def embedding_size(self) -> int:
         def look(twin: nn.Module, images: Tensor) -> int:
-            embedding = Extractor(twin, adapter, (), True, checked=True)(images).embedding
+            embedding = Extractor(twin, self.adapter, (), True, checked=True)(images).embedding
             return cast("Tensor", embedding).shape[1]
 
-        return _named(name, lambda: measured(look))
+        return self._measured(look)
 
-    def probe_distillation() -> bool:
+    def gives_distillation_logits(self) -> bool:
         def look(twin: nn.Module, images: Tensor) -> bool:
             set_distilled_training(twin.train())  # in evaluation mode both classifiers are one
-            return Extractor(twin, adapter)(images).distillation_logits is not None
+            return Extractor(twin, self.adapter)(images).distillation_logits is not None
 
-        return _named(name, lambda: probe(model, image_size, in_chans, look))
+        return _named(self.name, lambda: probe(self.model, self.image_size, self.in_chans, look))
 
-    def make_tail(stage: Stage) -> nn.Module:
+    def tail(self, stage: Stage) -> nn.Module:
+        adapter = self.adapter
         if not isinstance(stage, int):
-            raise UserError(Problem(name, f"a tail begins at a stage 1, 2, 3 or 4, not at '{stage}'"))
+            raise UserError(Problem(self.name, f"a tail begins at a stage 1, 2, 3 or 4, not at '{stage}'"))
         if not isinstance(adapter, GivesTail):
             message = f"its adapter {type(adapter).__name__} cannot run the layers after stage {stage} alone"
-            raise UserError(Problem(name, message, hint="use a model of timm's, or another distiller"))
-        return _named(name, lambda: adapter.tail(model, stage))
+            hint = "use a model of timm's, or another distiller"
+            raise UserError(Problem(self.name, message, hint=hint))
+        return _named(self.name, lambda: adapter.tail(self.model, stage))
 
-    return ModelInfo(
-        name,
-        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        classifier=_classifier(model) if classifier else None,
-        has_logits=classifier,
-        probe=probe_stages,
-        probe_embedding=probe_embedding,
-        find_module=lambda path: _named(name, lambda: find_module(model, path)),
-        probe_distillation=probe_distillation,
-        make_tail=make_tail,
-        forward=adapter.forward,
-    )
+    def _measured(self, look: Callable[[nn.Module, Tensor], Result]) -> Result:
+        """What `look` finds in a pass.
+
+        Raises:
+            UserError: the model does not take the images, or its adapter fails.
+        """
+
+        def measured() -> Result:
+            try:
+                return probe(self.model, self.image_size, self.in_chans, look)
+            except UserError as error:
+                fault = _fault_of_adapter(error, self.adapter, self.model, self.image_size, self.in_chans)
+                if fault is None:
+                    raise
+                raise UserError(fault) from error.__cause__
+
+        return _named(self.name, measured)
 
 
 def _stages(adapter: FeatureAdapter, model: nn.Module, image_size: tuple[int, int]) -> tuple[StageInfo, ...]:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from accelerate import Accelerator
+
     from kdcore.data.batches import RawBatch, TrainData
     from kdcore.data.train import IndexedTrainData
     from kdcore.plugins import Plugins
@@ -162,11 +164,50 @@ def _missing(
     return cast("IndexedTrainData", train).given(keys), len(keys)
 
 
+@dataclass(frozen=True)
+class _Filling:
+    """The teachers, each with its cache, and the images of which it has to hold their outputs."""
+
+    train: TrainData
+    caches: Mapping[str, TeacherCache]
+    teachers: Sequence[CachedTeacher]
+    accelerator: Accelerator
+    display: Display
+    stop: StopRequest
+
+    def fill(self, augmentation: int, augmentations: int) -> int:
+        """Compute the missing rows of an augmentation; the number of them.
+
+        Raises:
+            Interrupted: a signal asked to stop.
+        """
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        batches, number = _missing(self.train, self.caches, augmentation, rank, world)
+        self.display.epoch(augmentation, number, 0)
+        started, done, computed = time.monotonic(), 0, 0
+        for raw in batches:
+            images = raw.images.to(self.accelerator.device, non_blocking=True)
+            for teacher in self.teachers:
+                computed += len(teacher.cache.missing_of(augmentation, raw.cached_by))
+                teacher(augmentation, images, raw.cached_by)
+            done += len(raw.cached_by)
+            self.display.advance(done / (time.monotonic() - started))
+            if self.stop.signal is not None:
+                raise Interrupted(
+                    f"stopped by {self.stop.signal.name}: {_progress(self.train, self.caches)} rows are saved; the "
+                    "same command continues from there",
+                    self.stop.exit_code,
+                )
+        if done:
+            rate = done / (time.monotonic() - started)
+            self.display.note(f"augmentation {augmentation + 1}/{augmentations}  {rate:,.0f} images/s")
+        return computed
+
+
 def _fill(
     loaded: LoadedSpec, plugins: Plugins, display: Display, stop: StopRequest, table: Path | None
 ) -> tuple[dict[str, TeacherCache], int]:
     accelerator = make_accelerator(loaded.spec)
-    rank, world = accelerator.process_index, accelerator.num_processes
     splits = open_splits(loaded.spec, plugins, loaded.teachers)
     if table is not None and splits.train.stream:
         message = "a table has a name for each image, and the samples of a stream have none"
@@ -186,30 +227,11 @@ def _fill(
         for one in frozen.values():
             one.compile()
     teachers = [CachedTeacher(cache, frozen[name], accelerator) for name, cache in caches.items()]
+    filling = _Filling(prepared.train, caches, teachers, accelerator, display, stop)
     augmentations = loaded.spec.teacher_cache.augmentations if loaded.spec.teacher_cache else 0
-    computed = 0
     display.begin(augmentations, 0)
     try:
-        for augmentation in range(augmentations):
-            batches, number = _missing(prepared.train, caches, augmentation, rank, world)
-            display.epoch(augmentation, number, 0)
-            mark, done = time.monotonic(), 0
-            for raw in batches:
-                images = raw.images.to(accelerator.device, non_blocking=True)
-                for teacher in teachers:
-                    computed += len(teacher.cache.missing_of(augmentation, raw.cached_by))
-                    teacher(augmentation, images, raw.cached_by)
-                done += len(raw.cached_by)
-                display.advance(done / (time.monotonic() - mark))
-                if stop.signal is not None:
-                    raise Interrupted(
-                        f"stopped by {stop.signal.name}: {_progress(prepared.train, caches)} rows are saved; the same "
-                        "command continues from there",
-                        stop.exit_code,
-                    )
-            if done:
-                rate = done / (time.monotonic() - mark)
-                display.note(f"augmentation {augmentation + 1}/{augmentations}  {rate:,.0f} images/s")
+        computed = sum(filling.fill(number, augmentations) for number in range(augmentations))
     finally:
         display.close()
         for cache in caches.values():

@@ -32,6 +32,7 @@ from kdcore.spec.train_spec import scaled_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import TypeAlias
 
     from accelerate import Accelerator
 
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from kdcore.run.prepare import Prepared
     from kdcore.run.table_teacher import GivesOutputs
     from kdcore.run.trackers import Trackers
+
+    _Found: TypeAlias = Evaluation | EncoderEvaluation
 
 Measured = TypeVar("Measured")
 
@@ -95,7 +98,7 @@ class Training:
         self.optimizer = optimizer if accelerator.scaler is None else accelerator.prepare_optimizer(optimizer)
         self.state = RunState()
         self.agreement = Agreement(accelerator)
-        self._found: Evaluation | EncoderEvaluation | None = None  # of the student after the last epoch
+        self._found: _Found | None = None  # of the student after the last epoch
         parts = Stateful(
             distillation=self.distillation,
             optimizer=self.optimizer,
@@ -318,7 +321,6 @@ class Training:
         state = self.state
         self.saver.check()
         means = self.meter.read(self._reduce)
-        images = self.train_data.batches_per_epoch * self.train_data.batch_size
         # all processes evaluate and save the same model
         averaged_models = [] if self.ema is None else [self.ema.module]
         averaged_models += [one.module for one in self.teacher_averages.values()]
@@ -332,24 +334,7 @@ class Training:
             averaged = self._measured(lambda: self.measures.student(average))
         # do not stop from here on: the epoch counts once its record is written
         state.epoch, state.batch = state.epoch + 1, 0
-        record: dict[str, Any] = {
-            "epoch": state.epoch,
-            # with layer decay each group has its own rate: the head's is the one in the spec
-            "lr": max(group["lr"] for group in self.optimizer.param_groups),
-            "loss": means["loss"],
-            "task_loss": means["task_loss"],
-            "terms": means["terms"],
-            "train": {
-                "top1": means["top1"],
-                "top5": means["top5"],
-            },
-            "eval": found.as_dict(),
-            "images_per_second": images / max(state.epoch_seconds, 1e-9),
-        }
-        if averaged is not None:
-            record["ema"] = averaged.as_dict()
-        if teachers:
-            record["teachers"] = teachers
+        record = self._record(means, found, averaged, teachers)
         state.records.append(record)
         asked: str | None = None
         if self.skipped is not None:
@@ -374,6 +359,28 @@ class Training:
             self.saver.save()
         if stop and not self.complete:
             self._interrupt()
+
+    def _record(
+        self, means: dict[str, Any], found: _Found, averaged: _Found | None, teachers: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The epoch's line of metrics.jsonl."""
+        images = self.train_data.batches_per_epoch * self.train_data.batch_size
+        record: dict[str, Any] = {
+            "epoch": self.state.epoch,
+            # with layer decay each group has its own rate: the head's is the one in the spec
+            "lr": max(group["lr"] for group in self.optimizer.param_groups),
+            "loss": means["loss"],
+            "task_loss": means["task_loss"],
+            "terms": means["terms"],
+            "train": {"top1": means["top1"], "top5": means["top5"]},
+            "eval": found.as_dict(),
+            "images_per_second": images / max(self.state.epoch_seconds, 1e-9),
+        }
+        if averaged is not None:
+            record["ema"] = averaged.as_dict()
+        if teachers:
+            record["teachers"] = teachers
+        return record
 
     def _patience_over(self, ranking: Ranking) -> str | None:
         """Why the training ends after this epoch: `train.patience`; None if it goes on."""

@@ -15,7 +15,7 @@ from kdcore.data.shard_files import ShardInfo, paths_of, read_info
 from kdcore.data.shard_order import Shards
 from kdcore.data.shards import ShardSource
 from kdcore.data.web_shards import IMAGES, WebShard
-from kdcore.errors import KdError, Problem, UserError
+from kdcore.errors import KdError, Problem, UserError, listed
 from kdcore.spec.timm_datasets import check_access, unknown_class_count
 
 if TYPE_CHECKING:
@@ -38,16 +38,26 @@ class _Found:
     classes: tuple[str, ...] | None = None
     unread: int = 0
     first_unread: str = ""
+    joined: list[str] = field(default_factory=list)
 
     def left_out(self) -> str:
-        """What is said of images whose names are not those of a sample's image; empty if there are none."""
+        """What is said of files whose names are not those of a sample's image; empty if there are none."""
         if not self.unread:
             return ""
-        images = "1 image" if self.unread == 1 else f"{self.unread:,} images"
+        files = "1 file" if self.unread == 1 else f"{self.unread:,} files"
         first = "" if self.unread == 1 else "the first is "
         return (
-            f"left out: {images} ({first}{self.first_unread}): a webdataset's image is KEY and one of these endings, "
+            f"left out: {files} ({first}{self.first_unread}): a webdataset's image is KEY and one of these endings, "
             f"with no other dot in its name: {', '.join(f'.{kind}' for kind in IMAGES)}"
+        )
+
+    def more_behind(self) -> str:
+        """What is said of tars that have more data after their end; empty if there are none."""
+        if not self.joined:
+            return ""
+        return (
+            f"{listed(self.joined, 5)}: there is more data after the end of the tar, which is not read; was it made by "
+            "joining several tars?"
         )
 
     def add(
@@ -99,8 +109,8 @@ def open_shards(
         raise UserError(Problem(dataset_where, str(error))) from error
     source.split = split
     source.classes = found.classes
-    if found.unread:
-        source.notes = (f"{root}, split '{split}': {found.left_out()}",)
+    said = (found.left_out(), found.more_behind())
+    source.notes = tuple(f"{root}, split '{split}': {text}" for text in said if text)
     source.num_classes = _num_classes(source, data, dataset_where) if labels else None
     return source
 
@@ -124,10 +134,11 @@ def _add_tar(found: _Found, path: Path, info: ShardInfo) -> None:
         return
     opened = part.open()
     found.add(path.name, part, len(opened), 0, opened.labels)
-    count, first = opened.unread
-    if count and not found.unread:
-        found.first_unread = f"{path.name}:{first}"
-    found.unread += count
+    if opened.left.files and not found.unread:
+        found.first_unread = f"{path.name}:{opened.left.first}"
+    found.unread += opened.left.files
+    if opened.left.behind:
+        found.joined.append(path.name)
 
 
 def _add_parquet(found: _Found, path: Path, info: ShardInfo) -> None:

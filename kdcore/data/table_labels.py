@@ -112,12 +112,23 @@ class LabelColumns:
             hint = 'for several labels an image, write each cell as a list, such as ["cat"]; otherwise, write no lists'
             raise UserError(Problem(f"{self.where}.label", message, self.label, hint=hint))
 
+    def _check_no_delimiter(self, lists: Mapping[str, object], whole: Rows) -> None:
+        """Raise UserError if the cells are lists and a delimiter is given, which would split the text of the lists."""
+        delimiter = self.options.label_delimiter
+        if delimiter is not None:
+            row = next(row for row in whole if lists.get(row[str(self.label)]) is not None)
+            cell = row[str(self.label)]
+            message = f"{self.path} has lists in its column '{self.label}': {cell} for {_named(row)}"
+            hint = "leave 'label_delimiter' out: it is for text, and lists need none"
+            raise UserError(Problem(f"{self.where}.label_delimiter", message, delimiter, hint=hint))
+
     def _split(self, cells: Iterable[str], whole: Rows) -> dict[str, list[str]] | None:
         """The labels of each cell; None if cells have one class."""
         delimiter = self.options.label_delimiter
         filled = [cell for cell in cells if cell]
-        lists = {cell: _json_list(cell) for cell in filled} if delimiter is None else {}
+        lists = {cell: _json_list(cell) for cell in filled}
         if any(found is not None for found in lists.values()):
+            self._check_no_delimiter(lists, whole)
             self._check_one_kind(lists, whole)
         elif delimiter is None:
             return None

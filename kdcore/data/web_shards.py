@@ -14,7 +14,7 @@ import numpy as np
 from kdcore.data.cache import cache_dir
 from kdcore.data.layout import is_image
 from kdcore.data.special_targets import UNLABELLED, whole_label
-from kdcore.data.tar_members import fault, members
+from kdcore.data.tar_members import fault, members, more_behind
 from kdcore.data.unpack import plain_tar
 from kdcore.errors import RunFailed
 from kdcore.rundir.files import atomic
@@ -27,7 +27,25 @@ if TYPE_CHECKING:
 
 IMAGES: Final = ("jpg", "jpeg", "png", "webp", "ppm", "bmp", "tif", "tiff", "npy")
 """What follows the first dot of the name of a sample's image."""
-_VERSION: Final = "4"  # of what is kept in the cache
+_VERSION: Final = "5"  # of what is kept in the cache
+
+
+_TEXT: Final = frozenset({"txt", "json"})  # a file of a sample, or one that describes the dataset
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What is not read of a tar.
+
+    Attributes:
+        files: how many files are left out because of their names: images, and one of each sample without an image.
+        first: the first of them.
+        behind: whether there is more data after the tar's end, as in tars that were joined.
+    """
+
+    files: int = 0
+    first: str = ""
+    behind: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,11 +70,9 @@ class WebShard:
         about = f"{_VERSION}|{plain.absolute()}|{status.st_size}|{status.st_mtime_ns}|{field!r}"
         kept = cache_dir() / "shards" / f"{blake2b(about.encode(), digest_size=16).hexdigest()}.npz"
         with suppress(OSError, ValueError, KeyError), np.load(kept, allow_pickle=False) as found:
-            unread = (
-                int(found["unread"]),
-                found["first_unread"].tobytes().decode("utf-8", "surrogateescape"),
-            )
-            return OpenTar(plain, found["spans"], found["labels"], found["keys"].tobytes(), unread)
+            first = found["first"].tobytes().decode("utf-8", "surrogateescape")
+            left = LeftOut(int(found["files"]), first, bool(found["behind"]))
+            return OpenTar(plain, found["spans"], found["labels"], found["keys"].tobytes(), left)
         opened = _index(plain, field)
         with suppress(OSError):  # a folder that cannot be written costs time only
             opened.keep(kept)
@@ -71,14 +87,12 @@ class OpenTar:
         spans: offset and size of each image `[n, 2]`.
         labels: class indices `[n]`, -1 without one.
         keys: the samples' names, with a line end after each.
-        unread: how many images are left out because of their names, and the first of them.
+        left: what is not read.
     """
 
-    def __init__(
-        self, path: Path, spans: Positions, labels: Positions, keys: bytes, unread: tuple[int, str] = (0, "")
-    ) -> None:
+    def __init__(self, path: Path, spans: Positions, labels: Positions, keys: bytes, left: LeftOut) -> None:
         self._path, self._spans, self.labels, self._keys = path, spans, labels, keys
-        self.unread = unread
+        self.left = left
         self._file = path.open("rb", buffering=0)
 
     def __len__(self) -> int:
@@ -106,15 +120,16 @@ class OpenTar:
         with atomic(file) as part:
             keys, first = (
                 np.frombuffer(text, dtype=np.uint8)
-                for text in (self._keys, self.unread[1].encode("utf-8", "surrogateescape"))
+                for text in (self._keys, self.left.first.encode("utf-8", "surrogateescape"))
             )
             np.savez(
                 part,
                 spans=self._spans,
                 labels=self.labels,
                 keys=keys,
-                unread=np.int64(self.unread[0]),
-                first_unread=first,
+                files=np.int64(self.left.files),
+                first=first,
+                behind=np.bool_(self.left.behind),
             )
 
     def __del__(self) -> None:
@@ -137,7 +152,7 @@ def _index(path: Path, label: str | None) -> OpenTar:
             labels.append(UNLABELLED if label is None else _label(archive, files, label, name))
             keys.append(current)
         else:
-            unread.extend(file.name for file in files.values() if is_image(file.name))
+            unread.extend(_left_out(files))
 
     try:
         with tarfile.open(path, "r:") as archive:
@@ -154,12 +169,20 @@ def _index(path: Path, label: str | None) -> OpenTar:
                     current, files = key, {}
                 files[kind.lower()] = member
             add(archive)
+            behind = more_behind(archive, path)
     except tarfile.TarError as error:
         raise RunFailed(f"the shard {path} cannot be read: {fault(path, error)}") from error
     text = "".join(f"{key}\n" for key in keys).encode("utf-8", "surrogateescape")
     places = np.array(spans, dtype=np.int64).reshape(-1, 2)
-    left = (len(unread), unread[0] if unread else "")
+    left = LeftOut(len(unread), unread[0] if unread else "", behind)
     return OpenTar(path, places, np.array(labels, dtype=np.int64), text, left)  # type: ignore[arg-type]
+
+
+def _left_out(files: dict[str, tarfile.TarInfo]) -> list[str]:
+    """Of a sample without an image that is read: its images with other names, or else one file; no text alone."""
+    images = [file.name for file in files.values() if is_image(file.name)]
+    others = sorted((kind for kind in files if kind not in _TEXT), key=lambda kind: kind == "cls")
+    return images or [files[kind].name for kind in others[:1]]
 
 
 def _label(archive: tarfile.TarFile, files: dict[str, tarfile.TarInfo], field: str, name: str) -> int:

@@ -98,6 +98,18 @@ def test_lists_and_single_names_in_one_column(table, mixed):
     assert found.message.endswith(f"cat for {mixed.index('cat')}.png")
 
 
+@pytest.mark.parametrize("lines", [[["cat", "dog"], ["dog"]], ["cat|dog", ["dog"]]])
+def test_lists_have_no_delimiter(table, lines):
+    text = "".join(json.dumps({"path": f"{n}.png", "label": line}) + "\n" for n, line in enumerate(lines))
+    found = problem(table, text, "table.jsonl", label_delimiter="|")
+    first = next((n, line) for n, line in enumerate(lines) if isinstance(line, list))
+    assert (found.where, found.value) == ("data.options.label_delimiter", "|")
+    assert found.message.endswith(
+        f"has lists in its column 'label': {json.dumps(first[1])} for {first[0]}.png"
+    )
+    assert "lists need none" in found.hint
+
+
 @pytest.mark.parametrize("label", [{"x": 1}, [{"x": 1}]])
 def test_an_object_is_no_label(table, label):
     text = "".join(

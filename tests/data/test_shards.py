@@ -241,12 +241,39 @@ def test_images_with_other_names_are_counted(tmp_path, opened):
         source = opened()
         assert len(source) == 2
         (note,) = source.notes
-        assert "split 'train': left out: 2 images (the first is train.tar:x/b_0.5.png): " in note
+        assert "split 'train': left out: 2 files (the first is train.tar:x/b_0.5.png): " in note
         assert ".jpg, .jpeg, .png" in note
     with tarfile.open(tmp_path / "none.tar", "w") as archive:
         archive.addfile(tarfile.TarInfo("c.gif"))
-    with pytest.raises(UserError, match=r"(?s)have no samples.*left out: 1 image \(none\.tar:c\.gif\)"):
+    with pytest.raises(UserError, match=r"(?s)have no samples.*left out: 1 file \(none\.tar:c\.gif\)"):
         opened(split="none")
+
+
+def test_samples_without_an_image_that_is_read_are_counted(tmp_path, opened):
+    names = ("a.png", "a.cls", "b.cls", "b.heic", "c.flac", "d.cls", "e.json", "e.txt", "README")
+    with tarfile.open(tmp_path / "train.tar", "w") as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            content = b"1" if name.endswith("cls") else image_bytes(0)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    source = opened()
+    assert len(source) == 1
+    assert "left out: 3 files (the first is train.tar:b.heic): " in source.notes[0]
+
+
+def test_joined_tars_are_named(tmp_path, opened):
+    write_tars(tmp_path, sizes=(3, 3))
+    first, second = (tmp_path / f"train-{number:03}.tar" for number in (0, 1))
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    for _ in range(2):  # the second time from the cache
+        source = opened()
+        assert len(source) == 6
+        (note,) = source.notes
+        assert (
+            "split 'train': train-000.tar: there is more data after the end of the tar, which is not read"
+            in note
+        )
 
 
 def test_names(tmp_path, opened):

@@ -189,5 +189,5 @@ def test_a_requirement_without_an_end_is_told(install, look):
 
 
 def test_a_plugin_that_is_not_there_is_told():
-    with pytest.raises(UserError, match=r"(?s)no plugin of this name.*kdcore"):
+    with pytest.raises(UserError, match=r"(?s)no plugin of this name.*allowed: .*kd-dev"):
         plugin_checks("kd-fuchs")

@@ -181,9 +181,10 @@ def _of_times(students: list[Latency], exports: list[Latency], rounded: bool) ->
     """How the times were measured; empty without times."""
     if not students:
         return []
+    threads = "1 thread" if students[0].threads == 1 else f"{students[0].threads} threads"
     lines = [
-        f"one image at a time on the CPU, {students[0].rounds} rounds in turns; PyTorch with {students[0].threads} "
-        "threads, other runtimes with as many as they take"
+        f"one image at a time on the CPU, {students[0].rounds} rounds in turns; PyTorch with {threads}, other runtimes "
+        "with as many as they take"
     ]
     for one in exports:
         if one.batch > 1:

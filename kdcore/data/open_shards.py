@@ -134,10 +134,11 @@ def _add_tar(found: _Found, path: Path, info: ShardInfo) -> None:
         return
     opened = part.open()
     found.add(path.name, part, len(opened), 0, opened.labels)
-    if opened.left.files and not found.unread:
-        found.first_unread = f"{path.name}:{opened.left.first}"
-    found.unread += opened.left.files
-    if opened.left.behind:
+    unread = opened.unread
+    if unread.files and not found.unread:
+        found.first_unread = f"{path.name}:{unread.first}"
+    found.unread += unread.files
+    if unread.behind:
         found.joined.append(path.name)
 
 

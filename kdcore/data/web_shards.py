@@ -28,13 +28,11 @@ if TYPE_CHECKING:
 IMAGES: Final = ("jpg", "jpeg", "png", "webp", "ppm", "bmp", "tif", "tiff", "npy")
 """What follows the first dot of the name of a sample's image."""
 _VERSION: Final = "5"  # of what is kept in the cache
-
-
 _TEXT: Final = frozenset({"txt", "json"})  # a file of a sample, or one that describes the dataset
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class Unread:
     """What is not read of a tar.
 
     Attributes:
@@ -43,9 +41,9 @@ class LeftOut:
         behind: whether there is more data after the tar's end, as in tars that were joined.
     """
 
-    files: int = 0
-    first: str = ""
-    behind: bool = False
+    files: int
+    first: str
+    behind: bool
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,8 @@ class WebShard:
         kept = cache_dir() / "shards" / f"{blake2b(about.encode(), digest_size=16).hexdigest()}.npz"
         with suppress(OSError, ValueError, KeyError), np.load(kept, allow_pickle=False) as found:
             first = found["first"].tobytes().decode("utf-8", "surrogateescape")
-            left = LeftOut(int(found["files"]), first, bool(found["behind"]))
-            return OpenTar(plain, found["spans"], found["labels"], found["keys"].tobytes(), left)
+            unread = Unread(int(found["files"]), first, bool(found["behind"]))
+            return OpenTar(plain, found["spans"], found["labels"], found["keys"].tobytes(), unread)
         opened = _index(plain, field)
         with suppress(OSError):  # a folder that cannot be written costs time only
             opened.keep(kept)
@@ -87,12 +85,12 @@ class OpenTar:
         spans: offset and size of each image `[n, 2]`.
         labels: class indices `[n]`, -1 without one.
         keys: the samples' names, with a line end after each.
-        left: what is not read.
+        unread: what is not read of it.
     """
 
-    def __init__(self, path: Path, spans: Positions, labels: Positions, keys: bytes, left: LeftOut) -> None:
+    def __init__(self, path: Path, spans: Positions, labels: Positions, keys: bytes, unread: Unread) -> None:
         self._path, self._spans, self.labels, self._keys = path, spans, labels, keys
-        self.left = left
+        self.unread = unread
         self._file = path.open("rb", buffering=0)
 
     def __len__(self) -> int:
@@ -120,16 +118,16 @@ class OpenTar:
         with atomic(file) as part:
             keys, first = (
                 np.frombuffer(text, dtype=np.uint8)
-                for text in (self._keys, self.left.first.encode("utf-8", "surrogateescape"))
+                for text in (self._keys, self.unread.first.encode("utf-8", "surrogateescape"))
             )
             np.savez(
                 part,
                 spans=self._spans,
                 labels=self.labels,
                 keys=keys,
-                files=np.int64(self.left.files),
+                files=np.int64(self.unread.files),
                 first=first,
-                behind=np.bool_(self.left.behind),
+                behind=np.bool_(self.unread.behind),
             )
 
     def __del__(self) -> None:
@@ -141,7 +139,7 @@ def _index(path: Path, label: str | None) -> OpenTar:
     spans: list[tuple[int, int]] = []
     labels: list[int] = []
     keys: list[str] = []
-    unread: list[str] = []
+    others: list[str] = []
     current, files = "", dict[str, tarfile.TarInfo]()
 
     def add(archive: tarfile.TarFile) -> None:
@@ -152,7 +150,7 @@ def _index(path: Path, label: str | None) -> OpenTar:
             labels.append(UNLABELLED if label is None else _label(archive, files, label, name))
             keys.append(current)
         else:
-            unread.extend(_left_out(files))
+            others.extend(_left_out(files))
 
     try:
         with tarfile.open(path, "r:") as archive:
@@ -174,8 +172,8 @@ def _index(path: Path, label: str | None) -> OpenTar:
         raise RunFailed(f"the shard {path} cannot be read: {fault(path, error)}") from error
     text = "".join(f"{key}\n" for key in keys).encode("utf-8", "surrogateescape")
     places = np.array(spans, dtype=np.int64).reshape(-1, 2)
-    left = LeftOut(len(unread), unread[0] if unread else "", behind)
-    return OpenTar(path, places, np.array(labels, dtype=np.int64), text, left)  # type: ignore[arg-type]
+    unread = Unread(len(others), others[0] if others else "", behind)
+    return OpenTar(path, places, np.array(labels, dtype=np.int64), text, unread)  # type: ignore[arg-type]
 
 
 def _left_out(files: dict[str, tarfile.TarInfo]) -> list[str]:

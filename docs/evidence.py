@@ -276,7 +276,9 @@ def tuned_table(records: Data, names: list[str]) -> str:
         best = one["trials"][one["best"]]
         found = ", ".join(f"`{path}` {short(value)}" for path, value in best["values"].items())
         scores = [f"{trial['score']:.2f}" for trial in (one["trials"][0], best)]
-        rows.append([re.sub("^tune-(few-labels|[a-z]+)-", "", name), str(len(one["trials"])), *scores, found])
+        rows.append(
+            [re.sub("^tune-(few-labels|[a-z0-9]+)-", "", name), str(len(one["trials"])), *scores, found]
+        )
     return markdown(rows)
 
 

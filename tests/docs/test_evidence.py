@@ -74,12 +74,19 @@ def test_with_all_labels_no_gain_is_clear(evidence, records):
     assert {len(method["runs"]) for method in methods.values()} == {3}
 
 
-def test_with_all_labels_and_a_better_teacher_a_larger_student_gains(evidence, records):
+def test_with_all_labels_a_larger_student_gains_nothing_clear(evidence, records):
     methods = records["full-resnet20"]["methods"]
     base, own = (evidence.scores_of(methods[name]) for name in ("alone", "kd"))
-    middle, half = evidence.gain(own, base, len(methods) - 1)
-    assert half < middle
     assert sorted(base) == sorted(own) == [0, 1, 2]
+    assert min(own[seed] - base[seed] for seed in base) > 0
+    for name in sorted(set(methods) - {"alone"}):
+        middle, half = evidence.gain(evidence.scores_of(methods[name]), base, len(methods) - 1)
+        assert abs(middle) < half
+    # the ResNet-8's values, which the page says do not carry over
+    for name in methods:
+        tuned = records[f"tune-resnet20-{name}"]
+        scores = [trial["score"] for trial in tuned["trials"]]
+        assert max(scores) - scores[3] > 4
 
 
 def test_a_pruned_network_keeps_what_its_weights_knew(evidence):

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from kdcore.run.fingerprint import Fingerprint
 
 HINT: Final = (
-    "--fresh deletes the run and starts again; "
-    "--accept-changes continues with the changed inputs and records the changes"
+    "'kd run SPEC --fresh' deletes the run and starts again; "
+    "'kd run SPEC --accept-changes' continues with the changed inputs and records the changes"
 )
 _MOST_NAMES: Final = 6
 _DETAILS: Final = {

@@ -135,9 +135,28 @@ def test_a_run_that_ends_before_its_rung_fails_its_trial(spec: Path, played: Pla
     ]
 
 
+def test_a_failed_trial_is_repeated_when_it_is_asked_for(spec: Path, played: Played):
+    played.after = {"trial-1-seed0": 1}
+    failed = tune(spec)
+    assert tune(spec).trials == failed.trials  # the same command alone does not
+    result = tune(spec, retry_failed=True)
+    assert [(row.status, row.repeats) for row in result.trials] == [
+        ("finished", None),
+        ("failed", None),
+        ("finished", 1),
+    ]
+    assert result.trials[2].values == result.trials[1].values
+    assert result.best == 2
+    assert tune(spec, retry_failed=True).trials == result.trials
+    table = (result.directory / "trials.csv").read_text().splitlines()
+    assert table[0].endswith(",error,repeats")
+    assert table[3].endswith(",,1")
+    assert "finished, repeats trial 1" in (result.directory / "tuning.html").read_text()
+
+
 def test_if_all_trials_failed_that_is_written_down(spec: Path, played: Played):
     played.after = {"trial-0-seed0": 1, "trial-1-seed0": 1}
-    with pytest.raises(RunFailed, match="all trials failed"):
+    with pytest.raises(RunFailed, match="all trials failed; the same command with --retry-failed"):
         tune(spec)
     assert status(spec) == "failed"
 

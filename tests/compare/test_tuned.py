@@ -13,7 +13,7 @@ from kd_compare import comparison as module
 from kd_compare import plan_checks
 from kd_compare.tuning import plan as tune_plan
 
-from kdcore import JobEnd, LaunchJob, UserError
+from kdcore import JobEnd, LaunchJob, RunFailed, UserError
 from kdcore.cli import main
 
 pytest.importorskip("optuna", reason="kd tune needs the extra 'tune'")
@@ -89,11 +89,30 @@ def test_each_method_is_tuned_before_it_is_compared(spec: Path, monkeypatch: pyt
     assert f"distiller.temperature = {value:.4g}" in page
 
 
+class AllTrialsFail(InThisProcess):
+    def start(self, job: LaunchJob) -> str:
+        self.started.append(job.name)
+        self._ends.append(JobEnd(job.name, 1, "the disk is full"))
+        return job.name
+
+
+def test_failed_trials_of_a_method_are_repeated(spec: Path, monkeypatch: pytest.MonkeyPatch):
+    launcher = AllTrialsFail()
+    for checks in (plan_checks, tune_plan):
+        monkeypatch.setattr(checks, "validate", lambda loaded: SimpleNamespace(warnings=()))
+    monkeypatch.setattr(module, "find_launcher", lambda *_: lambda setup: launcher)
+    for flags, started in [({}, 1), ({}, 1), ({"retry_failed": True}, 2)]:
+        with pytest.raises(RunFailed, match="kd: all trials failed; the same command with --retry-failed"):
+            kd_compare.compare(spec, distillers=["kd"], tuned=1, quiet=True, **flags)
+        assert launcher.started == [f"trial-{number}-seed10000" for number in range(started)]
+
+
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
         ({"search": ["optimizer.lr=0.1..1"]}, ["--search", "add --tuned TRIALS"]),
         ({"sampler_seed": 3}, ["--sampler-seed", "add --tuned TRIALS"]),
+        ({"retry_failed": True}, ["--retry-failed", "add --tuned TRIALS"]),
         ({"tuned": 0}, ["--tuned", "must be at least 1"]),
         ({"tuned": 2, "seeds": [0, 10_000]}, ["--seeds", "the seed of the trials"]),
         (

@@ -20,6 +20,7 @@ from kd_compare.flags import (
     Output,
     Overrides,
     Reports,
+    RetryFailed,
     SamplerSeed,
     Search,
     Seeds,
@@ -47,6 +48,7 @@ def compare(
     tuned: Tuned = None,
     search: Search = None,
     sampler_seed: SamplerSeed = None,
+    retry_failed: RetryFailed = False,
     reports: Reports = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -75,6 +77,7 @@ def compare(
             tuned=tuned,
             search=search or (),
             sampler_seed=sampler_seed,
+            retry_failed=retry_failed,
             reports=reports,
         )
     if as_json:

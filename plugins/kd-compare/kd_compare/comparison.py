@@ -44,6 +44,7 @@ def compare(
     tuned: int | None = None,
     search: Sequence[str] | Mapping[str, Any] = (),
     sampler_seed: int | None = None,
+    retry_failed: bool = False,
     reports: bool | None = None,
     quiet: bool = False,
 ) -> ComparisonResult:
@@ -72,6 +73,7 @@ def compare(
             methods have their own values.
         search: with `tuned`, what is searched, as for `tune`; empty: the numbers among each method's options.
         sampler_seed: with `tuned`, the seed of all tunings; None: 0.
+        retry_failed: with `tuned`, train the values of failed trials again, as `tune` does.
         reports: write the report of each finished run that has none, after the runs; None: the comparison file's, or no
             reports.
         quiet: show nothing.
@@ -101,6 +103,7 @@ def compare(
             "tuned": tuned,
             "search": search or None,
             "sampler_seed": sampler_seed,
+            "retry_failed": retry_failed,
             "reports": reports,
         }
         request = replace(request, **{key: value for key, value in given.items() if value is not None})
@@ -129,10 +132,17 @@ def compare(
 def _check_tuned(request: Request) -> None:
     """Raises UserError if the tunings cannot be made."""
     if request.tuned is None:
-        if request.search or request.sampler_seed:
-            message = "this is for the tunings of --tuned, which was not given"
-            where = "--search" if request.search else "--sampler-seed"
-            raise UserError(Problem(where, message, hint="add --tuned TRIALS"))
+        given = {
+            "--search": request.search,
+            "--sampler-seed": request.sampler_seed,
+            "--retry-failed": request.retry_failed,
+        }
+        message = "this is for the tunings of --tuned, which was not given"
+        problems = [
+            Problem(where, message, hint="add --tuned TRIALS") for where, value in given.items() if value
+        ]
+        if problems:
+            raise UserError(problems)
         return
     if request.tuned < 1:
         raise UserError(Problem("--tuned", "must be at least 1", request.tuned))

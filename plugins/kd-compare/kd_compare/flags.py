@@ -108,6 +108,12 @@ SamplerSeed = Annotated[
         help="With --tuned: with another seed, other values are tried.  [default: 0]", show_default=False
     ),
 ]
+RetryFailed = Annotated[
+    bool,
+    typer.Option(
+        "--retry-failed", help="With --tuned: train the values of failed trials again, as 'kd tune' does."
+    ),
+]
 Reports = Annotated[
     bool | None,
     typer.Option(

@@ -59,6 +59,7 @@ class Request:
         tuned: trials that each method gets before it is compared; None: it is not tuned.
         search: what they search, as for `kd tune`; empty: the numbers among the method's options.
         sampler_seed: of all these tunings.
+        retry_failed: whether the values of their failed trials are trained again.
         reports: whether each finished run gets a report.
     """
 
@@ -79,6 +80,7 @@ class Request:
     tuned: int | None = None
     search: Sequence[str] | Mapping[str, Any] = ()
     sampler_seed: int = 0
+    retry_failed: bool = False
     reports: bool = False
 
 

@@ -22,6 +22,13 @@ Search = Annotated[
     ),
 ]
 Trials = Annotated[int, typer.Option(min=1, help="The number of trials, with those of earlier calls.")]
+RetryFailed = Annotated[
+    bool,
+    typer.Option(
+        "--retry-failed",
+        help="Train the values of failed trials again; those that failed do not count any more.",
+    ),
+]
 Minutes = Annotated[
     float | None, typer.Option(help="Begin no trial after these minutes.", show_default=False)
 ]
@@ -104,6 +111,7 @@ def tune(
     spec: Spec,
     search: Search = None,
     trials: Trials = 20,
+    retry_failed: RetryFailed = False,
     minutes: Minutes = None,
     seeds: Seeds = "1",
     sampler: Sampler = "tpe",
@@ -138,6 +146,7 @@ def tune(
             spec,
             search=search or (),
             trials=trials,
+            retry_failed=retry_failed,
             minutes=minutes,
             seeds=parse_seeds(seeds),
             sampler=sampler,

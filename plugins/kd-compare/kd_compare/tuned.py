@@ -131,7 +131,7 @@ def tune_methods(
         )
         plan.folder.mkdir(parents=True, exist_ok=True)
         try:
-            result = call.run(request.tuned, None, 0, "sqlite", "compare")
+            result = call.run(request.tuned, None, 0, "sqlite", "compare", retry_failed=request.retry_failed)
         except RunFailed as error:
             raise RunFailed(f"{label}: {error}") from error
         if result.status == "prepared":

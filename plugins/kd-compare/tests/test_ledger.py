@@ -172,6 +172,40 @@ def test_failed_trials_and_broken_constraints_are_stored(folder):
     assert best_of(rows, minimize=False) is None
 
 
+def test_failed_trials_are_repeated_once_and_do_not_count(folder):
+    plan, path = settings(), folder("repeated")
+    ledger = Ledger(plan, path, "journal", "a")
+    ledger.batch(2, None)
+    ledger.fail(0, "the disk is full")
+    ledger.fail(1, "warmup_epochs: must be below train.epochs", refused=True)
+    assert ledger.batch(2, None) == []
+
+    later = Ledger(plan, path, "journal", "b")
+    repeat = later.failed()
+    assert repeat == [0]  # the values of the other one are refused again
+    (again,) = later.batch(2, None, repeat)
+    assert (again.number, again.params) == (2, ledger.trials[0].params)
+    later.fail(2, "the disk is full")
+    assert later.batch(2, None, repeat) == []  # not twice in one call
+    assert later.failed() == [2]
+    (again,) = later.batch(2, None, later.failed())
+    later.finish(again.number, [50.0], {})
+    assert (later.failed(), later.batch(2, None, [0, 2])) == ([], [])
+
+    from kd_compare.tuning.result import can_be_repeated, trial_rows
+
+    rows = trial_rows(later.trials)
+    assert [(row.status, row.refused, row.repeats) for row in rows] == [
+        ("failed", False, None),
+        ("failed", True, None),
+        ("failed", False, 0),
+        ("finished", False, 2),
+    ]
+    assert [can_be_repeated(rows[:count]) for count in (1, 2, 3, 4)] == [True, True, True, False]
+    assert not can_be_repeated(rows[1:2])
+    assert len(later.batch(3, None)) == 1  # 2 of the 4 trials are repeated and do not count
+
+
 def test_other_settings_in_the_same_folder_are_refused(folder):
     path = folder("settings")
     Ledger(settings(), path, "journal", "a")

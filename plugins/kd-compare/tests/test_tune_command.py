@@ -61,7 +61,9 @@ def test_flags_reach_the_function(call):
     space = ["--search", "distiller.beta=1..8", "--search", "auto"]
     limits = ["--constraint", "student.parameters<=1e6", "--objective", "top5", "--minutes", "2.5"]
     final = ["--final-seeds", "5", "--final-set", "data.eval_split=test", "--seeds", "0,4"]
-    done, given = call("a.json", *space, *limits, *final, "--pruner", "hyperband", "--worker", "b")
+    done, given = call(
+        "a.json", *space, *limits, *final, "--pruner", "hyperband", "--worker", "b", "--retry-failed"
+    )
     assert done.exit_code == 0, done.output
     assert (given["search"], given["constraints"]) == (
         ["distiller.beta=1..8", "auto"],
@@ -70,6 +72,7 @@ def test_flags_reach_the_function(call):
     assert (given["objective"], given["minutes"], given["seeds"]) == ("top5", 2.5, (0, 4))
     assert (given["final_seeds"], given["final_overrides"]) == (5, ["data.eval_split=test"])
     assert (given["pruner"], given["worker"], given["trials"]) == ("hyperband", "b", 20)
+    assert given["retry_failed"] is True
 
 
 def test_the_best_trials_and_the_final_comparison_are_shown(call):
@@ -81,6 +84,7 @@ def test_the_best_trials_and_the_final_comparison_are_shown(call):
         ["0", "50", "0.1235", "sgd"],
     ]
     assert "5 trials, of them 1 pruned, 1 failed." in done.stdout
+    assert "Some failed: the same command with --retry-failed trains their values again." in done.stdout
     assert (
         "Over 2 fresh seeds: 56.00 with the tuned values, 50.50 with the spec's own; gain +5.50 ± 6.35"
         in done.stdout

@@ -50,7 +50,14 @@ class TuneCall:
         self.stop = stop
 
     def run(
-        self, trials: int, minutes: float | None, final_seeds: int, storage: str, worker: str
+        self,
+        trials: int,
+        minutes: float | None,
+        final_seeds: int,
+        storage: str,
+        worker: str,
+        *,
+        retry_failed: bool = False,
     ) -> TuneResult:
         """Train the trials, and compare the best one."""
         plan = self.plan
@@ -68,7 +75,7 @@ class TuneCall:
                 worker,
             )
             try:
-                tuner.run(trials, until)
+                tuner.run(trials, until, retry_failed=retry_failed)
                 if tuner.later:
                     return self._save(ledger, "prepared", commands=tuple(filter(None, tuner.later)))
                 return self._end(ledger, worker, final_seeds)

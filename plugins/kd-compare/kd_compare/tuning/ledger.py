@@ -17,7 +17,7 @@ from kd_compare.tuning.storage import import_optuna, open_storage
 from kdcore import Problem, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     import optuna
@@ -28,6 +28,8 @@ BATCH: Final = "batch"
 SCORES: Final = "scores"
 VIOLATIONS: Final = "violations"
 REASON: Final = "reason"
+REPEATS: Final = "repeats"
+REFUSED: Final = "refused"
 
 
 class Ledger:
@@ -67,24 +69,45 @@ class Ledger:
         """The stored study, for Optuna's own measures."""
         return self._study
 
-    def batch(self, most: int, defaults: Mapping[str, Any] | None) -> list[optuna.trial.FrozenTrial]:
+    def failed(self) -> list[int]:
+        """The numbers of the trials whose training failed and that no other repeats.
+
+        Trials whose values are not allowed are not among them: they would fail in the same way.
+        """
+        trials = self.trials
+        return [
+            one.number
+            for one in trials
+            if one.state == self._optuna.trial.TrialState.FAIL
+            and not one.user_attrs.get(REFUSED)
+            and one.number not in _repeated(trials)
+        ]
+
+    def batch(
+        self, most: int, defaults: Mapping[str, Any] | None, repeat: Collection[int] = ()
+    ) -> list[optuna.trial.FrozenTrial]:
         """The trials to train now: those of this process that have no result, and new ones.
 
         Args:
-            most: the number of trials of the whole tuning.
+            most: the number of trials of the whole tuning, without those that another one repeats.
             defaults: the values of the first trial; None: it is drawn like the others.
+            repeat: numbers of failed trials whose values new trials have.
         """
         own = [one for one in self.trials if one.user_attrs[WORKER] == self._worker]
         number = max((one.user_attrs[BATCH] for one in own), default=0)
         current = [one for one in own if one.user_attrs[BATCH] == number]
         if len(current) >= self._settings.together and all(one.state.is_finished() for one in current):
             number, current = number + 1, []
-        while len(current) < self._settings.together and len(self.trials) < most:
-            trials = self.trials
-            params = defaults if not trials and defaults is not None else self._ask(trials, number)
-            self._study.add_trial(
-                self._trial(params, self._running, user_attrs={WORKER: self._worker, BATCH: number})
-            )
+        while len(current) < self._settings.together:
+            trials, attributes = self.trials, {WORKER: self._worker, BATCH: number}
+            failed = next(iter(sorted(set(repeat) & set(self.failed()))), None)
+            if failed is not None:
+                params, attributes[REPEATS] = trials[failed].params, failed
+            elif len(trials) - len(_repeated(trials)) >= most:
+                break
+            else:
+                params = defaults if not trials and defaults is not None else self._ask(trials, number)
+            self._study.add_trial(self._trial(params, self._running, user_attrs=attributes))
             current = [
                 one
                 for one in self.trials
@@ -111,9 +134,11 @@ class Ledger:
         """Store that a trial was stopped early."""
         self._study.tell(number, state=self._optuna.trial.TrialState.PRUNED)
 
-    def fail(self, number: int, reason: str) -> None:
-        """Store that a trial failed."""
-        live_trial(self._study, self.trials[number]).set_user_attr(REASON, reason)
+    def fail(self, number: int, reason: str, *, refused: bool = False) -> None:
+        """Store that a trial failed; `refused`: a check of the spec does not allow its values."""
+        trial = live_trial(self._study, self.trials[number])
+        trial.set_user_attr(REASON, reason)
+        trial.set_user_attr(REFUSED, refused)
         self._study.tell(number, state=self._optuna.trial.TrialState.FAIL)
 
     def to_prune(self, batch: int, epoch: int) -> set[int]:
@@ -227,6 +252,11 @@ class Ledger:
                     float(one.low), float(one.high), log=one.log, step=one.step
                 )
         return found
+
+
+def _repeated(trials: Iterable[Any]) -> set[int]:
+    """The numbers of the trials that another one repeats."""
+    return {one.user_attrs[REPEATS] for one in trials if REPEATS in one.user_attrs}
 
 
 def _written(value: Any) -> Any:

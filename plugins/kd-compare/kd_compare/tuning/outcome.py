@@ -101,12 +101,12 @@ def _importance(ledger: Ledger) -> dict[str, float]:
 
 
 def _csv(result: TuneResult) -> str:
-    head = ["trial", "status", "score", "feasible", "worker", *result.space, "error"]
+    head = ["trial", "status", "score", "feasible", "worker", *result.space, "error", "repeats"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
     for row in result.trials:
         values = [row.values.get(path) for path in result.space]
-        cells = [row.number, row.status, row.score, row.feasible, row.worker, *values, row.error]
+        cells = [row.number, row.status, row.score, row.feasible, row.worker, *values, row.error, row.repeats]
         writer.writerow(map(csv_cell, cells))
     return text.getvalue()

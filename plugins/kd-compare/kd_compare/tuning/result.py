@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from kd_compare.tuning.ledger import REASON, SCORES, VIOLATIONS, WORKER
+from kd_compare.tuning.ledger import REASON, REFUSED, REPEATS, SCORES, VIOLATIONS, WORKER
 from kdcore import __version__
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TrialStatus = Literal["running", "finished", "pruned", "failed"]
 TuneStatus = Literal["running", "finished", "failed", "interrupted", "prepared"]
+AGAIN: Final = "the same command with --retry-failed trains their values again"
 _STATUSES: dict[str, TrialStatus] = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}
 
 
@@ -33,6 +34,8 @@ class TrialRow:
         feasible: whether it keeps all constraints; None: not known.
         worker: the process that trained it.
         error: why it failed.
+        refused: a check of the spec does not allow its values, so it was not trained.
+        repeats: the number of a failed trial with the same values.
     """
 
     number: int
@@ -44,6 +47,8 @@ class TrialRow:
     feasible: bool | None
     worker: str
     error: str | None
+    refused: bool = False
+    repeats: int | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,12 @@ def best_of(rows: Sequence[TrialRow], minimize: bool) -> int | None:
     return min(known, key=lambda row: _rank(row, minimize)).number if known else None
 
 
+def can_be_repeated(rows: Sequence[TrialRow]) -> bool:
+    """Whether `--retry-failed` has something to do: a failed trial that was trained and that no other repeats."""
+    repeated = {row.repeats for row in rows}
+    return any(row.status == "failed" and not row.refused and row.number not in repeated for row in rows)
+
+
 def _rank(row: TrialRow, minimize: bool) -> tuple[bool, float, int]:
     counts = row.status == "finished" and bool(row.feasible) and row.score is not None
     score = row.score or 0.0
@@ -135,4 +146,6 @@ def _row(one: Any) -> TrialRow:
         feasible=None if violations is None else all(value <= 0 for value in violations.values()),
         worker=one.user_attrs[WORKER],
         error=one.user_attrs.get(REASON),
+        refused=one.user_attrs.get(REFUSED, False),
+        repeats=one.user_attrs.get(REPEATS),
     )

@@ -35,6 +35,7 @@ def tune(
     *,
     search: Sequence[str] | Mapping[str, Any] = (),
     trials: int = TRIALS,
+    retry_failed: bool = False,
     minutes: float | None = None,
     seeds: int | Sequence[int] = 1,
     sampler: str = "tpe",
@@ -67,6 +68,8 @@ def tune(
         search: the space: `key.path=LOW..HIGH` and other forms as for `--search`, or a dict of places and ranges. None:
             the numbers among the options of the spec's distillers, around the paper's values.
         trials: how many there are in the end, with those of earlier calls.
+        retry_failed: train the values of failed trials again, each in a new trial; a failed trial that was repeated
+            does not count among `trials`.
         minutes: no trial is begun after them; None: no limit.
         seeds: of each trial: their number, or the seeds. A trial's score is the mean.
         sampler: `tpe`, `random`, or `gp`, which needs SciPy.
@@ -143,7 +146,12 @@ def tune(
                     stop=stop,
                 )
                 return call.run(
-                    trials, minutes, final_seeds, storage, worker or socket.gethostname().partition(".")[0]
+                    trials,
+                    minutes,
+                    final_seeds,
+                    storage,
+                    worker or socket.gethostname().partition(".")[0],
+                    retry_failed=retry_failed,
                 )
         finally:
             progress.close()

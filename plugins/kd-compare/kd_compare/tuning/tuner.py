@@ -15,7 +15,7 @@ from kd_compare.teachers import train_teachers
 from kd_compare.tuning.latency import PATH, Latencies
 from kd_compare.tuning.ledger import BATCH, Ledger
 from kd_compare.tuning.objective import final_score, score_after
-from kd_compare.tuning.result import TrialRow, best_of, trial_rows
+from kd_compare.tuning.result import AGAIN, TrialRow, best_of, can_be_repeated, trial_rows
 from kdcore import Interrupted, JobEnd, RunFailed, UserError
 from kdcore.inspect import resolved_dict
 from kdcore.plugin import write_json
@@ -79,8 +79,13 @@ class Tuner:
         self.later: list[str] = []
         """Commands of runs that are started elsewhere; an empty one is in progress."""
 
-    def run(self, trials: int, until: float | None) -> None:
+    def run(self, trials: int, until: float | None, *, retry_failed: bool = False) -> None:
         """Train trials until there are `trials` of them, or until a time of `time.monotonic` has come.
+
+        Args:
+            trials: of the whole tuning, without those that another one repeats.
+            until: no trial is begun later; None: no limit.
+            retry_failed: repeat the trials that failed in earlier calls.
 
         Raises:
             RunFailed: a teacher's run failed, the launcher failed, or all trials failed.
@@ -101,8 +106,9 @@ class Tuner:
         )
         if later is not None:
             self.later.append(later.later or "")
+        repeat = self.ledger.failed() if retry_failed else ()
         while self.stop.signal is None and not self.later and (until is None or time.monotonic() < until):
-            batch = self.ledger.batch(trials, self.plan.defaults)
+            batch = self.ledger.batch(trials, self.plan.defaults, repeat)
             if not batch:
                 break
             self._train_batch([self._planned(one) for one in batch])
@@ -111,7 +117,8 @@ class Tuner:
             self._interrupt()
         rows = trial_rows(self.ledger.trials)
         if rows and all(row.status == "failed" for row in rows):
-            raise RunFailed(f"all trials failed; the first: {rows[0].error}")
+            again = f"; {AGAIN}" if can_be_repeated(rows) else ""
+            raise RunFailed(f"all trials failed{again}; the first: {rows[0].error}")
 
     def _planned(self, one: Any) -> _Trial:
         trial = _Trial(one.number, one.user_attrs[BATCH], ())
@@ -174,7 +181,7 @@ class Tuner:
     def _without_failed(self, trials: Sequence[_Trial]) -> list[_Trial]:
         for trial in trials:
             if trial.reasons:
-                self.ledger.fail(trial.number, trial.reasons[0])
+                self.ledger.fail(trial.number, trial.reasons[0], refused=not trial.runs)
         return [trial for trial in trials if not trial.reasons]
 
     def _judged(self, trials: Sequence[_Trial], rung: int) -> list[_Trial]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class RunContext:
     until: int | None = None
     accept_changes: bool = False
 
-    @property
+    @cached_property
     def directory(self) -> RunDirectory:
-        """The run directory."""
+        """The run directory; one object, which knows whether this process has locked it."""
         return self.loaded.directory

@@ -118,9 +118,7 @@ class Training:
         self._test = test
         self.measures = Measures(context, prepared, accelerator, self.state, self.shards, caches)
         self.shipped_as = shipped_model(context.loaded, prepared.distillation, prepared.models)
-        self.saver = Saver(
-            context.directory.checkpoints, self.state, parts, self.agreement.now, self.shipped_as
-        )
+        self.saver = Saver(context.directory, self.state, parts, self.agreement.now, self.shipped_as)
 
     def _model(self) -> Any:
         """The distillation as the steps call it: compiled, and distributed over the processes."""

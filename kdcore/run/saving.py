@@ -17,7 +17,6 @@ from kdcore.rundir.statefile import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from accelerate import Accelerator
     from timm.utils import ModelEmaV3
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from kdcore.run.meter import Meter
     from kdcore.run.skipped_images import Skipped
     from kdcore.run.state import RunState
+    from kdcore.rundir.directory import RunDirectory
     from kdcore.rundir.sharded_state import Place
 
 
@@ -55,13 +55,14 @@ class Saver:
 
     def __init__(
         self,
-        folder: Path,
+        directory: RunDirectory,
         state: RunState,
         parts: Stateful,
         agree: Callable[..., list[bool]],
         shipped_as: ShippedModel,
     ) -> None:
-        self.checkpoints = Checkpoints(folder)
+        self._directory = directory
+        self.checkpoints = Checkpoints(directory.checkpoints)
         self.saved_step: int | None = None
         self.saved_at = self._started = time.monotonic()
         self._state, self._parts, self._agree = state, parts, agree
@@ -80,10 +81,10 @@ class Saver:
         return self._state.seconds + time.monotonic() - self._started
 
     def save(self) -> None:
-        """Write a checkpoint, unless a loss is not finite.
+        """Write a checkpoint, unless a check fails.
 
         Raises:
-            RunFailed: a loss is not finite.
+            RunFailed: a loss is not finite, or the run directory was moved or deleted.
         """
         self.check()
         content = self._parts_written(self.content(), self._state.step)
@@ -159,13 +160,14 @@ class Saver:
         return epoch
 
     def check(self) -> None:
-        """Check losses, weights and scale on all processes; all of them must call it together.
+        """Check losses, weights and scale on all processes, and the run directory; all must call it together.
 
         Raises:
-            RunFailed: a value is not finite.
+            RunFailed: a value is not finite, or the run directory was moved or deleted.
         """
         parts, failed = self._parts, None
         try:
+            self._directory.check_place()
             parts.meter.check(self.saved_step)
             check_finite(
                 parts.distillation,

@@ -79,6 +79,7 @@ class Session:
         if training.accelerator.is_main_process:
             prepared = self.prepared
             assert prepared is not None
+            self.directory.check_place()
             self._save_students(prepared, splits, training, summary)
             self._write_classes(splits, kept)
             self.directory.write_summary(summary)
@@ -150,7 +151,7 @@ class Session:
         if training is None or prepared is None:
             return {"status": status, **({} if error is None else {"error": error})}
         summary = summarise(training, prepared, status, error, kept)
-        if status != "finished" and training.accelerator.is_main_process:
+        if status != "finished" and training.accelerator.is_main_process and not self.directory.replaced:
             self.directory.write_summary(summary)
         return summary
 

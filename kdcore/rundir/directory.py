@@ -8,9 +8,9 @@ import io
 import json
 import shutil
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from kdcore.errors import Problem, UserError
+from kdcore.errors import Problem, RunFailed, UserError
 from kdcore.json_files import Shape, read_json, read_json_lines
 from kdcore.rundir import shapes, student_folder
 from kdcore.rundir.files import finite, remove_leftovers, temporary_path, write_json, write_text
@@ -35,7 +35,11 @@ TRANSFORMS = "transforms.json"  # the records of the student's transforms
 EMA = "student-ema"
 TEACHERS = "teachers"  # those that learned in the run, a folder for each
 TEACHER_AVERAGES = "teachers-ema"  # their averages, with train.ema
+_LOCK = ".lock"
 _TRACKERS = ("tensorboard", "wandb", "dvclive", "swanlab")
+
+
+_Place: TypeAlias = "tuple[int, int] | None"
 
 
 class DirectoryInUse(UserError):
@@ -51,6 +55,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._held: tuple[_Place, _Place] | None = None
 
     @property
     def name(self) -> str:
@@ -95,7 +100,30 @@ class RunDirectory:
     @property
     def in_use(self) -> bool:
         """Whether a process has locked this directory: it is at work here."""
-        return is_locked(self.path / ".lock")
+        return is_locked(self.path / _LOCK)
+
+    @property
+    def replaced(self) -> bool:
+        """Whether this process has locked the folder, and it is not there any more: somebody moved or deleted it."""
+        # where a network drive changes the number of a folder, it keeps that of the lock, which is open
+        return self._held is not None and all(
+            now != before for now, before in zip(self._places(), self._held, strict=True)
+        )
+
+    def check_place(self) -> None:
+        """Check before something is written that the folder is the one that this process has locked.
+
+        Raises:
+            RunFailed: it was moved or deleted.
+        """
+        if self.replaced:
+            raise RunFailed(
+                f"{self.path} was moved or deleted during the run: this process writes nothing more there. If you "
+                "moved it, move it back: the same command continues from its last checkpoint"
+            )
+
+    def _places(self) -> tuple[_Place, _Place]:
+        return _place(self.path), _place(self.path / _LOCK)
 
     def damage(self) -> str | None:
         """What is wrong with the students of a finished run, in a few words; None if they are complete."""
@@ -244,7 +272,7 @@ class RunDirectory:
         with contextlib.ExitStack() as stack:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(lock(self.path / ".lock"))
+                stack.enter_context(lock(self.path / _LOCK))
             except Locked:
                 raise DirectoryInUse(
                     Problem(
@@ -270,7 +298,11 @@ class RunDirectory:
             # without a lock, a process of another machine may need its temporary files
             for folder in (self.path, self.path / FIGURES) if alone else ():
                 remove_leftovers(folder)
-            yield
+            self._held = self._places() if alone else None
+            try:
+                yield
+            finally:
+                self._held = None
 
     def _read(self, name: str, shape: Shape) -> dict[str, Any]:
         path = self.path / name
@@ -284,6 +316,15 @@ class RunDirectory:
         said = (error.strerror if isinstance(error, OSError) else None) or error
         hint = "'kd run SPEC --fresh' deletes this run and starts again"
         return UserError(Problem(str(path), f"this file of the run is damaged: {said}", hint=hint))
+
+
+def _place(path: Path) -> _Place:
+    """The device and the number of a file or folder; None if it is missing."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _ends(intervals: Mapping[str, tuple[float, float]]) -> dict[str, float]:

@@ -14,7 +14,7 @@ import timm
 import torch
 from PIL import Image
 
-from kdcore import RunDirectory, RunResult, UserError, run
+from kdcore import RunDirectory, RunFailed, RunResult, UserError, run
 from kdcore.plugins import Plugins
 
 Start = Callable[..., RunResult]
@@ -227,3 +227,27 @@ def test_a_closed_terminal_leaves_a_checkpoint(
         start()
     assert caught.value.exit_code == 129
     assert start().summary["status"] == "finished"
+
+
+def test_a_run_writes_nothing_into_a_folder_that_took_the_place_of_its_own(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder, away = tmp_path / "runs" / "on", tmp_path / "away"
+    ended = Plugins.epoch_ended
+
+    def move(self: Plugins, directory: RunDirectory, record: dict[str, Any]) -> Any:
+        if record["epoch"] == 1:
+            folder.rename(away)
+            folder.mkdir()
+        return ended(self, directory, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Plugins, "epoch_ended", move)
+        with pytest.raises(RunFailed, match="on was moved or deleted during the run"):
+            start()
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+    away.rename(folder)
+    assert [record["epoch"] for record in RunDirectory(folder).metrics()] == [1]
+    result = start()
+    assert [record["epoch"] for record in result.metrics] == [1, 2, 3]

@@ -534,7 +534,7 @@ def test_a_run_directory_that_vanishes_ends_the_run_in_words(spec_file, monkeypa
         update(self)
 
     monkeypatch.setattr(loop.Training, "take_step", vanishing)
-    with pytest.raises(RunFailed, match="run directory cannot be written: Not a directory"):
+    with pytest.raises(RunFailed, match="tiny was moved or deleted during the run"):
         run(spec_file(train={"epochs": 1, "batch_size": 40}), quiet=True)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kdcore.errors import UserError
+from kdcore.errors import RunFailed, UserError
 from kdcore.rundir.directory import RunDirectory
 from kdcore.rundir.files import atomic, finite, remove_leftovers, write_json
 
@@ -41,6 +41,28 @@ def test_the_environment_is_that_of_the_newest_start(run: RunDirectory):
     assert run.environment()["packages"] == {"torch": "2.10"}
     (run.path / "environment.json").write_text("[")
     assert run.environment() == {}
+
+
+def test_a_folder_that_is_moved_or_deleted_while_it_is_locked_is_noticed(run: RunDirectory):
+    other = RunDirectory(run.path)
+    with run.locked():
+        run.check_place()
+        moved = run.path.rename(run.path.with_name("moved"))
+        assert run.replaced
+        run.path.mkdir()
+        (run.path / ".lock").touch()  # another run has begun there
+        assert run.replaced
+        assert not other.replaced  # it has not locked it
+        with pytest.raises(RunFailed, match="one was moved or deleted during the run"):
+            run.check_place()
+        shutil.rmtree(run.path)
+        moved.rename(run.path)
+        run.check_place()
+        (run.path / ".lock").unlink()
+        run.check_place()  # somebody removed the dot files, and nothing else
+        shutil.rmtree(run.path)
+        assert run.replaced
+    assert not run.replaced
 
 
 def test_an_interrupted_run_is_not_finished(run: RunDirectory):

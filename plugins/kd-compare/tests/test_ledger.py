@@ -173,6 +173,11 @@ def test_failed_trials_and_broken_constraints_are_stored(folder):
 
 
 def test_failed_trials_are_repeated_once_and_do_not_count(folder):
+    from kd_compare.tuning.result import to_repeat, trial_rows
+
+    def failed() -> list[int]:
+        return to_repeat(trial_rows(later.trials))
+
     plan, path = settings(), folder("repeated")
     ledger = Ledger(plan, path, "journal", "a")
     ledger.batch(2, None)
@@ -181,18 +186,16 @@ def test_failed_trials_are_repeated_once_and_do_not_count(folder):
     assert ledger.batch(2, None) == []
 
     later = Ledger(plan, path, "journal", "b")
-    repeat = later.failed()
+    repeat = failed()
     assert repeat == [0]  # the values of the other one are refused again
     (again,) = later.batch(2, None, repeat)
     assert (again.number, again.params) == (2, ledger.trials[0].params)
     later.fail(2, "the disk is full")
     assert later.batch(2, None, repeat) == []  # not twice in one call
-    assert later.failed() == [2]
-    (again,) = later.batch(2, None, later.failed())
+    assert failed() == [2]
+    (again,) = later.batch(2, None, failed())
     later.finish(again.number, [50.0], {})
-    assert (later.failed(), later.batch(2, None, [0, 2])) == ([], [])
-
-    from kd_compare.tuning.result import can_be_repeated, trial_rows
+    assert (failed(), later.batch(2, None, [0, 2])) == ([], [])
 
     rows = trial_rows(later.trials)
     assert [(row.status, row.refused, row.repeats) for row in rows] == [
@@ -201,8 +204,8 @@ def test_failed_trials_are_repeated_once_and_do_not_count(folder):
         ("failed", False, 0),
         ("finished", False, 2),
     ]
-    assert [can_be_repeated(rows[:count]) for count in (1, 2, 3, 4)] == [True, True, True, False]
-    assert not can_be_repeated(rows[1:2])
+    assert [to_repeat(rows[:count]) for count in (1, 2, 3, 4)] == [[0], [0], [2], []]
+    assert to_repeat(rows[1:2]) == []
     assert len(later.batch(3, None)) == 1  # 2 of the 4 trials are repeated and do not count
 
 

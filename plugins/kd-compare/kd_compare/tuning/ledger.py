@@ -17,7 +17,7 @@ from kd_compare.tuning.storage import import_optuna, open_storage
 from kdcore import Problem, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     import optuna
@@ -69,20 +69,6 @@ class Ledger:
         """The stored study, for Optuna's own measures."""
         return self._study
 
-    def failed(self) -> list[int]:
-        """The numbers of the trials whose training failed and that no other repeats.
-
-        Trials whose values are not allowed are not among them: they would fail in the same way.
-        """
-        trials = self.trials
-        return [
-            one.number
-            for one in trials
-            if one.state == self._optuna.trial.TrialState.FAIL
-            and not one.user_attrs.get(REFUSED)
-            and one.number not in _repeated(trials)
-        ]
-
     def batch(
         self, most: int, defaults: Mapping[str, Any] | None, repeat: Collection[int] = ()
     ) -> list[optuna.trial.FrozenTrial]:
@@ -91,7 +77,7 @@ class Ledger:
         Args:
             most: the number of trials of the whole tuning, without those that another one repeats.
             defaults: the values of the first trial; None: it is drawn like the others.
-            repeat: numbers of failed trials whose values new trials have.
+            repeat: numbers of failed trials; those that no trial repeats yet are repeated by new ones.
         """
         own = [one for one in self.trials if one.user_attrs[WORKER] == self._worker]
         number = max((one.user_attrs[BATCH] for one in own), default=0)
@@ -100,10 +86,11 @@ class Ledger:
             number, current = number + 1, []
         while len(current) < self._settings.together:
             trials, attributes = self.trials, {WORKER: self._worker, BATCH: number}
-            failed = next(iter(sorted(set(repeat) & set(self.failed()))), None)
+            repeated = {one.user_attrs[REPEATS] for one in trials if REPEATS in one.user_attrs}
+            failed = min(set(repeat) - repeated, default=None)
             if failed is not None:
                 params, attributes[REPEATS] = trials[failed].params, failed
-            elif len(trials) - len(_repeated(trials)) >= most:
+            elif len(trials) - len(repeated) >= most:
                 break
             else:
                 params = defaults if not trials and defaults is not None else self._ask(trials, number)
@@ -252,11 +239,6 @@ class Ledger:
                     float(one.low), float(one.high), log=one.log, step=one.step
                 )
         return found
-
-
-def _repeated(trials: Iterable[Any]) -> set[int]:
-    """The numbers of the trials that another one repeats."""
-    return {one.user_attrs[REPEATS] for one in trials if REPEATS in one.user_attrs}
 
 
 def _written(value: Any) -> Any:

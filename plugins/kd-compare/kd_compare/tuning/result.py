@@ -121,10 +121,17 @@ def best_of(rows: Sequence[TrialRow], minimize: bool) -> int | None:
     return min(known, key=lambda row: _rank(row, minimize)).number if known else None
 
 
-def can_be_repeated(rows: Sequence[TrialRow]) -> bool:
-    """Whether `--retry-failed` has something to do: a failed trial that was trained and that no other repeats."""
+def to_repeat(rows: Sequence[TrialRow]) -> list[int]:
+    """The numbers of the trials that `--retry-failed` repeats: those that failed, and that no other repeats.
+
+    Trials whose values a check refused are not among them: they would fail in the same way.
+    """
     repeated = {row.repeats for row in rows}
-    return any(row.status == "failed" and not row.refused and row.number not in repeated for row in rows)
+    return [
+        row.number
+        for row in rows
+        if row.status == "failed" and not row.refused and row.number not in repeated
+    ]
 
 
 def _rank(row: TrialRow, minimize: bool) -> tuple[bool, float, int]:

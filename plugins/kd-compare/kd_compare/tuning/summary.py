@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kd_compare.tuning.page import final_gain, short
-from kd_compare.tuning.result import AGAIN, can_be_repeated
+from kd_compare.tuning.result import AGAIN, to_repeat
 from kdcore.plugin import columns, printable
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def lines(result: TuneResult) -> list[str]:
     count = {name: sum(row.status == name for row in result.trials) for name in ("pruned", "failed")}
     others = ", ".join(f"{number} {name}" for name, number in count.items() if number)
     found += ["", f"{len(result.trials)} trials{', of them ' + others if others else ''}."]
-    if can_be_repeated(result.trials):
+    if to_repeat(result.trials):
         found.append(f"Some failed: {AGAIN}.")
     if result.best is None:
         found.append("No trial is finished within the constraints.")

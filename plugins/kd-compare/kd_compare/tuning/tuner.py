@@ -15,7 +15,7 @@ from kd_compare.teachers import train_teachers
 from kd_compare.tuning.latency import PATH, Latencies
 from kd_compare.tuning.ledger import BATCH, Ledger
 from kd_compare.tuning.objective import final_score, score_after
-from kd_compare.tuning.result import AGAIN, TrialRow, best_of, can_be_repeated, trial_rows
+from kd_compare.tuning.result import AGAIN, TrialRow, best_of, to_repeat, trial_rows
 from kdcore import Interrupted, JobEnd, RunFailed, UserError
 from kdcore.inspect import resolved_dict
 from kdcore.plugin import write_json
@@ -106,7 +106,7 @@ class Tuner:
         )
         if later is not None:
             self.later.append(later.later or "")
-        repeat = self.ledger.failed() if retry_failed else ()
+        repeat = to_repeat(trial_rows(self.ledger.trials)) if retry_failed else ()
         while self.stop.signal is None and not self.later and (until is None or time.monotonic() < until):
             batch = self.ledger.batch(trials, self.plan.defaults, repeat)
             if not batch:
@@ -117,7 +117,7 @@ class Tuner:
             self._interrupt()
         rows = trial_rows(self.ledger.trials)
         if rows and all(row.status == "failed" for row in rows):
-            again = f"; {AGAIN}" if can_be_repeated(rows) else ""
+            again = f"; {AGAIN}" if to_repeat(rows) else ""
             raise RunFailed(f"all trials failed{again}; the first: {rows[0].error}")
 
     def _planned(self, one: Any) -> _Trial:

@@ -33,6 +33,7 @@ from kdcore.run.prepare_checks import (
     check_needs,
     check_trainable,
     notes_of,
+    slow_precision,
     unread_teachers,
     warnings_of,
 )
@@ -151,6 +152,7 @@ def prepare(loaded: LoadedSpec, splits: Splits, plugins: Plugins, process: Proce
             *notes_of(splits),
             *class_warnings,
             *warnings_of(loaded, models),
+            *slow_precision(spec, process.device),
             *unread_teachers(distillation),
             *table_notes,
         ),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING
+
+import torch
 
 from kdcore.distill.model_images import stretched
 from kdcore.errors import Problem, UserError
@@ -52,6 +55,23 @@ def _unknown_normalisation(spec: RunSpec, models: RunModels) -> tuple[str, ...]:
     return (
         f"{' and '.join(missing)}: not given for images of {count} channels; each channel gets the average of the "
         "model's own. 'kd data SPEC --stats' measures them",
+    )
+
+
+def slow_precision(spec: RunSpec, device: torch.device) -> tuple[str, ...]:
+    """A warning for 16-bit floats on an x86 CPU without AVX-512: torch emulates them there, many times slower."""
+    places = {"train.precision": spec.train.precision}
+    places |= {
+        f"{member.where}.precision": member.spec.precision for member in spec.members if member.spec.precision
+    }
+    slow = {where: value for where, value in places.items() if value != "fp32"}
+    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64") or not slow:
+        return ()
+    if "AVX512" in torch.backends.cpu.get_cpu_capability().replace("_", ""):
+        return ()
+    return tuple(
+        f"{where}: {value} is many times slower than fp32 on this CPU, which has no AVX-512"
+        for where, value in slow.items()
     )
 
 

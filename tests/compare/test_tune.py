@@ -149,6 +149,7 @@ def test_another_measure_is_the_objective_and_an_unknown_one_is_refused(spec: Pa
         ({"minutes": 0}, ["--minutes", "must be above 0"]),
         ({"seeds": []}, ["--seeds"]),
         ({"sampler": "tpee"}, ["--sampler", "did you mean 'tpe'?"]),
+        ({"sampler": "cmaes"}, ["--sampler", "tpe, random, gp"]),
         ({"pruner": "hyperbands"}, ["--pruner", "did you mean 'hyperband'?"]),
         (
             {"search": ["distiller.temprature=1..8"]},

@@ -113,6 +113,7 @@ def test_failed_trials_of_a_method_are_repeated(spec: Path, monkeypatch: pytest.
         ({"search": ["optimizer.lr=0.1..1"]}, ["--search", "add --tuned TRIALS"]),
         ({"sampler_seed": 3}, ["--sampler-seed", "add --tuned TRIALS"]),
         ({"retry_failed": True}, ["--retry-failed", "add --tuned TRIALS"]),
+        ({"eta": 4}, ["--eta", "add --budget auto"]),
         ({"tuned": 0}, ["--tuned", "must be at least 1"]),
         ({"tuned": 2, "seeds": [0, 10_000]}, ["--seeds", "the seed of the trials"]),
         (

@@ -111,6 +111,9 @@ def compare(
             raise UserError(
                 Problem("--eta", "must be at least 2: 1/ETA of the methods continue", request.eta)
             )
+        if request.eta != ETA and request.budget is None:
+            message = "this is for the rungs of --budget, which was not given"
+            raise UserError(Problem("--eta", message, request.eta, hint="add --budget auto"))
         _check_tuned(request)
         plan = make_plan(request, plugins, existing=request.tuned is None)
         tunings = plan_tunings(plan, request) if request.tuned is not None else None

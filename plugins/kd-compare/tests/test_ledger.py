@@ -16,7 +16,7 @@ from kd_compare.compat import live_trial
 from kd_compare.tuning import ledger as module
 from kd_compare.tuning.ledger import BATCH, Ledger
 from kd_compare.tuning.search import parse_dimension
-from kd_compare.tuning.settings import TuneSettings
+from kd_compare.tuning.settings import SAMPLERS, TuneSettings
 
 from kdcore import UserError
 
@@ -231,3 +231,9 @@ def test_optuna_lets_a_stored_trial_be_reported_to(folder):
     (one, _) = ledger.batch(2, None)
     live_trial(ledger.study, one).report(3.0, 1)
     assert ledger.trials[0].intermediate_values == {1: 3.0}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_each_sampler_is_the_one_that_was_named(name, tmp_path):
+    ledger = Ledger(settings(sampler=name), tmp_path, "journal", "a")
+    assert type(ledger._sampler(0)).__name__.lower() == f"{name}sampler"

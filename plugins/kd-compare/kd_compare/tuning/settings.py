@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kd_compare.tuning.constraints import Constraint
     from kd_compare.tuning.search import Dimension
 
-SAMPLERS: Final = ("tpe", "random", "cmaes", "qmc", "gp")
+SAMPLERS: Final = ("tpe", "random", "gp")
 PRUNERS: Final = ("none", "hyperband", "halving", "median")
 ETA: Final = 3
 

@@ -41,13 +41,19 @@ def open_target(request: EvalRequest, device: torch.device, plugins: Plugins) ->
     path = Path(target)
     named = model.name is not None or model.pretrained or model.checkpoint is not None
     if path.is_dir() and load_config(path) is not None and not (path / "spec.json").is_file():
+        check_no_model_flags(request, "a student's folder, which knows its model", shaped=True)
+        _check_one_student(request, "a student's folder has")
         return open_model(_with_checkpoint(request), None, device, plugins)
     if is_export(path):
         return open_exported(request, device, plugins, _open_run)
     if path.is_dir() or (not path.is_file() and not named and _is_path(target, plugins)):
         check_no_model_flags(request, "a run, which knows its model")
         return _open_run(request, device, plugins)
-    if path.is_file() and model.checkpoint is None:
+    _check_one_student(request, "only a run has more than")
+    if path.is_file():
+        if model.checkpoint is not None:
+            hint = "give one checkpoint: as TARGET with --model, or with --checkpoint and a model's name as TARGET"
+            raise UserError(Problem("--checkpoint", "TARGET is a checkpoint, too", target, hint=hint))
         if model.name is None:
             read_checkpoint(path, "TARGET", shapes_only=True)  # fails if it is not a checkpoint
             hint = "add --model NAME, or give a run directory, which knows its model"
@@ -55,7 +61,18 @@ def open_target(request: EvalRequest, device: torch.device, plugins: Plugins) ->
                 Problem("--model", "a checkpoint does not contain the name of its model", hint=hint)
             )
         return open_model(_with_checkpoint(request), model.name, device, plugins)
-    return open_model(request, model.name or target, device, plugins)
+    if model.name not in (None, target):
+        message = "there is no such checkpoint file; --model names the model of one"
+        raise UserError(
+            Problem("TARGET", message, target, hint="leave --model out if TARGET is a model's name")
+        )
+    return open_model(request, target, device, plugins)
+
+
+def _check_one_student(request: EvalRequest, has: str) -> None:
+    """Raises UserError for --ema or --best with a target that is not a run."""
+    if request.weights != "last":
+        raise UserError(Problem(f"--{request.weights}", f"{has} one set of weights", hint="leave it out"))
 
 
 def _with_checkpoint(request: EvalRequest) -> EvalRequest:

@@ -128,17 +128,26 @@ def check_predicts(num_classes: int, name: str) -> None:
         raise UserError(Problem("TARGET", message, name, hint=hint))
 
 
-def check_no_model_flags(request: EvalRequest, what: str) -> None:
-    """Raises UserError for flags of a model, given for a target that knows its model."""
+def check_no_model_flags(request: EvalRequest, what: str, *, shaped: bool = False) -> None:
+    """Raises UserError for flags of a model, given for a target that knows its model.
+
+    Args:
+        request: with the flags.
+        what: the target is.
+        shaped: whether it may be built with options of its own and for another image size.
+    """
     model = request.model
-    given = {
+    given: dict[str, object] = {
         "--model": model.name,
         "--pretrained": model.pretrained,
         "--checkpoint": model.checkpoint,
-        "--small-input": model.small_input,
-        "--option": model.options,
-        "--image-size": model.image_size,
     }
+    if not shaped:
+        given |= {
+            "--small-input": model.small_input,
+            "--option": model.options,
+            "--image-size": model.image_size,
+        }
     problems = [
         Problem(flag, f"{request.target} is {what}", hint="leave it out")
         for flag, value in given.items()

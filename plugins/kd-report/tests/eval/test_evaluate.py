@@ -88,6 +88,36 @@ def test_a_students_folder(pair, numbers):
     assert found.student.image_size == (16, 16)
 
 
+@pytest.mark.parametrize(
+    ("target", "more", "where", "text"),
+    [
+        ("student", {"weights": "ema"}, "--ema", "one set of weights"),
+        ("student", {"model": "resnet18"}, "--model", "which knows its model"),
+        ("student", {"pretrained": True}, "--pretrained", "which knows its model"),
+        ("student", {"checkpoint": "other.pth"}, "--checkpoint", "which knows its model"),
+        (
+            "student/model.safetensors",
+            {"model": "resnet10t", "weights": "best"},
+            "--best",
+            "one set of weights",
+        ),
+        (
+            "student/model.safetensors",
+            {"model": "resnet10t", "checkpoint": "other.pth"},
+            "--checkpoint",
+            "TARGET is a checkpoint, too",
+        ),
+        ("student/missing.safetensors", {"model": "resnet10t"}, "TARGET", "no such checkpoint file"),
+    ],
+)
+def test_a_flag_that_would_not_be_read_is_refused(pair, target, more, where, text, numbers):
+    with pytest.raises(UserError) as caught:
+        evaluate(pair / target, data=numbers, image_size=16, **more, **QUICK)
+    (problem,) = caught.value.problems
+    assert problem.where == where
+    assert text in problem.message
+
+
 def test_random_weights_are_told(narrow, numbers):
     found = evaluate("resnet10t", data=numbers, image_size=16, options=narrow, samples=10, **QUICK)
     assert any("random" in warning for warning in found.warnings)

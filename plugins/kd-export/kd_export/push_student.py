@@ -88,6 +88,11 @@ def push(
         RunFailed: the hub cannot be reached, or refuses.
     """
     _check_name(repository)
+    if not dry_run:
+        for flag, value in {"--output": output, "--force": force}.items():
+            if value:
+                message = "this is for the folder of --dry-run, which was not given"
+                raise UserError(Problem(flag, message, hint="leave it out, or add --dry-run"))
     if not dry_run and get_token() is None:
         hint = "'hf auth login' stores one, HF_TOKEN says one; --dry-run pushes nothing and needs none"
         raise UserError(Problem("HF_TOKEN", "the hub wants a token to write, and there is none", hint=hint))

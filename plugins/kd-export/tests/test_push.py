@@ -64,6 +64,12 @@ def test_what_is_pushed_is_what_a_dry_run_writes(a_run, hub):
     assert result.warnings == ()
 
 
+@pytest.mark.parametrize(("flag", "value"), [("output", "there"), ("force", True)])
+def test_a_flag_of_the_dry_run_alone_is_refused(a_run, flag, value):
+    with pytest.raises(UserError, match=f"^--{flag}: this is for the folder of --dry-run"):
+        push(a_run(), "me/tiny", **{flag: value})
+
+
 def test_a_dry_run_replaces_only_the_folder_of_another_one(a_run, tmp_path):
     run = a_run()
     other = tmp_path / "other"

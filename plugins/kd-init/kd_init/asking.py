@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kd_init.files import write_specs
 from kd_init.interview import Interview
+from kd_init.suggest import SMALL
 from kdcore import Problem, UserError
 from kdcore.plugin import get_plugins
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from kd_init.files import InitResult
     from kd_init.interview import Ask
     from kd_init.suggest import Suggestion
+
+_ONLY_FOR: Final = {
+    "--teacher-model": "a teacher's file of weights",
+    "--teacher-weights": "a teacher that is a model or a file of weights",
+    "--small-input": f"images of at most {SMALL} px and models that have a variant for them",
+}
 
 
 def init(
@@ -56,14 +63,41 @@ def init(
         "small_input": None if small_input is None else ("yes" if small_input else "no"),
     }
     answers = {name: str(value) for name, value in given.items() if value is not None}
-    return init_asking(file, _asker(answers), epochs, models=models)
+    return init_asking(file, _asker(answers), epochs, models=models, given=answers)
 
 
-def init_asking(file: str | Path, ask: Ask, epochs: int | None, *, models: bool) -> InitResult:
-    """Write a spec as `init` does, with the answers of `ask`."""
+def init_asking(
+    file: str | Path, ask: Ask, epochs: int | None, *, models: bool, given: Mapping[str, str | None]
+) -> InitResult:
+    """Write a spec as `init` does, with the answers of `ask`; `given` are those that nobody has to be asked for."""
     file = Path(file)
-    interview = Interview(file.absolute().parent, get_plugins(), ask)
-    return write_specs(file, interview, epochs, models=models)
+    recorded = _Recorded(ask, given)
+    interview = Interview(file.absolute().parent, get_plugins(), recorded)
+    return write_specs(file, interview, epochs, models=models, check=recorded.check)
+
+
+class _Recorded:
+    """Asks, and notes which answers were read."""
+
+    def __init__(self, ask: Ask, given: Mapping[str, str | None]) -> None:
+        self._ask, self._given = ask, given
+        self._read: set[str] = set()
+
+    def __call__(self, flag: str, question: str, default: Suggestion, check: Callable[[str], object]) -> str:
+        self._read.add(flag)
+        return self._ask(flag, question, default, check)
+
+    def check(self) -> None:
+        """Raises UserError for each answer that was given and not read."""
+        problems = [
+            Problem(where, f"this is for {_ONLY_FOR[flag]}", value, hint="leave it out")
+            for where, value in self._given.items()
+            if (flag := f"--{where.removeprefix('--').replace('_', '-')}") in _ONLY_FOR
+            and flag not in self._read
+            and value not in (None, "no")
+        ]
+        if problems:
+            raise UserError(problems)
 
 
 def _asker(answers: Mapping[str, str]) -> Ask:

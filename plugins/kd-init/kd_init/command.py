@@ -88,7 +88,7 @@ def init(
         "--small-input": small_input,
     }
     with stdout_for_the_result():
-        made = init_asking(file, _asker(flags, ask=not yes), epochs, models=models)
+        made = init_asking(file, _asker(flags, ask=not yes), epochs, models=models, given=flags)
     warn_all(made.warnings)
     if as_json:
         print_json({"files": [str(path) for path in made.files], "spec": made.spec})

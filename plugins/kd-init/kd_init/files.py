@@ -12,6 +12,7 @@ from kdcore.inspect import SPEC_SUFFIXES, load_spec
 from kdcore.plugin import kind_of, write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from kd_init.interview import Interview
@@ -32,10 +33,13 @@ class InitResult:
     warnings: tuple[str, ...]
 
 
-def write_specs(file: Path, interview: Interview, epochs: int | None, *, models: bool) -> InitResult:
+def write_specs(
+    file: Path, interview: Interview, epochs: int | None, *, models: bool, check: Callable[[], None]
+) -> InitResult:
     """Ask for a spec, write it and the teacher's, and check them as `kd validate` does, with or without the models.
 
-    If timm or another library would download the data, the models are not built.
+    If timm or another library would download the data, the models are not built. `check` is called after the last
+    question, and before anything is written.
 
     Raises:
         UserError: a file already exists, or what would be written is wrong; then nothing is written.
@@ -49,6 +53,7 @@ def write_specs(file: Path, interview: Interview, epochs: int | None, *, models:
     teacher_file = file.with_name(f"{file.stem}-teacher{suffix}")
     _refuse_to_overwrite(file)
     wish = interview.wish(epochs)
+    check()
     made = draft(wish, teacher_file=teacher_file.name)
     files = {file: made.spec} if made.teacher is None else {teacher_file: made.teacher, file: made.spec}
     for path in files:

@@ -97,6 +97,27 @@ def test_wrong_flags(init, tmp_path, flag, value, words):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("flags", "flag", "words"),
+    [
+        (
+            ["--teacher", "none", "--teacher-weights", "train"],
+            "--teacher-weights",
+            "a model or a file of weights",
+        ),
+        (["--teacher-model", "resnet18"], "--teacher-model", "a teacher's file of weights"),
+        (["--small-input", "yes", "--image-size", "224"], "--small-input", "at most 64 px"),
+    ],
+)
+def test_a_flag_that_nothing_asks_for_is_refused(init, tmp_path, flags, flag, words):
+    done = init("a.toml", "--yes", *flags)
+    assert done.code == 2
+    assert f"error: {flag}: " in done.err
+    assert words in done.err
+    assert not list(tmp_path.iterdir())
+    assert init("a.toml", "--yes", "--small-input", "no", "--image-size", "224").code == 0
+
+
 def test_nothing_is_overwritten(init, tmp_path):
     (tmp_path / "a.toml").write_text("mine")
     (tmp_path / "b-teacher.toml").write_text("mine")

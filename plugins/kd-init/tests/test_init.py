@@ -79,6 +79,7 @@ def test_broken_settings_are_reported_and_nothing_is_written(toys, site, tmp_pat
         ("teacher_weights", "trained", "did you mean 'train'"),
         ("image_size", 3, "whole numbers from 8"),
         ("epochs", 0, "whole numbers from 1"),
+        ("teacher_model", "resnet18", "a teacher's file of weights"),
     ],
 )
 def test_a_wrong_argument_is_named(toys, tmp_path, argument, value, words):

@@ -49,6 +49,11 @@ def report(*runs: str | Path, output: str | Path | None = None, images: int | No
     for directory in directories:
         if not directory.exists:
             raise UserError(Problem(str(directory.path), "this is not a run directory: it has no spec.json"))
+    if images is not None and images < 1:
+        raise UserError(Problem("--images", "must be at least 1", images))
+    if images is not None and len(directories) > 1:
+        message = "the page of several runs looks at no images: it has what their own reports measured"
+        raise UserError(Problem("--images", message, images, hint="leave it out, or give one run"))
     target = None if output is None else Path(output)
     if len(directories) > 1:
         from kd_report.reports.compared import write_comparison

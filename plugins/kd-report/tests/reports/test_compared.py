@@ -121,3 +121,10 @@ def test_the_epochs_of_a_run_that_is_in_progress(make_run, read_page, tmp_path: 
         report(*(run.path for run in runs), output=tmp_path / "page.html").path.read_text("utf-8")
     )
     assert "5, unfinished" in page.text
+
+
+def test_a_number_of_images_is_for_one_run(make_run):
+    with pytest.raises(UserError, match="--images: the page of several runs looks at no images"):
+        report(make_run("a").path, make_run("b").path, images=10)
+    with pytest.raises(UserError, match="--images: must be at least 1"):
+        report(make_run("a").path, images=0)

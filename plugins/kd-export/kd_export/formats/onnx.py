@@ -12,6 +12,7 @@ from kd_export.formats.half import TOLERANCE, halve
 from kd_export.formats.options import OnnxOptions
 from kd_export.formats.programs import exported_program
 from kd_export.formats.quietly import quietly
+from kd_export.formats.saturation import IMPORTS, SATURATES
 from kd_export.quantize.export import LEARNED, in_integers, is_rounded
 from kdcore import ExportedFiles, Problem, RunFailed, UserError
 
@@ -26,6 +27,12 @@ BATCH: Final = "batch"
 """The name of the free axis."""
 _LOAD: Final = f"""
 session = onnxruntime.InferenceSession(folder / "{FILE}", providers=["CPUExecutionProvider"])
+"""
+_LOAD_INT8: Final = f"""{SATURATES}
+options = onnxruntime.SessionOptions()
+if saturates:  # float32 with the rounding of 8 bits: slower, and right
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+session = onnxruntime.InferenceSession(folder / "{FILE}", options, providers=["CPUExecutionProvider"])
 """
 _ANY: Final = f"""
 return lambda images: session.run(None, {{"{INPUT}": images}})[0]
@@ -89,8 +96,9 @@ def write_onnx(
     more["onnx"] = {"opset": finish(path, {**about, **more}, chosen)}
     return ExportedFiles(
         files=[FILE],
-        load=_LOAD + (_ANY if chosen.batch is None else _FIXED.format(size=chosen.batch)),
-        imports=["import onnxruntime"],
+        load=(_LOAD_INT8 if int8 else _LOAD)
+        + (_ANY if chosen.batch is None else _FIXED.format(size=chosen.batch)),
+        imports=[*(IMPORTS if int8 else ()), "import onnxruntime"],
         needs=["onnxruntime"],
         exact=not (int8 or fp16),
         tolerance=TOLERANCE if fp16 else None,

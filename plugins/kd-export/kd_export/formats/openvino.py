@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kd_export.about import as_texts
 from kd_export.formats.programs import exported_program
 from kd_export.formats.quietly import quietly
+from kd_export.formats.saturation import IMPORTS, SATURATES
 from kd_export.quantize.export import LEARNED, calibrated, in_integers, is_rounded
 from kdcore import ExportedFiles
 
@@ -21,6 +22,13 @@ INPUT: Final = "images"
 _LOAD: Final = f"""
 core = openvino.Core()
 compiled = core.compile_model(folder / "{FILES[0]}", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
+return lambda images: compiled(images)[0]
+"""
+_LOAD_INT8: Final = f"""{SATURATES}
+core, how = openvino.Core(), {{"INFERENCE_PRECISION_HINT": "f32"}}
+if saturates:  # float32 with the rounding of 8 bits: slower, and right
+    how["LP_TRANSFORMS_MODE"] = "NO"
+compiled = core.compile_model(folder / "{FILES[0]}", "CPU", how)
 return lambda images: compiled(images)[0]
 """
 
@@ -53,8 +61,8 @@ def write_openvino(
         openvino.save_model(model, folder / FILES[0], compress_to_fp16=False)
     return ExportedFiles(
         files=[*FILES],
-        load=_LOAD,
-        imports=["import openvino"],
+        load=_LOAD_INT8 if int8 else _LOAD,
+        imports=[*(IMPORTS if int8 else ()), "import openvino"],
         needs=["openvino"],
         exact=not int8,
         about=more,

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import kdcore
 from kdcore import UserError
-from kdcore.inspect import open_run_student
+from kdcore.inspect import import_export_script, open_run_student
 
 pytest.importorskip("sklearn", reason="needs kdcore[digits]")
 
@@ -90,6 +90,26 @@ def test_an_export_has_the_learned_ranges(run, to):
     assert abs(result.check.top1 - result.check.student_top1) <= 4
     if to == "openvino":  # the graph is in the other file
         assert result.files["model.bin"] < 1.2 * open_run_student(run).parameters
+
+
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+def test_where_sums_of_8_bits_saturate_the_rounding_is_computed_in_floats(run, to, tmp_path, monkeypatch):
+    for library in NEEDS[to]:
+        pytest.importorskip(library, reason=f"needs the extra '{to}'")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    student = open_run_student(run)
+    images = next(iter(student.images(student.split, None)))[0]
+    with torch.no_grad():
+        expected = student.model(images).numpy()
+    path = export(run, to, int8=True, force=True, samples=0).path / "load.py"
+    script = path.read_text("utf-8")
+    (tmp_path / "cpuinfo").write_text("flags : avx avx2")
+    assert script.count('"/proc/cpuinfo"') == 1
+    path.write_text(script.replace("/proc/cpuinfo", str(tmp_path / "cpuinfo")), "utf-8")
+    logits = import_export_script(path.parent).load()(images.numpy())
+    # sums in another order can turn a rounding over
+    assert (logits.argmax(1) == expected.argmax(1)).mean() >= 0.96
+    assert np.abs(logits - expected).max() < 0.05 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("to", ["timm", "torch", "onnx", "openvino", "executorch", "pt2", "torchscript"])

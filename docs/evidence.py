@@ -254,18 +254,41 @@ def ranked(one: Data) -> list[tuple[str, dict[int, float], str]]:
 
 
 def costs_table(records: Data, names: list[str]) -> str:
-    """What an epoch of 48,000 images takes at the speed of each run, and what the run held at most."""
-    (one,) = (records[name] for name in names)
-    methods = one["methods"]
+    """What an epoch of 48,000 images takes at the speed of the runs, and what they held at most.
+
+    The speed is the median of a method's runs. Several comparisons are in one table, with a column for the student.
+    """
+    with_live = any(label.endswith("-live") for name in names for label in records[name]["methods"])
+    kinds = ("", "-live") if with_live else ("",)
     head = ["method", "seconds an epoch, cached", "live", "memory, cached", "live", "parameters of heads"]
+    if not with_live:
+        head = [cell for cell in head if cell != "live"]
     rows = [head, ["---", *["---:"] * (len(head) - 1)]]
-    for label in (label for label in methods if not label.endswith("-live")):
-        live = label if label == one["baseline"] else f"{label}-live"  # without a teacher, both are the same
-        runs = [run for name in (label, live) for run in methods.get(name, {"runs": [{}]})["runs"]]
-        row = [f"{48_000 / run['images_per_second']:.0f}" if run else "" for run in runs]
-        row += [f"{run['peak_memory_mib']:,} MiB" if run else "" for run in runs]
-        rows.append([label, *row, f"{runs[0]['heads']:,}"])
+    for name in names:
+        one = records[name]
+        methods = one["methods"]
+        for label in (label for label in methods if not label.endswith("-live")):
+            # without a teacher, live and cached are the same
+            places = [label if label == one["baseline"] else f"{label}{kind}" for kind in kinds]
+            each = [methods[place]["runs"] if place in methods else [] for place in places]
+            cells = [*(seconds(runs) for runs in each), *(memory(runs) for runs in each)]
+            rows.append([label, *cells, f"{each[0][0]['heads']:,}"])
+            if len(names) > 1:
+                rows[-1].insert(0, one["student"]["model"])
+    if len(names) > 1:
+        rows[0].insert(0, "student")
+        rows[1].insert(0, "---")
     return markdown(rows)
+
+
+def seconds(runs: list[Data]) -> str:
+    """An epoch of 48,000 images at the median speed of runs."""
+    return f"{48_000 / statistics.median(run['images_per_second'] for run in runs):.0f}" if runs else ""
+
+
+def memory(runs: list[Data]) -> str:
+    """The largest peak of runs."""
+    return f"{max(run['peak_memory_mib'] for run in runs):,} MiB" if runs else ""
 
 
 def tuned_table(records: Data, names: list[str]) -> str:

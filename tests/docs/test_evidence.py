@@ -89,6 +89,22 @@ def test_with_all_labels_a_larger_student_gains_nothing_clear(evidence, records)
         assert max(scores) - scores[3] > 4
 
 
+def test_with_all_labels_a_mixer_gains_clearly_with_ofa(evidence, records):
+    methods = records["full-mixer"]["methods"]
+    base, own = (evidence.scores_of(methods[name]) for name in ("alone", "ofa"))
+    assert sorted(base) == sorted(own) == [0, 1, 2]
+    middle, half = evidence.gain(own, base, len(methods) - 1)
+    assert middle > half
+    assert min(own[seed] - base[seed] for seed in base) > 0.9
+
+
+def test_costs_without_live_runs_have_no_columns_for_them(evidence, records):
+    rows = evidence.costs_table(records, ["full-vit", "full-mixer"]).splitlines()
+    assert "live" not in rows[0]
+    assert {row.count("|") for row in rows} == {6}
+    assert len(rows) == 2 + sum(len(records[name]["methods"]) for name in ("full-vit", "full-mixer"))
+
+
 def test_a_pruned_network_keeps_what_its_weights_knew(evidence):
     records = json.loads(evidence.PRUNE_RECORDS.read_text("utf-8"))
     (page,) = evidence.PRUNE_PAGES

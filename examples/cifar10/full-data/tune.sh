@@ -4,13 +4,18 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export OMP_NUM_THREADS=1
 
-student=${1:-}
+student=${1:-} more=()
 [ $# -eq 0 ] || shift
 case $student in
     resnet8) name=tune-full methods=(alone kd dkd dist) lr="log(0.03..0.3)" warmup=0 ;;
     resnet20) name=tune-resnet20 methods=(alone kd dist) lr="log(0.03..0.3)" warmup=0 ;;
     vit) name=tune-vit methods=(alone kd dist ofa) lr="log(0.0003..0.003)" warmup=0.25 ;;
-    mixer) name=tune-mixer methods=(alone kd dist ofa) lr="log(0.0003..0.003)" warmup=0.25 ;;
+    mixer)
+        name=tune-mixer methods=(alone kd dist ofa) lr="log(0.0003..0.003)" warmup=0.25
+        # the values of mixer.yaml were found with the teacher of the ViT
+        more=(--set teacher.run=teacher-short.json --set train.precision=bf16
+            --set teacher_cache.folder=../../../runs/full-teacher-short-cache)
+        ;;
     *)
         echo "tune.sh: there is no student '$student': resnet8, resnet20, vit, mixer" >&2
         exit 2
@@ -19,7 +24,7 @@ esac
 
 tune() { # METHOD FLAG...
     kd tune "$student.json" --name "$name-$1" --trials 6 --final-seeds 0 --set train.epochs=2 --set train.compile=false \
-        --set "scheduler.warmup_epochs=$warmup" --search "optimizer.lr=$lr" "${@:2}"
+        --set "scheduler.warmup_epochs=$warmup" --search "optimizer.lr=$lr" "${more[@]}" "${@:2}"
 }
 
 [ $# -gt 0 ] || set -- "${methods[@]}"

@@ -11,4 +11,4 @@ facts = Path("{CPU_FACTS}")
 x86 = facts.exists() and platform.machine() in ("x86_64", "AMD64")
 saturates = x86 and "vnni" not in facts.read_text("utf-8", "replace")
 """
-"""For `load.py`: whether this is such a CPU. Linux says it; elsewhere it is not known, and the answer is no."""
+"""For `load.py`: whether this is such a CPU. Linux says it; elsewhere it is not known, and False."""

@@ -258,27 +258,29 @@ def costs_table(records: Data, names: list[str]) -> str:
 
     The speed is the median of a method's runs. Several comparisons are in one table, with a column for the student.
     """
-    with_live = any(label.endswith("-live") for name in names for label in records[name]["methods"])
-    kinds = ("", "-live") if with_live else ("",)
-    head = ["method", "seconds an epoch, cached", "live", "memory, cached", "live", "parameters of heads"]
-    if not with_live:
-        head = [cell for cell in head if cell != "live"]
-    rows = [head, ["---", *["---:"] * (len(head) - 1)]]
+    head = [
+        "student",
+        "method",
+        "seconds an epoch, cached",
+        "live",
+        "memory, cached",
+        "live",
+        "parameters of heads",
+    ]
+    rows = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     for name in names:
         one = records[name]
         methods = one["methods"]
         for label in (label for label in methods if not label.endswith("-live")):
-            # without a teacher, live and cached are the same
-            places = [label if label == one["baseline"] else f"{label}{kind}" for kind in kinds]
-            each = [methods[place]["runs"] if place in methods else [] for place in places]
-            cells = [*(seconds(runs) for runs in each), *(memory(runs) for runs in each)]
-            rows.append([label, *cells, f"{each[0][0]['heads']:,}"])
-            if len(names) > 1:
-                rows[-1].insert(0, one["student"]["model"])
-    if len(names) > 1:
-        rows[0].insert(0, "student")
-        rows[1].insert(0, "---")
-    return markdown(rows)
+            live = (
+                label if label == one["baseline"] else f"{label}-live"
+            )  # without a teacher, both are the same
+            both = [methods[place]["runs"] if place in methods else [] for place in (label, live)]
+            cells = [*(seconds(runs) for runs in both), *(memory(runs) for runs in both)]
+            rows.append([one["student"]["model"], label, *cells, f"{both[0][0]['heads']:,}"])
+    with_live = any(label.endswith("-live") for name in names for label in records[name]["methods"])
+    left_out = {*([] if len(names) > 1 else [0]), *([] if with_live else [3, 5])}
+    return markdown([[cell for number, cell in enumerate(row) if number not in left_out] for row in rows])
 
 
 def seconds(runs: list[Data]) -> str:

@@ -107,13 +107,7 @@ def compare(
             "reports": reports,
         }
         request = replace(request, **{key: value for key, value in given.items() if value is not None})
-        if request.eta < 2:
-            raise UserError(
-                Problem("--eta", "must be at least 2: 1/ETA of the methods continue", request.eta)
-            )
-        if request.eta != ETA and request.budget is None:
-            message = "this is for the rungs of --budget, which was not given"
-            raise UserError(Problem("--eta", message, request.eta, hint="add --budget auto"))
+        _check_budget(request)
         _check_tuned(request)
         plan = make_plan(request, plugins, existing=request.tuned is None)
         tunings = plan_tunings(plan, request) if request.tuned is not None else None
@@ -130,6 +124,16 @@ def compare(
                 return Runner(plan, launch, jobs, progress, stop).run()
         finally:
             progress.close()
+
+
+def _check_budget(request: Request) -> None:
+    """Raises UserError if the share of methods that continue is wrong, or nothing reads it."""
+    if request.eta < 2:
+        message = "must be at least 2: 1/ETA of the methods continue"
+        raise UserError(Problem("--eta", message, request.eta))
+    if request.eta != ETA and request.budget is None:
+        message = "this is for the rungs of --budget, which was not given"
+        raise UserError(Problem("--eta", message, request.eta, hint="add --budget auto"))
 
 
 def _check_tuned(request: Request) -> None:

@@ -89,13 +89,7 @@ def push(
     """
     _check_name(repository)
     if not dry_run:
-        for flag, value in {"--output": output, "--force": force}.items():
-            if value:
-                message = "this is for the folder of --dry-run, which was not given"
-                raise UserError(Problem(flag, message, hint="leave it out, or add --dry-run"))
-    if not dry_run and get_token() is None:
-        hint = "'hf auth login' stores one, HF_TOKEN says one; --dry-run pushes nothing and needs none"
-        raise UserError(Problem("HF_TOKEN", "the hub wants a token to write, and there is none", hint=hint))
+        _check_push(output, force)
     student = open_run_student(run, weights)
     recipe = recipe_of(student)
     if not recipe.timm:
@@ -140,6 +134,17 @@ def _dry_run_files(folder: Path) -> Sequence[str] | None:
     about = config.get("kdcore") if isinstance(config, dict) else None
     whole = all((folder / name).is_file() for name in _FILES)
     return _FILES if whole and isinstance(about, dict) and "sha256" not in about else None
+
+
+def _check_push(output: str | Path | None, force: bool) -> None:
+    """Raises UserError for a push with flags of a dry run, or without a token."""
+    for flag, given in (("--output", output is not None), ("--force", force)):
+        if given:
+            message = "this is for the folder of --dry-run, which was not given"
+            raise UserError(Problem(flag, message, hint="leave it out, or add --dry-run"))
+    if get_token() is None:
+        hint = "'hf auth login' stores one, HF_TOKEN says one; --dry-run pushes nothing and needs none"
+        raise UserError(Problem("HF_TOKEN", "the hub wants a token to write, and there is none", hint=hint))
 
 
 def _check_name(repository: str) -> None:

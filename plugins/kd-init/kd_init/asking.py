@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from kd_init.suggest import Suggestion
 
 _ONLY_FOR: Final = {
-    "--teacher-model": "a teacher's file of weights",
-    "--teacher-weights": "a teacher that is a model or a file of weights",
-    "--small-input": f"images of at most {SMALL} px and models that have a variant for them",
+    "teacher_model": "a teacher's file of weights",
+    "teacher_weights": "a teacher that is a model or a file of weights",
+    "small_input": f"images of at most {SMALL} px and models that have a variant for them",
 }
 
 
@@ -84,16 +84,16 @@ class _Recorded:
         self._read: set[str] = set()
 
     def __call__(self, flag: str, question: str, default: Suggestion, check: Callable[[str], object]) -> str:
-        self._read.add(flag)
+        self._read.add(_argument(flag))
         return self._ask(flag, question, default, check)
 
     def check(self) -> None:
         """Raises UserError for each answer that was given and not read."""
         problems = [
-            Problem(where, f"this is for {_ONLY_FOR[flag]}", value, hint="leave it out")
+            Problem(where, f"this is for {_ONLY_FOR[name]}", value, hint="leave it out")
             for where, value in self._given.items()
-            if (flag := f"--{where.removeprefix('--').replace('_', '-')}") in _ONLY_FOR
-            and flag not in self._read
+            if (name := _argument(where)) in _ONLY_FOR
+            and name not in self._read
             and value not in (None, "no")
         ]
         if problems:
@@ -102,12 +102,17 @@ class _Recorded:
 
 def _asker(answers: Mapping[str, str]) -> Ask:
     def answer(flag: str, question: str, default: Suggestion, check: Callable[[str], object]) -> str:
-        name = flag.removeprefix("--").replace("-", "_")
+        name = _argument(flag)
         if name not in answers:
             return default.value
         return checked(answers[name], check, name)
 
     return answer
+
+
+def _argument(flag: str) -> str:
+    """The argument of `init` that a flag is, or the argument itself."""
+    return flag.removeprefix("--").replace("-", "_")
 
 
 def checked(answer: str, check: Callable[[str], object], where: str) -> str:

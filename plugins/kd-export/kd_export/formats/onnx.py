@@ -25,13 +25,14 @@ FILE: Final = "model.onnx"
 INPUT: Final = "images"
 BATCH: Final = "batch"
 """The name of the free axis."""
-_LOAD: Final = f"""
-session = onnxruntime.InferenceSession(folder / "{FILE}", providers=["CPUExecutionProvider"])
-"""
-_LOAD_INT8: Final = f"""{SATURATES}
+_OPTIONS: Final = """
 options = onnxruntime.SessionOptions()
+"""
+_FLOATS: Final = f"""{SATURATES}
 if saturates:  # float32 with the rounding of 8 bits: slower, and right
     options.add_session_config_entry("session.disable_quant_qdq", "1")
+"""
+_LOAD: Final = f"""
 session = onnxruntime.InferenceSession(folder / "{FILE}", options, providers=["CPUExecutionProvider"])
 """
 _ANY: Final = f"""
@@ -94,10 +95,10 @@ def write_onnx(
 
         more["int8"] = quantise(path, student, INPUT)
     more["onnx"] = {"opset": finish(path, {**about, **more}, chosen)}
+    call = _ANY if chosen.batch is None else _FIXED.format(size=chosen.batch)
     return ExportedFiles(
         files=[FILE],
-        load=(_LOAD_INT8 if int8 else _LOAD)
-        + (_ANY if chosen.batch is None else _FIXED.format(size=chosen.batch)),
+        load="".join([_OPTIONS, *([_FLOATS] if int8 else []), _LOAD, call]),
         imports=[*(IMPORTS if int8 else ()), "import onnxruntime"],
         needs=["onnxruntime"],
         exact=not (int8 or fp16),

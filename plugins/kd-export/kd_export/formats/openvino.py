@@ -19,16 +19,15 @@ if TYPE_CHECKING:
 FILES: Final = ("model.xml", "model.bin")
 INPUT: Final = "images"
 # without the hint, a CPU that has bfloat16 computes in it
-_LOAD: Final = f"""
-core = openvino.Core()
-compiled = core.compile_model(folder / "{FILES[0]}", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
-return lambda images: compiled(images)[0]
+_OPTIONS: Final = """
+core, options = openvino.Core(), {"INFERENCE_PRECISION_HINT": "f32"}
 """
-_LOAD_INT8: Final = f"""{SATURATES}
-core, how = openvino.Core(), {{"INFERENCE_PRECISION_HINT": "f32"}}
+_FLOATS: Final = f"""{SATURATES}
 if saturates:  # float32 with the rounding of 8 bits: slower, and right
-    how["LP_TRANSFORMS_MODE"] = "NO"
-compiled = core.compile_model(folder / "{FILES[0]}", "CPU", how)
+    options["LP_TRANSFORMS_MODE"] = "NO"
+"""
+_LOAD: Final = f"""
+compiled = core.compile_model(folder / "{FILES[0]}", "CPU", options)
 return lambda images: compiled(images)[0]
 """
 
@@ -61,7 +60,7 @@ def write_openvino(
         openvino.save_model(model, folder / FILES[0], compress_to_fp16=False)
     return ExportedFiles(
         files=[*FILES],
-        load=_LOAD_INT8 if int8 else _LOAD,
+        load="".join([_OPTIONS, *([_FLOATS] if int8 else []), _LOAD]),
         imports=[*(IMPORTS if int8 else ()), "import openvino"],
         needs=["openvino"],
         exact=not int8,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-CPU_FACTS: Final = "/proc/cpuinfo"
 IMPORTS: Final = ("import platform",)
-SATURATES: Final = f"""
-facts = Path("{CPU_FACTS}")
+SATURATES: Final = """
+facts = Path("/proc/cpuinfo")
 x86 = facts.exists() and platform.machine() in ("x86_64", "AMD64")
 saturates = x86 and "vnni" not in facts.read_text("utf-8", "replace")
 """

@@ -42,14 +42,14 @@ def open_target(request: EvalRequest, device: torch.device, plugins: Plugins) ->
     named = model.name is not None or model.pretrained or model.checkpoint is not None
     if path.is_dir() and load_config(path) is not None and not (path / "spec.json").is_file():
         check_no_model_flags(request, "a student's folder, which knows its model", shaped=True)
-        _check_one_student(request, "a student's folder has")
+        _check_one_student(request)
         return open_model(_with_checkpoint(request), None, device, plugins)
     if is_export(path):
         return open_exported(request, device, plugins, _open_run)
     if path.is_dir() or (not path.is_file() and not named and _is_path(target, plugins)):
         check_no_model_flags(request, "a run, which knows its model")
         return _open_run(request, device, plugins)
-    _check_one_student(request, "only a run has more than")
+    _check_one_student(request)
     if path.is_file():
         if model.checkpoint is not None:
             hint = "give one checkpoint: as TARGET with --model, or with --checkpoint and a model's name as TARGET"
@@ -69,10 +69,11 @@ def open_target(request: EvalRequest, device: torch.device, plugins: Plugins) ->
     return open_model(request, target, device, plugins)
 
 
-def _check_one_student(request: EvalRequest, has: str) -> None:
+def _check_one_student(request: EvalRequest) -> None:
     """Raises UserError for --ema or --best with a target that is not a run."""
     if request.weights != "last":
-        raise UserError(Problem(f"--{request.weights}", f"{has} one set of weights", hint="leave it out"))
+        message = "only a run has more than one set of weights"
+        raise UserError(Problem(f"--{request.weights}", message, hint="leave it out"))
 
 
 def _with_checkpoint(request: EvalRequest) -> EvalRequest:
